@@ -1,0 +1,190 @@
+"""Every error the package raises, and whose fault it is.
+
+SessionsError
+├── CallerError                the caller's: say what to do
+│   ├── BadInput               a value is wrong (carries the field)
+│   ├── NotFound               no such conversation, or not the caller's
+│   ├── AlreadyExists          the id is taken
+│   ├── Unauthorized           no credentials, or wrong ones
+│   ├── NotAccepting           the session takes no such command now
+│   ├── TooLarge               over a size limit
+│   ├── RateLimited            over a rate limit (carries seconds to wait)
+│   └── AtCapacity             the server holds as many sessions as it may
+├── IllegalTransition          ours: the lifecycle table has no such row
+├── StageFailed                a set-up stage failed (carries stage and class of error)
+├── StorageError
+│   ├── Conflict               the log's head is not the expected one: a foreign writer
+│   ├── Fenced                 a newer owner has written
+│   └── StorageUnavailable     the world's: disk full, locked, gone
+├── RuntimeFailure             the sandbox's
+│   ├── RuntimeUnavailable     it cannot be opened or reached
+│   ├── PathRefused            a path leaves the workspace
+│   └── FileProblem            no such file, not text, too large
+└── ModelFailure               the model's (carries the wire's status id)
+
+A message never holds a traceback, a host path or a secret: it is shown to users.
+"""
+
+
+class SessionsError(Exception):
+    """Root of the tree. `code` is the machine-readable name on every edge."""
+
+    code = "internal_error"
+
+    def __init__(self, message: str) -> None:
+        super().__init__(message)
+        self.message = message
+
+
+class CallerError(SessionsError):
+    """The caller can mend it."""
+
+    code = "bad_request"
+
+
+class BadInput(CallerError):
+    """A value is wrong: `field` says which, the message what it must be."""
+
+    code = "bad_input"
+
+    def __init__(self, field: str, problem: str) -> None:
+        super().__init__(f"{field} {problem}")
+        self.field = field
+
+
+class NotFound(CallerError):
+    """Unknown, deleted, or someone else's: the three are told apart by nobody."""
+
+    code = "not_found"
+
+    def __init__(self, what: str, name: str) -> None:
+        super().__init__(f"{what} {name!r} not found")
+        self.name = name
+
+
+class AlreadyExists(CallerError):
+    """The id is taken."""
+
+    code = "already_exists"
+
+
+class Unauthorized(CallerError):
+    """No credentials, or wrong ones."""
+
+    code = "unauthorized"
+
+
+class NotAccepting(CallerError):
+    """The session takes no such command in its present state."""
+
+    code = "not_accepting"
+
+
+class TooLarge(CallerError):
+    """Over a size limit, which the message names."""
+
+    code = "too_large"
+
+
+class RateLimited(CallerError):
+    """Over a rate limit; `retry_after` is in seconds."""
+
+    code = "rate_limited"
+
+    def __init__(self, message: str, *, retry_after: float) -> None:
+        super().__init__(message)
+        self.retry_after = retry_after
+
+
+class AtCapacity(CallerError):
+    """No room for one more session now."""
+
+    code = "at_capacity"
+
+
+class IllegalTransition(SessionsError):
+    """Our bug: the lifecycle table has no such row."""
+
+    def __init__(self, old: str, new: str) -> None:
+        super().__init__(f"no way from {old!r} to {new!r}")
+        self.old = old
+        self.new = new
+
+
+class StageFailed(SessionsError):
+    """A set-up stage failed: `stage` is its name, `cause_name` the class of error."""
+
+    code = "stage_failed"
+
+    def __init__(self, stage: str, cause_name: str, problem: str) -> None:
+        super().__init__(f"{stage} failed: {problem} ({cause_name})")
+        self.stage = stage
+        self.cause_name = cause_name
+
+
+class StorageError(SessionsError):
+    """The store said no."""
+
+    code = "storage_error"
+
+
+class Conflict(StorageError):
+    """The head of the log is not the one that the writer expected."""
+
+    code = "conflict"
+
+    def __init__(self, expected: int, head: int) -> None:
+        super().__init__(f"expected the log to end at {expected}, it ends at {head}")
+        self.expected = expected
+        self.head = head
+
+
+class Fenced(StorageError):
+    """A newer owner has written: this one must let go."""
+
+    code = "fenced"
+
+    def __init__(self, term: int, newest: int) -> None:
+        super().__init__(f"term {term} is older than the owner's term {newest}")
+        self.term = term
+        self.newest = newest
+
+
+class StorageUnavailable(StorageError):
+    """The disk is full, read-only, locked or gone; what was not acknowledged is not stored."""
+
+    code = "storage_unavailable"
+
+
+class RuntimeFailure(SessionsError):
+    """Root of what the sandbox says no to."""
+
+    code = "runtime_failure"
+
+
+class RuntimeUnavailable(RuntimeFailure):
+    """The sandbox cannot be opened or reached."""
+
+    code = "runtime_unavailable"
+
+
+class PathRefused(RuntimeFailure):
+    """The path leaves the workspace, or cannot be a path."""
+
+    code = "path_refused"
+
+
+class FileProblem(RuntimeFailure):
+    """No such file, not a file, not text, too large; the message says which."""
+
+    code = "file_problem"
+
+
+class ModelFailure(SessionsError):
+    """The model did not answer; `status` is the wire's status id, e.g. `STATUS$ERROR_LLM_AUTHENTICATION`."""
+
+    code = "model_failure"
+
+    def __init__(self, status: str, message: str) -> None:
+        super().__init__(message)
+        self.status = status

@@ -1,0 +1,397 @@
+"""Every action of the wire, and our own ones (`tool_calls`, `invalid_call`). Fields are the keys of `args`."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import ClassVar
+
+from openhands_sessions.core.events.event import Action, AgentState, ConfirmationState, Json
+
+_CONFIRMED = ConfirmationState.CONFIRMED
+UNKNOWN_RISK = -1
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class MessageAction(Action):
+    """Something said by the user or by the agent."""
+
+    KIND: ClassVar[str] = "message"
+
+    content: str
+    file_urls: tuple[str, ...] | None = None
+    image_urls: tuple[str, ...] | None = None
+    wait_for_response: bool = False
+    security_risk: int = UNKNOWN_RISK
+
+    def describe(self) -> str:
+        return self.content
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class SystemAction(Action):
+    """The system prompt and the tools that the agent begins with."""
+
+    KIND: ClassVar[str] = "system"
+
+    content: str
+    tools: tuple[Mapping[str, Json], ...] | None = None
+    openhands_version: str | None = None
+    agent_class: str | None = None
+
+    def describe(self) -> str:
+        return self.content
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class RunAction(Action):
+    """Run a command in the session's shell, or give text to the one that runs (`is_input`)."""
+
+    KIND: ClassVar[str] = "run"
+
+    command: str
+    is_input: bool = False
+    thought: str = ""
+    blocking: bool = False
+    is_static: bool = False
+    cwd: str | None = None
+    hidden: bool = False
+    confirmation_state: ConfirmationState = _CONFIRMED
+    security_risk: int = UNKNOWN_RISK
+
+    def describe(self) -> str:
+        return f"Running command: {self.command}"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class RunIpythonAction(Action):
+    """Run a cell of Python."""
+
+    KIND: ClassVar[str] = "run_ipython"
+
+    code: str
+    thought: str = ""
+    include_extra: bool = True
+    confirmation_state: ConfirmationState = _CONFIRMED
+    security_risk: int = UNKNOWN_RISK
+    kernel_init_code: str = ""
+
+    def describe(self) -> str:
+        return f"Running Python code: {self.code}"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ReadAction(Action):
+    """Read a file of the workspace."""
+
+    KIND: ClassVar[str] = "read"
+
+    path: str
+    start: int = 0
+    end: int = -1
+    thought: str = ""
+    security_risk: int = UNKNOWN_RISK
+    impl_source: str = "default"
+    view_range: tuple[int, ...] | None = None
+
+    def describe(self) -> str:
+        return f"Reading file: {self.path}"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class WriteAction(Action):
+    """Write a whole file of the workspace."""
+
+    KIND: ClassVar[str] = "write"
+
+    path: str
+    content: str
+    start: int = 0
+    end: int = -1
+    thought: str = ""
+    security_risk: int = UNKNOWN_RISK
+
+    def describe(self) -> str:
+        return f"Writing file: {self.path}"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class EditAction(Action):
+    """Change a file: `create`, `str_replace`, `insert` or `undo_edit`."""
+
+    KIND: ClassVar[str] = "edit"
+
+    path: str
+    command: str = ""
+    file_text: str | None = None
+    old_str: str | None = None
+    new_str: str | None = None
+    insert_line: int | None = None
+    content: str = ""
+    start: int = 1
+    end: int = -1
+    thought: str = ""
+    confirmation_state: ConfirmationState = _CONFIRMED
+    security_risk: int = UNKNOWN_RISK
+    impl_source: str = "oh_aci"
+
+    def describe(self) -> str:
+        return f"Editing file: {self.path}"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class BrowseAction(Action):
+    """Open a page."""
+
+    KIND: ClassVar[str] = "browse"
+
+    url: str
+    thought: str = ""
+    security_risk: int = UNKNOWN_RISK
+    return_axtree: bool = False
+
+    def describe(self) -> str:
+        return f"Opening the page {self.url}"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class BrowseInteractiveAction(Action):
+    """Act on the open page."""
+
+    KIND: ClassVar[str] = "browse_interactive"
+
+    browser_actions: str
+    thought: str = ""
+    browsergym_send_msg_to_user: str = ""
+    security_risk: int = UNKNOWN_RISK
+    return_axtree: bool = False
+
+    def describe(self) -> str:
+        return "Acting on the open page"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class McpAction(Action):
+    """Call a tool of an MCP server."""
+
+    KIND: ClassVar[str] = "call_tool_mcp"
+
+    name: str
+    arguments: Mapping[str, Json] = field(default_factory=dict)
+    thought: str = ""
+    confirmation_state: ConfirmationState = _CONFIRMED
+    security_risk: int = UNKNOWN_RISK
+
+    def describe(self) -> str:
+        return f"Calling the MCP tool {self.name}"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ThinkAction(Action):
+    """A thought that the agent wrote down."""
+
+    KIND: ClassVar[str] = "think"
+
+    thought: str = ""
+
+    def describe(self) -> str:
+        return f"Thinking: {self.thought}"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class FinishAction(Action):
+    """The agent says that the task is done. Old files have `task_completed`."""
+
+    KIND: ClassVar[str] = "finish"
+
+    final_thought: str = ""
+    outputs: Mapping[str, Json] = field(default_factory=dict)
+    thought: str = ""
+
+    def describe(self) -> str:
+        return self.final_thought or "The task is done."
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class RejectAction(Action):
+    """The agent says that it will not do the task."""
+
+    KIND: ClassVar[str] = "reject"
+
+    outputs: Mapping[str, Json] = field(default_factory=dict)
+    thought: str = ""
+
+    def describe(self) -> str:
+        reason = self.outputs.get("reason")
+        return f"The agent declined the task: {reason}" if reason else "The agent declined the task."
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class DelegateAction(Action):
+    """The agent hands a part of the task to another agent."""
+
+    KIND: ClassVar[str] = "delegate"
+
+    agent: str
+    inputs: Mapping[str, Json] = field(default_factory=dict)
+    thought: str = ""
+
+    def describe(self) -> str:
+        return f"Asking {self.agent} for help"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class RecallAction(Action):
+    """Look for what may help: `workspace_context` or `knowledge`."""
+
+    KIND: ClassVar[str] = "recall"
+
+    recall_type: str
+    query: str = ""
+    thought: str = ""
+
+    def describe(self) -> str:
+        return f"Looking up what is known for: {self.query}"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ChangeAgentStateAction(Action):
+    """Somebody asks the agent to change what it is doing."""
+
+    KIND: ClassVar[str] = "change_agent_state"
+
+    agent_state: AgentState
+    thought: str = ""
+
+    def describe(self) -> str:
+        return f"Agent state changed to {self.agent_state}"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class CondensationAction(Action):
+    """From here on a summary stands for a range of events in what the model is shown; the log keeps them."""
+
+    KIND: ClassVar[str] = "condensation"
+
+    forgotten_event_ids: tuple[int, ...] | None = None
+    forgotten_events_start_id: int | None = None
+    forgotten_events_end_id: int | None = None
+    summary: str | None = None
+    summary_offset: int | None = None
+
+    def describe(self) -> str:
+        return f"Summary: {self.summary}" if self.summary else "Older events are left out."
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class CondensationRequestAction(Action):
+    """Somebody asks for a condensation."""
+
+    KIND: ClassVar[str] = "condensation_request"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class NullAction(Action):
+    """Nothing; found in logs of the reference."""
+
+    KIND: ClassVar[str] = "null"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class TaskItem:
+    """One line of the agent's task list. `status` is `todo`, `in_progress` or `done`."""
+
+    id: str
+    title: str
+    status: str = "todo"
+    notes: str = ""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class TaskTrackingAction(Action):
+    """View or replace the agent's task list."""
+
+    KIND: ClassVar[str] = "task_tracking"
+
+    command: str = "view"
+    task_list: tuple[TaskItem, ...] = ()
+    thought: str = ""
+
+    def describe(self) -> str:
+        return f"Task list: {self.command}, {len(self.task_list)} items"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class LoopRecoveryAction(Action):
+    """How to go on after a loop was found."""
+
+    KIND: ClassVar[str] = "loop_recovery"
+
+    option: int = 1
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class PlannedCall:
+    """One tool call of a reply, as the model wrote it."""
+
+    id: str
+    name: str
+    arguments: str
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ToolCallsAction(Action):
+    """Ours: a model's reply with several tool calls, recorded before the first of them is carried out,
+    so that a restart knows which are still to do."""
+
+    KIND: ClassVar[str] = "tool_calls"
+
+    response_id: str
+    calls: tuple[PlannedCall, ...]
+    thought: str = ""
+
+    def describe(self) -> str:
+        return f"{len(self.calls)} tool calls"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class InvalidCallAction(Action):
+    """Ours: a tool call that cannot be carried out (unknown tool, malformed arguments); the call itself
+    is in `tool_call_metadata`."""
+
+    KIND: ClassVar[str] = "invalid_call"
+
+    thought: str = ""
+
+    def describe(self) -> str:
+        return "A tool call that cannot be carried out"
+
+
+ACTIONS: dict[str, type[Action]] = {
+    kind.KIND: kind
+    for kind in (
+        MessageAction,
+        SystemAction,
+        RunAction,
+        RunIpythonAction,
+        ReadAction,
+        WriteAction,
+        EditAction,
+        BrowseAction,
+        BrowseInteractiveAction,
+        McpAction,
+        ThinkAction,
+        FinishAction,
+        RejectAction,
+        DelegateAction,
+        RecallAction,
+        ChangeAgentStateAction,
+        CondensationAction,
+        CondensationRequestAction,
+        NullAction,
+        TaskTrackingAction,
+        LoopRecoveryAction,
+        ToolCallsAction,
+        InvalidCallAction,
+    )
+}
+OWN_ACTIONS = frozenset({ToolCallsAction.KIND, InvalidCallAction.KIND})
+"""Kinds that the V0 client does not know."""

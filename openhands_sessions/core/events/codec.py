@@ -1,0 +1,256 @@
+"""Event ↔ JSON text, as it goes over the wire and into the log.
+
+Wire form: `id timestamp source message [cause] action args` or `… observation content extras`, with the
+optional `tool_call_metadata`, `llm_metrics` and, on `run` observations, `success`.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, fields
+from datetime import UTC, datetime
+from functools import cache
+from typing import Any
+
+import orjson
+from pydantic import TypeAdapter, ValidationError
+
+from openhands_sessions.core.errors import StorageError
+from openhands_sessions.core.events.actions import ACTIONS, EditAction, McpAction
+from openhands_sessions.core.events.event import (
+    UNNUMBERED,
+    Action,
+    ConfirmationState,
+    Event,
+    Json,
+    Observation,
+    Source,
+    ToolCall,
+    Unknown,
+)
+from openhands_sessions.core.events.observations import OBSERVATIONS, RunObservation
+from openhands_sessions.core.ids import EventId
+
+SCHEMA = 1
+"""Version of the stored form. Rows of version 0 are the reference's own files."""
+
+_RENAMED = {"diff_cache": "_diff_cache"}
+_CONFIRMED_UNSAID = (EditAction, McpAction)
+"""The reference has no confirmation for these: on the wire only `awaiting` and `rejected` are said."""
+_ENVELOPE = frozenset(
+    "id timestamp source message cause action args observation content extras success "
+    "tool_call_metadata llm_metrics".split()
+)
+_EVENT_FIELDS = frozenset(field.name for field in fields(Event))
+_BIGGEST_INTEGER = 2**63 - 1
+
+
+@dataclass(frozen=True, slots=True)
+class Stored:
+    """An event as it stands in the log: `text` is the wire form, encoded once."""
+
+    id: EventId
+    kind: str
+    schema: int
+    text: str
+
+
+def kind_of(event: Event) -> str:
+    """`action:run`, `observation:run`, … ; what filters go by, without decoding."""
+    match event:
+        case Action():
+            return f"action:{event.KIND}"
+        case Observation():
+            return f"observation:{event.KIND}"
+        case Unknown(wire=wire):
+            family = "action" if "action" in wire else "observation"
+            return f"{family}:{wire.get(family)}"
+        case _:
+            return "unknown:"
+
+
+def stored(event: Event) -> Stored:
+    """Encode once, for the log and for every reader."""
+    return Stored(id=event.id, kind=kind_of(event), schema=SCHEMA, text=encode(event))
+
+
+def encode(event: Event) -> str:
+    """The wire form as JSON text. Lone surrogates become `?`, integers beyond 64 bits become floats."""
+    wire = to_wire(event)
+    try:
+        return orjson.dumps(wire, default=_plain).decode()
+    except TypeError:
+        return orjson.dumps(_storable(wire), default=_plain).decode()
+
+
+def to_wire(event: Event) -> dict[str, Any]:
+    """The wire form as a mapping; values may still be tuples, enums and dataclasses."""
+    if isinstance(event, Unknown):
+        return {**event.wire, "id": event.id}
+    wire: dict[str, Any] = {
+        "id": event.id,
+        "timestamp": timestamp_text(event.timestamp),
+        "source": event.source,
+        "message": event.describe() if event.message is None else event.message,
+    }
+    if event.cause is not None:
+        wire["cause"] = event.cause
+    family, body = ("action", "args") if isinstance(event, Action) else ("observation", "extras")
+    wire[family] = event.KIND
+    if event.tool_call_metadata is not None:
+        wire["tool_call_metadata"] = _tool_call_wire(event.tool_call_metadata)
+    if event.llm_metrics is not None:
+        wire["llm_metrics"] = event.llm_metrics
+    if isinstance(event, Observation):
+        wire["content"] = event.content
+    own = {key: getattr(event, name) for name, key in _own_fields(type(event))}
+    if isinstance(event, _CONFIRMED_UNSAID) and event.confirmation_state is ConfirmationState.CONFIRMED:
+        del own["confirmation_state"]
+    unknown = event.rest
+    wire[body] = {**own, **_mapping(unknown.get(body))} if unknown else own
+    if isinstance(event, RunObservation):
+        wire["success"] = event.metadata.exit_code == 0
+    for key, value in unknown.items():
+        if key != body:
+            wire[key] = value
+    return wire
+
+
+def decode(text: str | bytes, schema: int = SCHEMA) -> Event:
+    """Read one stored entry. An unknown kind, or a known one in a form that does not fit, comes back as
+    `Unknown`, whole. Raises StorageError where the text is no JSON object with an id."""
+    try:
+        wire = orjson.loads(text)
+    except orjson.JSONDecodeError as error:
+        raise StorageError("a stored event is not JSON: the log is damaged") from error
+    if not isinstance(wire, dict) or not isinstance(wire.get("id"), int):
+        raise StorageError("a stored event has no id: the log is damaged")
+    return from_wire(upcast(wire, schema))
+
+
+def upcast(wire: dict[str, Any], schema: int) -> dict[str, Any]:
+    """Bring an older form to today's, one version at a time."""
+    for version in range(schema, SCHEMA):
+        wire = UPCASTERS[version](wire)
+    return wire
+
+
+def from_wire(wire: Mapping[str, Any]) -> Event:
+    """The event of a mapping in today's wire form; `Unknown` where it does not fit."""
+    kinds: Mapping[str, type[Action] | type[Observation]] = ACTIONS if "action" in wire else OBSERVATIONS
+    body = "args" if "action" in wire else "extras"
+    kind = kinds.get(str(wire.get("action", wire.get("observation"))))
+    whole = Unknown(id=EventId(wire.get("id", UNNUMBERED)), wire=dict(wire), timestamp=_time_of(wire))
+    if kind is None or not isinstance(wire.get(body, {}), dict):
+        return whole
+    given: dict[str, Any] = dict(wire.get(body) or {})
+    values = {name: given.pop(key) for name, key in _own_fields(kind) if key in given}
+    if body == "extras":
+        values["content"] = wire.get("content", "")
+    rest: dict[str, Any] = {key: value for key, value in wire.items() if key not in _ENVELOPE}
+    if given:
+        rest[body] = given
+    try:
+        event = _adapter(kind).validate_python(
+            {
+                **values,
+                "id": whole.id,
+                "timestamp": whole.timestamp,
+                "source": Source(wire.get("source", Source.ENVIRONMENT)),
+                "cause": wire.get("cause"),
+                "message": wire.get("message"),
+                "tool_call_metadata": _tool_call(wire.get("tool_call_metadata")),
+                "llm_metrics": wire.get("llm_metrics"),
+                "rest": rest,
+            }
+        )
+    except (ValidationError, ValueError):
+        return whole
+    return _without_derived_message(event)
+
+
+def timestamp_text(moment: datetime) -> str:
+    """UTC, ISO 8601, microseconds and `Z`."""
+    return moment.astimezone(UTC).isoformat(timespec="microseconds")[:26] + "Z"
+
+
+def _from_reference(wire: dict[str, Any]) -> dict[str, Any]:
+    """Version 0, the reference's files: a timestamp without zone is taken as UTC."""
+    moment = str(wire.get("timestamp", ""))
+    return wire if moment.endswith("Z") else {**wire, "timestamp": timestamp_text(_time_of(wire))}
+
+
+UPCASTERS: dict[int, Callable[[dict[str, Any]], dict[str, Any]]] = {0: _from_reference}
+
+
+def _without_derived_message(event: Event) -> Event:
+    if event.message is not None and event.message == event.describe():
+        object.__setattr__(event, "message", None)  # not yet handed out: nobody sees it change
+    return event
+
+
+def _time_of(wire: Mapping[str, Any]) -> datetime:
+    try:
+        moment = datetime.fromisoformat(str(wire.get("timestamp")))
+    except ValueError:
+        return datetime(1970, 1, 1, tzinfo=UTC)
+    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+
+
+def _tool_call_wire(call: ToolCall) -> dict[str, Any]:
+    wire: dict[str, Any] = {
+        "function_name": call.function_name,
+        "tool_call_id": call.tool_call_id,
+        "model_response": call.model_response,
+        "total_calls_in_response": call.total_calls_in_response,
+    }
+    if call.arguments:
+        wire["arguments"] = call.arguments
+    return wire
+
+
+def _tool_call(value: object) -> ToolCall | None:
+    if not isinstance(value, dict):
+        return None
+    known = {field.name for field in fields(ToolCall)}
+    return TypeAdapter(ToolCall).validate_python({k: v for k, v in value.items() if k in known})
+
+
+def _mapping(value: Json) -> Mapping[str, Json]:
+    return value if isinstance(value, dict) else {}
+
+
+@cache
+def _own_fields(kind: type[Event]) -> tuple[tuple[str, str], ...]:
+    beside = _EVENT_FIELDS | {"content"} if issubclass(kind, Observation) else _EVENT_FIELDS
+    return tuple(
+        (field.name, _RENAMED.get(field.name, field.name)) for field in fields(kind) if field.name not in beside
+    )
+
+
+@cache
+def _adapter(kind: type[Event]) -> TypeAdapter[Event]:
+    return TypeAdapter(kind)
+
+
+def _plain(value: object) -> object:
+    if isinstance(value, Mapping):
+        return dict(value)
+    raise TypeError(f"{type(value).__name__} has no JSON form")
+
+
+def _storable(value: Any) -> Any:
+    """The same value with what JSON text in UTF-8 cannot hold replaced."""
+    match value:
+        case str():
+            return str(value).encode("utf-8", "replace").decode()
+        case bool() | None | float():
+            return value
+        case int():
+            return value if -_BIGGEST_INTEGER <= value <= _BIGGEST_INTEGER else float(value)
+        case Mapping():
+            return {_storable(str(key)): _storable(item) for key, item in value.items()}
+        case list() | tuple():
+            return [_storable(item) for item in value]
+        case _ if hasattr(value, "__dataclass_fields__"):
+            return {field.name: _storable(getattr(value, field.name)) for field in fields(value)}
+        case _:
+            return value

@@ -1,0 +1,342 @@
+"""Every observation of the wire, and our own ones (`turn_ended`, `turn_resumed`).
+
+`content` stands beside `extras` on the wire; the other fields are the keys of `extras`.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import ClassVar
+
+from openhands_sessions.core.events.actions import TaskItem
+from openhands_sessions.core.events.event import AgentState, Json, Observation
+
+NO_EXIT_CODE = -1
+
+STOPPED_ID = "AGENT_ERROR$ERROR_ACTION_NOT_EXECUTED_STOPPED"
+NOT_RUN_ID = "AGENT_ERROR$ERROR_ACTION_NOT_EXECUTED"
+UNKNOWN_OUTCOME_ID = "AGENT_ERROR$ERROR_OUTCOME_UNKNOWN"
+BAD_CALL_ID = "AGENT_ERROR$BAD_ACTION"
+TOOL_FAILED_ID = "AGENT_ERROR$TOOL_FAILED"
+LOOP_ID = "AGENT_ERROR$LOOP"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class RunMetadata:
+    """How a command ended. `exit_code` is -1 while unknown (still running, or ended by force)."""
+
+    exit_code: int = NO_EXIT_CODE
+    pid: int = -1
+    username: str | None = None
+    hostname: str | None = None
+    working_dir: str | None = None
+    py_interpreter_path: str | None = None
+    prefix: str = ""
+    suffix: str = ""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class RunObservation(Observation):
+    """What a command printed, and how it ended."""
+
+    KIND: ClassVar[str] = "run"
+
+    command: str
+    metadata: RunMetadata = RunMetadata()
+    hidden: bool = False
+
+    def describe(self) -> str:
+        return f"Command `{self.command}` ended with exit code {self.metadata.exit_code}."
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class RunIpythonObservation(Observation):
+    """What a cell printed."""
+
+    KIND: ClassVar[str] = "run_ipython"
+
+    code: str
+    image_urls: tuple[str, ...] | None = None
+
+    def describe(self) -> str:
+        return "The cell was run."
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ReadObservation(Observation):
+    """What a file holds."""
+
+    KIND: ClassVar[str] = "read"
+
+    path: str
+    impl_source: str = "default"
+
+    def describe(self) -> str:
+        return f"Read the file {self.path}."
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class WriteObservation(Observation):
+    """A file was written."""
+
+    KIND: ClassVar[str] = "write"
+
+    path: str
+
+    def describe(self) -> str:
+        return f"Wrote the file {self.path}."
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class EditObservation(Observation):
+    """A file was changed."""
+
+    KIND: ClassVar[str] = "edit"
+
+    path: str
+    prev_exist: bool = False
+    old_content: str | None = None
+    new_content: str | None = None
+    impl_source: str = "oh_aci"
+    diff: str | None = None
+    diff_cache: str | None = None
+
+    def describe(self) -> str:
+        return f"Edited the file {self.path}."
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class BrowseObservation(Observation):
+    """What a page shows."""
+
+    KIND: ClassVar[str] = "browse"
+
+    url: str
+    trigger_by_action: str = ""
+    screenshot: str = ""
+    screenshot_path: str | None = None
+    set_of_marks: str = ""
+    error: bool = False
+    goal_image_urls: tuple[str, ...] = ()
+    open_pages_urls: tuple[str, ...] = ()
+    active_page_index: int = -1
+    dom_object: Mapping[str, Json] = field(default_factory=dict)
+    axtree_object: Mapping[str, Json] = field(default_factory=dict)
+    extra_element_properties: Mapping[str, Json] = field(default_factory=dict)
+    last_browser_action: str = ""
+    last_browser_action_error: str = ""
+    focused_element_bid: str = ""
+    filter_visible_only: bool = False
+
+    def describe(self) -> str:
+        return f"Visited {self.url}"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class McpObservation(Observation):
+    """What a tool of an MCP server answered."""
+
+    KIND: ClassVar[str] = "mcp"
+
+    name: str
+    arguments: Mapping[str, Json] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ThinkObservation(Observation):
+    """A thought was taken down."""
+
+    KIND: ClassVar[str] = "think"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class AgentStateChangedObservation(Observation):
+    """What the agent does from here on; `reason` is shown to users."""
+
+    KIND: ClassVar[str] = "agent_state_changed"
+
+    agent_state: AgentState
+    reason: str = ""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class UserRejectedObservation(Observation):
+    """The user refused an action."""
+
+    KIND: ClassVar[str] = "user_rejected"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ErrorObservation(Observation):
+    """An action came to nothing: `content` says why, `error_id` for programs."""
+
+    KIND: ClassVar[str] = "error"
+
+    error_id: str = ""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class MicroagentKnowledge:
+    """A piece of knowledge that a trigger word brought up."""
+
+    name: str
+    trigger: str
+    content: str
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class RecallObservation(Observation):
+    """What may help with the task."""
+
+    KIND: ClassVar[str] = "recall"
+
+    recall_type: str
+    repo_name: str = ""
+    repo_directory: str = ""
+    repo_branch: str = ""
+    repo_instructions: str = ""
+    runtime_hosts: Mapping[str, Json] = field(default_factory=dict)
+    additional_agent_instructions: str = ""
+    date: str = ""
+    custom_secrets_descriptions: Mapping[str, Json] = field(default_factory=dict)
+    conversation_instructions: str = ""
+    working_dir: str = ""
+    microagent_knowledge: tuple[MicroagentKnowledge, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class TaskTrackingObservation(Observation):
+    """The agent's task list as it stands."""
+
+    KIND: ClassVar[str] = "task_tracking"
+
+    command: str = "view"
+    task_list: tuple[TaskItem, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class DelegateObservation(Observation):
+    """What the other agent brought back."""
+
+    KIND: ClassVar[str] = "delegate"
+
+    outputs: Mapping[str, Json] = field(default_factory=dict)
+
+    def describe(self) -> str:
+        return ""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class SuccessObservation(Observation):
+    """It worked."""
+
+    KIND: ClassVar[str] = "success"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class NullObservation(Observation):
+    """Nothing came of it."""
+
+    KIND: ClassVar[str] = "null"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class CondenseObservation(Observation):
+    """Older events were left out."""
+
+    KIND: ClassVar[str] = "condense"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class DownloadObservation(Observation):
+    """A file was fetched."""
+
+    KIND: ClassVar[str] = "download"
+
+    file_path: str
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class LoopDetectionObservation(Observation):
+    """The agent goes in circles: a note to it, once per streak."""
+
+    KIND: ClassVar[str] = "loop_detection"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ChatObservation(Observation):
+    """Chat text; found in logs of the reference."""
+
+    KIND: ClassVar[str] = "chat"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class MessageObservation(Observation):
+    """A message as observation; found in logs of the reference."""
+
+    KIND: ClassVar[str] = "message"
+
+
+class StopReason(StrEnum):
+    """Why a turn ended."""
+
+    DONE = "done"
+    WAITING = "waiting"
+    STOPPED = "stopped"
+    MAX_ITERATIONS = "max_iterations"
+    MAX_COST = "max_cost"
+    ERROR = "error"
+    STUCK = "stuck"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class TurnEndedObservation(Observation):
+    """Ours: a turn is over. `seen` is the newest event that the agent had taken into account: a user
+    message behind it is still to be answered."""
+
+    KIND: ClassVar[str] = "turn_ended"
+
+    stop_reason: StopReason
+    seen: int
+    iterations: int = 0
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class TurnResumedObservation(Observation):
+    """Ours: a turn that was cut off goes on; `repeated_calls` counts a model call that never answered."""
+
+    KIND: ClassVar[str] = "turn_resumed"
+
+    repeated_calls: int = 0
+
+
+OBSERVATIONS: dict[str, type[Observation]] = {
+    kind.KIND: kind
+    for kind in (
+        RunObservation,
+        RunIpythonObservation,
+        ReadObservation,
+        WriteObservation,
+        EditObservation,
+        BrowseObservation,
+        McpObservation,
+        ThinkObservation,
+        AgentStateChangedObservation,
+        UserRejectedObservation,
+        ErrorObservation,
+        RecallObservation,
+        TaskTrackingObservation,
+        DelegateObservation,
+        SuccessObservation,
+        NullObservation,
+        CondenseObservation,
+        DownloadObservation,
+        LoopDetectionObservation,
+        ChatObservation,
+        MessageObservation,
+        TurnEndedObservation,
+        TurnResumedObservation,
+    )
+}
+OWN_OBSERVATIONS = frozenset({TurnEndedObservation.KIND, TurnResumedObservation.KIND})
+"""Kinds that the V0 client does not know."""

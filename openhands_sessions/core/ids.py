@@ -1,0 +1,36 @@
+"""Names for the things that have one: conversations, events, owners, actions."""
+
+import hashlib
+import re
+from typing import NewType
+
+from openhands_sessions.core.errors import BadInput
+
+ConversationId = NewType("ConversationId", str)
+EventId = NewType("EventId", int)
+OwnerId = NewType("OwnerId", str)
+
+UNNUMBERED = EventId(-1)
+LOCAL_OWNER = OwnerId("local")
+
+_CONVERSATION_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}")
+
+
+def conversation_id(text: object) -> ConversationId:
+    """Check an id that came from outside. Raises BadInput, naming the rule."""
+    if isinstance(text, str) and _CONVERSATION_ID.fullmatch(text):
+        return ConversationId(text)
+    raise BadInput(
+        "conversation_id",
+        "must be 1 to 64 letters, digits, '-' or '_', beginning with a letter or digit",
+    )
+
+
+def folder_name(sid: ConversationId) -> str:
+    """A folder name for a conversation: 32 hex digits, so that no id from a user is ever a path."""
+    return hashlib.sha256(sid.encode()).hexdigest()[:32]
+
+
+def action_key(sid: ConversationId, action: EventId) -> str:
+    """The name under which an executor knows an action: unique over all conversations."""
+    return f"{folder_name(sid)}-{action}"

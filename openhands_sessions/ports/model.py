@@ -1,0 +1,93 @@
+"""A language model, reached with a conversation and a list of tools."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from openhands_sessions.core.events.event import Json
+
+ChatMessage = Mapping[str, Json]
+"""One message in the field's form: `role` (`system user assistant tool`), `content`, `tool_calls`, `tool_call_id`."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ModelRequest:
+    """What a model is asked. Every tool call in `messages` has its result right behind it. `tools` are function
+    schemas, `{"type": "function", "function": {name, description, parameters}}`."""
+
+    messages: Sequence[ChatMessage]
+    tools: Sequence[Mapping[str, Json]] = ()
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class RequestedCall:
+    """A tool call as the model wrote it: `arguments` is unchecked text."""
+
+    id: str
+    name: str
+    arguments: str
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Usage:
+    """Tokens and cost (US dollars; 0 where the price is unknown) of one reply, and how long it took (seconds)."""
+
+    prompt_tokens: int = 0
+    completion_tokens: int = 0
+    cache_read_tokens: int = 0
+    cache_write_tokens: int = 0
+    cost: float = 0.0
+    latency: float = 0.0
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ModelReply:
+    """What a model answered: text, tool calls, or both."""
+
+    id: str
+    text: str
+    calls: Sequence[RequestedCall] = ()
+    usage: Usage = Usage()
+    model: str = ""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Retry:
+    """A try failed and another follows after `wait` seconds."""
+
+    attempt: int
+    wait: float
+    problem: str
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ModelSpec:
+    """Which model a conversation uses, and how it is reached. `name` is litellm's, e.g. `openai/gpt-4o`."""
+
+    name: str
+    base_url: str | None = None
+    api_key: str | None = None
+    timeout: float = 600.0
+    retries: int = 4
+    max_output_tokens: int | None = None
+    temperature: float | None = None
+
+
+class ChatModel(Protocol):
+    """One model, as one conversation uses it."""
+
+    name: str
+
+    async def complete(
+        self, request: ModelRequest, on_text: Callable[[str], None], on_retry: Callable[[Retry], None]
+    ) -> ModelReply:
+        """Ask and return the whole reply; `on_text` gets each piece of its text as it streams. A try after text was
+        streamed begins it anew: `on_retry` is called first. Retries are bounded; there is a limit in wall-clock time.
+        Being cancelled closes the stream within a second. Raises ModelFailure with the wire's status id."""
+
+
+class ChatModels(Protocol):
+    """How models are opened: what a heavy library needs is loaded here, off the event loop, at the first call."""
+
+    async def open(self, spec: ModelSpec) -> ChatModel:
+        """Raises ModelFailure for an unknown or wrongly configured model."""

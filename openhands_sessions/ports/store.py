@@ -1,0 +1,122 @@
+"""Where conversations are kept: their logs, their rows, their snapshots."""
+
+import asyncio
+from collections.abc import AsyncIterator, Sequence
+from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Protocol
+
+from openhands_sessions.core.events.codec import Stored
+from openhands_sessions.core.events.event import Json
+from openhands_sessions.core.ids import ConversationId, EventId, OwnerId
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Receipt:
+    """What a keyed command did: stored in the same transaction as its events, kept with the conversation.
+    `digest` names the command's content, so that a key used again for something else is noticed."""
+
+    key: str
+    digest: str
+    event: EventId
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ConversationRow:
+    """A conversation as lists show it. `settings` are the merged settings it was opened with, JSON, no secrets
+    in clear. Times are aware, UTC."""
+
+    id: ConversationId
+    owner: OwnerId
+    created_at: datetime
+    updated_at: datetime
+    title: str | None = None
+    trigger: str = "gui"
+    settings: dict[str, Json] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """A fold of the log up to and with `head`, in a form of `version`; may be thrown away at any time."""
+
+    head: EventId
+    version: int
+    text: str
+
+
+class EventLog(Protocol):
+    """The log of one conversation. Ids are dense from 0."""
+
+    async def head(self) -> EventId:
+        """The newest id, -1 for an empty log."""
+
+    def append(
+        self, entries: Sequence[Stored], *, expected: int, term: int, receipt: Receipt | None = None
+    ) -> asyncio.Future[None]:
+        """All or nothing; durable when the future is done. Called on the event loop; calls take effect in order,
+        also across conversations sharing a writer; giving up waiting does not take a write back.
+
+        `entries` are numbered from `expected + 1`. The future raises Conflict where the head is not `expected`,
+        Fenced where a higher `term` has written, StorageUnavailable where the disk refuses; one failure never
+        fails another call of its commit group. May be called again before the last one is done (pipelining).
+        """
+
+    def read(
+        self, after: int = -1, *, before: int | None = None, reverse: bool = False, limit: int | None = None
+    ) -> AsyncIterator[Sequence[Stored]]:
+        """Entries with `after < id < before`, in batches of bounded size, in constant memory; `reverse` starts at
+        the newest; `limit` counts entries. Sees what was durable when each batch was read. Never reads what was
+        not asked for: the last 50 of 100,000 cost 50."""
+
+    async def receipt(self, key: str) -> Receipt | None:
+        """What a command with this key did, if it was stored."""
+
+
+class Snapshots(Protocol):
+    """Folds that spare a reading from 0."""
+
+    async def load(self, sid: ConversationId) -> Snapshot | None: ...
+
+    async def save(self, sid: ConversationId, snapshot: Snapshot) -> None: ...
+
+
+class Conversations(Protocol):
+    """The rows. Every call is durable when it returns."""
+
+    async def create(self, row: ConversationRow) -> None:
+        """Raises AlreadyExists, also where a deleted conversation had the id: ids are never used twice."""
+
+    async def get(self, sid: ConversationId) -> ConversationRow | None:
+        """The row, None where it is unknown or deleted."""
+
+    async def page(
+        self, owner: OwnerId | None, *, limit: int, before: tuple[datetime, ConversationId] | None = None
+    ) -> Sequence[ConversationRow]:
+        """Newest `created_at` first, then highest id; only those that come after `before` in that order. An
+        owner of None means everybody's. 50 of 10,000 cost 50."""
+
+    async def update(self, row: ConversationRow) -> None:
+        """Replace title, settings and `updated_at`. Raises NotFound."""
+
+    async def delete(self, sid: ConversationId) -> bool:
+        """Row, log, receipts and snapshot together; False where there was none."""
+
+
+class SessionStore(Protocol):
+    """One database. Its parts share it."""
+
+    conversations: Conversations
+    snapshots: Snapshots
+
+    def log(self, sid: ConversationId) -> EventLog:
+        """The log of a conversation; cheap, no I/O. Writing one whose row does not exist raises NotFound."""
+
+    async def next_term(self, sid: ConversationId) -> int:
+        """Take ownership: a term higher than every earlier one, from now on the only one that may write."""
+
+
+class OpenStore(Protocol):
+    """How bootstrap opens a store: a block whose end waits for the writes under way."""
+
+    def __call__(self) -> AbstractAsyncContextManager[SessionStore]: ...
