@@ -62,8 +62,8 @@ class CommandDone:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class EditDone:
-    """What an edit did, or why it did nothing (`ok` False, `content` says why). Old and new content are None where there
-    is none, or over the executor's cap."""
+    """What an edit did, or why it did nothing (`ok` False, `content` says why). Old and new content are None where
+    there is none, or over the executor's cap."""
 
     ok: bool
     content: str
@@ -140,8 +140,8 @@ class Runtimes(Protocol):
     """Whether what runs inside is kept from the host."""
 
     def open(self, spec: RuntimeSpec) -> AbstractAsyncContextManager[Runtime]:
-        """Check what the kind needs and open one; raises RuntimeUnavailable with what to do. Starts no executor. The end
-        of the block lets go of the sandbox without ending it: the next owner finds it again."""
+        """Check what the kind needs and open one; raises RuntimeUnavailable with what to do. Starts no executor. The
+        end of the block lets go of the sandbox without ending it: the next owner finds it again."""
 
     async def discard(self, sid: ConversationId) -> None:
         """End a conversation's sandbox and delete its workspace; nothing where there is none."""

@@ -7,7 +7,6 @@ optional `tool_call_metadata`, `llm_metrics` and, on `run` observations, `succes
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields
 from datetime import UTC, datetime
-from functools import cache
 from typing import Any
 
 import orjson
@@ -16,7 +15,6 @@ from pydantic import TypeAdapter, ValidationError
 from openhands_sessions.core.errors import StorageError
 from openhands_sessions.core.events.actions import ACTIONS, EditAction, McpAction
 from openhands_sessions.core.events.event import (
-    UNNUMBERED,
     Action,
     ConfirmationState,
     Event,
@@ -27,7 +25,7 @@ from openhands_sessions.core.events.event import (
     Unknown,
 )
 from openhands_sessions.core.events.observations import OBSERVATIONS, RunObservation
-from openhands_sessions.core.ids import EventId
+from openhands_sessions.core.ids import UNNUMBERED, EventId
 
 SCHEMA = 1
 """Version of the stored form. Rows of version 0 are the reference's own files."""
@@ -35,11 +33,8 @@ SCHEMA = 1
 _RENAMED = {"diff_cache": "_diff_cache"}
 _CONFIRMED_UNSAID = (EditAction, McpAction)
 """The reference has no confirmation for these: on the wire only `awaiting` and `rejected` are said."""
-_ENVELOPE = frozenset(
-    "id timestamp source message cause action args observation content extras success "
-    "tool_call_metadata llm_metrics".split()
-)
 _EVENT_FIELDS = frozenset(field.name for field in fields(Event))
+_ENVELOPE = _EVENT_FIELDS - {"rest"} | {"action", "args", "observation", "content", "extras", "success"}
 _BIGGEST_INTEGER = 2**63 - 1
 
 
@@ -218,17 +213,26 @@ def _mapping(value: Json) -> Mapping[str, Json]:
     return value if isinstance(value, dict) else {}
 
 
-@cache
 def _own_fields(kind: type[Event]) -> tuple[tuple[str, str], ...]:
+    return _FIELDS[kind]
+
+
+def _read_own_fields(kind: type[Event]) -> tuple[tuple[str, str], ...]:
     beside = _EVENT_FIELDS | {"content"} if issubclass(kind, Observation) else _EVENT_FIELDS
     return tuple(
         (field.name, _RENAMED.get(field.name, field.name)) for field in fields(kind) if field.name not in beside
     )
 
 
-@cache
+_FIELDS = {kind: _read_own_fields(kind) for kind in (*ACTIONS.values(), *OBSERVATIONS.values())}
+_ADAPTERS: dict[type[Event], TypeAdapter[Event]] = {}
+
+
 def _adapter(kind: type[Event]) -> TypeAdapter[Event]:
-    return TypeAdapter(kind)
+    """Built when first needed: all of them at import would slow every start."""
+    if kind not in _ADAPTERS:
+        _ADAPTERS[kind] = TypeAdapter(kind)
+    return _ADAPTERS[kind]
 
 
 def _plain(value: object) -> object:

@@ -4,12 +4,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from enum import StrEnum
-from typing import ClassVar
+from typing import ClassVar, TypeAlias
 
-from pydantic import JsonValue as Json
+from pydantic import JsonValue
 
 from openhands_sessions.core.ids import UNNUMBERED, EventId
 
+Json: TypeAlias = JsonValue
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
