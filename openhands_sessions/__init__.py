@@ -1,0 +1,5 @@
+"""A realtime server for agent sessions."""
+
+__all__ = ["__version__"]
+
+__version__ = "0.1.0"

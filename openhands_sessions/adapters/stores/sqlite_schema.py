@@ -1,0 +1,142 @@
+"""The SQLite database: its tables, its versions, and how a connection to it is opened."""
+
+import sqlite3
+from contextlib import ExitStack
+from pathlib import Path
+
+from openhands_sessions.core.errors import StorageError, StorageUnavailable
+
+APPLICATION = 0x4F485331
+"""`OHS1`: marks the file as ours."""
+
+SPAN = 2**32
+"""Events lie under `conversation key * SPAN + event id`: one tree, a conversation's events side by side."""
+
+LIVE, PURGING, PURGED = 0, 1, 2
+"""`conversations.gone`: there; deleted, with rows still to be removed; deleted. The row of a deleted one stays, with
+nothing in it but its id, which must not be used again."""
+
+BUSY_SECONDS = 5.0
+_CHECKPOINT_PAGES = 4000
+_LARGEST_LOG_LEFT = 32 * 1024 * 1024
+
+MIGRATIONS: tuple[tuple[str, ...], ...] = (
+    (
+        """CREATE TABLE conversations (
+            key INTEGER PRIMARY KEY,
+            id TEXT NOT NULL UNIQUE,
+            owner TEXT NOT NULL,
+            created_at INTEGER NOT NULL,
+            updated_at INTEGER NOT NULL,
+            title TEXT,
+            trigger TEXT NOT NULL,
+            settings TEXT NOT NULL,
+            term INTEGER NOT NULL DEFAULT 0,
+            gone INTEGER NOT NULL DEFAULT 0)""",
+        "CREATE INDEX conversations_by_time ON conversations (created_at, id) WHERE gone = 0",
+        "CREATE INDEX conversations_by_owner ON conversations (owner, created_at, id) WHERE gone = 0",
+        "CREATE INDEX conversations_purging ON conversations (key) WHERE gone = 1",
+        """CREATE TABLE forms (
+            id INTEGER PRIMARY KEY,
+            kind TEXT NOT NULL,
+            schema INTEGER NOT NULL,
+            UNIQUE (kind, schema))""",
+        """CREATE TABLE events (
+            key INTEGER PRIMARY KEY,
+            form INTEGER NOT NULL,
+            size INTEGER NOT NULL,
+            text TEXT NOT NULL)""",
+        """CREATE TABLE receipts (
+            conversation INTEGER NOT NULL,
+            key TEXT NOT NULL,
+            digest TEXT NOT NULL,
+            event INTEGER NOT NULL,
+            PRIMARY KEY (conversation, key)) WITHOUT ROWID""",
+        """CREATE TABLE snapshots (
+            conversation INTEGER PRIMARY KEY,
+            head INTEGER NOT NULL,
+            version INTEGER NOT NULL,
+            text TEXT NOT NULL)""",
+    ),
+)
+"""One row per version, in order; a row is never changed once released. `PRAGMA user_version` counts them."""
+
+
+def connect_writer(path: Path) -> sqlite3.Connection:
+    """Open the database for writing; make or migrate it where needed. Its file is readable by its owner only, also
+    where it was not; SQLite gives the files beside it the same mode.
+
+    Raises StorageError for a database that is not ours or newer than we know, StorageUnavailable where the world is
+    in the way.
+    """
+    try:
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        path.touch(mode=0o600)
+        path.chmod(0o600)
+        with ExitStack() as undo:
+            connection = _connect(path)
+            undo.callback(connection.close)
+            _refuse_strangers(connection)
+            connection.execute("PRAGMA journal_mode = WAL")
+            connection.execute("PRAGMA synchronous = FULL")
+            connection.execute(f"PRAGMA wal_autocheckpoint = {_CHECKPOINT_PAGES}")
+            connection.execute(f"PRAGMA journal_size_limit = {_LARGEST_LOG_LEFT}")
+            _migrate(connection)
+            undo.pop_all()
+            return connection
+    except (OSError, sqlite3.Error) as error:
+        raise unavailable(error) from error
+
+
+def connect_reader(path: Path) -> sqlite3.Connection:
+    """Open the existing database for reading. Raises sqlite3.Error."""
+    connection = _connect(path)
+    connection.execute("PRAGMA query_only = ON")
+    return connection
+
+
+def unavailable(error: Exception) -> StorageUnavailable:
+    """The world's no, in words that hold no path: SQLite's own messages name none."""
+    said = error.strerror if isinstance(error, OSError) else str(error)
+    return StorageUnavailable(f"the database cannot be used now: {said}")
+
+
+def _connect(path: Path) -> sqlite3.Connection:
+    """Reader connections wander between threads, one at a time."""
+    return sqlite3.connect(
+        f"{path.absolute().as_uri()}?mode=rw",
+        uri=True,
+        timeout=BUSY_SECONDS,
+        isolation_level=None,
+        check_same_thread=False,
+    )
+
+
+def _refuse_strangers(connection: sqlite3.Connection) -> None:
+    """Before anything is written, also no pragma."""
+    version = _number(connection, "PRAGMA user_version")
+    if version > len(MIGRATIONS):
+        raise StorageError(
+            f"the database has the form of a newer version ({version}; this one knows {len(MIGRATIONS)}): "
+            "run that version, or point to another database"
+        )
+    empty = _number(connection, "SELECT count(*) FROM sqlite_master") == 0
+    if not empty and _number(connection, "PRAGMA application_id") != APPLICATION:
+        raise StorageError("the database belongs to another program: point to another file")
+
+
+def _migrate(connection: sqlite3.Connection) -> None:
+    """All missing versions in one transaction; another process may be at it too, so look again behind the lock."""
+    if _number(connection, "PRAGMA user_version") == len(MIGRATIONS):
+        return
+    connection.execute("BEGIN IMMEDIATE")
+    for statements in MIGRATIONS[_number(connection, "PRAGMA user_version") :]:
+        for statement in statements:
+            connection.execute(statement)
+    connection.execute(f"PRAGMA application_id = {APPLICATION}")
+    connection.execute(f"PRAGMA user_version = {len(MIGRATIONS)}")
+    connection.execute("COMMIT")
+
+
+def _number(connection: sqlite3.Connection, query: str) -> int:
+    return int(connection.execute(query).fetchone()[0])
