@@ -1,0 +1,60 @@
+"""The default agent: a language model with tools."""
+
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager
+
+from openhands_sessions.adapters.agents import prompts
+from openhands_sessions.core.errors import BadInput
+from openhands_sessions.core.settings import SessionSettings
+from openhands_sessions.ports.agent import Agent, Briefing
+from openhands_sessions.ports.model import (
+    ChatMessage,
+    ChatModel,
+    ChatModels,
+    ModelReply,
+    ModelRequest,
+    ModelSpec,
+    Retry,
+)
+
+
+class ModelAgent:
+    """Asks one model, and takes its answer for its own."""
+
+    name = "ModelAgent"
+    prompt = prompts.ASSISTANT
+
+    def __init__(self, model: ChatModel) -> None:
+        self._model = model
+        self.model: str | None = model.name
+
+    async def decide(
+        self, briefing: Briefing, on_text: Callable[[str], None], on_retry: Callable[[Retry], None]
+    ) -> ModelReply:
+        request = ModelRequest(messages=briefing.messages, tools=briefing.tools)
+        return await self._model.complete(request, on_text, on_retry)
+
+    async def summarize(self, messages: Sequence[ChatMessage], instruction: str) -> ModelReply | None:
+        request = ModelRequest(messages=[*messages, {"role": "user", "content": instruction}])
+        return await self._model.complete(request, lambda text: None, lambda retry: None)
+
+
+class ModelAgents:
+    """Opens one with the model that the settings name."""
+
+    def __init__(self, models: ChatModels) -> None:
+        self._models = models
+
+    @asynccontextmanager
+    async def open(self, settings: SessionSettings) -> AsyncIterator[Agent]:
+        if settings.llm_model is None:
+            raise BadInput("llm_model", "is not set; name a model in the settings or under [llm] in the configuration")
+        key = settings.llm_api_key
+        spec = ModelSpec(
+            name=settings.llm_model,
+            base_url=settings.llm_base_url,
+            api_key=None if key is None else key.get_secret_value(),
+            timeout=settings.llm_timeout,
+            retries=settings.llm_retries,
+        )
+        yield ModelAgent(await self._models.open(spec))

@@ -1,0 +1,45 @@
+"""Arguments of tool calls, checked by pydantic and refused in words that a model can act on."""
+
+from collections.abc import Mapping
+from typing import TypeVar
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from openhands_sessions.core.errors import BadInput
+from openhands_sessions.core.events.event import Json
+
+A = TypeVar("A", bound="Arguments")
+
+RISKS = {"LOW": 0, "MEDIUM": 1, "HIGH": 2}
+
+
+class Arguments(BaseModel):
+    """What a call may carry. Unknown arguments are passed over: models invent them, and nothing hangs on them."""
+
+    model_config = ConfigDict(extra="ignore", frozen=True)
+
+    security_risk: str | int | None = None
+
+    @property
+    def risk(self) -> int:
+        """-1 (unknown) to 2 (high)."""
+        given = self.security_risk
+        if isinstance(given, int):
+            return given if given in RISKS.values() else -1
+        return RISKS.get((given or "").upper(), -1)
+
+
+def checked(kind: type[A], arguments: Mapping[str, Json]) -> A:
+    """The arguments as `kind`. Raises BadInput that names the first wrong one."""
+    try:
+        return kind.model_validate(dict(arguments))
+    except ValidationError as error:
+        first = error.errors(include_url=False, include_input=False)[0]
+        name = ".".join(map(str, first["loc"])) or "arguments"
+        raise BadInput(name, f"is wrong: {first['msg']}") from None
+
+
+def function(name: str, description: str, required: list[str], **properties: Json) -> dict[str, Json]:
+    """A function schema in the form that models are given."""
+    parameters: dict[str, Json] = {"type": "object", "properties": properties, "required": list(required)}
+    return {"type": "function", "function": {"name": name, "description": description, "parameters": parameters}}

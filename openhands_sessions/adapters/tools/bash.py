@@ -1,0 +1,88 @@
+"""`execute_bash`: a command in the session's shell, or text for the one that runs."""
+
+from collections.abc import Mapping
+from typing import Literal
+
+from pydantic import Field
+
+from openhands_sessions.adapters.tools.arguments import Arguments, checked, function
+from openhands_sessions.core.errors import BadInput
+from openhands_sessions.core.events.actions import RunAction
+from openhands_sessions.core.events.event import Action, Json, Observation
+from openhands_sessions.core.events.observations import NO_EXIT_CODE, RunMetadata, RunObservation
+from openhands_sessions.core.view import ConversationView
+from openhands_sessions.ports.runtime import CommandDone, Outcome, RunCommand, Task
+
+SHOWN = 30_000
+"""Characters of output that an observation holds; head and tail in equal parts."""
+
+_ENDINGS = {
+    "timeout": "[The command was ended: it ran longer than its limit.]",
+    "interrupted": "[The command was stopped.]",
+    "killed": "[The command was ended by force.]",
+    "shell_exit": "[The shell ended with the command; the next one begins in the same folder.]",
+}
+
+
+class _Call(Arguments):
+    command: str
+    is_input: bool | Literal["true", "false"] = False
+    timeout: float | None = Field(None, gt=0, le=86_400)
+
+
+class Bash:
+    """The tool."""
+
+    name = "execute_bash"
+    kinds: tuple[type[Action], ...] = (RunAction,)
+    schema = function(
+        name,
+        "Run a command in a persistent bash shell inside the sandbox. The working folder, variables and background jobs"
+        " are kept between calls. For what runs on and on, put it in the background with its output in a file. If a"
+        " command is still running, send it a line with is_input, or C-c to interrupt it.",
+        ["command"],
+        command={"type": "string", "description": "The command, or with is_input the text for the running command."},
+        is_input={"type": "boolean", "description": "Send the text to the running command. C-c, C-d and C-z are keys."},
+        timeout={"type": "number", "description": "Limit in seconds; the whole command is ended when it is over."},
+    )
+
+    def read(self, arguments: Mapping[str, Json]) -> Action:
+        call = checked(_Call, arguments)
+        if "\0" in call.command:
+            raise BadInput("command", "must not hold a NUL character")
+        return RunAction(
+            command=call.command,
+            is_input=call.is_input in (True, "true"),
+            security_risk=call.risk,
+            rest={"timeout": call.timeout} if call.timeout else {},
+        )
+
+    def task(self, action: Action) -> Task | None:
+        assert isinstance(action, RunAction)  # the toolbox gives a tool only actions of its kinds
+        timeout = action.rest.get("timeout")
+        return RunCommand(
+            command=action.command,
+            timeout=float(timeout) if isinstance(timeout, int | float) else None,
+            cwd=action.cwd,
+        )
+
+    def observe(self, action: Action, outcome: Outcome | None, view: ConversationView) -> Observation | None:
+        assert isinstance(action, RunAction)
+        assert isinstance(outcome, CommandDone)
+        code = NO_EXIT_CODE if outcome.exit_code is None else outcome.exit_code
+        ending = _ENDINGS.get(outcome.ended, "")
+        text = capped(outcome.output)
+        return RunObservation(
+            command=action.command,
+            content=f"{text}\n{ending}".lstrip("\n") if ending else text,
+            hidden=action.hidden,
+            metadata=RunMetadata(exit_code=code, pid=outcome.pid, working_dir=outcome.working_dir),
+        )
+
+
+def capped(text: str, shown: int = SHOWN) -> str:
+    """The text, or its head and tail with a line between that counts what is left out."""
+    if len(text) <= shown:
+        return text
+    half = shown // 2
+    return f"{text[:half]}\n[… {len(text) - 2 * half} characters left out …]\n{text[-half:]}"

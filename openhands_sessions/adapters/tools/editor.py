@@ -1,0 +1,108 @@
+"""`str_replace_editor`: view and change files of the workspace."""
+
+from collections.abc import Mapping
+from typing import Literal, get_args
+
+from openhands_sessions.adapters.tools.arguments import Arguments, checked, function
+from openhands_sessions.adapters.tools.bash import capped
+from openhands_sessions.core.errors import BadInput
+from openhands_sessions.core.events.actions import EditAction, ReadAction
+from openhands_sessions.core.events.event import Action, Json, Observation
+from openhands_sessions.core.events.observations import (
+    TOOL_FAILED_ID,
+    EditObservation,
+    ErrorObservation,
+    ReadObservation,
+)
+from openhands_sessions.core.view import ConversationView
+from openhands_sessions.ports.runtime import EditDone, EditFile, Outcome, Task
+
+EditorCommand = Literal["view", "create", "str_replace", "insert", "undo_edit"]
+_NEEDS = {
+    "view": (),
+    "create": ("file_text",),
+    "str_replace": ("old_str",),
+    "insert": ("insert_line", "new_str"),
+    "undo_edit": (),
+}
+
+
+class _Call(Arguments):
+    command: EditorCommand
+    path: str
+    file_text: str | None = None
+    old_str: str | None = None
+    new_str: str | None = None
+    insert_line: int | None = None
+    view_range: tuple[int, int] | None = None
+
+
+class Editor:
+    """The tool. `view` becomes a read action, everything else an edit action."""
+
+    name = "str_replace_editor"
+    kinds: tuple[type[Action], ...] = (EditAction, ReadAction)
+    schema = function(
+        name,
+        "View, create and change text files of the workspace. view shows a file with line numbers, or a folder; create"
+        " makes a new file; str_replace replaces the one place where old_str stands; insert puts new_str behind a line;"
+        " undo_edit takes the last change of a file back.",
+        ["command", "path"],
+        command={"type": "string", "enum": list(get_args(EditorCommand))},
+        path={"type": "string", "description": "The file, /workspace/… or relative to it."},
+        file_text={"type": "string", "description": "create: the whole text."},
+        old_str={"type": "string", "description": "str_replace: the text as it stands, exactly once in the file."},
+        new_str={"type": "string", "description": "str_replace: what takes its place; insert: what is put in."},
+        insert_line={"type": "integer", "description": "insert: the line behind which; 0 for the beginning."},
+        view_range={"type": "array", "items": {"type": "integer"}, "description": "view: first and last line."},
+    )
+
+    def read(self, arguments: Mapping[str, Json]) -> Action:
+        call = checked(_Call, arguments)
+        for name in _NEEDS[call.command]:
+            if getattr(call, name) is None:
+                raise BadInput(name, f"is needed by {call.command}")
+        if call.command == "view":
+            return ReadAction(path=call.path, view_range=call.view_range, impl_source="oh_aci", security_risk=call.risk)
+        return EditAction(
+            path=call.path,
+            command=call.command,
+            file_text=call.file_text,
+            old_str=call.old_str,
+            new_str=call.new_str,
+            insert_line=call.insert_line,
+            security_risk=call.risk,
+        )
+
+    def task(self, action: Action) -> Task | None:
+        match action:
+            case ReadAction(view_range=(first, last)):
+                return EditFile(command="view", path=action.path, view_range=(first, last))
+            case ReadAction():
+                return EditFile(command="view", path=action.path)
+            case EditAction(command="create" | "str_replace" | "insert" | "undo_edit" as command):
+                return EditFile(
+                    command=command,
+                    path=action.path,
+                    file_text=action.file_text,
+                    old_str=action.old_str,
+                    new_str=action.new_str,
+                    insert_line=action.insert_line,
+                )
+            case _:
+                return None
+
+    def observe(self, action: Action, outcome: Outcome | None, view: ConversationView) -> Observation | None:
+        assert isinstance(outcome, EditDone)  # every task of this tool is an EditFile
+        if not outcome.ok:
+            return ErrorObservation(content=outcome.content, error_id=TOOL_FAILED_ID)
+        if isinstance(action, ReadAction):
+            return ReadObservation(content=capped(outcome.content), path=outcome.path, impl_source="oh_aci")
+        return EditObservation(
+            content=capped(outcome.content),
+            path=outcome.path,
+            prev_exist=outcome.prev_exist,
+            old_content=outcome.old_content,
+            new_content=outcome.new_content,
+            diff=outcome.diff,
+        )

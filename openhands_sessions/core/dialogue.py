@@ -1,0 +1,164 @@
+"""The log as a model is shown it: a valid history, in the field's message form."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+
+import orjson
+
+from openhands_sessions.core.events.actions import (
+    CondensationAction,
+    MessageAction,
+    SystemAction,
+    ToolCallsAction,
+)
+from openhands_sessions.core.events.event import Action, ConfirmationState, Event, Json, Observation, Source
+from openhands_sessions.core.events.observations import (
+    ErrorObservation,
+    LoopDetectionObservation,
+    RecallObservation,
+    RunObservation,
+    UserRejectedObservation,
+)
+from openhands_sessions.core.ids import EventId
+
+Message = dict[str, Json]
+
+NOT_RUN = "Not run: the turn ended before this call was carried out."
+WAITING = "Not run yet: the call awaits the user's answer."
+UNKNOWN = "The outcome is unknown: it was never obtained. Look at the state of things before you repeat it."
+
+
+@dataclass(slots=True)
+class _Reply:
+    """A model's reply, put together from the events it led to."""
+
+    thought: str = ""
+    calls: dict[str, tuple[str, str]] = field(default_factory=dict)
+    results: dict[str, str] = field(default_factory=dict)
+
+    def messages(self) -> list[Message]:
+        calls: list[Json] = [
+            {"id": key, "type": "function", "function": {"name": name, "arguments": _object_text(arguments)}}
+            for key, (name, arguments) in self.calls.items()
+        ]
+        spoken: Message = {"role": "assistant", "content": self.thought, "tool_calls": calls}
+        answers: list[Message] = [
+            {"role": "tool", "tool_call_id": key, "name": name, "content": self.results.get(key, NOT_RUN)}
+            for key, (name, _) in self.calls.items()
+        ]
+        return [spoken, *answers]
+
+
+def dialogue(events: Iterable[Event], summary: str | None = None, summary_after: int = -1) -> Sequence[Message]:
+    """The messages for a model. Each call of each reply stands once, with exactly one result right behind it; a
+    message that came between a call and its result follows the result. `summary` is put behind event
+    `summary_after`, for what was forgotten there."""
+    builder = _Builder()
+    for event in events:
+        if summary is not None and event.id > summary_after:
+            builder.say({"role": "user", "content": f"Summary of what happened before:\n{summary}"})
+            summary = None
+        builder.take(event)
+    return builder.messages()
+
+
+class _Builder:
+    """Walks the events once."""
+
+    def __init__(self) -> None:
+        self._parts: list[Message | _Reply] = []
+        self._replies: dict[str, _Reply] = {}
+        self._call_of: dict[EventId, tuple[_Reply, str]] = {}
+
+    def messages(self) -> Sequence[Message]:
+        flat: list[Message] = []
+        for part in self._parts:
+            flat.extend(part.messages() if isinstance(part, _Reply) else [part])
+        return flat
+
+    def say(self, message: Message) -> None:
+        self._parts.append(message)
+
+    def take(self, event: Event) -> None:
+        match event:
+            case SystemAction(content=content):
+                self.say({"role": "system", "content": content})
+            case MessageAction(source=Source.USER):
+                self.say({"role": "user", "content": _content(event)})
+            case MessageAction(content=content):
+                self.say({"role": "assistant", "content": content})
+            case ToolCallsAction(response_id=response, calls=calls, thought=thought):
+                reply = self._reply(response, thought)
+                reply.calls.update({call.id: (call.name, call.arguments) for call in calls})
+            case CondensationAction():
+                pass
+            case Action():
+                self._called(event)
+            case Observation():
+                self._observed(event)
+
+    def _reply(self, response: str, thought: str) -> _Reply:
+        if response not in self._replies:
+            self._replies[response] = _Reply(thought=thought)
+            self._parts.append(self._replies[response])
+        return self._replies[response]
+
+    def _called(self, action: Action) -> None:
+        call = action.tool_call_metadata
+        if call is None:
+            return
+        response = str(call.model_response.get("id") or call.tool_call_id)
+        thought = "" if call.function_name == "think" else str(getattr(action, "thought", ""))
+        reply = self._reply(response, thought)
+        reply.calls.setdefault(call.tool_call_id, (call.function_name, call.arguments))
+        self._call_of[action.id] = (reply, call.tool_call_id)
+        awaiting = getattr(action, "confirmation_state", None) is ConfirmationState.AWAITING
+        reply.results[call.tool_call_id] = WAITING if awaiting else UNKNOWN
+        if call.function_name == "finish":
+            reply.results[call.tool_call_id] = "The task was ended with this message."
+
+    def _observed(self, observation: Observation) -> None:
+        if observation.cause in self._call_of:
+            reply, key = self._call_of[observation.cause]
+            reply.results[key] = result_text(observation)
+            return
+        match observation:
+            case RecallObservation():
+                if text := _recalled(observation):
+                    self.say({"role": "user", "content": text})
+            case LoopDetectionObservation(content=content):
+                self.say({"role": "user", "content": content})
+
+
+def result_text(observation: Observation) -> str:
+    """What a model is told about what came of its call."""
+    match observation:
+        case RunObservation(metadata=metadata):
+            where = f"\n[working directory: {metadata.working_dir}]" if metadata.working_dir else ""
+            return f"{observation.content}{where}\n[exit code: {metadata.exit_code}]{metadata.suffix}"
+        case UserRejectedObservation() | ErrorObservation():
+            return observation.content
+        case _:
+            return observation.content or observation.describe()
+
+
+def _object_text(arguments: str) -> str:
+    """The arguments where they are a JSON object, otherwise an empty one: what every provider takes back."""
+    try:
+        return arguments if isinstance(orjson.loads(arguments), dict) else "{}"
+    except orjson.JSONDecodeError:
+        return "{}"
+
+
+def _content(message: MessageAction) -> Json:
+    if not message.image_urls:
+        return message.content
+    images: list[Json] = [{"type": "image_url", "image_url": {"url": url}} for url in message.image_urls]
+    return [{"type": "text", "text": message.content}, *images]
+
+
+def _recalled(observation: RecallObservation) -> str:
+    parts = [observation.repo_instructions, observation.conversation_instructions]
+    parts += [knowledge.content for knowledge in observation.microagent_knowledge]
+    told = "\n\n".join(part for part in parts if part)
+    return f"What is known about this workspace:\n{told}" if told else ""

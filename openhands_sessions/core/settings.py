@@ -1,0 +1,68 @@
+"""What a conversation is run with, and how its layers are merged."""
+
+from collections.abc import Mapping
+from difflib import get_close_matches
+
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError
+
+from openhands_sessions.core.errors import BadInput
+from openhands_sessions.core.events.event import Json
+
+
+class SessionSettings(BaseModel):
+    """One conversation's settings, by the names they have on the wire."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    agent: str = Field(
+        "default",
+        description="Which agent: `default` (needs a model), `shell`, or `default` without a model, which is `shell`.",
+    )
+    llm_model: str | None = Field(None, description="The model, by litellm's name, or `scripted:NAME`.")
+    llm_base_url: str | None = Field(
+        None, description="Where the model is reached; None for its provider's own address."
+    )
+    llm_api_key: SecretStr | None = Field(None, description="The provider's key; shown to nobody.")
+    llm_timeout: float = Field(600.0, gt=0, description="Limit of one model call in seconds, retries included.")
+    llm_retries: int = Field(4, ge=0, le=20, description="How often a failed model call is tried again.")
+    confirmation_mode: bool = Field(False, description="Ask before every action that changes something.")
+    max_iterations: int = Field(100, ge=1, le=100_000, description="Model calls of one turn.")
+    max_budget_per_task: float | None = Field(None, gt=0, description="US dollars of one turn; None for no limit.")
+    condenser_max_size: int = Field(240, ge=20, description="Events shown to a model before older ones are condensed.")
+    command_timeout: float = Field(
+        120.0, gt=0, description="Limit of one command in seconds, where the agent names none."
+    )
+    conversation_instructions: str | None = Field(None, description="Added to the agent's prompt.")
+
+
+def merge(*layers: Mapping[str, Json]) -> SessionSettings:
+    """The settings that the layers give, later ones winning; a value of None says nothing.
+
+    A layer that says where the model is reached, but brings no key, voids the keys of the layers before it: a
+    user's address never gets the operator's key. Raises BadInput that names the key, for an unknown one also the
+    nearest.
+    """
+    merged: dict[str, Json] = {}
+    for layer in layers:
+        if layer.get("llm_base_url") not in (None, merged.get("llm_base_url")):
+            merged.pop("llm_api_key", None)
+        merged.update({key: value for key, value in layer.items() if value is not None})
+    unknown = merged.keys() - SessionSettings.model_fields.keys()
+    for key in sorted(unknown):
+        raise BadInput(key, f"is not a setting{nearest(key, SessionSettings.model_fields)}")
+    try:
+        return SessionSettings.model_validate(merged)
+    except ValidationError as error:
+        first = error.errors(include_url=False, include_input=False)[0]
+        raise BadInput(".".join(map(str, first["loc"])), f"is wrong: {first['msg']}") from None
+
+
+def nearest(key: str, known: Mapping[str, object]) -> str:
+    """`; did you mean …?` where a known key is close, otherwise nothing."""
+    close = get_close_matches(key, known, n=1)
+    return f"; did you mean {close[0]!r}?" if close else ""
+
+
+def public(settings: SessionSettings) -> dict[str, Json]:
+    """The settings as they may be shown and stored: keys left out."""
+    return settings.model_dump(mode="json", exclude={"llm_api_key"})

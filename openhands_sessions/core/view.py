@@ -1,0 +1,201 @@
+"""The present of a conversation, folded from its log: never the dialogue itself."""
+
+from dataclasses import dataclass, replace
+from typing import Any
+
+import orjson
+from pydantic import TypeAdapter, ValidationError
+
+from openhands_sessions.core.events.actions import (
+    BrowseAction,
+    BrowseInteractiveAction,
+    ChangeAgentStateAction,
+    CondensationAction,
+    EditAction,
+    InvalidCallAction,
+    McpAction,
+    MessageAction,
+    PlannedCall,
+    ReadAction,
+    RecallAction,
+    RunAction,
+    RunIpythonAction,
+    SystemAction,
+    TaskItem,
+    TaskTrackingAction,
+    ThinkAction,
+    ToolCallsAction,
+    WriteAction,
+)
+from openhands_sessions.core.events.event import Action, AgentState, ConfirmationState, Event, Observation, Source
+from openhands_sessions.core.events.observations import (
+    AgentStateChangedObservation,
+    StopReason,
+    TurnEndedObservation,
+    TurnResumedObservation,
+)
+from openhands_sessions.core.ids import UNNUMBERED, EventId
+
+VIEW_VERSION = 1
+"""Raised whenever the fold changes: older snapshots are then thrown away."""
+
+ANSWERED = (
+    RunAction,
+    RunIpythonAction,
+    ReadAction,
+    WriteAction,
+    EditAction,
+    BrowseAction,
+    BrowseInteractiveAction,
+    McpAction,
+    ThinkAction,
+    TaskTrackingAction,
+    InvalidCallAction,
+)
+"""Actions that an observation must follow."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ConversationView:
+    """Where a conversation stands behind event `head`."""
+
+    head: EventId = UNNUMBERED
+    agent_state: AgentState = AgentState.LOADING
+    system: EventId = UNNUMBERED
+    first_message: EventId = UNNUMBERED
+    last_message: EventId = UNNUMBERED
+    """The newest message of the user."""
+    recalled: bool = False
+    owed: bool = False
+    """Whether the agent must take something up: a message, an agreed action, a turn that was cut off."""
+    pending: EventId | None = None
+    """The action that awaits the user's answer."""
+    open_actions: tuple[EventId, ...] = ()
+    """Agreed actions without an observation, oldest first."""
+    response_id: str = ""
+    planned: tuple[PlannedCall, ...] = ()
+    """Calls of the last reply that no action has taken up yet."""
+    iterations: int = 0
+    """Model calls since the turn began."""
+    cost: float = 0.0
+    cost_before_turn: float = 0.0
+    prompt_tokens: int = 0
+    completion_tokens: int = 0
+    cache_read_tokens: int = 0
+    cache_write_tokens: int = 0
+    condensed: tuple[int, int] | None = None
+    """First and last event that the summary in `summary_event` stands for."""
+    summary_event: EventId = UNNUMBERED
+    task_list: tuple[TaskItem, ...] = ()
+    stop_reason: StopReason | None = None
+
+
+def reduce(view: ConversationView, event: Event) -> ConversationView:
+    """The view behind one more event. Pure; knows every kind, passes over what it does not know."""
+    changed = replace(view, head=event.id)
+    if event.llm_metrics is not None and isinstance(event, Action):
+        changed = _spent(changed, event)
+    match event:
+        case Observation():
+            return _observed(changed, event)
+        case MessageAction(source=Source.USER):
+            return _asked(changed, event)
+        case Action():
+            return _acted(changed, event)
+        case _:
+            return changed
+
+
+def dump_view(view: ConversationView) -> str:
+    """The view as JSON text, for a snapshot."""
+    return orjson.dumps(view).decode()
+
+
+def load_view(text: str) -> ConversationView | None:
+    """The view of a snapshot; None where it cannot be read, which costs a fold from 0 and nothing else."""
+    try:
+        return TypeAdapter(ConversationView).validate_json(text)
+    except ValidationError:
+        return None
+
+
+def _asked(view: ConversationView, event: MessageAction) -> ConversationView:
+    first = event.id if view.first_message == UNNUMBERED else view.first_message
+    view = replace(view, first_message=first, last_message=event.id)
+    return view if view.owed else _begun(view)
+
+
+def _begun(view: ConversationView) -> ConversationView:
+    return replace(view, owed=True, iterations=0, cost_before_turn=view.cost, stop_reason=None)
+
+
+def _acted(view: ConversationView, event: Action) -> ConversationView:
+    match event:
+        case SystemAction():
+            return replace(view, system=event.id)
+        case RecallAction():
+            return replace(view, recalled=True)
+        case ToolCallsAction(response_id=response, calls=calls):
+            return replace(view, response_id=response, planned=calls)
+        case CondensationAction(forgotten_events_start_id=int() as start, forgotten_events_end_id=int() as end):
+            return replace(view, condensed=(start, end), summary_event=event.id)
+        case ChangeAgentStateAction(source=Source.USER, agent_state=AgentState.RUNNING):
+            return replace(view, owed=True)
+        case _ if isinstance(event, ANSWERED):
+            return _called(view, event)
+        case _:
+            return _without_planned(view, event)
+
+
+def _called(view: ConversationView, event: Action) -> ConversationView:
+    view = _without_planned(view, event)
+    if isinstance(event, TaskTrackingAction) and event.command == "plan":
+        view = replace(view, task_list=event.task_list)
+    match getattr(event, "confirmation_state", ConfirmationState.CONFIRMED):
+        case ConfirmationState.AWAITING:
+            return replace(view, pending=event.id)
+        case ConfirmationState.REJECTED:
+            return replace(view, pending=None)
+    if view.pending is not None and event.cause == view.pending:
+        view = replace(view, pending=None, owed=True)
+    return replace(view, open_actions=(*view.open_actions, event.id))
+
+
+def _without_planned(view: ConversationView, event: Action) -> ConversationView:
+    call = event.tool_call_metadata
+    if call is None or not view.planned:
+        return view
+    left = tuple(planned for planned in view.planned if planned.id != call.tool_call_id)
+    return view if len(left) == len(view.planned) else replace(view, planned=left)
+
+
+def _observed(view: ConversationView, event: Observation) -> ConversationView:
+    if event.cause is not None and event.cause in view.open_actions:
+        view = replace(view, open_actions=tuple(one for one in view.open_actions if one != event.cause))
+    match event:
+        case AgentStateChangedObservation(agent_state=state):
+            return replace(view, agent_state=state)
+        case TurnEndedObservation(seen=seen, stop_reason=reason):
+            owed = view.last_message > seen
+            view = replace(view, owed=owed, stop_reason=reason)
+            if reason is StopReason.WAITING and view.pending is not None:
+                return view
+            return replace(view, planned=(), iterations=0)
+        case TurnResumedObservation(repeated_calls=repeated):
+            return replace(view, iterations=view.iterations + repeated)
+        case _:
+            return view
+
+
+def _spent(view: ConversationView, event: Event) -> ConversationView:
+    metrics: Any = event.llm_metrics
+    tokens = metrics.get("accumulated_token_usage") or {}
+    return replace(
+        view,
+        iterations=view.iterations + 1,
+        cost=float(metrics.get("accumulated_cost") or 0.0),
+        prompt_tokens=int(tokens.get("prompt_tokens") or 0),
+        completion_tokens=int(tokens.get("completion_tokens") or 0),
+        cache_read_tokens=int(tokens.get("cache_read_tokens") or 0),
+        cache_write_tokens=int(tokens.get("cache_write_tokens") or 0),
+    )

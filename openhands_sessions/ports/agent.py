@@ -1,0 +1,44 @@
+"""The part that decides: it reads a briefing and answers with what to say or which tools to use."""
+
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass
+from typing import Protocol
+
+from openhands_sessions.core.events.event import Json
+from openhands_sessions.core.settings import SessionSettings
+from openhands_sessions.ports.model import ChatMessage, ModelReply, Retry
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Briefing:
+    """What the agent knows when it decides. `messages` is a valid history: the system prompt first, each tool call
+    with exactly one result right behind it."""
+
+    messages: Sequence[ChatMessage]
+    tools: Sequence[Mapping[str, Json]]
+
+
+class Agent(Protocol):
+    """One conversation's agent. Holds no dialogue: all it knows is in the briefing."""
+
+    name: str
+    prompt: str
+    """The system prompt, recorded when the conversation begins."""
+    model: str | None
+    """The model's name, None for an agent that needs none."""
+
+    async def decide(
+        self, briefing: Briefing, on_text: Callable[[str], None], on_retry: Callable[[Retry], None]
+    ) -> ModelReply:
+        """Text alone ends the turn with a message; calls are carried out and decided on again. Does nothing itself.
+        Being cancelled ends it within a second. Raises ModelFailure."""
+
+    async def summarize(self, messages: Sequence[ChatMessage], instruction: str) -> ModelReply | None:
+        """A summary of a part of the dialogue; None for an agent that cannot. Raises ModelFailure."""
+
+
+class Agents(Protocol):
+    """How agents of one kind are opened; loading a model happens here. Raises ModelFailure, BadInput."""
+
+    def open(self, settings: SessionSettings) -> AbstractAsyncContextManager[Agent]: ...

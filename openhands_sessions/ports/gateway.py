@@ -1,0 +1,112 @@
+"""The one door for all edges: sockets, REST, CLI and programs speak to a Gateway."""
+
+from collections.abc import AsyncIterator, Sequence
+from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Literal, Protocol
+
+from openhands_sessions.core.commands import Command
+from openhands_sessions.core.events.codec import Stored
+from openhands_sessions.core.events.event import AgentState, Json
+from openhands_sessions.core.ids import ConversationId, EventId, OwnerId
+from openhands_sessions.core.lifecycle import SessionState
+from openhands_sessions.core.settings import SessionSettings
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class SessionSpec:
+    """What a conversation is opened with. An `id` that is known joins it, and the rest is not looked at."""
+
+    id: ConversationId
+    owner: OwnerId
+    create: bool = False
+    """Whether an unknown id makes a new conversation; otherwise it is NotFound."""
+    settings: dict[str, Json] = field(default_factory=dict)
+    """The request's layer of the settings, by their wire names."""
+    initial_message: str | None = None
+    image_urls: tuple[str, ...] = ()
+    title: str | None = None
+    trigger: str = "gui"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class SessionInfo:
+    """A conversation and, where it is live, its session. `state` is None where no session is live."""
+
+    id: ConversationId
+    owner: OwnerId
+    title: str
+    created_at: datetime
+    updated_at: datetime
+    trigger: str
+    state: SessionState | None
+    agent_state: AgentState | None
+    runtime_status: str | None
+    head: EventId
+    followers: int
+    settings: SessionSettings
+    problem: str | None = None
+    """Why the session could not be set up, for users."""
+
+
+@dataclass(frozen=True, slots=True)
+class Accepted:
+    """A command took effect: durable, as event `id` (the first that it appended)."""
+
+    id: EventId
+
+
+@dataclass(frozen=True, slots=True)
+class Delta:
+    """A piece of something that is still under way: a `reply` of the model, or the `output` of the command whose
+    action is `key`. Pieces of one thing follow each other at `offset` (characters); `restart` means that the text
+    so far is void. Void as a whole once the event that it announces arrives."""
+
+    kind: Literal["reply", "output"]
+    key: str
+    offset: int
+    text: str
+    restart: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Status:
+    """News that is not stored: set-up stages, retries, a new title. `id` is the wire's status id."""
+
+    level: Literal["info", "error"]
+    id: str | None
+    message: str
+    title: str | None = None
+
+
+News = Sequence[Stored] | Delta | Status
+EndReason = Literal["stopped", "deleted", "shutdown", "idle", "failed"]
+
+
+class SessionEnded(Exception):
+    """How a follower learns that there is no more: the session closed for `reason`."""
+
+    def __init__(self, reason: EndReason) -> None:
+        super().__init__(reason)
+        self.reason = reason
+
+
+class Gateway(Protocol):
+    """Conversations by id. Every call but `open` raises NotFound for an unknown or deleted one."""
+
+    async def open(self, spec: SessionSpec) -> SessionInfo:
+        """Make, revive or join a session; does not wait for Ready. Raises NotFound, AtCapacity, BadInput."""
+
+    async def submit(self, sid: ConversationId, command: Command, *, key: str | None = None) -> Accepted:
+        """Carry a command to the session, reviving it; durable when it returns. The same key again gives the same
+        answer and does nothing twice. Raises NotAccepting, BadInput, StorageUnavailable."""
+
+    def follow(self, sid: ConversationId, after: int) -> AbstractAsyncContextManager[AsyncIterator[News]]:
+        """Every event behind `after`, stored ones first and live ones next, in order, each once; and news in between.
+        Waits at the end until the session closes, then raises SessionEnded out of the iterator."""
+
+    async def describe(self, sid: ConversationId) -> SessionInfo: ...
+
+    async def close(self, sid: ConversationId, reason: EndReason) -> None:
+        """End the session, not the conversation; returns when it is Closed. Nothing where none is live."""

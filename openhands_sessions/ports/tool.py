@@ -1,0 +1,27 @@
+"""A tool the agent may call. Tools think: the sandbox acts, by `Task`."""
+
+from collections.abc import Mapping
+from typing import Protocol
+
+from openhands_sessions.core.events.event import Action, Json, Observation
+from openhands_sessions.core.view import ConversationView
+from openhands_sessions.ports.runtime import Outcome, Task
+
+
+class Tool(Protocol):
+    """One tool; stateless, shared by all sessions."""
+
+    name: str
+    schema: Mapping[str, Json]
+    """As the model is told: `{"type": "function", "function": {name, description, parameters}}`."""
+    kinds: tuple[type[Action], ...]
+    """The actions that its calls become."""
+
+    def read(self, arguments: Mapping[str, Json]) -> Action:
+        """The action of a call. Raises BadInput, naming the argument and what it must be."""
+
+    def task(self, action: Action) -> Task | None:
+        """What the sandbox is to do for it; None where nothing is."""
+
+    def observe(self, action: Action, outcome: Outcome | None, view: ConversationView) -> Observation | None:
+        """What came of it; `outcome` is None where `task` is. None for an action that ends the turn."""

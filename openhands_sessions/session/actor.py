@@ -1,0 +1,164 @@
+"""Carries out one agreed action and records what came of it."""
+
+import asyncio
+from dataclasses import replace
+from typing import Any
+
+from openhands_sessions.core.errors import BadInput, RuntimeFailure, RuntimeUnavailable
+from openhands_sessions.core.events.event import Action, Observation, Source
+from openhands_sessions.core.events.observations import (
+    NOT_RUN_ID,
+    STOPPED_ID,
+    TOOL_FAILED_ID,
+    UNKNOWN_OUTCOME_ID,
+    ErrorObservation,
+)
+from openhands_sessions.core.ids import ConversationId, action_key
+from openhands_sessions.core.view import ConversationView
+from openhands_sessions.ports.gateway import Delta
+from openhands_sessions.ports.runtime import (
+    CommandDone,
+    EditDone,
+    Lost,
+    Outcome,
+    RunCommand,
+    Running,
+    Runtime,
+    Task,
+    UnknownAction,
+)
+from openhands_sessions.ports.tool import Tool
+from openhands_sessions.session.stream import EventStream
+from openhands_sessions.session.toolbox import Toolbox
+from openhands_sessions.session.whispers import DeltaWriter
+
+UNKNOWN = "The outcome is unknown: the sandbox was lost while the action ran. It was not run again."
+STOPPED = "The action was stopped by the user."
+STOPPED_BEFORE = "Not run: the turn was stopped before the sandbox had heard of the action."
+NO_TOOL = "Not run: there is no tool for this action here."
+STOP_GRACE = 2.0
+"""Seconds that a stop waits for the command's own outcome."""
+
+
+class SandboxGone(Exception):
+    """The sandbox cannot be reached; `observation` says so, truthfully about the action."""
+
+    def __init__(self, observation: Observation) -> None:
+        super().__init__(observation.content)
+        self.observation = observation
+
+
+class Actor:
+    """The session's hands: one action at a time, each known to the executor by its key."""
+
+    def __init__(
+        self, sid: ConversationId, stream: EventStream, runtime: Runtime, toolbox: Toolbox, command_timeout: float
+    ) -> None:
+        self._sid = sid
+        self._stream = stream
+        self._runtime = runtime
+        self._toolbox = toolbox
+        self._command_timeout = command_timeout
+
+    async def carry_out(self, action: Action) -> Observation:
+        """The observation, not yet stored, of an action that is in the log. Raises SandboxGone."""
+        tool = self._toolbox.of(action)
+        if tool is None:
+            return _answer(action, ErrorObservation(content=NO_TOOL, error_id=NOT_RUN_ID))
+        task = tool.task(action)
+        outcome = None if task is None else await self._perform(action, self._with_limit(task))
+        if isinstance(outcome, Observation):
+            return _answer(action, outcome)
+        return _observation(tool, action, outcome, self._stream.view)
+
+    async def recover(self, action: Action) -> Observation:
+        """As `carry_out`, for an action that may have been begun: one that ran is not run again, one that runs is
+        adopted, and one whose sandbox is lost has an unknown outcome. Raises SandboxGone."""
+        tool = self._toolbox.of(action)
+        if tool is not None and tool.task(action) is not None:
+            try:
+                known = await self._runtime.inquire(action_key(self._sid, action.id))
+            except RuntimeUnavailable as error:
+                raise SandboxGone(_answer(action, _unknown(error.message))) from error
+            if isinstance(known, Lost):
+                return _answer(action, _unknown())
+        return await self.carry_out(action)
+
+    async def abandon(self, action: Action) -> Observation:
+        """End an open action for a stop; the observation says how far it came. Bounded by STOP_GRACE."""
+        tool = self._toolbox.of(action)
+        task = None if tool is None else tool.task(action)
+        if tool is None or task is None:
+            return _answer(action, ErrorObservation(content=STOPPED, error_id=STOPPED_ID))
+        key = action_key(self._sid, action.id)
+        try:
+            async with asyncio.timeout(STOP_GRACE):
+                await self._runtime.interrupt(key)
+                known = await self._runtime.inquire(key)
+                if isinstance(known, Running):
+                    known = await self._runtime.perform(key, task, _unheard)
+        except (RuntimeFailure, TimeoutError):
+            known = Lost()
+        match known:
+            case CommandDone() | EditDone():
+                return _observation(tool, action, known, self._stream.view)
+            case UnknownAction():
+                return _answer(action, ErrorObservation(content=STOPPED_BEFORE, error_id=NOT_RUN_ID))
+            case _:
+                return _answer(action, _unknown(STOPPED))
+
+    def _with_limit(self, task: Task) -> Task:
+        if isinstance(task, RunCommand) and task.timeout is None:
+            return replace(task, timeout=self._command_timeout)
+        return task
+
+    async def _perform(self, action: Action, task: Task) -> Outcome | Observation:
+        key = action_key(self._sid, action.id)
+        writer = DeltaWriter(self._whisper, "output", str(action.id))
+        try:
+            return await self._runtime.perform(key, task, writer.write)
+        except RuntimeUnavailable as error:
+            return await self._without_sandbox(action, key, error)
+        except (RuntimeFailure, BadInput) as error:
+            return ErrorObservation(content=error.message, error_id=TOOL_FAILED_ID)
+        finally:
+            writer.close()
+
+    async def _without_sandbox(self, action: Action, key: str, error: RuntimeUnavailable) -> Outcome | Observation:
+        try:
+            known = await self._runtime.inquire(key)
+        except RuntimeUnavailable:
+            known = Lost()
+        if isinstance(known, CommandDone | EditDone):
+            return known
+        if not isinstance(known, UnknownAction):
+            return _unknown()
+        content = f"Not run: {error.message}"
+        raise SandboxGone(_answer(action, ErrorObservation(content=content, error_id=NOT_RUN_ID))) from error
+
+    def _whisper(self, delta: Delta) -> None:
+        self._stream.whisper(delta)
+
+
+def _observation(tool: Tool, action: Action, outcome: Outcome | None, view: ConversationView) -> Observation:
+    observation = tool.observe(action, outcome, view)
+    return _answer(action, observation or ErrorObservation(content=NO_TOOL, error_id=NOT_RUN_ID))
+
+
+def _unknown(why: str = "") -> Observation:
+    return ErrorObservation(content=f"{why} {UNKNOWN}".lstrip(), error_id=UNKNOWN_OUTCOME_ID)
+
+
+def _answer(action: Action, observation: Observation) -> Observation:
+    """The observation as the action's: its cause and call, without the arguments said twice."""
+    call = action.tool_call_metadata
+    about: dict[str, Any] = {
+        "cause": action.id,
+        "source": Source.AGENT,
+        "tool_call_metadata": None if call is None else replace(call, arguments=""),
+    }
+    return replace(observation, **about)
+
+
+def _unheard(text: str) -> None:
+    """Output that comes while an action is being ended is in its outcome."""

@@ -1,0 +1,321 @@
+"""One conversation's engine: its life, its commands, its turns."""
+
+import asyncio
+from collections import deque
+from collections.abc import Callable
+from contextlib import AsyncExitStack
+from dataclasses import dataclass
+
+import structlog
+
+from openhands_sessions.core.commands import Command
+from openhands_sessions.core.errors import (
+    Conflict,
+    Fenced,
+    NotAccepting,
+    SessionsError,
+    StageFailed,
+    StorageError,
+)
+from openhands_sessions.core.events.event import AgentState, Event
+from openhands_sessions.core.events.observations import AgentStateChangedObservation
+from openhands_sessions.core.ids import UNNUMBERED, ConversationId
+from openhands_sessions.core.lifecycle import SET_UP, Lifecycle, SessionState
+from openhands_sessions.core.redaction import without_paths
+from openhands_sessions.core.settings import SessionSettings
+from openhands_sessions.ports.gateway import Accepted, EndReason, Status
+from openhands_sessions.ports.runtime import Runtime
+from openhands_sessions.session.controller import Controller
+from openhands_sessions.session.desk import CommandDesk, Keyed, ended
+from openhands_sessions.session.stages import STAGES, Opening, Parts, Workshop
+from openhands_sessions.session.stream import SNAPSHOT_EVERY, EventStream
+
+log = structlog.get_logger(__name__)
+
+WAITING_COMMANDS = 64
+CLOSE_GRACE = 8.0
+"""Seconds that unwinding may take before it is cut off."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Waiting:
+    command: Command
+    keyed: Keyed | None
+    answer: "asyncio.Future[Accepted]"
+
+
+class AgentSession:
+    """Wires runtime, memory, controller and event stream together. `run` is its whole life."""
+
+    def __init__(
+        self,
+        sid: ConversationId,
+        settings: SessionSettings,
+        parts: Parts,
+        *,
+        opening: Opening | None = None,
+        on_change: Callable[["AgentSession"], None] = lambda session: None,
+    ) -> None:
+        self.sid = sid
+        self.settings = settings
+        self.event_stream = EventStream(parts.store.log(sid), parts.clock)
+        self.memory = parts.memory
+        self.llm_registry = parts.agents
+        self.problem: SessionsError | None = None
+        """Why the session cannot go on, for users."""
+        self._parts = parts
+        self._opening = opening or Opening()
+        self._on_change = on_change
+        self._lifecycle = Lifecycle()
+        self._workshop: Workshop | None = None
+        self._desk: CommandDesk | None = None
+        self._inbox: deque[_Waiting] = deque()
+        self._wake = asyncio.Event()
+        self._settled = asyncio.Event()
+        self._closed = asyncio.Event()
+        self._turn: asyncio.Task[None] | None = None
+        self._task: asyncio.Task[None] | None = None
+        self._interruptible = False
+        self._reason: EndReason | None = None
+        self._snapshot_head = UNNUMBERED
+        self.event_stream.listen(self._heard)
+
+    @property
+    def state(self) -> SessionState:
+        return self._lifecycle.state
+
+    @property
+    def controller(self) -> Controller | None:
+        """Takes the turns; None until ControllerSetup has made it."""
+        return None if self._workshop is None else self._workshop.controller
+
+    @property
+    def runtime(self) -> Runtime | None:
+        """The sandbox; None until RuntimeSetup has opened it."""
+        return None if self._workshop is None else self._workshop.runtime
+
+    @property
+    def busy(self) -> bool:
+        """Whether a turn runs or a command waits: such a session is not closed for being idle."""
+        return bool(self._inbox) or self._turn is not None
+
+    async def settled(self) -> None:
+        """Wait until set-up has ended, well or not."""
+        await self._settled.wait()
+
+    async def submit(self, command: Command, keyed: Keyed | None = None) -> Accepted:
+        """Hand a command over; durable when it returns. Commands take effect in the order of their calls. A caller that
+        is cancelled takes nothing back. Raises NotAccepting, BadInput, StorageError."""
+        if self._reason is not None or self.state in (SessionState.ERROR, SessionState.CLOSED):
+            raise self._refusal()
+        if len(self._inbox) >= WAITING_COMMANDS:
+            raise NotAccepting("too many commands wait in this session; send it again in a moment")
+        answer: asyncio.Future[Accepted] = asyncio.get_running_loop().create_future()
+        self._inbox.append(_Waiting(command, keyed, answer))
+        self._wake.set()
+        return await answer
+
+    async def close(self, reason: EndReason) -> None:
+        """Reach Closed from any state; the first reason counts. Returns when nothing of the session is left."""
+        if self._reason is None:
+            self._reason = reason
+            self._wake.set()
+            if self._interruptible and self._task is not None:
+                self._task.cancel()
+        if self._task is None:
+            self._finish()
+        await self._closed.wait()
+
+    async def run(self) -> None:
+        """The life. Never raises, but for a cancel from outside, and then it is closed too."""
+        self._task = asyncio.current_task()
+        try:
+            if self._reason is None:
+                await self._live()
+        except asyncio.CancelledError:
+            if self._reason is None:
+                self._reason = "shutdown"
+                raise
+        finally:
+            self._finish()
+
+    async def _live(self) -> None:
+        stack = AsyncExitStack()
+        self._workshop = work = self._new_workshop(stack)
+        self._interruptible = True
+        try:
+            await self._set_up(work)
+            await self._serve()
+        except SessionsError as error:
+            await self._fail(error)
+        except Exception as error:
+            log.exception("session failed", conversation_id=self.sid, state=str(self.state))
+            await self._fail(StageFailed(str(self.state), type(error).__name__, "an error of the server"))
+        finally:
+            self._interruptible = False
+            if self._reason is not None:
+                self._move(SessionState.CLOSING)
+            await self._unwind(stack)
+        while self._reason is None:
+            self._wake.clear()
+            await self._wake.wait()
+
+    def _new_workshop(self, stack: AsyncExitStack) -> Workshop:
+        return Workshop(
+            sid=self.sid,
+            settings=self.settings,
+            parts=self._parts,
+            opening=self._opening,
+            stream=self.event_stream,
+            stack=stack,
+        )
+
+    async def _set_up(self, work: Workshop) -> None:
+        for state in SET_UP:
+            stage = STAGES[state]
+            self._move(state)
+            self.event_stream.whisper(Status("info", stage.status, ""))
+            try:
+                async with asyncio.timeout(stage.limit):
+                    await stage.build(work)
+            except TimeoutError as error:
+                raise StageFailed(state, "TimeoutError", f"it took longer than {stage.limit:.0f} s") from error
+            except SessionsError as error:
+                raise StageFailed(state, type(error).__name__, without_paths(error.message)) from error
+            except OSError as error:
+                raise StageFailed(state, type(error).__name__, error.strerror or "the system refused") from error
+        assert work.controller is not None  # the last stage made it
+        self._desk = CommandDesk(self.event_stream, work.controller, work.recollection, self._parts.clock)
+        self._snapshot_head = self.event_stream.view.head
+        self._move(SessionState.READY)
+        self.event_stream.whisper(Status("info", "STATUS$READY", ""))
+        self._settled.set()
+
+    async def _serve(self) -> None:
+        """Take commands and turns until the session closes."""
+        while True:
+            self._wake.clear()
+            while self._inbox:
+                await self._take(self._inbox.popleft())
+            self._reap_turn()
+            view = self.event_stream.view
+            if self._turn is None and view.owed and view.pending is None:
+                self._start_turn()
+            if view.head - self._snapshot_head >= SNAPSHOT_EVERY:
+                await self._save_snapshot()
+            await self._wake.wait()
+
+    async def _take(self, waiting: _Waiting) -> None:
+        assert self._desk is not None  # set-up is over
+        try:
+            accepted = await self._desk.take(waiting.command, waiting.keyed, self._end_turn)
+        except (Conflict, Fenced) as error:
+            _refuse(waiting, NotAccepting("another server has taken this conversation over; send it again"))
+            raise error
+        except SessionsError as error:
+            _refuse(waiting, error)
+        except BaseException:
+            _refuse(waiting, self._refusal())
+            raise
+        else:
+            if not waiting.answer.done():
+                waiting.answer.set_result(accepted)
+
+    def _start_turn(self) -> None:
+        work = self._workshop
+        assert work is not None  # set-up is over
+        assert work.controller is not None  # set-up is over
+        self._move(SessionState.RUNNING)
+        resumed, work.interrupted = work.interrupted, False
+        self._turn = asyncio.create_task(work.controller.take_turn(resumed=resumed), name=f"turn {self.sid}")
+        self._turn.add_done_callback(lambda turn: self._wake.set())
+
+    def _reap_turn(self) -> None:
+        if self._turn is None or not self._turn.done():
+            return
+        turn, self._turn = self._turn, None
+        if not turn.cancelled():
+            turn.result()
+        self._move(SessionState.READY)
+
+    async def _end_turn(self) -> None:
+        turn, self._turn = self._turn, None
+        if turn is not None:
+            await ended(turn)
+            if self.state is SessionState.RUNNING:
+                self._move(SessionState.READY)
+
+    async def _fail(self, error: SessionsError) -> None:
+        """The session cannot go on: say so, as far as the log can be reached."""
+        self.problem = error
+        self._move(SessionState.ERROR)
+        text = without_paths(error.message)
+        self.event_stream.whisper(Status("error", "STATUS$ERROR", text))
+        if isinstance(error, StorageError):
+            return
+        if self.event_stream.view.head != UNNUMBERED and self.event_stream.view.agent_state is not AgentState.ERROR:
+            try:
+                state = AgentStateChangedObservation(agent_state=AgentState.ERROR, reason=text)
+                await self.event_stream.append(state)
+            except StorageError:
+                log.warning("the failure could not be recorded", conversation_id=self.sid)
+
+    async def _unwind(self, stack: AsyncExitStack) -> None:
+        try:
+            async with asyncio.timeout(CLOSE_GRACE):
+                if self._desk is not None and self._reason in ("stopped", "deleted"):
+                    await self._desk.stop(AgentState.STOPPED, self._end_turn)
+                await ended(self._turn)
+                self._turn = None
+                if self._desk is not None and self.problem is None:
+                    await self._save_snapshot()
+                await stack.aclose()
+        except TimeoutError:
+            log.error("closing took too long and was cut off", conversation_id=self.sid)
+        except (SessionsError, OSError) as error:
+            log.warning("closing met a problem", conversation_id=self.sid, problem=str(error))
+            await stack.aclose()
+        if self.problem is not None:
+            self._answer_waiting()
+            self.event_stream.end("failed")
+            self._settled.set()
+
+    async def _save_snapshot(self) -> None:
+        snapshot = self.event_stream.snapshot()
+        if snapshot.head > self._snapshot_head:
+            await self._parts.store.snapshots.save(self.sid, snapshot)
+            self._snapshot_head = snapshot.head
+
+    def _finish(self) -> None:
+        if self._closed.is_set():
+            return
+        if self.state is not SessionState.CLOSING:
+            self._move(SessionState.CLOSING)
+        self._answer_waiting()
+        self._move(SessionState.CLOSED)
+        self.event_stream.end(self._reason or "shutdown")
+        self._workshop = None
+        self._settled.set()
+        self._closed.set()
+
+    def _answer_waiting(self) -> None:
+        while self._inbox:
+            _refuse(self._inbox.popleft(), self._refusal())
+
+    def _refusal(self) -> SessionsError:
+        return self.problem or NotAccepting("the session is closing; send it again")
+
+    def _move(self, to: SessionState) -> None:
+        self._lifecycle.move(to)
+        self._on_change(self)
+
+    def _heard(self, event: Event) -> None:
+        if isinstance(event, AgentStateChangedObservation):
+            self._on_change(self)
+        if event.id % SNAPSHOT_EVERY == 0:
+            self._wake.set()
+
+
+def _refuse(waiting: _Waiting, error: SessionsError) -> None:
+    if not waiting.answer.done():
+        waiting.answer.set_exception(error)

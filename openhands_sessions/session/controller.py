@@ -1,0 +1,277 @@
+"""One turn: decide, act, record, until the agent has spoken."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any, Literal
+
+from openhands_sessions.core.dialogue import result_text
+from openhands_sessions.core.errors import BadInput, ModelFailure
+from openhands_sessions.core.events.actions import (
+    CondensationAction,
+    FinishAction,
+    InvalidCallAction,
+    MessageAction,
+    PlannedCall,
+    RejectAction,
+    ToolCallsAction,
+)
+from openhands_sessions.core.events.event import Action, AgentState, Event, Json, Observation, Source, ToolCall
+from openhands_sessions.core.events.observations import (
+    BAD_CALL_ID,
+    AgentStateChangedObservation,
+    ErrorObservation,
+    LoopDetectionObservation,
+    StopReason,
+    TurnEndedObservation,
+    TurnResumedObservation,
+)
+from openhands_sessions.core.limits import over
+from openhands_sessions.core.settings import SessionSettings
+from openhands_sessions.core.stuck import Streak, Verdict, judge
+from openhands_sessions.ports.agent import Agent, Briefing
+from openhands_sessions.ports.condenser import Condenser
+from openhands_sessions.ports.gateway import Status
+from openhands_sessions.ports.model import ModelReply, RequestedCall, Retry
+from openhands_sessions.ports.policy import Policy
+from openhands_sessions.session.actor import Actor, SandboxGone
+from openhands_sessions.session.approvals import asking
+from openhands_sessions.session.history import History
+from openhands_sessions.session.ledger import metrics
+from openhands_sessions.session.stream import EventStream
+from openhands_sessions.session.toolbox import Toolbox
+from openhands_sessions.session.whispers import DeltaWriter
+
+SAID_NOTHING = "The model answered with nothing. Say continue to ask it again."
+STUCK_NOTE = "You repeat the same step with the same result. Do something else, or tell the user what is in the way."
+STUCK_END = "The agent repeats the same step and gets nowhere. Tell it what to do differently."
+
+
+@dataclass(frozen=True, slots=True)
+class Crew:
+    """Who takes part in a turn."""
+
+    agent: Agent
+    actor: Actor
+    toolbox: Toolbox
+    policy: Policy
+    condenser: Condenser
+
+
+@dataclass(slots=True)
+class _Turn:
+    """What a turn knows besides the log."""
+
+    seen: int = -1
+    streak: Streak = field(default_factory=Streak)
+
+
+class Controller:
+    """Takes turns. All that must outlive it is in the log: a turn that is cut off goes on with a new one."""
+
+    def __init__(self, stream: EventStream, crew: Crew, settings: SessionSettings) -> None:
+        self._stream = stream
+        self._crew = crew
+        self._settings = settings
+        self._history = History(stream)
+        self._turn = _Turn()
+
+    async def take_turn(self, *, resumed: bool = False) -> None:
+        """One turn, to its recorded end. `resumed` says that the log's last turn was cut off. Being cancelled leaves
+        open what is open; `wind_up` closes it. Raises StorageError, and then the session cannot go on."""
+        self._turn = _Turn(seen=self._stream.view.last_message)
+        try:
+            await self._history.load()
+            if resumed:
+                await self._stream.append(TurnResumedObservation(repeated_calls=self._unanswered_calls()))
+            if not await self._finish_started():
+                await self._go_on()
+        except SandboxGone as gone:
+            text = getattr(gone.observation, "content", "")
+            self._tell("STATUS$ERROR_RUNTIME_DISCONNECTED", text, level="error")
+            await self._end(StopReason.ERROR, AgentState.ERROR, gone.observation, text=text)
+        except ModelFailure as failure:
+            self._tell(failure.status, failure.message, level="error")
+            limited = failure.status == "CHAT_INTERFACE$AGENT_RATE_LIMITED_STOPPED_MESSAGE"
+            state = AgentState.RATE_LIMITED if limited else AgentState.ERROR
+            await self._end(StopReason.ERROR, state, text=failure.message)
+        finally:
+            self._history.forget()
+
+    async def wind_up(self, last: AgentState) -> None:
+        """Close what a cancelled turn left open, and end it with the state `last`. Everything that the turn appended
+        must be durable."""
+        observations: list[Event] = []
+        for action_id in self._stream.view.open_actions:
+            observations.append(await self._crew.actor.abandon(await self._recorded(action_id)))
+        ended = TurnEndedObservation(
+            stop_reason=StopReason.STOPPED, seen=self._stream.view.head, iterations=self._stream.view.iterations
+        )
+        await self._stream.append(*observations, ended, AgentStateChangedObservation(agent_state=last))
+
+    def _unanswered_calls(self) -> int:
+        view = self._stream.view
+        return 0 if view.open_actions or view.planned or view.pending is not None else 1
+
+    async def _finish_started(self) -> bool:
+        """Bring to an end what is agreed and planned already. True where that ended the turn."""
+        for action_id in self._stream.view.open_actions:
+            action = await self._recorded(action_id)
+            observation = await self._crew.actor.recover(action)
+            await self._stream.append(observation)
+        if self._stream.view.agent_state is not AgentState.RUNNING:
+            await self._stream.append(AgentStateChangedObservation(agent_state=AgentState.RUNNING))
+        view = self._stream.view
+        for call in view.planned:
+            if await self._call(call, view.response_id, len(view.planned)):
+                return True
+        return False
+
+    async def _go_on(self) -> None:
+        while True:
+            if limit := over(self._stream.view, self._settings):
+                await self._end(limit.reason, AgentState.ERROR, text=limit.text)
+                return
+            await self._condense()
+            seen = self._stream.view.head
+            reply = await self._ask()
+            self._turn.seen = seen
+            if await self._record(reply):
+                return
+
+    async def _ask(self) -> ModelReply:
+        writer = DeltaWriter(self._stream.whisper, "reply", str(self._stream.next_id))
+
+        def retrying(retry: Retry) -> None:
+            writer.restart()
+            self._tell("STATUS$LLM_RETRY", f"Try {retry.attempt} failed, the next is in {retry.wait:.0f} s.")
+
+        briefing = Briefing(messages=self._history.messages(), tools=self._crew.toolbox.schemas)
+        try:
+            return await self._crew.agent.decide(briefing, writer.write, retrying)
+        finally:
+            writer.close()
+
+    async def _record(self, reply: ModelReply) -> bool:
+        """Store what was decided and carry it out. True where that ended the turn."""
+        used = metrics(self._stream.view, reply, self._settings.max_budget_per_task)
+        if not reply.calls:
+            return await self._say(reply.text, used)
+        response = f"{reply.id}#{self._stream.next_id}"
+        plan = _distinct(reply.calls)
+        if len(plan) == 1:
+            return await self._call(plan[0], response, 1, thought=reply.text, used=used)
+        await self._stream.append(
+            ToolCallsAction(source=Source.AGENT, response_id=response, calls=plan, thought=reply.text, llm_metrics=used)
+        )
+        for place, call in enumerate(plan):
+            if await self._call(call, response, len(plan), thought=reply.text if place == 0 else ""):
+                return True
+        return False
+
+    async def _say(self, text: str, used: dict[str, Json]) -> bool:
+        if not text.strip():
+            return await self._end(StopReason.ERROR, AgentState.ERROR, text=SAID_NOTHING)
+        said = MessageAction(source=Source.AGENT, content=text, wait_for_response=True, llm_metrics=used)
+        return await self._end(StopReason.WAITING, AgentState.AWAITING_USER_INPUT, said)
+
+    async def _call(
+        self, call: PlannedCall, response: str, total: int, *, thought: str = "", used: dict[str, Json] | None = None
+    ) -> bool:
+        """Take up one call. True where that ended the turn."""
+        about: dict[str, Any] = {
+            "source": Source.AGENT,
+            "llm_metrics": used,
+            "tool_call_metadata": ToolCall(
+                function_name=call.name,
+                tool_call_id=call.id,
+                model_response={"id": response},
+                total_calls_in_response=total,
+                arguments=call.arguments,
+            ),
+        }
+        try:
+            action = self._crew.toolbox.read(call.name, call.arguments)
+        except BadInput as wrong:
+            return await self._refuse(call, wrong, InvalidCallAction(**about, thought=thought))
+        if not getattr(action, "thought", None):
+            about["thought"] = thought
+        return await self._act(replace(action, **about), call)
+
+    async def _refuse(self, call: PlannedCall, wrong: BadInput, invalid: InvalidCallAction) -> bool:
+        problem = ErrorObservation(
+            cause=self._stream.next_id, source=Source.AGENT, content=wrong.message, error_id=BAD_CALL_ID
+        )
+        await self._stream.append(invalid, problem)
+        return await self._judge(call, problem)
+
+    async def _act(self, action: Action, call: PlannedCall) -> bool:
+        match action:
+            case FinishAction():
+                return await self._end(StopReason.DONE, AgentState.FINISHED, action)
+            case RejectAction():
+                return await self._end(StopReason.DONE, AgentState.REJECTED, action)
+        if self._crew.policy.asks(action, self._settings):
+            await self._stream.append(*asking(action, seen=self._turn.seen, iterations=self._stream.view.iterations))
+            return True
+        [recorded] = await self._stream.append(action)
+        assert isinstance(recorded, Action)  # what comes back is what went in, numbered
+        observation = await self._crew.actor.carry_out(recorded)
+        await self._stream.append(observation)
+        return await self._judge(call, observation)
+
+    async def _judge(self, call: PlannedCall, observation: Observation) -> bool:
+        step = f"{call.name}\0{call.arguments}\0{result_text(observation)}"
+        self._turn.streak, verdict = judge(self._turn.streak, step)
+        match verdict:
+            case Verdict.NOTE:
+                await self._stream.append(LoopDetectionObservation(source=Source.AGENT, content=STUCK_NOTE))
+            case Verdict.STOP:
+                return await self._end(StopReason.STUCK, AgentState.ERROR, text=STUCK_END)
+        return False
+
+    async def _end(self, reason: StopReason, state: AgentState, *events: Event, text: str = "") -> bool:
+        """Record the end of the turn in one append. False where the user has said something meanwhile that a turn
+        which ends well must still take up."""
+        view = self._stream.view
+        if reason in (StopReason.DONE, StopReason.WAITING) and view.last_message > self._turn.seen:
+            await self._stream.append(*events)
+            return False
+        ended = TurnEndedObservation(stop_reason=reason, seen=self._turn.seen, iterations=view.iterations)
+        await self._stream.append(*events, ended, AgentStateChangedObservation(agent_state=state, reason=text))
+        return True
+
+    async def _condense(self) -> None:
+        crew = self._crew
+        made = await crew.condenser.condense(self._history.events, self._settings.condenser_max_size, crew.agent)
+        if made is None:
+            return
+        budget = self._settings.max_budget_per_task
+        await self._stream.append(
+            CondensationAction(
+                source=Source.AGENT,
+                forgotten_events_start_id=made.start,
+                forgotten_events_end_id=made.end,
+                summary=made.summary,
+                summary_offset=made.start,
+                llm_metrics=None if made.reply is None else metrics(self._stream.view, made.reply, budget),
+            )
+        )
+
+    async def _recorded(self, action_id: int) -> Action:
+        event = await self._stream.event(action_id)
+        assert isinstance(event, Action)  # the view's ids of actions are ids of actions
+        return event
+
+    def _tell(self, status: str, text: str, level: Literal["info", "error"] = "info") -> None:
+        self._stream.whisper(Status(level, status, text))
+
+
+def _distinct(calls: Sequence[RequestedCall]) -> tuple[PlannedCall, ...]:
+    """The calls with ids that differ: a model that repeats one must not lose a call."""
+    taken: set[str] = set()
+    plan: list[PlannedCall] = []
+    for place, call in enumerate(calls):
+        name = call.id if call.id and call.id not in taken else f"{call.id or 'call'}_{place}"
+        taken.add(name)
+        plan.append(PlannedCall(id=name, name=call.name, arguments=call.arguments))
+    return tuple(plan)

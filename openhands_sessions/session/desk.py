@@ -1,0 +1,138 @@
+"""Where commands take effect: each becomes events, in one append where its parts belong together."""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from openhands_sessions.core.commands import Answer, Command, Pause, Resume, SendMessage, Stop
+from openhands_sessions.core.errors import BadInput, NotAccepting
+from openhands_sessions.core.events.actions import ChangeAgentStateAction, MessageAction
+from openhands_sessions.core.events.event import Action, AgentState, Event, Source
+from openhands_sessions.core.events.observations import AgentStateChangedObservation
+from openhands_sessions.core.ids import UNNUMBERED, EventId
+from openhands_sessions.ports.gateway import Accepted
+from openhands_sessions.ports.memory import Recollection
+from openhands_sessions.ports.store import Receipt
+from openhands_sessions.session.approvals import confirming, rejecting, withdrawing
+from openhands_sessions.session.controller import Controller
+from openhands_sessions.session.stages import taking_up
+from openhands_sessions.session.stream import EventStream
+
+EndTurn = Callable[[], Awaitable[None]]
+"""Cancels the running turn, if any, and returns when it is gone."""
+
+
+@dataclass(frozen=True, slots=True)
+class Keyed:
+    """A command's idempotency key, and a digest of its content."""
+
+    key: str
+    digest: str
+
+
+class CommandDesk:
+    """Takes one command at a time."""
+
+    def __init__(
+        self,
+        stream: EventStream,
+        controller: Controller,
+        recollection: Recollection | None,
+        clock: Callable[[], datetime],
+    ) -> None:
+        self._stream = stream
+        self._controller = controller
+        self._recollection = recollection
+        self._clock = clock
+
+    async def take(self, command: Command, keyed: Keyed | None, end_turn: EndTurn) -> Accepted:
+        """Durable when it returns. Raises NotAccepting, BadInput, StorageError."""
+        receipt = None
+        if keyed is not None:
+            known = await self._stream.receipt(keyed.key)
+            if known is not None and known.digest != keyed.digest:
+                raise BadInput("key", "was used for another command; take a new one")
+            if known is not None:
+                return Accepted(known.event)
+            receipt = Receipt(key=keyed.key, digest=keyed.digest, event=UNNUMBERED)
+        match command:
+            case SendMessage():
+                return await self._append(await self._said(command), receipt)
+            case Stop():
+                return await self.stop(AgentState.STOPPED, end_turn, receipt)
+            case Pause():
+                return await self.stop(AgentState.PAUSED, end_turn, receipt)
+            case Resume():
+                return await self._append(self._resumed(), receipt)
+            case Answer():
+                return await self._append(await self._answered(command), receipt)
+
+    async def stop(self, last: AgentState, end_turn: EndTurn, receipt: Receipt | None = None) -> Accepted:
+        """End the turn and what it runs; nothing of it comes after the state `last`."""
+        await end_turn()
+        # Everything that the turn appended is folded once this one is: appends take effect in order.
+        accepted = await self._append([ChangeAgentStateAction(agent_state=last, source=Source.USER)], receipt)
+        view = self._stream.view
+        if view.pending is not None:
+            pending = await self._pending(view.pending)
+            await self._stream.append(*withdrawing(pending, first=self._stream.next_id))
+        if view.agent_state is not last or view.owed or view.open_actions:
+            await self._controller.wind_up(last)
+        return accepted
+
+    async def _append(self, events: Sequence[Event], receipt: Receipt | None) -> Accepted:
+        numbered = await self._stream.append(*events, receipt=receipt)
+        return Accepted(numbered[0].id)
+
+    async def _said(self, command: SendMessage) -> Sequence[Event]:
+        view = self._stream.view
+        said = MessageAction(
+            source=Source.USER,
+            content=command.content,
+            image_urls=command.image_urls,
+            file_urls=command.file_urls,
+        )
+        if view.pending is not None:
+            pending = await self._pending(view.pending)
+            refused = rejecting(pending, first=self._stream.next_id, seen=view.head)
+            running = AgentStateChangedObservation(agent_state=AgentState.RUNNING)
+            return (*refused[:-1], said, running)
+        if view.owed:
+            return (said,)
+        found = None if view.recalled else self._recollection
+        return (said, *taking_up(command.content, found, self._stream.next_id + 1, self._clock()))
+
+    def _resumed(self) -> Sequence[Event]:
+        view = self._stream.view
+        if view.agent_state not in (AgentState.STOPPED, AgentState.PAUSED) or view.last_message == UNNUMBERED:
+            raise NotAccepting(f"there is nothing to resume: the agent is {view.agent_state}")
+        state = AgentState.RUNNING
+        return (
+            ChangeAgentStateAction(agent_state=state, source=Source.USER),
+            AgentStateChangedObservation(agent_state=state),
+        )
+
+    async def _answered(self, answer: Answer) -> Sequence[Event]:
+        pending = self._stream.view.pending
+        if pending is None:
+            raise NotAccepting("no action awaits an answer: it was answered or stopped already")
+        if answer.action is not None and answer.action != pending:
+            raise NotAccepting(f"action {answer.action} does not await an answer, {pending} does")
+        action = await self._pending(pending)
+        if answer.confirmed:
+            return confirming(action)
+        return rejecting(action, first=self._stream.next_id, seen=self._stream.view.head)
+
+    async def _pending(self, event_id: EventId) -> Action:
+        event = await self._stream.event(event_id)
+        assert isinstance(event, Action)  # only actions await an answer
+        return event
+
+
+async def ended(task: "asyncio.Task[None] | None") -> None:
+    """Cancel a task and wait until it is gone; what it raised is nobody's concern any more."""
+    if task is None or task.done():
+        return
+    task.cancel()
+    await asyncio.wait([task])

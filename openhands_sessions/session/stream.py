@@ -1,0 +1,189 @@
+"""One conversation's log, alive: append, fold, wake followers."""
+
+import asyncio
+from collections import deque
+from collections.abc import AsyncIterator, Callable, Sequence
+from dataclasses import replace
+from datetime import datetime
+from functools import partial
+
+from openhands_sessions.core.errors import NotFound
+from openhands_sessions.core.events.codec import Stored, decode, stored
+from openhands_sessions.core.events.event import Event
+from openhands_sessions.core.ids import EventId
+from openhands_sessions.core.view import VIEW_VERSION, ConversationView, dump_view, load_view, reduce
+from openhands_sessions.ports.gateway import Delta, EndReason, News, SessionEnded, Status
+from openhands_sessions.ports.store import EventLog, Receipt, Snapshot
+
+Listener = Callable[[Event], None]
+
+TAIL_ENTRIES = 128
+TAIL_CHARACTERS = 24 * 1024
+WHISPERS = 256
+SNAPSHOT_EVERY = 1_000
+
+
+class EventStream:
+    """Numbers events, stores them, folds them once they are durable, and wakes whoever follows.
+
+    This assumes one writer per conversation; the log's `term` guarantees it.
+    """
+
+    def __init__(self, log: EventLog, clock: Callable[[], datetime]) -> None:
+        self._log = log
+        self._term = 0
+        self._clock = clock
+        self._view = ConversationView()
+        self._submitted: int = -1
+        self._tries = 0
+        self._tail: deque[Stored] = deque()
+        self._tail_size = 0
+        self._news = asyncio.Event()
+        self._whispers: deque[tuple[int, Delta | Status]] = deque(maxlen=WHISPERS)
+        self._whispered = 0
+        self._ended: EndReason | None = None
+        self._listeners: list[Listener] = []
+        self.followers = 0
+
+    @property
+    def view(self) -> ConversationView:
+        """The fold of all that is durable."""
+        return self._view
+
+    @property
+    def next_id(self) -> EventId:
+        """The id that the first event of the next append will have."""
+        return EventId(self._submitted + 1)
+
+    async def load(self, term: int, snapshot: Snapshot | None) -> None:
+        """Fold what is stored, from the snapshot where it fits, and write as `term` from now on. Call once, before
+        any append; followers may already wait."""
+        self._term = term
+        if snapshot is not None and snapshot.version == VIEW_VERSION:
+            self._view = load_view(snapshot.text) or self._view
+        async for batch in self._log.read(self._view.head):
+            for entry in batch:
+                self._view = reduce(self._view, decode(entry.text, entry.schema))
+        self._submitted = self._view.head
+        self._wake()
+
+    def read(self, after: int = -1, *, before: int | None = None) -> AsyncIterator[Sequence[Stored]]:
+        """What is stored; see `EventLog.read`."""
+        return self._log.read(after, before=before)
+
+    async def receipt(self, key: str) -> Receipt | None:
+        """What a command with this key did, if it was stored."""
+        return await self._log.receipt(key)
+
+    async def event(self, event_id: int) -> Event:
+        """One stored event. Raises NotFound."""
+        async for batch in self._log.read(event_id - 1, before=event_id + 1):
+            return decode(batch[0].text, batch[0].schema)
+        raise NotFound("event", str(event_id))
+
+    def snapshot(self) -> Snapshot:
+        """The view in its stored form."""
+        return Snapshot(self._view.head, VIEW_VERSION, dump_view(self._view))
+
+    def listen(self, listener: Listener) -> None:
+        """Have `listener` called with each event once it is durable, in order; it must not block."""
+        self._listeners.append(listener)
+
+    def append(self, *events: Event, receipt: Receipt | None = None) -> "asyncio.Future[Sequence[Event]]":
+        """Store events as one, all or nothing. Done when they are durable and folded; the result is the events as
+        numbered. A caller that is cancelled takes nothing back. Raises what the log raises.
+
+        The receipt's `event` is filled in with the first id.
+        """
+        first = self._submitted + 1
+        moment = self._clock()
+        numbered = [replace(event, id=EventId(first + place), timestamp=moment) for place, event in enumerate(events)]
+        entries = [stored(event) for event in numbered]
+        if receipt is not None:
+            receipt = replace(receipt, event=EventId(first))
+        done: asyncio.Future[Sequence[Event]] = asyncio.get_running_loop().create_future()
+        writing = self._log.append(entries, expected=self._submitted, term=self._term, receipt=receipt)
+        self._submitted += len(numbered)
+        writing.add_done_callback(partial(self._written, numbered, entries, done, self._tries))
+        return done
+
+    def _written(
+        self,
+        events: Sequence[Event],
+        entries: Sequence[Stored],
+        done: "asyncio.Future[Sequence[Event]]",
+        tries: int,
+        writing: "asyncio.Future[None]",
+    ) -> None:
+        error = asyncio.CancelledError() if writing.cancelled() else writing.exception()
+        if error is not None:
+            if tries == self._tries:
+                # What was numbered behind this one fails too, as its expected head never comes to be: number anew,
+                # once, and leave alone what is numbered from then on.
+                self._tries += 1
+                self._submitted = self._view.head
+            if not done.done():
+                done.set_exception(error)
+            return
+        for event in events:
+            self._view = reduce(self._view, event)
+        self._remember(entries)
+        self._wake()
+        for event in events:
+            for listener in self._listeners:
+                listener(event)
+        if not done.done():
+            done.set_result(events)
+
+    def _remember(self, entries: Sequence[Stored]) -> None:
+        self._tail.extend(entries)
+        self._tail_size += sum(len(entry.text) for entry in entries)
+        while len(self._tail) > TAIL_ENTRIES or (self._tail_size > TAIL_CHARACTERS and len(self._tail) > 1):
+            self._tail_size -= len(self._tail.popleft().text)
+
+    def whisper(self, news: Delta | Status) -> None:
+        """Tell whoever follows now; not stored, and lost on a follower that is too far behind."""
+        self._whispered += 1
+        self._whispers.append((self._whispered, news))
+        self._wake()
+
+    def end(self, reason: EndReason) -> None:
+        """Let every follower finish what is stored, then end with `reason`."""
+        if self._ended is None:
+            self._ended = reason
+            self._wake()
+
+    def _wake(self) -> None:
+        news, self._news = self._news, asyncio.Event()
+        news.set()
+
+    async def follow(self, after: int) -> AsyncIterator[News]:
+        """Everything behind `after`: storage first, live next; see `Gateway.follow`. Raises SessionEnded."""
+        cursor = after
+        heard = self._whispered  # whispers from before this follower arrived are not for it
+        self.followers += 1
+        try:
+            while True:
+                news = self._news  # taken before reading, so that nothing slips between
+                while cursor < self._view.head:
+                    async for batch in self._behind(cursor):
+                        cursor = batch[-1].id
+                        yield batch
+                for number, whisper in list(self._whispers) if heard < self._whispered else ():
+                    if number > heard:
+                        heard = number
+                        yield whisper
+                if news is not self._news:
+                    continue
+                if self._ended is not None:
+                    raise SessionEnded(self._ended)
+                await news.wait()
+        finally:
+            self.followers -= 1
+
+    async def _behind(self, cursor: int) -> AsyncIterator[Sequence[Stored]]:
+        if self._tail and self._tail[0].id <= cursor + 1:
+            yield [self._tail[place] for place in range(cursor - self._view.head, 0)]
+            return
+        async for batch in self._log.read(cursor, before=self._view.head + 1):
+            yield batch
