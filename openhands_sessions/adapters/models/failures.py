@@ -1,0 +1,187 @@
+"""What went wrong at a model's provider, in the wire's terms and in words for users."""
+
+import re
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+
+from openhands_sessions.core.errors import ModelFailure
+from openhands_sessions.core.redaction import MASK, mask, without_paths
+
+_LONGEST_REASON = 300
+_BIGGEST_PAGE = 20_000
+"""Characters of a provider's answer that are looked at."""
+
+
+@dataclass(frozen=True, slots=True)
+class Trouble:
+    """A class of failures. `passing` ones are worth another try."""
+
+    status: str
+    sentence: str
+    passing: bool = False
+
+
+AUTHENTICATION = Trouble("STATUS$ERROR_LLM_AUTHENTICATION", "The model's provider did not accept the API key")
+NO_CREDITS = Trouble("STATUS$ERROR_LLM_OUT_OF_CREDITS", "The account at the model's provider is out of credits")
+POLICY = Trouble(
+    "STATUS$ERROR_LLM_CONTENT_POLICY_VIOLATION", "The model's provider refused the request by its content policy"
+)
+RATE_LIMITED = Trouble(
+    "CHAT_INTERFACE$AGENT_RATE_LIMITED_STOPPED_MESSAGE",
+    "The model's provider limits the rate of requests",
+    passing=True,
+)
+UNAVAILABLE = Trouble(
+    "STATUS$ERROR_LLM_SERVICE_UNAVAILABLE", "The model's provider cannot be reached or is overloaded", passing=True
+)
+INTERNAL = Trouble("STATUS$ERROR_LLM_INTERNAL_SERVER_ERROR", "The model's provider had an internal error", passing=True)
+TOO_LONG = Trouble("STATUS$ERROR", "The conversation is longer than the model can read")
+NOT_FOUND = Trouble("STATUS$ERROR", "The model's provider does not know the model")
+REFUSED = Trouble("STATUS$ERROR", "The model's provider refused the request")
+MISCONFIGURED = Trouble("STATUS$ERROR", "The model cannot be used as it is configured")
+OTHER = Trouble("STATUS$ERROR", "The model did not answer")
+CUT = Trouble(UNAVAILABLE.status, "The model's reply was cut off", passing=True)
+TOO_SLOW = Trouble(UNAVAILABLE.status, "The model took too long")
+
+
+class ReplyCut(Exception):
+    """The stream ended in the middle of a reply."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Signs:
+    """What is known about an error: the names of its classes, its HTTP status, its text in small letters."""
+
+    names: frozenset[str]
+    status: int | None
+    text: str
+
+    def named(self, *names: str) -> bool:
+        return not self.names.isdisjoint(names)
+
+    def says(self, *phrases: str) -> bool:
+        return any(phrase in self.text for phrase in phrases)
+
+
+_RULES: Sequence[tuple[Trouble, Callable[[_Signs], bool]]] = (
+    (CUT, lambda s: s.named("ReplyCut")),
+    (POLICY, lambda s: s.named("ContentPolicyViolationError") or s.says("content_policy_violation")),
+    (
+        NO_CREDITS,
+        lambda s: (
+            s.status == 402
+            or s.named("PaymentRequiredError", "BudgetExceededError")
+            or s.says("insufficient_quota", "credit balance is too low", "insufficient credits", "insufficient balance")
+        ),
+    ),
+    (
+        AUTHENTICATION,
+        lambda s: (
+            s.status in (401, 403)
+            or s.named("AuthenticationError", "PermissionDeniedError")
+            or s.says("missing credentials", "api_key client option must be set", "api key not valid")
+        ),
+    ),
+    (TOO_LONG, lambda s: s.named("ContextWindowExceededError")),
+    (RATE_LIMITED, lambda s: s.status == 429 or s.named("RateLimitError")),
+    (
+        UNAVAILABLE,
+        lambda s: (
+            s.status in (408, 502, 503, 504, 529)
+            or s.named("APIConnectionError", "ServiceUnavailableError", "APIResponseValidationError")
+            or s.says("connection error")
+        ),
+    ),
+    (INTERNAL, lambda s: s.status is not None and s.status >= 500),
+    (NOT_FOUND, lambda s: s.status == 404),
+    (REFUSED, lambda s: s.status is not None and s.status >= 400),
+    (OTHER, lambda s: True),
+)
+"""The first that applies counts. Classes go by name, so that nothing heavy is imported for them; connection errors
+carry a made-up status of 500, and so stand before it."""
+
+
+def classify(error: BaseException) -> Trouble:
+    """The class of failure that an error of litellm or of ours is."""
+    status = getattr(error, "status_code", None)
+    signs = _Signs(
+        names=frozenset(kind.__name__ for kind in type(error).__mro__),
+        status=status if isinstance(status, int) else None,
+        text=f"{error} {getattr(error, 'body', '')}"[:_BIGGEST_PAGE].lower(),
+    )
+    return next(trouble for trouble, applies in _RULES if applies(signs))
+
+
+def failure(error: BaseException, secrets: Sequence[str] = ()) -> ModelFailure:
+    """The error as users see it: whose fault it is and the provider's short reason, without the given secrets."""
+    trouble = classify(error)
+    return told(trouble, reason(error, secrets))
+
+
+def told(trouble: Trouble, why: str = "") -> ModelFailure:
+    """A failure of this class, with a reason where there is one."""
+    why = why.rstrip(".")
+    return ModelFailure(trouble.status, f"{trouble.sentence}: {why}." if why else f"{trouble.sentence}.")
+
+
+_PREFIX = re.compile(r"^\s*(?:litellm\.\w+|\w*(?:Error|Exception)|Error code: \d+)\s*(?::|-)\s*")
+_BEHIND = re.compile(
+    r"Traceback \(most recent call last\)|Original exception:|Error_str:|LiteLLM Retried|Received Model Group"
+)
+_JSON_MESSAGE = re.compile(r"""["']message["']\s*:\s*(?:"((?:[^"\\]|\\.)*)"|'((?:[^'\\]|\\.)*)')""")
+_OTHER_KEYS = re.compile(r"\bAIza[\w-]{20,}|(?<=[Bb]earer )\S+|(?<=[?&]key=)[^&\s]+|\b(?:gsk|xai|r8|fw)[-_]\w{12,}")
+
+
+def reason(error: BaseException, secrets: Sequence[str] = ()) -> str:
+    """The provider's reason in one line of at most 300 characters: no class names, key, traceback or host path."""
+    text = str(getattr(error, "message", None) or error)[:_BIGGEST_PAGE]
+    text = _BEHIND.split(text)[0]
+    if "<html" in text.lower():
+        return "it answered with a web page"
+    if said := _JSON_MESSAGE.search(text):
+        text = said[1] or said[2] or ""
+    while prefix := _PREFIX.match(text):
+        text = text[prefix.end() :]
+    text = _OTHER_KEYS.sub(MASK, mask(" ".join(text.split()), secrets))
+    text = without_paths(text)
+    return text if len(text) <= _LONGEST_REASON else text[: _LONGEST_REASON - 1] + "…"
+
+
+def asked_wait(error: BaseException, now: Callable[[], datetime] = lambda: datetime.now(UTC)) -> float | None:
+    """The seconds that the provider asks to wait (Retry-After, as seconds or as a date), None where it does not say."""
+    for headers in _headers(error):
+        milliseconds, seconds = headers.get("retry-after-ms"), headers.get("retry-after")
+        if milliseconds is not None and _number(milliseconds) is not None:
+            return max(0.0, (_number(milliseconds) or 0.0) / 1000)
+        if seconds is not None:
+            return _seconds(seconds, now)
+    return None
+
+
+def _headers(error: BaseException) -> Iterator[dict[str, str]]:
+    for holder in (error, getattr(error, "response", None), getattr(error, "original_exception", None)):
+        for name in ("litellm_response_headers", "headers"):
+            headers = getattr(holder, name, None)
+            if headers:
+                yield {str(key).lower(): str(value) for key, value in dict(headers).items()}
+
+
+def _seconds(text: str, now: Callable[[], datetime]) -> float | None:
+    number = _number(text)
+    if number is not None:
+        return max(0.0, number)
+    try:
+        moment = parsedate_to_datetime(text)
+    except ValueError:
+        return None
+    moment = moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+    return max(0.0, (moment - now()).total_seconds())
+
+
+def _number(text: str) -> float | None:
+    try:
+        return float(text)
+    except ValueError:
+        return None

@@ -1,0 +1,202 @@
+"""Models of many providers, through litellm."""
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from random import Random
+from typing import Any
+
+from tenacity import AsyncRetrying, RetryCallState, retry_if_exception, stop_after_attempt
+
+from openhands_sessions.adapters.models.failures import (
+    MISCONFIGURED,
+    TOO_SLOW,
+    ReplyCut,
+    asked_wait,
+    classify,
+    failure,
+    reason,
+    told,
+)
+from openhands_sessions.adapters.models.gathering import Gathering, counted
+from openhands_sessions.adapters.models.library import Library
+from openhands_sessions.core.errors import ModelFailure
+from openhands_sessions.ports.model import ModelReply, ModelRequest, ModelSpec, Retry
+
+_NO_KEY = "no-key"
+"""Sent where an own address is given without a key: a client insists on one, and the keys in the server's
+environment are not for that address."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Patience:
+    """How long to wait, in seconds: `first` before the second try, doubled for each further one up to `longest`, by
+    up to half less at random; a provider's own wish is followed up to `longest_asked`. A try is given up after
+    `silence` without a byte."""
+
+    first: float = 1.0
+    longest: float = 30.0
+    longest_asked: float = 120.0
+    silence: float = 300.0
+
+    def wait(self, attempt: int, asked: float | None, chance: float) -> float:
+        """Before the try after `attempt` (from 1); `chance` is from 0 to 1."""
+        if asked is not None:
+            return min(asked, self.longest_asked)
+        return min(self.longest, self.first * 2.0 ** (attempt - 1)) * (1 - chance / 2)
+
+
+class LiteLlmModels:
+    """Every provider that litellm knows. One per process and event loop: closing it closes litellm's connections."""
+
+    def __init__(
+        self,
+        patience: Patience | None = None,
+        *,
+        sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
+        clock: Callable[[], float] = time.monotonic,
+        random: Random | None = None,
+    ) -> None:
+        self._pace = _Pace(patience or Patience(), sleep, clock, random or Random())
+        self._library: Library | None = None
+        self._loading = asyncio.Lock()
+
+    async def open(self, spec: ModelSpec) -> "LiteLlmModel":
+        library = await self._load()
+        try:
+            library.check(spec.name, spec.base_url)
+        except library.errors:
+            hint = f"{spec.name!r} names no provider; write it as provider/model, e.g. openai/{spec.name}"
+            raise told(MISCONFIGURED, hint) from None
+        return LiteLlmModel(spec, library, self._pace)
+
+    async def close(self) -> None:
+        """Close what was opened for the models; none may be asked any more. Harmless where nothing was."""
+        if self._library is not None:
+            await self._library.close()
+
+    async def __aenter__(self) -> "LiteLlmModels":
+        return self
+
+    async def __aexit__(self, *error: object) -> None:
+        await self.close()
+
+    async def _load(self) -> Library:
+        async with self._loading:
+            if self._library is None:
+                self._library = await asyncio.to_thread(Library.load)
+            return self._library
+
+
+@dataclass(frozen=True, slots=True)
+class _Pace:
+    """Patience, and the time it is measured in."""
+
+    patience: Patience
+    sleep: Callable[[float], Awaitable[None]]
+    clock: Callable[[], float]
+    random: Random
+
+
+class LiteLlmModel:
+    """One model, as one conversation uses it."""
+
+    def __init__(self, spec: ModelSpec, library: Library, pace: _Pace) -> None:
+        self.name = spec.name
+        self._spec = spec
+        self._library = library
+        self._pace = pace
+        self._secrets = [spec.api_key] if spec.api_key else []
+
+    async def complete(
+        self, request: ModelRequest, on_text: Callable[[str], None], on_retry: Callable[[Retry], None]
+    ) -> ModelReply:
+        try:
+            async with asyncio.timeout(self._spec.timeout) as limit:
+                return await self._try_often(request, on_text, on_retry)
+        except TimeoutError:
+            if not limit.expired():
+                raise
+            raise told(TOO_SLOW, f"no answer within {self._spec.timeout:g} seconds") from None
+        except (self._library.errors, ReplyCut) as error:
+            # The cause is left out: its text may hold the key.
+            raise failure(error, self._secrets) from None
+
+    async def _try_often(
+        self, request: ModelRequest, on_text: Callable[[str], None], on_retry: Callable[[Retry], None]
+    ) -> ModelReply:
+        def announce(state: RetryCallState) -> None:
+            wait = state.next_action.sleep if state.next_action else 0.0
+            on_retry(Retry(attempt=state.attempt_number, wait=wait, problem=self._problem(state)))
+
+        tries = AsyncRetrying(
+            sleep=self._pace.sleep,
+            stop=stop_after_attempt(self._spec.retries + 1),
+            wait=self._wait,
+            retry=retry_if_exception(lambda error: _is_passing(error)),
+            before_sleep=announce,
+            reraise=True,
+        )
+        reply: ModelReply = await tries(self._ask, request, on_text)
+        return reply
+
+    async def _ask(self, request: ModelRequest, on_text: Callable[[str], None]) -> ModelReply:
+        begun = self._pace.clock()
+        gathering = Gathering()
+        stream = await self._library.stream(self._arguments(request))
+        try:
+            async for chunk in stream:
+                if piece := gathering.add(chunk):
+                    on_text(piece)
+            gathering.check(finished=_said_to_be_whole(stream))
+        finally:
+            await stream.aclose()
+        cost = self._library.price(self.name, gathering.usage)
+        return ModelReply(
+            id=gathering.id,
+            text=gathering.text,
+            calls=gathering.calls(),
+            usage=counted(gathering.usage, cost=cost, latency=self._pace.clock() - begun),
+            model=gathering.model or self.name,
+        )
+
+    def _arguments(self, request: ModelRequest) -> dict[str, Any]:
+        """Copies, because litellm may change what it is given."""
+        spec = self._spec
+        wanted = {
+            "tools": [dict(tool) for tool in request.tools] or None,
+            "base_url": spec.base_url,
+            "api_key": spec.api_key or (_NO_KEY if spec.base_url else None),
+            "temperature": spec.temperature,
+            "max_tokens": spec.max_output_tokens,
+        }
+        return {
+            "model": spec.name,
+            "messages": [dict(message) for message in request.messages],
+            "timeout": self._pace.patience.silence,
+            **{key: value for key, value in wanted.items() if value is not None},
+        }
+
+    def _wait(self, state: RetryCallState) -> float:
+        error = _error_of(state)
+        return self._pace.patience.wait(state.attempt_number, asked_wait(error), self._pace.random.random())
+
+    def _problem(self, state: RetryCallState) -> str:
+        error = _error_of(state)
+        return told(classify(error), reason(error, self._secrets)).message
+
+
+def _is_passing(error: BaseException) -> bool:
+    return not isinstance(error, ModelFailure) and isinstance(error, Exception) and classify(error).passing
+
+
+def _error_of(state: RetryCallState) -> BaseException:
+    error = state.outcome.exception() if state.outcome else None
+    return error if error is not None else ReplyCut()
+
+
+def _said_to_be_whole(stream: Any) -> bool:
+    """Whether the provider sent a finish reason; litellm makes one up where it did not."""
+    said = (getattr(stream, name, None) for name in ("received_finish_reason", "intermittent_finish_reason"))
+    return any(said) or not hasattr(stream, "received_finish_reason")

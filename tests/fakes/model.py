@@ -1,0 +1,109 @@
+"""A model in the process: plays a list of replies, remembers what it was asked, can be held in mid-stream."""
+
+import asyncio
+import json
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import count
+
+from openhands_sessions.core.errors import ModelFailure
+from openhands_sessions.core.events.event import Json
+from openhands_sessions.ports.model import ModelReply, ModelRequest, ModelSpec, RequestedCall, Retry, Usage
+
+FAKE_USAGE = Usage(prompt_tokens=10, completion_tokens=5, cost=0.001, latency=0.01)
+
+
+@dataclass(frozen=True, slots=True)
+class FakeCall:
+    """A tool call. Arguments given as text go out as they are."""
+
+    name: str
+    arguments: Mapping[str, Json] | str
+
+    @property
+    def text(self) -> str:
+        return self.arguments if isinstance(self.arguments, str) else json.dumps(dict(self.arguments))
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class FakeReply:
+    """One reply, its text streamed by words. `retries` are announced before it. With `hold` it waits behind its first
+    word, or before a reply without text, until the event is set. `fail` is raised in the end."""
+
+    text: str = ""
+    calls: Sequence[FakeCall] = ()
+    retries: Sequence[Retry] = ()
+    hold: asyncio.Event | None = None
+    fail: ModelFailure | None = None
+    usage: Usage = FAKE_USAGE
+
+
+class ScriptRanOut(AssertionError):
+    """The model was asked more often than its script has replies."""
+
+
+class FakeModel:
+    """Plays its replies in order; `requests` is the record. Ids are counted, so that runs are alike."""
+
+    def __init__(self, replies: Sequence[FakeReply], *, name: str = "fake") -> None:
+        self.name = name
+        self.requests: list[ModelRequest] = []
+        self._replies = list(replies)
+        self._numbers = count(1)
+        self._news = asyncio.Event()
+
+    def play(self, *replies: FakeReply) -> None:
+        """Add to the script."""
+        self._replies.extend(replies)
+
+    async def asked(self, times: int) -> ModelRequest:
+        """Wait until it was asked so often; the request of that time."""
+        while len(self.requests) < times:
+            self._news.clear()
+            await self._news.wait()
+        return self.requests[times - 1]
+
+    async def complete(
+        self, request: ModelRequest, on_text: Callable[[str], None], on_retry: Callable[[Retry], None]
+    ) -> ModelReply:
+        self.requests.append(request)
+        self._news.set()
+        if not self._replies:
+            raise ScriptRanOut(f"asked {len(self.requests)} times; the last message: {dict(request.messages[-1])}")
+        reply = self._replies.pop(0)
+        for retry in reply.retries:
+            on_retry(retry)
+        await self._stream(reply, on_text)
+        if reply.fail is not None:
+            raise reply.fail
+        calls = [
+            RequestedCall(id=f"call-{next(self._numbers)}", name=call.name, arguments=call.text) for call in reply.calls
+        ]
+        return ModelReply(
+            id=f"reply-{next(self._numbers)}", text=reply.text, calls=calls, usage=reply.usage, model=self.name
+        )
+
+    async def _stream(self, reply: FakeReply, on_text: Callable[[str], None]) -> None:
+        first, *rest = re.findall(r"\s*\S+\s*|\s+", reply.text) or [""]
+        if first:
+            on_text(first)
+        if reply.hold is not None:
+            await reply.hold.wait()
+        for word in rest:
+            await asyncio.sleep(0)
+            on_text(word)
+
+
+class FakeModels:
+    """Opens the models that it holds, by name; `opened` is the record."""
+
+    def __init__(self, *models: FakeModel) -> None:
+        self.opened: list[ModelSpec] = []
+        self._models = {model.name: model for model in models}
+
+    async def open(self, spec: ModelSpec) -> FakeModel:
+        self.opened.append(spec)
+        if spec.name not in self._models:
+            raise ModelFailure("STATUS$ERROR", f"There is no model {spec.name!r}.")
+        return self._models[spec.name]
