@@ -58,8 +58,10 @@ class EventLog(Protocol):
         also across conversations sharing a writer; giving up waiting does not take a write back.
 
         `entries` are numbered from `expected + 1`. The future raises Conflict where the head is not `expected`,
-        Fenced where a higher `term` has written, StorageUnavailable where the disk refuses; one failure never
-        fails another call of its commit group. May be called again before the last one is done (pipelining).
+        Fenced where a higher `term` has written, AlreadyExists where the receipt's key was stored before, NotFound
+        where the conversation has no row, BadInput for text with lone surrogates, StorageUnavailable where the disk
+        refuses; one failure never fails another call of its commit group. May be called again before the last one
+        is done (pipelining).
         """
 
     def read(
@@ -78,7 +80,8 @@ class Snapshots(Protocol):
 
     async def load(self, sid: ConversationId) -> Snapshot | None: ...
 
-    async def save(self, sid: ConversationId, snapshot: Snapshot) -> None: ...
+    async def save(self, sid: ConversationId, snapshot: Snapshot) -> None:
+        """Replace what was saved before. Without effect where the conversation has no row."""
 
 
 class Conversations(Protocol):
@@ -100,7 +103,8 @@ class Conversations(Protocol):
         """Replace title, settings and `updated_at`. Raises NotFound."""
 
     async def delete(self, sid: ConversationId) -> bool:
-        """Row, log, receipts and snapshot together; False where there was none."""
+        """Row, log, receipts and snapshot together; False where there was none. Nobody finds them from then on; a
+        reading under way ends."""
 
 
 class SessionStore(Protocol):

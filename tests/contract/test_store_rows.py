@@ -1,0 +1,142 @@
+"""What every kind of SessionStore keeps besides logs: rows, snapshots, and nothing of what was deleted."""
+
+import asyncio
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from openhands_sessions.core.errors import AlreadyExists, BadInput, NotFound
+from openhands_sessions.core.ids import ConversationId, EventId, OwnerId
+from openhands_sessions.ports.store import Receipt, SessionStore, Snapshot
+from tests.support.logs import NOW, OTHER, TALK, UNKNOWN, entries, ids, read, row
+
+ADA, BOB = OwnerId("ada"), OwnerId("bob")
+
+
+class TestConversations:
+    async def test_a_row_comes_back_as_it_went_in(self, store: SessionStore) -> None:
+        made = replace(
+            row(ConversationId("new"), owner=ADA),
+            title="Fix the «build» 🎉",
+            trigger="api",
+            settings={"model": "\ud800 odd", "limits": {"cost": 1.5, "iterations": None}, "tools": ["bash", 2**70]},
+        )
+        await store.conversations.create(made)
+        assert await store.conversations.get(made.id) == made
+
+    async def test_what_a_caller_changes_afterwards_is_not_stored(self, store: SessionStore) -> None:
+        made = replace(row(ConversationId("new")), settings={"a": 1})
+        await store.conversations.create(made)
+        made.settings["a"] = 2
+        found = await store.conversations.get(made.id)
+        assert found is not None
+        assert found.settings == {"a": 1}
+
+    async def test_an_id_is_taken_once(self, store: SessionStore) -> None:
+        with pytest.raises(AlreadyExists):
+            await store.conversations.create(row(TALK, owner=BOB))
+
+    async def test_of_many_who_want_an_id_one_gets_it(self, store: SessionStore) -> None:
+        wanted = ConversationId("wanted")
+        outcomes = await asyncio.gather(
+            *(store.conversations.create(row(wanted)) for _ in range(10)), return_exceptions=True
+        )
+        assert [type(outcome) for outcome in outcomes].count(AlreadyExists) == 9
+
+    async def test_an_unknown_one_is_none(self, store: SessionStore) -> None:
+        assert await store.conversations.get(UNKNOWN) is None
+
+    async def test_update_replaces_title_settings_and_time_only(self, store: SessionStore) -> None:
+        later = NOW + timedelta(hours=1)
+        changed = replace(row(TALK, owner=BOB), title="t", settings={"b": 1}, updated_at=later, created_at=later)
+        await store.conversations.update(changed)
+        assert await store.conversations.get(TALK) == replace(changed, owner=row(TALK).owner, created_at=NOW)
+
+    async def test_update_of_an_unknown_one_is_refused(self, store: SessionStore) -> None:
+        with pytest.raises(NotFound):
+            await store.conversations.update(row(UNKNOWN))
+
+    async def test_a_title_that_no_file_can_hold_is_refused(self, store: SessionStore) -> None:
+        with pytest.raises(BadInput):
+            await store.conversations.update(replace(row(TALK), title="\udc00"))
+
+    async def test_pages_join_without_gap_or_repeat(self, store: SessionStore) -> None:
+        for n in range(25):  # five at each moment, so that ids decide within one
+            moment = datetime(2024, 1, 1, tzinfo=UTC) + timedelta(microseconds=n // 5)
+            made = replace(row(ConversationId(f"n{n:02}"), owner=ADA if n % 2 else BOB), created_at=moment)
+            await store.conversations.create(made)
+        assert await pages(store, ADA, 4) == [f"n{n:02}" for n in range(24, -1, -1) if n % 2]
+        assert await pages(store, BOB, 100) == [f"n{n:02}" for n in range(24, -1, -1) if not n % 2]
+        assert await pages(store, None, 7) == [TALK, OTHER, *(f"n{n:02}" for n in range(24, -1, -1))]
+
+    async def test_a_page_of_nothing_is_empty(self, store: SessionStore) -> None:
+        assert await store.conversations.page(ADA, limit=10) == []
+        assert await store.conversations.page(None, limit=0) == []
+
+
+async def pages(store: SessionStore, owner: OwnerId | None, limit: int) -> list[str]:
+    found: list[str] = []
+    before = None
+    while page := await store.conversations.page(owner, limit=limit, before=before):
+        assert len(page) <= limit
+        found += [each.id for each in page]
+        before = (page[-1].created_at, page[-1].id)
+    return found
+
+
+class TestDeleting:
+    async def test_a_deleted_conversation_leaves_nothing_to_find(self, store: SessionStore) -> None:
+        log = store.log(TALK)
+        await log.append(entries(0, 5), expected=-1, term=0, receipt=Receipt(key="k", digest="d", event=EventId(0)))
+        await store.snapshots.save(TALK, Snapshot(EventId(4), 1, "{}"))
+        assert await store.conversations.delete(TALK) is True
+        assert await store.conversations.get(TALK) is None
+        assert await store.snapshots.load(TALK) is None
+        assert await log.receipt("k") is None
+        assert await log.head() == -1
+        assert await read(log) == []
+        assert [each.id for each in await store.conversations.page(None, limit=9)] == [OTHER]
+
+    async def test_a_deleted_conversation_takes_nothing(self, store: SessionStore) -> None:
+        log = store.log(TALK)
+        await log.append(entries(0, 1), expected=-1, term=0)
+        await store.conversations.delete(TALK)
+        with pytest.raises(NotFound):
+            await log.append(entries(1, 2), expected=0, term=0)
+        with pytest.raises(NotFound):
+            await store.next_term(TALK)
+        with pytest.raises(NotFound):
+            await store.conversations.update(row(TALK))
+        await store.snapshots.save(TALK, Snapshot(EventId(0), 1, "{}"))
+        assert await store.snapshots.load(TALK) is None
+
+    async def test_its_id_is_never_used_again(self, store: SessionStore) -> None:
+        await store.conversations.delete(TALK)
+        with pytest.raises(AlreadyExists):
+            await store.conversations.create(row(TALK))
+
+    async def test_it_is_deleted_once(self, store: SessionStore) -> None:
+        await store.conversations.delete(TALK)
+        assert await store.conversations.delete(TALK) is False
+        assert await store.conversations.delete(UNKNOWN) is False
+
+    async def test_others_keep_theirs(self, store: SessionStore) -> None:
+        await store.log(TALK).append(entries(0, 3), expected=-1, term=0)
+        await store.log(OTHER).append(entries(0, 3), expected=-1, term=0)
+        await store.conversations.delete(TALK)
+        await store.log(OTHER).append(entries(3, 4), expected=2, term=0)
+        assert ids(await read(store.log(OTHER))) == [0, 1, 2, 3]
+
+
+class TestSnapshots:
+    async def test_the_newest_is_kept(self, store: SessionStore) -> None:
+        assert await store.snapshots.load(TALK) is None
+        await store.snapshots.save(TALK, Snapshot(EventId(1), 1, '{"a":"ü"}'))
+        await store.snapshots.save(TALK, Snapshot(EventId(2), 2, '{"b":2}'))
+        assert await store.snapshots.load(TALK) == Snapshot(EventId(2), 2, '{"b":2}')
+        assert await store.snapshots.load(OTHER) is None
+
+    async def test_one_of_an_unknown_conversation_is_not_kept(self, store: SessionStore) -> None:
+        await store.snapshots.save(UNKNOWN, Snapshot(EventId(1), 1, "{}"))
+        assert await store.snapshots.load(UNKNOWN) is None
