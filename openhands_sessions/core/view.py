@@ -61,6 +61,8 @@ class ConversationView:
 
     head: EventId = UNNUMBERED
     agent_state: AgentState = AgentState.LOADING
+    last_state: EventId = UNNUMBERED
+    """The newest `agent_state_changed`."""
     system: EventId = UNNUMBERED
     first_message: EventId = UNNUMBERED
     last_message: EventId = UNNUMBERED
@@ -174,7 +176,7 @@ def _observed(view: ConversationView, event: Observation) -> ConversationView:
         view = replace(view, open_actions=tuple(one for one in view.open_actions if one != event.cause))
     match event:
         case AgentStateChangedObservation(agent_state=state):
-            return replace(view, agent_state=state)
+            return replace(view, agent_state=state, last_state=event.id)
         case TurnEndedObservation(seen=seen, stop_reason=reason):
             owed = view.last_message > seen
             view = replace(view, owed=owed, stop_reason=reason)

@@ -11,7 +11,6 @@ from openhands_sessions.core.events.codec import Stored
 from openhands_sessions.core.events.event import AgentState, Json
 from openhands_sessions.core.ids import ConversationId, EventId, OwnerId
 from openhands_sessions.core.lifecycle import SessionState
-from openhands_sessions.core.settings import SessionSettings
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -44,8 +43,10 @@ class SessionInfo:
     agent_state: AgentState | None
     runtime_status: str | None
     head: EventId
+    """The newest event; in lists -1 where no session is live."""
+    last_state: EventId
+    """The newest change of the agent's state; -1 where no session is live."""
     followers: int
-    settings: SessionSettings
     problem: str | None = None
     """Why the session could not be set up, for users."""
 

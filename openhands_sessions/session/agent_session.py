@@ -189,6 +189,7 @@ class AgentSession:
         self._snapshot_head = self.event_stream.view.head
         self._move(SessionState.READY)
         self.event_stream.whisper(Status("info", "STATUS$READY", ""))
+        self.event_stream.opened = True
         self._settled.set()
 
     async def _serve(self) -> None:

@@ -246,13 +246,15 @@ class Controller:
         if made is None:
             return
         budget = self._settings.max_budget_per_task
+        before = self._stream.view.condensed
+        start = made.start if before is None else min(before[0], made.start)
         await self._stream.append(
             CondensationAction(
                 source=Source.AGENT,
-                forgotten_events_start_id=made.start,
+                forgotten_events_start_id=start,
                 forgotten_events_end_id=made.end,
                 summary=made.summary,
-                summary_offset=made.start,
+                summary_offset=start,
                 llm_metrics=None if made.reply is None else metrics(self._stream.view, made.reply, budget),
             )
         )

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections import deque
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
 from dataclasses import replace
 from datetime import datetime
 from functools import partial
@@ -43,7 +43,10 @@ class EventStream:
         self._whispered = 0
         self._ended: EndReason | None = None
         self._listeners: list[Listener] = []
+        self._loaded = asyncio.Event()
         self.followers = 0
+        self.opened = False
+        """Whether set-up is over."""
 
     @property
     def view(self) -> ConversationView:
@@ -65,7 +68,12 @@ class EventStream:
             for entry in batch:
                 self._view = reduce(self._view, decode(entry.text, entry.schema))
         self._submitted = self._view.head
+        self._loaded.set()
         self._wake()
+
+    async def loaded(self) -> None:
+        """Wait until the log is folded, or the session has ended before."""
+        await self._loaded.wait()
 
     def read(self, after: int = -1, *, before: int | None = None) -> AsyncIterator[Sequence[Stored]]:
         """What is stored; see `EventLog.read`."""
@@ -151,16 +159,18 @@ class EventStream:
         """Let every follower finish what is stored, then end with `reason`."""
         if self._ended is None:
             self._ended = reason
+            self._loaded.set()
             self._wake()
 
     def _wake(self) -> None:
         news, self._news = self._news, asyncio.Event()
         news.set()
 
-    async def follow(self, after: int) -> AsyncIterator[News]:
+    async def follow(self, after: int) -> AsyncGenerator[News, None]:
         """Everything behind `after`: storage first, live next; see `Gateway.follow`. Raises SessionEnded."""
         cursor = after
-        heard = self._whispered  # whispers from before this follower arrived are not for it
+        # Whispers from before this follower arrived are not for it, but for those of a set-up under way.
+        heard = self._whispered if self.opened else 0
         self.followers += 1
         try:
             while True:

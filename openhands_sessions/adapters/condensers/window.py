@@ -3,11 +3,12 @@
 from collections.abc import Sequence
 
 from openhands_sessions.core.dialogue import dialogue
-from openhands_sessions.core.events.actions import MessageAction, SystemAction
+from openhands_sessions.core.events.actions import CondensationAction, MessageAction, SystemAction
 from openhands_sessions.core.events.event import Action, Event, Observation, Source
 from openhands_sessions.core.events.observations import TurnEndedObservation
 from openhands_sessions.ports.agent import Agent
 from openhands_sessions.ports.condenser import Condensed
+from openhands_sessions.ports.model import ChatMessage
 
 LEFT_OUT = "(Older messages and results are left out.)"
 KEPT = 0.5
@@ -28,7 +29,9 @@ class WindowCondenser:
         if last <= first:
             return None
         forgotten = events[first:last]
-        reply = await agent.summarize(dialogue(forgotten), self._instruction)
+        earlier = [event.summary for event in events if isinstance(event, CondensationAction) and event.summary]
+        before: list[ChatMessage] = [{"role": "user", "content": f"Summary so far:\n{text}"} for text in earlier[-1:]]
+        reply = await agent.summarize([*before, *dialogue(forgotten)], self._instruction)
         summary = LEFT_OUT if reply is None or not reply.text.strip() else reply.text.strip()
         return Condensed(start=forgotten[0].id, end=forgotten[-1].id, summary=summary, reply=reply)
 

@@ -1,0 +1,148 @@
+"""Which sessions live here: admission, joining, and the end of idle ones."""
+
+import asyncio
+from collections.abc import Callable
+
+import structlog
+
+from openhands_sessions.core.errors import AtCapacity
+from openhands_sessions.core.ids import ConversationId, OwnerId
+from openhands_sessions.core.lifecycle import SessionState
+from openhands_sessions.core.settings import SessionSettings
+from openhands_sessions.ports.gateway import EndReason
+from openhands_sessions.service.status import SessionStatus, StatusBoard
+from openhands_sessions.session.agent_session import AgentSession
+from openhands_sessions.session.stages import Opening, Parts
+
+log = structlog.get_logger(__name__)
+
+GONE = (SessionState.ERROR, SessionState.CLOSING, SessionState.CLOSED)
+
+
+class Directory:
+    """Owns the live sessions and their tasks. At most `max_sessions` at once, counted before anything is built."""
+
+    def __init__(self, parts: Parts, board: StatusBoard, *, max_sessions: int, idle_timeout: float) -> None:
+        self.board = board
+        self._parts = parts
+        self._max_sessions = max_sessions
+        self._idle_timeout = idle_timeout
+        self._sessions: dict[ConversationId, AgentSession] = {}
+        self._owners: dict[ConversationId, OwnerId] = {}
+        self._tasks: dict[ConversationId, asyncio.Task[None]] = {}
+        self._idle: dict[ConversationId, asyncio.TimerHandle] = {}
+        self._closings: set[asyncio.Task[None]] = set()
+        self.accepting = True
+
+    def __len__(self) -> int:
+        return len(self._sessions)
+
+    @property
+    def full(self) -> bool:
+        """Whether a new session would be refused."""
+        return not self.accepting or (len(self._sessions) >= self._max_sessions and self._longest_idle() is None)
+
+    def find(self, sid: ConversationId) -> AgentSession | None:
+        """The live session, failed ones included."""
+        return self._sessions.get(sid)
+
+    async def open(
+        self, sid: ConversationId, owner: OwnerId, settings: Callable[[], SessionSettings], opening: Opening
+    ) -> AgentSession:
+        """Join the live session, or build one; one that failed or closes makes room for a new one first. Does not wait
+        for Ready. Raises AtCapacity."""
+        while (session := self._sessions.get(sid)) is not None:
+            if session.state not in GONE:
+                return session
+            await self.close(sid, "failed")
+        if len(self._sessions) >= self._max_sessions and (idle := self._longest_idle()) is not None:
+            await self.close(idle, "idle")
+            return await self.open(sid, owner, settings, opening)
+        if not self.accepting:
+            raise AtCapacity("the server is shutting down; try again in a moment")
+        if len(self._sessions) >= self._max_sessions:
+            raise AtCapacity(f"the server holds {self._max_sessions} sessions, as many as it may; try again later")
+        return self._build(sid, owner, settings(), opening)
+
+    def _build(self, sid: ConversationId, owner: OwnerId, settings: SessionSettings, opening: Opening) -> AgentSession:
+        session = AgentSession(sid, settings, self._parts, opening=opening, on_change=self._changed)
+        self._sessions[sid] = session
+        self._owners[sid] = owner
+        task = asyncio.create_task(session.run(), name=f"session {sid}")
+        self._tasks[sid] = task
+        task.add_done_callback(lambda done: self._ended(session, done))
+        self._publish(session)
+        return session
+
+    async def close(self, sid: ConversationId, reason: EndReason) -> None:
+        """End a session; returns when it is Closed and gone from here."""
+        session = self._sessions.get(sid)
+        if session is None:
+            return
+        task = self._tasks[sid]
+        await session.close(reason)
+        await asyncio.wait([task])
+
+    async def close_all(self, reason: EndReason) -> None:
+        """End every session, and accept none from now on."""
+        self.accepting = False
+        await asyncio.gather(*(self.close(sid, reason) for sid in list(self._sessions)))
+        if self._closings:
+            await asyncio.wait(self._closings)
+
+    def released(self, sid: ConversationId) -> None:
+        """A follower has left: the session may be idle now."""
+        session = self._sessions.get(sid)
+        if session is not None:
+            self._watch_idle(session)
+
+    def _changed(self, session: AgentSession) -> None:
+        self._publish(session)
+        self._watch_idle(session)
+
+    def _publish(self, session: AgentSession) -> None:
+        view = session.event_stream.view
+        self.board.publish(
+            SessionStatus(
+                number=self.board.next_number,
+                conversation_id=session.sid,
+                owner=self._owners[session.sid],
+                state=session.state,
+                agent_state=view.agent_state,
+                head=view.head,
+                followers=session.event_stream.followers,
+                cost=view.cost,
+                at=self._parts.clock(),
+                problem=None if session.problem is None else session.problem.message,
+            )
+        )
+
+    def _watch_idle(self, session: AgentSession) -> None:
+        if (timer := self._idle.pop(session.sid, None)) is not None:
+            timer.cancel()
+        if session.sid in self._sessions and _is_idle(session):
+            loop = asyncio.get_running_loop()
+            self._idle[session.sid] = loop.call_later(self._idle_timeout, self._close_idle, session)
+
+    def _close_idle(self, session: AgentSession) -> None:
+        self._idle.pop(session.sid, None)
+        if _is_idle(session):
+            closing = asyncio.create_task(self.close(session.sid, "idle"), name=f"close {session.sid}")
+            self._closings.add(closing)
+            closing.add_done_callback(self._closings.discard)
+
+    def _longest_idle(self) -> ConversationId | None:
+        return next((sid for sid in self._idle if sid in self._sessions), None)
+
+    def _ended(self, session: AgentSession, task: "asyncio.Task[None]") -> None:
+        if not task.cancelled() and (error := task.exception()) is not None:
+            log.error("a session's life raised", conversation_id=session.sid, exc_info=error)
+        if self._sessions.get(session.sid) is session:
+            del self._sessions[session.sid], self._tasks[session.sid], self._owners[session.sid]
+        if (timer := self._idle.pop(session.sid, None)) is not None:
+            timer.cancel()
+
+
+def _is_idle(session: AgentSession) -> bool:
+    quiet = session.state is SessionState.READY and not session.busy
+    return (quiet or session.state is SessionState.ERROR) and session.event_stream.followers == 0

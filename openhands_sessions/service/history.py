@@ -1,0 +1,110 @@
+"""What lists and exports show: conversations by page, events by page, the whole trajectory."""
+
+import base64
+import binascii
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime
+
+import orjson
+
+from openhands_sessions.core.errors import BadInput, NotFound
+from openhands_sessions.core.events.codec import Stored
+from openhands_sessions.core.ids import ConversationId, OwnerId, conversation_id
+from openhands_sessions.ports.gateway import SessionInfo
+from openhands_sessions.ports.runtime import Runtimes
+from openhands_sessions.ports.store import ConversationRow, SessionStore
+from openhands_sessions.service.local import LocalGateway
+from openhands_sessions.service.settings import SettingsBook
+
+LONGEST_TITLE = 200
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """Conversations, and where the next page begins; None on the last."""
+
+    conversations: Sequence[SessionInfo]
+    next_page: str | None
+
+
+class History:
+    """Conversations of one owner. An id of somebody else's is NotFound, like an unknown one."""
+
+    def __init__(self, store: SessionStore, gateway: LocalGateway, runtimes: Runtimes, settings: SettingsBook) -> None:
+        self._store = store
+        self._gateway = gateway
+        self._runtimes = runtimes
+        self._settings = settings
+
+    async def find(self, owner: OwnerId, sid: ConversationId) -> ConversationRow:
+        """The row. Raises NotFound."""
+        row = await self._store.conversations.get(sid)
+        if row is None or row.owner != owner:
+            raise NotFound("conversation", sid)
+        return row
+
+    async def page(self, owner: OwnerId, *, limit: int, page_id: str | None) -> Page:
+        """Newest first. Raises BadInput for a page id that is none of ours."""
+        before = None if not page_id else _decode_page(page_id)
+        rows = await self._store.conversations.page(owner, limit=limit + 1, before=before)
+        shown = rows[:limit]
+        infos = [self._gateway.summary(row) for row in shown]
+        return Page(infos, _encode_page(shown[-1]) if len(rows) > limit else None)
+
+    async def rename(self, owner: OwnerId, sid: ConversationId, title: str) -> None:
+        """Raises NotFound, and BadInput for an empty or too long title."""
+        title = title.strip()
+        if not 1 <= len(title) <= LONGEST_TITLE:
+            raise BadInput("title", f"must have 1 to {LONGEST_TITLE} characters")
+        row = await self.find(owner, sid)
+        await self._store.conversations.update(replace(row, title=title))
+
+    async def delete(self, owner: OwnerId, sid: ConversationId) -> bool:
+        """End the session and delete the conversation with all that is its own; False where there was none."""
+        try:
+            await self.find(owner, sid)
+        except NotFound:
+            return False
+        await self._gateway.close(sid, "deleted")
+        deleted = await self._store.conversations.delete(sid)
+        await self._gateway.close(sid, "deleted")
+        await self._runtimes.discard(sid)
+        await self._settings.forget(sid)
+        return deleted
+
+    async def events(
+        self, sid: ConversationId, *, start: int, end: int | None, reverse: bool, limit: int
+    ) -> tuple[Sequence[Stored], bool]:
+        """Up to `limit` events from `start` to `end` (both included), and whether there are more."""
+        found: list[Stored] = []
+        before = None if end is None else end + 1
+        reading = self._store.log(sid).read(start - 1, before=before, reverse=reverse, limit=limit + 1)
+        async for batch in reading:
+            found.extend(batch)
+        return found[:limit], len(found) > limit
+
+    async def trajectory(self, sid: ConversationId) -> AsyncIterator[Sequence[Stored]]:
+        """Every event, by id, in batches; hidden ones are left out as an export leaves them out."""
+        async for batch in self._store.log(sid).read():
+            yield [entry for entry in batch if not _hidden(entry)]
+
+
+def _hidden(entry: Stored) -> bool:
+    if '"hidden":true' not in entry.text:
+        return False
+    wire = orjson.loads(entry.text)
+    return bool((wire.get("args") or wire.get("extras") or {}).get("hidden"))
+
+
+def _encode_page(row: ConversationRow) -> str:
+    place = {"v0": [row.created_at.isoformat(), row.id], "v1": None}
+    return base64.urlsafe_b64encode(orjson.dumps(place)).decode()
+
+
+def _decode_page(page_id: str) -> tuple[datetime, ConversationId]:
+    try:
+        moment, sid = orjson.loads(base64.urlsafe_b64decode(page_id))["v0"]
+        return datetime.fromisoformat(moment), conversation_id(sid)
+    except (binascii.Error, ValueError, KeyError, TypeError) as error:
+        raise BadInput("page_id", "is not one that a list gave") from error

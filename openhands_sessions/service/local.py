@@ -1,0 +1,168 @@
+"""The Gateway over this process's own directory."""
+
+import hashlib
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import asdict, replace
+from datetime import datetime
+
+import orjson
+
+from openhands_sessions.core.commands import Command
+from openhands_sessions.core.errors import AlreadyExists, NotAccepting, NotFound
+from openhands_sessions.core.ids import UNNUMBERED, ConversationId
+from openhands_sessions.core.lifecycle import SET_UP, SessionState
+from openhands_sessions.ports.gateway import Accepted, EndReason, News, SessionInfo, SessionSpec
+from openhands_sessions.ports.store import ConversationRow, SessionStore
+from openhands_sessions.service.directory import Directory
+from openhands_sessions.service.settings import SettingsBook
+from openhands_sessions.session.agent_session import AgentSession
+from openhands_sessions.session.desk import Keyed
+from openhands_sessions.session.stages import STAGES, Opening
+
+REVIVALS = 3
+"""How often a command is carried to a session that closes just then."""
+
+
+class LocalGateway:
+    """Conversations of one store, sessions of one process."""
+
+    def __init__(
+        self, store: SessionStore, directory: Directory, settings: SettingsBook, clock: Callable[[], datetime]
+    ) -> None:
+        self._store = store
+        self._directory = directory
+        self._settings = settings
+        self._clock = clock
+
+    async def open(self, spec: SessionSpec) -> SessionInfo:
+        row = await self._store.conversations.get(spec.id)
+        if row is None:
+            row = await self._created(spec)
+        await self._session(row)
+        return await self._describe(row)
+
+    async def submit(self, sid: ConversationId, command: Command, *, key: str | None = None) -> Accepted:
+        keyed = None if key is None else Keyed(key, digest(command))
+        row = await self._row(sid)
+        for _ in range(REVIVALS):
+            session = await self._session(row)
+            try:
+                return await session.submit(command, keyed)
+            except NotAccepting:
+                if session.state not in (SessionState.CLOSING, SessionState.CLOSED):
+                    raise
+        raise NotAccepting("the session is closing; send it again")
+
+    @asynccontextmanager
+    async def follow(self, sid: ConversationId, after: int) -> AsyncIterator[AsyncIterator[News]]:
+        session = await self._session(await self._row(sid))
+        await session.event_stream.loaded()
+        news = session.event_stream.follow(after)
+        try:
+            yield news
+        finally:
+            await news.aclose()
+            self._directory.released(sid)
+
+    async def describe(self, sid: ConversationId) -> SessionInfo:
+        return await self._describe(await self._row(sid))
+
+    async def close(self, sid: ConversationId, reason: EndReason) -> None:
+        await self._directory.close(sid, reason)
+
+    def live(self, sid: ConversationId) -> AgentSession | None:
+        """The session itself, for edges in the same process; None where none is live."""
+        return self._directory.find(sid)
+
+    async def _created(self, spec: SessionSpec) -> ConversationRow:
+        if not spec.create:
+            raise NotFound("conversation", spec.id)
+        await self._settings.merged(spec.owner, spec.settings)
+        moment = self._clock()
+        row = ConversationRow(
+            id=spec.id,
+            owner=spec.owner,
+            created_at=moment,
+            updated_at=moment,
+            title=spec.title,
+            trigger=spec.trigger,
+            settings={
+                "request": await self._settings.keep(spec.id, spec.settings),
+                "message": spec.initial_message,
+                "images": list(spec.image_urls),
+            },
+        )
+        try:
+            await self._store.conversations.create(row)
+        except AlreadyExists:
+            return await self._row(spec.id)
+        return row
+
+    async def _row(self, sid: ConversationId) -> ConversationRow:
+        row = await self._store.conversations.get(sid)
+        if row is None:
+            raise NotFound("conversation", sid)
+        return row
+
+    async def _session(self, row: ConversationRow) -> AgentSession:
+        session = self._directory.find(row.id)
+        if session is not None and session.state not in (SessionState.ERROR, SessionState.CLOSED):
+            return session
+        request = row.settings.get("request")
+        kept = await self._settings.kept(row.id, request if isinstance(request, dict) else {})
+        settings = await self._settings.merged(row.owner, kept)
+        return await self._directory.open(row.id, row.owner, lambda: settings, _opening(row))
+
+    def summary(self, row: ConversationRow) -> SessionInfo:
+        """A row as lists show it, without looking into its log."""
+        session = self._directory.find(row.id)
+        live = session is not None and session.state is not SessionState.CLOSED
+        view = None if session is None else session.event_stream.view
+        return SessionInfo(
+            id=row.id,
+            owner=row.owner,
+            title=row.title or f"Conversation {row.id[:5]}",
+            created_at=row.created_at,
+            updated_at=row.updated_at,
+            trigger=row.trigger,
+            state=session.state if session is not None and live else None,
+            agent_state=None if view is None else view.agent_state,
+            runtime_status=None if session is None or not live else _runtime_status(session.state),
+            head=UNNUMBERED if view is None else view.head,
+            last_state=UNNUMBERED if view is None else view.last_state,
+            followers=0 if session is None else session.event_stream.followers,
+            problem=None if session is None or session.problem is None else session.problem.message,
+        )
+
+    async def _describe(self, row: ConversationRow) -> SessionInfo:
+        info = self.summary(row)
+        return info if info.head != UNNUMBERED else replace(info, head=await self._store.log(row.id).head())
+
+
+def digest(command: Command) -> str:
+    """A name for what a command asks, so that a key used again for something else is noticed."""
+    content = {"kind": type(command).__name__, **asdict(command)}
+    return hashlib.sha256(orjson.dumps(content, option=orjson.OPT_SORT_KEYS)).hexdigest()
+
+
+def _opening(row: ConversationRow) -> Opening:
+    message, images = row.settings.get("message"), row.settings.get("images")
+    return Opening(
+        message=message if isinstance(message, str) else None,
+        image_urls=tuple(str(image) for image in images) if isinstance(images, list) else (),
+    )
+
+
+def _runtime_status(state: SessionState) -> str | None:
+    if state in SET_UP:
+        return STAGES[state].status
+    match state:
+        case SessionState.CREATED:
+            return STAGES[SessionState.INITIALIZING].status
+        case SessionState.READY | SessionState.RUNNING:
+            return "STATUS$READY"
+        case SessionState.ERROR:
+            return "STATUS$ERROR"
+        case _:
+            return "STATUS$STOPPED"
