@@ -13,7 +13,8 @@ class FileStore(Protocol):
 
     async def write(self, key: str, content: bytes) -> None:
         """Replace the file atomically: readers see the old or the new one, also after a crash; mode 0600.
-        Raises StorageUnavailable, and then the old one is still there."""
+        Raises StorageUnavailable, and then the old one is still there; PathRefused where a folder has the key, or a
+        file stands where a folder must be."""
 
     def stream(self, key: str) -> AsyncIterator[bytes]:
         """The file in pieces of at most 256 KiB. Raises NotFound."""
