@@ -1,5 +1,5 @@
-"""A realtime server for agent sessions."""
-
-__all__ = ["__version__"]
+"""Sessions of AI agents over Socket.IO: the public face."""
 
 __version__ = "0.1.0"
+
+__all__ = ["__version__"]

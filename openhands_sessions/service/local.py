@@ -12,7 +12,7 @@ from openhands_sessions.core.commands import Command
 from openhands_sessions.core.errors import AlreadyExists, NotAccepting, NotFound
 from openhands_sessions.core.ids import UNNUMBERED, ConversationId
 from openhands_sessions.core.lifecycle import SET_UP, SessionState
-from openhands_sessions.ports.gateway import Accepted, EndReason, News, SessionInfo, SessionSpec
+from openhands_sessions.ports.gateway import Accepted, EndReason, News, SessionInfo, SessionSpec, Status
 from openhands_sessions.ports.store import ConversationRow, SessionStore
 from openhands_sessions.service.directory import Directory
 from openhands_sessions.service.settings import SettingsBook
@@ -39,6 +39,8 @@ class LocalGateway:
         row = await self._store.conversations.get(spec.id)
         if row is None:
             row = await self._created(spec)
+        if row.owner != spec.owner:
+            raise NotFound("conversation", spec.id)
         await self._session(row)
         return await self._describe(row)
 
@@ -74,6 +76,12 @@ class LocalGateway:
     def live(self, sid: ConversationId) -> AgentSession | None:
         """The session itself, for edges in the same process; None where none is live."""
         return self._directory.find(sid)
+
+    def retitled(self, sid: ConversationId, title: str) -> None:
+        """Tell whoever follows that the conversation has a new title."""
+        session = self._directory.find(sid)
+        if session is not None:
+            session.event_stream.whisper(Status("info", None, sid, title=title))
 
     async def _created(self, spec: SessionSpec) -> ConversationRow:
         if not spec.create:

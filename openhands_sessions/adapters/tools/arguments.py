@@ -39,7 +39,7 @@ def checked(kind: type[A], arguments: Mapping[str, Json]) -> A:
         raise BadInput(name, f"is wrong: {first['msg']}") from None
 
 
-def function(name: str, description: str, required: list[str], **properties: Json) -> dict[str, Json]:
+def function(name: str, description: str, required: list[str], **properties: Json) -> Mapping[str, Json]:
     """A function schema in the form that models are given."""
     parameters: dict[str, Json] = {"type": "object", "properties": properties, "required": list(required)}
     return {"type": "function", "function": {"name": name, "description": description, "parameters": parameters}}

@@ -1,0 +1,181 @@
+"""Config → parts: the only file that knows ports and adapters at once."""
+
+import uuid
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from aiohttp import web
+
+from openhands_sessions import __version__
+from openhands_sessions.adapters.agents import prompts
+from openhands_sessions.adapters.agents.choice import AgentChoice
+from openhands_sessions.adapters.agents.model_agent import ModelAgents
+from openhands_sessions.adapters.agents.shell import ShellAgents
+from openhands_sessions.adapters.auths.session_key import SessionKey
+from openhands_sessions.adapters.condensers.window import WindowCondenser
+from openhands_sessions.adapters.files.local import LocalFiles
+from openhands_sessions.adapters.memories.workspace import WorkspaceMemory
+from openhands_sessions.adapters.models.choice import ModelChoice
+from openhands_sessions.adapters.models.litellm import LiteLlmModels
+from openhands_sessions.adapters.models.scripted import ScriptedModels
+from openhands_sessions.adapters.policies.confirmation import ConfirmationMode
+from openhands_sessions.adapters.runtimes.local import LocalRuntimes
+from openhands_sessions.adapters.stores.memory import open_memory
+from openhands_sessions.adapters.stores.sqlite import open_sqlite
+from openhands_sessions.adapters.tools.bash import Bash
+from openhands_sessions.adapters.tools.editor import Editor
+from openhands_sessions.adapters.tools.notes import Finish, TaskTracker, Think
+from openhands_sessions.config.config import Config
+from openhands_sessions.core.events.event import Json
+from openhands_sessions.core.ids import LOCAL_OWNER
+from openhands_sessions.ports.auth import Auth
+from openhands_sessions.ports.files import FileStore
+from openhands_sessions.ports.runtime import Runtimes
+from openhands_sessions.ports.store import SessionStore
+from openhands_sessions.server.app import Edge, application
+from openhands_sessions.server.services import Services
+from openhands_sessions.server.sockets.clients import ClientLimits, ClientParts
+from openhands_sessions.service.directory import Directory
+from openhands_sessions.service.history import History
+from openhands_sessions.service.local import LocalGateway
+from openhands_sessions.service.settings import SettingsBook
+from openhands_sessions.service.status import StatusBoard
+from openhands_sessions.session.stages import Parts
+
+OpenedStore = AbstractAsyncContextManager[SessionStore]
+
+
+def _sqlite(config: Config) -> OpenedStore:
+    return open_sqlite(config.store.path or config.data_dir / "sessions.db")
+
+
+def _memory(config: Config) -> OpenedStore:
+    return open_memory()
+
+
+def _local(config: Config) -> Runtimes:
+    return LocalRuntimes(
+        config.runtime.path or config.data_dir / "runtimes", idle_timeout=config.runtime.executor_idle_timeout
+    )
+
+
+STORES: Mapping[str, Callable[[Config], OpenedStore]] = {"sqlite": _sqlite, "memory": _memory}
+RUNTIMES: Mapping[str, Callable[[Config], Runtimes]] = {"local": _local}
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class House:
+    """Everything that one process runs, open."""
+
+    config: Config
+    store: SessionStore
+    gateway: LocalGateway
+    history: History
+    directory: Directory
+    settings: SettingsBook
+    files: FileStore
+    agents: AgentChoice
+    auth: Auth
+
+
+@asynccontextmanager
+async def open_house(
+    config: Config,
+    *,
+    stores: Mapping[str, Callable[[Config], OpenedStore]] = STORES,
+    runtimes: Mapping[str, Callable[[Config], Runtimes]] = RUNTIMES,
+) -> AsyncIterator[House]:
+    """Open what the configuration names; the end of the block closes every session first. `stores` and `runtimes` are
+    the kinds to choose from. Raises OSError, SessionsError."""
+    config.data_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
+    async with AsyncExitStack() as stack:
+        store = await stack.enter_async_context(stores[config.store.kind](config))
+        providers = await stack.enter_async_context(LiteLlmModels())
+        files = LocalFiles(config.data_dir / "files")
+        models = ModelChoice(ScriptedModels(config.data_dir / "scripts"), providers)
+        agents = AgentChoice({"default": ModelAgents(models), "shell": ShellAgents()})
+        sandboxes = runtimes[config.runtime.kind](config)
+        parts = Parts(
+            store=store,
+            runtimes=sandboxes,
+            agents=agents,
+            memory=WorkspaceMemory(),
+            tools=(Bash(), Editor(), Think(), Finish(), TaskTracker()),
+            policy=ConfirmationMode(),
+            condenser=WindowCondenser(prompts.SUMMARY),
+            clock=lambda: datetime.now(UTC),
+            version=__version__,
+        )
+        directory = Directory(
+            parts,
+            StatusBoard(),
+            max_sessions=config.server.max_sessions,
+            idle_timeout=config.server.idle_timeout,
+        )
+        stack.push_async_callback(directory.close_all, "shutdown")
+        settings = SettingsBook(files, layers(config))
+        gateway = LocalGateway(store, directory, settings, parts.clock)
+        key = config.server.session_api_key
+        yield House(
+            config=config,
+            store=store,
+            gateway=gateway,
+            history=History(store, gateway, sandboxes, settings),
+            directory=directory,
+            settings=settings,
+            files=files,
+            agents=agents,
+            auth=SessionKey(None if key is None else key.get_secret_value()),
+        )
+
+
+def layers(config: Config) -> Sequence[Mapping[str, Json]]:
+    """The operator's layers of a conversation's settings: LLM, then agent."""
+    key = config.llm.api_key
+    llm: dict[str, Json] = {
+        "llm_model": config.llm.model,
+        "llm_base_url": config.llm.base_url,
+        "llm_api_key": None if key is None else key.get_secret_value(),
+        "llm_timeout": config.llm.timeout,
+        "llm_retries": config.llm.retries,
+    }
+    agent = config.agent.model_dump(mode="json")
+    return (llm, {("agent" if name == "kind" else name): value for name, value in agent.items()})
+
+
+async def web_application(house: House) -> web.Application:
+    """The house's network edge; its clean-up closes the sessions."""
+    config = house.config
+    limits = ClientLimits(
+        message_bytes=config.limits.message_bytes,
+        messages_per_second=config.limits.messages_per_second,
+        messages_burst=config.limits.messages_burst,
+        slow_client_grace=config.limits.slow_client_grace,
+    )
+    services = Services(
+        gateway=house.gateway,
+        history=house.history,
+        directory=house.directory,
+        auth=house.auth,
+        version=__version__,
+        new_id=lambda: uuid.uuid4().hex,
+    )
+    clients = ClientParts(
+        gateway=house.gateway,
+        auth=house.auth,
+        files=house.files,
+        agents=house.agents,
+        defaults=await house.settings.merged(LOCAL_OWNER, {}),
+        limits=limits,
+        version=__version__,
+    )
+    edge = Edge(
+        services=services,
+        clients=clients,
+        allowed_origins=config.server.allowed_origins,
+        allowed_hosts=config.server.allowed_hosts,
+        any_host=house.auth.required,
+    )
+    return application(edge)

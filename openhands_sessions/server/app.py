@@ -1,0 +1,90 @@
+"""The network edge put together: one aiohttp application with the sockets in it."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+
+import socketio
+import structlog
+from aiohttp import web
+
+from openhands_sessions.server import middleware
+from openhands_sessions.server.packets import FastJson
+from openhands_sessions.server.rest import conversations, events, health
+from openhands_sessions.server.services import SERVICES, Services
+from openhands_sessions.server.sockets.clients import ClientParts, Clients
+from openhands_sessions.server.sockets.operators import Operators
+
+log = structlog.get_logger(__name__)
+
+PING_INTERVAL = 25
+PING_TIMEOUT = 20
+ROOM = 64 * 1024
+"""Bytes above the largest message that still reach us, so that a message over the limit is answered."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Edge:
+    """What the application is made of, besides the parts of its clients."""
+
+    services: Services
+    clients: ClientParts
+    allowed_origins: tuple[str, ...] = ()
+    allowed_hosts: tuple[str, ...] = ()
+    any_host: bool = False
+
+
+def application(edge: Edge) -> web.Application:
+    """The aiohttp application. Its clean-up ends every session; followers end by themselves with a reason."""
+    directory = edge.services.directory
+    app = web.Application(
+        client_max_size=edge.clients.limits.message_bytes + ROOM,
+        middlewares=[
+            middleware.errors,
+            middleware.origin_check(edge.allowed_origins, edge.allowed_hosts, edge.any_host),
+            middleware.admission(lambda: directory.full),
+            middleware.authentication(edge.services.auth),
+        ],
+    )
+    app[SERVICES] = edge.services
+    sio = socketio.AsyncServer(
+        async_mode="aiohttp",
+        json=FastJson,
+        async_handlers=False,
+        cors_allowed_origins="*",
+        max_http_buffer_size=edge.clients.limits.message_bytes,
+        ping_interval=PING_INTERVAL,
+        ping_timeout=PING_TIMEOUT,
+        http_compression=False,
+        logger=False,
+        engineio_logger=False,
+    )
+    sio.attach(app)
+    clients = Clients(edge.clients)
+    operators = Operators(directory.board, edge.services.auth, edge.clients.limits.slow_client_grace)
+    sio.register_namespace(clients)
+    sio.register_namespace(operators)
+    for routes in (conversations.ROUTES, events.ROUTES, health.ROUTES):
+        app.add_routes(routes)
+
+    async def end_sessions(app: web.Application) -> None:
+        await directory.close_all("shutdown")
+        await operators.close()
+        await clients.close()
+        await sio.shutdown()
+
+    app.on_shutdown.append(end_sessions)
+    return app
+
+
+@asynccontextmanager
+async def listening(app: web.Application, host: str, port: int, grace: float) -> AsyncIterator[int]:
+    """Serve on an address and give the port; the end of the block drains within `grace` seconds. Raises OSError."""
+    runner = web.AppRunner(app, access_log=None, shutdown_timeout=grace, handler_cancellation=False)
+    await runner.setup()
+    try:
+        site = web.TCPSite(runner, host, port)
+        await site.start()
+        yield runner.addresses[0][1]
+    finally:
+        await runner.cleanup()

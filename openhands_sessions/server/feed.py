@@ -1,0 +1,58 @@
+"""What of the news a client is sent, and in which packets. Pure."""
+
+from collections.abc import Iterator, Sequence
+
+from engineio.packet import Packet
+
+from openhands_sessions.core.events.actions import OWN_ACTIONS
+from openhands_sessions.core.events.codec import Stored
+from openhands_sessions.core.events.observations import OWN_OBSERVATIONS
+from openhands_sessions.server.packets import array_packet, event_packet
+
+SINGLES = 64
+"""Events that go as one packet each between two pauses for others."""
+ARRAY = 100
+"""Events of one `oh_events` frame at most."""
+ARRAY_CHARACTERS = 256 * 1024
+FEW = 4
+"""So many events go singly even to a client that takes arrays."""
+SPARED = (
+    {"action:null", "observation:null", "action:recall"}
+    | {f"action:{kind}" for kind in OWN_ACTIONS}
+    | {f"observation:{kind}" for kind in OWN_OBSERVATIONS}
+)
+"""Kinds that the V0 client is not sent."""
+STATE_CHANGED = "observation:agent_state_changed"
+
+
+def for_v0(entries: Sequence[Stored], *, head: int, last_state: int) -> Sequence[Stored]:
+    """What the V0 client is sent: of the states up to `head`, the head at connect, only the newest."""
+    return [
+        entry
+        for entry in entries
+        if entry.kind not in SPARED
+        and not (entry.kind == STATE_CHANGED and entry.id <= head and entry.id != last_state)
+    ]
+
+
+def singles(entries: Sequence[Stored]) -> Iterator[Sequence[Packet]]:
+    """One packet per event, in groups between which others are let in."""
+    for place in range(0, len(entries), SINGLES):
+        yield [event_packet("oh_event", entry.text) for entry in entries[place : place + SINGLES]]
+
+
+def arrays(entries: Sequence[Stored]) -> Iterator[Sequence[Packet]]:
+    """`oh_events` frames of bounded size; a few events go singly."""
+    if len(entries) <= FEW:
+        yield from singles(entries)
+        return
+    group: list[Stored] = []
+    characters = 0
+    for entry in entries:
+        group.append(entry)
+        characters += len(entry.text)
+        if len(group) == ARRAY or characters >= ARRAY_CHARACTERS:
+            yield [array_packet("oh_events", group)]
+            group, characters = [], 0
+    if group:
+        yield [array_packet("oh_events", group)]

@@ -1,0 +1,132 @@
+"""What every HTTP request passes: where it comes from, who asks, and how errors are answered."""
+
+from collections.abc import Callable
+from urllib.parse import urlsplit
+
+import structlog
+from aiohttp import web
+from aiohttp.typedefs import Handler, Middleware
+
+from openhands_sessions.core.errors import (
+    AlreadyExists,
+    AtCapacity,
+    BadInput,
+    CallerError,
+    NotAccepting,
+    NotFound,
+    RateLimited,
+    SessionsError,
+    StorageUnavailable,
+    TooLarge,
+    Unauthorized,
+)
+from openhands_sessions.core.events.event import Json
+from openhands_sessions.ports.auth import Auth, Principal
+from openhands_sessions.server.credentials import credentials_of
+
+log = structlog.get_logger(__name__)
+
+PRINCIPAL = web.RequestKey("principal", Principal)
+OPEN = ("/health/", "/socket.io/")
+"""Paths without a principal: probes, and the sockets, which ask for credentials of their own."""
+LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
+HTTP_STATUS: tuple[tuple[type[SessionsError], int], ...] = (
+    (NotFound, 404),
+    (AlreadyExists, 409),
+    (Unauthorized, 401),
+    (NotAccepting, 409),
+    (TooLarge, 413),
+    (RateLimited, 429),
+    (AtCapacity, 503),
+    (StorageUnavailable, 503),
+    (BadInput, 422),
+    (CallerError, 400),
+    (SessionsError, 500),
+)
+
+
+def error_response(error: SessionsError) -> web.Response:
+    """The answer to a failed request: `{"status": "error", "message", "code"}`, with `field` where one is wrong."""
+    status = next(status for kind, status in HTTP_STATUS if isinstance(error, kind))
+    body: dict[str, Json] = {"status": "error", "message": error.message, "code": error.code, "detail": error.message}
+    headers = {}
+    if isinstance(error, BadInput):
+        body["field"] = error.field
+    if isinstance(error, RateLimited):
+        headers["Retry-After"] = str(max(1, round(error.retry_after)))
+    if isinstance(error, AtCapacity):
+        headers["Retry-After"] = "1"
+    return web.json_response(body, status=status, headers=headers)
+
+
+@web.middleware
+async def errors(request: web.Request, handler: Handler) -> web.StreamResponse:
+    """Turn what a handler raises into an answer, and forbid caching."""
+    try:
+        response = await handler(request)
+    except SessionsError as error:
+        response = error_response(error)
+    except web.HTTPException as error:
+        if error.status < 400:
+            raise
+        response = web.json_response({"detail": error.reason}, status=error.status)
+    except Exception:
+        log.exception("a request failed", method=request.method, path=request.path)
+        response = web.json_response({"detail": "the server met an error of its own; it is in its log"}, status=500)
+    if not response.prepared:
+        response.headers.setdefault("Cache-Control", "no-cache, no-store, must-revalidate")
+    return response
+
+
+def origin_check(allowed_origins: tuple[str, ...], allowed_hosts: tuple[str, ...], any_host: bool) -> Middleware:
+    """A middleware that keeps foreign web pages out: a page's origin must be ours or an allowed one, and the host
+    name loopback's or an allowed one, so that no name of somebody else's can be pointed at us. `any_host` where
+    credentials guard the server."""
+    hosts = LOOPBACK | set(allowed_hosts)
+
+    @web.middleware
+    async def check(request: web.Request, handler: Handler) -> web.StreamResponse:
+        host = urlsplit(f"//{request.host}").hostname or ""
+        if not any_host and host not in hosts:
+            raise web.HTTPForbidden(reason=f"host name {host[:64]} is not one of server.allowed_hosts")
+        origin = request.headers.get("Origin")
+        if origin is not None and not _same_origin(origin, request) and origin not in allowed_origins:
+            raise web.HTTPForbidden(reason="this page's origin is not one of server.allowed_origins")
+        return await handler(request)
+
+    return check
+
+
+def _same_origin(origin: str, request: web.Request) -> bool:
+    return urlsplit(origin).netloc == request.host
+
+
+def authentication(auth: Auth) -> Middleware:
+    """A middleware that finds the principal of every request but those to OPEN paths."""
+
+    @web.middleware
+    async def identify(request: web.Request, handler: Handler) -> web.StreamResponse:
+        if not request.path.startswith(OPEN):
+            environ = {
+                "HTTP_AUTHORIZATION": request.headers.get("Authorization", ""),
+                "HTTP_X_SESSION_API_KEY": request.headers.get("X-Session-API-Key", ""),
+                "HTTP_COOKIE": request.headers.get("Cookie", ""),
+            }
+            request[PRINCIPAL] = auth.identify(credentials_of(environ, request.query, None))
+        return await handler(request)
+
+    return identify
+
+
+def admission(full: Callable[[], bool]) -> Middleware:
+    """A middleware that answers a handshake with 503 while there is no room: a connect error would end the client's
+    automatic reconnects."""
+
+    @web.middleware
+    async def admit(request: web.Request, handler: Handler) -> web.StreamResponse:
+        handshake = request.path.startswith("/socket.io/") and "sid" not in request.query
+        if handshake and full():
+            return error_response(AtCapacity("no room for one more connection now; try again in a moment"))
+        return await handler(request)
+
+    return admit

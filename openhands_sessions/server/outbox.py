@@ -1,0 +1,80 @@
+"""One connection's way out: bounded in bytes, cut when nobody reads."""
+
+import asyncio
+from collections.abc import Sequence
+from typing import Any
+
+import socketio
+from engineio.packet import Packet
+
+from openhands_sessions.server.packets import size
+
+BUDGET = 128 * 1024
+"""Characters that may wait for one client before its cursor waits too."""
+
+END_GRACE = 1.0
+
+
+class SlowClient(Exception):
+    """The client has not read for too long."""
+
+
+class Outbox:
+    """Puts packets straight on the connection's engine.io queue. `grace` is in seconds."""
+
+    def __init__(
+        self, sio: socketio.AsyncServer, sid: str, namespace: str, environ: dict[str, Any], grace: float
+    ) -> None:
+        self._queue: asyncio.Queue[Packet | None] = _queue_of(sio, sid, namespace)
+        self._transport = environ["aiohttp.request"].transport
+        self._grace = grace
+        self._waiting = 0
+
+    def put(self, packets: Sequence[Packet]) -> None:
+        """Queue without waiting: for what is bounded otherwise."""
+        if self._queue.empty():
+            self._waiting = 0
+        for packet in packets:
+            self._queue.put_nowait(packet)
+        self._waiting += size(packets)
+
+    async def send(self, packets: Sequence[Packet]) -> None:
+        """Queue, and wait for the client where too much waits for it. Raises SlowClient after the grace time."""
+        self.put(packets)
+        if self._waiting > BUDGET:
+            await self.drained()
+
+    async def drained(self) -> None:
+        """Wait until the queue is empty. Raises SlowClient after the grace time."""
+        try:
+            async with asyncio.timeout(self._grace):
+                await self._queue.join()
+        except TimeoutError as error:
+            raise SlowClient from error
+        self._waiting = 0
+
+    def close(self) -> None:
+        """End the transport behind what is queued, without a Socket.IO disconnect: the client reconnects."""
+        self._queue.put_nowait(None)
+
+    async def end(self) -> None:
+        """Close, and abort a client that does not even read that."""
+        self.close()
+        try:
+            async with asyncio.timeout(END_GRACE):
+                await self._queue.join()
+        except TimeoutError:
+            self.abort()
+
+    def abort(self) -> None:
+        """End the transport at once."""
+        if self._transport is not None:
+            self._transport.abort()
+
+
+def _queue_of(sio: socketio.AsyncServer, sid: str, namespace: str) -> "asyncio.Queue[Packet | None]":
+    # engine.io keeps one queue per connection, which its writer empties; there is no public way to it, and emitting
+    # event by event would encode each one anew for each client.
+    engine_sid = sio.manager.eio_sid_from_sid(sid, namespace)
+    queue: asyncio.Queue[Packet | None] = sio.eio.sockets[engine_sid].queue
+    return queue

@@ -1,0 +1,111 @@
+"""`/api/conversations`: create, list, look at, rename, start, stop, delete."""
+
+from aiohttp import web
+
+from openhands_sessions.core.errors import BadInput, NotFound
+from openhands_sessions.core.events.event import Json
+from openhands_sessions.core.ids import ConversationId
+from openhands_sessions.ports.gateway import SessionSpec
+from openhands_sessions.server.services import body, number, owned, principal, services
+from openhands_sessions.server.wire import CreateIn, RenameIn, StartIn, conversation_status, conversation_wire
+
+LATER = ("repository", "replay_json", "suggested_task", "create_microagent", "mcp_config")
+"""Keys of the create body that this version cannot carry out: refused, never dropped."""
+
+
+async def create(request: web.Request) -> web.Response:
+    asked = await body(request, CreateIn)
+    for name in LATER:
+        if getattr(asked, name) is not None:
+            raise BadInput(name, "cannot be carried out by this version; leave it out")
+    told = {"conversation_instructions": asked.conversation_instructions}
+    spec = SessionSpec(
+        id=ConversationId(services(request).new_id()),
+        owner=principal(request).owner,
+        create=True,
+        settings={**asked.settings, **{name: text for name, text in told.items() if text is not None}},
+        initial_message=asked.initial_user_msg,
+        image_urls=tuple(asked.image_urls or ()),
+    )
+    info = await services(request).gateway.open(spec)
+    return web.json_response(_started(info.id, conversation_status(info.state)))
+
+
+async def page(request: web.Request) -> web.Response:
+    limit = number(request, "limit", 20, least=1, most=100)
+    found = await services(request).history.page(
+        principal(request).owner, limit=limit, page_id=request.query.get("page_id")
+    )
+    results: list[Json] = [conversation_wire(info) for info in found.conversations]
+    return web.json_response({"results": results, "next_page_id": found.next_page})
+
+
+async def describe(request: web.Request) -> web.Response:
+    try:
+        sid = await owned(request)
+    except NotFound:
+        return web.json_response(None)
+    return web.json_response(conversation_wire(await services(request).gateway.describe(sid)))
+
+
+async def start(request: web.Request) -> web.Response:
+    await body(request, StartIn)
+    try:
+        sid = await owned(request)
+    except NotFound:
+        unknown = {"status": "error", "conversation_id": request.match_info["conversation_id"]}
+        return web.json_response(unknown, status=404)
+    info = await services(request).gateway.open(SessionSpec(id=sid, owner=principal(request).owner))
+    return web.json_response(_started(sid, conversation_status(info.state)))
+
+
+async def stop(request: web.Request) -> web.Response:
+    text = request.match_info["conversation_id"]
+    try:
+        sid = await owned(request)
+    except NotFound:
+        return web.json_response(_stopped(text, "The conversation was not running.", "STOPPED"))
+    info = await services(request).gateway.describe(sid)
+    await services(request).gateway.close(sid, "stopped")
+    running = info.state is not None
+    told = "The conversation was stopped." if running else "The conversation was not running."
+    return web.json_response(_stopped(sid, told, conversation_status(info.state)))
+
+
+async def rename(request: web.Request) -> web.Response:
+    asked = await body(request, RenameIn)
+    try:
+        sid = await owned(request)
+    except NotFound:
+        unknown = {"status": "error", "message": "Conversation not found", "msg_id": "CONVERSATION$NOT_FOUND"}
+        return web.json_response(unknown, status=404)
+    await services(request).history.rename(principal(request).owner, sid, asked.title)
+    services(request).gateway.retitled(sid, asked.title)
+    return web.json_response(True)
+
+
+async def delete(request: web.Request) -> web.Response:
+    try:
+        sid = await owned(request)
+    except NotFound:
+        return web.json_response(False)
+    return web.json_response(await services(request).history.delete(principal(request).owner, sid))
+
+
+def _started(sid: str, status: str) -> dict[str, Json]:
+    return {"status": "ok", "conversation_id": sid, "message": None, "conversation_status": status}
+
+
+def _stopped(sid: str, told: str, status: str) -> dict[str, Json]:
+    return {"status": "ok", "conversation_id": sid, "message": told, "conversation_status": status}
+
+
+ROUTES = (
+    web.post("/api/conversations", create),
+    web.get("/api/conversations", page),
+    web.get("/api/conversations/{conversation_id}", describe),
+    web.patch("/api/conversations/{conversation_id}", rename),
+    web.delete("/api/conversations/{conversation_id}", delete),
+    web.post("/api/conversations/{conversation_id}/start", start),
+    web.post("/api/conversations/{conversation_id}/stop", stop),
+)

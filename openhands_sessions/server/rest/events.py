@@ -1,0 +1,55 @@
+"""`/api/conversations/{id}/events` and `/trajectory`: the log as it is stored, spliced without decoding."""
+
+from aiohttp import web
+
+from openhands_sessions.core.errors import BadInput
+from openhands_sessions.server.services import number, owned, services
+
+MOST = 100
+LARGEST_ID = 2**53
+
+
+async def events(request: web.Request) -> web.Response:
+    sid = await owned(request)
+    if request.query.get("filter"):
+        raise BadInput("filter", "cannot be carried out by this version; leave it out")
+    end = number(request, "end_id", -1, least=-1, most=LARGEST_ID)
+    found, more = await services(request).history.events(
+        sid,
+        start=number(request, "start_id", 0, least=0, most=LARGEST_ID),
+        end=None if end < 0 else end,
+        reverse=request.query.get("reverse", "").lower() in ("true", "1"),
+        limit=_limit(request),
+    )
+    listed = ",".join([entry.text for entry in found])
+    text = f'{{"events":[{listed}],"has_more":{"true" if more else "false"}}}'
+    return web.Response(text=text, content_type="application/json")
+
+
+def _limit(request: web.Request) -> int:
+    try:
+        return number(request, "limit", 20, least=1, most=MOST)
+    except BadInput as error:
+        raise web.HTTPBadRequest(reason=error.message) from None
+
+
+async def trajectory(request: web.Request) -> web.StreamResponse:
+    sid = await owned(request)
+    response = web.StreamResponse(headers={"Content-Type": "application/json; charset=utf-8"})
+    await response.prepare(request)
+    await response.write(b'{"trajectory":[')
+    first = True
+    async for batch in services(request).history.trajectory(sid):
+        if batch:
+            text = ",".join([entry.text for entry in batch])
+            await response.write((text if first else f",{text}").encode())
+            first = False
+    await response.write(b"]}")
+    await response.write_eof()
+    return response
+
+
+ROUTES = (
+    web.get("/api/conversations/{conversation_id}/events", events),
+    web.get("/api/conversations/{conversation_id}/trajectory", trajectory),
+)

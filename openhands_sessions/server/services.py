@@ -1,0 +1,76 @@
+"""What handlers are given: typed keys, and the questions that every handler asks."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+import orjson
+from aiohttp import web
+from pydantic import BaseModel
+
+from openhands_sessions.core.errors import BadInput, NotFound
+from openhands_sessions.core.ids import ConversationId, conversation_id
+from openhands_sessions.ports.auth import Auth, Principal
+from openhands_sessions.server.middleware import PRINCIPAL
+from openhands_sessions.server.wire import checked
+from openhands_sessions.service.directory import Directory
+from openhands_sessions.service.history import History
+from openhands_sessions.service.local import LocalGateway
+
+P = TypeVar("P", bound=BaseModel)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Services:
+    """The use cases behind the edge."""
+
+    gateway: LocalGateway
+    history: History
+    directory: Directory
+    auth: Auth
+    version: str
+    new_id: Callable[[], str]
+
+
+SERVICES = web.AppKey("services", Services)
+
+
+def services(request: web.Request) -> Services:
+    return request.app[SERVICES]
+
+
+def principal(request: web.Request) -> Principal:
+    return request[PRINCIPAL]
+
+
+async def owned(request: web.Request) -> ConversationId:
+    """The conversation of the path, which is the caller's. Raises NotFound, also for an id that can be none."""
+    text = request.match_info["conversation_id"]
+    try:
+        sid = conversation_id(text)
+    except BadInput:
+        raise NotFound("conversation", text[:64]) from None
+    await services(request).history.find(principal(request).owner, sid)
+    return sid
+
+
+async def body(request: web.Request, kind: type[P]) -> P:
+    """The request's JSON as `kind`; an empty body counts as `{}`. Raises BadInput."""
+    raw = await request.read()
+    try:
+        value: Any = orjson.loads(raw) if raw.strip() else {}
+    except orjson.JSONDecodeError as error:
+        raise BadInput("the body", f"must be JSON: {error}") from None
+    if not isinstance(value, dict):
+        raise BadInput("the body", f"must be a JSON object, not {type(value).__name__}")
+    return checked(kind, value)
+
+
+def number(request: web.Request, name: str, default: int, *, least: int, most: int) -> int:
+    """A whole number of the query. Raises BadInput."""
+    text = request.query.get(name, "")
+    if not text:
+        return default
+    if not text.lstrip("-").isascii() or not text.lstrip("-").isdigit() or not least <= int(text) <= most:
+        raise BadInput(name, f"must be a whole number from {least} to {most}")
+    return int(text)

@@ -1,0 +1,227 @@
+"""Layer one: one client connection, which follows one conversation from its own cursor."""
+
+import asyncio
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import socketio
+import structlog
+
+from openhands_sessions.core.errors import BadInput, NotFound, SessionsError
+from openhands_sessions.core.events.codec import Stored, stored
+from openhands_sessions.core.events.event import Event, Json
+from openhands_sessions.core.ids import ConversationId, OwnerId
+from openhands_sessions.core.settings import SessionSettings
+from openhands_sessions.ports.agent import Agents
+from openhands_sessions.ports.files import FileStore
+from openhands_sessions.ports.gateway import Accepted, Delta, EndReason, News, SessionEnded, SessionSpec, Status
+from openhands_sessions.server import feed
+from openhands_sessions.server.outbox import Outbox, SlowClient
+from openhands_sessions.server.packets import message_packet
+from openhands_sessions.server.rates import TokenBucket
+from openhands_sessions.server.wire import V0_STATUSES, command_of, delta_wire, epoch_of, error_wire, status_wire
+from openhands_sessions.service.local import LocalGateway
+from openhands_sessions.session.agent_session import AgentSession
+
+log = structlog.get_logger(__name__)
+
+PROTOCOL = 2
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Connection:
+    """How one client is connected, and where it wants to go on. `limits` are told to it in `hello`."""
+
+    socket_id: str
+    outbox: Outbox
+    bucket: TokenBucket
+    protocol: int
+    after: int
+    epoch: str | None
+    version: str
+    limits: Mapping[str, Json]
+
+
+class WebSession:
+    """One client of one conversation. The AgentSession it builds or joins outlives it."""
+
+    def __init__(
+        self,
+        sid: ConversationId,
+        config: SessionSettings,
+        llm_registry: Agents,
+        conversation_stats: Mapping[str, float],
+        file_store: FileStore,
+        sio: socketio.AsyncServer,
+        user_id: OwnerId,
+        *,
+        gateway: LocalGateway,
+        connection: Connection,
+    ) -> None:
+        self.sid = sid
+        self.config = config
+        self.llm_registry = llm_registry
+        self.conversation_stats = conversation_stats
+        self.file_store = file_store
+        self.sio = sio
+        self.user_id = user_id
+        self._gateway = gateway
+        self._connection = connection
+        self._outbox = connection.outbox
+        self._cursor = connection.after
+        self._head = -1
+        self._last_state = -1
+        self._asleep = asyncio.Event()
+        self._pump: asyncio.Task[None] | None = None
+
+    @property
+    def agent_session(self) -> AgentSession | None:
+        """The conversation's engine; None while none is live."""
+        return self._gateway.live(self.sid)
+
+    async def initialize_agent(
+        self,
+        settings: Mapping[str, Json] | None = None,
+        initial_message: str | None = None,
+        replay_json: str | None = None,
+        *,
+        create: bool = False,
+    ) -> None:
+        """Build the conversation's AgentSession, or join it, and begin to follow. `settings` and `initial_message`
+        count where `create` makes a new conversation. Raises NotFound, AtCapacity, BadInput."""
+        if replay_json is not None:
+            raise BadInput("replay_json", "cannot be replayed by this version")
+        spec = SessionSpec(
+            id=self.sid,
+            owner=self.user_id,
+            create=create,
+            settings=dict(settings or {}),
+            initial_message=initial_message,
+        )
+        await self._gateway.open(spec)
+        self._pump = asyncio.create_task(self._follow(), name=f"client {self._connection.socket_id}")
+
+    async def dispatch(self, data: object) -> Accepted:
+        """Carry a client's command to the session, reviving it. Raises BadInput, RateLimited, NotAccepting, …"""
+        self._connection.bucket.take()
+        command, key = command_of(data)
+        self._asleep.set()
+        return await self._gateway.submit(self.sid, command, key=key)
+
+    def on_event(self, event: Event) -> None:
+        """Send one event now, unless the client has it or is spared it."""
+        if event.id > self._cursor:
+            self._cursor = event.id
+            for packets in feed.singles(self._chosen([stored(event)])):
+                self._outbox.put(packets)
+
+    def refuse(self, error: SessionsError) -> None:
+        """Tell a V0 client, which asks for no acknowledgement, what was wrong."""
+        if self._connection.protocol < PROTOCOL:
+            self._outbox.put([message_packet("oh_event", error_wire(error.message, error.code))])
+
+    async def close(self) -> None:
+        """Stop following. The AgentSession lives on."""
+        pump, self._pump = self._pump, None
+        if pump is not None and pump is not asyncio.current_task():
+            pump.cancel()
+            await asyncio.wait([pump])
+
+    async def _follow(self) -> None:
+        """The pump: from the cursor to the end of the connection."""
+        try:
+            await self._greet()
+            while True:
+                try:
+                    async with self._gateway.follow(self.sid, self._cursor) as news:
+                        async for item in news:
+                            await self._forward(item)
+                except SessionEnded as end:
+                    self._asleep.clear()
+                    if end.reason not in ("idle", "failed"):
+                        await self._leave(end.reason)
+                        return
+                await self._asleep.wait()
+        except SlowClient:
+            await self._cut()
+        except NotFound:
+            await self._leave("deleted")
+        except SessionsError as error:
+            self._outbox.put([message_packet("oh_event", error_wire(error.message, error.code))])
+            await self._leave("shutdown")
+        except Exception:
+            log.exception("following failed", conversation_id=self.sid)
+            self._outbox.abort()
+
+    async def _greet(self) -> None:
+        info = await self._gateway.describe(self.sid)
+        self._head, self._last_state = info.head, info.last_state
+        if self._connection.protocol < PROTOCOL:
+            self._cursor = min(self._cursor, info.head)
+            return
+        epoch = epoch_of(info.created_at)
+        hello: dict[str, Json] = {
+            "protocol": PROTOCOL,
+            "server_version": self._connection.version,
+            "conversation_id": self.sid,
+            "head": info.head,
+            "epoch": epoch,
+            "limits": dict(self._connection.limits),
+        }
+        packets = [message_packet("hello", hello)]
+        other_log = self._connection.epoch not in (None, epoch)
+        if other_log or self._cursor > info.head:
+            reason = "epoch" if other_log else "cursor_beyond_head"
+            packets.append(message_packet("resync", {"reason": reason, "after": -1}))
+            self._cursor = -1
+        await self._outbox.send(packets)
+
+    async def _forward(self, item: News) -> None:
+        whole = self._connection.protocol >= PROTOCOL
+        match item:
+            case Delta():
+                if whole:
+                    await self._outbox.send([message_packet("oh_delta", delta_wire(item))])
+            case Status(id=name, title=title):
+                if whole or title is not None or name in V0_STATUSES:
+                    await self._outbox.send([message_packet("oh_event", status_wire(item, self.sid))])
+            case entries:
+                # Events that on_event has sent meanwhile lie behind the cursor.
+                fresh = [entry for entry in entries if entry.id > self._cursor]
+                chosen = self._chosen(fresh)
+                for packets in feed.arrays(chosen) if whole else feed.singles(chosen):
+                    await self._outbox.send(packets)
+                    if len(fresh) > feed.FEW:
+                        await asyncio.sleep(0)
+                self._cursor = max(self._cursor, entries[-1].id)
+
+    def _chosen(self, entries: Sequence[Stored]) -> Sequence[Stored]:
+        if self._connection.protocol >= PROTOCOL:
+            return entries
+        return feed.for_v0(entries, head=self._head, last_state=self._last_state)
+
+    async def _leave(self, reason: EndReason) -> None:
+        """The session is over for this client: with a Socket.IO disconnect it stays away, without it comes back."""
+        await self._outbox.drained()
+        if reason in ("stopped", "deleted"):
+            await self.sio.disconnect(self._connection.socket_id, namespace="/")
+        else:
+            self._outbox.close()
+
+    async def _cut(self) -> None:
+        log.warning("client cut", conversation_id=self.sid, reason="slow_consumer", cursor=self._cursor)
+        if self._connection.protocol >= PROTOCOL:
+            self._outbox.put([message_packet("resync", {"reason": "slow_consumer", "after": self._cursor})])
+        await self._outbox.end()
+
+
+def stats_of(session: AgentSession | None) -> dict[str, float]:
+    """The usage ledger of a conversation: US dollars and tokens."""
+    if session is None:
+        return {}
+    view = session.event_stream.view
+    return {
+        "cost": view.cost,
+        "prompt_tokens": float(view.prompt_tokens),
+        "completion_tokens": float(view.completion_tokens),
+    }

@@ -1,0 +1,246 @@
+"""What comes in and goes out at the edge: payload models, and the wire form of what is not an event."""
+
+from datetime import datetime
+from typing import Annotated, Any, Literal, TypeVar
+
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
+
+from openhands_sessions.core.commands import Answer, Command, Pause, Resume, SendMessage, Stop
+from openhands_sessions.core.errors import BadInput
+from openhands_sessions.core.events.codec import timestamp_text
+from openhands_sessions.core.events.event import Json
+from openhands_sessions.core.ids import EventId
+from openhands_sessions.core.lifecycle import SET_UP, SessionState
+from openhands_sessions.ports.gateway import Delta, SessionInfo, Status
+from openhands_sessions.service.status import Overview, SessionStatus
+
+P = TypeVar("P", bound=BaseModel)
+Text = Annotated[str, Field(max_length=1_000_000)]
+
+V0_STATUSES = frozenset(
+    (
+        "STATUS$STOPPED",
+        "STATUS$BUILDING_RUNTIME",
+        "STATUS$STARTING_RUNTIME",
+        "STATUS$RUNTIME_STARTED",
+        "STATUS$SETTING_UP_WORKSPACE",
+        "STATUS$SETTING_UP_GIT_HOOKS",
+        "STATUS$READY",
+        "STATUS$ERROR",
+        "STATUS$ERROR_RUNTIME_DISCONNECTED",
+        "STATUS$ERROR_LLM_AUTHENTICATION",
+        "STATUS$ERROR_LLM_SERVICE_UNAVAILABLE",
+        "STATUS$ERROR_LLM_INTERNAL_SERVER_ERROR",
+        "STATUS$ERROR_LLM_OUT_OF_CREDITS",
+        "STATUS$ERROR_LLM_CONTENT_POLICY_VIOLATION",
+        "CHAT_INTERFACE$AGENT_RATE_LIMITED_STOPPED_MESSAGE",
+        "STATUS$GIT_PROVIDER_AUTHENTICATION_ERROR",
+        "STATUS$LLM_RETRY",
+        "STATUS$ERROR_MEMORY",
+    )
+)
+"""Status ids that the V0 client knows."""
+
+
+class Payload(BaseModel):
+    """A body or an argument from outside: unknown keys are errors."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class MessageArgs(BaseModel):
+    """`args` of a `message`; other keys, such as the client's own timestamp, are passed over."""
+
+    content: Text
+    image_urls: list[str] | None = Field(None, max_length=32)
+    file_urls: list[str] | None = Field(None, max_length=256)
+
+
+class StateArgs(BaseModel):
+    """`args` of a `change_agent_state`; `id` names the action that is answered."""
+
+    agent_state: Literal["stopped", "paused", "running", "user_confirmed", "user_rejected"]
+    id: int | None = None
+
+
+class MessageIn(BaseModel):
+    """A `message` from a client."""
+
+    action: Literal["message"]
+    args: MessageArgs
+    key: str | None = Field(None, min_length=1, max_length=128)
+
+
+class StateIn(BaseModel):
+    """A `change_agent_state` from a client."""
+
+    action: Literal["change_agent_state"]
+    args: StateArgs
+    key: str | None = Field(None, min_length=1, max_length=128)
+
+
+_ACTION: TypeAdapter[MessageIn | StateIn] = TypeAdapter(Annotated[MessageIn | StateIn, Field(discriminator="action")])
+
+
+class CreateIn(Payload):
+    """Body of `POST /api/conversations`. `settings` is ours: the request's layer of the settings."""
+
+    repository: str | None = None
+    git_provider: str | None = None
+    selected_branch: str | None = None
+    initial_user_msg: Text | None = None
+    image_urls: list[str] | None = Field(None, max_length=32)
+    replay_json: str | None = None
+    suggested_task: dict[str, Any] | None = None
+    create_microagent: dict[str, Any] | None = None
+    conversation_instructions: Text | None = None
+    mcp_config: dict[str, Any] | None = None
+    settings: dict[str, Any] = Field(default_factory=dict)
+
+
+class RenameIn(Payload):
+    """Body of `PATCH /api/conversations/{id}`."""
+
+    title: str = Field(min_length=1, max_length=200)
+
+
+class StartIn(Payload):
+    """Body of `POST /api/conversations/{id}/start`."""
+
+    providers_set: list[str] | None = None
+
+
+class AuthIn(BaseModel):
+    """The Socket.IO `auth` payload, or the same keys in the query."""
+
+    protocol: int = 1
+    conversation_id: str | None = None
+    after: int | None = None
+    epoch: str | None = None
+    create: bool | dict[str, Any] = False
+    session_api_key: str | None = None
+
+
+def command_of(data: object) -> tuple[Command, str | None]:
+    """The command that a client sent, and its key. Raises BadInput that names the field."""
+    if not isinstance(data, dict):
+        raise BadInput("the command", "must be an object with `action` and `args`")
+    try:
+        given = _ACTION.validate_python(data)
+    except ValidationError as error:
+        raise _bad(error) from None
+    if isinstance(given, MessageIn):
+        return _message(given.args), given.key
+    return _state_command(given.args), given.key
+
+
+def _message(args: MessageArgs) -> Command:
+    return SendMessage(
+        content=args.content, image_urls=tuple(args.image_urls or ()), file_urls=tuple(args.file_urls or ())
+    )
+
+
+def _state_command(args: StateArgs) -> Command:
+    action = None if args.id is None else EventId(args.id)
+    match args.agent_state:
+        case "stopped":
+            return Stop()
+        case "paused":
+            return Pause()
+        case "running":
+            return Resume()
+        case "user_confirmed" | "user_rejected" as answer:
+            return Answer(confirmed=answer == "user_confirmed", action=action)
+
+
+def checked(kind: type[P], value: object) -> P:
+    """`value` as `kind`. Raises BadInput that names the field."""
+    try:
+        return kind.model_validate(value)
+    except ValidationError as error:
+        raise _bad(error) from None
+
+
+def _bad(error: ValidationError) -> BadInput:
+    first = error.errors(include_url=False, include_input=False)[0]
+    place = ".".join(str(part) for part in first["loc"] if part not in ("message", "change_agent_state"))
+    return BadInput(place or "the payload", f"is wrong: {first['msg']}")
+
+
+def status_wire(status: Status, conversation: str) -> dict[str, Json]:
+    """A status update, as the V0 client knows it."""
+    if status.title is not None:
+        return {
+            "status_update": True,
+            "type": "info",
+            "message": conversation,
+            "conversation_title": status.title,
+        }
+    return {"status_update": True, "type": status.level, "id": status.id, "message": status.message}
+
+
+def delta_wire(delta: Delta) -> dict[str, Json]:
+    """`oh_delta`: a piece of a reply (`kind` reply) or of the output of the command that action `key` runs."""
+    wire: dict[str, Json] = {"kind": delta.kind, "key": delta.key, "offset": delta.offset, "text": delta.text}
+    return {**wire, "restart": True} if delta.restart else wire
+
+
+def error_wire(message: str, code: str) -> dict[str, Json]:
+    """A bare error."""
+    return {"error": True, "message": message, "code": code}
+
+
+def conversation_status(state: SessionState | None) -> str:
+    """The conversation's `status`, by which the V0 client decides whether to open its socket."""
+    if state in SET_UP or state is SessionState.CREATED:
+        return "STARTING"
+    if state in (SessionState.READY, SessionState.RUNNING):
+        return "RUNNING"
+    return "ERROR" if state is SessionState.ERROR else "STOPPED"
+
+
+def conversation_wire(info: SessionInfo) -> dict[str, Json]:
+    """ConversationInfo."""
+    return {
+        "conversation_id": info.id,
+        "title": info.title,
+        "last_updated_at": timestamp_text(info.updated_at),
+        "status": conversation_status(info.state),
+        "runtime_status": info.runtime_status,
+        "selected_repository": None,
+        "selected_branch": None,
+        "git_provider": None,
+        "trigger": info.trigger,
+        "num_connections": info.followers,
+        "url": f"/api/conversations/{info.id}",
+        "session_api_key": None,
+        "created_at": timestamp_text(info.created_at),
+        "pr_number": [],
+        "conversation_version": "V0",
+    }
+
+
+def operator_wire(status: SessionStatus) -> dict[str, Json]:
+    """One session as operators see it."""
+    return {
+        "number": status.number,
+        "conversation_id": status.conversation_id,
+        "owner": status.owner,
+        "state": status.state.value,
+        "agent_state": status.agent_state.value,
+        "head": status.head,
+        "followers": status.followers,
+        "cost": status.cost,
+        "at": timestamp_text(status.at),
+        "problem": status.problem,
+    }
+
+
+def overview_wire(overview: Overview) -> dict[str, Json]:
+    """All sessions as of change `number`."""
+    return {"number": overview.number, "sessions": [operator_wire(status) for status in overview.sessions]}
+
+
+def epoch_of(created_at: datetime) -> str:
+    """Names one incarnation of a conversation's log: a cursor of another one means nothing."""
+    return f"{int(created_at.timestamp() * 1_000_000):x}"
