@@ -1,0 +1,67 @@
+# serve   start the server on loopback; PORT in the environment says where
+# test    all checks and tests, but for the long ones
+# chaos   the long tests; CHAOS=ci runs a sample of them
+# bench   measure, next to a bare echo server
+# lock    write the lock files; UPGRADE=--upgrade takes the newest versions
+# clean   remove what the others have made; stored conversations stay
+
+PYTHON ?= $(shell for python in python3 python3.13 python3.12 python3.11 python3.14; do \
+	$$python -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$python && break; done)
+UV := uv==0.13.8
+
+VENV := .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip --quiet --disable-pip-version-check --no-input
+COMPILE := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes $(UPGRADE) \
+	--no-emit-index-url --no-annotate --no-header pyproject.toml -
+
+.PHONY: help serve test chaos bench lock clean
+
+help:
+	@sed -n 's/^# \([a-z]*  \)/make \1/p' Makefile
+
+serve: $(VENV)/.runtime
+	@exec $(BIN)/openhands-sessions serve --host 127.0.0.1 $(if $(PORT),--port $(PORT))
+
+test: $(VENV)/.test
+	$(BIN)/ruff format --check --quiet .
+	$(BIN)/ruff check --quiet .
+	$(BIN)/mypy
+	$(BIN)/lint-imports --no-logo
+	$(BIN)/python -m pytest -q -m "not long" -n 2 --dist worksteal
+
+chaos: $(VENV)/.test
+	CHAOS=$(CHAOS) $(BIN)/python -m pytest -q -m long
+
+bench: $(VENV)/.test
+	$(BIN)/python -m tests.bench
+
+lock: $(VENV)/.runtime
+	$(PIP) install $(UV)
+	echo 'hatchling>=1.27' | $(COMPILE) --extra fast --output-file requirements.lock
+	echo 'hatchling>=1.27' | $(COMPILE) --extra fast --extra test --constraint requirements.lock --output-file requirements-test.lock
+
+clean:
+	rm -rf $(VENV) build dist bench.json .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+# Each stamp says that the environment holds what its lock names.
+
+$(VENV)/.made:
+	@test -n "$(PYTHON)" || { echo "Python 3.11 or newer is needed; set PYTHON to where it is." >&2; exit 1; }
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
+		echo "Python 3.11 or newer is needed; $(PYTHON) is not. Set PYTHON to one that is." >&2; exit 1; }
+	@$(PYTHON) -m venv $(VENV) || { \
+		echo "$(PYTHON) cannot make an environment; on Debian and Ubuntu, install python3-venv." >&2; exit 1; }
+	@touch $@
+
+$(VENV)/.runtime: $(VENV)/.made requirements.lock pyproject.toml
+	@echo "Installing into $(VENV); the first time takes about a minute."
+	@$(PIP) install --require-hashes --requirement requirements.lock
+	@$(PIP) install --no-deps --no-build-isolation --editable .
+	@touch $@
+
+$(VENV)/.test: $(VENV)/.runtime requirements-test.lock
+	@echo "Installing what the tests need."
+	@$(PIP) install --require-hashes --requirement requirements-test.lock
+	@touch $@

@@ -1,0 +1,67 @@
+"""For all tests: no real model is asked, no host but this one is reached."""
+
+import os
+import random
+import socket
+import sys
+from collections import defaultdict
+from pathlib import Path
+
+import pytest
+
+NOWHERE = "http://127.0.0.1:9"
+_HERE = {"::1", "localhost", "0.0.0.0", "::", ""}
+_SAMPLE = 2
+"""Runs of each long test that CHAOS=ci takes."""
+
+
+def pytest_configure() -> None:
+    """Before anything is imported that reads these. The programs that tests start inherit them."""
+    os.environ.update(
+        {name: "" for name in os.environ if name.endswith(("_API_KEY", "_API_TOKEN"))}
+        | dict.fromkeys(("http_proxy", "https_proxy", "HTTP_PROXY", "HTTPS_PROXY"), NOWHERE)
+        | dict.fromkeys(("no_proxy", "NO_PROXY"), "127.0.0.1,localhost,::1")
+        | {"LITELLM_LOCAL_MODEL_COST_MAP": "True"}
+    )
+    for name in [name for name in os.environ if name.startswith("OHS_")]:
+        del os.environ[name]
+    sys.addaudithook(_stay_here)
+
+
+def _stay_here(event: str, values: tuple[object, ...]) -> None:
+    if event not in ("socket.connect", "socket.sendto"):
+        return
+    address = values[1]
+    host = address[0] if isinstance(address, tuple) else ""
+    if host not in _HERE and not str(host).startswith("127."):
+        raise RuntimeError("a test tried to reach another host; start what it needs on loopback")
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """CHAOS=ci: of each long test that has many parameters, a few."""
+    if os.environ.get("CHAOS") != "ci":
+        return
+    runs = defaultdict(list)
+    for item in items:
+        if item.get_closest_marker("long"):
+            runs[item.nodeid.partition("[")[0]].append(item)
+    chosen = random.Random(0)
+    left_out = {
+        item for each in runs.values() if len(each) > _SAMPLE for item in set(each) - set(chosen.sample(each, _SAMPLE))
+    }
+    config.hook.pytest_deselected(items=list(left_out))
+    items[:] = [item for item in items if item not in left_out]
+
+
+@pytest.fixture
+def free_port() -> int:
+    """A loopback port that nobody listened on just now."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+@pytest.fixture
+def data_dir(tmp_path: Path) -> Path:
+    """Where a server under test keeps its data."""
+    return tmp_path / "data"
