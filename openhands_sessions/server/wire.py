@@ -163,6 +163,8 @@ def checked(kind: type[P], value: object) -> P:
 
 def _bad(error: ValidationError) -> BadInput:
     first = error.errors(include_url=False, include_input=False)[0]
+    if first["type"] in ("union_tag_invalid", "union_tag_not_found"):
+        return BadInput("action", "must be `message` or `change_agent_state`")
     place = ".".join(str(part) for part in first["loc"] if part not in ("message", "change_agent_state"))
     return BadInput(place or "the payload", f"is wrong: {first['msg']}")
 

@@ -144,6 +144,9 @@ class LocalGateway:
         )
 
     async def _describe(self, row: ConversationRow) -> SessionInfo:
+        session = self._directory.find(row.id)
+        if session is not None:
+            await session.event_stream.loaded()
         info = self.summary(row)
         return info if info.head != UNNUMBERED else replace(info, head=await self._store.log(row.id).head())
 

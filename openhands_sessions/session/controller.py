@@ -236,7 +236,8 @@ class Controller:
         if reason in (StopReason.DONE, StopReason.WAITING) and view.last_message > self._turn.seen:
             await self._stream.append(*events)
             return False
-        ended = TurnEndedObservation(stop_reason=reason, seen=self._turn.seen, iterations=view.iterations)
+        calls = view.iterations + sum(event.llm_metrics is not None for event in events)
+        ended = TurnEndedObservation(stop_reason=reason, seen=self._turn.seen, iterations=calls)
         await self._stream.append(*events, ended, AgentStateChangedObservation(agent_state=state, reason=text))
         return True
 

@@ -64,9 +64,6 @@ class Clients(socketio.AsyncNamespace):  # type: ignore[misc]  # python-socketio
         self._parts = parts
         self._sessions: dict[str, WebSession] = {}
 
-    def __len__(self) -> int:
-        return len(self._sessions)
-
     async def trigger_event(self, event: str, *args: Any) -> Any:
         """Every event of the namespace comes through here, so that unknown ones are answered too."""
         match event:
