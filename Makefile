@@ -8,6 +8,7 @@
 PYTHON ?= $(shell for python in python3 python3.13 python3.12 python3.11 python3.14; do \
 	$$python -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$python && break; done)
 UV := uv==0.13.8
+BUILD := 'hatchling>=1.27\neditables>=0.5\n'
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -38,8 +39,8 @@ bench: $(VENV)/.test
 
 lock: $(VENV)/.runtime
 	$(PIP) install $(UV)
-	echo 'hatchling>=1.27' | $(COMPILE) --extra fast --output-file requirements.lock
-	echo 'hatchling>=1.27' | $(COMPILE) --extra fast --extra test --constraint requirements.lock --output-file requirements-test.lock
+	printf $(BUILD) | $(COMPILE) --extra fast --output-file requirements.lock
+	printf $(BUILD) | $(COMPILE) --extra fast --extra test --constraint requirements.lock --output-file requirements-test.lock
 
 clean:
 	rm -rf $(VENV) build dist bench.json .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis
