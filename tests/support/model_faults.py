@@ -51,8 +51,9 @@ async def commit(fault: Fault, request: web.Request, opening: list[dict[str, Any
             return await _send(request, list(map(sse, opening)))
         case FaultKind.CUT:
             await _send(request, list(map(sse, opening)), end=False)
+            await asyncio.sleep(_TICK)  # a client drops what it has not read when the connection breaks
             if request.transport is not None:
-                request.transport.abort()
+                request.transport.close()
         case FaultKind.ENDLESS:
             response = await _send(request, list(map(sse, opening)), end=False)
             while True:

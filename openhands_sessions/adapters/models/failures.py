@@ -24,6 +24,7 @@ class Trouble:
 
 
 AUTHENTICATION = Trouble("STATUS$ERROR_LLM_AUTHENTICATION", "The model's provider did not accept the API key")
+NO_KEY = Trouble(AUTHENTICATION.status, "There is no API key for the model's provider")
 NO_CREDITS = Trouble("STATUS$ERROR_LLM_OUT_OF_CREDITS", "The account at the model's provider is out of credits")
 POLICY = Trouble(
     "STATUS$ERROR_LLM_CONTENT_POLICY_VIOLATION", "The model's provider refused the request by its content policy"
@@ -52,9 +53,11 @@ class ReplyCut(Exception):
 
 @dataclass(frozen=True, slots=True)
 class _Signs:
-    """What is known about an error: the names of its classes, its HTTP status, its text in small letters."""
+    """What is known about an error: the names of its classes and of its causes' classes, its HTTP status, its text in
+    small letters."""
 
     names: frozenset[str]
+    causes: frozenset[str]
     status: int | None
     text: str
 
@@ -91,7 +94,7 @@ _RULES: Sequence[tuple[Trouble, Callable[[_Signs], bool]]] = (
         lambda s: (
             s.status in (408, 502, 503, 504, 529)
             or s.named("APIConnectionError", "ServiceUnavailableError", "APIResponseValidationError")
-            or s.says("connection error")
+            or "TransportError" in s.causes
         ),
     ),
     (INTERNAL, lambda s: s.status is not None and s.status >= 500),
@@ -101,17 +104,32 @@ _RULES: Sequence[tuple[Trouble, Callable[[_Signs], bool]]] = (
 )
 """The first that applies counts. Classes go by name, so that nothing heavy is imported for them; connection errors
 carry a made-up status of 500, and so stand before it."""
+_DEEPEST_CAUSE = 8
 
 
 def classify(error: BaseException) -> Trouble:
     """The class of failure that an error of litellm or of ours is."""
     status = getattr(error, "status_code", None)
     signs = _Signs(
-        names=frozenset(kind.__name__ for kind in type(error).__mro__),
+        names=_class_names(error),
+        causes=frozenset().union(*map(_class_names, _causes(error))),
         status=status if isinstance(status, int) else None,
         text=f"{error} {getattr(error, 'body', '')}"[:_BIGGEST_PAGE].lower(),
     )
     return next(trouble for trouble, applies in _RULES if applies(signs))
+
+
+def _class_names(error: BaseException) -> frozenset[str]:
+    return frozenset(kind.__name__ for kind in type(error).__mro__)
+
+
+def _causes(error: BaseException) -> Iterator[BaseException]:
+    cause: BaseException | None = error
+    for _ in range(_DEEPEST_CAUSE):
+        if cause is None:
+            return
+        yield cause
+        cause = cause.__cause__ or cause.__context__
 
 
 def failure(error: BaseException, secrets: Sequence[str] = ()) -> ModelFailure:
@@ -131,6 +149,7 @@ _BEHIND = re.compile(
     r"Traceback \(most recent call last\)|Original exception:|Error_str:|LiteLLM Retried|Received Model Group"
 )
 _JSON_MESSAGE = re.compile(r"""["']message["']\s*:\s*(?:"((?:[^"\\]|\\.)*)"|'((?:[^'\\]|\\.)*)')""")
+_NOISE = re.compile(r" ssl:(?:<[^>]*>|default)")
 _OTHER_KEYS = re.compile(r"\bAIza[\w-]{20,}|(?<=[Bb]earer )\S+|(?<=[?&]key=)[^&\s]+|\b(?:gsk|xai|r8|fw)[-_]\w{12,}")
 
 
@@ -144,8 +163,8 @@ def reason(error: BaseException, secrets: Sequence[str] = ()) -> str:
         text = said[1] or said[2] or ""
     while prefix := _PREFIX.match(text):
         text = text[prefix.end() :]
-    text = _OTHER_KEYS.sub(MASK, mask(" ".join(text.split()), secrets))
-    text = without_paths(text)
+    text = _NOISE.sub("", " ".join(text.split()))
+    text = without_paths(_OTHER_KEYS.sub(MASK, mask(text, secrets)))
     return text if len(text) <= _LONGEST_REASON else text[: _LONGEST_REASON - 1] + "…"
 
 

@@ -1,24 +1,37 @@
 """litellm as this process has it: loaded when first needed, kept quiet, its connections closed at the end."""
 
 import asyncio
+import gc
 import importlib
 import logging
 import os
-from collections.abc import Mapping
+import sys
+import threading
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
+_NAME = "litellm"
 _ENVIRONMENT = {
     "LITELLM_LOCAL_MODEL_COST_MAP": "True",
     "LITELLM_LOCAL_ANTHROPIC_BETA_HEADERS": "True",
     "LITELLM_MODE": "PRODUCTION",
+    "EXPERIMENTAL_OPENAI_BASE_LLM_HTTP_HANDLER": "True",
 }
-"""The first two keep it from fetching tables over the network, the last from reading a `.env` file."""
-_LOADED_AT_THE_FIRST_CALL = ("openai.resources.chat", "litellm.litellm_core_utils.default_encoding")
-"""What litellm itself would import on the event loop, where it stalls every session for over half a second."""
+"""The first two keep it from fetching tables over the network, the third from reading a `.env` file. The last sends
+what speaks OpenAI's protocol the way of most other providers: OpenAI's own client walks through every message of the
+history on the event loop, which then stands still for 0.15 ms per message."""
+_LOADED_AT_THE_FIRST_CALL = (
+    "litellm.litellm_core_utils.default_encoding",
+    "litellm.proxy.openai_files_endpoints.common_utils",
+)
+"""What litellm would import when it is first called, stalling the event loop for a fifth of a second each."""
 _WITHOUT_GATEWAY = {"_skip_mcp_handler": True}
 """Otherwise any request with tools imports litellm's MCP gateway, which fails where the `mcp` package is missing."""
 _LOGGERS = ("LiteLLM", "LiteLLM Router", "LiteLLM Proxy")
+_PREPARATION = 0.5
+"""Seconds that the preparation of a request is waited for when a call is cancelled."""
 _GRACE = 1.0
 """Seconds that litellm's own tasks get to end in."""
 
@@ -34,13 +47,11 @@ class Library:
     @classmethod
     def load(cls) -> "Library":
         """Import litellm: seconds of work and over 150 MB the first time, so call it in a thread."""
-        for name, value in _ENVIRONMENT.items():
-            os.environ.setdefault(name, value)
-        litellm: Any = importlib.import_module("litellm")
-        for name in _LOADED_AT_THE_FIRST_CALL:
-            importlib.import_module(name)
+        if _NAME not in sys.modules:
+            with _without_collections():
+                _import()
+        litellm: Any = importlib.import_module(_NAME)
         litellm.suppress_debug_info = True
-        litellm.turn_off_message_logging = True
         for name in _LOGGERS:
             logging.getLogger(name).setLevel(logging.CRITICAL)
         return cls(litellm, importlib.import_module("openai").OpenAIError)
@@ -49,17 +60,38 @@ class Library:
         """Raise one of `errors` where the name tells no provider."""
         self._litellm.get_llm_provider(model=name, api_base=base_url)
 
+    def missing_keys(self, name: str) -> Sequence[str]:
+        """The environment variables of which one would have to hold the provider's key, and none does. Nothing for a
+        provider that can do without, or that takes more than a key."""
+        missing: list[str] = self._litellm.validate_environment(model=name)["missing_keys"]
+        return missing if all(key.endswith("_API_KEY") for key in missing) else []
+
     async def stream(self, arguments: Mapping[str, Any]) -> Any:
-        """Begin a streamed completion; its own retries are off."""
-        return await self._litellm.acompletion(
+        """Begin a streamed completion; litellm's own retries are off. Being cancelled closes what was begun."""
+        prepared = asyncio.Event()
+        here = threading.get_ident()
+
+        def note(details: object) -> None:
+            if threading.get_ident() == here:
+                prepared.set()
+
+        begun = self._litellm.acompletion(
             **arguments,
             stream=True,
             stream_options={"include_usage": True},
             drop_params=True,
             num_retries=0,
             max_retries=0,
+            logger_fn=note,
             **_WITHOUT_GATEWAY,
         )
+        call: asyncio.Task[Any] = asyncio.create_task(begun)
+        call.add_done_callback(lambda task: prepared.set())
+        try:
+            return await asyncio.shield(call)
+        except asyncio.CancelledError:
+            await _give_up(call, prepared)
+            raise
 
     def price(self, name: str, usage: Any) -> float:
         """What a usage costs in US dollars by litellm's table, 0 where it has no price."""
@@ -95,3 +127,44 @@ class Library:
     def _began(self, task: asyncio.Task[Any]) -> bool:
         code = getattr(task.get_coro(), "cr_code", None)
         return code is not None and code.co_filename.startswith(self._folder)
+
+
+def _import() -> None:
+    for name, value in _ENVIRONMENT.items():
+        os.environ.setdefault(name, value)
+    importlib.import_module(_NAME)
+    for name in _LOADED_AT_THE_FIRST_CALL:
+        with suppress(ImportError):
+            importlib.import_module(name)
+
+
+@contextmanager
+def _without_collections() -> Iterator[None]:
+    """No garbage collection meanwhile, and what was made is never looked at by one again.
+
+    litellm leaves 300,000 objects that live for ever. Without this each full collection stops every session for 0.2 s,
+    now and from then on; with it a few megabytes of garbage are kept.
+    """
+    was_enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        gc.freeze()
+        if was_enabled:
+            gc.enable()
+
+
+async def _give_up(call: asyncio.Task[Any], prepared: asyncio.Event) -> None:
+    """litellm prepares a request in a thread, which brings back a coroutine: cancelled meanwhile, that one would never
+    be awaited. So wait until the preparation, which takes milliseconds, is over."""
+    try:
+        async with asyncio.timeout(_PREPARATION):
+            await prepared.wait()
+    except TimeoutError:
+        pass
+    finally:
+        call.cancel()
+    await asyncio.wait({call})
+    if not call.cancelled() and call.exception() is None:
+        await call.result().aclose()

@@ -11,6 +11,7 @@ from tenacity import AsyncRetrying, RetryCallState, retry_if_exception, stop_aft
 
 from openhands_sessions.adapters.models.failures import (
     MISCONFIGURED,
+    NO_KEY,
     TOO_SLOW,
     ReplyCut,
     asked_wait,
@@ -69,6 +70,8 @@ class LiteLlmModels:
         except library.errors:
             hint = f"{spec.name!r} names no provider; write it as provider/model, e.g. openai/{spec.name}"
             raise told(MISCONFIGURED, hint) from None
+        if spec.api_key is None and spec.base_url is None and (keys := library.missing_keys(spec.name)):
+            raise told(NO_KEY, f"give the conversation one, or the server the variable {' or '.join(keys)}")
         return LiteLlmModel(spec, library, self._pace)
 
     async def close(self) -> None:
@@ -134,7 +137,7 @@ class LiteLlmModel:
             sleep=self._pace.sleep,
             stop=stop_after_attempt(self._spec.retries + 1),
             wait=self._wait,
-            retry=retry_if_exception(lambda error: _is_passing(error)),
+            retry=retry_if_exception(_is_passing),
             before_sleep=announce,
             reraise=True,
         )
