@@ -1,0 +1,141 @@
+"""The server's configuration: flags > `OHS_…` environment > TOML file > these defaults. Read once."""
+
+from ipaddress import ip_address
+from pathlib import Path
+from typing import Annotated, Literal
+
+from platformdirs import user_data_path
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, SecretStr
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
+
+NO_KEYS = ("null", "undefined")
+"""What web clients send where they have no key: none of these can be one."""
+
+
+def _split(value: object) -> object:
+    """`a, b` as environment and flags give a list."""
+    return [part.strip() for part in value.split(",") if part.strip()] if isinstance(value, str) else value
+
+
+def _absolute(path: Path) -> Path:
+    return path.expanduser().absolute()
+
+
+def _usable(key: SecretStr) -> SecretStr:
+    text = key.get_secret_value()
+    if not text.strip() or not text.isascii() or not text.isprintable() or text in NO_KEYS:
+        raise ValueError("not a usable key")
+    return key
+
+
+Names = Annotated[tuple[str, ...], BeforeValidator(_split)]
+Place = Annotated[Path, AfterValidator(_absolute)]
+SessionKey = Annotated[SecretStr, AfterValidator(_usable)]
+
+
+class Section(BaseModel):
+    """One table of the file."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+
+class ServerSection(Section):
+    host: str = Field("127.0.0.1", description="Address to listen on. Beyond loopback a session key is needed.")
+    port: int = Field(3000, ge=0, le=65_535, description="Port to listen on; 0 takes a free one.")
+    session_api_key: SessionKey | None = Field(
+        None, description="Key that guards everything; none leaves loopback open."
+    )
+    allowed_origins: Names = Field((), description="Origins of web pages that may call, besides our own.")
+    allowed_hosts: Names = Field((), description="Host names the server is reached by, besides loopback's.")
+    max_sessions: int = Field(1_000, ge=1, description="Live sessions at once.")
+    idle_timeout: float = Field(3_600.0, gt=0, description="Seconds after which an idle, unwatched session is closed.")
+    shutdown_grace: float = Field(20.0, gt=0, description="Seconds that a shutdown may take.")
+
+    @property
+    def unguarded(self) -> bool:
+        """Whether others than this machine's users could reach a server that asks for no key."""
+        return self.session_api_key is None and not _is_loopback(self.host)
+
+
+class LimitsSection(Section):
+    message_bytes: int = Field(4 * 1024 * 1024, ge=1_024, description="Largest message of a client, in bytes.")
+    messages_per_second: float = Field(20.0, gt=0, description="Commands a client may send a second, on average.")
+    messages_burst: int = Field(40, ge=1, description="Commands a client may send at once.")
+    slow_client_grace: float = Field(10.0, gt=0, description="Seconds a client may read nothing before it is cut.")
+
+
+class StoreSection(Section):
+    kind: Literal["sqlite", "memory"] = Field("sqlite", description="Where conversations are kept.")
+    path: Place | None = Field(None, description="The database; below the data folder if not set.")
+
+
+class RuntimeSection(Section):
+    kind: Literal["local"] = Field("local", description="Where commands run. `local` is not isolated from the host.")
+    path: Place | None = Field(None, description="Folder of the workspaces; below the data folder if not set.")
+    executor_idle_timeout: float = Field(
+        3_600.0, ge=0, description="Seconds after which an executor that nobody comes for ends; 0 for never."
+    )
+
+
+class LlmSection(Section):
+    model: str | None = Field(None, description="The model, by litellm's name, or `scripted:NAME`; none: shell agent.")
+    base_url: str | None = Field(None, description="Where the model is reached; its provider's address if not set.")
+    api_key: SecretStr | None = Field(None, description="The provider's key.")
+    timeout: float = Field(600.0, gt=0, description="Limit of one model call in seconds, retries included.")
+    retries: int = Field(4, ge=0, le=20, description="How often a failed model call is tried again.")
+
+
+class AgentSection(Section):
+    kind: str = Field("default", description="Which agent answers: `default`, `shell`.")
+    confirmation_mode: bool = Field(False, description="Ask before every action that changes something.")
+    max_iterations: int = Field(100, ge=1, le=100_000, description="Model calls of one turn.")
+    max_budget_per_task: float | None = Field(None, gt=0, description="US dollars of one turn; none for no limit.")
+    condenser_max_size: int = Field(240, ge=20, description="Events shown to a model before older ones are condensed.")
+    command_timeout: float = Field(120.0, gt=0, description="Limit of a command in seconds, where none is named.")
+
+
+class LogSection(Section):
+    level: Literal["debug", "info", "warning", "error"] = Field("info", description="Least level that is logged.")
+    format: Literal["console", "json"] = Field("console", description="How a line looks.")
+
+
+class Config(BaseSettings):
+    """All of it. `data_dir` holds what is not given a place of its own."""
+
+    model_config = SettingsConfigDict(
+        env_prefix="OHS_",
+        env_nested_delimiter="__",
+        enable_decoding=False,
+        extra="forbid",
+        frozen=True,
+    )
+
+    data_dir: Place = Field(
+        default_factory=lambda: user_data_path("openhands-sessions"), description="The data folder; of its owner only."
+    )
+    server: ServerSection = ServerSection()
+    limits: LimitsSection = LimitsSection()
+    store: StoreSection = StoreSection()
+    runtime: RuntimeSection = RuntimeSection()
+    llm: LlmSection = LlmSection()
+    agent: AgentSection = AgentSection()
+    log: LogSection = LogSection()
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Only what it is given: `loading.load` reads the other sources, and so knows where each value stands."""
+        return (init_settings,)
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ip_address(host.strip("[]")).is_loopback
+    except ValueError:
+        return host.lower() == "localhost"
