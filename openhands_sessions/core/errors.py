@@ -10,6 +10,7 @@ SessionsError
 │   ├── TooLarge               over a size limit
 │   ├── RateLimited            over a rate limit (carries seconds to wait)
 │   └── AtCapacity             the server holds as many sessions as it may
+├── Unreachable                the world's: the server that holds the conversation does not answer
 ├── IllegalTransition          ours: the lifecycle table has no such row
 ├── StageFailed                a set-up stage failed (carries stage and class of error)
 ├── StorageError
@@ -100,6 +101,12 @@ class AtCapacity(CallerError):
     """No room for one more session now."""
 
     code = "at_capacity"
+
+
+class Unreachable(SessionsError):
+    """The server that holds the conversation does not answer; what was asked may or may not have taken effect."""
+
+    code = "unreachable"
 
 
 class IllegalTransition(SessionsError):
