@@ -138,6 +138,8 @@ class WebSession:
                             await self._forward(item)
                 except SessionEnded as end:
                     self._asleep.clear()
+                    if self._connection.protocol >= PROTOCOL:
+                        self._outbox.put([message_packet("ended", {"reason": end.reason})])
                     if end.reason not in ("idle", "failed"):
                         await self._leave(end.reason)
                         return

@@ -202,7 +202,7 @@ def conversation_status(state: SessionState | None) -> str:
 
 
 def conversation_wire(info: SessionInfo) -> dict[str, Json]:
-    """ConversationInfo."""
+    """ConversationInfo, with what the V0 client does not know in `session`."""
     return {
         "conversation_id": info.id,
         "title": info.title,
@@ -219,6 +219,14 @@ def conversation_wire(info: SessionInfo) -> dict[str, Json]:
         "created_at": timestamp_text(info.created_at),
         "pr_number": [],
         "conversation_version": "V0",
+        "session": {
+            "owner": info.owner,
+            "state": info.state,
+            "agent_state": info.agent_state,
+            "head": info.head,
+            "last_state": info.last_state,
+            "problem": info.problem,
+        },
     }
 
 

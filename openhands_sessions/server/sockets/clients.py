@@ -81,7 +81,7 @@ class Clients(socketio.AsyncNamespace):  # type: ignore[misc]  # python-socketio
             asked = checked(CreateIn, create) if isinstance(create, dict) else CreateIn()
             await session.initialize_agent(asked.settings, asked.initial_user_msg, create=bool(create) or create == {})
         except SessionsError as error:
-            raise Refused({"message": error.message, "code": error.code}) from error
+            raise Refused(error.message, {"code": error.code}) from error
         self._sessions[socket_id] = session
 
     async def _new_session(self, socket_id: str, environ: dict[str, Any], auth: object) -> tuple[WebSession, AuthIn]:

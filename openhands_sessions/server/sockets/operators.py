@@ -48,7 +48,7 @@ class Operators(socketio.AsyncNamespace):  # type: ignore[misc]  # python-socket
             if not principal.operator:
                 raise Unauthorized("only operators may watch all sessions")
         except SessionsError as error:
-            raise Refused({"message": error.message, "code": error.code}) from error
+            raise Refused(error.message, {"code": error.code}) from error
         outbox = Outbox(self.server, socket_id, NAMESPACE, environ, self._grace)
         self._watching[socket_id] = asyncio.create_task(self._watch(outbox), name=f"operator {socket_id}")
 
