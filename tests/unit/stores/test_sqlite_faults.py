@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from openhands_sessions.adapters.stores.sqlite import SqliteStore, open_sqlite
+from openhands_sessions.adapters.stores.sqlite_writer import Writer
 from openhands_sessions.core.errors import Conflict, StorageError, StorageUnavailable
 from openhands_sessions.core.events.codec import Stored
 from openhands_sessions.core.ids import ConversationId, EventId
@@ -134,3 +135,20 @@ async def test_a_lock_that_is_never_given_back_fails_the_write_and_no_later_one(
             with pytest.raises(StorageUnavailable, match="locked"):
                 await store.log(TALK).append(entries(0, 1), expected=-1, term=0)
     await store.log(TALK).append(entries(0, 1), expected=-1, term=0)
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
+async def test_nobody_waits_for_a_writer_that_died_of_a_mistake_of_ours(path: Path) -> None:
+    def mistake(connection: sqlite3.Connection) -> None:
+        raise TypeError("a mistake of ours")
+
+    writer = Writer(path)
+    await writer.ready()
+    async with asyncio.timeout(10):
+        outcomes = await asyncio.gather(
+            *(writer.call(TALK, work) for work in (mistake, lambda _: None)), return_exceptions=True
+        )
+        assert [type(outcome) for outcome in outcomes] == [StorageUnavailable] * 2
+        with pytest.raises(StorageUnavailable):
+            await writer.call(TALK, lambda _: None)
+        await writer.close()
