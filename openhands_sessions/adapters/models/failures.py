@@ -69,7 +69,6 @@ class _Signs:
 
 
 _RULES: Sequence[tuple[Trouble, Callable[[_Signs], bool]]] = (
-    (CUT, lambda s: s.named("ReplyCut")),
     (POLICY, lambda s: s.named("ContentPolicyViolationError") or s.says("content_policy_violation")),
     (
         NO_CREDITS,
@@ -89,6 +88,7 @@ _RULES: Sequence[tuple[Trouble, Callable[[_Signs], bool]]] = (
     ),
     (TOO_LONG, lambda s: s.named("ContextWindowExceededError")),
     (RATE_LIMITED, lambda s: s.status == 429 or s.named("RateLimitError")),
+    (CUT, lambda s: s.named("ReplyCut", "MidStreamFallbackError")),
     (
         UNAVAILABLE,
         lambda s: (
