@@ -1,0 +1,94 @@
+"""Follows one conversation of another server, over as many connections as it takes."""
+
+import asyncio
+import random
+import time
+from collections.abc import AsyncGenerator, Callable, Iterator, Sequence
+
+from openhands_sessions.adapters.gateways.link import Ended, Hello, Link, LinkLost
+from openhands_sessions.adapters.gateways.wire import Unreadable
+from openhands_sessions.core.errors import AtCapacity, NotFound, Unreachable
+from openhands_sessions.core.events.codec import Stored
+from openhands_sessions.ports.gateway import Delta, News, SessionEnded, Status
+
+RECONNECTING = Status("info", "STATUS$RECONNECTING", "The connection is lost; trying again.")
+RECONNECTED = Status("info", "STATUS$RECONNECTED", "Connected again.")
+FIRST_DELAY = 0.1
+LONGEST_DELAY = 5.0
+AGAIN = (LinkLost, Unreachable, AtCapacity)
+"""What a new connection may mend."""
+
+
+class Follower:
+    """Holds the cursor. `patience` is in seconds: how long a server may be away."""
+
+    def __init__(self, new_link: Callable[[], Link], after: int, patience: float) -> None:
+        self._new_link = new_link
+        self._cursor = after
+        self._patience = patience
+        self.link = new_link()
+        self._hello: Hello | None = None
+
+    async def open(self) -> None:
+        """Connect for the first time. Raises what the server refuses with, and Unreachable."""
+        self._hello = await self.link.connect(self._cursor)
+
+    async def close(self) -> None:
+        await self.link.close()
+
+    async def news(self) -> AsyncGenerator[News, None]:
+        """See `Gateway.follow`; a lost connection and its return are told as a Status. Raises SessionEnded, and
+        Unreachable where the server stays away."""
+        while True:
+            try:
+                item = await self.link.next()
+            except LinkLost:
+                yield RECONNECTING
+                await self._reconnect()
+                yield RECONNECTED
+                continue
+            match item:
+                case Ended(reason="shutdown"):
+                    continue  # the connection is lost next, and the server may come back
+                case Ended(reason=reason):
+                    raise SessionEnded(reason)
+                case Delta() | Status():
+                    yield item
+                case entries:
+                    if fresh := self._behind_cursor(entries):
+                        yield fresh
+
+    def _behind_cursor(self, entries: Sequence[Stored]) -> Sequence[Stored]:
+        fresh = [entry for entry in entries if entry.id > self._cursor]
+        for entry in fresh:
+            if entry.id != self._cursor + 1:
+                raise Unreadable(f"event {entry.id} behind event {self._cursor}, which")
+            self._cursor = entry.id
+        return fresh
+
+    async def _reconnect(self) -> None:
+        await self.link.close()
+        for delay in delays(self._patience):
+            await asyncio.sleep(delay)
+            self.link = self._new_link()
+            try:
+                hello = await self.link.connect(self._cursor)
+            except NotFound:
+                raise SessionEnded("deleted") from None
+            except Unreadable:
+                raise
+            except (Unreachable, AtCapacity):
+                continue
+            if self._hello is not None and hello.epoch != self._hello.epoch:
+                raise SessionEnded("deleted")
+            return
+        raise Unreachable(f"the server has not answered for {self._patience:.0f} s")
+
+
+def delays(patience: float) -> Iterator[float]:
+    """Seconds to wait before each try, growing and spread, until patience ends."""
+    end = time.monotonic() + patience
+    delay = FIRST_DELAY
+    while time.monotonic() < end:
+        yield delay * random.uniform(0.5, 1.0)
+        delay = min(delay * 2, LONGEST_DELAY)

@@ -1,0 +1,135 @@
+"""The Gateway to another server: Socket.IO by protocol 2, and REST."""
+
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from uuid import uuid4
+
+import aiohttp
+
+from openhands_sessions.adapters.gateways.archive import RemoteArchive
+from openhands_sessions.adapters.gateways.follower import AGAIN, Follower, delays
+from openhands_sessions.adapters.gateways.link import Link
+from openhands_sessions.adapters.gateways.rest import Address, Rest, timeouts
+from openhands_sessions.adapters.gateways.wire import Unreadable, command_wire
+from openhands_sessions.core.commands import Command, SendMessage
+from openhands_sessions.core.errors import NotFound, Unreachable
+from openhands_sessions.core.events.event import Json
+from openhands_sessions.core.ids import ConversationId
+from openhands_sessions.ports.gateway import Accepted, EndReason, News, SessionInfo, SessionSpec
+
+PATIENCE = 60.0
+"""Seconds that a server may be away before following and sending give up."""
+
+
+class RemoteGateway:
+    """Conversations of one server, as its owner of the key sees them."""
+
+    def __init__(
+        self,
+        archive: RemoteArchive,
+        rest: Rest,
+        new_link: Callable[[ConversationId], Link],
+        patience: float,
+    ) -> None:
+        self._archive = archive
+        self._rest = rest
+        self._new_link = new_link
+        self._patience = patience
+        self._followers: dict[ConversationId, list[Follower]] = {}
+
+    async def open(self, spec: SessionSpec) -> SessionInfo:
+        try:
+            await self.describe(spec.id)
+        except NotFound:
+            if not spec.create:
+                raise
+            await self._create(spec)
+        else:
+            await self._rest.call("POST", f"/api/conversations/{spec.id}/start", body={})
+        return await self.describe(spec.id)
+
+    async def submit(self, sid: ConversationId, command: Command, *, key: str | None = None) -> Accepted:
+        wire = command_wire(command, key or uuid4().hex)
+        problem: Exception | None = None
+        for _ in delays(self._patience):
+            followers = self._followers.get(sid, ())
+            link = next((each.link for each in followers if each.link.alive), None)
+            try:
+                return await (self._send_alone(sid, wire) if link is None else link.call(wire))
+            except Unreadable:
+                raise
+            except AGAIN as error:
+                problem = error
+        raise Unreachable("the server does not answer; it is not known whether the command arrived") from problem
+
+    @asynccontextmanager
+    async def follow(self, sid: ConversationId, after: int) -> AsyncIterator[AsyncIterator[News]]:
+        follower = Follower(lambda: self._new_link(sid), after, self._patience)
+        await follower.open()
+        followers = self._followers.setdefault(sid, [])
+        followers.append(follower)
+        news = follower.news()
+        try:
+            yield news
+        finally:
+            await news.aclose()
+            followers.remove(follower)
+            if not followers:
+                self._followers.pop(sid, None)
+            await follower.close()
+
+    async def describe(self, sid: ConversationId) -> SessionInfo:
+        return await self._archive.describe(sid)
+
+    async def close(self, sid: ConversationId, reason: EndReason) -> None:
+        await self._rest.call("POST", f"/api/conversations/{sid}/stop", body={})
+
+    async def _create(self, spec: SessionSpec) -> None:
+        later = bool(spec.image_urls)  # what makes a conversation carries no images: a message of its own does
+        making: dict[str, Json] = {"settings": spec.settings}
+        if not later:
+            making["initial_user_msg"] = spec.initial_message
+        link = self._new_link(spec.id)
+        try:
+            await link.connect(-1, making)
+            if later:
+                said = SendMessage(content=spec.initial_message or "", image_urls=spec.image_urls)
+                await link.call(command_wire(said, f"opening-{spec.id}"))
+        finally:
+            await link.close()
+        if spec.title is not None:
+            await self._archive.rename(spec.id, spec.title)
+
+    async def _send_alone(self, sid: ConversationId, wire: dict[str, Json]) -> Accepted:
+        """Over a connection for this one command, which follows from the head on."""
+        info = await self.describe(sid)
+        link = self._new_link(sid)
+        try:
+            await link.connect(info.head)
+            return await link.call(wire)
+        finally:
+            await link.close()
+
+
+@dataclass(frozen=True, slots=True)
+class Remote:
+    """One other server."""
+
+    gateway: RemoteGateway
+    archive: RemoteArchive
+
+
+@asynccontextmanager
+async def open_remote(url: str, session_api_key: str | None, *, patience: float = PATIENCE) -> AsyncIterator[Remote]:
+    """Speak to the server at `url`. Connects when first asked. Raises BadInput for what is no address."""
+    address = Address.of(url)
+    headers = {} if session_api_key is None else {"X-Session-API-Key": session_api_key}
+    connector = aiohttp.TCPConnector(limit=0)
+    async with aiohttp.ClientSession(
+        connector=connector, headers=headers, timeout=timeouts(), cookie_jar=aiohttp.DummyCookieJar()
+    ) as session:
+        rest = Rest(session, address)
+        archive = RemoteArchive(rest)
+        gateway = RemoteGateway(archive, rest, lambda sid: Link(session, address, sid), patience)
+        yield Remote(gateway, archive)

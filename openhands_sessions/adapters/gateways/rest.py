@@ -1,0 +1,114 @@
+"""Another server's REST interface: every call has a time limit, every refusal is one of our errors."""
+
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import urlsplit
+
+import aiohttp
+import orjson
+
+from openhands_sessions.adapters.gateways.wire import Unreadable, refusal
+from openhands_sessions.core.errors import (
+    AtCapacity,
+    BadInput,
+    NotFound,
+    SessionsError,
+    TooLarge,
+    Unauthorized,
+    Unreachable,
+)
+from openhands_sessions.core.events.event import Json
+
+CONNECT_SECONDS = 10.0
+SILENCE_SECONDS = 20.0
+"""How long a server may send nothing in the middle of an answer."""
+CODES = {401: Unauthorized.code, 404: NotFound.code, 413: TooLarge.code, 503: AtCapacity.code}
+"""What a status means where the answer does not say it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Address:
+    """Where a server is: `origin` is scheme, host and port, `path` what stands before `/api` and `/socket.io`."""
+
+    origin: str
+    path: str = ""
+
+    @classmethod
+    def of(cls, url: str) -> "Address":
+        """Raises BadInput for what is no http or https address."""
+        try:
+            parts = urlsplit(url if "://" in url else f"http://{url}")
+            if parts.scheme in ("http", "https") and parts.hostname and (parts.port or 1) > 0:
+                return cls(f"{parts.scheme}://{parts.netloc}", parts.path.rstrip("/"))
+        except ValueError:
+            pass
+        raise BadInput("the server's address", f"must be like http://127.0.0.1:3000, not {url[:200]!r}")
+
+    @property
+    def url(self) -> str:
+        return f"{self.origin}{self.path}"
+
+
+class Rest:
+    """Calls to one server. `session` belongs to the hand that gives it."""
+
+    def __init__(self, session: aiohttp.ClientSession, address: Address) -> None:
+        self._session = session
+        self._address = address
+
+    async def call(
+        self, method: str, path: str, *, body: Json = None, query: Mapping[str, str | int] | None = None
+    ) -> Any:
+        """The JSON of the answer. Raises what the server refuses with, and Unreachable."""
+        async with self.answer(method, path, body=body, query=query) as response:
+            return _json(await response.read())
+
+    @asynccontextmanager
+    async def answer(
+        self, method: str, path: str, *, body: Json = None, query: Mapping[str, str | int] | None = None
+    ) -> AsyncIterator[aiohttp.ClientResponse]:
+        """A good answer, not yet read. Raises as `call` does, also while it is read."""
+        url = f"{self._address.url}{path}"
+        sent = None if body is None else orjson.dumps(body)
+        headers = {} if body is None else {"Content-Type": "application/json"}
+        try:
+            async with self._session.request(method, url, data=sent, params=query, headers=headers) as response:
+                if response.status >= 400:
+                    raise _refused(response.status, await response.read())
+                yield response
+        except TimeoutError as error:
+            raise Unreachable(f"the server at {self._address.url} does not answer in time") from error
+        except aiohttp.ClientError as error:
+            raise Unreachable(f"the server at {self._address.url} cannot be reached: {_reason(error)}") from error
+
+
+def _json(content: bytes) -> Any:
+    try:
+        return orjson.loads(content)
+    except orjson.JSONDecodeError:
+        raise Unreadable("an answer") from None
+
+
+def _refused(status: int, content: bytes) -> SessionsError:
+    try:
+        told = orjson.loads(content)
+    except orjson.JSONDecodeError:
+        told = None
+    if not isinstance(told, dict):
+        return Unreadable(f"status {status} with an answer")
+    return refusal({"code": CODES.get(status), "message": f"the server refuses with status {status}"} | told)
+
+
+def _reason(error: aiohttp.ClientError) -> str:
+    if isinstance(error, aiohttp.ClientConnectorError) and error.os_error.strerror:
+        return error.os_error.strerror
+    return str(error) or type(error).__name__
+
+
+def timeouts() -> aiohttp.ClientTimeout:
+    """Limits of one request: no total, for an export may be long."""
+    return aiohttp.ClientTimeout(
+        total=None, connect=CONNECT_SECONDS, sock_connect=CONNECT_SECONDS, sock_read=SILENCE_SECONDS
+    )
