@@ -21,7 +21,7 @@ from openhands_sessions.adapters.models.choice import ModelChoice
 from openhands_sessions.adapters.models.litellm import LiteLlmModels
 from openhands_sessions.adapters.models.scripted import ScriptedModels
 from openhands_sessions.adapters.policies.confirmation import ConfirmationMode
-from openhands_sessions.adapters.runtimes.local import LocalRuntimes
+from openhands_sessions.adapters.runtimes.local import LocalLimits, LocalRuntimes
 from openhands_sessions.adapters.stores.memory import open_memory
 from openhands_sessions.adapters.stores.sqlite import open_sqlite
 from openhands_sessions.adapters.tools.bash import Bash
@@ -56,9 +56,10 @@ def _memory(config: Config) -> OpenedStore:
 
 
 def _local(config: Config) -> Runtimes:
-    return LocalRuntimes(
-        config.runtime.path or config.data_dir / "runtimes", idle_timeout=config.runtime.executor_idle_timeout
+    limits = LocalLimits(
+        command_timeout=config.agent.command_timeout, idle_timeout=config.runtime.executor_idle_timeout
     )
+    return LocalRuntimes(config.runtime.path or config.data_dir / "runtimes", limits=limits)
 
 
 STORES: Mapping[str, Callable[[Config], OpenedStore]] = {"sqlite": _sqlite, "memory": _memory}
@@ -93,42 +94,41 @@ async def open_house(
     async with AsyncExitStack() as stack:
         store = await stack.enter_async_context(stores[config.store.kind](config))
         providers = await stack.enter_async_context(LiteLlmModels())
-        files = LocalFiles(config.data_dir / "files")
         models = ModelChoice(ScriptedModels(config.data_dir / "scripts"), providers)
         agents = AgentChoice({"default": ModelAgents(models), "shell": ShellAgents()})
-        sandboxes = runtimes[config.runtime.kind](config)
-        parts = Parts(
-            store=store,
-            runtimes=sandboxes,
-            agents=agents,
-            memory=WorkspaceMemory(),
-            tools=(Bash(), Editor(), Think(), Finish(), TaskTracker()),
-            policy=ConfirmationMode(),
-            condenser=WindowCondenser(prompts.SUMMARY),
-            clock=lambda: datetime.now(UTC),
-            version=__version__,
-        )
-        directory = Directory(
-            parts,
-            StatusBoard(),
-            max_sessions=config.server.max_sessions,
-            idle_timeout=config.server.idle_timeout,
-        )
+        parts = _parts(store, runtimes[config.runtime.kind](config), agents)
+        server = config.server
+        directory = Directory(parts, StatusBoard(), max_sessions=server.max_sessions, idle_timeout=server.idle_timeout)
         stack.push_async_callback(directory.close_all, "shutdown")
+        files = LocalFiles(config.data_dir / "files")
         settings = SettingsBook(files, layers(config))
         gateway = LocalGateway(store, directory, settings, parts.clock)
-        key = config.server.session_api_key
+        key = server.session_api_key
         yield House(
             config=config,
             store=store,
             gateway=gateway,
-            history=History(store, gateway, sandboxes, settings),
+            history=History(store, gateway, parts.runtimes, settings),
             directory=directory,
             settings=settings,
             files=files,
             agents=agents,
             auth=SessionKey(None if key is None else key.get_secret_value()),
         )
+
+
+def _parts(store: SessionStore, runtimes: Runtimes, agents: AgentChoice) -> Parts:
+    return Parts(
+        store=store,
+        runtimes=runtimes,
+        agents=agents,
+        memory=WorkspaceMemory(),
+        tools=(Bash(), Editor(), Think(), Finish(), TaskTracker()),
+        policy=ConfirmationMode(),
+        condenser=WindowCondenser(prompts.SUMMARY),
+        clock=lambda: datetime.now(UTC),
+        version=__version__,
+    )
 
 
 def layers(config: Config) -> Sequence[Mapping[str, Json]]:
