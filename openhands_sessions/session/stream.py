@@ -8,7 +8,7 @@ from datetime import datetime
 from functools import partial
 
 from openhands_sessions.core.errors import NotFound
-from openhands_sessions.core.events.codec import Stored, decode, stored
+from openhands_sessions.core.events.codec import Stored, decode, recorded
 from openhands_sessions.core.events.event import Event
 from openhands_sessions.core.ids import EventId
 from openhands_sessions.core.view import VIEW_VERSION, ConversationView, dump_view, load_view, reduce
@@ -105,8 +105,10 @@ class EventStream:
         """
         first = self._submitted + 1
         moment = self._clock()
-        numbered = [replace(event, id=EventId(first + place), timestamp=moment) for place, event in enumerate(events)]
-        entries = [stored(event) for event in numbered]
+        pairs = [
+            recorded(replace(event, id=EventId(first + place), timestamp=moment)) for place, event in enumerate(events)
+        ]
+        numbered, entries = [event for event, _ in pairs], [entry for _, entry in pairs]
         if receipt is not None:
             receipt = replace(receipt, event=EventId(first))
         done: asyncio.Future[Sequence[Event]] = asyncio.get_running_loop().create_future()

@@ -107,6 +107,7 @@ class WriteAction(Action):
     start: int = 0
     end: int = -1
     thought: str = ""
+    confirmation_state: ConfirmationState = _CONFIRMED
     security_risk: int = UNKNOWN_RISK
 
     def describe(self) -> str:

@@ -13,8 +13,9 @@ import orjson
 from pydantic import TypeAdapter, ValidationError
 
 from openhands_sessions.core.errors import StorageError
-from openhands_sessions.core.events.actions import ACTIONS, EditAction, McpAction
+from openhands_sessions.core.events.actions import ACTIONS, EditAction, McpAction, WriteAction
 from openhands_sessions.core.events.event import (
+    EPOCH,
     Action,
     ConfirmationState,
     Event,
@@ -25,17 +26,19 @@ from openhands_sessions.core.events.event import (
     Unknown,
 )
 from openhands_sessions.core.events.observations import OBSERVATIONS, RunObservation
+from openhands_sessions.core.events.storable import storable
 from openhands_sessions.core.ids import UNNUMBERED, EventId
 
 SCHEMA = 1
 """Version of the stored form. Rows of version 0 are the reference's own files."""
 
 _RENAMED = {"diff_cache": "_diff_cache"}
-_CONFIRMED_UNSAID = (EditAction, McpAction)
+_CONFIRMED_UNSAID = (EditAction, McpAction, WriteAction)
 """The reference has no confirmation for these: on the wire only `awaiting` and `rejected` are said."""
 _EVENT_FIELDS = frozenset(field.name for field in fields(Event))
-_ENVELOPE = _EVENT_FIELDS - {"rest"} | {"action", "args", "observation", "content", "extras", "success"}
-_BIGGEST_INTEGER = 2**63 - 1
+_ENVELOPE = _EVENT_FIELDS - {"rest"}
+_ACTION_KEYS = _ENVELOPE | {"action", "args"}
+_OBSERVATION_KEYS = _ENVELOPE | {"observation", "content", "extras"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,13 +70,23 @@ def stored(event: Event) -> Stored:
     return Stored(id=event.id, kind=kind_of(event), schema=SCHEMA, text=encode(event))
 
 
+def recorded(event: Event) -> tuple[Event, Stored]:
+    """The stored form, and the event as everybody reads it from there: what cannot be stored is not folded either."""
+    try:
+        text = _text(to_wire(event))
+    except TypeError:
+        text = encode(event)
+        event = decode(text)
+    return event, Stored(id=event.id, kind=kind_of(event), schema=SCHEMA, text=text)
+
+
 def encode(event: Event) -> str:
-    """The wire form as JSON text. Lone surrogates become `?`, integers beyond 64 bits become floats."""
+    """The wire form as JSON text; what cannot be stored is replaced, see `storable`."""
     wire = to_wire(event)
     try:
-        return orjson.dumps(wire, default=_plain).decode()
+        return _text(wire)
     except TypeError:
-        return orjson.dumps(_storable(wire), default=_plain).decode()
+        return _text(storable(wire))
 
 
 def to_wire(event: Event) -> dict[str, Any]:
@@ -116,7 +129,7 @@ def decode(text: str | bytes, schema: int = SCHEMA) -> Event:
         wire = orjson.loads(text)
     except orjson.JSONDecodeError as error:
         raise StorageError("a stored event is not JSON: the log is damaged") from error
-    if not isinstance(wire, dict) or not isinstance(wire.get("id"), int):
+    if not isinstance(wire, dict) or type(wire.get("id")) is not int:
         raise StorageError("a stored event has no id: the log is damaged")
     return from_wire(upcast(wire, schema))
 
@@ -140,7 +153,7 @@ def from_wire(wire: Mapping[str, Any]) -> Event:
     values = {name: given.pop(key) for name, key in _own_fields(kind) if key in given}
     if body == "extras":
         values["content"] = wire.get("content", "")
-    rest: dict[str, Any] = {key: value for key, value in wire.items() if key not in _ENVELOPE}
+    rest: dict[str, Any] = {key: value for key, value in wire.items() if key not in _said_by_fields(kind)}
     if given:
         rest[body] = given
     try:
@@ -182,12 +195,19 @@ def _without_derived_message(event: Event) -> Event:
     return event
 
 
+def _said_by_fields(kind: type[Event]) -> frozenset[str]:
+    """Keys beside `args` and `extras` that the fields of a kind stand for."""
+    if issubclass(kind, Action):
+        return _ACTION_KEYS
+    return _OBSERVATION_KEYS | {"success"} if kind is RunObservation else _OBSERVATION_KEYS
+
+
 def _time_of(wire: Mapping[str, Any]) -> datetime:
     try:
         moment = datetime.fromisoformat(str(wire.get("timestamp")))
-    except ValueError:
-        return datetime(1970, 1, 1, tzinfo=UTC)
-    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+        return moment.astimezone(UTC) if moment.tzinfo else moment.replace(tzinfo=UTC)
+    except (ValueError, OverflowError):
+        return EPOCH
 
 
 def _tool_call_wire(call: ToolCall) -> dict[str, Any]:
@@ -235,26 +255,11 @@ def _adapter(kind: type[Event]) -> TypeAdapter[Event]:
     return _ADAPTERS[kind]
 
 
+def _text(wire: Any) -> str:
+    return orjson.dumps(wire, default=_plain).decode()
+
+
 def _plain(value: object) -> object:
     if isinstance(value, Mapping):
         return dict(value)
     raise TypeError(f"{type(value).__name__} has no JSON form")
-
-
-def _storable(value: Any) -> Any:
-    """The same value with what JSON text in UTF-8 cannot hold replaced."""
-    match value:
-        case str():
-            return str(value).encode("utf-8", "replace").decode()
-        case bool() | None | float():
-            return value
-        case int():
-            return value if -_BIGGEST_INTEGER <= value <= _BIGGEST_INTEGER else float(value)
-        case Mapping():
-            return {_storable(str(key)): _storable(item) for key, item in value.items()}
-        case list() | tuple():
-            return [_storable(item) for item in value]
-        case _ if hasattr(value, "__dataclass_fields__"):
-            return {field.name: _storable(getattr(value, field.name)) for field in fields(value)}
-        case _:
-            return value
