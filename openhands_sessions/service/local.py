@@ -14,7 +14,7 @@ from openhands_sessions.core.ids import UNNUMBERED, ConversationId
 from openhands_sessions.core.lifecycle import SET_UP, SessionState
 from openhands_sessions.ports.gateway import Accepted, EndReason, News, SessionInfo, SessionSpec, Status
 from openhands_sessions.ports.store import ConversationRow, SessionStore
-from openhands_sessions.service.directory import Directory
+from openhands_sessions.service.directory import GONE, Directory
 from openhands_sessions.service.settings import SettingsBook
 from openhands_sessions.session.agent_session import AgentSession
 from openhands_sessions.session.desk import Keyed
@@ -46,9 +46,10 @@ class LocalGateway:
 
     async def submit(self, sid: ConversationId, command: Command, *, key: str | None = None) -> Accepted:
         keyed = None if key is None else Keyed(key, digest(command))
-        row = await self._row(sid)
         for _ in range(REVIVALS):
-            session = await self._session(row)
+            session = self._directory.find(sid)
+            if session is None or session.state in GONE:
+                session = await self._session(await self._row(sid))
             try:
                 return await session.submit(command, keyed)
             except NotAccepting:

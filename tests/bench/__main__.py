@@ -73,15 +73,18 @@ async def main() -> list[Row]:
 
 
 async def _latency(http: aiohttp.ClientSession, floor: Running, ours: Running) -> list[Row]:
-    await measures.bare_echo(http, floor.port, 200)
-    bare = measures.median(await measures.bare_echo(http, floor.port, 1_000)) * 1e3
-    await measures.durable_echo(http, ours.port, 200)
-    echo = measures.median(await measures.durable_echo(http, ours.port, 1_000)) * 1e3
+    auth = measures.protocol_2(await measures.held(http, ours.port))
+    for count in (200, 1_000):  # the first warms up
+        bare = measures.median(await measures.client_echo(floor.port, {}, count, "echo", "echo")) * 1e3
+        echo = measures.median(await measures.client_echo(ours.port, auth, count, "oh_user_action", "oh_event")) * 1e3
+        raw_bare = measures.median(await measures.bare_echo(http, floor.port, count)) * 1e3
+        raw_echo = measures.median(await measures.durable_echo(http, ours.port, count)) * 1e3
     others = measures.percentile(await measures.others_during_replay(http, ours.port, "long", LONG), 0.99) * 1e3
     bare_fan = measures.median(await measures.bare_fan_out(http, floor.port, 100, 50)) * 1e3
     fan = measures.median(await measures.fan_out(http, ours.port, 100, 50)) * 1e3
     return [
         Row("message to its durable echo, p50", echo, "ms", 3 * bare, bare),
+        Row("the same between raw frames, p50", raw_echo, "ms", 3 * raw_bare, raw_bare),
         Row("another conversation during a replay, p99", others, "ms", 5.0),
         Row("one event to 100 clients, p50", fan, "ms", 4.0, bare_fan),
     ]

@@ -2,6 +2,7 @@
 
 import asyncio
 import statistics
+import sys
 import time
 from collections.abc import Sequence
 from contextlib import AsyncExitStack
@@ -9,6 +10,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import aiohttp
+import socketio
 
 from openhands_sessions.adapters.stores.sqlite import open_sqlite
 from openhands_sessions.core.events.event import Source
@@ -18,6 +20,7 @@ from openhands_sessions.ports.store import ConversationRow
 from openhands_sessions.session.stream import EventStream
 from tests.bench.client import RawClient, connected
 
+REPLAYS = 12
 NEWEST = '"id":{id},'
 
 
@@ -53,6 +56,37 @@ async def durable_echo(http: aiohttp.ClientSession, port: int, count: int) -> li
         return [await _echo(client, f"echo-{number}-") for number in range(count)]
 
 
+async def client_echo(port: int, auth: dict[str, object], count: int, event: str, reply: str) -> list[float]:
+    """The same, or the floor's echo, as the real python-socketio client sees it."""
+    client = socketio.AsyncClient()
+    arrived: asyncio.Queue[object] = asyncio.Queue(1)
+
+    async def heard(data: dict[str, object]) -> None:
+        if str(data.get("message", "")).startswith("echo-"):
+            await arrived.put(data)
+
+    client.on(reply, heard)
+    await client.connect(f"http://127.0.0.1:{port}", transports=["websocket"], auth=auth)
+    times = []
+    for number in range(count):
+        text = f"echo-{number}-" + "x" * 900
+        begun = time.perf_counter()
+        message = {"action": "message", "message": text, "args": {"content": text}}
+        await client.emit(event, message)
+        await arrived.get()
+        times.append(time.perf_counter() - begun)
+    await client.disconnect()
+    return times
+
+
+async def held(http: aiohttp.ClientSession, port: int) -> str:
+    """A conversation whose turn runs and waits for its model."""
+    conversation = await created(http, port)
+    async with connected(http, port, {}, protocol_2(conversation)) as client:
+        await _held(client)
+    return conversation
+
+
 async def _held(client: RawClient) -> None:
     await client.send("oh_user_action", {"action": "message", "args": {"content": "hold"}})
     await client.until('"agent_state":"running"')
@@ -86,14 +120,15 @@ async def others_during_replay(http: aiohttp.ClientSession, port: int, long: str
     """Round trips of one conversation while another one's events are replayed, over and over."""
     conversation = await created(http, port)
     times: list[float] = []
+    reading = [sys.executable, "-m", "tests.bench.reader", str(port), long, str(count), str(REPLAYS)]
     async with connected(http, port, {}, protocol_2(conversation)) as client:
         await _held(client)
-        for protocol in (1, 2, 1, 2):
-            replaying = asyncio.create_task(replay(http, port, long, count, protocol))
-            while not replaying.done():
-                times.append(await _echo(client, f"other-{len(times)}-"))
-                await asyncio.sleep(0.002)
-            await replaying
+        reader = await asyncio.create_subprocess_exec(*reading)
+        while reader.returncode is None:
+            times.append(await _echo(client, f"other-{len(times)}-"))
+            await asyncio.sleep(0.002)
+        if await reader.wait() != 0:
+            raise RuntimeError("the reader of the replays failed")
     return times
 
 
