@@ -119,6 +119,13 @@ class SessionStore(Protocol):
     async def next_term(self, sid: ConversationId) -> int:
         """Take ownership: a term higher than every earlier one, from now on the only one that may write."""
 
+    async def release(self, sid: ConversationId, term: int, at: datetime) -> None:
+        """Give ownership back, with nothing left to do: the conversation was last worked on `at`. Nothing where a
+        newer owner has it, or where it is gone."""
+
+    async def held(self) -> Sequence[ConversationId]:
+        """Every conversation that was taken and not given back: after a crash, those to look after."""
+
 
 class OpenStore(Protocol):
     """How bootstrap opens a store: a block whose end waits for the writes under way."""

@@ -1,5 +1,6 @@
 """The network edge put together: one aiohttp application with the sockets in it."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -73,6 +74,13 @@ def application(edge: Edge) -> web.Application:
         await clients.close()
         await sio.shutdown()
 
+    async def recovering(app: web.Application) -> AsyncIterator[None]:
+        recovery = asyncio.create_task(edge.services.gateway.recover(), name="recovery")
+        yield
+        recovery.cancel()
+        await asyncio.wait([recovery])
+
+    app.cleanup_ctx.append(recovering)
     app.on_shutdown.append(end_sessions)
     return app
 

@@ -7,9 +7,10 @@ from dataclasses import asdict, replace
 from datetime import datetime
 
 import orjson
+import structlog
 
 from openhands_sessions.core.commands import Command
-from openhands_sessions.core.errors import AlreadyExists, NotAccepting, NotFound
+from openhands_sessions.core.errors import AlreadyExists, NotAccepting, NotFound, SessionsError
 from openhands_sessions.core.ids import UNNUMBERED, ConversationId
 from openhands_sessions.core.lifecycle import SET_UP, SessionState
 from openhands_sessions.ports.gateway import Accepted, EndReason, News, SessionInfo, SessionSpec, Status
@@ -19,6 +20,9 @@ from openhands_sessions.service.settings import SettingsBook
 from openhands_sessions.session.agent_session import AgentSession
 from openhands_sessions.session.desk import Keyed
 from openhands_sessions.session.stages import STAGES, Opening
+from openhands_sessions.session.stream import folded
+
+log = structlog.get_logger(__name__)
 
 REVIVALS = 3
 """How often a command is carried to a session that closes just then."""
@@ -73,6 +77,26 @@ class LocalGateway:
 
     async def close(self, sid: ConversationId, reason: EndReason) -> None:
         await self._directory.close(sid, reason)
+
+    async def recover(self) -> None:
+        """Look after the conversations that an earlier server held when it ended: a turn that was cut off goes on.
+        One after the other, so that new work is not held up."""
+        for sid in await self._store.held():
+            row = await self._store.conversations.get(sid)
+            if row is None or self._directory.find(sid) is not None:
+                continue
+            view = await folded(self._store.log(sid), await self._store.snapshots.load(sid))
+            if view.owed and view.pending is None:
+                await self._recovered(row)
+            else:
+                await self._store.release(sid, await self._store.next_term(sid), row.updated_at)
+
+    async def _recovered(self, row: ConversationRow) -> None:
+        try:
+            session = await self._session(row)
+            await session.settled()
+        except SessionsError as error:
+            log.warning("a conversation could not be taken up again", conversation_id=row.id, problem=error.message)
 
     def live(self, sid: ConversationId) -> AgentSession | None:
         """The session itself, for edges in the same process; None where none is live."""

@@ -269,7 +269,7 @@ class AgentSession:
                 await ended(self._turn)
                 self._turn = None
                 if self._desk is not None and self.problem is None:
-                    await self._save_snapshot()
+                    await self._let_go()
                 await stack.aclose()
         except TimeoutError:
             log.error("closing took too long and was cut off", conversation_id=self.sid)
@@ -280,6 +280,12 @@ class AgentSession:
             self._answer_waiting()
             self.event_stream.end("failed")
             self._settled.set()
+
+    async def _let_go(self) -> None:
+        """Give the conversation back, unless a turn is to go on by itself when the next server starts."""
+        await self._save_snapshot()
+        if self._workshop is not None and not self.event_stream.view.owed:
+            await self._parts.store.release(self.sid, self._workshop.term, self._parts.clock())
 
     async def _save_snapshot(self) -> None:
         snapshot = self.event_stream.snapshot()

@@ -63,13 +63,7 @@ class EventStream:
         """Fold what is stored, from the snapshot where it fits, and write as `term` from now on. Call once, before
         any append; followers may already wait."""
         self._term = term
-        if snapshot is not None and snapshot.version == VIEW_VERSION:
-            self._view = load_view(snapshot.text) or self._view
-        async for batch in self._log.read(self._view.head):
-            for entry in batch:
-                self._view = reduce(self._view, decode(entry.text, entry.schema))
-                if entry.id % FOLDED_AT_ONCE == 0:
-                    await asyncio.sleep(0)  # others must not feel a long log
+        self._view = await folded(self._log, snapshot)
         self._submitted = self._view.head
         self._loaded.set()
         self._wake()
@@ -202,3 +196,16 @@ class EventStream:
             return
         async for batch in self._log.read(cursor, before=self._view.head + 1):
             yield batch
+
+
+async def folded(log: EventLog, snapshot: Snapshot | None) -> ConversationView:
+    """The view of all that is stored, from the snapshot where it fits."""
+    view = ConversationView()
+    if snapshot is not None and snapshot.version == VIEW_VERSION:
+        view = load_view(snapshot.text) or view
+    async for batch in log.read(view.head):
+        for entry in batch:
+            view = reduce(view, decode(entry.text, entry.schema))
+            if entry.id % FOLDED_AT_ONCE == 0:
+                await asyncio.sleep(0)  # others must not feel a long log
+    return view

@@ -2,6 +2,7 @@
 
 import asyncio
 from dataclasses import replace
+from datetime import UTC, datetime
 
 import pytest
 
@@ -158,6 +159,9 @@ class TestReading:
         assert ids(first) == list(range(len(first)))
 
 
+LATER = datetime(2031, 5, 6, 7, 8, 9, 101112, tzinfo=UTC)
+
+
 class TestTerms:
     async def test_each_owner_has_a_higher_term(self, store: SessionStore) -> None:
         assert [await store.next_term(TALK) for _ in range(3)] == [1, 2, 3]
@@ -188,6 +192,21 @@ class TestTerms:
         with pytest.raises(Fenced):
             await log.append(entries(1, 2), expected=0, term=6)
         assert await store.next_term(TALK) == 8
+
+    async def test_what_was_taken_is_held_until_it_is_given_back(self, store: SessionStore) -> None:
+        mine, theirs = await store.next_term(TALK), await store.next_term(OTHER)
+        assert set(await store.held()) == {TALK, OTHER}
+        await store.release(TALK, mine, LATER)
+        assert list(await store.held()) == [OTHER]
+        row = await store.conversations.get(TALK)
+        assert row is not None
+        assert row.updated_at == LATER
+        newer = await store.next_term(OTHER)
+        await store.release(OTHER, theirs, LATER)
+        assert list(await store.held()) == [OTHER]
+        await store.conversations.delete(OTHER)
+        await store.release(OTHER, newer, LATER)
+        assert not await store.held()
 
     async def test_nobody_owns_what_is_not_there(self, store: SessionStore) -> None:
         with pytest.raises(NotFound):

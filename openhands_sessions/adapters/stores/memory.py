@@ -34,6 +34,7 @@ class _Kept:
 
     row: ConversationRow
     term: int = 0
+    held: bool = False
     entries: list[Stored] = field(default_factory=list)
     receipts: dict[str, Receipt] = field(default_factory=dict)
     snapshot: Snapshot | None = None
@@ -193,7 +194,17 @@ class MemoryStore:
     async def next_term(self, sid: ConversationId) -> int:
         kept = self._shelf.get(sid)
         kept.term += 1
+        kept.held = True
         return kept.term
+
+    async def release(self, sid: ConversationId, term: int, at: datetime) -> None:
+        kept = self._shelf.find(sid)
+        if kept is not None and kept.term == term:
+            kept.held = False
+            kept.row = replace(kept.row, updated_at=at)
+
+    async def held(self) -> Sequence[ConversationId]:
+        return [sid for sid, kept in self._shelf.kept.items() if kept is not None and kept.held]
 
 
 @asynccontextmanager

@@ -1,14 +1,21 @@
 """The default kind: one SQLite file, one writing thread, at most three reading ones, for all conversations."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
+from datetime import datetime
 from functools import partial
 from pathlib import Path
 
 from openhands_sessions.adapters.stores.sqlite_log import SqliteLog
 from openhands_sessions.adapters.stores.sqlite_readers import Readers
 from openhands_sessions.adapters.stores.sqlite_reading import Forms
-from openhands_sessions.adapters.stores.sqlite_rows import SqliteConversations, SqliteSnapshots, next_term
+from openhands_sessions.adapters.stores.sqlite_rows import (
+    SqliteConversations,
+    SqliteSnapshots,
+    held,
+    next_term,
+    release,
+)
 from openhands_sessions.adapters.stores.sqlite_writer import Writer
 from openhands_sessions.core.ids import ConversationId
 from openhands_sessions.ports.store import Conversations, Snapshots
@@ -29,6 +36,12 @@ class SqliteStore:
 
     async def next_term(self, sid: ConversationId) -> int:
         return await self._writer.call(sid, partial(next_term, sid))
+
+    async def release(self, sid: ConversationId, term: int, at: datetime) -> None:
+        await self._writer.call(sid, partial(release, sid, term, at))
+
+    async def held(self) -> Sequence[ConversationId]:
+        return await self._readers.call(held)
 
 
 @asynccontextmanager

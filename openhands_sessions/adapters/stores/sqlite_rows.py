@@ -83,10 +83,26 @@ def page_query(
 
 def next_term(sid: ConversationId, connection: sqlite3.Connection) -> int:
     """Raises NotFound."""
-    taken = connection.execute("UPDATE conversations SET term = term + 1 WHERE id = ? AND gone = ?", (sid, LIVE))
+    taken = connection.execute(
+        "UPDATE conversations SET term = term + 1, held = 1 WHERE id = ? AND gone = ?", (sid, LIVE)
+    )
     if not taken.rowcount:
         raise NotFound("conversation", sid)
     return int(connection.execute("SELECT term FROM conversations WHERE id = ?", (sid,)).fetchone()[0])
+
+
+def release(sid: ConversationId, term: int, at: datetime, connection: sqlite3.Connection) -> None:
+    """Nothing where a newer owner has it."""
+    connection.execute(
+        "UPDATE conversations SET held = 0, updated_at = ? WHERE id = ? AND term = ? AND gone = ?",
+        (microseconds(at), sid, term, LIVE),
+    )
+
+
+def held(connection: sqlite3.Connection) -> Sequence[ConversationId]:
+    """Conversations that were taken and not given back."""
+    found = connection.execute("SELECT id FROM conversations WHERE held = 1 AND gone = 0 ORDER BY key")
+    return [ConversationId(row[0]) for row in found]
 
 
 def _create(row: ConversationRow, connection: sqlite3.Connection) -> None:

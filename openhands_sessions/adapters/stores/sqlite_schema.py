@@ -32,9 +32,11 @@ MIGRATIONS: tuple[tuple[str, ...], ...] = (
             trigger TEXT NOT NULL,
             settings TEXT NOT NULL,
             term INTEGER NOT NULL DEFAULT 0,
+            held INTEGER NOT NULL DEFAULT 0,
             gone INTEGER NOT NULL DEFAULT 0)""",
         "CREATE INDEX conversations_by_time ON conversations (created_at, id) WHERE gone = 0",
         "CREATE INDEX conversations_by_owner ON conversations (owner, created_at, id) WHERE gone = 0",
+        "CREATE INDEX conversations_held ON conversations (key) WHERE held = 1 AND gone = 0",
         "CREATE INDEX conversations_purging ON conversations (key) WHERE gone = 1",
         """CREATE TABLE forms (
             id INTEGER PRIMARY KEY,
