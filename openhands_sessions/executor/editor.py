@@ -1,0 +1,233 @@
+"""The editor tool: see, create and change text files, with a refusal that says what to do instead."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import Any, Dict
+
+from .diff import lines_of, unified
+from .undo import UndoHistory
+from .workspace import OutsidePath, UnfitFile, Workspace
+
+FILE_LIMIT = 4 << 20
+CONTENT_LIMIT = 64 << 10
+VIEW_LIMIT = 128 << 10
+_FOLDER_ENTRIES = 1000
+_SNIPPET = 4
+
+Outcome = Dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Edit:
+    """One operation as it was asked for."""
+
+    command: str
+    path: str
+    file_text: str | None = None
+    old_str: str | None = None
+    new_str: str | None = None
+    insert_line: int | None = None
+    view_range: tuple[int, int] | None = None
+
+
+class CannotEdit(Exception):
+    """Nothing was changed; the message says why and what to do."""
+
+
+class Editor:
+    """Edits the text files of a workspace and remembers what they held before."""
+
+    def __init__(self, workspace: Workspace, undo: UndoHistory) -> None:
+        self._workspace = workspace
+        self._undo = undo
+        self._commands = {
+            "view": self._view,
+            "create": self._create,
+            "str_replace": self._replace,
+            "insert": self._insert,
+            "undo_edit": self._take_back,
+        }
+
+    def apply(self, edit: Edit) -> Outcome:
+        """Carry it out and return what came of it: an outcome of kind `edit`."""
+        command = self._commands.get(edit.command)
+        try:
+            if command is None:
+                raise CannotEdit("There is no command `{}`; use {}.".format(edit.command, ", ".join(self._commands)))
+            return command(edit, self._workspace.name_of(edit.path))
+        except (CannotEdit, OutsidePath, UnfitFile) as error:
+            return _outcome(False, str(error), edit.path)
+        except OSError as error:
+            return _outcome(False, f"The file could not be changed: {error.strerror}.", edit.path)
+
+    def _view(self, edit: Edit, path: str) -> Outcome:
+        with self._workspace.find(edit.path) as found:
+            folder = found.is_folder
+        if folder:
+            if edit.view_range is not None:
+                raise CannotEdit(f"{path} is a folder: view_range is for files, leave it out.")
+            return _outcome(True, self._listing(path), path, prev_exist=True)
+        lines = lines_of(self._text(path))
+        first, last = _range(edit.view_range, len(lines))
+        shown = _numbered(lines, first, last)
+        if len(shown) > VIEW_LIMIT:
+            shown = shown[:VIEW_LIMIT] + "\n[... cut here: the file is long, use view_range to see a part of it ...]"
+        return _outcome(True, f"{path}, as `cat -n` shows it:\n{shown}\n", path, prev_exist=True)
+
+    def _listing(self, path: str) -> str:
+        found: list[str] = []
+        for name in self._visible(path):
+            found.append(f"{path}/{name}")
+            if name.endswith("/"):
+                found.extend(f"{path}/{name}{below}" for below in self._visible(path + "/" + name))
+        cut = len(found) - _FOLDER_ENTRIES
+        more = f"\n[... and {cut} more ...]" if cut > 0 else ""
+        title = f"Files and folders in {path}, two levels deep, hidden ones left out:\n"
+        return title + "\n".join([path + "/", *found[:_FOLDER_ENTRIES]]) + more + "\n"
+
+    def _visible(self, path: str) -> list[str]:
+        return [name for name in self._workspace.names(path) if not name.startswith(".")]
+
+    def _create(self, edit: Edit, path: str) -> Outcome:
+        text = _needed(edit.file_text, "create", "file_text")
+        with self._workspace.find(path, make_folders=True) as found:
+            if found.status is not None:
+                raise CannotEdit(f"{path} exists already: create is for new files, use str_replace or insert.")
+        return self._change(path, None, text, f"Created the file {path}.")
+
+    def _replace(self, edit: Edit, path: str) -> Outcome:
+        old = _needed(edit.old_str, "str_replace", "old_str")
+        new = edit.new_str or ""
+        text = self._text(path)
+        if "\r\n" in text and old not in text:
+            old, new = _windows(old), _windows(new)
+        if not old or old == new:
+            raise CannotEdit("old_str must not be empty, and new_str must differ from it: nothing was replaced.")
+        places = [found.start() for found in re.finditer(re.escape(old), text)]
+        if not places:
+            raise CannotEdit(f"Nothing was replaced: old_str does not stand in {path} exactly so. View the file.")
+        if len(places) > 1:
+            lines = ", ".join(str(text.count("\n", 0, place) + 1) for place in places[:20])
+            raise CannotEdit(
+                f"Nothing was replaced: old_str stands {len(places)} times in {path} (lines {lines}). "
+                "Add lines around it until it is the only one."
+            )
+        changed = text[: places[0]] + new + text[places[0] + len(old) :]
+        first = text.count("\n", 0, places[0])
+        return self._change(path, text, changed, _snippet(path, changed, first, first + new.count("\n")))
+
+    def _insert(self, edit: Edit, path: str) -> Outcome:
+        new = _needed(edit.new_str, "insert", "new_str")
+        text = self._text(path)
+        lines = lines_of(text)
+        after = edit.insert_line
+        if after is None or not 0 <= after <= len(lines):
+            raise CannotEdit(f"insert_line must be from 0 to {len(lines)}, the lines of {path}.")
+        new = new if new.endswith("\n") else new + "\n"
+        if "\r\n" in text:
+            new = _windows(new)
+        before = "".join(line + "\n" for line in lines[:after])
+        changed = before + new + "\n".join(text.split("\n")[after:])
+        return self._change(path, text, changed, _snippet(path, changed, after, after + new.count("\n") - 1))
+
+    def _take_back(self, edit: Edit, path: str) -> Outcome:
+        before = self._undo.last(path)
+        if before is None:
+            raise CannotEdit(f"There is no edit of {path} to take back.")
+        old = self._text(path)
+        if before.content is None:
+            self._workspace.remove(path)
+            done = _outcome(True, f"Took back the creation of {path}: it is gone.", path, prev_exist=True)
+            done["old_content"] = _capped(old)
+        else:
+            self._workspace.write(path, before.content)
+            new = before.content.decode("utf-8", "replace")
+            done = _changed(path, old, new, f"Took back the last edit of {path}.")
+        self._undo.drop(path)
+        return done
+
+    def _change(self, path: str, old: str | None, new: str, content: str) -> Outcome:
+        data = new.encode("utf-8", "replace")
+        if len(data) > FILE_LIMIT:
+            raise CannotEdit(f"The file would be larger than {FILE_LIMIT} bytes.")
+        self._undo.push(path, None if old is None else old.encode())
+        try:
+            self._workspace.write(path, data)
+        except BaseException:
+            self._undo.drop(path)
+            raise
+        return _changed(path, old, new, content)
+
+    def _text(self, path: str) -> str:
+        with self._workspace.find(path) as found:
+            if found.is_folder:
+                raise CannotEdit(f"{path} is a folder.")
+            if found.status is None:
+                raise CannotEdit(f"There is no file {path}.")
+        try:
+            return self._workspace.read(path, limit=FILE_LIMIT).decode()
+        except UnicodeDecodeError:
+            raise CannotEdit(f"{path} is not a text in UTF-8; use a command to change it.") from None
+
+
+def _outcome(ok: bool, content: str, path: str, *, prev_exist: bool = False) -> Outcome:
+    return {
+        "kind": "edit",
+        "ok": ok,
+        "content": content,
+        "path": path,
+        "prev_exist": prev_exist,
+        "old_content": None,
+        "new_content": None,
+        "diff": None,
+    }
+
+
+def _changed(path: str, old: str | None, new: str, content: str) -> Outcome:
+    done = _outcome(True, content, path, prev_exist=old is not None)
+    done.update(
+        old_content=None if old is None else _capped(old),
+        new_content=_capped(new),
+        diff=_capped(unified(old or "", new, path)),
+    )
+    return done
+
+
+def _capped(text: str) -> str | None:
+    return text if len(text) <= CONTENT_LIMIT else None
+
+
+def _needed(value: str | None, command: str, name: str) -> str:
+    if value is None:
+        raise CannotEdit(f"{command} needs {name}.")
+    return value
+
+
+def _windows(text: str) -> str:
+    return re.sub(r"\r?\n", "\r\n", text)
+
+
+def _range(wanted: tuple[int, int] | None, count: int) -> tuple[int, int]:
+    if wanted is None:
+        return 1, count
+    first, last = wanted
+    last = count if last == -1 else last
+    if not 1 <= first <= max(count, 1) or last < first:
+        raise CannotEdit(f"view_range must be [first, last] with 1 <= first <= last; the file has {count} lines.")
+    return first, min(last, count)
+
+
+def _numbered(lines: list[str], first: int, last: int) -> str:
+    return "\n".join(f"{first + i:6}\t{line}" for i, line in enumerate(lines[first - 1 : last]))
+
+
+def _snippet(path: str, text: str, first: int, last: int) -> str:
+    """The changed lines (counted from 0) and those around them."""
+    lines = lines_of(text)
+    start, end = max(0, first - _SNIPPET), min(len(lines), last + 1 + _SNIPPET)
+    shown = _numbered(lines, start + 1, end)
+    if len(shown) > VIEW_LIMIT:
+        shown = shown[:VIEW_LIMIT] + "\n[... cut here ...]"
+    return f"Changed {path}; the lines around the change now read:\n{shown}\nCheck that they are right.\n"

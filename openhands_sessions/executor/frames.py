@@ -1,0 +1,81 @@
+"""What travels over the socket: a length of four bytes, and that many bytes of JSON."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import struct
+from typing import Any, Dict
+
+VERSION = 1
+MAX_FRAME = 8 << 20
+
+Message = Dict[str, Any]
+
+_LENGTH = struct.Struct(">I")
+
+
+class BadFrame(Exception):
+    """What came is no frame: nothing behind it can be understood either."""
+
+
+class Refusal(Exception):
+    """A request that is answered with no; `code` is the machine-readable reason."""
+
+    def __init__(self, code: str, message: str) -> None:
+        super().__init__(message)
+        self.code = code
+        self.message = message
+
+
+def encode(message: Message) -> bytes:
+    """One frame. A message over the limit is our own bug, for everything that goes in is capped."""
+    text = json.dumps(message, separators=(",", ":")).encode()
+    if len(text) > MAX_FRAME:
+        raise BadFrame(f"a frame of {len(text)} bytes is too large")
+    return _LENGTH.pack(len(text)) + text
+
+
+async def read_frame(reader: asyncio.StreamReader) -> Message | None:
+    """The next message, None at the end of the connection. Raises BadFrame."""
+    try:
+        (length,) = _LENGTH.unpack(await reader.readexactly(_LENGTH.size))
+        if length > MAX_FRAME:
+            raise BadFrame(f"a frame of {length} bytes is too large")
+        message = json.loads(await reader.readexactly(length))
+    except (asyncio.IncompleteReadError, ConnectionError):
+        return None
+    except (ValueError, RecursionError) as error:
+        raise BadFrame("not JSON") from error
+    if not isinstance(message, dict):
+        raise BadFrame("not an object")
+    return message
+
+
+def text_of(message: Message, name: str) -> str:
+    """A text that must be there."""
+    value = message.get(name)
+    if not isinstance(value, str):
+        raise Refusal("bad_request", f"{name} must be a text")
+    return value
+
+
+def optional_text(message: Message, name: str) -> str | None:
+    return None if message.get(name) is None else text_of(message, name)
+
+
+def optional_int(message: Message, name: str) -> int | None:
+    value = message.get(name)
+    if value is None or (isinstance(value, int) and not isinstance(value, bool)):
+        return value
+    raise Refusal("bad_request", f"{name} must be an integer")
+
+
+def optional_seconds(message: Message, name: str) -> float | None:
+    """A span of time above zero."""
+    value = message.get(name)
+    if value is None:
+        return None
+    if isinstance(value, (int, float)) and not isinstance(value, bool) and 0 < value < 1e9:
+        return float(value)
+    raise Refusal("bad_request", f"{name} must be a number of seconds above 0")

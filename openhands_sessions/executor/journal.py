@@ -1,0 +1,136 @@
+"""What is known of each action, on disk before it is done and before its outcome is told."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+from typing import Any, Dict, Tuple
+
+NAME = "journal"
+DONE_KEPT = 1000
+BYTES_KEPT = 8 << 20
+FORGOTTEN_KEPT = 50000
+COMPACT_BYTES = 24 << 20
+
+Outcome = Dict[str, Any]
+Place = Tuple[int, int]
+
+RUNNING = "running"
+DONE = "done"
+FORGOTTEN = "forgotten"
+
+
+class Journal:
+    """One line of JSON per change: `{"key", "state", "outcome"}`. Memory holds where an outcome lies, not the outcome.
+    The last outcomes are kept; of older actions only that they were done. A line that a crash tore is cut off."""
+
+    def __init__(self, folder: Path) -> None:
+        self._path = folder / NAME
+        self._places: dict[str, Place | None] = {}  # None: it was begun, and no outcome is known or kept
+        self._size = 0
+        self._file = self._open()
+        self._load()
+
+    def state(self, key: str) -> str | None:
+        """DONE, FORGOTTEN (begun, and no outcome is known or kept), None for an unknown one."""
+        if key not in self._places:
+            return None
+        return FORGOTTEN if self._places[key] is None else DONE
+
+    def outcome(self, key: str) -> Outcome:
+        """The outcome of an action that is DONE."""
+        line: dict[str, Outcome] = json.loads(self._line(key))
+        return line["outcome"]
+
+    def start(self, key: str) -> None:
+        """Durable when it returns. Raises OSError, and then nothing is written."""
+        self._append({"key": key, "state": RUNNING})
+        self._places[key] = None
+
+    def finish(self, key: str, outcome: Outcome) -> None:
+        """Durable when it returns. Raises OSError, and then nothing is written."""
+        place = self._append({"key": key, "state": DONE, "outcome": outcome})
+        self._places.pop(key, None)  # so that the newest stand last
+        self._places[key] = place
+        if self._size > COMPACT_BYTES:
+            self._compact()
+
+    def close(self) -> None:
+        os.close(self._file)
+
+    def _open(self) -> int:
+        return os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+
+    def _line(self, key: str) -> bytes:
+        place = self._places[key]
+        if place is None:
+            raise KeyError(key)
+        return os.pread(self._file, place[1], place[0])
+
+    def _append(self, entry: dict[str, Any]) -> Place:
+        data = _line_of(entry)
+        start = self._size
+        try:
+            written = 0
+            while written < len(data):
+                written += os.write(self._file, data[written:])
+            os.fdatasync(self._file)
+        except OSError:
+            os.ftruncate(self._file, start)
+            raise
+        self._size = start + len(data)
+        return start, len(data)
+
+    def _load(self) -> None:
+        self._size = 0
+        with self._path.open("rb") as lines:
+            for line in lines:
+                if line.endswith(b"\n"):
+                    self._note(line, self._size)
+                    self._size += len(line)
+        os.ftruncate(self._file, self._size)
+
+    def _note(self, line: bytes, start: int) -> None:
+        try:
+            entry = json.loads(line)
+            key, state = entry["key"], entry["state"]
+        except (ValueError, TypeError, KeyError):
+            return  # not ours: skipping it leaves at worst one action unknown, stopping would lose them all
+        self._places.pop(key, None)
+        self._places[key] = (start, len(line)) if state == DONE else None
+
+    def _compact(self) -> None:
+        kept = self._newest()
+        known = set(kept)
+        forgotten = [key for key in self._places if key not in known][-FORGOTTEN_KEPT:]
+        temporary = self._path.with_suffix(".new")
+        with temporary.open("wb") as target:
+            temporary.chmod(0o600)
+            for key in forgotten:
+                target.write(_line_of({"key": key, "state": FORGOTTEN}))
+            for key in kept:
+                target.write(self._line(key))
+            target.flush()
+            os.fsync(target.fileno())
+        temporary.rename(self._path)
+        os.close(self._file)
+        self._file = self._open()
+        self._places.clear()
+        self._load()
+
+    def _newest(self) -> list[str]:
+        kept: list[str] = []
+        room = BYTES_KEPT
+        for key, place in reversed(list(self._places.items())):
+            if place is not None:
+                room -= place[1]
+                if len(kept) == DONE_KEPT or room < 0:
+                    break
+                kept.append(key)
+        kept.reverse()
+        return kept
+
+
+def _line_of(entry: dict[str, Any]) -> bytes:
+    return json.dumps(entry, separators=(",", ":")).encode() + b"\n"

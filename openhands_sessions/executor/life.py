@@ -1,0 +1,103 @@
+"""The executor's life: what it is put together from, and how it is taken apart."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import socket
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Callable
+
+from .actions import Actions
+from .editor import Editor
+from .fence import Fence
+from .idle import IdleTimer
+from .journal import Journal
+from .output import Capture
+from .processes import Reaper, children, descendants, signal_all
+from .requests import Requests
+from .server import Server
+from .shell import Shell
+from .undo import UndoHistory
+from .workspace import Workspace
+
+_LAST_CHANCE = 0.2
+
+
+@dataclass(frozen=True)
+class Options:
+    """Where it works, and its limits: seconds and bytes."""
+
+    socket: Path
+    workspace: Path
+    state: Path
+    idle_timeout: float
+    head: int
+    tail: int
+
+
+async def live(options: Options, on_ready: Callable[[], None], on_ending: Callable[[], None]) -> None:
+    """Serve until a signal, an owner or the idle timer ends it. `on_ready` is called when clients can connect,
+    `on_ending` when they no longer can."""
+    loop = asyncio.get_event_loop()
+    ending = asyncio.Event()
+    loop.add_signal_handler(signal.SIGTERM, ending.set)
+    reaper = Reaper()
+    journal = Journal(options.state)
+    workspace = Workspace(options.workspace)
+    shell = Shell(reaper, workspace=workspace.root, state=options.state)
+    editor = Editor(workspace, UndoHistory(options.state / "undo"))
+    actions = Actions(journal, shell, editor, workspace, lambda: Capture(options.head, options.tail))
+    server = Server(Requests(actions, shell, workspace), Fence(options.state))
+    timer = IdleTimer(options.idle_timeout, lambda: server.idle and actions.idle, ending.set)
+    server.on_change = actions.on_change = timer.look
+    server.on_shutdown = ending.set
+    listening = await asyncio.start_unix_server(server.serve, sock=_bound(options.socket))
+    try:
+        on_ready()
+        timer.look()
+        await ending.wait()
+    finally:
+        on_ending()
+        listening.close()
+        options.socket.unlink(missing_ok=True)
+        await actions.close()
+        await _end_all()
+        shell.close()
+        reaper.close()
+        journal.close()
+        await server.close()
+
+
+def _bound(path: Path) -> socket.socket:
+    """A socket that only its owner can connect to, bound from its folder: a path is limited to 108 bytes."""
+    path.unlink(missing_ok=True)
+    bound = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    here = os.open(".", os.O_RDONLY | os.O_DIRECTORY)
+    old = os.umask(0o177)
+    try:
+        os.chdir(path.parent)
+        bound.bind(path.name)
+    finally:
+        os.umask(old)
+        os.fchdir(here)
+        os.close(here)
+    return bound
+
+
+async def _end_all() -> None:
+    """End every process of the sandbox: asked first, then by force."""
+    left = descendants(children(os.getpid()))
+    signal_all(left, signal.SIGHUP)
+    signal_all(left, signal.SIGTERM)
+    signal_all(left, signal.SIGCONT)
+    if left:
+        await asyncio.sleep(_LAST_CHANCE)
+    for _ in range(10):
+        left = descendants(children(os.getpid()))
+        if not left:
+            return
+        signal_all(left, signal.SIGKILL)
+        await asyncio.sleep(0.01)

@@ -1,0 +1,102 @@
+"""What a command prints: its head and tail kept for the result, and pieces of it on their way to who listens."""
+
+from __future__ import annotations
+
+import asyncio
+import codecs
+from typing import Any
+
+PENDING = 32 << 10
+
+
+class Capture:
+    """The first `head` and the last `tail` bytes of an output of any length, in memory of that size."""
+
+    def __init__(self, head: int, tail: int) -> None:
+        self.total = 0
+        self._head_size = head
+        self._tail_size = tail
+        self._head = bytearray()
+        self._tail = bytearray()
+
+    def add(self, data: bytes) -> None:
+        self.total += len(data)
+        room = self._head_size - len(self._head)
+        if room > 0:
+            self._head += data[:room]
+            data = data[room:]
+        self._tail += data
+        if len(self._tail) > 2 * self._tail_size:  # cutting at every piece would copy the tail each time
+            del self._tail[: len(self._tail) - self._tail_size]
+
+    def text(self) -> tuple[str, int]:
+        """What was kept, with a line in between that counts what was not; and that count in bytes."""
+        tail = bytes(self._tail[-self._tail_size :]) if self._tail_size else b""
+        omitted = self.total - len(self._head) - len(tail)
+        if not omitted:
+            return bytes(self._head + tail).decode("utf-8", "replace"), 0
+        head = codecs.getincrementaldecoder("utf-8")("replace").decode(bytes(self._head))
+        seam = "" if head.endswith("\n") or not head else "\n"
+        note = f"{seam}[... {omitted} bytes left out ...]\n"
+        return head + note + skip_broken(tail).decode("utf-8", "replace"), omitted
+
+
+def skip_broken(data: bytes) -> bytes:
+    """Without the rest of a character that was cut in two."""
+    start = 0
+    while start < min(3, len(data)) and data[start] & 0xC0 == 0x80:
+        start += 1
+    return data[start:]
+
+
+class Listener:
+    """One client's place in the output of a running command. What it does not fetch in time is dropped from the
+    front, and the offsets (in bytes of the whole output) show the gap: a slow client costs PENDING bytes."""
+
+    def __init__(self, offset: int) -> None:
+        self._start = offset
+        self._end = offset
+        self._torn = offset > 0
+        self._pending = bytearray()
+        self._decoder = codecs.getincrementaldecoder("utf-8")("replace")
+        self._news = asyncio.Event()
+        self._ended: asyncio.Future[None] = asyncio.get_event_loop().create_future()
+
+    @property
+    def ended(self) -> bool:
+        return self._ended.done()
+
+    def add(self, data: bytes) -> None:
+        self._pending += data
+        self._end += len(data)
+        excess = len(self._pending) - PENDING
+        if excess > 0:
+            del self._pending[:excess]
+            self._start = self._end - PENDING
+            self._torn = True
+            self._decoder.reset()
+        self._news.set()
+
+    def end(self) -> None:
+        """No more will be added."""
+        if not self._ended.done():
+            self._ended.set_result(None)
+        self._news.set()
+
+    def take(self) -> dict[str, Any] | None:
+        """The next piece, None where there is none."""
+        self._news.clear()
+        data = bytes(self._pending)
+        self._pending.clear()
+        text = self._decoder.decode(skip_broken(data) if self._torn else data)
+        if not text:
+            return None
+        self._torn = False
+        start, self._start = self._start, self._end
+        return {"from": start, "to": self._end, "text": text}
+
+    async def news(self, pause: float) -> None:
+        """Wait until there is a piece or the end; pieces that are less than `pause` seconds apart come together."""
+        await asyncio.wait({self._ended}, timeout=pause)
+        if not self._ended.done():
+            await self._news.wait()

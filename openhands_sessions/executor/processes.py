@@ -1,0 +1,95 @@
+"""The processes of the sandbox: who descends from whom, who has ended, and how they are ended."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import signal
+from pathlib import Path
+from typing import Iterable
+
+try:
+    import ctypes
+except ImportError:  # not every image's Python has it
+    ctypes = None  # type: ignore[assignment]
+
+_PR_SET_CHILD_SUBREAPER = 36
+_CHILDREN_LISTED = Path(f"/proc/self/task/{os.getpid()}/children").exists()
+
+
+def adopt_orphans() -> None:
+    """Become the parent of every descendant whose own parent has ended, so that none is out of reach. Where the system
+    cannot do it, a daemon that a command started escapes it, and nothing else changes."""
+    if ctypes is not None:
+        with contextlib.suppress(OSError, AttributeError):
+            ctypes.CDLL(None).prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
+
+
+def children(pid: int) -> set[int]:
+    if not _CHILDREN_LISTED:
+        return _children_by_search(pid)
+    found: set[int] = set()
+    with contextlib.suppress(FileNotFoundError, ProcessLookupError):
+        for thread in Path(f"/proc/{pid}/task").iterdir():
+            found.update(int(child) for child in (thread / "children").read_text().split())
+    return found
+
+
+def _children_by_search(parent: int) -> set[int]:
+    """For kernels that do not list children: every process says who its parent is."""
+    found = set()
+    for entry in os.scandir("/proc"):
+        if entry.name.isdigit():
+            with contextlib.suppress(OSError, ValueError, IndexError):
+                status = Path(entry.path, "stat").read_text(errors="replace")
+                if int(status.rpartition(")")[2].split()[1]) == parent:
+                    found.add(int(entry.name))
+    return found
+
+
+def descendants(roots: Iterable[int]) -> list[int]:
+    """The roots and all below them, parents first."""
+    found = list(roots)
+    for pid in found:  # grows while it is walked
+        found.extend(children(pid))
+    return found
+
+
+def signal_all(pids: Iterable[int], number: signal.Signals) -> None:
+    for pid in pids:
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            os.kill(pid, number)
+
+
+def signal_group(group: int, number: signal.Signals) -> None:
+    with contextlib.suppress(ProcessLookupError, PermissionError):
+        os.killpg(group, number)
+
+
+class Reaper:
+    """Collects every child that ended, adopted ones too, and tells those who wait for one."""
+
+    def __init__(self) -> None:
+        self._awaited: dict[int, asyncio.Future[int]] = {}
+        asyncio.get_event_loop().add_signal_handler(signal.SIGCHLD, self._collect)
+
+    def watch(self, pid: int) -> asyncio.Future[int]:
+        """The exit code of a child, or minus the number of the signal that ended it. Call it before the event loop
+        has had a turn since the child was made."""
+        ended: asyncio.Future[int] = asyncio.get_event_loop().create_future()
+        self._awaited[pid] = ended
+        return ended
+
+    def close(self) -> None:
+        asyncio.get_event_loop().remove_signal_handler(signal.SIGCHLD)
+
+    def _collect(self) -> None:
+        with contextlib.suppress(ChildProcessError):
+            while True:
+                pid, status = os.waitpid(-1, os.WNOHANG)
+                if not pid:
+                    return
+                ended = self._awaited.pop(pid, None)
+                if ended is not None and not ended.done():
+                    ended.set_result(-os.WTERMSIG(status) if os.WIFSIGNALED(status) else os.WEXITSTATUS(status))

@@ -1,0 +1,104 @@
+"""The program: its options, and how it lets go of whoever started it."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import contextlib
+import fcntl
+import os
+import signal
+import sys
+from pathlib import Path
+from typing import Callable
+
+from .life import Options, live
+from .log import Log
+from .processes import adopt_orphans
+
+_READY = b"ready"
+
+
+def main(arguments: list[str]) -> int:
+    """Run the executor of a state folder, or see that one runs already. Detached, it returns as soon as clients can
+    connect: 0, or 1 with the reason on standard error."""
+    parsed = _parser().parse_args(arguments)
+    options = Options(
+        socket=parsed.socket.absolute(),
+        workspace=parsed.workspace.absolute(),
+        state=parsed.state.absolute(),
+        idle_timeout=parsed.idle_timeout,
+        head=parsed.head,
+        tail=parsed.tail,
+    )
+    if not parsed.detach:
+        return _run(options, lambda: None)
+    return _detached(options)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="executor", description="Serves one sandbox over a unix socket.")
+    parser.add_argument("--socket", type=Path, required=True, help="path of the unix socket")
+    parser.add_argument("--workspace", type=Path, required=True, help="the folder called /workspace")
+    parser.add_argument("--state", type=Path, required=True, help="folder for what must outlive a restart")
+    parser.add_argument("--idle-timeout", type=float, default=3600.0, help="seconds without a client; 0 for never")
+    parser.add_argument("--head", type=int, default=64 << 10, help="bytes kept of the beginning of an output")
+    parser.add_argument("--tail", type=int, default=64 << 10, help="bytes kept of the end of an output")
+    parser.add_argument("--detach", action="store_true", help="go on in the background when clients can connect")
+    return parser
+
+
+def _detached(options: Options) -> int:
+    told, telling = os.pipe()
+    if os.fork():
+        os.close(telling)
+        with os.fdopen(told, "rb") as report:
+            said = report.read()
+        if said == _READY:
+            return 0
+        sys.stderr.write(said.decode("utf-8", "replace") or "the executor ended at once\n")
+        return 1
+    os.setsid()
+    nowhere = os.open(os.devnull, os.O_RDWR)
+    for descriptor in (0, 1, 2):
+        os.dup2(nowhere, descriptor)
+
+    def tell(said: bytes) -> None:
+        with contextlib.suppress(OSError):
+            os.write(telling, said)
+            os.close(telling)
+
+    try:
+        status = _run(options, lambda: tell(_READY))
+    except OSError as error:
+        tell(f"{type(error).__name__}: {error.strerror}\n".encode())
+        status = 1
+    os._exit(status)
+
+
+def _run(options: Options, on_ready: Callable[[], None]) -> int:
+    os.umask(0o077)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    options.state.mkdir(parents=True, exist_ok=True)
+    os.chdir(options.state)
+    starting = _lock_file("starting")
+    fcntl.flock(starting, fcntl.LOCK_EX)  # who has it is starting or ending: then nobody can tell whether one runs
+    try:
+        fcntl.flock(_lock_file("running"), fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        on_ready()
+        return 0
+    sys.stderr = Log(options.state / "log")
+    adopt_orphans()
+
+    def ready() -> None:
+        fcntl.flock(starting, fcntl.LOCK_UN)
+        on_ready()
+
+    asyncio.run(live(options, ready, lambda: fcntl.flock(starting, fcntl.LOCK_EX)))
+    return 0
+
+
+def _lock_file(name: str) -> int:
+    return os.open(name, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)

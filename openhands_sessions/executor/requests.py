@@ -1,0 +1,182 @@
+"""What each request means: checked, carried out, answered."""
+
+from __future__ import annotations
+
+import base64
+import os
+import re
+from typing import Any, Awaitable, Callable, Dict
+
+from .actions import Action, Actions
+from .editor import Edit
+from .frames import Message, Refusal, optional_int, optional_seconds, optional_text, text_of
+from .journal import Outcome
+from .shell import Order, Shell
+from .workspace import OutsidePath, UnfitFile, Workspace
+
+PAUSE = 0.02
+READ_LIMIT = 4 << 20
+_ENVIRONMENT_LIMIT = 32 << 10
+_KEY = re.compile(r"[A-Za-z0-9_-]{1,128}")
+_VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,127}")
+
+Answer = Dict[str, Any]
+Tell = Callable[[Message], Awaitable[None]]
+
+
+class Requests:
+    """The requests of an owner, by name."""
+
+    def __init__(self, actions: Actions, shell: Shell, workspace: Workspace) -> None:
+        self._actions = actions
+        self._shell = shell
+        self._workspace = workspace
+        self._named = {
+            "perform": self._perform,
+            "inquire": self._inquire,
+            "interrupt": self._interrupt,
+            "input": self._input,
+            "read": self._read,
+            "write": self._write,
+            "list": self._list,
+        }
+
+    async def answer(self, message: Message, tell: Tell) -> Answer:
+        """Carry out a request; `tell` sends a piece of its answer ahead. Raises Refusal."""
+        carry_out = self._named.get(text_of(message, "op"))
+        if carry_out is None:
+            raise Refusal("bad_request", "there is no such request")
+        try:
+            return await carry_out(message, tell)
+        except OutsidePath as error:
+            raise Refusal("path_refused", str(error)) from error
+        except UnfitFile as error:
+            raise Refusal("file_problem", str(error)) from error
+
+    async def _perform(self, message: Message, tell: Tell) -> Answer:
+        """Do an action, or join it, or return what came of it: `outcome`; on the way `piece`s of its output."""
+        key = _key(message)
+        outcome = self._actions.outcome(key)
+        action = self._actions.live(key)
+        if outcome is None and action is None:
+            task = message.get("task")
+            if not isinstance(task, dict):
+                raise Refusal("bad_request", "task must be an object")
+            if task.get("kind") == "edit":
+                outcome = self._actions.edit(key, _edit(task))
+            else:
+                action = self._actions.run(self._order(key, task))
+        if action is not None:
+            outcome = await _followed(action, tell)
+        return {"outcome": outcome}
+
+    async def _inquire(self, message: Message, tell: Tell) -> Answer:
+        key = _key(message)
+        try:
+            outcome = self._actions.outcome(key)
+        except Refusal as refusal:
+            return {"state": refusal.code}
+        if outcome is not None:
+            return {"state": "done", "outcome": outcome}
+        return {"state": "unknown" if self._actions.live(key) is None else "running"}
+
+    async def _interrupt(self, message: Message, tell: Tell) -> Answer:
+        self._actions.interrupt(_key(message))
+        return {}
+
+    async def _input(self, message: Message, tell: Tell) -> Answer:
+        return {"taken": await self._shell.send_input(text_of(message, "text"))}
+
+    async def _read(self, message: Message, tell: Tell) -> Answer:
+        limit = optional_int(message, "limit")
+        limit = READ_LIMIT if limit is None else max(0, min(limit, READ_LIMIT))
+        return {"content": base64.b64encode(self._workspace.read(text_of(message, "path"), limit=limit)).decode()}
+
+    async def _write(self, message: Message, tell: Tell) -> Answer:
+        try:
+            content = base64.b64decode(text_of(message, "content"), validate=True)
+        except ValueError:
+            raise Refusal("bad_request", "content must be base64") from None
+        self._workspace.write(text_of(message, "path"), content)
+        return {}
+
+    async def _list(self, message: Message, tell: Tell) -> Answer:
+        return {"names": self._workspace.names(text_of(message, "path"))}
+
+    def _order(self, key: str, task: Message) -> Order:
+        command = text_of(task, "command")
+        if "\0" in command:
+            raise Refusal("bad_request", "a command cannot hold NUL")
+        return Order(
+            key=key,
+            command=command,
+            timeout=optional_seconds(task, "timeout"),
+            cwd=self._real_folder(optional_text(task, "cwd")),
+            environment=_environment(task.get("environment")),
+        )
+
+    def _real_folder(self, path: str | None) -> str | None:
+        if path is None:
+            return None
+        with self._workspace.find(path) as found:
+            if not found.is_folder:
+                raise UnfitFile(f"{path} is not a folder")
+            return os.readlink(f"/proc/self/fd/{found.folder}")
+
+
+async def _followed(action: Action, tell: Tell) -> Outcome:
+    listener = action.listen()
+    try:
+        while not listener.ended:
+            await listener.news(PAUSE)
+            piece = listener.take()
+            if piece is not None:
+                await tell({"piece": piece})
+    finally:
+        action.leave(listener)
+    result = action.done.result()
+    if isinstance(result, Refusal):
+        raise result
+    return result
+
+
+def _key(message: Message) -> str:
+    key = text_of(message, "key")
+    if not _KEY.fullmatch(key):
+        raise Refusal("bad_request", "key must be 1 to 128 letters, digits, '-' or '_'")
+    return key
+
+
+def _environment(value: object) -> dict[str, str]:
+    if value is None:
+        return {}
+    if not isinstance(value, dict):
+        raise Refusal("bad_request", "environment must be an object")
+    checked = {}
+    for name, text in value.items():
+        if not _VARIABLE.fullmatch(name) or not isinstance(text, str) or "\0" in text:
+            raise Refusal("bad_request", f"environment has a name or value that cannot be one: {name!r}")
+        checked[name] = text
+    if sum(len(name) + len(text.encode("utf-8", "replace")) for name, text in checked.items()) > _ENVIRONMENT_LIMIT:
+        raise Refusal("bad_request", f"environment is larger than {_ENVIRONMENT_LIMIT} bytes")
+    return checked
+
+
+def _edit(task: Message) -> Edit:
+    return Edit(
+        command=text_of(task, "command"),
+        path=text_of(task, "path"),
+        file_text=optional_text(task, "file_text"),
+        old_str=optional_text(task, "old_str"),
+        new_str=optional_text(task, "new_str"),
+        insert_line=optional_int(task, "insert_line"),
+        view_range=_range(task.get("view_range")),
+    )
+
+
+def _range(value: object) -> tuple[int, int] | None:
+    if value is None:
+        return None
+    if isinstance(value, list) and len(value) == 2 and all(isinstance(number, int) for number in value):
+        return value[0], value[1]
+    raise Refusal("bad_request", "view_range must be two integers")

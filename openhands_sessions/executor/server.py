@@ -1,0 +1,153 @@
+"""The socket: who may speak, and in which order the answers leave."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+from typing import Callable
+
+from .fence import Fence
+from .frames import VERSION, BadFrame, Message, Refusal, encode, optional_int, read_frame
+from .requests import Requests, Tell
+
+_REQUESTS_AT_ONCE = 128
+
+
+class Server:
+    """Serves owners. A connection begins with a hello that says the owner's term: a lower one than the highest seen is
+    refused, and a higher one ends the connections of all before. A hello without a term may only end the executor."""
+
+    def __init__(self, requests: Requests, fence: Fence) -> None:
+        self.requests = requests
+        self.fence = fence
+        self.on_change: Callable[[], None] = lambda: None
+        self.on_shutdown: Callable[[], None] = lambda: None
+        self._connections: dict[_Connection, asyncio.Task[None]] = {}
+
+    @property
+    def idle(self) -> bool:
+        return not self._connections
+
+    async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        """One connection, from its hello to its end."""
+        connection = _Connection(self, reader, writer)
+        task = asyncio.current_task()
+        if task is None:
+            return
+        self._connections[connection] = task
+        self.on_change()
+        try:
+            await connection.live()
+        except asyncio.CancelledError:
+            pass  # only `cut` and `close` cancel it, and then this is its end
+        finally:
+            del self._connections[connection]
+            writer.close()
+            self.on_change()
+
+    def cut_older(self, term: int) -> None:
+        for connection, task in self._connections.items():
+            if connection.term is not None and connection.term < term:
+                task.cancel()
+
+    async def close(self) -> None:
+        tasks = list(self._connections.values())
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+
+class _Connection:
+    """One client. It may ask many things at once; each request is a task that ends with the connection at the latest,
+    while the action that it asked for goes on."""
+
+    def __init__(self, server: Server, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self.term: int | None = None
+        self._server = server
+        self._reader = reader
+        self._writer = writer
+        self._writing = asyncio.Lock()
+        self._requests: dict[int, asyncio.Task[None]] = {}
+
+    async def live(self) -> None:
+        try:
+            await self._greet()
+            while True:
+                message = await read_frame(self._reader)
+                if message is None:
+                    return
+                self._take(message)
+        except (BadFrame, ConnectionError):
+            return
+        finally:
+            tasks = list(self._requests.values())
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+
+    async def _greet(self) -> None:
+        hello = await read_frame(self._reader)
+        if hello is None:
+            raise ConnectionResetError
+        try:
+            if hello.get("op") != "hello" or hello.get("version") != VERSION:
+                raise Refusal("bad_version", f"this executor speaks version {VERSION}")
+            self.term = optional_int(hello, "term")
+            if self.term is not None and not self._server.fence.admit(self.term):
+                raise Refusal("fenced", "a newer owner has come")
+        except Refusal as refusal:
+            await self._send({"error": refusal.code, "message": refusal.message})
+            raise ConnectionResetError from refusal
+        if self.term is not None:
+            self._server.cut_older(self.term)
+        await self._send({"version": VERSION, "pid": os.getpid()})
+
+    def _take(self, message: Message) -> None:
+        number = message.get("id")
+        if not isinstance(number, int) or number in self._requests:
+            raise BadFrame("a request needs an id of its own")
+        if message.get("op") == "release":
+            self._release(message)
+            return
+        task = asyncio.get_event_loop().create_task(self._answer(number, message))
+        self._requests[number] = task
+        task.add_done_callback(lambda _: self._answered(number, task))
+
+    def _answered(self, number: int, task: asyncio.Task[None]) -> None:
+        del self._requests[number]
+        if not task.cancelled() and task.exception() is not None:  # our bug: who waits for the answer must not for ever
+            context = {"message": "a request failed", "exception": task.exception()}
+            asyncio.get_event_loop().call_exception_handler(context)
+            self._writer.close()
+
+    def _release(self, message: Message) -> None:
+        released = self._requests.get(message["of"]) if isinstance(message.get("of"), int) else None
+        if released is not None:
+            released.cancel()
+
+    async def _answer(self, number: int, message: Message) -> None:
+        async def tell(piece: Message) -> None:
+            await self._send({"id": number, **piece})
+
+        with contextlib.suppress(ConnectionError):
+            try:
+                answer = await self._carry_out(message, tell)
+            except Refusal as refusal:
+                answer = {"error": refusal.code, "message": refusal.message}
+            await tell(answer)
+
+    async def _carry_out(self, message: Message, tell: Tell) -> Message:
+        if message.get("op") == "shutdown":
+            self._server.on_shutdown()
+            return {}
+        if self.term is None or self.term < self._server.fence.highest:
+            raise Refusal("fenced", "a newer owner has come")
+        if len(self._requests) > _REQUESTS_AT_ONCE:
+            raise Refusal("busy", "too many requests at once")
+        return await self._server.requests.answer(message, tell)
+
+    async def _send(self, message: Message) -> None:
+        async with self._writing:  # older versions let only one task wait for a full buffer
+            self._writer.write(encode(message))
+            await self._writer.drain()

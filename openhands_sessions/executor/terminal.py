@@ -1,0 +1,135 @@
+"""The terminal that the shell and its commands share, and the marks that the shell leaves in what they print."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import fcntl
+import os
+import secrets
+import struct
+import termios
+from typing import Any, Callable
+
+COLUMNS, ROWS = 160, 50
+_READ = 1 << 16
+_READS_PER_TURN = 32
+_MARK_LIMIT = 128
+
+
+class Marks:
+    """Takes marks out of a stream of bytes. A mark is ESC, `_`, the nonce, `:`, a text and NUL. The nonce never passes
+    through an environment, an argument or a file, so what a command prints cannot be taken for one."""
+
+    def __init__(self, on_data: Callable[[bytes], None], on_mark: Callable[[str], None]) -> None:
+        self.nonce = secrets.token_hex(16)
+        self._prefix = b"\x1b_" + self.nonce.encode() + b":"
+        self._on_data = on_data
+        self._on_mark = on_mark
+        self._held = b""
+
+    def made_of(self, text: str) -> bytes:
+        return self._prefix + text.encode() + b"\0"
+
+    def feed(self, data: bytes) -> None:
+        data, self._held = self._held + data, b""
+        position = 0
+        while True:
+            start = data.find(self._prefix, position)
+            if start < 0:
+                start = self._beginning(data, position)
+                break
+            end = data.find(b"\0", start, start + _MARK_LIMIT)
+            if end < 0:
+                break
+            self._give(data[position:start])
+            self._on_mark(data[start + len(self._prefix) : end].decode("utf-8", "replace"))
+            position = end + 1
+        if len(data) - start > _MARK_LIMIT:
+            start = len(data)
+        self._give(data[position:start])
+        self._held = data[start:]
+
+    def _beginning(self, data: bytes, position: int) -> int:
+        """Where a mark may have begun that has not wholly come yet."""
+        start = data.rfind(b"\x1b", max(position, len(data) - len(self._prefix) + 1))
+        return start if start >= 0 and self._prefix.startswith(data[start:]) else len(data)
+
+    def _give(self, data: bytes) -> None:
+        if data:
+            self._on_data(data)
+
+
+class Terminal:
+    """A pseudo-terminal, held open at both ends so that it outlives the shells that use it one after another."""
+
+    def __init__(self, on_data: Callable[[bytes], None], on_mark: Callable[[str], None]) -> None:
+        self.marks = Marks(on_data, on_mark)
+        self._ours, self.theirs = os.openpty()
+        os.set_blocking(self._ours, False)
+        os.set_blocking(self.theirs, False)
+        fcntl.ioctl(self.theirs, termios.TIOCSWINSZ, struct.pack("HHHH", ROWS, COLUMNS, 0, 0))
+        self._modes = _plain_modes(self.theirs)
+        self.reset()
+        asyncio.get_event_loop().add_reader(self._ours, self._readable)
+
+    def reset(self) -> None:
+        """Undo what the last command did to the modes, and drop input that it left unread."""
+        termios.tcsetattr(self.theirs, termios.TCSANOW, self._modes)
+        termios.tcflush(self.theirs, termios.TCIFLUSH)
+
+    def foreground(self) -> int:
+        """The process group that Ctrl-C would reach; 0 for none."""
+        with contextlib.suppress(OSError):
+            return os.tcgetpgrp(self._ours)
+        return 0
+
+    async def write(self, data: bytes) -> bool:
+        """Type something; False where nobody reads it within a second."""
+        return await _write(self._ours, data)
+
+    async def mark(self, text: str) -> bool:
+        """Put a mark behind everything that was printed until now."""
+        return await _write(self.theirs, self.marks.made_of(text))
+
+    def close(self) -> None:
+        asyncio.get_event_loop().remove_reader(self._ours)
+        os.close(self._ours)
+        os.close(self.theirs)
+
+    def _readable(self) -> None:
+        pieces = []
+        with contextlib.suppress(BlockingIOError):
+            for _ in range(_READS_PER_TURN):
+                pieces.append(os.read(self._ours, _READ))
+        self.marks.feed(b"".join(pieces))
+
+
+async def _write(descriptor: int, data: bytes) -> bool:
+    while data:
+        try:
+            data = data[os.write(descriptor, data) :]
+        except BlockingIOError:
+            if not await _writable(descriptor, 1.0):
+                return False
+    return True
+
+
+async def _writable(descriptor: int, limit: float) -> bool:
+    loop = asyncio.get_event_loop()
+    ready: asyncio.Future[None] = loop.create_future()
+    loop.add_writer(descriptor, lambda: None if ready.done() else ready.set_result(None))
+    try:
+        await asyncio.wait({ready}, timeout=limit)
+    finally:
+        loop.remove_writer(descriptor)
+    return ready.done()
+
+
+def _plain_modes(descriptor: int) -> list[Any]:
+    """Nothing is echoed, nothing that is printed is changed, no key stops the output; Ctrl-C and line editing work."""
+    modes = termios.tcgetattr(descriptor)
+    modes[0] &= ~termios.IXON
+    modes[1] &= ~termios.OPOST
+    modes[3] &= ~(termios.ECHO | termios.ECHOCTL)
+    return modes
