@@ -1,0 +1,161 @@
+"""A runtime whose hands are an executor, wherever that one runs."""
+
+import asyncio
+from collections.abc import Mapping
+from typing import Protocol
+
+from openhands_sessions.adapters.runtimes.link import Answer, Link, LinkLost
+from openhands_sessions.adapters.runtimes.messages import nonsense, outcome_of, task_message
+from openhands_sessions.core.errors import RuntimeFailure, RuntimeUnavailable
+from openhands_sessions.core.events.event import Json
+from openhands_sessions.ports.runtime import (
+    Lost,
+    OnOutput,
+    Outcome,
+    Running,
+    RuntimeSpec,
+    Task,
+    UnknownAction,
+    Workspace,
+)
+
+_TRIES = 5
+
+
+class Reach(Protocol):
+    """How one conversation's executor is reached. All may raise RuntimeUnavailable."""
+
+    async def connect(self) -> Link | None:
+        """A connection as the owner; None where no executor runs."""
+
+    async def start(self) -> None:
+        """See to it that one runs; nothing where one does."""
+
+    async def claim(self) -> None:
+        """Make an executor that is being started by an older owner refuse that owner."""
+
+    async def remembered(self, key: str) -> Outcome | UnknownAction | Lost:
+        """What an executor that no longer runs has left behind of an action."""
+
+
+class ExecutorRuntime:
+    """Keeps one connection, made when it is first needed and again when it breaks."""
+
+    def __init__(self, spec: RuntimeSpec, reach: Reach, files: Workspace, *, command_timeout: float) -> None:
+        self.files = files
+        self._environment = spec.environment
+        self._reach = reach
+        self._command_timeout = command_timeout
+        self._link: Link | None = None
+        self._connecting = asyncio.Lock()
+        self._closed = False
+        self._never: set[str] = set()  # interrupted while no executor ran that could remember it
+
+    async def perform(self, key: str, task: Task, on_output: OnOutput) -> Outcome:
+        pieces = _Pieces(on_output)
+        body: dict[str, Json] = {
+            "key": key,
+            "task": task_message(task, environment=self._environment, timeout=self._command_timeout),
+        }
+        link = await self._started()
+        for _ in range(_TRIES):
+            try:
+                if key in self._never:
+                    await link.call("interrupt", {"key": key})
+                    self._never.discard(key)
+                answer = await link.call("perform", body, pieces.take)
+                return outcome_of(answer.get("outcome"))
+            except LinkLost:
+                found = await self._connected()
+                if found is None:
+                    raise RuntimeUnavailable("the sandbox ended while it was at work; ask what became of it") from None
+                link = found
+        raise nonsense()
+
+    async def inquire(self, key: str) -> Outcome | Running | UnknownAction | Lost:
+        for before_asking in (None, self._reach.claim):
+            if before_asking is not None:
+                await before_asking()
+            answer = await self._asked("inquire", {"key": key})
+            if answer is not None:
+                return _state_of(answer)
+        return await self._reach.remembered(key)
+
+    async def send_input(self, text: str) -> bool:
+        answer = await self._asked("input", {"text": text})
+        return answer is not None and answer.get("taken") is True
+
+    async def interrupt(self, key: str) -> None:
+        try:
+            answer = await self._asked("interrupt", {"key": key})
+        except RuntimeFailure:
+            answer = None
+        if answer is None:
+            self._never.add(key)
+
+    async def close(self) -> None:
+        """Let go of the executor, which goes on."""
+        self._closed = True
+        async with self._connecting:
+            if self._link is not None:
+                await self._link.close()
+
+    async def _asked(self, op: str, body: Mapping[str, Json]) -> Answer | None:
+        """The answer of the running executor, None where none runs. Only for what may be asked twice."""
+        for _ in range(_TRIES):
+            link = await self._connected()
+            if link is None:
+                return None
+            try:
+                return await link.call(op, body)
+            except LinkLost:
+                continue
+        raise nonsense()
+
+    async def _started(self) -> Link:
+        for _ in range(_TRIES):
+            link = await self._connected()
+            if link is not None:
+                return link
+            await self._reach.start()  # one that is just ending may still have been taken for a running one
+        raise RuntimeUnavailable("the sandbox could not be reached after it was started")
+
+    async def _connected(self) -> Link | None:
+        async with self._connecting:
+            if self._closed:
+                raise RuntimeUnavailable("the sandbox was let go of")
+            if self._link is not None:
+                if self._link.alive:
+                    return self._link
+                await self._link.close()
+            self._link = await self._reach.connect()
+            return self._link
+
+
+def _state_of(answer: Answer) -> Outcome | Running | UnknownAction | Lost:
+    match answer.get("state"):
+        case "running":
+            return Running()
+        case "unknown":
+            return UnknownAction()
+        case "lost":
+            return Lost()
+        case _:
+            return outcome_of(answer.get("outcome"))
+
+
+class _Pieces:
+    """Hands on a command's output, and says where some of it did not come."""
+
+    def __init__(self, on_output: OnOutput) -> None:
+        self._on_output = on_output
+        self._end: int | None = None
+
+    def take(self, piece: Answer) -> None:
+        start, end, text = piece.get("from"), piece.get("to"), piece.get("text")
+        if not (isinstance(start, int) and isinstance(end, int) and isinstance(text, str)):
+            return
+        if self._end is not None and start != self._end:
+            text = f"\n[... {start - self._end} bytes not shown ...]\n{text}"
+        self._end = end
+        self._on_output(text)

@@ -1,0 +1,44 @@
+"""What an executor left behind, read without it."""
+
+import json
+import os
+import stat
+from pathlib import Path
+
+from openhands_sessions.adapters.runtimes.messages import outcome_of
+from openhands_sessions.core.errors import RuntimeUnavailable
+from openhands_sessions.ports.runtime import Lost, Outcome, UnknownAction
+
+NAME = "journal"
+_LINE_LIMIT = 8 << 20
+_LIMIT = 64 << 20
+
+
+def remembered(state: Path, key: str) -> Outcome | UnknownAction | Lost:
+    """What the journal in a state folder says of an action whose executor is gone. Raises RuntimeUnavailable. The
+    sandbox may have written what it likes there: the cost of reading is bounded, and it can lie only about itself."""
+    try:
+        descriptor = os.open(state / NAME, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+    except FileNotFoundError:
+        return UnknownAction()
+    except OSError as error:
+        raise RuntimeUnavailable(f"the sandbox's journal cannot be read: {error.strerror}") from error
+    with os.fdopen(descriptor, "rb") as file:
+        status = os.fstat(file.fileno())
+        if not stat.S_ISREG(status.st_mode) or status.st_size > _LIMIT:
+            raise RuntimeUnavailable("the sandbox's journal cannot be read")
+        found: Outcome | UnknownAction | Lost = UnknownAction()
+        while line := file.readline(_LINE_LIMIT):
+            if key.encode() in line and line.endswith(b"\n"):
+                found = _said(line, key) or found
+        return found
+
+
+def _said(line: bytes, key: str) -> Outcome | Lost | None:
+    try:
+        entry = json.loads(line)
+    except (ValueError, RecursionError):
+        return None
+    if not isinstance(entry, dict) or entry.get("key") != key:
+        return None
+    return outcome_of(entry.get("outcome")) if entry.get("state") == "done" else Lost()

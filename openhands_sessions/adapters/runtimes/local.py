@@ -1,0 +1,181 @@
+"""Sandboxes that are folders and processes of this machine: not isolated from it."""
+
+import asyncio
+import contextlib
+import os
+import pwd
+import shutil
+import signal
+import subprocess
+import sys
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from openhands_sessions.adapters.runtimes.executor_runtime import ExecutorRuntime
+from openhands_sessions.adapters.runtimes.files import FolderFiles
+from openhands_sessions.adapters.runtimes.journal import remembered
+from openhands_sessions.adapters.runtimes.limiter import Limiter
+from openhands_sessions.adapters.runtimes.link import Link, connect
+from openhands_sessions.adapters.runtimes.place import Place
+from openhands_sessions.adapters.runtimes.workspace import Workspace
+from openhands_sessions.core.errors import RuntimeFailure, RuntimeUnavailable
+from openhands_sessions.core.ids import ConversationId, folder_name
+from openhands_sessions.ports.runtime import Lost, Outcome, Runtime, RuntimeSpec, UnknownAction
+
+EXECUTOR = Path(__file__).resolve().parents[2] / "executor"
+_START_SECONDS = 20.0
+_END_SECONDS = 5.0
+_THREADS = 8
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class LocalLimits:
+    """What a sandbox may use: times in seconds, output in bytes kept of a command's beginning and end. An executor
+    ends when nobody has been connected for `idle_timeout`, 0 for never."""
+
+    command_timeout: float = 600.0
+    idle_timeout: float = 3600.0
+    output_head: int = 64 << 10
+    output_tail: int = 64 << 10
+
+
+class LocalRuntimes:
+    """One folder below `root` per conversation, and one executor per folder that needs one."""
+
+    isolated = False
+
+    def __init__(self, root: Path, *, limits: LocalLimits | None = None, search_path: str | None = None) -> None:
+        self._root = root.absolute()
+        self._limits = limits or LocalLimits()
+        self._search_path = _own_search_path() if search_path is None else search_path
+        self._limiter = Limiter(_THREADS)
+
+    @contextlib.asynccontextmanager
+    async def open(self, spec: RuntimeSpec) -> AsyncIterator[Runtime]:
+        place = self._place(spec.sid)
+        await self._limiter.run(self._prepare, place)
+        reach = _LocalReach(place, spec.term, self._limits, self._search_path, self._limiter)
+        files = FolderFiles(Workspace(place.workspace), self._limiter)
+        runtime = ExecutorRuntime(spec, reach, files, command_timeout=self._limits.command_timeout)
+        try:
+            yield runtime
+        finally:
+            await runtime.close()
+
+    async def discard(self, sid: ConversationId) -> None:
+        place = self._place(sid)
+        link = await connect(place.socket, term=None)
+        if link is not None:
+            await _end(link)
+        try:
+            if place.folder.exists():
+                await self._limiter.run(place.delete)
+        except OSError as error:
+            raise RuntimeUnavailable(f"the workspace could not be deleted: {error.strerror}") from error
+
+    def _place(self, sid: ConversationId) -> Place:
+        return Place(self._root / folder_name(sid))
+
+    def _prepare(self, place: Place) -> None:
+        if not Path("/proc/self/fd").is_dir():
+            raise RuntimeUnavailable("the local runtime needs Linux with /proc")
+        if shutil.which("bash", path=self._search_path) is None:
+            raise RuntimeUnavailable("bash was not found in PATH: install it, then try again")
+        try:
+            place.make()
+        except OSError as error:
+            raise RuntimeUnavailable(
+                f"the workspace's folder cannot be used ({error.strerror}): check its owner, its mode and the disk"
+            ) from error
+
+
+class _LocalReach:
+    """Reaches the executor of a folder on this machine."""
+
+    def __init__(self, place: Place, term: int, limits: LocalLimits, search_path: str, limiter: Limiter) -> None:
+        self._place = place
+        self._term = term
+        self._limits = limits
+        self._search_path = search_path
+        self._limiter = limiter
+
+    async def connect(self) -> Link | None:
+        return await connect(self._place.socket, term=self._term)
+
+    async def start(self) -> None:
+        await self._limiter.run(self._launch)
+
+    async def claim(self) -> None:
+        try:
+            await self._limiter.run(self._place.raise_term, self._term)
+        except OSError as error:
+            raise RuntimeUnavailable(f"the workspace's folder cannot be written: {error.strerror}") from error
+
+    async def remembered(self, key: str) -> Outcome | UnknownAction | Lost:
+        return await self._limiter.run(remembered, self._place.state, key)
+
+    def _launch(self) -> None:
+        """Start an executor, which sees for itself whether one runs already, and return when it can be reached."""
+        options = {
+            "--socket": self._place.socket,
+            "--workspace": self._place.workspace,
+            "--state": self._place.state,
+            "--idle-timeout": self._limits.idle_timeout,
+            "--head": self._limits.output_head,
+            "--tail": self._limits.output_tail,
+        }
+        words = [str(word) for option in options.items() for word in option]
+        try:
+            self._place.make()
+            subprocess.run(
+                [sys.executable, "-I", "-S", str(EXECUTOR), *words, "--detach"],
+                check=True,
+                timeout=_START_SECONDS,
+                env=_environment(self._search_path, self._place.workspace),
+                cwd="/",
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.DEVNULL,
+                stderr=subprocess.DEVNULL,
+                start_new_session=True,
+            )
+        except (OSError, subprocess.SubprocessError) as error:
+            raise RuntimeUnavailable(
+                f"the sandbox could not be started ({type(error).__name__}): check free memory and disk"
+            ) from error
+
+
+async def _end(link: Link) -> None:
+    """Ask an executor to end itself and all it has started; end it by force where it does not."""
+    try:
+        with contextlib.suppress(RuntimeFailure):
+            async with asyncio.timeout(_END_SECONDS):
+                await link.shutdown()
+    except TimeoutError:
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(link.peer(), signal.SIGKILL)
+    finally:
+        await link.close()
+
+
+def _own_search_path() -> str:
+    """PATH without this program's own virtual environment: what a command installs must not land in it."""
+    own = Path(sys.prefix) / "bin" if sys.prefix != sys.base_prefix else None
+    parts = os.environ.get("PATH", os.defpath).split(os.pathsep)
+    return os.pathsep.join(part for part in parts if part and Path(part) != own)
+
+
+def _environment(search_path: str, workspace: Path) -> dict[str, str]:
+    """All that an executor gets of our environment; nothing else of it, for it holds keys."""
+    try:
+        user = pwd.getpwuid(os.getuid()).pw_name
+    except KeyError:  # a number without a name, as containers have
+        user = str(os.getuid())
+    return {
+        "PATH": search_path,
+        "HOME": str(workspace),
+        "USER": user,
+        "LOGNAME": user,
+        "LANG": "C.UTF-8",
+        "SHELL": shutil.which("bash", path=search_path) or "/bin/bash",
+    }

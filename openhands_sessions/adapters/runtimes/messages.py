@@ -1,0 +1,92 @@
+"""What is said to an executor and what it answers. A sandbox is not trusted: every answer is checked."""
+
+from collections.abc import Mapping
+from dataclasses import asdict
+from typing import Any, Literal, TypeVar, get_args
+
+from openhands_sessions.core.errors import FileProblem, PathRefused, RuntimeFailure, RuntimeUnavailable
+from openhands_sessions.core.events.event import Json
+from openhands_sessions.ports.runtime import WORKSPACE, CommandDone, EditDone, Outcome, RunCommand, Task
+
+T = TypeVar("T")
+Ended = Literal["exit", "timeout", "interrupted", "killed", "shell_exit"]
+
+_REFUSALS: Mapping[str, type[RuntimeFailure]] = {
+    "path_refused": PathRefused,
+    "file_problem": FileProblem,
+    "bad_request": RuntimeFailure,
+}
+
+
+def task_message(task: Task, *, environment: Mapping[str, str], timeout: float) -> dict[str, Json]:
+    """A task as the executor takes it; `timeout` (seconds) is for commands that have none."""
+    if isinstance(task, RunCommand):
+        return {
+            "kind": "command",
+            "command": task.command,
+            "timeout": timeout if task.timeout is None else task.timeout,
+            "cwd": task.cwd,
+            "environment": dict(environment),
+        }
+    fields: dict[str, Json] = asdict(task)
+    return {"kind": "edit", **fields}
+
+
+def outcome_of(value: object) -> Outcome:
+    """Raises RuntimeUnavailable where it is none."""
+    if isinstance(value, dict):
+        try:
+            return _edit(value) if value.get("kind") == "edit" else _command(value)
+        except (KeyError, TypeError):
+            pass
+    raise nonsense()
+
+
+def refusal(code: str, message: str) -> RuntimeFailure:
+    """The error for a request that the executor refused."""
+    return _REFUSALS.get(code, RuntimeUnavailable)(message)
+
+
+def nonsense() -> RuntimeUnavailable:
+    return RuntimeUnavailable("the sandbox gave an answer that cannot be understood")
+
+
+def _command(value: dict[str, Any]) -> CommandDone:
+    return CommandDone(
+        output=_checked(value["output"], str),
+        exit_code=None if value["exit_code"] is None else _checked(value["exit_code"], int),
+        ended=_ended(value["ended"]),
+        pid=_checked(value.get("pid", -1), int),
+        working_dir=_checked(value.get("working_dir", WORKSPACE), str),
+        omitted=_checked(value.get("omitted", 0), int),
+    )
+
+
+def _edit(value: dict[str, Any]) -> EditDone:
+    return EditDone(
+        ok=_checked(value["ok"], bool),
+        content=_checked(value["content"], str),
+        path=_checked(value["path"], str),
+        prev_exist=_checked(value["prev_exist"], bool),
+        old_content=_text_or_none(value["old_content"]),
+        new_content=_text_or_none(value["new_content"]),
+        diff=_text_or_none(value["diff"]),
+    )
+
+
+def _ended(value: object) -> Ended:
+    for known in get_args(Ended):
+        if value == known:
+            ended: Ended = known
+            return ended
+    raise TypeError(value)
+
+
+def _text_or_none(value: object) -> str | None:
+    return None if value is None else _checked(value, str)
+
+
+def _checked(value: object, kind: type[T]) -> T:
+    if not isinstance(value, kind):
+        raise TypeError(value)
+    return value

@@ -1,0 +1,237 @@
+"""A folder, and files by paths that cannot lead out of it: a copy of the executor's, which shares no code with us."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+import secrets
+import stat
+from collections import deque
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import BinaryIO, NamedTuple
+
+NAME = "/workspace"
+NAMES_LISTED = 10000
+_LINKS_FOLLOWED = 40
+_PATH_BYTES = 4095
+_NAME_BYTES = 255
+_DEPTH = 200
+
+
+class OutsidePath(Exception):
+    """The path leaves the workspace, or cannot be a path; the message says which."""
+
+
+class UnfitFile(Exception):
+    """No such file, not a file, too large, or the system says no; the message says which."""
+
+
+class Found(NamedTuple):
+    """Where a path led: an open folder and a name in it, `.` for the folder itself; what is there, None for nothing.
+    It holds good for as long as the block that gave it."""
+
+    folder: int
+    name: str
+    status: os.stat_result | None
+
+    @property
+    def is_folder(self) -> bool:
+        return self.status is not None and stat.S_ISDIR(self.status.st_mode)
+
+
+class Workspace:
+    """The files below one folder. `/workspace/…` names them, and so does a path relative to it. Every part of a path
+    is opened by itself from the folder above it, so that no link, however it is moved about meanwhile, leads out;
+    links that stay inside are followed."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root.resolve()
+
+    def named(self, real: str) -> str:
+        """A real path by the name that users know it by, where it lies inside."""
+        root = str(self.root)
+        return NAME + real[len(root) :] if (real + "/").startswith(root + "/") else real
+
+    def name_of(self, path: str) -> str:
+        """A path by its full name. Raises OutsidePath."""
+        return "/".join([NAME, *self._parts(path)])
+
+    @contextlib.contextmanager
+    def find(self, path: str, *, make_folders: bool = False) -> Iterator[Found]:
+        """Walk to a path. Raises OutsidePath, and UnfitFile for whatever the system refuses inside the block."""
+        parts = self._parts(path)
+        try:
+            with _Walk(self.root, self._inside) as walk:
+                yield walk.to(parts, make_folders)
+        except OSError as error:
+            raise UnfitFile(f"{path}: {os.strerror(error.errno or 0)}") from error
+
+    def read(self, path: str, *, limit: int) -> bytes:
+        """A whole file. Raises UnfitFile where it is larger than `limit` bytes."""
+        with self.find(path) as found, _opened(found, path) as file:
+            content = file.read(limit + 1)
+        if len(content) > limit:
+            raise UnfitFile(f"{path} is larger than {limit} bytes")
+        return content
+
+    def write(self, path: str, content: bytes) -> None:
+        """Replace a file atomically, durable when it returns; keeps its mode, makes the folders above it."""
+        with self.find(path, make_folders=True) as found:
+            if found.status is not None and not stat.S_ISREG(found.status.st_mode):
+                raise UnfitFile(f"{path} is not a file")
+            _replace(found, content)
+
+    def names(self, path: str = "") -> list[str]:
+        """Names in a folder, sorted, folders with a `/` behind."""
+        names = []
+        with self.find(path) as found:
+            if found.status is None:
+                raise FileNotFoundError(errno.ENOENT, path)
+            if not found.is_folder:
+                raise NotADirectoryError(errno.ENOTDIR, path)
+            folder = os.open(".", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC, dir_fd=found.folder)
+            try:
+                with os.scandir(folder) as entries:
+                    for entry in entries:
+                        shown = os.fsencode(entry.name).decode("utf-8", "replace")
+                        names.append(shown + "/" if entry.is_dir(follow_symlinks=False) else shown)
+                        if len(names) > NAMES_LISTED:
+                            raise UnfitFile(f"{path} holds more than {NAMES_LISTED} names")
+            finally:
+                os.close(folder)
+        return sorted(names)
+
+    def remove(self, path: str) -> None:
+        """Delete a file."""
+        with self.find(path) as found:
+            os.unlink(found.name, dir_fd=found.folder)
+
+    def _parts(self, path: str) -> list[str]:
+        try:
+            too_long = len(os.fsencode(path)) > _PATH_BYTES
+        except UnicodeEncodeError:
+            too_long = True
+        if too_long or "\0" in path:
+            raise OutsidePath(f"{path[:100]!r} cannot be a path")
+        parts = self._inside(path)
+        if parts is None:
+            raise OutsidePath(f"{path} lies outside {NAME}")
+        if ".." in parts:
+            raise OutsidePath(f"{path} has '..' in it")
+        if len(parts) > _DEPTH or any(len(os.fsencode(part)) > _NAME_BYTES for part in parts):
+            raise OutsidePath(f"{path[:100]!r} is too long or too deep")
+        return parts
+
+    def _inside(self, path: str) -> list[str] | None:
+        """The parts below the root, None for a path that begins elsewhere."""
+        if path.startswith("/"):
+            path = self.named(path)
+            if not (path + "/").startswith(NAME + "/"):
+                return None
+            path = path[len(NAME) :]
+        return [part for part in path.split("/") if part not in ("", ".")]
+
+
+class _Walk:
+    """A way down from the root, with every folder on it held open."""
+
+    def __init__(self, root: Path, inside: Callable[[str], list[str] | None]) -> None:
+        self._inside = inside
+        self._opened = [os.open(root, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)]
+        self._way = self._opened[:]
+        self._links = 0
+
+    def __enter__(self) -> _Walk:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for descriptor in self._opened:
+            os.close(descriptor)
+
+    def to(self, parts: list[str], make_folders: bool) -> Found:
+        ahead = deque(parts)
+        while ahead:
+            name = ahead.popleft()
+            status = self._step(name, make_folders and bool(ahead))
+            if status is None:
+                if ahead:
+                    raise FileNotFoundError(errno.ENOENT, name)
+                return Found(self._way[-1], name, None)
+            if stat.S_ISLNK(status.st_mode):
+                ahead.extendleft(reversed(self._target()))
+            elif not stat.S_ISDIR(status.st_mode):
+                if ahead:
+                    raise NotADirectoryError(errno.ENOTDIR, name)
+                return Found(self._way[-1], name, status)
+        return Found(self._way[-1], ".", os.fstat(self._way[-1]))
+
+    def _step(self, name: str, make: bool) -> os.stat_result | None:
+        """Go to what has this name in the present folder, into it where it is a folder; None where nothing has it."""
+        if name == "..":  # only a link says so
+            if len(self._way) == 1:
+                raise OutsidePath(f"a link leads out of {NAME}")
+            self._way.pop()
+            return os.fstat(self._way[-1])
+        if make:
+            with contextlib.suppress(FileExistsError):
+                os.mkdir(name, dir_fd=self._way[-1])
+        try:
+            descriptor = os.open(name, os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=self._way[-1])
+        except FileNotFoundError:
+            return None
+        self._opened.append(descriptor)
+        status = os.fstat(descriptor)
+        if stat.S_ISDIR(status.st_mode):
+            self._way.append(descriptor)
+        return status
+
+    def _target(self) -> list[str]:
+        """Where the link that was just opened leads: the parts of the way that lie ahead."""
+        self._links += 1
+        if self._links > _LINKS_FOLLOWED:
+            raise OSError(errno.ELOOP, "links")
+        target = os.readlink("", dir_fd=self._opened[-1])
+        if not target.startswith("/"):
+            return [part for part in target.split("/") if part not in ("", ".")]
+        parts = self._inside(target)
+        if parts is None:
+            raise OutsidePath(f"a link leads out of {NAME}")
+        del self._way[1:]
+        return parts
+
+
+def _opened(found: Found, path: str) -> BinaryIO:
+    if found.status is None:
+        raise FileNotFoundError(errno.ENOENT, path)
+    flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC  # a pipe put in its place must not hold us
+    descriptor = os.open(found.name, flags, dir_fd=found.folder)
+    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+        os.close(descriptor)
+        raise UnfitFile(f"{path} is not a file")
+    return os.fdopen(descriptor, "rb")
+
+
+def _replace(found: Found, content: bytes) -> None:
+    temporary = ".ohs-" + secrets.token_hex(8)
+    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o644, dir_fd=found.folder)
+    try:
+        with os.fdopen(descriptor, "wb") as file:
+            if found.status is not None:
+                with contextlib.suppress(PermissionError):
+                    os.fchown(descriptor, found.status.st_uid, found.status.st_gid)
+                os.fchmod(descriptor, stat.S_IMODE(found.status.st_mode))
+            file.write(content)
+            file.flush()
+            os.fsync(descriptor)
+        os.rename(temporary, found.name, src_dir_fd=found.folder, dst_dir_fd=found.folder)
+    except BaseException:
+        with contextlib.suppress(OSError):
+            os.unlink(temporary, dir_fd=found.folder)
+        raise
+    folder = os.open(".", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC, dir_fd=found.folder)
+    try:
+        os.fsync(folder)
+    finally:
+        os.close(folder)
