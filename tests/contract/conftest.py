@@ -1,15 +1,20 @@
 """The kinds that each contract is held against. A new kind is one more parameter."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from functools import partial
 from pathlib import Path
 
 import pytest
 
+from openhands_sessions.adapters.runtimes.local import LocalLimits, LocalRuntimes
 from openhands_sessions.adapters.stores.memory import open_memory
 from openhands_sessions.adapters.stores.sqlite import open_sqlite
+from openhands_sessions.ports.runtime import Runtime, Runtimes
 from openhands_sessions.ports.store import EventLog, OpenStore, SessionStore
+from tests.fakes.runtime import FakeRuntimes
 from tests.support.logs import OTHER, TALK, row
+from tests.support.sandboxes import CAP, FLOOD, FLOODED, SID, opened
 
 
 @pytest.fixture(params=["memory", "sqlite"])
@@ -31,3 +36,25 @@ async def store(open_store: OpenStore) -> AsyncIterator[SessionStore]:
 def log(store: SessionStore) -> EventLog:
     """That of TALK."""
     return store.log(TALK)
+
+
+@pytest.fixture(params=["fake", "local"])
+async def runtimes(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Runtimes]:
+    """That the sandbox of SID is discarded afterwards ends what a test left running."""
+    limits = LocalLimits(output_head=CAP, output_tail=CAP, idle_timeout=60)
+    kinds: dict[str, Runtimes] = {
+        "fake": FakeRuntimes({FLOOD: (FLOODED, 0)}, cap=CAP),
+        "local": LocalRuntimes(tmp_path / "sandboxes", limits=limits),
+    }
+    runtimes = kinds[request.param]
+    try:
+        async with asyncio.timeout(20):
+            yield runtimes
+    finally:
+        await runtimes.discard(SID)
+
+
+@pytest.fixture
+async def runtime(runtimes: Runtimes) -> AsyncIterator[Runtime]:
+    async with opened(runtimes) as runtime:
+        yield runtime
