@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from pathlib import Path
 
 from aiohttp import web
 
@@ -16,6 +17,7 @@ from openhands_sessions.adapters.agents.shell import ShellAgents
 from openhands_sessions.adapters.auths.session_key import SessionKey
 from openhands_sessions.adapters.condensers.window import WindowCondenser
 from openhands_sessions.adapters.files.local import LocalFiles
+from openhands_sessions.adapters.gateways.remote import Remote, open_remote
 from openhands_sessions.adapters.memories.workspace import WorkspaceMemory
 from openhands_sessions.adapters.models.choice import ModelChoice
 from openhands_sessions.adapters.models.litellm import LiteLlmModels
@@ -24,6 +26,7 @@ from openhands_sessions.adapters.policies.confirmation import ConfirmationMode
 from openhands_sessions.adapters.runtimes.local import LocalLimits, LocalRuntimes
 from openhands_sessions.adapters.stores.memory import open_memory
 from openhands_sessions.adapters.stores.sqlite import open_sqlite
+from openhands_sessions.adapters.stores.sqlite_probe import probe_sqlite
 from openhands_sessions.adapters.tools.bash import Bash
 from openhands_sessions.adapters.tools.editor import Editor
 from openhands_sessions.adapters.tools.notes import Finish, TaskTracker, Think
@@ -179,3 +182,13 @@ async def web_application(house: House) -> web.Application:
         any_host=house.auth.required,
     )
     return application(edge)
+
+
+def remote(url: str, session_api_key: str | None) -> AbstractAsyncContextManager[Remote]:
+    """Another server, reached over the network. Raises BadInput for what is no address."""
+    return open_remote(url, session_api_key)
+
+
+def probe_store(folder: Path) -> str:
+    """What the database needs of this machine: its version, where all is well. Raises StorageUnavailable."""
+    return probe_sqlite(folder)
