@@ -8,6 +8,7 @@ import orjson
 from openhands_sessions.core.events.actions import (
     CondensationAction,
     MessageAction,
+    RecallAction,
     SystemAction,
     ToolCallsAction,
 )
@@ -69,6 +70,10 @@ class _Builder:
         self._parts: list[Message | _Reply] = []
         self._replies: dict[str, _Reply] = {}
         self._call_of: dict[EventId, tuple[_Reply, str]] = {}
+        self._asked: Message | None = None
+        """The newest message of the user."""
+        self._recalls: dict[EventId | None, Message | None] = {}
+        """For which message something was looked up."""
 
     def messages(self) -> Sequence[Message]:
         flat: list[Message] = []
@@ -84,7 +89,8 @@ class _Builder:
             case SystemAction(content=content):
                 self.say({"role": "system", "content": content})
             case MessageAction(source=Source.USER):
-                self.say({"role": "user", "content": _content(event)})
+                self._asked = {"role": "user", "content": _content(event)}
+                self.say(self._asked)
             case MessageAction(content=content):
                 self.say({"role": "assistant", "content": content})
             case ToolCallsAction(response_id=response, calls=calls, thought=thought):
@@ -92,6 +98,8 @@ class _Builder:
                 reply.calls.update({call.id: (call.name, call.arguments) for call in calls})
             case CondensationAction():
                 pass
+            case RecallAction():
+                self._recalls[event.id] = self._asked
             case Action():
                 self._called(event)
             case Observation():
@@ -125,9 +133,14 @@ class _Builder:
         match observation:
             case RecallObservation():
                 if text := _recalled(observation):
-                    self.say({"role": "user", "content": text})
+                    self._tell_before(self._recalls.get(observation.cause), text)
             case LoopDetectionObservation(content=content):
                 self.say({"role": "user", "content": content})
+
+    def _tell_before(self, asked: Message | None, text: str) -> None:
+        """What is known comes before the message for which it was looked up: the last word stays the user's."""
+        place = next((place for place, part in enumerate(self._parts) if part is asked), len(self._parts))
+        self._parts.insert(place, {"role": "user", "content": text})
 
 
 def result_text(observation: Observation) -> str:

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 MASK = "<secret_hidden>"
 _SHORTEST = 4
 _KEYS = re.compile(r"\b(?:sk|pk|ghp|gho|hf|xoxb|glpat)[-_][A-Za-z0-9_-]{12,}")
-_HOST_PATH = re.compile(r"(?<![\w/.])/(?!workspace\b)(?:[\w.@+-]+/)+[\w.@+-]*")
+_HOST_PATH = re.compile(r"(?:(?<![\w/.])|(?<=://)|(?<=:///))/(?!workspace\b)(?:[\w.@+-]+/)+[\w.@+-]*")
 
 
 def mask(text: str, secrets: Iterable[str]) -> str:

@@ -44,12 +44,11 @@ def merge(*layers: Mapping[str, Json]) -> SessionSettings:
     """
     merged: dict[str, Json] = {}
     for layer in layers:
+        for key in sorted(layer.keys() - SessionSettings.model_fields.keys()):
+            raise BadInput(key, f"is not a setting{nearest(key, SessionSettings.model_fields)}")
         if layer.get("llm_base_url") not in (None, merged.get("llm_base_url")):
             merged.pop("llm_api_key", None)
         merged.update({key: value for key, value in layer.items() if value is not None})
-    unknown = merged.keys() - SessionSettings.model_fields.keys()
-    for key in sorted(unknown):
-        raise BadInput(key, f"is not a setting{nearest(key, SessionSettings.model_fields)}")
     try:
         return SessionSettings.model_validate(merged)
     except ValidationError as error:

@@ -1,7 +1,9 @@
 """The present of a conversation, folded from its log: never the dialogue itself."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import Any
+from functools import cache
+from math import isfinite
 
 import orjson
 from pydantic import TypeAdapter, ValidationError
@@ -36,7 +38,7 @@ from openhands_sessions.core.events.observations import (
 )
 from openhands_sessions.core.ids import UNNUMBERED, EventId
 
-VIEW_VERSION = 1
+VIEW_VERSION = 2
 """Raised whenever the fold changes: older snapshots are then thrown away."""
 
 ANSWERED = (
@@ -77,6 +79,8 @@ class ConversationView:
     response_id: str = ""
     planned: tuple[PlannedCall, ...] = ()
     """Calls of the last reply that no action has taken up yet."""
+    stopping: AgentState | None = None
+    """What the user asked the agent to come to, `stopped` or `paused`, until it has."""
     iterations: int = 0
     """Model calls since the turn began."""
     cost: float = 0.0
@@ -116,9 +120,15 @@ def dump_view(view: ConversationView) -> str:
 def load_view(text: str) -> ConversationView | None:
     """The view of a snapshot; None where it cannot be read, which costs a fold from 0 and nothing else."""
     try:
-        return TypeAdapter(ConversationView).validate_json(text)
+        return _stored_form().validate_json(text)
     except ValidationError:
         return None
+
+
+@cache
+def _stored_form() -> TypeAdapter[ConversationView]:
+    """Built when first needed: at import it would slow every start."""
+    return TypeAdapter(ConversationView)
 
 
 def _asked(view: ConversationView, event: MessageAction) -> ConversationView:
@@ -141,12 +151,23 @@ def _acted(view: ConversationView, event: Action) -> ConversationView:
             return replace(view, response_id=response, planned=calls)
         case CondensationAction(forgotten_events_start_id=int() as start, forgotten_events_end_id=int() as end):
             return replace(view, condensed=(start, end), summary_event=event.id)
-        case ChangeAgentStateAction(source=Source.USER, agent_state=AgentState.RUNNING):
-            return replace(view, owed=True)
+        case ChangeAgentStateAction(source=Source.USER, agent_state=state):
+            return _directed(view, state)
         case _ if isinstance(event, ANSWERED):
             return _called(view, event)
         case _:
             return _without_planned(view, event)
+
+
+def _directed(view: ConversationView, state: AgentState) -> ConversationView:
+    match state:
+        case AgentState.RUNNING:
+            return replace(view, owed=True, stopping=None)
+        case AgentState.STOPPED | AgentState.PAUSED:
+            under_way = view.owed or bool(view.open_actions) or view.pending is not None
+            return replace(view, stopping=state if under_way or view.agent_state is not state else None)
+        case _:
+            return view
 
 
 def _called(view: ConversationView, event: Action) -> ConversationView:
@@ -179,10 +200,10 @@ def _observed(view: ConversationView, event: Observation) -> ConversationView:
             return replace(view, agent_state=state, last_state=event.id)
         case TurnEndedObservation(seen=seen, stop_reason=reason):
             owed = view.last_message > seen
-            view = replace(view, owed=owed, stop_reason=reason)
+            view = replace(view, owed=owed, stop_reason=reason, stopping=None)
             if reason is StopReason.WAITING and view.pending is not None:
                 return view
-            return replace(view, planned=(), iterations=0)
+            return replace(view, planned=(), iterations=0, cost_before_turn=view.cost)
         case TurnResumedObservation(repeated_calls=repeated):
             return replace(view, iterations=view.iterations + repeated)
         case _:
@@ -190,14 +211,20 @@ def _observed(view: ConversationView, event: Observation) -> ConversationView:
 
 
 def _spent(view: ConversationView, event: Event) -> ConversationView:
-    metrics: Any = event.llm_metrics
-    tokens = metrics.get("accumulated_token_usage") or {}
+    metrics = event.llm_metrics or {}
+    tokens = metrics.get("accumulated_token_usage")
+    counts = tokens if isinstance(tokens, Mapping) else {}
     return replace(
         view,
         iterations=view.iterations + 1,
-        cost=float(metrics.get("accumulated_cost") or 0.0),
-        prompt_tokens=int(tokens.get("prompt_tokens") or 0),
-        completion_tokens=int(tokens.get("completion_tokens") or 0),
-        cache_read_tokens=int(tokens.get("cache_read_tokens") or 0),
-        cache_write_tokens=int(tokens.get("cache_write_tokens") or 0),
+        cost=_number(metrics.get("accumulated_cost")),
+        prompt_tokens=int(_number(counts.get("prompt_tokens"))),
+        completion_tokens=int(_number(counts.get("completion_tokens"))),
+        cache_read_tokens=int(_number(counts.get("cache_read_tokens"))),
+        cache_write_tokens=int(_number(counts.get("cache_write_tokens"))),
     )
+
+
+def _number(value: object) -> float:
+    """0 for what is none: a log may come from elsewhere."""
+    return value if isinstance(value, int | float) and isfinite(value) else 0

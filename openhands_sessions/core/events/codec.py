@@ -36,6 +36,7 @@ _RENAMED = {"diff_cache": "_diff_cache"}
 _CONFIRMED_UNSAID = (EditAction, McpAction, WriteAction)
 """The reference has no confirmation for these: on the wire only `awaiting` and `rejected` are said."""
 _EVENT_FIELDS = frozenset(field.name for field in fields(Event))
+_TOOL_CALL_FIELDS = frozenset(field.name for field in fields(ToolCall))
 _ENVELOPE = _EVENT_FIELDS - {"rest"}
 _ACTION_KEYS = _ENVELOPE | {"action", "args"}
 _OBSERVATION_KEYS = _ENVELOPE | {"observation", "content", "extras"}
@@ -157,7 +158,7 @@ def from_wire(wire: Mapping[str, Any]) -> Event:
     if given:
         rest[body] = given
     try:
-        event = _adapter(kind).validate_python(
+        event: Event = _adapter(kind).validate_python(
             {
                 **values,
                 "id": whole.id,
@@ -225,8 +226,9 @@ def _tool_call_wire(call: ToolCall) -> dict[str, Any]:
 def _tool_call(value: object) -> ToolCall | None:
     if not isinstance(value, dict):
         return None
-    known = {field.name for field in fields(ToolCall)}
-    return TypeAdapter(ToolCall).validate_python({k: v for k, v in value.items() if k in known})
+    call = _adapter(ToolCall).validate_python({key: item for key, item in value.items() if key in _TOOL_CALL_FIELDS})
+    assert isinstance(call, ToolCall)  # what its adapter makes
+    return call
 
 
 def _mapping(value: Json) -> Mapping[str, Json]:
@@ -245,10 +247,10 @@ def _read_own_fields(kind: type[Event]) -> tuple[tuple[str, str], ...]:
 
 
 _FIELDS = {kind: _read_own_fields(kind) for kind in (*ACTIONS.values(), *OBSERVATIONS.values())}
-_ADAPTERS: dict[type[Event], TypeAdapter[Event]] = {}
+_ADAPTERS: dict[type[Any], TypeAdapter[Any]] = {}
 
 
-def _adapter(kind: type[Event]) -> TypeAdapter[Event]:
+def _adapter(kind: type[Any]) -> TypeAdapter[Any]:
     """Built when first needed: all of them at import would slow every start."""
     if kind not in _ADAPTERS:
         _ADAPTERS[kind] = TypeAdapter(kind)

@@ -1,0 +1,103 @@
+"""Layers of settings, merged."""
+
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from openhands_sessions.core.errors import BadInput
+from openhands_sessions.core.settings import SessionSettings, merge, public
+
+KEY, URL = "llm_api_key", "llm_base_url"
+LAYERS = st.lists(
+    st.dictionaries(st.sampled_from([KEY, URL, "llm_model"]), st.none() | st.sampled_from("abc"), max_size=3),
+    max_size=5,
+)
+
+
+def key_of(*layers: dict[str, Any]) -> str | None:
+    key = merge(*layers).llm_api_key
+    return None if key is None else key.get_secret_value()
+
+
+def test_no_layers_are_the_defaults() -> None:
+    assert merge() == merge({}) == SessionSettings()
+
+
+def test_the_last_layer_that_says_something_wins() -> None:
+    merged = merge({"max_iterations": 1, "agent": "shell"}, {"max_iterations": 2}, {"max_iterations": None})
+    assert (merged.max_iterations, merged.agent) == (2, "shell")
+
+
+@given(LAYERS)
+@settings(max_examples=200, deadline=None)
+def test_a_key_never_goes_to_an_address_that_another_layer_named_later(layers: list[dict[str, Any]]) -> None:
+    merged = merge(*layers)
+    last_key = max((place for place, layer in enumerate(layers) if layer.get(KEY) is not None), default=-1)
+    addresses = [
+        next((layer[URL] for layer in reversed(layers[: place + 1]) if layer.get(URL) is not None), None)
+        for place in range(len(layers))
+    ]
+    if merged.llm_api_key is not None:
+        assert set(addresses[last_key:]) == {merged.llm_base_url}
+
+
+def test_the_operators_key_stays_with_the_operators_address() -> None:
+    operator = {URL: "https://ours", KEY: "k"}
+    assert key_of(operator) == "k"
+    assert key_of(operator, {"llm_model": "m"}) == "k"
+    assert key_of(operator, {URL: "https://ours"}) == "k"
+    assert key_of(operator, {URL: "https://theirs"}) is None
+    assert key_of(operator, {URL: ""}) is None
+    assert key_of(operator, {URL: "https://theirs", KEY: "own"}) == "own"
+    assert key_of({KEY: "k"}, {URL: "https://theirs"}) is None
+    assert key_of(operator, {URL: "https://theirs", KEY: "own"}, {URL: "https://ours"}) is None
+
+
+@pytest.mark.parametrize(
+    ("key", "advice"),
+    [
+        ("max_iteration", "did you mean 'max_iterations'?"),
+        ("llm_modle", "did you mean 'llm_model'?"),
+        ("zzz", "setting"),
+    ],
+)
+@pytest.mark.parametrize("value", [1, None])
+def test_an_unknown_key_is_refused_with_the_nearest_one(key: str, advice: str, value: int | None) -> None:
+    with pytest.raises(BadInput) as refused:
+        merge({"agent": "shell"}, {key: value})
+    assert refused.value.field == key
+    assert refused.value.message.endswith(advice)
+
+
+@pytest.mark.parametrize(
+    "layer",
+    [
+        {"max_iterations": 0},
+        {"max_iterations": "many"},
+        {"max_budget_per_task": -1},
+        {"llm_timeout": float("nan")},
+        {"command_timeout": 0},
+        {"llm_retries": 21},
+        {"confirmation_mode": "perhaps"},
+        {"llm_model": ["a"]},
+    ],
+)
+def test_a_wrong_value_is_refused_by_its_name_and_not_repeated(layer: dict[str, Any]) -> None:
+    with pytest.raises(BadInput) as refused:
+        merge(layer)
+    assert refused.value.field == next(iter(layer))
+
+
+def test_a_refusal_never_shows_a_key() -> None:
+    with pytest.raises(BadInput) as refused:
+        merge({KEY: ["sk-very-secret"]})
+    assert "secret" not in str(refused.value)
+
+
+def test_settings_are_shown_without_the_key() -> None:
+    shown = public(merge({KEY: "sk-very-secret", "llm_model": "m"}))
+    assert KEY not in shown
+    assert shown["llm_model"] == "m"
+    assert "secret" not in repr(merge({KEY: "sk-very-secret"}))
