@@ -36,37 +36,28 @@ class Edge:
 
 
 def application(edge: Edge) -> web.Application:
-    """The aiohttp application. Its clean-up ends every session; followers end by themselves with a reason."""
-    directory = edge.services.directory
+    """The aiohttp application. Its start takes up the turns that an earlier server left; its clean-up ends every
+    session, and followers end by themselves with a reason."""
+    directory, auth = edge.services.directory, edge.services.auth
+    limits = edge.clients.limits
     app = web.Application(
-        client_max_size=edge.clients.limits.message_bytes + ROOM,
+        client_max_size=limits.message_bytes + ROOM,
         middlewares=[
             middleware.errors,
             middleware.origin_check(edge.allowed_origins, edge.allowed_hosts, edge.any_host),
             middleware.admission(lambda: directory.full),
-            middleware.authentication(edge.services.auth),
+            middleware.authentication(auth),
         ],
     )
     app[SERVICES] = edge.services
-    sio = socketio.AsyncServer(
-        async_mode="aiohttp",
-        json=FastJson,
-        async_handlers=False,
-        cors_allowed_origins="*",
-        max_http_buffer_size=edge.clients.limits.message_bytes,
-        ping_interval=PING_INTERVAL,
-        ping_timeout=PING_TIMEOUT,
-        http_compression=False,
-        logger=False,
-        engineio_logger=False,
-    )
-    sio.attach(app)
-    clients = Clients(edge.clients)
-    operators = Operators(directory.board, edge.services.auth, edge.clients.limits.slow_client_grace)
-    sio.register_namespace(clients)
-    sio.register_namespace(operators)
     for routes in (conversations.ROUTES, events.ROUTES, health.ROUTES):
         app.add_routes(routes)
+    sio = _socket_server(limits.message_bytes)
+    sio.attach(app)
+    clients = Clients(edge.clients)
+    operators = Operators(directory.board, auth, limits.slow_client_grace)
+    sio.register_namespace(clients)
+    sio.register_namespace(operators)
 
     async def end_sessions(app: web.Application) -> None:
         await directory.close_all("shutdown")
@@ -74,15 +65,33 @@ def application(edge: Edge) -> web.Application:
         await clients.close()
         await sio.shutdown()
 
-    async def recovering(app: web.Application) -> AsyncIterator[None]:
-        recovery = asyncio.create_task(edge.services.gateway.recover(), name="recovery")
-        yield
-        recovery.cancel()
-        await asyncio.wait([recovery])
-
-    app.cleanup_ctx.append(recovering)
+    app.cleanup_ctx.append(_recovering)
     app.on_shutdown.append(end_sessions)
     return app
+
+
+def _socket_server(message_bytes: int) -> socketio.AsyncServer:
+    """Handlers are awaited one after the other, so a client that floods waits for itself. Origins are checked by our
+    middleware, for REST and sockets alike."""
+    return socketio.AsyncServer(
+        async_mode="aiohttp",
+        json=FastJson,
+        async_handlers=False,
+        cors_allowed_origins="*",
+        max_http_buffer_size=message_bytes,
+        ping_interval=PING_INTERVAL,
+        ping_timeout=PING_TIMEOUT,
+        http_compression=False,
+        logger=False,
+        engineio_logger=False,
+    )
+
+
+async def _recovering(app: web.Application) -> AsyncIterator[None]:
+    recovery = asyncio.create_task(app[SERVICES].gateway.recover(), name="recovery")
+    yield
+    recovery.cancel()
+    await asyncio.wait([recovery])
 
 
 @asynccontextmanager
