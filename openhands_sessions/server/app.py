@@ -13,6 +13,7 @@ from openhands_sessions.server import middleware
 from openhands_sessions.server.packets import FastJson
 from openhands_sessions.server.rest import conversations, events, health
 from openhands_sessions.server.services import SERVICES, Services
+from openhands_sessions.server.sockets.answering import AnsweringServer
 from openhands_sessions.server.sockets.clients import ClientParts, Clients
 from openhands_sessions.server.sockets.operators import Operators
 
@@ -73,12 +74,12 @@ def application(edge: Edge) -> web.Application:
 def _socket_server(message_bytes: int) -> socketio.AsyncServer:
     """Handlers are awaited one after the other, so a client that floods waits for itself. Origins are checked by our
     middleware, for REST and sockets alike."""
-    return socketio.AsyncServer(
+    return AnsweringServer(
+        message_bytes,
         async_mode="aiohttp",
         json=FastJson,
         async_handlers=False,
         cors_allowed_origins="*",
-        max_http_buffer_size=message_bytes,
         ping_interval=PING_INTERVAL,
         ping_timeout=PING_TIMEOUT,
         http_compression=False,
