@@ -1,0 +1,223 @@
+"""One conversation on a terminal or over pipes, through the Gateway port alone."""
+
+import asyncio
+import signal
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+from openhands_sessions.cli.keyboard import Keyboard
+from openhands_sessions.cli.progress import Progress, Sent
+from openhands_sessions.cli.screen import Screen
+from openhands_sessions.cli.transcript import Transcript
+from openhands_sessions.core.commands import Answer, Command, SendMessage, Stop
+from openhands_sessions.core.errors import SessionsError, Unreachable
+from openhands_sessions.core.events.actions import RunAction
+from openhands_sessions.core.events.codec import Stored, decode
+from openhands_sessions.core.events.event import AgentState, Event
+from openhands_sessions.core.ids import EventId
+from openhands_sessions.ports.gateway import Delta, Gateway, News, SessionEnded, SessionInfo, Status
+
+RECENT = 100
+"""Events of an earlier sitting that are shown again."""
+PROMPT = "> "
+QUESTION = "Do it? [y/n, or say why not] "
+YES, NO = ("y", "yes"), ("n", "no")
+TOLD_STATUSES = {"STATUS$LLM_RETRY", "STATUS$RECONNECTING", "STATUS$RECONNECTED"}
+ENDS = {"stopped": "The conversation was stopped.", "deleted": "The conversation was deleted."}
+INTERRUPTED = 128 + signal.SIGINT
+TERMINATED = 128 + signal.SIGTERM
+
+
+class Conversation:
+    """`typing` says that a person sits at a terminal: prompts, and no waiting between lines."""
+
+    def __init__(
+        self, gateway: Gateway, info: SessionInfo, screen: Screen, keyboard: Keyboard, *, typing: bool
+    ) -> None:
+        self._gateway = gateway
+        self._sid = info.id
+        self._screen = screen
+        self._transcript = Transcript(screen)
+        self._keyboard = keyboard
+        self._typing = typing
+        self._head = info.head
+        self._progress = Progress(head=max(-1, info.head - RECENT), state=info.agent_state or AgentState.LOADING)
+        self._moved = asyncio.Condition()
+        self._sent: Sent | None = None
+        self._well = True
+        self._signals: asyncio.Queue[int] = asyncio.Queue(8)
+        self._hinted = False
+
+    async def run(self) -> int:
+        """Until the input ends, the user leaves or the session does. Gives the exit code: 1 where a turn went wrong.
+        Raises SessionsError."""
+        if self._progress.head >= 0:
+            self._screen.line("(earlier events are left out)", "dim")
+        async with self._gateway.follow(self._sid, self._progress.head) as news, self._screen.alive():
+            with self._catching_signals():
+                try:
+                    return await first(self._follow(news), self._type(), self._heed())
+                finally:
+                    self._screen.finish_line()
+
+    async def _follow(self, news: AsyncIterator[News]) -> int:
+        try:
+            async for item in news:
+                match item:
+                    case Delta():
+                        self._screen.busy(None)
+                        self._transcript.delta(item)
+                    case Status():
+                        self._tell(item)
+                    case entries:
+                        await self._show(entries)
+                self._ask()
+        except SessionEnded as end:
+            self._screen.busy(None)
+            if end.reason in ENDS:
+                self._screen.line(ENDS[end.reason], "yellow")
+        return 1
+
+    async def _show(self, entries: Sequence[Stored]) -> None:
+        for entry in entries:
+            event = decode(entry.text, entry.schema)
+            self._transcript.event(event)
+            self._progress = self._progress.behind(event)
+            self._screen.busy(_label(event, self._progress))
+        async with self._moved:
+            self._moved.notify_all()
+
+    def _tell(self, status: Status) -> None:
+        if status.level == "error":
+            self._transcript.problem(status.message)
+        elif status.id in TOLD_STATUSES:
+            self._screen.line(f"({status.message})", "dim")
+
+    def _ask(self) -> None:
+        """Show the prompt where it is the user's turn."""
+        waiting = self._sent is not None and not self._sent.over(self._progress)
+        if waiting or self._progress.working or self._progress.head < self._head:
+            return
+        self._screen.busy(None)
+        if self._typing:
+            self._screen.prompt(PROMPT if self._progress.pending is None else QUESTION)
+
+    async def _type(self) -> int:
+        if not self._typing:
+            await self._until(lambda progress: progress.head >= self._head)
+        async for line in self._keyboard.lines():
+            self._screen.entered()
+            self._hinted = False
+            if line.strip():
+                await self._take(line)
+            self._ask()
+        if not self._typing and self._progress.pending is not None:
+            raise SessionsError("the agent waits for an answer, and the input has ended")
+        return 0 if self._typing or self._well else 1
+
+    async def _take(self, line: str) -> None:
+        """Carry a line to the session, and where nobody types, wait for the end of its turn."""
+        command = self._command(line)
+        if self._typing and isinstance(command, SendMessage):
+            self._transcript.typed(command.content)
+        try:
+            sent = await self._submit(command)
+        except Unreachable:
+            raise
+        except SessionsError as error:
+            self._well = False
+            self._transcript.problem(error.message)
+            return
+        if not self._typing:
+            await self._until(sent.over)
+            self._well = self._well and sent.well(self._progress)
+
+    def _command(self, line: str) -> Command:
+        pending = self._progress.pending
+        word = line.strip().lower()
+        if pending is not None and word in (*YES, *NO):
+            return Answer(confirmed=word in YES, action=EventId(pending))
+        return SendMessage(content=line)
+
+    async def _submit(self, command: Command) -> Sent:
+        self._screen.busy("sending")
+        try:
+            accepted = await self._gateway.submit(self._sid, command)
+        finally:
+            self._screen.busy(None)
+        sent = self._sent = Sent(command, accepted.id)
+        if not sent.over(self._progress):
+            self._screen.busy("working")
+        return sent
+
+    async def _heed(self) -> int:
+        """Ctrl-C stops what is under way; where nothing is, and while stopping, the next one leaves."""
+        while True:
+            if await self._signals.get() == signal.SIGTERM:
+                return TERMINATED
+            if self._progress.working or self._screen.is_busy:
+                self._screen.line("Stopping; Ctrl-C again leaves.", "yellow")
+                if left := await first(self._stop(), self._leave()):
+                    return left
+            elif self._hinted or not self._typing:
+                return 0 if self._typing else INTERRUPTED
+            else:
+                self._hinted = True
+                self._screen.entered()
+                self._screen.line("\nCtrl-C again or Ctrl-D leaves.", "dim")
+            self._ask()
+
+    async def _stop(self) -> int:
+        try:
+            sent = await self._submit(Stop())
+        except Unreachable:
+            raise
+        except SessionsError as error:
+            self._transcript.problem(error.message)
+        else:
+            await self._until(sent.over)
+        self._well = False
+        return 0
+
+    async def _leave(self) -> int:
+        return 128 + await self._signals.get()
+
+    async def _until(self, reached: Callable[[Progress], bool]) -> None:
+        async with self._moved:
+            await self._moved.wait_for(lambda: reached(self._progress))
+
+    @contextmanager
+    def _catching_signals(self) -> Iterator[None]:
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGINT, signal.SIGTERM):
+            loop.add_signal_handler(number, self._caught, number)
+        try:
+            yield
+        finally:
+            for number in (signal.SIGINT, signal.SIGTERM):
+                loop.remove_signal_handler(number)
+
+    def _caught(self, number: int) -> None:
+        if not self._signals.full():
+            self._signals.put_nowait(number)
+
+
+async def first(*works: Coroutine[Any, Any, int]) -> int:
+    """What the first to end gives or raises; the others are cancelled, and gone when it returns."""
+    tasks = [asyncio.create_task(work) for work in works]
+    try:
+        await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+        ended = [task for task in tasks if task.done()]
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+    return ended[0].result()
+
+
+def _label(event: Event, progress: Progress) -> str | None:
+    """What the sign says while the agent is at work."""
+    if not progress.working:
+        return None
+    return "running" if isinstance(event, RunAction) else "working"

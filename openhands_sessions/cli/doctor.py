@@ -1,0 +1,165 @@
+"""`doctor`: whether this machine has what the server needs, and what to do where it has not."""
+
+import asyncio
+import json
+import os
+import platform
+import resource
+import shutil
+import socket
+import stat
+import sys
+import tempfile
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Literal
+
+from openhands_sessions import __version__, bootstrap
+from openhands_sessions.cli.columns import columns
+from openhands_sessions.cli.settings import loaded
+from openhands_sessions.config.config import Config
+from openhands_sessions.config.errors import ConfigError
+from openhands_sessions.core.errors import SessionsError
+
+OLDEST_PYTHON = (3, 11)
+FEW_FILES = 4_096
+"""Open files below which some hundred clients are too many."""
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One thing looked at: `found` says how it is, `advice` what to do."""
+
+    name: str
+    status: Literal["ok", "warn", "fail"]
+    found: str
+    advice: str = ""
+
+
+def run(flags: Mapping[str, object], file: Path | None, *, as_json: bool) -> int:
+    """Look, and print what was found; 1 where something keeps the server from working."""
+    findings = list(_look(flags, file))
+    failed = any(finding.status == "fail" for finding in findings)
+    if as_json:
+        listed = {"version": __version__, "ok": not failed, "checks": [asdict(finding) for finding in findings]}
+        print(json.dumps(listed, indent=2))
+    else:
+        print(columns(("check", "", "found"), [(each.name, each.status, each.found) for each in findings]))
+        for each in findings:
+            if each.advice:
+                print(f"\n{each.name}: {each.advice}")
+    return 1 if failed else 0
+
+
+def _look(flags: Mapping[str, object], file: Path | None) -> Iterator[Finding]:
+    yield python()
+    try:
+        config = loaded(flags, file, quiet=True).config
+    except ConfigError as error:
+        yield Finding("configuration", "fail", str(error), "Mend it, then look again: the rest depends on it.")
+        return
+    yield Finding("configuration", "ok", "read")
+    looks: tuple[Callable[[Config], Finding], ...] = (data_dir, database, unix_socket, bash, files, port, model, docker)
+    for look in looks:
+        yield look(config)
+
+
+def python() -> Finding:
+    version = platform.python_version()
+    if sys.version_info >= OLDEST_PYTHON:
+        return Finding("python", "ok", version)
+    return Finding("python", "fail", version, f"Install Python {'.'.join(map(str, OLDEST_PYTHON))} or newer.")
+
+
+def data_dir(config: Config) -> Finding:
+    folder = config.data_dir
+    try:
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder):
+            pass
+        mode = stat.S_IMODE(folder.stat().st_mode)
+    except OSError as error:
+        advice = "Name another folder with --data-dir, or mend its owner, its mode or the disk."
+        return Finding("data folder", "fail", f"{folder}: {error.strerror}", advice)
+    if mode & 0o077:
+        advice = f"Others on this machine may look in: chmod 700 {folder}"
+        return Finding("data folder", "warn", f"{folder} (mode {mode:o})", advice)
+    return Finding("data folder", "ok", str(folder))
+
+
+def database(config: Config) -> Finding:
+    if config.store.kind == "memory":
+        return Finding("database", "warn", "none: kept in memory", "Set store.kind to sqlite to keep conversations.")
+    folder = config.data_dir if config.store.path is None else config.store.path.parent
+    try:
+        return Finding("database", "ok", f"SQLite {bootstrap.probe_store(folder)} with a write-ahead log")
+    except SessionsError as error:
+        return Finding("database", "fail", error.message, "Put the data folder on a local disk with free space.")
+
+
+def unix_socket(config: Config) -> Finding:
+    folder = config.runtime.path or config.data_dir
+    try:
+        with tempfile.TemporaryDirectory(prefix=".probe-", dir=folder) as place:
+            opened = os.open(place, os.O_RDONLY | os.O_DIRECTORY)
+            try:
+                with socket.socket(socket.AF_UNIX) as probe:
+                    probe.bind(f"/proc/self/fd/{opened}/s")  # short, however deep the folder lies
+            finally:
+                os.close(opened)
+    except OSError as error:
+        advice = "Commands are run through a socket there: use a folder on a local Linux file system."
+        return Finding("unix socket", "fail", f"{folder}: {error.strerror}", advice)
+    return Finding("unix socket", "ok", "can be made")
+
+
+def bash(config: Config) -> Finding:
+    found = shutil.which("bash")
+    if found is None:
+        return Finding("bash", "fail", "not found in PATH", "Install bash: commands run in it.")
+    return Finding("bash", "ok", found)
+
+
+def files(config: Config) -> Finding:
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft == resource.RLIM_INFINITY or soft >= FEW_FILES:
+        return Finding("open files", "ok", str(soft) if soft != resource.RLIM_INFINITY else "no limit")
+    advice = f"Each client needs one: raise the limit with `ulimit -n {FEW_FILES}` before the start."
+    return Finding("open files", "warn", f"{soft} at most (up to {hard} can be had)", advice)
+
+
+def port(config: Config) -> Finding:
+    host, number = config.server.host, config.server.port
+    where = f"{host}:{number}"
+    try:
+        asyncio.run(_listen(host, number))
+    except OSError as error:
+        advice = "Something listens there already, perhaps this server; or name another address with --host and --port."
+        return Finding("port", "fail", f"{where}: {os.strerror(error.errno) if error.errno else error}", advice)
+    if config.server.unguarded:
+        advice = "Set server.session_api_key: without it the server does not start on this address."
+        return Finding("port", "fail", f"{where} is reached from other machines", advice)
+    return Finding("port", "ok", f"{where} is free")
+
+
+async def _listen(host: str, number: int) -> None:
+    server = await asyncio.get_running_loop().create_server(asyncio.Protocol, host, number)
+    server.close()
+    await server.wait_closed()
+
+
+def model(config: Config) -> Finding:
+    if config.llm.model is None:
+        advice = (
+            "The shell agent answers. For a model set llm.model and llm.api_key (OHS_LLM__MODEL, OHS_LLM__API_KEY)."
+        )
+        return Finding("model", "warn", "none", advice)
+    return Finding("model", "ok", config.llm.model)
+
+
+def docker(config: Config) -> Finding:
+    found = shutil.which("docker")
+    if found is None:
+        return Finding("docker", "ok", "not found; not needed by the local runtime, which does not isolate")
+    return Finding("docker", "ok", found)

@@ -1,0 +1,83 @@
+"""The program's log: structured lines on standard error, with secrets masked."""
+
+import logging
+import sys
+from collections.abc import Mapping, Sequence
+from typing import Any, TextIO
+
+import orjson
+import structlog
+from structlog.typing import EventDict, Processor, WrappedLogger
+
+from openhands_sessions.core.redaction import mask
+
+LEVELS = {"debug": logging.DEBUG, "info": logging.INFO, "warning": logging.WARNING, "error": logging.ERROR}
+_THEIR_LEVELS = {
+    "engineio.client": logging.CRITICAL,
+    "engineio.server": logging.WARNING,
+    "socketio.client": logging.CRITICAL,
+    "socketio.server": logging.WARNING,
+}
+"""Loggers that write to standard error by themselves unless they have a level. What the clients warn of is every end of
+a connection, and the gateway tells that itself."""
+
+
+class Masking:
+    """A step of the log: every text in a line, however deep, without the secrets."""
+
+    def __init__(self, secrets: Sequence[str]) -> None:
+        self._secrets = tuple(secrets)
+
+    def __call__(self, logger: WrappedLogger, method: str, line: EventDict) -> EventDict:
+        return {key: self._masked(value) for key, value in line.items()}
+
+    def _masked(self, value: Any) -> Any:
+        match value:
+            case str():
+                return mask(value, self._secrets)
+            case None | bool() | int() | float():
+                return value
+            case Mapping():
+                return {str(key): self._masked(item) for key, item in value.items()}
+            case list() | tuple() | set():
+                return [self._masked(item) for item in value]
+            case _:
+                return mask(repr(value), self._secrets)
+
+
+def configure(level: str, style: str, secrets: Sequence[str], file: TextIO | None = None) -> None:
+    """Set the log up for this process: ours from `level` on, that of libraries from warnings on. `style` is `console`
+    or `json`."""
+    out = file or sys.stderr
+    shared: list[Processor] = [
+        structlog.contextvars.merge_contextvars,
+        structlog.processors.add_log_level,
+        structlog.processors.TimeStamper(fmt="iso", utc=True),
+        structlog.processors.format_exc_info,
+    ]
+    last: list[Processor] = [Masking(secrets), _renderer(style, colors=out.isatty())]
+    structlog.configure(
+        processors=[*shared, *last],
+        wrapper_class=structlog.make_filtering_bound_logger(LEVELS[level]),
+        logger_factory=structlog.PrintLoggerFactory(out),
+        cache_logger_on_first_use=False,
+    )
+    handler = logging.StreamHandler(out)
+    handler.setFormatter(
+        structlog.stdlib.ProcessorFormatter(
+            foreign_pre_chain=[*shared, structlog.stdlib.add_logger_name],
+            processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, *last],
+        )
+    )
+    root = logging.getLogger()
+    root.handlers[:] = [handler]
+    root.setLevel(logging.WARNING)
+    for name, least in _THEIR_LEVELS.items():
+        logging.getLogger(name).setLevel(least)
+    logging.captureWarnings(True)
+
+
+def _renderer(style: str, *, colors: bool) -> Processor:
+    if style == "json":
+        return structlog.processors.JSONRenderer(serializer=lambda line, **_: orjson.dumps(line, default=str).decode())
+    return structlog.dev.ConsoleRenderer(colors=colors, exception_formatter=structlog.dev.plain_traceback)

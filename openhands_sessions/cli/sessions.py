@@ -1,0 +1,160 @@
+"""`sessions`: the conversations that are kept, in the data folder or on a server."""
+
+import asyncio
+import sys
+from collections.abc import Callable, Coroutine, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeVar
+
+import orjson
+
+from openhands_sessions.cli.columns import columns
+from openhands_sessions.cli.places import Archive, opened
+from openhands_sessions.cli.screen import clean
+from openhands_sessions.cli.settings import loaded
+from openhands_sessions.config.config import Config
+from openhands_sessions.config.errors import ConfigError
+from openhands_sessions.core.errors import SessionsError
+from openhands_sessions.core.events.codec import timestamp_text
+from openhands_sessions.core.ids import ConversationId, conversation_id
+from openhands_sessions.ports.gateway import SessionInfo
+
+T = TypeVar("T")
+
+TITLE = 60
+PAGE = 100
+
+
+@dataclass(frozen=True, slots=True)
+class Where:
+    """The data folder of the configuration, or a server."""
+
+    config: Config
+    server: str | None
+
+    def ask(self, question: Callable[[Archive], Coroutine[Any, Any, T]]) -> T:
+        """Open the place for one question. Raises SessionsError."""
+        return asyncio.run(self._ask(question))
+
+    async def _ask(self, question: Callable[[Archive], Coroutine[Any, Any, T]]) -> T:
+        async with opened(self.config, self.server) as place:
+            return await question(place.archive)
+
+
+def where(flags: Mapping[str, object], file: Path | None, server: str | None) -> Where:
+    """Raises ConfigError."""
+    return Where(loaded(flags, file, quiet=True).config, server)
+
+
+def ls(place: Where, limit: int, *, as_json: bool) -> int:
+    """Print the newest conversations."""
+    found = place.ask(lambda archive: _newest(archive, limit))
+    if as_json:
+        _print_json([wire(info) for info in found])
+    else:
+        rows = [(info.id, _status(info), timestamp_text(info.created_at), _title(info)) for info in found]
+        print(columns(("conversation", "status", "created", "title"), rows))
+    return 0
+
+
+def show(place: Where, sid: str, *, as_json: bool) -> int:
+    """Print what is known of one conversation."""
+    known = conversation_id(sid)
+    info = place.ask(lambda archive: archive.describe(known))
+    if as_json:
+        _print_json(wire(info))
+    else:
+        rows = [(name, "-" if value is None else clean(str(value))) for name, value in wire(info).items()]
+        print(columns(rows[0], rows[1:]))
+    return 0
+
+
+def export(place: Where, sid: str, output: Path | None) -> int:
+    """Write the events as a JSON list, to a new file or to standard output."""
+    known = conversation_id(sid)
+    if output is None:
+        place.ask(lambda archive: _export(archive, known, sys.stdout.buffer.write))
+        print(flush=True)
+        return 0
+    try:
+        with output.open("xb") as file:
+            place.ask(lambda archive: _export(archive, known, file.write))
+    except FileExistsError:
+        raise SessionsError(f"{output} exists already") from None
+    except OSError as error:
+        raise SessionsError(f"{output} cannot be written: {error.strerror}") from error
+    except SessionsError:
+        output.unlink()
+        raise
+    return 0
+
+
+def delete(place: Where, sids: Sequence[str], *, yes: bool) -> int:
+    """Delete conversations and all that is theirs; 1 where one was not there."""
+    known = [conversation_id(sid) for sid in sids]
+    if not yes and not _confirmed(len(known)):
+        return 1
+    gone = place.ask(lambda archive: _delete(archive, known))
+    for sid, deleted in zip(known, gone, strict=True):
+        if deleted:
+            print(f"deleted {sid}")
+        else:
+            print(f"error: conversation {sid!r} not found", file=sys.stderr)
+    return 0 if all(gone) else 1
+
+
+def wire(info: SessionInfo) -> dict[str, Any]:
+    """A conversation as `--json` shows it."""
+    return {
+        "conversation_id": info.id,
+        "title": info.title,
+        "status": _status(info),
+        "agent_state": info.agent_state,
+        "created_at": timestamp_text(info.created_at),
+        "updated_at": timestamp_text(info.updated_at),
+        "events": None if info.head < 0 and info.state is None else info.head + 1,
+        "connections": info.followers,
+        "problem": info.problem,
+    }
+
+
+async def _newest(archive: Archive, limit: int) -> Sequence[SessionInfo]:
+    found: list[SessionInfo] = []
+    page_id: str | None = None
+    while len(found) < limit:
+        page, page_id = await archive.page(min(PAGE, limit - len(found)), page_id)
+        found.extend(page)
+        if page_id is None:
+            break
+    return found
+
+
+async def _export(archive: Archive, sid: ConversationId, write: Callable[[bytes], object]) -> None:
+    async for piece in archive.export(sid):
+        write(piece)
+
+
+async def _delete(archive: Archive, sids: Sequence[ConversationId]) -> list[bool]:
+    return [await archive.delete(sid) for sid in sids]
+
+
+def _confirmed(count: int) -> bool:
+    if not sys.stdin.isatty():
+        raise ConfigError("sessions delete", "say --yes: nobody can be asked here")
+    what = "this conversation" if count == 1 else f"these {count} conversations"
+    answer = input(f"Delete {what} and the workspace, for good? [y/N] ")
+    return answer.strip().lower() in ("y", "yes")
+
+
+def _status(info: SessionInfo) -> str:
+    return "stopped" if info.state is None else info.state.value.lower()
+
+
+def _title(info: SessionInfo) -> str:
+    title = " ".join(clean(info.title).split())
+    return title if len(title) <= TITLE else f"{title[: TITLE - 1]}…"
+
+
+def _print_json(value: Any) -> None:
+    print(orjson.dumps(value, option=orjson.OPT_INDENT_2).decode())

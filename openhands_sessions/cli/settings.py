@@ -1,0 +1,78 @@
+"""How a command gets its configuration, and `config show`."""
+
+import os
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import orjson
+from pydantic import SecretStr
+
+from openhands_sessions.cli import logs
+from openhands_sessions.cli.columns import columns
+from openhands_sessions.config.listing import settings
+from openhands_sessions.config.loading import DEFAULT, Loaded, load
+from openhands_sessions.core.redaction import MASK
+
+_PASSWORD = re.compile(r"(?<=//)[^/@\s]+(?=@)")
+
+
+def loaded(flags: Mapping[str, object], file: Path | None, *, quiet: bool = False) -> Loaded:
+    """The configuration, with the log set up by it; `quiet` commands log warnings only, unless told otherwise. Raises
+    ConfigError."""
+    found = load(flags, os.environ, file)
+    log = found.config.log
+    level = "warning" if quiet and found.origins["log.level"] == DEFAULT else log.level
+    logs.configure(level, log.format, secrets(found))
+    return found
+
+
+def secrets(found: Loaded) -> list[str]:
+    """Every secret of the configuration."""
+    given = [_value(found, setting.key) for setting in settings().values() if setting.secret]
+    return [secret.get_secret_value() for secret in given if isinstance(secret, SecretStr)]
+
+
+def show(flags: Mapping[str, object], file: Path | None, *, as_json: bool) -> int:
+    """Print every setting with its value and where that stands; secrets are masked."""
+    found = loaded(flags, file, quiet=True)
+    rows = [(key, shown(found, key), found.origins[key]) for key in settings()]
+    if as_json:
+        listed = {key: {"value": value, "origin": origin} for key, value, origin in rows}
+        print(orjson.dumps(listed, option=orjson.OPT_INDENT_2).decode())
+    else:
+        print(columns(("setting", "value", "origin"), [(key, _text(value), origin) for key, value, origin in rows]))
+    return 0
+
+
+def shown(found: Loaded, key: str) -> Any:
+    """A value as JSON has it: a secret as a mask, a password in an address too."""
+    match _value(found, key):
+        case SecretStr():
+            return MASK
+        case Path() as path:
+            return str(path)
+        case str() as text:
+            return _PASSWORD.sub(MASK, text)
+        case value:
+            return value
+
+
+def _value(found: Loaded, key: str) -> Any:
+    value: Any = found.config
+    for name in key.split("."):
+        value = getattr(value, name)
+    return value
+
+
+def _text(value: Any) -> str:
+    match value:
+        case None:
+            return "-"
+        case bool():
+            return str(value).lower()
+        case tuple():
+            return ", ".join(value) or "-"
+        case _:
+            return str(value)

@@ -1,0 +1,251 @@
+"""Events as people read them. Text that was shown while it streamed is not shown again."""
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from openhands_sessions.cli.screen import Screen, clean
+from openhands_sessions.core.events.actions import (
+    BrowseAction,
+    BrowseInteractiveAction,
+    CondensationAction,
+    DelegateAction,
+    EditAction,
+    FinishAction,
+    McpAction,
+    MessageAction,
+    ReadAction,
+    RejectAction,
+    RunAction,
+    RunIpythonAction,
+    TaskTrackingAction,
+    ThinkAction,
+    ToolCallsAction,
+    WriteAction,
+)
+from openhands_sessions.core.events.event import Action, AgentState, ConfirmationState, Event, Observation, Source
+from openhands_sessions.core.events.observations import (
+    AgentStateChangedObservation,
+    EditObservation,
+    ErrorObservation,
+    LoopDetectionObservation,
+    McpObservation,
+    ReadObservation,
+    RunIpythonObservation,
+    RunObservation,
+    TaskTrackingObservation,
+    UserRejectedObservation,
+)
+from openhands_sessions.ports.gateway import Delta
+
+ANCHOR = 80
+"""Characters by which the end of what was shown is found again."""
+LINES = 40
+"""Lines of a diff or a file that are shown."""
+MARKS = {"todo": "[ ]", "in_progress": "[~]", "done": "[x]"}
+ENDED_BY = {AgentState.STOPPED: "Stopped.", AgentState.PAUSED: "Paused."}
+
+
+class Streamed:
+    """What of one streaming text has been shown: the longest piece without a hole."""
+
+    def __init__(self) -> None:
+        self.text = ""
+
+    def take(self, delta: Delta) -> str:
+        """The part to show now; nothing where a piece before it is missing."""
+        if delta.restart:
+            self.text = ""
+        if delta.offset != len(self.text):
+            return ""
+        self.text += delta.text
+        return delta.text
+
+    def rest_of(self, text: str) -> str | None:
+        """What is left to show of the whole text; None where what was shown is not its beginning."""
+        shown, whole = clean(self.text), clean(text)
+        if whole.startswith(shown):
+            return whole[len(shown) :]
+        # A long output keeps head and tail only: go on where the last of what was shown stands in it.
+        last = shown[-ANCHOR:]
+        place = whole.rfind(last)
+        if place >= 0 and len(last) == ANCHOR:
+            return whole[place + ANCHOR :]
+        return "" if shown.rstrip().endswith(whole.rstrip()[-ANCHOR:] or "\n") else None
+
+
+class Transcript:
+    """Writes a conversation to a screen, event by event in order, deltas in between."""
+
+    def __init__(self, screen: Screen) -> None:
+        self._screen = screen
+        self._reply = Streamed()
+        self._reply_key = ""
+        self._outputs: dict[int, Streamed] = {}
+        self._spoken = -1
+        self._answered = -1
+        self._typed: list[str] = []
+        self._problem = ""
+
+    def typed(self, text: str) -> None:
+        """The user sees on the terminal already what was typed there."""
+        self._typed.append(text)
+
+    def delta(self, delta: Delta) -> None:
+        """Show a piece, unless what it announces is here already: news that is not stored may come behind it."""
+        key = int(delta.key) if delta.key.isdigit() else -1
+        if delta.kind == "output":
+            if key > self._answered:
+                shown = self._outputs.setdefault(key, Streamed())
+                self._screen.write(shown.take(delta), "dim")
+            return
+        if key <= self._spoken:
+            return
+        if delta.key != self._reply_key or delta.restart:
+            self._screen.finish_line()
+            self._reply, self._reply_key = Streamed(), delta.key
+        self._screen.write(self._reply.take(delta))
+
+    def problem(self, text: str) -> None:
+        """An error that is no event; the same one is told once."""
+        if text and text != self._problem:
+            self._problem = text
+            self._screen.line(f"error: {text}", "red")
+
+    def event(self, event: Event) -> None:
+        """Show an event; kinds that say nothing to people are passed over."""
+        if isinstance(event, Action) and event.source is Source.AGENT:
+            self._spoken = event.id
+            self._say(_thought(event))
+        if isinstance(event, Observation) and event.cause is not None:
+            self._answered = max(self._answered, event.cause)
+        show = _SHOWN.get(type(event))
+        if show is not None:
+            show(self, event)
+
+    def message(self, event: MessageAction) -> None:
+        if event.source is Source.AGENT:
+            return
+        self._problem = ""
+        if event.content in self._typed:
+            self._typed.remove(event.content)
+        else:
+            self._screen.line(f"> {event.content}", "bold")
+
+    def run(self, event: RunAction) -> None:
+        if event.hidden:
+            return
+        sign = "input:" if event.is_input else "$"
+        self._asked(event, f"{sign} {event.command}")
+
+    def act(self, event: Action) -> None:
+        self._asked(event, event.describe())
+
+    def ran(self, event: RunObservation) -> None:
+        if event.hidden:
+            return
+        shown = self._outputs.pop(event.cause if event.cause is not None else -1, Streamed())
+        rest = shown.rest_of(event.content)
+        self._screen.write(event.content if rest is None else rest, "dim")
+        self._screen.finish_line()
+        code = event.metadata.exit_code
+        if code != 0:
+            self._screen.line("ended by force" if code == -1 else f"exit code {code}", "red")
+
+    def edited(self, event: EditObservation) -> None:
+        self._lines(event.diff or "")
+
+    def told(self, event: Observation) -> None:
+        self._lines(event.content)
+
+    def went_wrong(self, event: ErrorObservation) -> None:
+        self._outputs.pop(event.cause if event.cause is not None else -1, None)
+        self._screen.line(event.content, "red")
+
+    def tasks(self, event: TaskTrackingObservation) -> None:
+        for item in event.task_list:
+            self._screen.line(f"{MARKS.get(item.status, '[ ]')} {item.title}", "dim")
+
+    def finished(self, event: FinishAction | RejectAction) -> None:
+        self._screen.line(event.describe())
+
+    def condensed(self, event: CondensationAction) -> None:
+        self._screen.line("(older events are condensed for the model; the log keeps them)", "dim")
+
+    def state(self, event: AgentStateChangedObservation) -> None:
+        if event.agent_state in ENDED_BY:
+            self._screen.line(ENDED_BY[event.agent_state], "yellow")
+        elif event.reason:
+            self.problem(event.reason)
+
+    def _asked(self, event: Action, text: str) -> None:
+        """An action, or the user's answer to it: restated it is not shown again."""
+        state = getattr(event, "confirmation_state", ConfirmationState.CONFIRMED)
+        if state is ConfirmationState.AWAITING:
+            self._screen.line(f"The agent asks to do this: {text}", "yellow")
+        elif event.cause is None:
+            self._screen.line(text, "cyan")
+
+    def _say(self, text: str) -> None:
+        """What the agent said, less what streamed."""
+        if not text:
+            return
+        rest = self._reply.rest_of(text)
+        if rest is None:
+            self._screen.finish_line()
+        self._screen.write(text if rest is None else rest)
+        self._screen.finish_line()
+        self._reply, self._reply_key = Streamed(), ""
+
+    def _lines(self, text: str) -> None:
+        lines = text.splitlines()
+        for line in lines[:LINES]:
+            self._screen.line(line, "dim")
+        if len(lines) > LINES:
+            self._screen.line(f"(and {len(lines) - LINES} more lines)", "dim")
+
+
+def _thought(event: Action) -> str:
+    """What the model said with this action; with one of several calls it was said before."""
+    if isinstance(event, MessageAction):
+        return event.content
+    call = event.tool_call_metadata
+    if call is not None and call.total_calls_in_response > 1 and not isinstance(event, ToolCallsAction):
+        return ""
+    return str(getattr(event, "thought", "") or "")
+
+
+def _silent(transcript: Transcript, event: Any) -> None:
+    """Shown by what came with it."""
+
+
+_SHOWN: Mapping[type[Event], Callable[[Transcript, Any], None]] = {
+    MessageAction: Transcript.message,
+    RunAction: Transcript.run,
+    ThinkAction: _silent,
+    TaskTrackingAction: _silent,
+    **dict.fromkeys(
+        (
+            RunIpythonAction,
+            ReadAction,
+            WriteAction,
+            EditAction,
+            BrowseAction,
+            BrowseInteractiveAction,
+            McpAction,
+            DelegateAction,
+        ),
+        Transcript.act,
+    ),
+    FinishAction: Transcript.finished,
+    RejectAction: Transcript.finished,
+    CondensationAction: Transcript.condensed,
+    RunObservation: Transcript.ran,
+    EditObservation: Transcript.edited,
+    **dict.fromkeys(
+        (ReadObservation, McpObservation, RunIpythonObservation, LoopDetectionObservation, UserRejectedObservation),
+        Transcript.told,
+    ),
+    ErrorObservation: Transcript.went_wrong,
+    TaskTrackingObservation: Transcript.tasks,
+    AgentStateChangedObservation: Transcript.state,
+}
