@@ -28,17 +28,15 @@ class History:
         """Read the log from the storage, passing over what is forgotten."""
         view = self._stream.view
         self._events, self._summary, self._live = [], None, False
+        cursor: int = UNNUMBERED
         if view.condensed is not None:
             start, end = view.condensed
             await self._read(-1, before=start)
             self._summary = await self._summary_text(view.summary_event)
-            await self._read(end)
-        cursor: int = self._events[-1].id if self._events else UNNUMBERED
-        if view.condensed is not None:
-            cursor = max(cursor, view.condensed[1])
-        while cursor < self._stream.view.head:
-            await self._read(cursor)
-            cursor = self._events[-1].id
+            cursor = end
+        while cursor < (head := self._stream.view.head):
+            await self._read(cursor, before=head + 1)
+            cursor = head
         self._live = True
 
     def forget(self) -> None:
@@ -51,7 +49,7 @@ class History:
             return dialogue(self._events)
         return dialogue(self._events, self._summary, condensed[1])
 
-    async def _read(self, after: int, before: int | None = None) -> None:
+    async def _read(self, after: int, before: int) -> None:
         async for batch in self._stream.read(after, before=before):
             self._events.extend(decode(entry.text, entry.schema) for entry in batch)
 

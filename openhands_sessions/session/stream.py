@@ -3,7 +3,8 @@
 import asyncio
 from collections import deque
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
-from dataclasses import replace
+from contextlib import aclosing
+from dataclasses import dataclass, replace
 from datetime import datetime
 from functools import partial
 
@@ -24,6 +25,29 @@ SNAPSHOT_EVERY = 1_000
 FOLDED_AT_ONCE = 32
 
 
+@dataclass(slots=True)
+class _Writing:
+    """An append under way. `doomed`: one before it failed, so its expected head never comes to be."""
+
+    events: Sequence[Event]
+    entries: Sequence[Stored]
+    done: "asyncio.Future[Sequence[Event]]"
+    doomed: bool = False
+
+    @property
+    def first(self) -> int:
+        return self.events[0].id
+
+
+@dataclass(frozen=True, slots=True)
+class _Whisper:
+    """News that is not stored, in its place: behind event `head`."""
+
+    number: int
+    head: int
+    news: Delta | Status
+
+
 class EventStream:
     """Numbers events, stores them, folds them once they are durable, and wakes whoever follows.
 
@@ -36,11 +60,11 @@ class EventStream:
         self._clock = clock
         self._view = ConversationView()
         self._submitted: int = -1
-        self._tries = 0
+        self._under_way: deque[_Writing] = deque()
         self._tail: deque[Stored] = deque()
         self._tail_size = 0
         self._news = asyncio.Event()
-        self._whispers: deque[tuple[int, Delta | Status]] = deque(maxlen=WHISPERS)
+        self._whispers: deque[_Whisper] = deque(maxlen=WHISPERS)
         self._whispered = 0
         self._ended: EndReason | None = None
         self._listeners: list[Listener] = []
@@ -108,39 +132,38 @@ class EventStream:
         numbered, entries = [event for event, _ in pairs], [entry for _, entry in pairs]
         if receipt is not None:
             receipt = replace(receipt, event=EventId(first))
-        done: asyncio.Future[Sequence[Event]] = asyncio.get_running_loop().create_future()
-        writing = self._log.append(entries, expected=self._submitted, term=self._term, receipt=receipt)
+        future = self._log.append(entries, expected=self._submitted, term=self._term, receipt=receipt)
+        writing = _Writing(numbered, entries, asyncio.get_running_loop().create_future())
         self._submitted += len(numbered)
-        writing.add_done_callback(partial(self._written, numbered, entries, done, self._tries))
-        return done
+        self._under_way.append(writing)
+        future.add_done_callback(partial(self._written, writing))
+        return writing.done
 
-    def _written(
-        self,
-        events: Sequence[Event],
-        entries: Sequence[Stored],
-        done: "asyncio.Future[Sequence[Event]]",
-        tries: int,
-        writing: "asyncio.Future[None]",
-    ) -> None:
-        error = asyncio.CancelledError() if writing.cancelled() else writing.exception()
+    def _written(self, writing: _Writing, future: "asyncio.Future[None]") -> None:
+        self._under_way.remove(writing)
+        error = asyncio.CancelledError() if future.cancelled() else future.exception()
         if error is not None:
-            if tries == self._tries:
-                # What was numbered behind this one fails too, as its expected head never comes to be: number anew,
-                # once, and leave alone what is numbered from then on.
-                self._tries += 1
-                self._submitted = self._view.head
-            if not done.done():
-                done.set_exception(error)
+            if not writing.doomed:
+                self._number_anew(writing.first)
+            if not writing.done.done():
+                writing.done.set_exception(error)
             return
-        for event in events:
+        for event in writing.events:
             self._view = reduce(self._view, event)
-        self._remember(entries)
+        self._remember(writing.entries)
         self._wake()
-        for event in events:
+        for event in writing.events:
             for listener in self._listeners:
                 listener(event)
-        if not done.done():
-            done.set_result(events)
+        if not writing.done.done():
+            writing.done.set_result(writing.events)
+
+    def _number_anew(self, first: int) -> None:
+        """Give the ids from `first` to the appends that come now: those under way with a higher one will fail too."""
+        for writing in self._under_way:
+            if writing.first > first:
+                writing.doomed = True
+        self._submitted = first - 1
 
     def _remember(self, entries: Sequence[Stored]) -> None:
         self._tail.extend(entries)
@@ -151,7 +174,7 @@ class EventStream:
     def whisper(self, news: Delta | Status) -> None:
         """Tell whoever follows now; not stored, and lost on a follower that is too far behind."""
         self._whispered += 1
-        self._whispers.append((self._whispered, news))
+        self._whispers.append(_Whisper(self._whispered, self._view.head, news))
         self._wake()
 
     def end(self, reason: EndReason) -> None:
@@ -174,34 +197,43 @@ class EventStream:
         try:
             while True:
                 news = self._news  # taken before reading, so that nothing slips between
-                while cursor < self._view.head:
-                    async for batch in self._behind(cursor):
-                        cursor = batch[-1].id
-                        yield batch
-                for number, whisper in list(self._whispers) if heard < self._whispered else ():
-                    if number > heard:
-                        heard = number
-                        yield whisper
-                if news is not self._news:
-                    continue
-                if self._ended is not None:
-                    raise SessionEnded(self._ended)
-                await news.wait()
+                whisper = self._whispered_behind(heard)
+                head = self._view.head if whisper is None else min(whisper.head, self._view.head)
+                if cursor < head:
+                    async with aclosing(self._between(cursor, head)) as batches:
+                        async for batch in batches:
+                            cursor = batch[-1].id
+                            yield batch
+                elif whisper is not None:
+                    heard = whisper.number
+                    yield whisper.news
+                elif news is self._news:
+                    if self._ended is not None:
+                        raise SessionEnded(self._ended)
+                    await news.wait()
         finally:
             self.followers -= 1
 
-    async def _behind(self, cursor: int) -> AsyncIterator[Sequence[Stored]]:
+    def _whispered_behind(self, heard: int) -> _Whisper | None:
+        """The oldest that is kept of those behind number `heard`."""
+        if heard >= self._whispered:
+            return None
+        return self._whispers[max(0, heard + 1 - self._whispers[0].number)]
+
+    async def _between(self, cursor: int, head: int) -> AsyncGenerator[Sequence[Stored], None]:
+        """Events behind `cursor` up to and with `head`, from memory where they are there."""
         if self._tail and self._tail[0].id <= cursor + 1:
-            yield [self._tail[place] for place in range(cursor - self._view.head, 0)]
+            newest = self._view.head
+            yield [self._tail[place] for place in range(cursor - newest, head - newest)]
             return
-        async for batch in self._log.read(cursor, before=self._view.head + 1):
+        async for batch in self._log.read(cursor, before=head + 1):
             yield batch
 
 
 async def folded(log: EventLog, snapshot: Snapshot | None) -> ConversationView:
     """The view of all that is stored, from the snapshot where it fits."""
     view = ConversationView()
-    if snapshot is not None and snapshot.version == VIEW_VERSION:
+    if snapshot is not None and snapshot.version == VIEW_VERSION and snapshot.head <= await log.head():
         view = load_view(snapshot.text) or view
     async for batch in log.read(view.head):
         for entry in batch:

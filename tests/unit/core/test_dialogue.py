@@ -18,6 +18,7 @@ from openhands_sessions.core.events.observations import (
     RunObservation,
     UserRejectedObservation,
 )
+from openhands_sessions.core.ids import EventId
 from tests.support.logbook import ODD_ARGUMENTS, STORIES, Logbook, logbook, valid
 from tests.unit.core.strategies import any_event
 
@@ -70,7 +71,7 @@ def test_the_history_is_the_same_after_a_restart(steps: list[str]) -> None:
 @given(st.lists(any_event(), max_size=6))
 @settings(max_examples=30, deadline=None)
 def test_no_log_is_too_odd_to_make_a_valid_history_of(events: list[Event]) -> None:
-    assert valid(shown([replace(event, id=place) for place, event in enumerate(events)]))  # type: ignore[type-var]
+    assert valid(shown([replace(event, id=EventId(place)) for place, event in enumerate(events)]))
 
 
 def test_a_call_that_never_ran_says_so() -> None:

@@ -1,0 +1,21 @@
+"""A store with one conversation in it."""
+
+from collections.abc import AsyncIterator
+
+import pytest
+
+from openhands_sessions.adapters.stores.memory import MemoryStore, open_memory
+from openhands_sessions.ports.store import EventLog
+from tests.support.logs import TALK, row
+
+
+@pytest.fixture
+async def store() -> AsyncIterator[MemoryStore]:
+    async with open_memory() as opened:
+        await opened.conversations.create(row(TALK))
+        yield opened
+
+
+@pytest.fixture
+def log(store: MemoryStore) -> EventLog:
+    return store.log(TALK)

@@ -1,0 +1,274 @@
+"""Followers get every event once and in order, whenever they come and however slow they are."""
+
+import asyncio
+from collections.abc import AsyncGenerator, Sequence
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from openhands_sessions.adapters.stores.memory import open_memory
+from openhands_sessions.core.events.actions import MessageAction
+from openhands_sessions.core.events.event import Source
+from openhands_sessions.ports.gateway import Delta, News, SessionEnded, Status
+from openhands_sessions.ports.store import EventLog
+from openhands_sessions.session.stream import TAIL_CHARACTERS, TAIL_ENTRIES, WHISPERS, EventStream
+from tests.fakes.store import HeldLog
+from tests.support.logs import NOW, TALK, row
+
+
+def said(text: str = "x") -> MessageAction:
+    return MessageAction(source=Source.USER, content=text)
+
+
+async def opened(log: EventLog) -> EventStream:
+    stream = EventStream(log, lambda: NOW)
+    await stream.load(1, None)
+    stream.opened = True
+    return stream
+
+
+class Follower:
+    """Takes down all it gets; `pace` says how many turns of the loop it rests after each piece of news."""
+
+    def __init__(self, stream: EventStream, after: int = -1, *, pace: int = 0) -> None:
+        self.ids: list[int] = []
+        self.news: list[int | Delta | Status] = []
+        self.ended: str | None = None
+        self._stream = stream
+        self._after = after
+        self._pace = pace
+
+    async def run(self) -> None:
+        following = self._stream.follow(self._after)
+        try:
+            async for news in following:
+                self._take(news)
+                for _ in range(self._pace):
+                    await asyncio.sleep(0)
+        except SessionEnded as end:
+            self.ended = end.reason
+        finally:
+            await following.aclose()
+
+    def _take(self, news: News) -> None:
+        if isinstance(news, Delta | Status):
+            self.news.append(news)
+            return
+        assert news, "an empty batch"
+        self.ids += [entry.id for entry in news]
+        self.news += [entry.id for entry in news]
+
+
+async def rest(turns: int = 20) -> None:
+    for _ in range(turns):
+        await asyncio.sleep(0)
+
+
+async def next_of(following: AsyncGenerator[News, None]) -> News:
+    async with asyncio.timeout(2):
+        return await anext(following)
+
+
+async def ids_of(following: AsyncGenerator[News, None]) -> list[int]:
+    news = await next_of(following)
+    assert isinstance(news, Sequence)
+    return [entry.id for entry in news]
+
+
+WRITERS = st.lists(st.lists(st.integers(1, 3), max_size=4), max_size=4)
+FOLLOWERS = st.lists(st.tuples(st.integers(-1, 12), st.integers(0, 3), st.integers(0, 6)), min_size=1, max_size=4)
+
+
+@given(WRITERS, FOLLOWERS, st.integers(0, 3))
+@settings(max_examples=120, deadline=None)
+def test_nobody_misses_or_repeats_an_event(
+    writers: list[list[int]], followers: list[tuple[int, int, int]], stored: int
+) -> None:
+    """Writers append at the same time as followers come, each from its own place and at its own pace."""
+
+    async def story() -> None:
+        async with open_memory() as store:
+            await store.conversations.create(row(TALK))
+            stream = await opened(store.log(TALK))
+            for _ in range(stored):
+                await stream.append(said())
+            here = [Follower(stream, after, pace=pace) for after, pace, _ in followers]
+
+            async def comes(follower: Follower, late: int) -> None:
+                await rest(late)
+                await follower.run()
+
+            async def writes(counts: list[int]) -> None:
+                for count in counts:
+                    await stream.append(*[said()] * count)
+
+            async with asyncio.timeout(5), asyncio.TaskGroup() as group:
+                for follower, (_, _, late) in zip(here, followers, strict=True):
+                    group.create_task(comes(follower, late))
+                writing = [group.create_task(writes(counts)) for counts in writers]
+                if writing:
+                    await asyncio.wait(writing)
+                stream.end("idle")
+            total = stored + sum(map(sum, writers))
+            for follower, (after, _, _) in zip(here, followers, strict=True):
+                assert follower.ids == list(range(after + 1, total))
+                assert follower.ended == "idle"
+            assert stream.followers == 0
+
+    asyncio.run(story())
+
+
+@pytest.mark.parametrize("size", [10, TAIL_CHARACTERS // 40])
+async def test_a_follower_far_behind_reads_from_the_storage_and_then_live(log: EventLog, size: int) -> None:
+    stream = await opened(log)
+    for _ in range(TAIL_ENTRIES * 2):
+        await stream.append(said("x" * size))
+    behind, near = Follower(stream, pace=1), Follower(stream, TAIL_ENTRIES * 2 - 3)
+    async with asyncio.timeout(5), asyncio.TaskGroup() as group:
+        group.create_task(behind.run())
+        group.create_task(near.run())
+        for _ in range(5):
+            await stream.append(said("x" * size))
+            await asyncio.sleep(0)
+        stream.end("stopped")
+    assert behind.ids == list(range(TAIL_ENTRIES * 2 + 5))
+    assert near.ids == behind.ids[-7:]
+
+
+async def test_a_cursor_beyond_the_head_waits_for_what_comes_behind_it(log: EventLog) -> None:
+    stream = await opened(log)
+    await stream.append(said(), said())
+    follower = Follower(stream, 3)
+    async with asyncio.timeout(2), asyncio.TaskGroup() as group:
+        group.create_task(follower.run())
+        await rest()
+        await stream.append(said(), said(), said())
+        stream.end("stopped")
+    assert follower.ids == [4]
+
+
+async def test_followers_may_wait_for_a_log_that_is_not_folded_yet(log: EventLog) -> None:
+    await (await opened(log)).append(said(), said())
+    stream = EventStream(log, lambda: NOW)
+    follower = Follower(stream)
+    async with asyncio.timeout(2), asyncio.TaskGroup() as group:
+        group.create_task(follower.run())
+        await rest()
+        await stream.load(2, None)
+        await stream.append(said())
+        stream.end("stopped")
+    assert follower.ids == [0, 1, 2]
+
+
+async def test_nobody_sees_an_event_before_it_is_durable(log: EventLog) -> None:
+    held = HeldLog(log)
+    stream = await opened(held)
+    follower = Follower(stream)
+    async with asyncio.timeout(2), asyncio.TaskGroup() as group:
+        group.create_task(follower.run())
+        appending = stream.append(said())
+        await rest()
+        assert follower.ids == []
+        await held.release()
+        await appending
+        await rest()
+        assert follower.ids == [0]
+        stream.end("stopped")
+
+
+async def test_a_follower_who_leaves_is_counted_out(log: EventLog) -> None:
+    stream = await opened(log)
+    await stream.append(said())
+    following = stream.follow(-1)
+    assert await ids_of(following) == [0]
+    assert stream.followers == 1
+    await following.aclose()
+    assert stream.followers == 0
+
+
+async def test_a_follower_who_is_cancelled_is_counted_out(log: EventLog) -> None:
+    stream = await opened(log)
+    task = asyncio.create_task(Follower(stream).run())
+    await rest()
+    assert stream.followers == 1
+    task.cancel()
+    await asyncio.wait([task])
+    assert (stream.followers, task.cancelled()) == (0, True)
+
+
+@pytest.mark.parametrize("reason", ["stopped", "deleted", "shutdown", "idle", "failed"])
+async def test_the_end_comes_behind_all_that_is_stored_and_says_why(log: EventLog, reason: str) -> None:
+    stream = await opened(log)
+    follower = Follower(stream)
+    async with asyncio.timeout(2), asyncio.TaskGroup() as group:
+        group.create_task(follower.run())
+        await stream.append(said())
+        stream.end(reason)  # type: ignore[arg-type]  # each is one
+        stream.end("idle")
+    assert (follower.ids, follower.ended) == ([0], reason)
+    late = Follower(stream)
+    await late.run()
+    assert (late.ids, late.ended) == ([0], reason)
+
+
+def delta(text: str) -> Delta:
+    return Delta("reply", "1", 0, text)
+
+
+async def test_whispers_come_between_the_events_that_they_came_between(log: EventLog) -> None:
+    stream = await opened(log)
+    fast, slow = Follower(stream), Follower(stream, pace=50)
+    async with asyncio.timeout(2), asyncio.TaskGroup() as group:
+        group.create_task(fast.run())
+        group.create_task(slow.run())
+        await rest()
+        for number in range(5):
+            stream.whisper(delta(str(number)))
+            await stream.append(said())
+        stream.whisper(delta("last"))
+        stream.end("stopped")
+    story: list[int | Delta] = [thing for number in range(5) for thing in (delta(str(number)), number)]
+    assert fast.news == slow.news == [*story, delta("last")]
+
+
+async def test_whispers_from_before_are_not_for_those_who_come_later(log: EventLog) -> None:
+    stream = await opened(log)
+    stream.whisper(delta("before"))
+    following = stream.follow(-1)
+    first = asyncio.create_task(next_of(following))
+    await rest()
+    stream.whisper(delta("after"))
+    assert await first == delta("after")
+    await following.aclose()
+
+
+async def test_the_statuses_of_a_set_up_are_for_whoever_comes_while_it_lasts(log: EventLog) -> None:
+    stream = await opened(log)
+    stream.opened = False
+    for name in ("A", "B"):
+        stream.whisper(Status("info", name, ""))
+    follower = Follower(stream)
+    async with asyncio.timeout(2), asyncio.TaskGroup() as group:
+        group.create_task(follower.run())
+        await rest()
+        stream.end("stopped")
+    assert follower.news == [Status("info", "A", ""), Status("info", "B", "")]
+
+
+async def test_a_follower_too_far_behind_loses_whispers_and_no_event(log: EventLog) -> None:
+    stream = await opened(log)
+    following = stream.follow(-1)
+    stream.whisper(delta("heard"))
+    # not yet begun to follow, so the first whisper that it gets is one from after its beginning
+    task = asyncio.create_task(next_of(following))
+    await rest()
+    await stream.append(said())
+    assert not isinstance(await task, Delta)
+    for number in range(WHISPERS * 2):
+        stream.whisper(delta(str(number)))
+    await stream.append(said())
+    found = [await next_of(following) for _ in range(WHISPERS + 1)]
+    assert found[:WHISPERS] == [delta(str(number)) for number in range(WHISPERS, WHISPERS * 2)]
+    assert not isinstance(found[-1], Delta)
+    await following.aclose()
