@@ -5,9 +5,13 @@ from pathlib import Path
 
 from openhands_sessions.core.lifecycle import SET_UP, TRANSITIONS, SessionState
 from openhands_sessions.session.stages import STAGES
+from tests.house.listings import commands, default_toml, settings_tables
 from tests.house.sources import ROOT
 
 LIFECYCLE = ROOT / "docs" / "concepts" / "lifecycle.md"
+CONFIGURATION = ROOT / "docs" / "reference" / "configuration.md"
+COMMANDS = ROOT / "docs" / "reference" / "cli.md"
+DEFAULTS = ROOT / "configs" / "default.toml"
 
 
 def transitions() -> str:
@@ -31,7 +35,11 @@ def stages() -> str:
     return "\n".join(["| state | limit | status |", "|---|---|---|", *rows])
 
 
-FIGURES: dict[Path, dict[str, Callable[[], str]]] = {LIFECYCLE: {"transitions": transitions, "stages": stages}}
+FIGURES: dict[Path, dict[str, Callable[[], str]]] = {
+    LIFECYCLE: {"transitions": transitions, "stages": stages},
+    CONFIGURATION: {"settings": settings_tables},
+    COMMANDS: {"commands": commands},
+}
 
 
 def drawn(path: Path) -> str:
@@ -57,3 +65,4 @@ def _sorted(states: frozenset[SessionState]) -> list[SessionState]:
 if __name__ == "__main__":
     for each in FIGURES:
         each.write_text(drawn(each), encoding="utf-8")
+    DEFAULTS.write_text(default_toml(), encoding="utf-8")

@@ -5,12 +5,17 @@ from pathlib import Path
 import pytest
 
 from openhands_sessions.core.lifecycle import TRANSITIONS, SessionState
-from tests.house.figures import FIGURES, drawn, transitions
+from tests.house.figures import DEFAULTS, FIGURES, drawn, transitions
+from tests.house.listings import default_toml
 
 
 @pytest.mark.parametrize("path", FIGURES, ids=lambda path: path.name)
 def test_figures_are_up_to_date(path: Path) -> None:
     assert path.read_text(encoding="utf-8") == drawn(path), "Draw them anew: python -m tests.house.figures"
+
+
+def test_the_file_of_defaults_is_up_to_date() -> None:
+    assert DEFAULTS.read_text(encoding="utf-8") == default_toml(), "Draw it anew: python -m tests.house.figures"
 
 
 def test_the_lifecycle_figure_has_every_arrow_of_the_table_and_no_other() -> None:

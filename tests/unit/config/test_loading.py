@@ -1,0 +1,215 @@
+"""Where settings come from, and what is said of wrong ones."""
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import pytest
+from hypothesis import given, strategies
+
+from openhands_sessions.config.config import Config
+from openhands_sessions.config.errors import ConfigError
+from openhands_sessions.config.listing import settings
+from openhands_sessions.config.loading import DEFAULT, FLAGS, load
+from tests.house.figures import DEFAULTS
+
+NOTHING: Mapping[str, str] = {}
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> Path:
+    return tmp_path / "ohs.toml"
+
+
+def refusal(flags: Mapping[str, object], environ: Mapping[str, str] = NOTHING, file: Path | None = None) -> str:
+    with pytest.raises(ConfigError) as caught:
+        load(flags, environ, file)
+    return str(caught.value)
+
+
+def test_without_anything_the_defaults_hold() -> None:
+    found = load({}, {}, None)
+    assert found.config == Config()
+    assert set(found.origins.values()) == {DEFAULT}
+
+
+def test_flags_win_over_the_environment_and_that_over_the_file(file: Path) -> None:
+    file.write_text("[server]\nport = 1\nhost = '::1'\nmax_sessions = 7\n")
+    found = load({"--port": 3}, {"OHS_SERVER__PORT": "2", "OHS_SERVER__HOST": "localhost"}, file)
+    server = found.config.server
+    assert (server.port, server.host, server.max_sessions) == (3, "localhost", 7)
+    assert found.origins["server.port"] == "flag --port"
+    assert found.origins["server.host"] == "environment OHS_SERVER__HOST"
+    assert found.origins["server.max_sessions"] == f"file {file}:4"
+    assert found.origins["log.level"] == DEFAULT
+
+
+def test_the_file_is_the_one_that_the_environment_names_unless_a_flag_names_another(file: Path, tmp_path: Path) -> None:
+    file.write_text("log.level = 'error'")
+    other = tmp_path / "other.toml"
+    other.write_text("log.level = 'debug'")
+    assert load({}, {"OHS_CONFIG": str(file)}, None).config.log.level == "error"
+    assert load({}, {"OHS_CONFIG": str(file)}, other).config.log.level == "debug"
+
+
+def test_the_environment_outside_our_names_is_not_looked_at() -> None:
+    assert load({}, {"PORT": "x", "SERVER__PORT": "x", "HOME": "/", "OHS_ACTION_ID": "a"}, None).config == Config()
+
+
+def test_an_empty_variable_counts_as_not_set() -> None:
+    assert load({}, {"OHS_SERVER__PORT": ""}, None).origins["server.port"] == DEFAULT
+
+
+def test_any_setting_can_be_given_as_a_flag() -> None:
+    found = load({"--set agent.max_iterations": "5", "--set agent.confirmation_mode": "true"}, {}, None)
+    assert found.config.agent.max_iterations == 5
+    assert found.config.agent.confirmation_mode
+    assert found.origins["agent.max_iterations"] == "flag --set agent.max_iterations"
+
+
+def test_a_list_is_separated_by_commas_outside_the_file(file: Path) -> None:
+    file.write_text("[server]\nallowed_hosts = ['a', 'b']")
+    found = load({}, {"OHS_SERVER__ALLOWED_ORIGINS": "http://a, http://b"}, file)
+    assert found.config.server.allowed_hosts == ("a", "b")
+    assert found.config.server.allowed_origins == ("http://a", "http://b")
+
+
+def test_a_home_folder_is_meant_by_its_sign() -> None:
+    found = load({"--data-dir": "~/data"}, {}, None)
+    assert found.config.data_dir == Path.home() / "data"
+
+
+def test_configuration_made_in_a_program_reads_no_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OHS_SERVER__PORT", "1")
+    assert Config().server.port == 3000
+
+
+@pytest.mark.parametrize(
+    ("flags", "environ", "name", "nearest"),
+    [
+        ({"--set server.prot": 1}, {}, "'server.prot'", "'server.port'"),
+        ({"--set port": 1}, {}, "'port'", "'server.port'"),
+        ({}, {"OHS_SERVER__PROT": "1"}, "OHS_SERVER__PROT", "'OHS_SERVER__PORT'"),
+        ({}, {"OHS_SERVRE__PORT": "1"}, "OHS_SERVRE__PORT", "'OHS_SERVER__PORT'"),
+        ({}, {"OHS_SERVER": "{}"}, "OHS_SERVER", "'OHS_SERVER__PORT'"),
+    ],
+)
+def test_an_unknown_name_is_an_error_that_names_the_nearest(
+    flags: Mapping[str, object], environ: Mapping[str, str], name: str, nearest: str
+) -> None:
+    said = refusal(flags, environ)
+    assert name in said
+    assert said.endswith(f"; did you mean {nearest}?")
+
+
+def test_a_name_that_is_like_no_other_is_an_error_all_the_same() -> None:
+    assert refusal({}, {"OHS_ZZZ": "1"}) == "OHS_ZZZ: this variable sets nothing"
+
+
+@pytest.mark.parametrize(
+    ("text", "line", "key", "nearest"),
+    [
+        ("[server]\nprot = 1", 2, "server.prot", "server.port"),
+        ("# a comment\n\n[servre]\nport = 1", 4, "servre.port", "server.port"),
+        ("dat_dir = 'x'", 1, "dat_dir", "data_dir"),
+        ("server = 3", 1, "server", "server.port"),
+        ("[llm.more]\nmodel = 'x'", 2, "llm.more.model", "llm.model"),
+    ],
+)
+def test_an_unknown_key_of_the_file_is_named_with_its_line(
+    file: Path, text: str, line: int, key: str, nearest: str
+) -> None:
+    file.write_text(text)
+    assert refusal({}, {}, file) == f"{file}:{line}: there is no setting {key!r}; did you mean {nearest!r}?"
+
+
+def test_an_empty_table_that_is_none_of_ours_is_noticed(file: Path) -> None:
+    file.write_text("[server]\n[sandbox]\n")
+    assert refusal({}, {}, file) == f"{file}:2: there is no setting 'sandbox'"
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "rule"),
+    [
+        ("server.port", "70000", "a whole number from 0 to 65535"),
+        ("server.port", "eighty", "a whole number from 0 to 65535"),
+        ("server.max_sessions", "0", "a whole number of at least 1"),
+        ("server.idle_timeout", "inf", "a number above 0"),
+        ("server.idle_timeout", "nan", "a number above 0"),
+        ("agent.confirmation_mode", "maybe", "`true` or `false`"),
+        ("log.level", "loud", "`debug` or `info` or `warning` or `error`"),
+        ("runtime.kind", "docker", "`local`"),
+        ("runtime.executor_idle_timeout", "-1", "a number of at least 0"),
+    ],
+)
+def test_a_wrong_value_is_told_with_its_place_and_what_it_must_be(file: Path, key: str, value: str, rule: str) -> None:
+    table, name = key.split(".")
+    file.write_text(f"[{table}]\n{name} = {value!r}")
+    said = f"{key} must be {rule}, not {value!r}"
+    assert refusal({}, {}, file) == f"{file}:2: {said}"
+    variable = settings()[key].variable
+    assert refusal({}, {variable: value}) == f"{variable}: {said}"
+    assert refusal({f"--set {key}": value}) == f"--set {key}: {said}"
+
+
+@pytest.mark.parametrize("secret", ["hunter2\n", "hünter2", "null", " "])
+def test_a_secret_that_cannot_be_used_is_not_repeated(secret: str) -> None:
+    said = refusal({"--session-api-key": secret})
+    assert said == "--session-api-key: server.session_api_key must be a text of printable ASCII characters"
+
+
+def test_a_secret_of_the_wrong_type_is_not_repeated(file: Path) -> None:
+    file.write_text("[llm]\napi_key = 20251")
+    assert "20251" not in refusal({}, {}, file)
+
+
+def test_a_file_that_cannot_be_read_is_told(file: Path, tmp_path: Path) -> None:
+    assert refusal({}, {}, file) == f"{file}: the file cannot be read: No such file or directory"
+    assert refusal({}, {}, tmp_path) == f"{tmp_path}: the file cannot be read: Is a directory"
+    file.write_text("port = = 3")
+    assert refusal({}, {}, file).startswith(f"{file}: the file is not TOML: ")
+    file.write_bytes(b"\xff")
+    assert refusal({}, {}, file).startswith(f"{file}: the file is not TOML: ")
+
+
+@given(strategies.dictionaries(strategies.sampled_from(sorted(settings())), strategies.text(max_size=20), max_size=3))
+def test_no_text_in_a_variable_is_more_than_a_refusal(values: dict[str, str]) -> None:
+    environ = {settings()[key].variable: value for key, value in values.items()}
+    origin = None
+    try:
+        load({}, environ, None)
+    except ConfigError as error:
+        origin = error.origin
+    assert origin in {None, *environ}
+
+
+def test_the_file_of_defaults_changes_nothing() -> None:
+    found = load({}, {}, DEFAULTS)
+    assert found.config == Config()
+
+
+def test_every_named_flag_stands_for_a_setting() -> None:
+    assert set(FLAGS.values()) <= set(settings())
+
+
+@pytest.mark.parametrize(
+    ("host", "unguarded"),
+    [
+        ("127.0.0.1", False),
+        ("127.8.8.8", False),
+        ("::1", False),
+        ("localhost", False),
+        ("0.0.0.0", True),
+        ("::", True),
+        ("", True),
+        ("192.168.0.2", True),
+        ("example.org", True),
+    ],
+)
+def test_beyond_loopback_a_server_without_a_key_is_unguarded(host: str, unguarded: bool) -> None:
+    assert load({"--host": host}, {}, None).config.server.unguarded is unguarded
+    assert not load({"--host": host, "--session-api-key": "open sesame"}, {}, None).config.server.unguarded
+
+
+def test_every_setting_says_what_it_is_for() -> None:
+    for setting in settings().values():
+        assert setting.description.endswith((".", "`.")), setting.key
