@@ -1,0 +1,85 @@
+"""A Runtime whose calls are boundaries."""
+
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import asynccontextmanager
+
+from openhands_sessions.config.config import Config
+from openhands_sessions.core.ids import ConversationId
+from openhands_sessions.ports.runtime import (
+    Lost,
+    OnOutput,
+    Outcome,
+    Running,
+    Runtime,
+    Runtimes,
+    RuntimeSpec,
+    Task,
+    UnknownAction,
+)
+from tests.support.boundaries import AFTER, AMID, Boundaries
+
+
+class FailingRuntime:
+    """A Runtime."""
+
+    def __init__(self, runtime: Runtime, boundaries: Boundaries) -> None:
+        self.files = runtime.files
+        self._runtime = runtime
+        self._boundaries = boundaries
+
+    async def perform(self, key: str, task: Task, on_output: OnOutput) -> Outcome:
+        boundary = self._boundaries.begin("perform")
+        silent = True
+
+        def heard(text: str) -> None:
+            nonlocal silent
+            if silent:
+                boundary.reach(AMID)
+            silent = False
+            on_output(text)
+
+        outcome = await self._runtime.perform(key, task, heard)
+        boundary.reach(AFTER)
+        return outcome
+
+    async def inquire(self, key: str) -> Outcome | Running | UnknownAction | Lost:
+        boundary = self._boundaries.begin("inquire")
+        known = await self._runtime.inquire(key)
+        boundary.reach(AFTER)
+        return known
+
+    async def send_input(self, text: str) -> bool:
+        return await self._runtime.send_input(text)
+
+    async def interrupt(self, key: str) -> None:
+        boundary = self._boundaries.begin("interrupt")
+        await self._runtime.interrupt(key)
+        boundary.reach(AFTER)
+
+
+class FailingRuntimes:
+    """Runtimes."""
+
+    def __init__(self, runtimes: Runtimes, boundaries: Boundaries) -> None:
+        self.isolated = runtimes.isolated
+        self._runtimes = runtimes
+        self._boundaries = boundaries
+
+    @asynccontextmanager
+    async def open(self, spec: RuntimeSpec) -> AsyncIterator[Runtime]:
+        async with self._runtimes.open(spec) as runtime:
+            yield FailingRuntime(runtime, self._boundaries)
+
+    async def discard(self, sid: ConversationId) -> None:
+        await self._runtimes.discard(sid)
+
+
+def failing_runtimes(
+    kinds: Mapping[str, Callable[[Config], Runtimes]], boundaries: Boundaries
+) -> Mapping[str, Callable[[Config], Runtimes]]:
+    """The same kinds, wrapped."""
+
+    def wrapped(make: Callable[[Config], Runtimes]) -> Callable[[Config], Runtimes]:
+        return lambda config: FailingRuntimes(make(config), boundaries)
+
+    return {name: wrapped(make) for name, make in kinds.items()}

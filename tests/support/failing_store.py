@@ -1,0 +1,138 @@
+"""A SessionStore whose writes are boundaries."""
+
+from asyncio import Future
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from datetime import datetime
+
+from openhands_sessions.config.config import Config
+from openhands_sessions.core.events.codec import Stored
+from openhands_sessions.core.ids import ConversationId, EventId, OwnerId
+from openhands_sessions.ports.store import (
+    ConversationRow,
+    Conversations,
+    EventLog,
+    Receipt,
+    SessionStore,
+    Snapshot,
+    Snapshots,
+)
+from tests.support.boundaries import AFTER, Boundaries
+
+OpenedStore = AbstractAsyncContextManager[SessionStore]
+
+
+class FailingLog:
+    """An EventLog."""
+
+    def __init__(self, log: EventLog, boundaries: Boundaries) -> None:
+        self._log = log
+        self._boundaries = boundaries
+
+    async def head(self) -> EventId:
+        return await self._log.head()
+
+    def append(
+        self, entries: Sequence[Stored], *, expected: int, term: int, receipt: Receipt | None = None
+    ) -> "Future[None]":
+        boundary = self._boundaries.begin("append")
+        writing = self._log.append(entries, expected=expected, term=term, receipt=receipt)
+        # The first callback: it is called before anybody else's is.
+        writing.add_done_callback(lambda done: boundary.reach(AFTER))
+        return writing
+
+    def read(
+        self, after: int = -1, *, before: int | None = None, reverse: bool = False, limit: int | None = None
+    ) -> AsyncIterator[Sequence[Stored]]:
+        return self._log.read(after, before=before, reverse=reverse, limit=limit)
+
+    async def receipt(self, key: str) -> Receipt | None:
+        return await self._log.receipt(key)
+
+
+class FailingConversations:
+    """Conversations."""
+
+    def __init__(self, conversations: Conversations, boundaries: Boundaries) -> None:
+        self._conversations = conversations
+        self._boundaries = boundaries
+
+    async def create(self, row: ConversationRow) -> None:
+        boundary = self._boundaries.begin("create")
+        await self._conversations.create(row)
+        boundary.reach(AFTER)
+
+    async def get(self, sid: ConversationId) -> ConversationRow | None:
+        return await self._conversations.get(sid)
+
+    async def page(
+        self, owner: OwnerId | None, *, limit: int, before: tuple[datetime, ConversationId] | None = None
+    ) -> Sequence[ConversationRow]:
+        return await self._conversations.page(owner, limit=limit, before=before)
+
+    async def update(self, row: ConversationRow) -> None:
+        boundary = self._boundaries.begin("update")
+        await self._conversations.update(row)
+        boundary.reach(AFTER)
+
+    async def delete(self, sid: ConversationId) -> bool:
+        return await self._conversations.delete(sid)
+
+
+class FailingSnapshots:
+    """Snapshots."""
+
+    def __init__(self, snapshots: Snapshots, boundaries: Boundaries) -> None:
+        self._snapshots = snapshots
+        self._boundaries = boundaries
+
+    async def load(self, sid: ConversationId) -> Snapshot | None:
+        return await self._snapshots.load(sid)
+
+    async def save(self, sid: ConversationId, snapshot: Snapshot) -> None:
+        boundary = self._boundaries.begin("snapshot")
+        await self._snapshots.save(sid, snapshot)
+        boundary.reach(AFTER)
+
+
+class FailingStore:
+    """A SessionStore."""
+
+    def __init__(self, store: SessionStore, boundaries: Boundaries) -> None:
+        self.conversations: Conversations = FailingConversations(store.conversations, boundaries)
+        self.snapshots: Snapshots = FailingSnapshots(store.snapshots, boundaries)
+        self._store = store
+        self._boundaries = boundaries
+
+    def log(self, sid: ConversationId) -> EventLog:
+        return FailingLog(self._store.log(sid), self._boundaries)
+
+    async def next_term(self, sid: ConversationId) -> int:
+        boundary = self._boundaries.begin("term")
+        term = await self._store.next_term(sid)
+        boundary.reach(AFTER)
+        return term
+
+    async def release(self, sid: ConversationId, term: int, at: datetime) -> None:
+        boundary = self._boundaries.begin("release")
+        await self._store.release(sid, term, at)
+        boundary.reach(AFTER)
+
+    async def held(self) -> Sequence[ConversationId]:
+        return await self._store.held()
+
+
+def failing_stores(
+    kinds: Mapping[str, Callable[[Config], OpenedStore]], boundaries: Boundaries
+) -> Mapping[str, Callable[[Config], OpenedStore]]:
+    """The same kinds, wrapped."""
+
+    def wrapped(open_store: Callable[[Config], OpenedStore]) -> Callable[[Config], OpenedStore]:
+        @asynccontextmanager
+        async def opened(config: Config) -> AsyncIterator[SessionStore]:
+            async with open_store(config) as store:
+                yield FailingStore(store, boundaries)
+
+        return opened
+
+    return {name: wrapped(open_store) for name, open_store in kinds.items()}
