@@ -48,9 +48,11 @@ class DeltaWriter:
         text = "".join(self._waiting)
         self._waiting.clear()
         self._size = 0
-        self._tell(Delta(self._kind, self._key, self._offset, text, restart=self._restart))
-        self._offset += len(text)
-        self._restart = False
+        for start in range(0, len(text), LONGEST):
+            piece = text[start : start + LONGEST]
+            self._tell(Delta(self._kind, self._key, self._offset, piece, restart=self._restart))
+            self._offset += len(piece)
+            self._restart = False
 
     def close(self) -> None:
         """Drop what waits: the event that the text announced is there."""

@@ -6,6 +6,7 @@ from typing import TypeVar
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from openhands_sessions.core.errors import BadInput
+from openhands_sessions.core.events.actions import UNKNOWN_RISK
 from openhands_sessions.core.events.event import Json
 
 A = TypeVar("A", bound="Arguments")
@@ -18,15 +19,19 @@ class Arguments(BaseModel):
 
     model_config = ConfigDict(extra="ignore", frozen=True)
 
-    security_risk: str | int | None = None
+    security_risk: Json = None
+    """The model's own guess; one that makes no sense is none."""
 
     @property
     def risk(self) -> int:
         """-1 (unknown) to 2 (high)."""
-        given = self.security_risk
-        if isinstance(given, int):
-            return given if given in RISKS.values() else -1
-        return RISKS.get((given or "").upper(), -1)
+        match self.security_risk:
+            case str() as name:
+                return RISKS.get(name.upper(), UNKNOWN_RISK)
+            case int() as number if not isinstance(number, bool) and number in RISKS.values():
+                return number
+            case _:
+                return UNKNOWN_RISK
 
 
 def checked(kind: type[A], arguments: Mapping[str, Json]) -> A:
