@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 from pathlib import Path
 from typing import Any, Dict, Tuple
 
@@ -19,6 +20,8 @@ Place = Tuple[int, int]
 RUNNING = "running"
 DONE = "done"
 FORGOTTEN = "forgotten"
+
+_BEGINNING = re.compile(rb'\{"key":"([A-Za-z0-9_-]+)","state":"([a-z]+)"')  # an outcome behind it may be long
 
 
 class Journal:
@@ -92,11 +95,10 @@ class Journal:
         os.ftruncate(self._file, self._size)
 
     def _note(self, line: bytes, start: int) -> None:
-        try:
-            entry = json.loads(line)
-            key, state = entry["key"], entry["state"]
-        except (ValueError, TypeError, KeyError):
+        found = _BEGINNING.match(line)
+        if found is None:
             return  # not ours: skipping it leaves at worst one action unknown, stopping would lose them all
+        key, state = found.group(1).decode(), found.group(2).decode()
         self._places.pop(key, None)
         self._places[key] = (start, len(line)) if state == DONE else None
 

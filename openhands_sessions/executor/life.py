@@ -6,6 +6,7 @@ import asyncio
 import os
 import signal
 import socket
+import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Callable
@@ -90,14 +91,11 @@ def _bound(path: Path) -> socket.socket:
 async def _end_all() -> None:
     """End every process of the sandbox: asked first, then by force."""
     left = descendants(children(os.getpid()))
-    signal_all(left, signal.SIGHUP)
-    signal_all(left, signal.SIGTERM)
-    signal_all(left, signal.SIGCONT)
-    if left:
-        await asyncio.sleep(_LAST_CHANCE)
-    for _ in range(10):
+    for number in (signal.SIGHUP, signal.SIGTERM, signal.SIGCONT):
+        signal_all(left, number)
+    until = time.monotonic() + _LAST_CHANCE
+    while left and time.monotonic() < until + _LAST_CHANCE:
+        await asyncio.sleep(0.005)
         left = descendants(children(os.getpid()))
-        if not left:
-            return
-        signal_all(left, signal.SIGKILL)
-        await asyncio.sleep(0.01)
+        if time.monotonic() > until:
+            signal_all(left, signal.SIGKILL)

@@ -16,6 +16,7 @@ from .life import Options, live
 from .log import Log
 from .processes import adopt_orphans
 
+OUTPUT_LIMIT = 512 << 10  # an outcome must fit into one frame, however its characters are written there
 _READY = b"ready"
 
 
@@ -28,8 +29,8 @@ def main(arguments: list[str]) -> int:
         workspace=parsed.workspace.absolute(),
         state=parsed.state.absolute(),
         idle_timeout=parsed.idle_timeout,
-        head=parsed.head,
-        tail=parsed.tail,
+        head=min(parsed.head, OUTPUT_LIMIT),
+        tail=min(parsed.tail, OUTPUT_LIMIT),
     )
     if not parsed.detach:
         return _run(options, lambda: None)

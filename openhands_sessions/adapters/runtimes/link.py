@@ -24,6 +24,7 @@ Answer = dict[str, Any]
 OnPiece = Callable[[Answer], None]
 
 _LENGTH = struct.Struct(">I")
+_CREDENTIALS = struct.Struct("3i")
 
 
 class LinkLost(Exception):
@@ -73,12 +74,6 @@ class Link:
         with contextlib.suppress(LinkLost):
             await self.call("shutdown", {})
         await asyncio.wait([self._reading])
-
-    def peer(self) -> int:
-        """The process id of the executor, where it runs on this machine."""
-        credentials = self._writer.get_extra_info("socket").getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12)
-        pid: int = struct.unpack("3i", credentials)[0]
-        return pid
 
     async def close(self) -> None:
         self._reading.cancel()
@@ -142,6 +137,18 @@ async def connect(path: Path, *, term: int | None) -> Link | None:
     if "error" in hello:
         raise refusal(str(hello["error"]), str(hello.get("message", "")))
     raise RuntimeUnavailable("the sandbox does not answer")
+
+
+async def peer(path: Path) -> int | None:
+    """The process that listens, for the case that it does not answer; None where there is none."""
+    streams = await _connected(path)
+    if streams is None:
+        return None
+    writer = streams[1]
+    credentials = writer.get_extra_info("socket").getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _CREDENTIALS.size)
+    writer.close()
+    pid: int = _CREDENTIALS.unpack(credentials)[0]
+    return pid
 
 
 async def _connected(path: Path) -> tuple[asyncio.StreamReader, asyncio.StreamWriter] | None:

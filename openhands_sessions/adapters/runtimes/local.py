@@ -16,7 +16,7 @@ from openhands_sessions.adapters.runtimes.executor_runtime import ExecutorRuntim
 from openhands_sessions.adapters.runtimes.files import FolderFiles
 from openhands_sessions.adapters.runtimes.journal import remembered
 from openhands_sessions.adapters.runtimes.limiter import Limiter
-from openhands_sessions.adapters.runtimes.link import Link, connect
+from openhands_sessions.adapters.runtimes.link import Link, connect, peer
 from openhands_sessions.adapters.runtimes.place import Place
 from openhands_sessions.adapters.runtimes.workspace import Workspace
 from openhands_sessions.core.errors import RuntimeFailure, RuntimeUnavailable
@@ -65,9 +65,7 @@ class LocalRuntimes:
 
     async def discard(self, sid: ConversationId) -> None:
         place = self._place(sid)
-        link = await connect(place.socket, term=None)
-        if link is not None:
-            await _end(link)
+        await _end(place.socket)
         try:
             if place.folder.exists():
                 await self._limiter.run(place.delete)
@@ -145,17 +143,41 @@ class _LocalReach:
             ) from error
 
 
-async def _end(link: Link) -> None:
+async def _end(socket: Path) -> None:
     """Ask an executor to end itself and all it has started; end it by force where it does not."""
+    link = None
     try:
-        with contextlib.suppress(RuntimeFailure):
-            async with asyncio.timeout(_END_SECONDS):
+        async with asyncio.timeout(_END_SECONDS):
+            link = await connect(socket, term=None)
+            if link is not None:
                 await link.shutdown()
-    except TimeoutError:
-        with contextlib.suppress(ProcessLookupError):
-            os.kill(link.peer(), signal.SIGKILL)
+    except (TimeoutError, RuntimeFailure):
+        pid = await peer(socket)
+        if pid is not None:
+            await _kill(pid)
     finally:
-        await link.close()
+        if link is not None:
+            await link.close()
+
+
+async def _kill(pid: int) -> None:
+    """Returns when it has ended."""
+    ended = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    try:
+        process = os.pidfd_open(pid)
+    except ProcessLookupError:
+        return
+    loop.add_reader(process, ended.set)
+    try:
+        signal.pidfd_send_signal(process, signal.SIGKILL)
+        async with asyncio.timeout(_END_SECONDS):
+            await ended.wait()
+    except TimeoutError:
+        raise RuntimeUnavailable("the sandbox could not be ended") from None
+    finally:
+        loop.remove_reader(process)
+        os.close(process)
 
 
 def _own_search_path() -> str:

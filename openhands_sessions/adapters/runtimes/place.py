@@ -52,8 +52,10 @@ class Place:
 
     def delete(self) -> None:
         """Delete all of it, folders that a command made unreadable too. Raises OSError."""
-        for parent, names, _, parent_fd in os.fwalk(self.folder, follow_symlinks=False):
+        for _, names, _, parent in os.fwalk(self.folder):
             for name in names:
-                if not (Path(parent) / name).is_symlink():
-                    os.chmod(name, 0o700, dir_fd=parent_fd)
+                with contextlib.suppress(NotADirectoryError):  # a link to a folder
+                    folder = os.open(name, os.O_PATH | os.O_NOFOLLOW | os.O_DIRECTORY, dir_fd=parent)
+                    Path(f"/proc/self/fd/{folder}").chmod(0o700)
+                    os.close(folder)
         shutil.rmtree(self.folder)

@@ -1,0 +1,84 @@
+"""Head and tail of an output, and the place of a listener in it."""
+
+import asyncio
+
+import pytest
+
+from openhands_sessions.executor.output import PENDING, Capture, Listener
+
+
+@pytest.mark.parametrize("size", [1, 3, 10, 1000])
+def test_a_short_output_is_kept_whole(size: int) -> None:
+    capture = Capture(10, 10)
+    add(capture, b"0123456789abcdefghij", size)
+    assert capture.text() == ("0123456789abcdefghij", 0)
+
+
+@pytest.mark.parametrize("size", [1, 3, 10, 1000])
+def test_of_a_long_output_head_and_tail_are_kept(size: int) -> None:
+    capture = Capture(10, 10)
+    add(capture, b"0123456789" + b"x" * 500 + b"abcdefghij", size)
+    assert capture.text() == ("0123456789\n[... 500 bytes left out ...]\nabcdefghij", 500)
+    assert capture.total == 520
+
+
+def test_a_character_that_was_cut_leaves_no_rubbish() -> None:
+    capture = Capture(4, 4)
+    capture.add("ääääääää".encode())
+    assert capture.text() == ("ää\n[... 8 bytes left out ...]\nää", 8)
+    capture = Capture(3, 3)
+    capture.add("ääääääää".encode())
+    assert capture.text() == ("ä\n[... 10 bytes left out ...]\nä", 10)
+
+
+def test_a_cap_of_nothing_keeps_nothing() -> None:
+    capture = Capture(0, 0)
+    capture.add(b"abc")
+    assert capture.text() == ("[... 3 bytes left out ...]\n", 3)
+
+
+def test_bytes_that_are_no_text_are_replaced() -> None:
+    capture = Capture(10, 10)
+    capture.add(b"a\xffb")
+    assert capture.text() == ("a�b", 0)
+
+
+async def test_a_listener_gets_pieces_without_a_gap() -> None:
+    listener = Listener(0)
+    listener.add(b"one ")
+    listener.add("zw\u00f6lf".encode()[:3])
+    assert listener.take() == {"from": 0, "to": 7, "text": "one zw"}
+    assert listener.take() is None
+    listener.add("zw\u00f6lf".encode()[3:])
+    assert listener.take() == {"from": 7, "to": 10, "text": "\u00f6lf"}
+
+
+async def test_what_a_listener_does_not_fetch_is_dropped_and_shows_as_a_gap() -> None:
+    listener = Listener(0)
+    listener.add(b"begin")
+    listener.take()
+    for _ in range(100):
+        listener.add(b"x" * PENDING)
+    piece = listener.take()
+    assert piece == {"from": 5 + 99 * PENDING, "to": 5 + 100 * PENDING, "text": "x" * PENDING}
+
+
+async def test_a_late_listener_begins_with_a_whole_character() -> None:
+    listener = Listener(1)
+    listener.add("ä".encode()[1:] + b"bc")
+    assert listener.take() == {"from": 1, "to": 4, "text": "bc"}
+
+
+async def test_a_listener_hears_of_the_end_at_once() -> None:
+    listener = Listener(0)
+    waiting = asyncio.create_task(listener.news(pause=60))
+    await asyncio.sleep(0)
+    listener.end()
+    async with asyncio.timeout(2):
+        await waiting
+    assert listener.ended
+
+
+def add(capture: Capture, data: bytes, size: int) -> None:
+    for start in range(0, len(data), size):
+        capture.add(data[start : start + size])

@@ -1,0 +1,192 @@
+"""No path leads out of a workspace, however links are laid or moved about."""
+
+import itertools
+import os
+import threading
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+
+from openhands_sessions.adapters.runtimes import workspace as theirs
+from openhands_sessions.executor import workspace as ours
+
+MODULES = [ours, theirs]
+Either = ours.Workspace | theirs.Workspace
+
+
+@pytest.fixture(params=MODULES, ids=["executor", "adapter"])
+def module(request: pytest.FixtureRequest) -> ModuleType:
+    chosen: ModuleType = request.param
+    return chosen
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    """A workspace with a secret beside it."""
+    (tmp_path / "secret").write_text("secret")
+    (tmp_path / "outside").mkdir()
+    root = tmp_path / "root"
+    root.mkdir()
+    return root
+
+
+@pytest.fixture
+def workspace(module: ModuleType, root: Path) -> Either:
+    made: Either = module.Workspace(root)
+    return made
+
+
+def test_the_two_copies_are_one_text() -> None:
+    texts = [Path(str(module.__file__)).read_text().partition("\n")[2] for module in MODULES]
+    assert texts[0] == texts[1]
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        *("../secret", "a/../../secret", "..", "/workspace/../secret", "/workspace/.."),
+        *("/secret", "/", "//workspace", "/workspacea", "/etc/passwd", "a\0", "\ud800"),
+        *("x" * 256, "x/" * 3000, "x/" * 201),
+    ],
+)
+def test_a_path_that_leaves_is_refused(module: ModuleType, workspace: Either, path: str) -> None:
+    for attempt in (
+        lambda: workspace.read(path, limit=9),
+        lambda: workspace.write(path, b""),
+        lambda: workspace.names(path),
+    ):
+        with pytest.raises(module.OutsidePath):
+            attempt()
+
+
+@pytest.mark.parametrize(
+    "name", ["a", "/workspace/a", "./a", "a/", "/workspace//a", "below/.../a", "ä", "x" * 255, "\udcff"]
+)
+def test_a_path_inside_is_taken(workspace: Either, name: str) -> None:
+    workspace.write(name, b"content")
+    assert workspace.read(name, limit=7) == b"content"
+
+
+def test_the_real_path_of_the_workspace_names_it_too(workspace: Either, root: Path) -> None:
+    workspace.write(f"{root}/below/a", b"content")
+    assert workspace.name_of(f"{root}/below/a") == "/workspace/below/a"
+    assert workspace.named(str(root)) == "/workspace"
+    assert workspace.named(f"{root}a") == f"{root}a"
+
+
+@pytest.mark.parametrize(
+    "target",
+    [
+        *("../secret", "../outside/new", "/etc/hostname", "below/../../secret", "{root}/../secret", "/"),
+        *("/workspace/../secret", "{parent}/secret"),
+    ],
+)
+def test_a_link_that_leads_out_is_refused(module: ModuleType, workspace: Either, root: Path, target: str) -> None:
+    (root / "below").mkdir()
+    (root / "link").symlink_to(target.format(root=root, parent=root.parent))
+    (root / "folder").symlink_to("../outside")
+    for path in ("link", "folder/new"):
+        with pytest.raises(module.OutsidePath):
+            workspace.read(path, limit=9)
+        with pytest.raises(module.OutsidePath):
+            workspace.write(path, b"over it")
+    assert (root.parent / "secret").read_text() == "secret"
+    assert not list((root.parent / "outside").iterdir())
+
+
+@pytest.mark.parametrize(
+    "target", ["below/a", "./below//a", "below/../below/a", "/workspace/below/a", "{root}/below/a", "hop"]
+)
+def test_a_link_that_stays_inside_is_followed(workspace: Either, root: Path, target: str) -> None:
+    (root / "hop").symlink_to("below/a")
+    (root / "link").symlink_to(target.format(root=root))
+    (root / "below").mkdir()
+    workspace.write("link", b"new")
+    assert (root / "link").is_symlink()
+    assert (root / "below" / "a").read_bytes() == workspace.read("link", limit=9) == b"new"
+
+
+def test_links_in_a_ring_end(module: ModuleType, workspace: Either, root: Path) -> None:
+    (root / "a").symlink_to("b")
+    (root / "b").symlink_to("a")
+    with pytest.raises(module.UnfitFile):
+        workspace.read("a", limit=9)
+
+
+def test_a_link_that_is_moved_about_never_leads_out(module: ModuleType, workspace: Either, root: Path) -> None:
+    (root / "real").mkdir()
+    (root / "real" / "secret").write_text("inside")
+    (root / "there").symlink_to("real")
+    done = threading.Event()
+
+    def swap() -> None:
+        for target in itertools.cycle(["..", "real", "../outside", "real"]):
+            (root / "next").symlink_to(target)
+            (root / "next").rename(root / "there")
+            if done.is_set():
+                return
+
+    swapping = threading.Thread(target=swap)
+    swapping.start()
+    read, refused = set(), 0
+    try:
+        for _ in range(1500):
+            try:
+                read.add(workspace.read("there/secret", limit=99))
+                workspace.write("there/secret", b"inside")
+            except module.OutsidePath:
+                refused += 1
+    finally:
+        done.set()
+        swapping.join()
+    assert read == {b"inside"}
+    assert refused
+    assert (root.parent / "secret").read_text() == "secret"
+    assert not list((root.parent / "outside").iterdir())
+
+
+def test_what_is_no_file_is_not_read(module: ModuleType, workspace: Either, root: Path) -> None:
+    os.mkfifo(root / "pipe")
+    (root / "folder").mkdir()
+    for path in ("pipe", "folder", "nothing", "pipe/below"):
+        with pytest.raises(module.UnfitFile):
+            workspace.read(path, limit=9)
+    for path in ("pipe", "folder", "/workspace", "pipe/below"):
+        with pytest.raises(module.UnfitFile):
+            workspace.write(path, b"")
+
+
+def test_a_file_keeps_its_mode_when_it_is_written(workspace: Either, root: Path) -> None:
+    workspace.write("script", b"one")
+    (root / "script").chmod(0o750)
+    workspace.write("script", b"two")
+    assert (root / "script").stat().st_mode & 0o7777 == 0o750
+    assert [path.name for path in root.iterdir()] == ["script"]
+
+
+def test_a_write_that_fails_leaves_the_old_file_and_nothing_else(
+    module: ModuleType, workspace: Either, root: Path
+) -> None:
+    (root / "full").symlink_to("/dev/full")
+    workspace.write("a", b"old")
+    with pytest.raises(module.OutsidePath):
+        workspace.write("full", b"x")
+    with pytest.raises(module.UnfitFile):
+        workspace.write("a/below", b"x")
+    assert sorted(path.name for path in root.iterdir()) == ["a", "full"]
+    assert workspace.read("a", limit=9) == b"old"
+
+
+def test_a_folder_is_listed_by_name(module: ModuleType, workspace: Either, root: Path) -> None:
+    (root / "b").mkdir()
+    (root / "a").write_text("")
+    (root / "link").symlink_to("b")
+    (root / ".hidden").write_text("")
+    Path(os.fsdecode(os.fsencode(root) + b"/\xff")).write_text("")
+    assert workspace.names() == [".hidden", "a", "b/", "link", "�"]
+    assert workspace.names("link") == []
+    for number in range(module.NAMES_LISTED + 1):
+        (root / "b" / str(number)).touch()
+    with pytest.raises(module.UnfitFile, match="more than"):
+        workspace.names("b")
