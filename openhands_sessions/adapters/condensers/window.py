@@ -1,11 +1,12 @@
 """Keeps the beginning and the newest part, cut between whole tool pairs, with a summary by the model between them."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 from openhands_sessions.core.dialogue import dialogue
 from openhands_sessions.core.events.actions import CondensationAction, MessageAction, SystemAction
-from openhands_sessions.core.events.event import Action, Event, Observation, Source
+from openhands_sessions.core.events.event import Event, Observation, Source
 from openhands_sessions.core.events.observations import TurnEndedObservation
+from openhands_sessions.core.view import ANSWERED
 from openhands_sessions.ports.agent import Agent
 from openhands_sessions.ports.condenser import Condensed
 from openhands_sessions.ports.model import ChatMessage
@@ -24,51 +25,55 @@ class WindowCondenser:
     async def condense(self, events: Sequence[Event], max_size: int, agent: Agent) -> Condensed | None:
         if len(events) <= max_size:
             return None
-        first = beginning(events)
-        last = cut(events, first, len(events) - int(max_size * KEPT))
-        if last <= first:
-            return None
+        first, last = cut(events, len(events) - int(max_size * KEPT))
         forgotten = events[first:last]
+        told = dialogue(forgotten)
+        if not told:
+            return None
         earlier = [event.summary for event in events if isinstance(event, CondensationAction) and event.summary]
         before: list[ChatMessage] = [{"role": "user", "content": f"Summary so far:\n{text}"} for text in earlier[-1:]]
-        reply = await agent.summarize([*before, *dialogue(forgotten)], self._instruction)
+        reply = await agent.summarize([*before, *told], self._instruction)
         summary = LEFT_OUT if reply is None or not reply.text.strip() else reply.text.strip()
         return Condensed(start=forgotten[0].id, end=forgotten[-1].id, summary=summary, reply=reply)
 
 
 def beginning(events: Sequence[Event]) -> int:
     """How many events at the beginning are kept: the prompt and the first message."""
+    kept = 0
     for place, event in enumerate(events):
         if isinstance(event, MessageAction) and event.source is Source.USER:
             return place + 1
-        if isinstance(event, Action) and not isinstance(event, SystemAction | MessageAction):
-            return place
-    return 0
+        if isinstance(event, SystemAction):
+            kept = place + 1
+    return kept
 
 
-def cut(events: Sequence[Event], first: int, wanted: int) -> int:
-    """Where the kept part begins: the last place up to `wanted` that parts no reply from its calls and results."""
-    safe = first
+def cut(events: Sequence[Event], wanted: int) -> tuple[int, int]:
+    """What to forget: from behind the beginning to the last place up to `wanted`, parting no reply from its calls and
+    results."""
+    first = beginning(events)
+    places = [place for place in _seams(events) if first <= place <= wanted]
+    return (places[0], places[-1]) if places else (first, first)
+
+
+def _seams(events: Sequence[Event]) -> Iterator[int]:
+    """The places that lie between whole replies."""
+    last_of = {response: place for place, event in enumerate(events) if (response := _response(event))}
     replies: set[str] = set()
     waiting: set[int] = set()
-    last_of: dict[str, int] = {}
     for place, event in enumerate(events):
-        if response := _response(event):
-            last_of[response] = place
-    for place, event in enumerate(events[: wanted + 1]):
-        if place >= first and not waiting and not replies:
-            safe = place
+        if not waiting and not replies:
+            yield place
         if response := _response(event):
             replies.add(response)
             if last_of[response] == place:
                 replies.discard(response)
-        if isinstance(event, Action) and event.tool_call_metadata is not None:
+        if isinstance(event, ANSWERED):
             waiting.add(event.id)
         if isinstance(event, Observation) and event.cause is not None:
             waiting.discard(event.cause)
         if isinstance(event, TurnEndedObservation):
             waiting.clear()
-    return safe
 
 
 def _response(event: Event) -> str:
