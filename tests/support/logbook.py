@@ -88,7 +88,10 @@ class Logbook:
 
     def finish(self) -> None:
         if not self._busy:
-            call = self._call(PlannedCall(id="call_finish", name="finish", arguments='{"message": "done"}'), 1)
+            self._response = f"reply#{self.next_id}"
+            name = f"call_{self.next_id}"
+            call = self._call(PlannedCall(id=name, name="finish", arguments='{"message": "done"}'), 1)
+            self.results[name] = "The task was ended"
             finish = FinishAction(source=Source.AGENT, final_thought="done", tool_call_metadata=call)
             self.append(finish, *self._ended(StopReason.DONE, AgentState.FINISHED))
 
