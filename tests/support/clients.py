@@ -205,6 +205,10 @@ class Protocol2Client(Client):
         """Send anything, and return what is answered."""
         return await self._open.call(name, *values)
 
+    async def send(self, value: object) -> None:
+        """Send a command and wait for no answer."""
+        await self._open.emit("oh_user_action", value)
+
     def _take_event(self, event: Event) -> None:
         if event["id"] > self.last + 1:
             self.faults.append(f"event {event['id']} came behind event {self.last}: a gap")
