@@ -66,7 +66,9 @@ class Link:
         self._waiting = 0
         self._full = False
         self._news = asyncio.Event()
-        self._greeted: asyncio.Future[Hello] = asyncio.get_running_loop().create_future()
+        loop = asyncio.get_running_loop()
+        self._admitted: asyncio.Future[None] = loop.create_future()
+        self._greeted: asyncio.Future[Hello] = loop.create_future()
         self._problem: SessionsError | None = None
         self._asked: set[asyncio.Future[object]] = set()
         self.alive = False
@@ -88,6 +90,7 @@ class Link:
         }
         for name, reader in readers.items():
             self._sio.on(name, partial(self._read, reader))
+        self._sio.on("connect", self._admit)
         self._sio.on("connect_error", self._refused)
         self._sio.on("disconnect", self._lose)
 
@@ -105,9 +108,11 @@ class Link:
                     transports=["websocket"],
                     namespaces=["/"],
                     socketio_path=f"{self._address.path}/socket.io".lstrip("/"),
-                    wait_timeout=CONNECT_SECONDS,
+                    wait=False,  # it would not notice that the connection breaks while it waits
                 )
                 self.alive = True
+                self._sio.eio.read_loop_task.add_done_callback(self._lose)
+                await self._admitted
                 return await self._greeted
         except (*_BROKEN, LinkLost, TimeoutError) as error:
             await self.close()
@@ -188,14 +193,20 @@ class Link:
         self._full = self._waiting > BACKLOG
         self._news.set()
 
+    def _admit(self) -> None:
+        if not self._admitted.done():
+            self._admitted.set_result(None)
+
     def _refused(self, told: object = None) -> None:
         if isinstance(told, dict):
             self._problem = refusal(told)
+        _fail(self._admitted)
 
     def _lose(self, reason: object = None) -> None:
         self.alive = False
         for answer in self._asked:
             _fail(answer)
+        _fail(self._admitted)
         _fail(self._greeted)
         self._news.set()
 
