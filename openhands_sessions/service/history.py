@@ -52,13 +52,14 @@ class History:
         infos = [self._gateway.summary(row) for row in shown]
         return Page(infos, _encode_page(shown[-1]) if len(rows) > limit else None)
 
-    async def rename(self, owner: OwnerId, sid: ConversationId, title: str) -> None:
-        """Raises NotFound, and BadInput for an empty or too long title."""
+    async def rename(self, owner: OwnerId, sid: ConversationId, title: str) -> str:
+        """The title as it is kept. Raises NotFound, and BadInput for an empty or too long one."""
         title = title.strip()
         if not 1 <= len(title) <= LONGEST_TITLE:
             raise BadInput("title", f"must have 1 to {LONGEST_TITLE} characters")
         row = await self.find(owner, sid)
         await self._store.conversations.update(replace(row, title=title))
+        return title
 
     async def delete(self, owner: OwnerId, sid: ConversationId) -> bool:
         """End the session and delete the conversation with all that is its own; False where there was none."""

@@ -79,8 +79,8 @@ async def rename(request: web.Request) -> web.Response:
     except NotFound:
         unknown = {"status": "error", "message": "Conversation not found", "msg_id": "CONVERSATION$NOT_FOUND"}
         return web.json_response(unknown, status=404)
-    await services(request).history.rename(principal(request).owner, sid, asked.title)
-    services(request).gateway.retitled(sid, asked.title)
+    title = await services(request).history.rename(principal(request).owner, sid, asked.title)
+    services(request).gateway.retitled(sid, title)
     return web.json_response(True)
 
 
