@@ -12,7 +12,7 @@ from structlog.typing import EventDict, Processor, WrappedLogger
 from openhands_sessions.core.redaction import mask
 
 LEVELS = {"debug": logging.DEBUG, "info": logging.INFO, "warning": logging.WARNING, "error": logging.ERROR}
-_THEIR_LEVELS = {
+THEIR_LEVELS = {
     "engineio.client": logging.CRITICAL,
     "engineio.server": logging.WARNING,
     "socketio.client": logging.CRITICAL,
@@ -72,7 +72,7 @@ def configure(level: str, style: str, secrets: Sequence[str], file: TextIO | Non
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(logging.WARNING)
-    for name, least in _THEIR_LEVELS.items():
+    for name, least in THEIR_LEVELS.items():
         logging.getLogger(name).setLevel(least)
     logging.captureWarnings(True)
 

@@ -1,0 +1,91 @@
+"""What the log looks like, and what never stands in it."""
+
+import io
+import json
+import logging
+import warnings
+
+import pytest
+import structlog
+
+from openhands_sessions.cli import logs
+
+SECRET = "open sesame"
+
+
+def logged(style: str, level: str = "info") -> io.StringIO:
+    out = io.StringIO()
+    logs.configure(level, style, [SECRET], out)
+    return out
+
+
+def lines(out: io.StringIO) -> list[dict[str, object]]:
+    return [json.loads(line) for line in out.getvalue().splitlines()]
+
+
+def test_a_line_is_a_constant_message_and_its_data() -> None:
+    out = logged("json")
+    structlog.get_logger("x").info("client cut", conversation_id="talk", cursor=7)
+    [line] = lines(out)
+    assert line.pop("timestamp")
+    assert line == {"event": "client cut", "level": "info", "conversation_id": "talk", "cursor": 7}
+
+
+def test_what_is_bound_to_a_task_stands_in_its_lines() -> None:
+    out = logged("json")
+    with structlog.contextvars.bound_contextvars(conversation_id="talk"):
+        structlog.get_logger("x").info("one")
+        logging.getLogger("some.library").warning("two")
+    assert [line["conversation_id"] for line in lines(out)] == ["talk", "talk"]
+
+
+@pytest.mark.parametrize("style", ["console", "json"])
+def test_a_secret_never_stands_in_the_log(style: str) -> None:
+    out = logged(style)
+    log = structlog.get_logger("x")
+    log.warning("data", text=f"key={SECRET}", deep={"a": [SECRET]}, thing=ValueError(SECRET), token="sk-" + "a" * 20)
+    logging.getLogger("some.library").error("failed with %s", SECRET)
+    try:
+        raise ValueError(SECRET)
+    except ValueError:
+        log.exception("failed")
+        logging.getLogger("some.library").exception("failed")
+    assert SECRET not in out.getvalue()
+    assert "sk-aaaa" not in out.getvalue()
+    assert out.getvalue().count("ValueError") >= 3
+
+
+def test_libraries_are_heard_from_warnings_on() -> None:
+    out = logged("json", "debug")
+    library = logging.getLogger("some.library")
+    library.info("chatter")
+    library.warning("mind %s", "the gap")
+    structlog.get_logger("x").debug("ours")
+    assert [(line["event"], line.get("logger")) for line in lines(out)] == [
+        ("mind the gap", "some.library"),
+        ("ours", None),
+    ]
+
+
+def test_warnings_of_python_are_heard() -> None:
+    out = logged("json")
+    with warnings.catch_warnings():
+        warnings.simplefilter("always")
+        logging.captureWarnings(True)
+        warnings.warn("old", DeprecationWarning, stacklevel=1)
+    assert "old" in out.getvalue()
+
+
+def test_less_than_the_level_is_not_logged() -> None:
+    out = logged("json", "error")
+    structlog.get_logger("x").warning("quiet")
+    assert out.getvalue() == ""
+
+
+def test_the_console_has_one_readable_line() -> None:
+    out = logged("console")
+    structlog.get_logger("x").info("listening", port=3000)
+    [line] = out.getvalue().splitlines()
+    assert "listening" in line
+    assert "port=3000" in line
+    assert "\x1b" not in line
