@@ -4,11 +4,13 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from functools import partial
 
 import socketio
 import structlog
 from aiohttp import web
 
+from openhands_sessions.core.ids import ConversationId
 from openhands_sessions.server import middleware
 from openhands_sessions.server.packets import FastJson
 from openhands_sessions.server.rest import conversations, events, health
@@ -16,6 +18,7 @@ from openhands_sessions.server.services import SERVICES, Services
 from openhands_sessions.server.sockets.answering import AnsweringServer
 from openhands_sessions.server.sockets.clients import ClientParts, Clients
 from openhands_sessions.server.sockets.operators import Operators
+from openhands_sessions.service.directory import Directory
 
 log = structlog.get_logger(__name__)
 
@@ -46,7 +49,7 @@ def application(edge: Edge) -> web.Application:
         middlewares=[
             middleware.errors,
             middleware.origin_check(edge.allowed_origins, edge.allowed_hosts, edge.any_host),
-            middleware.admission(lambda: directory.full),
+            middleware.admission(partial(_no_room, directory)),
             middleware.authentication(auth),
         ],
     )
@@ -69,6 +72,14 @@ def application(edge: Edge) -> web.Application:
     app.cleanup_ctx.append(_recovering)
     app.on_shutdown.append(end_sessions)
     return app
+
+
+def _no_room(directory: Directory, named: str | None) -> bool:
+    """Whoever joins a live session takes no room. Who names no conversation yet may do so, or be an operator: for the
+    others `Clients` ends the connection."""
+    if not named:
+        return not directory.accepting
+    return directory.full and directory.find(ConversationId(named)) is None
 
 
 def _socket_server(message_bytes: int) -> socketio.AsyncServer:

@@ -118,14 +118,14 @@ def authentication(auth: Auth) -> Middleware:
     return identify
 
 
-def admission(full: Callable[[], bool]) -> Middleware:
+def admission(full: Callable[[str | None], bool]) -> Middleware:
     """A middleware that answers a handshake with 503 while there is no room: a connect error would end the client's
-    automatic reconnects."""
+    automatic reconnects. `full` is asked with the conversation that the query names, if it names one."""
 
     @web.middleware
     async def admit(request: web.Request, handler: Handler) -> web.StreamResponse:
         handshake = request.path.startswith("/socket.io/") and "sid" not in request.query
-        if handshake and full():
+        if handshake and full(request.query.get("conversation_id")):
             return error_response(AtCapacity("no room for one more connection now; try again in a moment"))
         return await handler(request)
 

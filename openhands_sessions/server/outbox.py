@@ -68,8 +68,13 @@ class Outbox:
 
     def abort(self) -> None:
         """End the transport at once."""
-        if self._transport is not None:
-            self._transport.abort()
+        abort(self._transport)
+
+
+def abort(transport: asyncio.WriteTransport | None) -> None:
+    """End a connection at once; nothing where it is gone already."""
+    if transport is not None:
+        transport.abort()
 
 
 def _queue_of(sio: socketio.AsyncServer, sid: str, namespace: str) -> "asyncio.Queue[Packet | None]":

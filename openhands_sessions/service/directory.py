@@ -46,6 +46,13 @@ class Directory:
         """The live session, failed ones included."""
         return self._sessions.get(sid)
 
+    def check_room(self) -> None:
+        """Raises AtCapacity where a new session would be refused."""
+        if not self.accepting:
+            raise AtCapacity("the server is shutting down; try again in a moment")
+        if self.full:
+            raise AtCapacity(f"the server holds {self._max_sessions} sessions, as many as it may; try again later")
+
     async def open(
         self, sid: ConversationId, owner: OwnerId, settings: Callable[[], SessionSettings], opening: Opening
     ) -> AgentSession:
@@ -58,10 +65,7 @@ class Directory:
         if len(self._sessions) >= self._max_sessions and (idle := self._longest_idle()) is not None:
             await self.close(idle, "idle")
             return await self.open(sid, owner, settings, opening)
-        if not self.accepting:
-            raise AtCapacity("the server is shutting down; try again in a moment")
-        if len(self._sessions) >= self._max_sessions:
-            raise AtCapacity(f"the server holds {self._max_sessions} sessions, as many as it may; try again later")
+        self.check_room()
         return self._build(sid, owner, settings(), opening)
 
     def _build(self, sid: ConversationId, owner: OwnerId, settings: SessionSettings, opening: Opening) -> AgentSession:

@@ -111,6 +111,7 @@ class LocalGateway:
     async def _created(self, spec: SessionSpec) -> ConversationRow:
         if not spec.create:
             raise NotFound("conversation", spec.id)
+        self._directory.check_room()
         await self._settings.merged(spec.owner, spec.settings)
         moment = self._clock()
         row = ConversationRow(

@@ -145,7 +145,8 @@ async def served(
         yield server
     finally:
         await server.clean_up()
-        assert not processes_of(data_dir), "processes were left behind"
+        left = processes_of(data_dir)
+        assert not left, f"processes were left behind: {left}"
 
 
 @asynccontextmanager

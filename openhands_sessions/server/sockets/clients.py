@@ -10,7 +10,7 @@ import socketio
 import structlog
 from socketio.exceptions import ConnectionRefusedError as Refused
 
-from openhands_sessions.core.errors import BadInput, NotFound, RateLimited, SessionsError
+from openhands_sessions.core.errors import AtCapacity, BadInput, NotFound, RateLimited, SessionsError
 from openhands_sessions.core.events.event import Json
 from openhands_sessions.core.ids import conversation_id
 from openhands_sessions.core.settings import SessionSettings
@@ -18,7 +18,7 @@ from openhands_sessions.ports.agent import Agents
 from openhands_sessions.ports.auth import Auth
 from openhands_sessions.ports.files import FileStore
 from openhands_sessions.server.credentials import credentials_of
-from openhands_sessions.server.outbox import Outbox
+from openhands_sessions.server.outbox import Outbox, abort
 from openhands_sessions.server.rates import TokenBucket
 from openhands_sessions.server.web_session import PROTOCOL, Connection, WebSession, stats_of
 from openhands_sessions.server.wire import AuthIn, CreateIn, checked
@@ -81,6 +81,9 @@ class Clients(socketio.AsyncNamespace):  # type: ignore[misc]  # python-socketio
             asked = checked(CreateIn, create) if isinstance(create, dict) else CreateIn()
             await session.initialize_agent(asked.settings, asked.initial_user_msg, create=bool(create) or create == {})
         except SessionsError as error:
+            if isinstance(error, AtCapacity):
+                # A connect error would end the client's automatic reconnects.
+                abort(environ["aiohttp.request"].transport)
             raise Refused(error.message, {"code": error.code}) from error
         self._sessions[socket_id] = session
 
