@@ -121,11 +121,15 @@ class _Sandbox:
     async def end(self) -> None:
         """As if the executor were killed: what ran is lost."""
         self.lost |= self.live.keys()
-        self.live.clear()
         for task in self.tasks:
             task.cancel()
         await asyncio.gather(*self.tasks, return_exceptions=True)
         self.tasks.clear()
+        for command in self.live.values():
+            if not command.done.done():
+                command.done.set_exception(RuntimeUnavailable("the sandbox ended while it was at work"))
+                command.done.exception()  # whoever performs it hears of it; nobody has to
+        self.live.clear()
 
 
 class FakeRuntime:

@@ -1,5 +1,6 @@
 """A store with one conversation in it."""
 
+import asyncio
 from collections.abc import AsyncIterator
 
 import pytest
@@ -19,3 +20,11 @@ async def store() -> AsyncIterator[MemoryStore]:
 @pytest.fixture
 def log(store: MemoryStore) -> EventLog:
     return store.log(TALK)
+
+
+@pytest.fixture
+async def gate() -> AsyncIterator[asyncio.Event]:
+    """Holds a model or a command until it is set, and lets go of it at the end."""
+    held = asyncio.Event()
+    yield held
+    held.set()

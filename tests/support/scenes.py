@@ -1,0 +1,212 @@
+"""A session over a store in memory, a scripted model and a sandbox of the tests, and ways to wait for what happens."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from typing import Any, TypeVar
+
+from openhands_sessions.adapters.agents.choice import AgentChoice
+from openhands_sessions.adapters.agents.model_agent import ModelAgents
+from openhands_sessions.adapters.agents.shell import ShellAgents
+from openhands_sessions.adapters.condensers.window import WindowCondenser
+from openhands_sessions.adapters.memories.workspace import WorkspaceMemory
+from openhands_sessions.adapters.policies.confirmation import ConfirmationMode
+from openhands_sessions.adapters.tools.bash import Bash
+from openhands_sessions.adapters.tools.editor import Editor
+from openhands_sessions.adapters.tools.notes import Finish, TaskTracker, Think
+from openhands_sessions.core.commands import SendMessage
+from openhands_sessions.core.events.actions import (
+    ChangeAgentStateAction,
+    InvalidCallAction,
+    MessageAction,
+    RunAction,
+    ToolCallsAction,
+)
+from openhands_sessions.core.events.codec import decode
+from openhands_sessions.core.events.event import Event
+from openhands_sessions.core.events.observations import (
+    AgentStateChangedObservation,
+    ErrorObservation,
+    RunObservation,
+    TurnEndedObservation,
+)
+from openhands_sessions.core.ids import EventId
+from openhands_sessions.core.settings import merge
+from openhands_sessions.ports.agent import Agents
+from openhands_sessions.ports.gateway import Accepted, News, SessionEnded
+from openhands_sessions.ports.memory import Memory
+from openhands_sessions.ports.runtime import Runtimes
+from openhands_sessions.ports.store import SessionStore
+from openhands_sessions.session.agent_session import AgentSession
+from openhands_sessions.session.stages import Opening, Parts
+from tests.fakes.model import FakeCall, FakeModel, FakeModels, FakeReply
+from tests.fakes.runtime import FakeRuntimes
+from tests.support.logs import NOW, TALK, read
+
+E = TypeVar("E", bound=Event)
+LONG = 5.0
+"""Seconds that nothing here takes, unless it hangs."""
+
+
+def runs(*commands: str, text: str = "") -> FakeReply:
+    """A reply that runs commands."""
+    return FakeReply(text=text, calls=[FakeCall("execute_bash", {"command": command}) for command in commands])
+
+
+def says(text: str) -> FakeReply:
+    return FakeReply(text=text)
+
+
+def finishes(text: str = "done") -> FakeReply:
+    return FakeReply(calls=[FakeCall("finish", {"message": text})])
+
+
+@dataclass(kw_only=True)
+class Scene:
+    """What sessions of one conversation share; a session after another is as after a restart."""
+
+    store: SessionStore
+    model: FakeModel
+    runtimes: Runtimes = field(default_factory=FakeRuntimes)
+    settings: dict[str, Any] = field(default_factory=dict)
+    opening: Opening = field(default_factory=Opening)
+    memory: Memory = field(default_factory=WorkspaceMemory)
+    agents: Agents | None = None
+
+    def new_session(self, store: SessionStore | None = None) -> AgentSession:
+        default = AgentChoice({"default": ModelAgents(FakeModels(self.model)), "shell": ShellAgents()})
+        parts = Parts(
+            store=store or self.store,
+            runtimes=self.runtimes,
+            agents=self.agents or default,
+            memory=self.memory,
+            tools=(Bash(), Editor(), Think(), Finish(), TaskTracker()),
+            policy=ConfirmationMode(),
+            condenser=WindowCondenser("Sum up!"),
+            clock=lambda: NOW,
+            version="test",
+        )
+        return AgentSession(TALK, merge({"llm_model": "fake"}, self.settings), parts, opening=self.opening)
+
+    @asynccontextmanager
+    async def live(self, store: SessionStore | None = None) -> AsyncIterator[AgentSession]:
+        """A session at work, closed as by a shutdown at the end, unless it is closed already; no task of ours is left."""
+        before = our_tasks()
+        session = self.new_session(store)
+        life = asyncio.create_task(session.run())
+        try:
+            async with asyncio.timeout(LONG):
+                await session.settled()
+            yield session
+        finally:
+            async with asyncio.timeout(LONG):
+                await session.close("shutdown")
+                await life
+        assert our_tasks() <= before, "a task is left behind"
+
+    async def events(self) -> list[Event]:
+        return [decode(entry.text, entry.schema) for entry in await read(self.store.log(TALK))]
+
+    async def told(self) -> list[str]:
+        return outline(await self.events())
+
+
+def our_tasks() -> set["asyncio.Task[Any]"]:
+    """Those that run the package's code; a sandbox's go on without a session."""
+    return {task for task in asyncio.all_tasks() if "/openhands_sessions/" in _file_of(task)}
+
+
+def _file_of(task: "asyncio.Task[Any]") -> str:
+    code = getattr(task.get_coro(), "cr_code", None) or getattr(task.get_coro(), "ag_code", None)
+    return "" if code is None else str(code.co_filename)
+
+
+async def until(session: AgentSession, happened: Callable[[Event], bool], after: int = -1) -> Event:
+    """Wait for an event, from the one behind `after` on."""
+    async with asyncio.timeout(LONG):
+        following = session.event_stream.follow(after)
+        try:
+            async for news in following:
+                for event in events_of(news):
+                    if happened(event):
+                        return event
+        finally:
+            await following.aclose()
+    raise AssertionError("a stream never ends but by SessionEnded")
+
+
+def events_of(news: News) -> list[Event]:
+    return [decode(entry.text, entry.schema) for entry in news] if isinstance(news, Sequence) else []
+
+
+async def state(session: AgentSession, name: str, after: int = -1) -> Event:
+    """Wait for a state of the agent."""
+    return await until(
+        session, lambda one: isinstance(one, AgentStateChangedObservation) and one.agent_state == name, after
+    )
+
+
+async def rest() -> None:
+    """Let everything that can go on now do so: a session at a gate comes to it."""
+    for _ in range(30):
+        await asyncio.sleep(0)
+
+
+async def say(session: AgentSession, text: str) -> Accepted:
+    async with asyncio.timeout(LONG):
+        return await session.submit(SendMessage(content=text))
+
+
+async def ask(session: AgentSession, text: str, last: str = "awaiting_user_input") -> EventId:
+    """Say something and wait until the agent has come to the state `last`."""
+    accepted = await say(session, text)
+    return (await state(session, last, accepted.id)).id
+
+
+async def reason_of_end(session: AgentSession) -> str:
+    """Follow to the end, and return why it came."""
+    async with asyncio.timeout(LONG):
+        try:
+            async for _ in session.event_stream.follow(-1):
+                pass
+        except SessionEnded as end:
+            return end.reason
+    raise AssertionError("a stream never ends but by SessionEnded")
+
+
+def only(events: Sequence[Event], kind: type[E]) -> list[E]:
+    return [event for event in events if isinstance(event, kind)]
+
+
+def outline(events: Sequence[Event]) -> list[str]:
+    """A log in words, one line each."""
+    return [_line(event) for event in events]
+
+
+def _line(event: Event) -> str:
+    match event:
+        case MessageAction():
+            return f"{event.source}: {event.content}"
+        case ChangeAgentStateAction():
+            return f"{event.source} -> {event.agent_state}"
+        case AgentStateChangedObservation():
+            return f"state {event.agent_state}"
+        case TurnEndedObservation():
+            return f"turn ended: {event.stop_reason}"
+        case RunAction():
+            return f"run {event.command} ({event.confirmation_state})"
+        case RunObservation():
+            return f"ran {event.command}: {event.content} [{event.metadata.exit_code}]"
+        case ErrorObservation():
+            return f"error {event.error_id}"
+        case ToolCallsAction():
+            return f"{len(event.calls)} calls"
+        case InvalidCallAction():
+            return "invalid call"
+        case _:
+            return event.KIND
+
+
+def arguments(message: Mapping[str, Any]) -> list[str]:
+    return [call["function"]["arguments"] for call in message["tool_calls"]]

@@ -1,0 +1,178 @@
+"""Every end of a turn has a reason that users can tell apart."""
+
+import asyncio
+from typing import Any
+
+import pytest
+
+from openhands_sessions.core.errors import ModelFailure
+from openhands_sessions.core.events.event import AgentState
+from openhands_sessions.core.events.observations import (
+    NOT_RUN_ID,
+    UNKNOWN_OUTCOME_ID,
+    AgentStateChangedObservation,
+    ErrorObservation,
+    StopReason,
+    TurnEndedObservation,
+)
+from openhands_sessions.ports.model import Usage
+from openhands_sessions.ports.store import SessionStore
+from tests.fakes.model import FakeCall, FakeModel, FakeReply
+from tests.fakes.runtime import FakeRuntimes
+from tests.fakes.sandbox import FarRuntimes
+from tests.support.logs import TALK
+from tests.support.scenes import Scene, ask, finishes, only, outline, rest, runs, say, says, state, until
+
+
+def scene(store: SessionStore, *replies: FakeReply, **settings: Any) -> Scene:
+    return Scene(store=store, model=FakeModel(replies), settings=settings)
+
+
+async def reasons(play: Scene) -> list[StopReason]:
+    return [one.stop_reason for one in only(await play.events(), TurnEndedObservation)]
+
+
+async def text_of_error(play: Scene) -> str:
+    states = only(await play.events(), AgentStateChangedObservation)
+    return next(one.reason for one in reversed(states) if one.agent_state is AgentState.ERROR)
+
+
+@pytest.mark.parametrize(
+    ("reply", "last", "reason"),
+    [
+        (says("Hello."), "awaiting_user_input", StopReason.WAITING),
+        (finishes(), "finished", StopReason.DONE),
+        (FakeReply(fail=ModelFailure("STATUS$ERROR", "no")), "error", StopReason.ERROR),
+    ],
+)
+async def test_done_waiting_and_error(store: SessionStore, reply: FakeReply, last: str, reason: StopReason) -> None:
+    play = scene(store, reply)
+    async with play.live() as session:
+        await ask(session, "go", last)
+    assert await reasons(play) == [reason]
+
+
+async def test_waiting_for_an_answer(store: SessionStore) -> None:
+    play = scene(store, runs("ls"), confirmation_mode=True)
+    async with play.live() as session:
+        await ask(session, "go", "awaiting_user_confirmation")
+    assert await reasons(play) == [StopReason.WAITING]
+
+
+async def test_max_iterations(store: SessionStore) -> None:
+    play = scene(store, *[runs(f"echo {n}") for n in range(3)], says("There."), max_iterations=3)
+    async with play.live() as session:
+        await ask(session, "go", "error")
+        assert len(play.model.requests) == 3
+        await ask(session, "continue")
+    assert await reasons(play) == [StopReason.MAX_ITERATIONS, StopReason.WAITING]
+    assert (await text_of_error(play)).startswith("Agent reached maximum iterations")
+    assert [one.iterations for one in only(await play.events(), TurnEndedObservation)] == [3, 1]
+
+
+async def test_max_cost(store: SessionStore) -> None:
+    dear = Usage(cost=0.4)
+    replies = [FakeReply(calls=runs(f"echo {n}").calls, usage=dear) for n in range(3)]
+    play = scene(store, *replies, FakeReply(text="There.", usage=dear), max_budget_per_task=1.0)
+    async with play.live() as session:
+        await ask(session, "go", "error")
+        assert len(play.model.requests) == 3
+        await ask(session, "continue")
+    assert await reasons(play) == [StopReason.MAX_COST, StopReason.WAITING]
+    assert (await text_of_error(play)).startswith("Agent reached maximum budget")
+
+
+async def test_a_message_that_comes_as_the_budget_runs_out_has_a_budget_of_its_own(
+    store: SessionStore, gate: asyncio.Event
+) -> None:
+    dear = Usage(cost=2.0)
+    calls = [FakeCall("execute_bash", {"command": "true"})]
+    replies = [FakeReply(calls=calls, usage=dear, hold=gate), FakeReply(text="There.", usage=dear)]
+    play = scene(store, *replies, max_budget_per_task=1.0)
+    async with play.live() as session:
+        first = await say(session, "one")
+        await play.model.asked(1)
+        await say(session, "two")
+        gate.set()
+        await state(session, "awaiting_user_input", first.id)
+    assert await reasons(play) == [StopReason.MAX_COST, StopReason.WAITING]
+    assert (await play.told())[-3] == "agent: There."
+
+
+async def test_stuck_first_a_note_then_the_end(store: SessionStore) -> None:
+    play = scene(store, *[runs("echo same") for _ in range(6)], says("There."))
+    async with play.live() as session:
+        await ask(session, "go", "error")
+        await ask(session, "try echo other")
+    told = await play.told()
+    assert told.count("loop_detection") == 1
+    assert await reasons(play) == [StopReason.STUCK, StopReason.WAITING]
+    assert "repeats the same step" in await text_of_error(play)
+    read = [str(message["content"]) for message in play.model.requests[4].messages]
+    assert sum("repeat the same step" in text for text in read) == 1
+
+
+async def test_bad_calls_go_in_circles_too(store: SessionStore) -> None:
+    bad = FakeReply(calls=[FakeCall("dance", "{}")])
+    play = scene(store, *[bad] * 6)
+    async with play.live() as session:
+        await ask(session, "go", "error")
+    assert await reasons(play) == [StopReason.STUCK]
+
+
+async def test_a_command_whose_result_differs_is_no_circle(store: SessionStore) -> None:
+    replies = [FakeReply(calls=[FakeCall("execute_bash", {"command": f"echo {n}"})]) for n in range(10)]
+    play = scene(store, *replies, says("Done."))
+    async with play.live() as session:
+        await ask(session, "go")
+    assert "loop_detection" not in await play.told()
+
+
+async def test_a_sandbox_that_is_lost_while_a_command_runs_leaves_its_outcome_unknown(
+    store: SessionStore, gate: asyncio.Event
+) -> None:
+    runtimes = FakeRuntimes({"wait": ("", 0)}, {"wait": gate})
+    play = Scene(store=store, model=FakeModel([runs("wait"), says("I see.")]), runtimes=runtimes)
+    async with play.live() as session:
+        accepted = await say(session, "go")
+        await until(session, lambda event: event.KIND == "run", accepted.id)
+        await rest()
+        await runtimes.lose(TALK)
+        await state(session, "awaiting_user_input", accepted.id)
+    [error] = only(await play.events(), ErrorObservation)
+    assert error.error_id == UNKNOWN_OUTCOME_ID
+    assert "unknown" in str(play.model.requests[1].messages[-1]["content"])
+
+
+async def test_a_sandbox_that_cannot_be_reached_ends_the_turn_and_says_that_nothing_was_run(
+    store: SessionStore,
+) -> None:
+    runtimes = FarRuntimes(FakeRuntimes())
+    play = Scene(store=store, model=FakeModel([runs("echo 1"), runs("echo 2"), says("Better.")]), runtimes=runtimes)
+    async with play.live() as session:
+        runtimes.cut.set()
+        runtimes.answers = True
+        last = await ask(session, "go", "error")
+        runtimes.cut.clear()
+        await ask(session, "again")
+    events = await play.events()
+    [error] = only(events, ErrorObservation)
+    assert error.error_id == NOT_RUN_ID
+    assert outline(events[:last])[-3:] == ["run echo 1 (confirmed)", f"error {NOT_RUN_ID}", "turn ended: error"]
+    assert outline(events)[-4:-2] == ["ran echo 2: 2\n [0]", "agent: Better."]
+
+
+async def test_a_command_whose_sandbox_went_out_of_reach_has_an_unknown_outcome(
+    store: SessionStore, gate: asyncio.Event
+) -> None:
+    runtimes = FarRuntimes(FakeRuntimes({"wait": ("", 0)}, {"wait": gate}))
+    play = Scene(store=store, model=FakeModel([runs("wait"), says("I see.")]), runtimes=runtimes)
+    async with play.live() as session:
+        accepted = await say(session, "go")
+        await until(session, lambda event: event.KIND == "run", accepted.id)
+        await rest()
+        runtimes.cut.set()
+        await state(session, "awaiting_user_input", accepted.id)
+        gate.set()
+    [error] = only(await play.events(), ErrorObservation)
+    assert error.error_id == UNKNOWN_OUTCOME_ID
