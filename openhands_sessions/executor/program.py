@@ -81,7 +81,7 @@ def _run(options: Options, on_ready: Callable[[], None]) -> int:
     os.umask(0o077)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGHUP, signal.SIG_IGN)
-    options.state.mkdir(parents=True, exist_ok=True)
+    options.state.mkdir(exist_ok=True)  # not the folder above it: that is gone where the sandbox was discarded
     os.chdir(options.state)
     starting = _lock_file("starting")
     fcntl.flock(starting, fcntl.LOCK_EX)  # who has it is starting or ending: then nobody can tell whether one runs

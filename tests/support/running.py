@@ -6,7 +6,7 @@ import signal
 import socket
 import sys
 from collections.abc import AsyncIterator, Mapping, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -15,6 +15,7 @@ import aiohttp
 from openhands_sessions.adapters.runtimes.local import LocalRuntimes
 from openhands_sessions.adapters.stores.sqlite import open_sqlite
 from openhands_sessions.core.ids import ConversationId, folder_name
+from tests.support.processes import alive, ended
 
 READY_WITHIN = 30.0
 END_WITHIN = 30.0
@@ -145,8 +146,7 @@ async def served(
         yield server
     finally:
         await server.clean_up()
-        left = processes_of(data_dir)
-        assert not left, f"processes were left behind: {left}"
+        assert not await lasting(processes_of(data_dir)), "processes were left behind"
 
 
 @asynccontextmanager
@@ -184,12 +184,13 @@ def processes_of(folder: Path) -> list[Seen]:
     return found
 
 
-def alive(pid: int) -> bool:
-    """Whether a process with this id runs; one that has ended and was not waited for does not."""
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
-    except (FileNotFoundError, ProcessLookupError):
-        return False
+async def lasting(processes: Sequence[Seen], within: float = 5.0) -> list[Seen]:
+    """Those that have not ended after so many seconds."""
+    with suppress(TimeoutError):
+        async with asyncio.timeout(within):
+            for process in processes:
+                await ended(process.pid)
+    return [process for process in processes if alive(process.pid)]
 
 
 async def _conversations(data_dir: Path) -> list[ConversationId]:

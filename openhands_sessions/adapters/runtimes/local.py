@@ -26,6 +26,8 @@ from openhands_sessions.ports.runtime import Lost, Outcome, Runtime, RuntimeSpec
 EXECUTOR = Path(__file__).resolve().parents[2] / "executor"
 _START_SECONDS = 20.0
 _END_SECONDS = 5.0
+_ENDINGS = 3
+"""How often an executor is ended that was just being started."""
 _THREADS = 8
 
 
@@ -65,12 +67,14 @@ class LocalRuntimes:
 
     async def discard(self, sid: ConversationId) -> None:
         place = self._place(sid)
-        await _end(place.socket)
         try:
-            if place.folder.exists():
-                await self._limiter.run(place.delete)
+            for _ in range(_ENDINGS):
+                await _end(place.socket)
+                if await self._limiter.run(place.delete, _END_SECONDS):
+                    return
         except OSError as error:
             raise RuntimeUnavailable(f"the workspace could not be deleted: {error.strerror}") from error
+        raise RuntimeUnavailable("the sandbox could not be ended")
 
     def _place(self, sid: ConversationId) -> Place:
         return Place(self._root / folder_name(sid))

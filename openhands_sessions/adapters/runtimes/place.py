@@ -4,10 +4,15 @@ import contextlib
 import fcntl
 import os
 import shutil
+import time
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 TERM = "term"
+STARTING, RUNNING = "starting", "running"
+"""Files that an executor locks: the first while it starts and ends, the other for as long as it lives."""
+_LOOK_AGAIN = 0.01
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,8 +55,31 @@ class Place:
                 os.fsync(file.fileno())
             temporary.rename(path)
 
-    def delete(self) -> None:
-        """Delete all of it, folders that a command made unreadable too. Raises OSError."""
+    def delete(self, patience: float) -> bool:
+        """Delete all of it, if no executor runs; one that starts or ends is waited for, for at most `patience`
+        seconds. One that is launched later finds no folder, and ends. False where one runs. Raises OSError."""
+        with self._lock(STARTING, patience) as settled, self._lock(RUNNING, 0) as ended:
+            if settled and ended and self.folder.exists():
+                self._delete()
+            return settled and ended
+
+    @contextlib.contextmanager
+    def _lock(self, name: str, patience: float) -> Iterator[bool]:
+        """Whether it could be had. What a command has put in the file's place is nobody's lock."""
+        try:
+            file = os.open(
+                self.state / name, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, 0o600
+            )
+        except OSError:
+            yield True
+            return
+        try:
+            yield _locked(file, time.monotonic() + patience)
+        finally:
+            os.close(file)
+
+    def _delete(self) -> None:
+        """Folders that a command made unreadable too."""
         for _, names, _, parent in os.fwalk(self.folder):
             for name in names:
                 with contextlib.suppress(NotADirectoryError):  # a link to a folder
@@ -59,3 +87,15 @@ class Place:
                     Path(f"/proc/self/fd/{folder}").chmod(0o700)
                     os.close(folder)
         shutil.rmtree(self.folder)
+
+
+def _locked(file: int, until: float) -> bool:
+    while True:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            if time.monotonic() >= until:
+                return False
+            time.sleep(_LOOK_AGAIN)
+        else:
+            return True
