@@ -1,0 +1,196 @@
+"""The command line as people use it: real programs, a real server, a real shell."""
+
+import asyncio
+import json
+import signal
+import stat
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import aiohttp
+import pytest
+
+from tests.support.programs import Running, Shell
+
+CTRL_C, CTRL_D = "\x03", "\x04"
+KEY = "open sesame"
+
+
+@pytest.fixture
+def shell(data_dir: Path) -> Shell:
+    return Shell(data_dir)
+
+
+@pytest.fixture
+async def server(shell: Shell) -> AsyncIterator[Running]:
+    async with shell.start("serve", "--port", "0") as running:
+        yield running
+
+
+async def address(running: Running) -> str:
+    return (await running.says("listens on")).split()[-1]
+
+
+async def test_a_server_says_where_it_is_serves_and_drains(shell: Shell, server: Running) -> None:
+    url = await address(server)
+    greeting = [await server.says(part) for part in ("model", "data", "not isolated", "chat --server", "health")]
+    assert str(shell.data_dir) in greeting[1]
+    assert stat.S_IMODE(shell.data_dir.stat().st_mode) == 0o700
+    async with aiohttp.ClientSession() as http, http.get(greeting[-1].split()[-1]) as response:
+        assert response.status == 200
+
+    told = await shell.run("chat", "--server", url, typed="$ echo one; exit 3\nhello\n")
+    assert told.code == 0, told.err
+    lines = told.out.splitlines()
+    assert lines[:3] == ["> $ echo one; exit 3", "$ echo one; exit 3", "one"]
+    assert "exit code 3" in lines
+    assert lines.count("one") == 1
+    assert "No model is configured" in lines[-1]
+    assert told.err == ""
+
+    server.process.send_signal(signal.SIGTERM)
+    _, log = await server.rest()
+    assert server.process.returncode == 0
+    assert [word for word in ("listening", "shutting down", "down") if word in log] == [
+        "listening",
+        "shutting down",
+        "down",
+    ]
+
+
+async def test_a_taken_port_and_a_missing_server_are_told(shell: Shell, server: Running, tmp_path: Path) -> None:
+    port = (await address(server)).rpartition(":")[2]
+    taken, checked = await asyncio.gather(
+        Shell(tmp_path / "other").run("serve", "--port", port), shell.run("doctor", "--port", port, "--json")
+    )
+    assert taken.code == 1
+    assert taken.err.splitlines()[-1].startswith(f"error: 127.0.0.1:{port} is in use by another program")
+    assert checked.code == 1
+    found = {check["name"]: check["status"] for check in json.loads(checked.out)["checks"]}
+    assert found["port"] == "fail"
+    assert {found[name] for name in ("python", "data folder", "database", "unix socket", "bash")} == {"ok"}
+    missing = await shell.run("chat", "--server", "http://127.0.0.1:9", typed="hello\n")
+    assert missing.code == 1
+    assert missing.err.startswith("error: the server at http://127.0.0.1:9 cannot be reached")
+
+
+async def test_a_second_signal_ends_a_server_at_once(shell: Shell, server: Running) -> None:
+    url = await address(server)
+    reader, writer = await asyncio.open_connection("127.0.0.1", int(url.rpartition(":")[2]))
+    writer.write(b"POST /api/conversations HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: 9\r\n\r\n{")
+    async with aiohttp.ClientSession() as http, http.get(f"{url}/health/ready"):
+        pass  # the half request, which keeps the server, has arrived before this one
+    server.process.send_signal(signal.SIGTERM)
+    await server.says("shutting down", on_stderr=True)
+    server.process.send_signal(signal.SIGTERM)
+    assert await server.code() == 128 + signal.SIGTERM
+    writer.close()
+    assert await reader.read() == b""
+
+
+async def test_a_guarded_server_asks_for_its_key_and_tells_it_to_nobody(shell: Shell) -> None:
+    guarded = Shell(shell.data_dir, {"OHS_SERVER__SESSION_API_KEY": KEY, "OHS_LOG__FORMAT": "json"})
+    async with guarded.start("serve", "--port", "0", "--host", "0.0.0.0") as server:
+        url = await address(server)
+        refused, let_in, shown = await asyncio.gather(
+            shell.run("sessions", "ls", "--server", url),
+            guarded.run("sessions", "ls", "--server", url),
+            guarded.run("config", "show"),
+        )
+        assert (refused.code, refused.err) == (1, "error: the session key is missing or wrong\n")
+        assert let_in.code == 0
+        assert "<secret_hidden>" in shown.out
+        server.process.send_signal(signal.SIGINT)
+        said, log = await server.rest()
+    assert server.process.returncode == 0
+    assert [json.loads(line)["event"] for line in log.splitlines()] == ["listening", "shutting down", "down"]
+    assert KEY not in said + log + shown.out + shown.err
+
+
+async def test_a_chat_over_pipes_plays_a_scripted_model_in_this_process(shell: Shell, tmp_path: Path) -> None:
+    told, failed = await asyncio.gather(
+        shell.run("chat", "--model", "scripted", typed="look around\n\n"),
+        Shell(tmp_path / "other").run("chat", "--model", "scripted", typed="error\n"),
+    )
+    assert told.code == 0, told.err
+    assert told.out.splitlines()[:3] == ["> look around", "Let me look at the workspace first.", "$ pwd && ls -la"]
+    assert told.out.splitlines()[-1] == "I wrote hello.py and ran it."
+    assert "\x1b" not in told.out
+    assert failed.code == 1
+    assert "error: The model's provider cannot be reached" in failed.out
+
+
+async def test_over_pipes_a_question_takes_the_next_line_as_its_answer(shell: Shell, tmp_path: Path) -> None:
+    answered, unanswered = await asyncio.gather(
+        shell.run("chat", "--confirm", typed="$ touch a\nn\n$ echo b\ny\n"),
+        Shell(tmp_path / "other").run("chat", "--confirm", typed="$ touch a\n"),
+    )
+    assert answered.code == 0, answered.out + answered.err
+    assert "The agent asks to do this: $ touch a" in answered.out
+    assert answered.out.splitlines()[-2:] == ["b", "Done. What next?"]
+    assert unanswered.code == 1
+    assert unanswered.err == "error: the agent waits for an answer, and the input has ended\n"
+
+
+async def test_a_person_chats_answers_stops_and_comes_back(shell: Shell) -> None:
+    async with shell.terminal("chat", "--confirm") as terminal:
+        await terminal.shows("Conversation ")
+        await terminal.shows("not isolated")
+        await terminal.shows("> ")
+        terminal.types("$ for i in 1 2 3; do echo line-$i; sleep 0.1; done; sleep 100\n")
+        await terminal.shows("The agent asks to do this: $ for i")
+        await terminal.shows("Do it? [y/n")
+        terminal.types("y\n")
+        await terminal.shows("line-1\nline-2\nline-3\n")
+        terminal.types(CTRL_C)
+        await terminal.shows("Stopping; Ctrl-C again leaves.")
+        await terminal.shows("Stopped.")
+        await terminal.shows("> ")
+        terminal.types(CTRL_C)
+        await terminal.shows("Ctrl-C again or Ctrl-D leaves.")
+        terminal.types(CTRL_C)
+        await terminal.shows("--conversation ")
+        assert await terminal.code() == 0
+        sid = terminal.shown.split()[-1]
+        assert terminal.shown.count("line-2\n") == 1
+    async with shell.terminal("chat", "--conversation", sid) as terminal:
+        await terminal.shows("> $ for i")
+        await terminal.shows("Stopped.")
+        await terminal.shows("> ")
+        terminal.types("hello again\n")
+        await terminal.shows("No model is configured")
+        await terminal.shows("> ")
+        terminal.types(CTRL_D)
+        assert await terminal.code() == 0
+
+
+async def test_a_chat_outlives_its_server_and_tells_so(shell: Shell, free_port: int) -> None:
+    serving = ("serve", "--port", str(free_port))
+    async with shell.start(*serving) as first:
+        url = await address(first)
+        async with shell.terminal("chat", "--server", url, "--model", "scripted") as terminal:
+            await terminal.shows("> ")
+            terminal.types("slow\n")
+            await terminal.shows("I will work for a while. Press stop to end it.")
+            await terminal.shows("second 1")
+            first.process.kill()
+            await terminal.shows("(The connection is lost; trying again.)")
+            async with shell.start(*serving) as second:
+                await terminal.shows("(Connected again.)")
+                terminal.types(CTRL_C)
+                await terminal.shows("Stopped.")
+                await terminal.shows("> ")
+                terminal.types(CTRL_D)
+                assert await terminal.code() == 0
+                second.process.send_signal(signal.SIGTERM)
+                assert await second.code() == 0
+
+
+async def test_the_help_is_there_at_once(shell: Shell) -> None:
+    loop = asyncio.get_running_loop()
+    times = []
+    for arguments in (("--help",), ("chat", "--help"), ("--version",)):
+        before = loop.time()
+        assert (await shell.run(*arguments)).code == 0
+        times.append(loop.time() - before)
+    assert min(times) < 0.4
