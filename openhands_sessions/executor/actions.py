@@ -8,8 +8,9 @@ from typing import Callable
 from .editor import Edit, Editor
 from .frames import Refusal
 from .journal import DONE, FORGOTTEN, Journal, Outcome
+from .order import INTERRUPTED, KILLED, Ending, Order
 from .output import Capture, Listener
-from .shell import INTERRUPTED, KILLED, Ending, Order, Shell
+from .shell import Shell
 from .workspace import Workspace
 
 _LIVE_LIMIT = 64

@@ -88,7 +88,6 @@ def _become_bash(orders: int, terminal: int, cwd: str, environment: dict[str, st
         for source, target in ((orders, 0), (nowhere, 1), (nowhere, 2)):
             os.dup2(source, target)
         os.chdir(cwd)
-        os.umask(0o022)
         os.execvpe("bash", ["bash", *_FLAGS], environment)
     finally:
         os._exit(127)

@@ -21,3 +21,7 @@ class Log(io.TextIOBase):
         self._file.flush()
         self._room -= len(text)
         return len(text)
+
+    def close(self) -> None:
+        self._file.close()
+        super().close()

@@ -21,8 +21,8 @@ _READY = b"ready"
 
 
 def main(arguments: list[str]) -> int:
-    """Run the executor of a state folder, or see that one runs already. Detached, it returns as soon as clients can
-    connect: 0, or 1 with the reason on standard error."""
+    """Run the executor of a state folder, or see that one runs already. As soon as clients can connect, it prints
+    `ready`, or, detached, returns 0; 1 with the reason on standard error where that failed."""
     parsed = _parser().parse_args(arguments)
     options = Options(
         socket=parsed.socket.absolute(),
@@ -33,7 +33,7 @@ def main(arguments: list[str]) -> int:
         tail=min(parsed.tail, OUTPUT_LIMIT),
     )
     if not parsed.detach:
-        return _run(options, lambda: None)
+        return _run(options, _announce)
     return _detached(options)
 
 
@@ -47,6 +47,11 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--tail", type=int, default=64 << 10, help="bytes kept of the end of an output")
     parser.add_argument("--detach", action="store_true", help="go on in the background when clients can connect")
     return parser
+
+
+def _announce() -> None:
+    sys.stdout.write("ready\n")
+    sys.stdout.flush()
 
 
 def _detached(options: Options) -> int:
@@ -78,10 +83,10 @@ def _detached(options: Options) -> int:
 
 
 def _run(options: Options, on_ready: Callable[[], None]) -> int:
-    os.umask(0o077)
+    os.umask(0o022)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGHUP, signal.SIG_IGN)
-    options.state.mkdir(exist_ok=True)  # not the folder above it: that is gone where the sandbox was discarded
+    options.state.mkdir(mode=0o700, exist_ok=True)  # not the folder above it: it is gone if the sandbox was discarded
     os.chdir(options.state)
     starting = _lock_file("starting")
     fcntl.flock(starting, fcntl.LOCK_EX)  # who has it is starting or ending: then nobody can tell whether one runs

@@ -11,7 +11,8 @@ from .actions import Action, Actions
 from .editor import Edit
 from .frames import Message, Refusal, optional_int, optional_seconds, optional_text, text_of
 from .journal import Outcome
-from .shell import Order, Shell
+from .order import Order
+from .shell import Shell
 from .workspace import OutsidePath, UnfitFile, Workspace
 
 PAUSE = 0.02

@@ -4,60 +4,23 @@ from __future__ import annotations
 
 import asyncio
 import os
-import secrets
 import shlex
 import signal
-from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Callable, NamedTuple
+from typing import Any, Callable
 
 from .bash import Bash, exports
+from .order import EXIT, KILLED, SHELL_EXIT, TIMEOUT, Ending, Order, Run
 from .processes import Reaper, children, descendants, signal_all, signal_group
 from .terminal import Terminal
 
 GRACE = 0.5
 _ROUND = 0.05
 _ROUNDS = 8
-_BEGIN = 1.0
+_PROBES = 20
+_BEGIN = 10.0
 
-EXIT, SHELL_EXIT, TIMEOUT, INTERRUPTED, KILLED = "exit", "shell_exit", "timeout", "interrupted", "killed"
 _SHELL_LOST = b"\n[the shell was ended with the command; its variables, functions and settings are gone]\n"
-
-
-@dataclass(frozen=True)
-class Order:
-    """A command for the shell. `cwd` is a real path; `timeout` in seconds."""
-
-    key: str
-    command: str
-    timeout: float | None = None
-    cwd: str | None = None
-    environment: dict[str, str] = field(default_factory=dict)
-
-
-class Ending(NamedTuple):
-    """How a command ended. `exit_code` is None where it was ended by force."""
-
-    how: str
-    exit_code: int | None
-    pid: int
-
-
-class _Run:
-    """A command between the mark at its begin and the one at its end."""
-
-    def __init__(self, on_data: Callable[[bytes], None]) -> None:
-        loop = asyncio.get_event_loop()
-        self.token = secrets.token_hex(8)
-        self.on_data = on_data
-        self.begun: asyncio.Future[None] = loop.create_future()
-        self.ended: asyncio.Future[int | None] = loop.create_future()
-
-    def marked(self, text: str) -> None:
-        if text == "begin" and not self.begun.done():
-            self.begun.set_result(None)
-        elif text != "begin" and not self.ended.done():
-            self.ended.set_result(int(text) if text.isdigit() else None)
 
 
 class Shell:
@@ -71,16 +34,17 @@ class Shell:
         self._last_words = state / "folder"
         self._terminal = Terminal(self._on_data, self._on_mark)
         self._bash: Bash | None = None
-        self._run: _Run | None = None
+        self._run: Run | None = None
         self.folder = self._workspace  # where it stands, or the next one will
         self._status = 0
+        self._interrupted = False
         self._exported: dict[str, str] = {}
         self._earlier: set[int] = set()
 
     async def run(self, order: Order, on_data: Callable[[bytes], None], stop: asyncio.Future[str]) -> Ending:
         """Run one command; `stop` is resolved with the reason to end it. Raises OSError where it cannot be begun."""
-        bash = self._bash or self._start()
-        run = self._run = _Run(on_data)
+        bash = await self._ready()
+        run = self._run = Run(on_data)
         self._terminal.reset()
         self._earlier = children(bash.pid) | children(os.getpid())
         self._command.write_bytes(order.command.encode("utf-8", "replace"))
@@ -97,21 +61,44 @@ class Shell:
         run, bash = self._run, self._bash
         if run is None or bash is None or not run.begun.done() or run.ended.done():
             return False
-        taken = await self._terminal.write(text.encode("utf-8", "replace"))
-        if "\x03" in text:
-            bash.order("\n" + self._report(run.token))
-        return taken
+        interrupt = self._terminal.interrupt_key()
+        parts = text.split(interrupt) if interrupt else [text]
+        for position, part in enumerate(parts):
+            if position:
+                self._interrupt(run, bash, self._terminal.foreground())
+            if not await self._terminal.write(part.encode("utf-8", "replace")):
+                return False
+        return True
 
     def close(self) -> None:
         if self._bash is not None:
             self._bash.close()
         self._terminal.close()
 
+    async def _ready(self) -> Bash:
+        """The bash for the next command. One that was sent an interrupt must first have answered again: it may have
+        reached it late, and would then cost the beginning of the next order."""
+        bash = self._bash or self._start()
+        if not self._interrupted:
+            return bash
+        probe = self._run = Run(lambda data: None)
+        for _ in range(_PROBES):
+            bash.order("\n" + self._report(probe.token))
+            await _first(_ROUND, probe.ended, bash.ended)
+            if probe.ended.done():
+                self._interrupted = False
+                return bash
+        bash.signal(signal.SIGKILL)
+        await bash.ended
+        self._bury(bash)
+        return self._start()
+
     def _start(self) -> Bash:
         if not Path(self.folder).is_dir():
             self.folder = self._workspace
         self._exported = {}
         self._status = 0
+        self._interrupted = False
         self._bash = Bash(
             self._reaper,
             terminal=self._terminal.theirs,
@@ -154,8 +141,11 @@ class Shell:
         if self._run is not None and token == self._run.token:
             self._run.marked(rest)
 
-    async def _until_ended(self, run: _Run, bash: Bash, timeout: float | None, stop: asyncio.Future[str]) -> str | None:
+    async def _until_ended(self, run: Run, bash: Bash, timeout: float | None, stop: asyncio.Future[str]) -> str | None:
         """Wait for the end of the command, or of the shell, and return the reason if it was ended by force."""
+        await _first(_BEGIN, run.begun, bash.ended)
+        if not run.begun.done():
+            bash.signal(signal.SIGKILL)  # it does not even take an order
         await _first(timeout, run.ended, bash.ended, stop)
         forced = None
         if not run.ended.done() and not bash.ended.done():
@@ -167,22 +157,22 @@ class Shell:
             await _first(1.0, run.ended)
         return forced
 
-    async def _force(self, run: _Run, bash: Bash) -> None:
-        await _first(_BEGIN, run.begun, bash.ended)
-        self._interrupt(run, bash)
+    async def _force(self, run: Run, bash: Bash) -> None:
+        """Interrupt, after a while kill, at last kill the shell. It gets each interrupt itself too: then it goes on
+        with nothing of the command when the process that it waits for has ended, however that one took it."""
         for wait in [GRACE] + [_ROUND] * _ROUNDS:
+            self._interrupt(run, bash, self._terminal.foreground(), bash.pid)
             await _first(wait, run.ended, bash.ended)
             if run.ended.done() or bash.ended.done():
                 return
             signal_all(self._members(bash), signal.SIGKILL)
-            self._interrupt(run, bash)
         bash.signal(signal.SIGKILL)
         await bash.ended
 
-    def _interrupt(self, run: _Run, bash: Bash) -> None:
-        foreground = self._terminal.foreground()
-        if foreground > 0:
-            signal_group(foreground, signal.SIGINT)
+    def _interrupt(self, run: Run, bash: Bash, *groups: int) -> None:
+        for group in set(groups) - {0}:
+            signal_group(group, signal.SIGINT)
+        self._interrupted = True
         bash.order("\n" + self._report(run.token))
 
     def _members(self, bash: Bash) -> set[int]:
@@ -190,7 +180,7 @@ class Shell:
         roots = (children(bash.pid) | children(os.getpid())) - self._earlier - {bash.pid}
         return set(descendants(roots))
 
-    def _ending(self, run: _Run, bash: Bash, forced: str | None) -> Ending:
+    def _ending(self, run: Run, bash: Bash, forced: str | None) -> Ending:
         self.folder = bash.folder() or self.folder
         status = run.ended.result() if run.ended.done() else None
         how = forced or EXIT
@@ -199,11 +189,14 @@ class Shell:
                 status, how = _last_of(bash.ended.result(), forced)
             if how != SHELL_EXIT:
                 run.on_data(_SHELL_LOST)
-            bash.close()
-            self._bash = None
+            self._bury(bash)
         else:
             self._status = status or 0
         return Ending(how, status if how in (EXIT, SHELL_EXIT) else None, bash.pid)
+
+    def _bury(self, bash: Bash) -> None:
+        bash.close()
+        self._bash = None
 
 
 async def _first(timeout: float | None, *futures: asyncio.Future[Any]) -> None:
@@ -213,9 +206,9 @@ async def _first(timeout: float | None, *futures: asyncio.Future[Any]) -> None:
 
 def _last_of(status: int, forced: str | None) -> tuple[int, str]:
     """What the end of the shell itself says about its last command."""
-    if status == -signal.SIGKILL and forced != TIMEOUT:
-        return status, KILLED
-    return status, forced or (SHELL_EXIT if status >= 0 else KILLED)
+    if forced:
+        return status, TIMEOUT if forced == TIMEOUT else KILLED
+    return status, SHELL_EXIT if status >= 0 else KILLED
 
 
 def _quoted(path: Path) -> str:

@@ -84,6 +84,13 @@ class Terminal:
             return os.tcgetpgrp(self._ours)
         return 0
 
+    def interrupt_key(self) -> str:
+        """The key that means an interrupt now, empty where it is one like any other. Whoever types it must send the
+        signal instead: the terminal would send it later, and nobody could tell when."""
+        modes = termios.tcgetattr(self.theirs)
+        key: bytes = modes[6][termios.VINTR]
+        return key.decode("latin-1") if modes[3] & termios.ISIG and key != b"\0" else ""
+
     async def write(self, data: bytes) -> bool:
         """Type something; False where nobody reads it within a second."""
         return await _write(self._ours, data)

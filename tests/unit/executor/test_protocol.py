@@ -1,0 +1,166 @@
+"""What the socket makes of clients that are slow, confused or hostile."""
+
+import asyncio
+import base64
+import struct
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from tests.support.executors import Box, Message, started
+from tests.support.processes import peak_memory
+
+
+@pytest.fixture
+async def box(tmp_path: Path) -> AsyncIterator[Box]:
+    async with asyncio.timeout(60), started(tmp_path) as box:
+        yield box
+
+
+@pytest.mark.parametrize(
+    "hello",
+    [{"op": "hello", "version": 2, "term": 1}, {"op": "perform"}, {"op": "hello", "version": 1, "term": "1"}, {}],
+)
+async def test_who_does_not_greet_is_told_and_cut(box: Box, hello: Message) -> None:
+    async with box.connected() as peer:
+        await peer.send(hello)
+        assert "error" in await peer.receive()
+        assert await peer.receive() == {}
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"\xff\xff\xff\xff",
+        b"\0\0\0\2[]",
+        b"\0\0\0\3{x}",
+        b"GET / HTTP/1.1\r\n\r\n",
+        struct.pack(">I", 60_000) + b"[" * 60_000,
+    ],
+)
+async def test_what_is_no_frame_ends_the_connection_alone(box: Box, data: bytes) -> None:
+    async with box.owner() as other:
+        for greeted in (False, True):
+            async with box.connected(**({"term": 1} if greeted else {})) as peer:
+                if greeted:
+                    await peer.receive()
+                peer.writer.write(data)
+                assert await peer.receive() == {}
+        assert (await other.run(1, "echo here"))["outcome"]["output"] == "here\n"
+
+
+@pytest.mark.parametrize(
+    "request_",
+    [
+        {"op": "no such"},
+        {"op": None},
+        {"op": "perform"},
+        {"op": "perform", "key": "../k", "task": {}},
+        {"op": "perform", "key": "k", "task": []},
+        {"op": "perform", "key": "k", "task": {"kind": "command"}},
+        {"op": "perform", "key": "k", "task": {"kind": "command", "command": "true", "timeout": True}},
+        {"op": "perform", "key": "k", "task": {"kind": "command", "command": "true", "environment": ["a"]}},
+        {"op": "perform", "key": "k", "task": {"kind": "edit", "command": "view", "path": "a", "view_range": [1]}},
+        {"op": "inquire", "key": "k" * 200},
+        {"op": "input", "text": 1},
+        {"op": "write", "path": "a", "content": "?"},
+        {"op": "read", "path": "../a"},
+        {"op": "list", "path": "nothing"},
+    ],
+    ids=str,
+)
+async def test_a_request_that_makes_no_sense_is_refused(box: Box, request_: Message) -> None:
+    async with box.owner() as peer:
+        await peer.send({"id": 1, **request_})
+        answer = await peer.receive()
+        assert answer["error"] in ("bad_request", "path_refused", "file_problem")
+        assert answer["message"]
+        assert (await peer.ask(2, "inquire", key="k"))["state"] == "unknown"
+
+
+async def test_files_go_both_ways(box: Box) -> None:
+    async with box.owner() as peer:
+        content = base64.b64encode(b"\0\xff" * 1000).decode()
+        assert await peer.ask(1, "write", path="below/a", content=content) == {"id": 1}
+        assert (await peer.ask(2, "read", path="/workspace/below/a"))["content"] == content
+        assert (await peer.ask(3, "list", path="below"))["names"] == ["a"]
+        assert (await peer.ask(4, "read", path="below/a", limit=10))["error"] == "file_problem"
+
+
+async def test_an_owner_that_was_overtaken_is_cut(box: Box) -> None:
+    async with box.owner(1) as older:
+        task = {"kind": "command", "command": "echo begun; read go; echo $go"}
+        await older.send({"id": 1, "op": "perform", "key": "k", "task": task})
+        assert (await older.receive())["piece"]["text"] == "begun\n"
+        async with box.owner(2) as newer:
+            assert await older.answer(1) == {}
+            async with box.connected(term=1) as late:
+                assert (await late.receive())["error"] == "fenced"
+            assert (await newer.ask(1, "input", text="on\n"))["taken"]
+            assert (await newer.ask(2, "perform", key="k", task=task))["outcome"]["output"] == "begun\non\n"
+
+
+async def test_who_has_no_term_can_only_end_it(box: Box) -> None:
+    async with box.connected(term=None) as peer:
+        assert (await peer.receive())["version"] == 1
+        assert (await peer.ask(1, "inquire", key="k"))["error"] == "fenced"
+        assert await peer.ask(2, "shutdown") == {"id": 2}
+        assert await peer.receive() == {}
+    assert await box.process.wait() == 0
+
+
+async def test_too_many_commands_are_refused_and_the_others_run(box: Box) -> None:
+    async with box.owner() as peer:
+        for number in range(100):
+            task = {"kind": "command", "command": "echo x >> runs"}
+            await peer.send({"id": number, "op": "perform", "key": f"k-{number}", "task": task})
+        answers = [await peer.receive() for _ in range(100)]
+    refused = [answer for answer in answers if answer.get("error") == "busy"]
+    assert len(refused) == 36
+    assert (box.folder / "runs").read_text() == "x\n" * 64
+
+
+async def test_a_client_that_does_not_read_holds_nobody_up(box: Box) -> None:
+    flood = "head -c 50000000 /dev/zero | tr '\\0' x; echo; echo end"
+    async with box.owner() as deaf, box.owner() as other:
+        task = {"kind": "command", "command": flood}
+        for number in range(20):
+            await deaf.send({"id": number, "op": "perform", "key": "flood", "task": task})
+        offset, gap = (await deaf.receive())["piece"]["to"], False
+        done = (await other.ask(2, "perform", key="flood", task=task))["outcome"]
+        assert done["output"].endswith("x\nend\n")
+        assert peak_memory(box.process.pid) < 100 << 20
+        while "piece" in (message := await deaf.receive()):
+            if message["id"] == 0:
+                gap = gap or message["piece"]["from"] != offset
+                assert message["piece"]["from"] >= offset
+                offset = message["piece"]["to"]
+        assert gap
+        assert message["outcome"] == done
+
+
+async def test_taking_back_a_request_leaves_the_action_running(box: Box) -> None:
+    async with box.owner() as peer:
+        task = {"kind": "command", "command": "echo begun; read go; echo $go"}
+        await peer.send({"id": 1, "op": "perform", "key": "k", "task": task})
+        assert (await peer.receive())["piece"] == {"from": 0, "to": 6, "text": "begun\n"}
+        await peer.send({"id": 2, "op": "release", "of": 1})
+        await peer.send({"id": 3, "op": "release", "of": "x"})
+        assert (await peer.ask(4, "input", text="on\n"))["taken"]
+        assert (await peer.ask(5, "perform", key="k", task=task))["outcome"]["output"] == "begun\non\n"
+
+
+async def test_a_full_disk_is_told_before_anything_is_done(tmp_path: Path) -> None:
+    limited = ("sh", "-c", 'ulimit -f 4; exec "$@"', "sh")  # in blocks of 512 or 1024 bytes
+    async with started(tmp_path / "box", within=limited) as box, box.owner() as peer:
+        done = 0
+        while "outcome" in (answer := await peer.run(done, "echo x >> runs")):
+            done += 1
+        assert answer["error"] == "storage"
+        assert (box.folder / "runs").read_text() == "x\n" * done
+        assert (await peer.ask(1000, "inquire", key=f"k-{done}"))["state"] == "unknown"
+        assert (await peer.ask(1001, "inquire", key=f"k-{done - 1}"))["state"] == "done"
+    async with started(tmp_path / "box") as box, box.owner() as peer:
+        assert (await peer.ask(1, "inquire", key="k-0"))["state"] == "done"
+        assert "outcome" in await peer.run(done, "true")
