@@ -31,7 +31,9 @@ from openhands_sessions.core.events.actions import (
 )
 from openhands_sessions.core.events.event import Action, AgentState, ConfirmationState, Event, Observation, Source
 from openhands_sessions.core.events.observations import (
+    LEFT_RUNNING,
     AgentStateChangedObservation,
+    RunObservation,
     StopReason,
     TurnEndedObservation,
     TurnResumedObservation,
@@ -76,6 +78,8 @@ class ConversationView:
     """The action that awaits the user's answer."""
     open_actions: tuple[EventId, ...] = ()
     """Agreed actions without an observation, oldest first."""
+    left_running: EventId | None = None
+    """The newest action whose command runs on behind its observation."""
     response_id: str = ""
     planned: tuple[PlannedCall, ...] = ()
     """Calls of the last reply that no action has taken up yet."""
@@ -204,6 +208,8 @@ def _observed(view: ConversationView, event: Observation) -> ConversationView:
             if reason is StopReason.WAITING and view.pending is not None:
                 return view
             return replace(view, planned=(), iterations=0, cost_before_turn=view.cost)
+        case RunObservation(metadata=metadata):
+            return replace(view, left_running=event.cause if metadata.suffix == LEFT_RUNNING else None)
         case TurnResumedObservation(repeated_calls=repeated):
             return replace(view, iterations=view.iterations + repeated)
         case _:

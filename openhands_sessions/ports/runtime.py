@@ -23,11 +23,17 @@ class RuntimeSpec:
 @dataclass(frozen=True, kw_only=True, slots=True)
 class RunCommand:
     """Run a command in the persistent shell. `timeout` in seconds, None for the runtime's own limit; when it is over,
-    the whole process group of the command is ended."""
+    the whole process group of the command is ended.
+
+    `patience` in seconds: a command that prints nothing for so long is let go of (`ended` is `waiting`) and runs on,
+    for a later GiveInput; None waits to its end. While one that was let go of runs, the next command is not run
+    (`busy`).
+    """
 
     command: str
     timeout: float | None = None
     cwd: str | None = None
+    patience: float | None = None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -43,18 +49,29 @@ class EditFile:
     view_range: tuple[int, int] | None = None
 
 
-Task = RunCommand | EditFile
+@dataclass(frozen=True, kw_only=True, slots=True)
+class GiveInput:
+    """Type text for the command that was let go of, and wait for it again; `\\x03` is Ctrl-C. The outcome is that
+    command's, with what it printed since; `busy` where none runs, and then nothing was typed. An empty text only
+    waits."""
+
+    text: str
+    patience: float | None = None
+
+
+Task = RunCommand | EditFile | GiveInput
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class CommandDone:
     """How a command ended. `output` is the head and tail of what it printed, with a line in between that says how
-    much was left out (`omitted` bytes). `exit_code` is None where it was ended by force; `ended` says by what.
+    much was left out (`omitted` bytes). `exit_code` is None where it was ended by force, or is not at its end;
+    `ended` says by what, or that it runs on (`waiting`), or was not run (`busy`).
     `working_dir` is where the shell stands now, as a wire path."""
 
     output: str
     exit_code: int | None
-    ended: Literal["exit", "timeout", "interrupted", "killed", "shell_exit"] = "exit"
+    ended: Literal["exit", "timeout", "interrupted", "killed", "shell_exit", "waiting", "busy"] = "exit"
     pid: int = -1
     working_dir: str = WORKSPACE
     omitted: int = 0
@@ -129,8 +146,9 @@ class Runtime(Protocol):
         """Give text to the running command's terminal; False where none runs. `\\x03` is Ctrl-C."""
 
     async def interrupt(self, key: str) -> None:
-        """End a running command and its whole process group, by force after 0.5 s; its `perform` then returns. A key
-        that the executor has not heard of is remembered as never to be run. Never raises for a gone executor."""
+        """End a running command and its whole process group, by force after 0.5 s; its `perform` then returns. The key
+        of a GiveInput, or of a command that was let go of, ends that command. A key that the executor has not heard of
+        is remembered as never to be run. Never raises for a gone executor."""
 
 
 class Runtimes(Protocol):

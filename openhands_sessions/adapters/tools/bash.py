@@ -9,14 +9,21 @@ from openhands_sessions.adapters.tools.arguments import Arguments, checked, func
 from openhands_sessions.core.errors import BadInput
 from openhands_sessions.core.events.actions import RunAction
 from openhands_sessions.core.events.event import Action, Json, Observation
-from openhands_sessions.core.events.observations import NO_EXIT_CODE, RunMetadata, RunObservation
+from openhands_sessions.core.events.observations import LEFT_RUNNING, NO_EXIT_CODE, RunMetadata, RunObservation
 from openhands_sessions.core.view import ConversationView
-from openhands_sessions.ports.runtime import CommandDone, Outcome, RunCommand, Task
+from openhands_sessions.ports.runtime import CommandDone, GiveInput, Outcome, RunCommand, Task
 
 SHOWN = 30_000
 """Characters of output that an observation holds; head and tail in equal parts."""
 
+PATIENCE = 30.0
+"""Seconds without output after which the agent gets its turn back while the command runs on."""
+STILL_RUNNING = "[The command runs on: no output for a while. Wait with an empty is_input, give it input, or send C-c.]"
+
+_KEYS = {"C-c": "\x03", "C-d": "\x04", "C-z": "\x1a"}
 _ENDINGS = {
+    "waiting": STILL_RUNNING,
+    "busy": "[Not run. A command is running: only one can, and input needs one. See is_input.]",
     "timeout": "[The command was ended: it ran longer than its limit.]",
     "interrupted": "[The command was stopped.]",
     "killed": "[The command was ended by force.]",
@@ -37,9 +44,10 @@ class Bash:
     kinds: tuple[type[Action], ...] = (RunAction,)
     schema = function(
         name,
-        "Run a command in a persistent bash shell inside the sandbox. The working folder, variables and background jobs"
-        " are kept between calls. For what runs on and on, put it in the background with its output in a file. If a"
-        " command is still running, send it a line with is_input, or C-c to interrupt it.",
+        "Run a command in a persistent bash shell inside the sandbox. The working folder, variables and background"
+        " jobs are kept between calls. A command that is silent for a while is left running and you get your turn back:"
+        " give it a line with is_input, wait with an empty one, or send C-c. Put servers in the background, with their"
+        " output in a file.",
         ["command"],
         command={"type": "string", "description": "The command, or with is_input the text for the running command."},
         is_input={"type": "boolean", "description": "Send the text to the running command. C-c, C-d and C-z are keys."},
@@ -60,10 +68,14 @@ class Bash:
     def task(self, action: Action) -> Task | None:
         assert isinstance(action, RunAction)  # the toolbox gives a tool only actions of its kinds
         timeout = action.rest.get("timeout")
+        if action.is_input:
+            typed = _KEYS.get(action.command.strip()) or (f"{action.command}\n" if action.command else "")
+            return GiveInput(text=typed, patience=PATIENCE)
         return RunCommand(
             command=action.command,
             timeout=float(timeout) if isinstance(timeout, int | float) else None,
             cwd=action.cwd,
+            patience=PATIENCE,
         )
 
     def observe(self, action: Action, outcome: Outcome | None, view: ConversationView) -> Observation | None:
@@ -76,7 +88,12 @@ class Bash:
             command=action.command,
             content=f"{text}\n{ending}".lstrip("\n") if ending else text,
             hidden=action.hidden,
-            metadata=RunMetadata(exit_code=code, pid=outcome.pid, working_dir=outcome.working_dir),
+            metadata=RunMetadata(
+                exit_code=code,
+                pid=outcome.pid,
+                working_dir=outcome.working_dir,
+                suffix=LEFT_RUNNING if outcome.ended == "waiting" else "",
+            ),
         )
 
 
