@@ -5,7 +5,7 @@ from pathlib import Path
 
 from openhands_sessions.core.lifecycle import SET_UP, TRANSITIONS, SessionState
 from openhands_sessions.session.stages import STAGES
-from tests.house.listings import commands, default_toml, settings_tables
+from tests.house.listings import commands, conversation_settings, default_toml, settings_tables
 from tests.house.sources import ROOT
 
 LIFECYCLE = ROOT / "docs" / "concepts" / "lifecycle.md"
@@ -37,7 +37,7 @@ def stages() -> str:
 
 FIGURES: dict[Path, dict[str, Callable[[], str]]] = {
     LIFECYCLE: {"transitions": transitions, "stages": stages},
-    CONFIGURATION: {"settings": settings_tables},
+    CONFIGURATION: {"settings": settings_tables, "conversation": conversation_settings},
     COMMANDS: {"commands": commands},
 }
 

@@ -9,6 +9,7 @@ from typer.main import get_command
 from openhands_sessions.cli.app import app
 from openhands_sessions.config.listing import Setting, settings
 from openhands_sessions.config.loading import FLAGS
+from openhands_sessions.core.settings import SessionSettings
 
 PROGRAM = "openhands-sessions"
 UNSET = {"data_dir": "~/.local/share/openhands-sessions"}
@@ -58,6 +59,16 @@ def settings_tables() -> str:
             "",
         ]
     return "\n".join(parts).rstrip()
+
+
+def conversation_settings() -> str:
+    """The settings that belong to a conversation."""
+    fields = SessionSettings.model_fields
+    rows = [
+        f"| `{name}` | {'not set' if field.default is None else f'`{_toml(field.default)}`'} | {field.description} |"
+        for name, field in fields.items()
+    ]
+    return "\n".join(["| setting | default | what for |", "|---|---|---|", *rows])
 
 
 def commands() -> str:
