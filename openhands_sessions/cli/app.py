@@ -1,6 +1,7 @@
 """The command line. Only what `--help` needs is imported here: each command is loaded when it is called."""
 
 import importlib
+import io
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -54,6 +55,8 @@ Id = Annotated[str, typer.Argument(metavar="ID", help="The conversation.")]
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run a command and exit: 0 well, 1 failed, 2 called or configured wrongly. Errors are one line on stderr."""
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="replace")  # a terminal that lacks a character shows the rest all the same
     try:
         code = app(args=None if arguments is None else list(arguments), standalone_mode=False)
     except (typer.TyperException, ConfigError, SessionsError) as error:

@@ -10,8 +10,8 @@ from contextlib import asynccontextmanager
 from typing import TextIO
 
 from rich.console import Console
+from rich.segment import Segment, Segments
 from rich.spinner import Spinner
-from rich.text import Text
 
 FRAME_SECONDS = 0.1
 _ESCAPES = re.compile(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)?|[ -/]*[0-~])")
@@ -121,7 +121,9 @@ class Screen:
             self._raw("\r\x1b[K")
 
     def _print(self, text: str, style: str) -> None:
-        self._console.print(Text(text, style), end="", soft_wrap=True)
+        # Segments go out as they are: a Text would be wrapped, and have its tabs counted from where a piece begins.
+        segment = Segment(text, self._console.get_style(style) if style else None)
+        self._console.print(Segments([segment]), end="", soft_wrap=True)
         self._console.file.flush()
 
     def _raw(self, codes: str) -> None:
