@@ -25,7 +25,7 @@ from openhands_sessions.ports.runtime import Lost, Outcome, Runtime, RuntimeSpec
 
 EXECUTOR = Path(__file__).resolve().parents[2] / "executor"
 _START_SECONDS = 20.0
-_END_SECONDS = 5.0
+_END_SECONDS = 3.0
 _ENDINGS = 3
 """How often an executor is ended that was just being started."""
 _THREADS = 8

@@ -1,0 +1,140 @@
+"""A connection that breaks, while the executor at its other end goes on."""
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from openhands_sessions.adapters.runtimes.executor_runtime import ExecutorRuntime
+from openhands_sessions.adapters.runtimes.files import FolderFiles
+from openhands_sessions.adapters.runtimes.limiter import Limiter
+from openhands_sessions.adapters.runtimes.link import Link, connect
+from openhands_sessions.adapters.runtimes.workspace import Workspace
+from openhands_sessions.core.errors import RuntimeUnavailable
+from openhands_sessions.ports.runtime import CommandDone, Lost, RuntimeSpec, UnknownAction
+from tests.support.executors import Box, started
+from tests.support.sandboxes import SID, Hearing, run
+
+
+class Wire:
+    """Stands between a client and a socket, and can be cut: each connection alone, what comes next goes through."""
+
+    def __init__(self, target: Path) -> None:
+        self._target = target
+        self._open: set[asyncio.StreamWriter] = set()
+        self.connections = 0
+        self.passing = asyncio.Event()
+        self.passing.set()
+
+    async def carry(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self.connections += 1
+        await self.passing.wait()
+        far_reader, far_writer = await asyncio.open_unix_connection(self._target)
+        self._open = {writer, far_writer}
+        with contextlib.suppress(ConnectionError):
+            async with asyncio.TaskGroup() as both:
+                both.create_task(pass_on(reader, far_writer))
+                both.create_task(pass_on(far_reader, writer))
+
+    def cut(self) -> None:
+        for writer in self._open:
+            writer.transport.abort()
+
+
+async def pass_on(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    while data := await reader.read(1 << 16):
+        writer.write(data)
+        await writer.drain()
+    writer.close()
+
+
+class WiredReach:
+    """Reaches one executor over a wire."""
+
+    def __init__(self, socket: Path) -> None:
+        self._socket = socket
+
+    async def connect(self) -> Link | None:
+        return await connect(self._socket, term=1)
+
+    async def start(self) -> None:
+        raise AssertionError("it runs")
+
+    async def claim(self) -> None:
+        pass
+
+    async def remembered(self, key: str) -> CommandDone | UnknownAction | Lost:
+        raise AssertionError("it runs")
+
+
+@pytest.fixture
+async def box(tmp_path: Path) -> AsyncIterator[Box]:
+    async with asyncio.timeout(30), started(tmp_path / "box") as box:
+        yield box
+
+
+@pytest.fixture
+async def wire(box: Box, tmp_path: Path) -> AsyncIterator[Wire]:
+    wire = Wire(box.folder / "executor.sock")
+    server = await asyncio.start_unix_server(wire.carry, tmp_path / "wire")
+    async with server:
+        yield wire
+        wire.cut()
+
+
+@pytest.fixture
+async def runtime(box: Box, wire: Wire, tmp_path: Path) -> AsyncIterator[ExecutorRuntime]:
+    files = FolderFiles(Workspace(box.folder), Limiter(1))
+    runtime = ExecutorRuntime(RuntimeSpec(sid=SID, term=1), WiredReach(tmp_path / "wire"), files, command_timeout=30)
+    try:
+        yield runtime
+    finally:
+        await runtime.close()
+
+
+async def test_a_command_is_joined_again_by_its_key(runtime: ExecutorRuntime, wire: Wire) -> None:
+    hearing = Hearing()
+    running = asyncio.create_task(run(runtime, 0, "echo x >> runs; echo begun; read go; echo $go", hearing))
+    await hearing.hears("begun\n")
+    wire.cut()
+    assert await runtime.send_input("on\n")
+    assert (await running).output == "begun\non\n"
+    assert wire.connections == 2
+    assert await runtime.files.read("runs") == b"x\n"
+
+
+async def test_what_was_printed_while_it_was_cut_off_shows_as_a_gap(
+    runtime: ExecutorRuntime, wire: Wire, box: Box
+) -> None:
+    hearing = Hearing()
+    command = "echo begun; read go; echo unheard; echo > said; read go; echo $go"
+    running = asyncio.create_task(run(runtime, 0, f"mkfifo said; {command}", hearing))
+    await hearing.hears("begun\n")
+    wire.passing.clear()
+    wire.cut()
+    async with box.owner() as other:
+        assert (await other.ask(1, "input", text="on\n"))["taken"]
+        await Limiter(1).run((box.folder / "said").read_text)
+        wire.passing.set()
+        assert await runtime.send_input("end\n")
+    assert (await running).output == "begun\nunheard\nend\n"
+    assert hearing.text == "begun\n\n[... 8 bytes not shown ...]\nend\n"
+
+
+async def test_a_connection_that_is_cut_again_and_again_is_given_up(runtime: ExecutorRuntime, wire: Wire) -> None:
+    hearing = Hearing()
+    running = asyncio.create_task(run(runtime, 0, "echo begun; read go", hearing))
+    await hearing.hears("begun\n")
+
+    async def keep_cutting() -> None:
+        while not running.done():
+            wire.cut()
+            await asyncio.sleep(0.005)
+
+    await keep_cutting()
+    with pytest.raises(RuntimeUnavailable):
+        await running
+    assert await runtime.send_input("on\n")
+    assert (await run(runtime, 0, "echo never")).output == "begun\n"
