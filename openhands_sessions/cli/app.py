@@ -11,7 +11,7 @@ import typer
 
 from openhands_sessions import __version__
 from openhands_sessions.config.errors import ConfigError
-from openhands_sessions.core.errors import SessionsError
+from openhands_sessions.core.errors import BadInput, SessionsError
 
 FAILED = 1
 USAGE = 2
@@ -69,7 +69,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
 def _told(error: Exception) -> int:
     problem = error.format_message() if isinstance(error, typer.TyperException) else str(error)
     print(f"error: {' '.join(problem.split())}", file=sys.stderr)
-    if isinstance(error, ConfigError):
+    if isinstance(error, ConfigError | BadInput):
         return USAGE
     return error.exit_code if isinstance(error, typer.TyperException) else FAILED
 

@@ -26,8 +26,9 @@ def clean(text: str) -> str:
 class Screen:
     """Knows whether it stands at the beginning of a line, and what must be wiped before the next word."""
 
-    def __init__(self, file: TextIO | None = None, *, plain: bool | None = None) -> None:
+    def __init__(self, file: TextIO | None = None, *, plain: bool | None = None, errors: TextIO | None = None) -> None:
         out = file or sys.stdout
+        self._errors = errors or sys.stderr
         self.plain = not (out.isatty() and "NO_COLOR" not in os.environ) if plain is None else plain
         self._console = Console(
             file=out, force_terminal=not self.plain, no_color=self.plain, highlight=False, markup=False, emoji=False
@@ -56,6 +57,14 @@ class Screen:
     def finish_line(self) -> None:
         if not self._at_start:
             self.write("\n")
+
+    def problem(self, text: str) -> None:
+        """An error: among the rest on a terminal, on standard error where the screen is plain."""
+        if self.plain:
+            self.finish_line()
+            print(f"error: {clean(text)}", file=self._errors, flush=True)
+        else:
+            self.line(f"error: {text}", "red")
 
     def prompt(self, text: str) -> None:
         """Ask for input; what is written meanwhile takes the prompt's place. Nothing where the screen is plain."""

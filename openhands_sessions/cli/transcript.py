@@ -109,7 +109,7 @@ class Transcript:
         """An error that is no event; the same one is told once."""
         if text and text != self._problem:
             self._problem = text
-            self._screen.line(f"error: {text}", "red")
+            self._screen.problem(text)
 
     def event(self, event: Event) -> None:
         """Show an event; kinds that say nothing to people are passed over."""

@@ -117,7 +117,7 @@ async def test_a_chat_over_pipes_plays_a_scripted_model_in_this_process(shell: S
     assert told.out.splitlines()[-1] == "I wrote hello.py and ran it."
     assert "\x1b" not in told.out
     assert failed.code == 1
-    assert "error: The model's provider cannot be reached" in failed.out
+    assert failed.err.startswith("error: The model's provider cannot be reached")
 
 
 async def test_over_pipes_a_question_takes_the_next_line_as_its_answer(shell: Shell, tmp_path: Path) -> None:

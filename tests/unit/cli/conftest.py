@@ -19,7 +19,7 @@ def paper() -> io.StringIO:
 
 @pytest.fixture
 def screen(paper: io.StringIO) -> Screen:
-    return Screen(paper, plain=True)
+    return Screen(paper, plain=True, errors=paper)
 
 
 @pytest.fixture

@@ -37,6 +37,18 @@ def test_a_line_stands_on_its_own(screen: Screen, paper: io.StringIO) -> None:
     assert paper.getvalue() == "half\nwhole\n"
 
 
+def test_an_error_goes_to_standard_error_where_nobody_looks(paper: io.StringIO) -> None:
+    errors = io.StringIO()
+    screen = Screen(paper, plain=True, errors=errors)
+    screen.write("half")
+    screen.problem("it broke\x07")
+    assert (paper.getvalue(), errors.getvalue()) == ("half\n", "error: it broke\n")
+    terminal = Screen(paper, plain=False, errors=errors)
+    terminal.problem("again")
+    assert "error: again" in paper.getvalue()
+    assert "again" not in errors.getvalue()
+
+
 def test_brackets_and_signs_are_taken_as_they_are(screen: Screen, paper: io.StringIO) -> None:
     screen.line("[bold]a[/bold] :smile: " + "word " * 60)
     assert paper.getvalue() == "[bold]a[/bold] :smile: " + "word " * 60 + "\n"

@@ -120,5 +120,5 @@ async def test_deleting_asks_first(call: Call) -> None:
 
 async def test_an_id_that_can_be_none_is_refused(call: Call) -> None:
     refused = await call("sessions", "show", "../etc")
-    assert refused.code == 1
+    assert refused.code == 2
     assert refused.err.startswith("error: conversation_id must be")
