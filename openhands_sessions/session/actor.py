@@ -1,6 +1,7 @@
 """Carries out one agreed action and records what came of it."""
 
 import asyncio
+from contextlib import suppress
 from dataclasses import replace
 from typing import Any
 
@@ -19,6 +20,7 @@ from openhands_sessions.ports.gateway import Delta
 from openhands_sessions.ports.runtime import (
     CommandDone,
     EditDone,
+    EditFile,
     Lost,
     Outcome,
     RunCommand,
@@ -84,6 +86,14 @@ class Actor:
                 return _answer(action, _unknown())
         return await self.carry_out(action)
 
+    async def end_left_running(self) -> None:
+        """End the command that runs on behind its observation, if there is one. Bounded by STOP_GRACE."""
+        left = self._stream.view.left_running
+        if left is not None:
+            with suppress(RuntimeFailure, TimeoutError):
+                async with asyncio.timeout(STOP_GRACE):
+                    await self._runtime.interrupt(action_key(self._sid, left))
+
     async def abandon(self, action: Action) -> Observation:
         """End an open action for a stop; the observation says how far it came. Bounded by STOP_GRACE."""
         tool = self._toolbox.of(action)
@@ -141,6 +151,9 @@ class Actor:
 
 
 def _observation(tool: Tool, action: Action, outcome: Outcome | None, view: ConversationView) -> Observation:
+    if isinstance(outcome, CommandDone) and isinstance(tool.task(action), EditFile):
+        # So an executor answers for any key that was interrupted before it had heard of it.
+        return _answer(action, ErrorObservation(content=STOPPED_BEFORE, error_id=NOT_RUN_ID))
     observation = tool.observe(action, outcome, view)
     return _answer(action, observation or ErrorObservation(content=NO_TOOL, error_id=NOT_RUN_ID))
 

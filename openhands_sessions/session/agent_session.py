@@ -1,10 +1,8 @@
 """One conversation's engine: its life, its commands, its turns."""
 
 import asyncio
-from collections import deque
 from collections.abc import Callable
 from contextlib import AsyncExitStack
-from dataclasses import dataclass
 
 import structlog
 
@@ -27,21 +25,15 @@ from openhands_sessions.ports.gateway import Accepted, EndReason, Status
 from openhands_sessions.ports.runtime import Runtime
 from openhands_sessions.session.controller import Controller
 from openhands_sessions.session.desk import CommandDesk, Keyed, ended
+from openhands_sessions.session.inbox import Inbox, Waiting
 from openhands_sessions.session.stages import STAGES, Opening, Parts, Workshop
 from openhands_sessions.session.stream import SNAPSHOT_EVERY, EventStream
 
 log = structlog.get_logger(__name__)
 
-WAITING_COMMANDS = 64
-CLOSE_GRACE = 8.0
-"""Seconds that unwinding may take before it is cut off."""
-
-
-@dataclass(frozen=True, slots=True)
-class _Waiting:
-    command: Command
-    keyed: Keyed | None
-    answer: "asyncio.Future[Accepted]"
+CLOSE_GRACE = 3.0
+"""Seconds that each step of closing may take before it is cut off: the command that is just being taken, the turn, and
+what set-up opened."""
 
 
 class AgentSession:
@@ -69,13 +61,15 @@ class AgentSession:
         self._lifecycle = Lifecycle()
         self._workshop: Workshop | None = None
         self._desk: CommandDesk | None = None
-        self._inbox: deque[_Waiting] = deque()
+        self._inbox = Inbox()
         self._wake = asyncio.Event()
         self._settled = asyncio.Event()
         self._closed = asyncio.Event()
         self._turn: asyncio.Task[None] | None = None
         self._task: asyncio.Task[None] | None = None
         self._interruptible = False
+        self._taking = False
+        self._cut_off: asyncio.TimerHandle | None = None
         self._reason: EndReason | None = None
         self._snapshot_head = UNNUMBERED
         self.event_stream.listen(self._heard)
@@ -96,8 +90,13 @@ class AgentSession:
 
     @property
     def busy(self) -> bool:
-        """Whether a turn runs or a command waits: such a session is not closed for being idle."""
-        return bool(self._inbox) or self._turn is not None
+        """Whether a turn runs or must, or a command waits: such a session is not closed for being idle."""
+        return bool(self._inbox) or self._taking or self._turn is not None or self._has_turn_to_take()
+
+    @property
+    def accepting(self) -> bool:
+        """Whether it takes commands: not once it has failed or is to close."""
+        return self._reason is None and self.state not in (SessionState.ERROR, SessionState.CLOSED)
 
     async def settled(self) -> None:
         """Wait until set-up has ended, well or not."""
@@ -106,12 +105,9 @@ class AgentSession:
     async def submit(self, command: Command, keyed: Keyed | None = None) -> Accepted:
         """Hand a command over; durable when it returns. Commands take effect in the order of their calls. A caller that
         is cancelled takes nothing back. Raises NotAccepting, BadInput, StorageError."""
-        if self._reason is not None or self.state in (SessionState.ERROR, SessionState.CLOSED):
+        if not self.accepting:
             raise self._refusal()
-        if len(self._inbox) >= WAITING_COMMANDS:
-            raise NotAccepting("too many commands wait in this session; send it again in a moment")
-        answer: asyncio.Future[Accepted] = asyncio.get_running_loop().create_future()
-        self._inbox.append(_Waiting(command, keyed, answer))
+        answer = self._inbox.put(command, keyed)
         self._wake.set()
         return await answer
 
@@ -120,8 +116,11 @@ class AgentSession:
         if self._reason is None:
             self._reason = reason
             self._wake.set()
-            if self._interruptible and self._task is not None:
-                self._task.cancel()
+            if self._taking:
+                # Cut off now, nobody could say whether the command took effect.
+                self._cut_off = asyncio.get_running_loop().call_later(CLOSE_GRACE, self._interrupt)
+            else:
+                self._interrupt()
         if self._task is None:
             self._finish()
         await self._closed.wait()
@@ -138,6 +137,10 @@ class AgentSession:
                 raise
         finally:
             self._finish()
+
+    def _interrupt(self) -> None:
+        if self._interruptible and self._task is not None:
+            self._task.cancel()
 
     async def _live(self) -> None:
         stack = AsyncExitStack()
@@ -194,33 +197,42 @@ class AgentSession:
 
     async def _serve(self) -> None:
         """Take commands and turns until the session closes."""
+        assert self._desk is not None  # set-up is over
+        await self._desk.finish_stop()
         while True:
             self._wake.clear()
-            while self._inbox:
-                await self._take(self._inbox.popleft())
+            while self._inbox and self._reason is None:
+                await self._take(self._inbox.take())
+            if self._reason is not None:
+                return
             self._reap_turn()
-            view = self.event_stream.view
-            if self._turn is None and view.owed and view.pending is None:
+            if self._turn is None and self._has_turn_to_take():
                 self._start_turn()
-            if view.head - self._snapshot_head >= SNAPSHOT_EVERY:
+            if self.event_stream.view.head - self._snapshot_head >= SNAPSHOT_EVERY:
                 await self._save_snapshot()
             await self._wake.wait()
 
-    async def _take(self, waiting: _Waiting) -> None:
+    def _has_turn_to_take(self) -> bool:
+        view = self.event_stream.view
+        return view.owed and view.pending is None
+
+    async def _take(self, waiting: Waiting) -> None:
         assert self._desk is not None  # set-up is over
+        self._taking = True
         try:
             accepted = await self._desk.take(waiting.command, waiting.keyed, self._end_turn)
         except (Conflict, Fenced) as error:
-            _refuse(waiting, NotAccepting("another server has taken this conversation over; send it again"))
+            waiting.refuse(NotAccepting("another server has taken this conversation over; send it again"))
             raise error
         except SessionsError as error:
-            _refuse(waiting, error)
+            waiting.refuse(error)
         except BaseException:
-            _refuse(waiting, self._refusal())
+            waiting.refuse(self._refusal())
             raise
         else:
-            if not waiting.answer.done():
-                waiting.answer.set_result(accepted)
+            waiting.accept(accepted)
+        finally:
+            self._taking = False
 
     def _start_turn(self) -> None:
         work = self._workshop
@@ -240,11 +252,12 @@ class AgentSession:
         self._move(SessionState.READY)
 
     async def _end_turn(self) -> None:
-        turn, self._turn = self._turn, None
-        if turn is not None:
-            await ended(turn)
-            if self.state is SessionState.RUNNING:
-                self._move(SessionState.READY)
+        if self._turn is None:
+            return
+        await ended(self._turn)
+        self._turn = None
+        if self.state is SessionState.RUNNING:
+            self._move(SessionState.READY)
 
     async def _fail(self, error: SessionsError) -> None:
         """The session cannot go on: say so, as far as the log can be reached."""
@@ -258,28 +271,35 @@ class AgentSession:
             try:
                 state = AgentStateChangedObservation(agent_state=AgentState.ERROR, reason=text)
                 await self.event_stream.append(state)
-            except StorageError:
+            except SessionsError:
                 log.warning("the failure could not be recorded", conversation_id=self.sid)
 
     async def _unwind(self, stack: AsyncExitStack) -> None:
-        try:
-            async with asyncio.timeout(CLOSE_GRACE):
-                if self._desk is not None and self._reason in ("stopped", "deleted"):
-                    await self._desk.stop(AgentState.STOPPED, self._end_turn)
-                await ended(self._turn)
-                self._turn = None
-                if self._desk is not None and self.problem is None:
-                    await self._let_go()
-                await stack.aclose()
-        except TimeoutError:
-            log.error("closing took too long and was cut off", conversation_id=self.sid)
-        except (SessionsError, OSError) as error:
-            log.warning("closing met a problem", conversation_id=self.sid, problem=str(error))
-            await stack.aclose()
+        """End the work, then let go of what set-up opened. A step that fails or hangs does not keep the next one."""
+        for step in (self._end_work, stack.aclose):
+            try:
+                async with asyncio.timeout(CLOSE_GRACE):
+                    await step()
+            except TimeoutError:
+                log.error("closing took too long and was cut off", conversation_id=self.sid)
+            except (SessionsError, OSError) as error:
+                log.warning("closing met a problem", conversation_id=self.sid, problem=str(error))
+            except Exception:
+                log.exception("closing failed", conversation_id=self.sid)
         if self.problem is not None:
-            self._answer_waiting()
+            self._inbox.refuse(self._refusal())
             self.event_stream.end("failed")
             self._settled.set()
+
+    async def _end_work(self) -> None:
+        try:
+            if self._desk is not None and self.problem is None and self._reason in ("stopped", "deleted"):
+                await self._desk.stop(AgentState.STOPPED, self._end_turn)
+        finally:
+            await ended(self._turn)
+            self._turn = None
+        if self._desk is not None and self.problem is None:
+            await self._let_go()
 
     async def _let_go(self) -> None:
         """Give the conversation back, unless a turn is to go on by itself when the next server starts."""
@@ -290,24 +310,25 @@ class AgentSession:
     async def _save_snapshot(self) -> None:
         snapshot = self.event_stream.snapshot()
         if snapshot.head > self._snapshot_head:
-            await self._parts.store.snapshots.save(self.sid, snapshot)
             self._snapshot_head = snapshot.head
+            try:
+                await self._parts.store.snapshots.save(self.sid, snapshot)
+            except StorageError as error:
+                log.warning("a snapshot was not saved", conversation_id=self.sid, problem=error.message)
 
     def _finish(self) -> None:
         if self._closed.is_set():
             return
         if self.state is not SessionState.CLOSING:
             self._move(SessionState.CLOSING)
-        self._answer_waiting()
+        self._inbox.refuse(self._refusal())
         self._move(SessionState.CLOSED)
         self.event_stream.end(self._reason or "shutdown")
         self._workshop = None
+        if self._cut_off is not None:
+            self._cut_off.cancel()
         self._settled.set()
         self._closed.set()
-
-    def _answer_waiting(self) -> None:
-        while self._inbox:
-            _refuse(self._inbox.popleft(), self._refusal())
 
     def _refusal(self) -> SessionsError:
         return self.problem or NotAccepting("the session is closing; send it again")
@@ -321,8 +342,3 @@ class AgentSession:
             self._on_change(self)
         if event.id % SNAPSHOT_EVERY == 0:
             self._wake.set()
-
-
-def _refuse(waiting: _Waiting, error: SessionsError) -> None:
-    if not waiting.answer.done():
-        waiting.answer.set_exception(error)

@@ -83,7 +83,7 @@ class Controller:
             await self._history.load()
             if resumed:
                 await self._stream.append(TurnResumedObservation(repeated_calls=self._unanswered_calls()))
-            if not await self._finish_started():
+            if not await self._finish_started(resumed=resumed):
                 await self._go_on()
         except SandboxGone as gone:
             text = getattr(gone.observation, "content", "")
@@ -100,6 +100,7 @@ class Controller:
     async def wind_up(self, last: AgentState) -> None:
         """Close what a cancelled turn left open, and end it with the state `last`. Everything that the turn appended
         must be durable."""
+        await self._crew.actor.end_left_running()
         observations: list[Event] = []
         for action_id in self._stream.view.open_actions:
             observations.append(await self._crew.actor.abandon(await self._recorded(action_id)))
@@ -112,12 +113,13 @@ class Controller:
         view = self._stream.view
         return 0 if view.open_actions or view.planned or view.pending is not None else 1
 
-    async def _finish_started(self) -> bool:
+    async def _finish_started(self, *, resumed: bool) -> bool:
         """Bring to an end what is agreed and planned already. True where that ended the turn."""
+        actor = self._crew.actor
         for action_id in self._stream.view.open_actions:
             action = await self._recorded(action_id)
-            observation = await self._crew.actor.recover(action)
-            await self._stream.append(observation)
+            # One that was agreed to just now has never been begun, whatever became of the sandbox meanwhile.
+            await self._stream.append(await (actor.recover(action) if resumed else actor.carry_out(action)))
         if self._stream.view.agent_state is not AgentState.RUNNING:
             await self._stream.append(AgentStateChangedObservation(agent_state=AgentState.RUNNING))
         view = self._stream.view
@@ -211,7 +213,8 @@ class Controller:
             case RejectAction():
                 return await self._end(StopReason.DONE, AgentState.REJECTED, action)
         if self._crew.policy.asks(action, self._settings):
-            await self._stream.append(*asking(action, seen=self._turn.seen, iterations=self._stream.view.iterations))
+            calls = self._stream.view.iterations + (action.llm_metrics is not None)
+            await self._stream.append(*asking(action, seen=self._turn.seen, iterations=calls))
             return True
         [recorded] = await self._stream.append(action)
         assert isinstance(recorded, Action)  # what comes back is what went in, numbered

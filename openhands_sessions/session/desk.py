@@ -73,13 +73,22 @@ class CommandDesk:
         await end_turn()
         # Everything that the turn appended is folded once this one is: appends take effect in order.
         accepted = await self._append([ChangeAgentStateAction(agent_state=last, source=Source.USER)], receipt)
+        if self._stream.view.stopping is not None or self._stream.view.left_running is not None:
+            await self._come_to(last)
+        return accepted
+
+    async def finish_stop(self) -> None:
+        """Carry out a stop that is in the log, and that an earlier server did not come to carry out."""
+        last = self._stream.view.stopping
+        if last is not None:
+            await self._come_to(last)
+
+    async def _come_to(self, last: AgentState) -> None:
         view = self._stream.view
         if view.pending is not None:
             pending = await self._pending(view.pending)
             await self._stream.append(*withdrawing(pending, first=self._stream.next_id))
-        if view.agent_state is not last or view.owed or view.open_actions:
-            await self._controller.wind_up(last)
-        return accepted
+        await self._controller.wind_up(last)
 
     async def _append(self, events: Sequence[Event], receipt: Receipt | None) -> Accepted:
         numbered = await self._stream.append(*events, receipt=receipt)
@@ -122,7 +131,10 @@ class CommandDesk:
         action = await self._pending(pending)
         if answer.confirmed:
             return confirming(action)
-        return rejecting(action, first=self._stream.next_id, seen=self._stream.view.head)
+        view = self._stream.view
+        # What the user said while the agent decided is still to be taken up.
+        seen = view.last_message - 1 if view.owed else view.head
+        return rejecting(action, first=self._stream.next_id, seen=seen)
 
     async def _pending(self, event_id: EventId) -> Action:
         event = await self._stream.event(event_id)
@@ -132,7 +144,9 @@ class CommandDesk:
 
 async def ended(task: "asyncio.Task[None] | None") -> None:
     """Cancel a task and wait until it is gone; what it raised is nobody's concern any more."""
-    if task is None or task.done():
+    if task is None:
         return
     task.cancel()
     await asyncio.wait([task])
+    if not task.cancelled():
+        task.exception()

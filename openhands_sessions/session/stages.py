@@ -79,7 +79,7 @@ async def _load_log(work: Workshop) -> None:
     store = work.parts.store
     work.term = await store.next_term(work.sid)
     await work.stream.load(work.term, await store.snapshots.load(work.sid))
-    work.interrupted = work.stream.view.owed
+    work.interrupted = work.stream.view.owed and work.stream.view.pending is None
     if work.stream.view.head == UNNUMBERED:
         await work.stream.append(AgentStateChangedObservation(agent_state=AgentState.LOADING))
 

@@ -42,6 +42,7 @@ from openhands_sessions.session.agent_session import AgentSession
 from openhands_sessions.session.stages import Opening, Parts
 from tests.fakes.model import FakeCall, FakeModel, FakeModels, FakeReply
 from tests.fakes.runtime import FakeRuntimes
+from tests.fakes.store import MortalStore
 from tests.support.logs import NOW, TALK, read
 
 E = TypeVar("E", bound=Event)
@@ -91,7 +92,7 @@ class Scene:
 
     @asynccontextmanager
     async def live(self, store: SessionStore | None = None) -> AsyncIterator[AgentSession]:
-        """A session at work, closed as by a shutdown at the end, unless it is closed already; no task of ours is left."""
+        """A session at work, closed as by a shutdown at the end, unless it is closed already; no task is left."""
         before = our_tasks()
         session = self.new_session(store)
         life = asyncio.create_task(session.run())
@@ -103,6 +104,22 @@ class Scene:
             async with asyncio.timeout(LONG):
                 await session.close("shutdown")
                 await life
+        assert our_tasks() <= before, "a task is left behind"
+
+    @asynccontextmanager
+    async def killed(self, store: MortalStore) -> AsyncIterator[AgentSession]:
+        """A session whose store dies with it: at the end its task is cancelled, and can do nothing any more."""
+        before = our_tasks()
+        session = self.new_session(store)
+        life = asyncio.create_task(session.run())
+        try:
+            yield session
+            async with asyncio.timeout(LONG):
+                await store.dead.wait()
+        finally:
+            life.cancel()
+            async with asyncio.timeout(LONG):
+                await asyncio.wait([life])
         assert our_tasks() <= before, "a task is left behind"
 
     async def events(self) -> list[Event]:

@@ -1,0 +1,211 @@
+"""The server dies at every append, and the next one goes on to the same end: nothing is lost, nothing is done twice."""
+
+import asyncio
+from collections import Counter
+from dataclasses import dataclass
+from typing import Any
+
+import pytest
+
+from openhands_sessions.adapters.agents.choice import AgentChoice
+from openhands_sessions.adapters.agents.model_agent import ModelAgents
+from openhands_sessions.adapters.stores.memory import open_memory
+from openhands_sessions.core.commands import Answer, Command, Pause, Resume, SendMessage, Stop
+from openhands_sessions.core.dialogue import UNKNOWN, dialogue
+from openhands_sessions.core.events.actions import MessageAction
+from openhands_sessions.core.events.event import Observation, Source
+from openhands_sessions.core.events.observations import UNKNOWN_OUTCOME_ID
+from openhands_sessions.ports.runtime import Runtimes, RuntimeSpec
+from openhands_sessions.ports.store import SessionStore
+from openhands_sessions.session.agent_session import AgentSession
+from openhands_sessions.session.desk import Keyed
+from tests.fakes.model import FakeCall, FakeModel, FakeReply
+from tests.fakes.planner import PlanModel
+from tests.fakes.runtime import FakeRuntimes
+from tests.fakes.store import MortalStore
+from tests.support.logbook import valid
+from tests.support.logs import TALK, row
+from tests.support.scenes import LONG, Scene, finishes, runs, says, state
+
+
+@dataclass(frozen=True)
+class Act:
+    """What the user does, and the state of the agent that is then waited for."""
+
+    command: Command
+    until: str
+
+
+@dataclass(frozen=True)
+class Story:
+    plan: list[FakeReply]
+    acts: list[Act]
+    ran: list[str]
+    """The commands that are to have been run, each once."""
+    settings: dict[str, Any]
+
+
+def tells(text: str, until: str = "awaiting_user_input") -> Act:
+    return Act(SendMessage(content=text), until)
+
+
+def notes(*names: str) -> FakeReply:
+    """Commands that leave a line behind, so that it shows when one is run twice."""
+    return runs(*(f"echo {name} >> ran" for name in names))
+
+
+ASKED = "awaiting_user_confirmation"
+YES, NO = Answer(confirmed=True), Answer(confirmed=False)
+BAD = FakeReply(calls=[FakeCall("dance", "{"), FakeCall("think", {"thought": "hm"})])
+STORIES = {
+    "a turn": Story([notes("a"), says("Done.")], [tells("go")], ["a"], {}),
+    "several calls": Story([notes("a", "b", "c"), BAD, finishes()], [tells("go", "finished")], ["a", "b", "c"], {}),
+    "two turns": Story(
+        [notes("a"), says("One."), notes("b"), says("Two.")], [tells("one"), tells("two")], ["a", "b"], {}
+    ),
+    "a yes": Story(
+        [notes("a"), says("Done.")],
+        [tells("go", ASKED), Act(YES, "awaiting_user_input")],
+        ["a"],
+        {"confirmation_mode": True},
+    ),
+    "a yes in the middle of a plan": Story(
+        [notes("a", "b"), says("Done.")],
+        [
+            tells("go", ASKED),
+            Act(YES, ASKED),
+            Act(YES, "awaiting_user_input"),
+        ],
+        ["a", "b"],
+        {"confirmation_mode": True},
+    ),
+    "a no": Story(
+        [notes("a"), says("Why?")],
+        [tells("go", ASKED), Act(NO, "awaiting_user_input"), tells("because")],
+        [],
+        {"confirmation_mode": True},
+    ),
+    "a message for an answer": Story(
+        [notes("a"), says("Why?")],
+        [tells("go", ASKED), tells("not so")],
+        [],
+        {"confirmation_mode": True},
+    ),
+    "a stop and a message": Story(
+        [notes("a"), says("On.")],
+        [tells("go", ASKED), Act(Stop(), "stopped"), tells("go on")],
+        [],
+        {"confirmation_mode": True},
+    ),
+    "a pause and on": Story(
+        [says("One."), notes("a"), says("Two.")],
+        [tells("go"), Act(Pause(), "paused"), Act(Resume(), "awaiting_user_input")],
+        ["a"],
+        {},
+    ),
+}
+
+
+class Player:
+    """Goes through the acts of a story, on as many servers as it takes."""
+
+    def __init__(self, story: Story) -> None:
+        self.place = 0
+        self._acts = story.acts
+
+    async def play(self, session: AgentSession) -> None:
+        while self.place < len(self._acts):
+            act = self._acts[self.place]
+            accepted = await session.submit(act.command, Keyed(f"key {self.place}", "digest"))
+            await state(session, act.until, accepted.id)
+            self.place += 1
+
+
+def scene(store: SessionStore, story: Story) -> Scene:
+    model = PlanModel(story.plan)
+    play = Scene(store=store, model=FakeModel([]), runtimes=FakeRuntimes(), settings=story.settings)
+    play.agents = AgentChoice({"default": ModelAgents(OneModel(model))})
+    return play
+
+
+class OneModel:
+    def __init__(self, model: PlanModel) -> None:
+        self._model = model
+
+    async def open(self, spec: object) -> PlanModel:
+        return self._model
+
+
+async def lives_until(play: Scene, player: Player, store: MortalStore) -> bool:
+    """One server's life. False where it did not die."""
+    session = play.new_session(store)
+    life = asyncio.create_task(session.run())
+    acting = asyncio.create_task(player.play(session))
+    dying = asyncio.create_task(store.dead.wait())
+    try:
+        async with asyncio.timeout(LONG):
+            await asyncio.wait({acting, dying}, return_when=asyncio.FIRST_COMPLETED)
+        for _ in range(3):
+            await asyncio.sleep(0)
+    finally:
+        for task in (acting, dying, life):
+            task.cancel()
+        await asyncio.wait({acting, dying, life})
+    return store.dead.is_set()
+
+
+async def ends_well(play: Scene, player: Player, story: Story) -> None:
+    async with play.live() as session:
+        await player.play(session)
+    events = await play.events()
+    assert [event.id for event in events] == list(range(len(events)))
+    said = [event.content for event in events if isinstance(event, MessageAction) and event.source is Source.USER]
+    assert said == [act.command.content for act in story.acts if isinstance(act.command, SendMessage)]
+    answered = Counter(event.cause for event in events if isinstance(event, Observation) and event.cause is not None)
+    assert set(answered.values()) <= {1}
+    messages: Any = dialogue(events)
+    assert valid(messages)
+    assert UNKNOWN not in [message["content"] for message in messages]
+    assert UNKNOWN_OUTCOME_ID not in [getattr(event, "error_id", "") for event in events]
+    assert await left_behind(play.runtimes) == story.ran
+    assert (await play.told())[-1] == f"state {story.acts[-1].until}"
+
+
+async def left_behind(runtimes: Runtimes) -> list[str]:
+    async with runtimes.open(RuntimeSpec(sid=TALK, term=99)) as runtime:
+        if "ran" not in await runtime.files.list():
+            return []
+        return (await runtime.files.read("ran")).decode().split()
+
+
+@pytest.mark.parametrize("stored", [True, False], ids=["stored", "not stored"])
+@pytest.mark.parametrize("name", STORIES)
+async def test_a_server_that_dies_at_any_append_is_made_good_by_the_next(name: str, stored: bool) -> None:
+    at, died = 0, True
+    while died:
+        async with open_memory() as store:
+            await store.conversations.create(row(TALK))
+            story = STORIES[name]
+            play, player = scene(store, story), Player(story)
+            died = await lives_until(play, player, MortalStore(store, dies_at=at, stored=stored))
+            await ends_well(play, player, story)
+        at += 1
+    assert at > 5
+
+
+@pytest.mark.parametrize("name", ["several calls", "a yes in the middle of a plan", "a message for an answer"])
+async def test_a_server_may_die_again_while_it_makes_good(name: str) -> None:
+    at, died = 0, True
+    while died:
+        again, died_again = 0, True
+        while died_again:
+            async with open_memory() as store:
+                await store.conversations.create(row(TALK))
+                story = STORIES[name]
+                play, player = scene(store, story), Player(story)
+                died = await lives_until(play, player, MortalStore(store, dies_at=at, stored=True))
+                later = MortalStore(store, dies_at=again, stored=again % 2 == 0)
+                died_again = await lives_until(play, player, later)
+                await ends_well(play, player, story)
+            again += 1
+        at += 1
