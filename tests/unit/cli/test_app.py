@@ -8,9 +8,10 @@ import pytest
 import typer
 
 from openhands_sessions import __version__
-from openhands_sessions.cli.app import given, main
+from openhands_sessions.cli.app import main
 from openhands_sessions.cli.chat import asked
 from openhands_sessions.cli.columns import columns
+from openhands_sessions.cli.options import given
 from openhands_sessions.cli.settings import secrets, shown
 from openhands_sessions.config.loading import load
 
