@@ -5,9 +5,13 @@ import random
 import socket
 import sys
 from collections import defaultdict
+from collections.abc import Iterator
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
+
+from tests.support.docker_engine import Engine, NoEngine, opened
 
 NOWHERE = "http://127.0.0.1:9"
 _HERE = {"::1", "localhost", "0.0.0.0", "::", ""}
@@ -65,3 +69,16 @@ def free_port() -> int:
 def data_dir(tmp_path: Path) -> Path:
     """Where a server under test keeps its data."""
     return tmp_path / "data"
+
+
+@pytest.fixture(scope="session")
+def docker_engine() -> Iterator[Engine]:
+    """A real Docker engine. Where there can be none, the test is skipped; in CI it fails."""
+    with ExitStack() as stack:
+        try:
+            engine = stack.enter_context(opened())
+        except NoEngine as problem:
+            if os.environ.get("CI") == "true":
+                pytest.fail(str(problem))
+            pytest.skip(str(problem))
+        yield engine

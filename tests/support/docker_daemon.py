@@ -1,0 +1,229 @@
+"""A Docker engine of the tests' own: its folder, its socket and its network are nobody else's."""
+
+import contextlib
+import fcntl
+import hashlib
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import docker
+from docker.errors import DockerException
+
+READY_WITHIN = 60.0
+END_WITHIN = 20.0
+_LOOK_AGAIN = 0.05
+"""Seconds between two knocks at an engine that starts: nothing tells us when it listens but the socket itself."""
+_FORWARDING = Path("/proc/sys/net/ipv4/ip_forward")
+
+
+class Daemon:
+    """One `dockerd`, needing root. It lives in a network namespace, so that none of its bridges and firewall rules is
+    this machine's; a link leads out of it, for builds that install packages. What it stores outlives it."""
+
+    def __init__(self, folder: Path) -> None:
+        digest = hashlib.sha256(str(folder).encode()).digest()
+        self.folder = folder
+        self.address = f"unix://{folder}/docker.sock"
+        self._namespace = f"ohs{digest[:4].hex()}"
+        self._subnet = f"198.18.{digest[4]}.{digest[5] & 0xFC}"
+
+    @property
+    def running(self) -> bool:
+        return answers(self.address)
+
+    @property
+    def pid(self) -> int | None:
+        """The process, None where none runs. A number that another program has got meanwhile is not taken for it."""
+        with contextlib.suppress(OSError, ValueError):
+            pid = int((self.folder / "pid").read_text())
+            if str(self.folder).encode() in Path(f"/proc/{pid}/cmdline").read_bytes():
+                return pid
+        return None
+
+    def start(self) -> None:
+        """Returns when it answers; nothing where it does already. Raises RuntimeError."""
+        if self.running:
+            return
+        self._clear()
+        self.folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        (self.folder / "daemon.json").write_text("{}")
+        self._make_network()
+        options = {
+            "--config-file": self.folder / "daemon.json",
+            "--data-root": self.folder / "data",
+            "--exec-root": self.folder / "exec",
+            "--pidfile": self.folder / "pid",
+            "--host": self.address,
+            "--shutdown-timeout": 2,
+        }
+        words = [str(word) for option in options.items() for word in option]
+        with (self.folder / "log").open("wb") as log:
+            process = subprocess.Popen(
+                ["nsenter", f"--net=/run/netns/{self._namespace}", "dockerd", *words],
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                start_new_session=True,
+            )
+        until = time.monotonic() + READY_WITHIN
+        while not answers(self.address):
+            if process.poll() is not None or time.monotonic() > until:
+                raise RuntimeError(f"dockerd did not start; its last words: {self._last_words()}")
+            time.sleep(_LOOK_AGAIN)
+        process.returncode = 0  # it is found again by its pid file, perhaps by another process
+
+    def stop(self) -> None:
+        """Returns when nothing of it is left but what it stores: images."""
+        if self.running:
+            self._empty()
+        self._clear()
+
+    def _empty(self) -> None:
+        with contextlib.closing(docker.DockerClient(base_url=self.address)) as client:
+            for container in client.containers.list(all=True):
+                container.remove(force=True, v=True)
+            client.networks.prune()
+            client.volumes.prune()
+
+    def _clear(self) -> None:
+        """Also what one that was killed has left behind."""
+        pid = self.pid
+        if pid is not None:
+            end(pid, signal.SIGTERM)
+        for child in _offspring(self.folder / "exec"):  # outlives a dockerd that was killed
+            end(child, signal.SIGKILL)
+        for mount in _mounts_below(self.folder):
+            subprocess.run(["umount", "--lazy", mount], check=False)
+        shutil.rmtree(self.folder / "exec", ignore_errors=True)
+        for name in ("pid", "docker.sock"):
+            (self.folder / name).unlink(missing_ok=True)
+        self._remove_network()
+
+    def _make_network(self) -> None:
+        prefix, _, last = self._subnet.rpartition(".")
+        ours, theirs = f"{prefix}.{int(last) + 1}", f"{prefix}.{int(last) + 2}"
+        name = self._namespace
+        for words in (
+            f"netns add {name}",
+            f"link add {name}a type veth peer name {name}b",
+            f"link set {name}b netns {name}",
+            f"addr add {ours}/30 dev {name}a",
+            f"link set {name}a up",
+            f"-n {name} addr add {theirs}/30 dev {name}b",
+            f"-n {name} link set {name}b up",
+            f"-n {name} link set lo up",
+            f"-n {name} route add default via {ours}",
+        ):
+            subprocess.run(["ip", *words.split()], check=True)
+        if _FORWARDING.read_text().strip() == "0":
+            _FORWARDING.write_text("1")
+            (self.folder / "forwarding").touch()
+        for rule in self._rules():
+            subprocess.run(["iptables", "-w", *rule.format("-I").split()], check=True)
+
+    def _remove_network(self) -> None:
+        for rule in self._rules():
+            while not _fails(["iptables", "-w", *rule.format("-D").split()]):
+                pass
+        _fails(["ip", "link", "delete", f"{self._namespace}a"])
+        _fails(["ip", "netns", "delete", self._namespace])
+        if (self.folder / "forwarding").exists():
+            _FORWARDING.write_text("0")
+            (self.folder / "forwarding").unlink()
+
+    def _rules(self) -> list[str]:
+        link = f"{self._namespace}a"
+        return [
+            f"-t nat {{}} POSTROUTING -s {self._subnet}/30 -j MASQUERADE",
+            f"{{}} FORWARD -i {link} -j ACCEPT",
+            f"{{}} FORWARD -o {link} -j ACCEPT",
+        ]
+
+    def _last_words(self) -> str:
+        return (self.folder / "log").read_text(errors="replace")[-2000:]
+
+
+@contextlib.contextmanager
+def shared(daemon: Daemon) -> Iterator[None]:
+    """Use an engine together with other processes: the first one in starts it, the last one out stops it. One that was
+    killed counts as gone; its engine is taken over by the next."""
+    daemon.folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+    with (daemon.folder / "users").open("w") as users:
+        with locked(daemon.folder / "door"):
+            daemon.start()
+            fcntl.flock(users, fcntl.LOCK_SH)
+        try:
+            yield
+        finally:
+            with locked(daemon.folder / "door"):
+                fcntl.flock(users, fcntl.LOCK_UN)
+                with contextlib.suppress(BlockingIOError):
+                    fcntl.flock(users, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                    daemon.stop()
+
+
+@contextlib.contextmanager
+def locked(path: Path) -> Iterator[None]:
+    """One process at a time."""
+    path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    with path.open("w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield
+
+
+def answers(address: str) -> bool:
+    """Whether an engine listens there."""
+    with contextlib.suppress(DockerException, OSError):
+        with socket.socket(socket.AF_UNIX) as knock:
+            knock.connect(address.removeprefix("unix://"))  # the SDK leaves its own open where this fails
+        with contextlib.closing(docker.APIClient(base_url=address)) as client:
+            return bool(client.ping())
+    return False
+
+
+def end(pid: int, number: signal.Signals) -> None:
+    """Signal a process and wait for its end, by force where it takes too long."""
+    with contextlib.suppress(ProcessLookupError, ChildProcessError):
+        os.kill(pid, number)
+        until = time.monotonic() + END_WITHIN
+        while _lives(pid):
+            if time.monotonic() > until:
+                os.kill(pid, signal.SIGKILL)
+            time.sleep(_LOOK_AGAIN)
+
+
+def _lives(pid: int) -> bool:
+    with contextlib.suppress(ChildProcessError):
+        os.waitpid(pid, os.WNOHANG)  # where it is our own child
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except OSError:
+        return False
+
+
+def _offspring(folder: Path) -> list[int]:
+    """The containerd that works in this folder, and its shims."""
+    found = []
+    for entry in Path("/proc").iterdir():
+        if entry.name.isdigit():
+            with contextlib.suppress(OSError):
+                program, _, arguments = (entry / "cmdline").read_bytes().partition(b"\0")
+                if b"containerd" in program and f"{folder}/".encode() in arguments:
+                    found.append(int(entry.name))
+    return found
+
+
+def _mounts_below(folder: Path) -> list[str]:
+    """Innermost first."""
+    mounts = [line.split()[1] for line in Path("/proc/mounts").read_text().splitlines()]
+    return [mount for mount in reversed(mounts) if mount.startswith(f"{folder}/")]
+
+
+def _fails(words: list[str]) -> bool:
+    return subprocess.run(words, check=False, stderr=subprocess.DEVNULL).returncode != 0
