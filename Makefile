@@ -2,6 +2,7 @@
 # test    all checks and tests, but for the long ones
 # chaos   the long tests; CHAOS=ci runs a sample of them
 # bench   measure, next to a bare echo server
+# images  build the images that sandboxes run in; takes a Docker engine
 # lock    write the lock files; UPGRADE=--upgrade takes the newest versions
 # clean   remove what the others have made; stored conversations stay
 
@@ -16,7 +17,7 @@ PIP := $(BIN)/python -m pip --quiet --disable-pip-version-check --no-input
 COMPILE := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes $(UPGRADE) \
 	--no-emit-index-url --no-annotate --no-header pyproject.toml -
 
-.PHONY: help serve test chaos bench lock clean
+.PHONY: help serve test chaos bench images lock clean
 
 help:
 	@sed -n 's/^# \([a-z]*  \)/make \1/p' Makefile
@@ -36,6 +37,10 @@ chaos: $(VENV)/.test
 
 bench: $(VENV)/.test
 	$(BIN)/python -m tests.bench
+
+images:
+	for image in base python node; do \
+		DOCKER_BUILDKIT=$${DOCKER_BUILDKIT:-0} docker build --tag openhands-sessions-$$image runtime_images/$$image || exit; done
 
 lock: $(VENV)/.runtime
 	$(PIP) install $(UV)
