@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-from typing import Callable
+from typing import Awaitable, Callable
 
+from .command import Action, Command
 from .editor import Edit, Editor
 from .frames import Refusal
 from .journal import DONE, FORGOTTEN, Journal, Outcome
-from .order import INTERRUPTED, KILLED, Ending, Order
-from .output import Capture, Listener
+from .order import BUSY, INTERRUPTED, KILLED, WAITING, Ending, Order
+from .output import Capture
 from .shell import Shell
 from .workspace import Workspace
 
@@ -17,42 +18,8 @@ _LIVE_LIMIT = 64
 _TO_SAY = "the action was begun by an executor that is gone, or its result is no longer kept: its outcome is unknown"
 
 
-class Action:
-    """A command that runs, or waits for its turn. `done` gives its outcome, or the refusal to begin it."""
-
-    def __init__(self, capture: Capture) -> None:
-        loop = asyncio.get_event_loop()
-        self.capture = capture
-        self.done: asyncio.Future[Outcome | Refusal] = loop.create_future()
-        self.stop: asyncio.Future[str] = loop.create_future()
-        self._listeners: set[Listener] = set()
-
-    def listen(self) -> Listener:
-        """A place in the output, at its present end."""
-        listener = Listener(self.capture.total)
-        self._listeners.add(listener)
-        return listener
-
-    def leave(self, listener: Listener) -> None:
-        self._listeners.discard(listener)
-
-    def add(self, data: bytes) -> None:
-        self.capture.add(data)
-        for listener in self._listeners:
-            listener.add(data)
-
-    def end(self, reason: str) -> None:
-        if not self.stop.done():
-            self.stop.set_result(reason)
-
-    def finish(self, outcome: Outcome | Refusal) -> None:
-        self.done.set_result(outcome)
-        for listener in self._listeners:
-            listener.end()
-
-
 class Actions:
-    """What was, is and will be done. Commands take turns in the shell; edits wait for nobody."""
+    """What was, is and will be done. Commands and input take turns in the shell; edits wait for nobody."""
 
     def __init__(
         self, journal: Journal, shell: Shell, editor: Editor, workspace: Workspace, new_capture: Callable[[], Capture]
@@ -65,12 +32,13 @@ class Actions:
         self._live: dict[str, Action] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self._turn = asyncio.Lock()
+        self._command: Command | None = None  # the last one, until its end was told
         self._unwritten: dict[str, Outcome] = {}  # outcomes that a full disk did not take
         self.on_change: Callable[[], None] = lambda: None
 
     @property
     def idle(self) -> bool:
-        return not self._live
+        return not self._live and (self._command is None or not self._command.running)
 
     def live(self, key: str) -> Action | None:
         return self._live.get(key)
@@ -86,15 +54,13 @@ class Actions:
             raise Refusal("lost", _TO_SAY)
         return self._journal.outcome(key) if state == DONE else None
 
-    def run(self, order: Order) -> Action:
+    def run(self, order: Order, patience: float | None) -> Action:
         """Let a command run when its turn comes. The key must be new."""
-        if len(self._live) >= _LIVE_LIMIT:
-            raise Refusal("busy", "too many commands are waiting for the shell")
-        action = self._live[order.key] = Action(self._new_capture())
-        task = asyncio.get_event_loop().create_task(self._take_turn(order, action))
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
-        return action
+        return self._queued(order.key, lambda action: self._run(order, action, patience))
+
+    def give_input(self, key: str, text: str, patience: float | None) -> Action:
+        """Type for the command that was let go of, and attend it, when the turn comes. The key must be new."""
+        return self._queued(key, lambda action: self._type(key, text, action, patience))
 
     def edit(self, key: str, edit: Edit) -> Outcome:
         """Carry out an edit. The key must be new."""
@@ -108,6 +74,8 @@ class Actions:
         action = self._live.get(key)
         if action is not None:
             action.end(INTERRUPTED)
+        elif self._command is not None and self._command.running and key in self._command.keys:
+            self._command.end(INTERRUPTED)
         elif self._journal.state(key) is None and key not in self._unwritten:
             self._keep(key, self._not_run(INTERRUPTED))
 
@@ -115,32 +83,64 @@ class Actions:
         """End all that runs or waits, and keep its outcomes."""
         for action in self._live.values():
             action.end(KILLED)
-        tasks: list[asyncio.Task[None]] = list(self._tasks)
-        await asyncio.gather(*tasks, return_exceptions=True)
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        if self._command is not None:
+            self._command.end(KILLED)
+            await self._command.ended()
 
-    async def _take_turn(self, order: Order, action: Action) -> None:
+    def _queued(self, key: str, work: Callable[[Action], Awaitable[Outcome]]) -> Action:
+        if len(self._live) >= _LIVE_LIMIT:
+            raise Refusal("busy", "too many commands are waiting for the shell")
+        action = self._live[key] = Action(self._new_capture())
+        task = asyncio.get_event_loop().create_task(self._take_turn(key, action, work))
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+        return action
+
+    async def _take_turn(self, key: str, action: Action, work: Callable[[Action], Awaitable[Outcome]]) -> None:
         result: Outcome | Refusal = Refusal("internal", "the executor failed")
         try:
             async with self._turn:
-                result = await self._run(order, action)
+                result = await work(action)
+            self._keep(key, result)
         except Refusal as refusal:
             result = refusal
         finally:
-            del self._live[order.key]
+            del self._live[key]
             action.finish(result)
             self.on_change()
 
-    async def _run(self, order: Order, action: Action) -> Outcome:
+    async def _run(self, order: Order, action: Action, patience: float | None) -> Outcome:
         if action.stop.done():
-            outcome = self._not_run(action.stop.result())
-        else:
-            self._begin(order.key)
-            try:
-                outcome = self._told(await self._shell.run(order, action.add, action.stop), action.capture)
-            except OSError as error:
-                outcome = self._not_run(KILLED, f"The command could not be begun: {error.strerror}.\n")
-        self._keep(order.key, outcome)
-        return outcome
+            return self._not_run(action.stop.result())
+        if self._command is not None and self._command.stopping:
+            await self._command.ended()
+        if self._command is not None and self._command.running:
+            return self._not_run(BUSY)
+        self._begin(order.key)
+        self._command = Command(order, self._shell, self._new_capture)
+        self._command.on_end(lambda: self.on_change())
+        return await self._attend(self._command, order.key, action, patience)
+
+    async def _type(self, key: str, text: str, action: Action, patience: float | None) -> Outcome:
+        command = self._command
+        if command is None:
+            return self._not_run(action.stop.result() if action.stop.done() else BUSY)
+        self._begin(key)
+        if text and command.running and not action.stop.done():
+            await self._shell.send_input(text)
+        return await self._attend(command, key, action, patience)
+
+    async def _attend(self, command: Command, key: str, action: Action, patience: float | None) -> Outcome:
+        try:
+            ending = await command.attended(key, action, patience)
+        except OSError as error:
+            self._command = None
+            return self._not_run(KILLED, f"The command could not be begun: {error.strerror}.\n")
+        if ending is None:
+            return self._told(Ending(WAITING, None, self._shell.pid), action.capture)
+        self._command = None
+        return self._told(ending, action.capture)
 
     def _told(self, ending: Ending, capture: Capture) -> Outcome:
         output, omitted = capture.text()

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import Callable, NamedTuple
 
 EXIT, SHELL_EXIT, TIMEOUT, INTERRUPTED, KILLED = "exit", "shell_exit", "timeout", "interrupted", "killed"
+WAITING, BUSY = "waiting", "busy"  # it runs on; it was not run
 
 
 @dataclass(frozen=True)

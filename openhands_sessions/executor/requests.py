@@ -7,7 +7,8 @@ import os
 import re
 from typing import Any, Awaitable, Callable, Dict
 
-from .actions import Action, Actions
+from .actions import Actions
+from .command import Action
 from .editor import Edit
 from .frames import Message, Refusal, optional_int, optional_seconds, optional_text, text_of
 from .journal import Outcome
@@ -66,10 +67,16 @@ class Requests:
             if task.get("kind") == "edit":
                 outcome = self._actions.edit(key, _edit(task))
             else:
-                action = self._actions.run(self._order(key, task))
+                action = self._begun(key, task)
         if action is not None:
             outcome = await _followed(action, tell)
         return {"outcome": outcome}
+
+    def _begun(self, key: str, task: Message) -> Action:
+        patience = optional_seconds(task, "patience")
+        if task.get("kind") == "input":
+            return self._actions.give_input(key, text_of(task, "text"), patience)
+        return self._actions.run(self._order(key, task), patience)
 
     async def _inquire(self, message: Message, tell: Tell) -> Answer:
         key = _key(message)

@@ -41,6 +41,10 @@ class Shell:
         self._exported: dict[str, str] = {}
         self._earlier: set[int] = set()
 
+    @property
+    def pid(self) -> int:
+        return -1 if self._bash is None else self._bash.pid
+
     async def run(self, order: Order, on_data: Callable[[bytes], None], stop: asyncio.Future[str]) -> Ending:
         """Run one command; `stop` is resolved with the reason to end it. Raises OSError where it cannot be begun."""
         bash = await self._ready()

@@ -10,6 +10,7 @@ from openhands_sessions.core.ids import ConversationId
 from openhands_sessions.ports.runtime import (
     CommandDone,
     EditFile,
+    GiveInput,
     Lost,
     OnOutput,
     Outcome,
@@ -22,7 +23,7 @@ from openhands_sessions.ports.runtime import (
     Workspace,
 )
 from tests.fakes.editor import DictEditor, key_of
-from tests.fakes.shell import ScriptedShell, ShellExit
+from tests.fakes.shell import Ended, Job, ScriptedShell
 
 
 class DictFiles:
@@ -49,16 +50,14 @@ class DictFiles:
 
 
 @dataclass
-class _Command:
-    """One that runs or waits for its turn."""
+class _Performing:
+    """An action under way, or one that waits for its turn."""
 
     listeners: list[OnOutput] = field(default_factory=list)
-    output: str = ""
     stop: asyncio.Event = field(default_factory=asyncio.Event)
     done: asyncio.Future[CommandDone] = field(default_factory=asyncio.Future)
 
     def show(self, text: str) -> None:
-        self.output += text
         for listener in self.listeners:
             listener(text)
 
@@ -70,53 +69,68 @@ class _Sandbox:
     shell: ScriptedShell
     editor: DictEditor
     cap: int
+    timeout: float
     term: int = -1
     outcomes: dict[str, Outcome] = field(default_factory=dict)
     lost: set[str] = field(default_factory=set)
-    live: dict[str, _Command] = field(default_factory=dict)
+    live: dict[str, _Performing] = field(default_factory=dict)
+    job: Job | None = None
     turn: asyncio.Lock = field(default_factory=asyncio.Lock)
     tasks: set[asyncio.Task[None]] = field(default_factory=set)
 
-    def start(self, key: str, task: RunCommand, environment: Mapping[str, str], timeout: float) -> None:
-        command = self.live[key] = _Command()
-        self.shell.variables.update(environment)
-        self.tasks.add(asyncio.create_task(self._take_turn(key, task, command, timeout)))
+    def start(self, key: str, task: RunCommand | GiveInput, environment: Mapping[str, str]) -> None:
+        if isinstance(task, RunCommand) and task.cwd is not None:
+            key_of(task.cwd)
+        performing = self.live[key] = _Performing()
+        self.tasks.add(asyncio.create_task(self._take_turn(key, task, performing, environment)))
 
-    async def _take_turn(self, key: str, task: RunCommand, command: _Command, timeout: float) -> None:
+    def not_run(self, ended: Ended) -> CommandDone:
+        return CommandDone(output="", exit_code=None, ended=ended, working_dir=self.shell.working_dir)
+
+    async def _take_turn(
+        self, key: str, task: RunCommand | GiveInput, performing: _Performing, environment: Mapping[str, str]
+    ) -> None:
         async with self.turn:
-            done = await self._run(key, task, command, timeout)
+            if isinstance(task, RunCommand):
+                done = await self._run(key, task, performing, environment)
+            else:
+                done = await self._type(key, task, performing)
         omitted = len(done.output) - 2 * self.cap
         if omitted > 0:
             head, tail = done.output[: self.cap], done.output[-self.cap :]
-            cut = f"{head}\n[... {omitted} bytes left out ...]\n{tail}"
-            done = replace(done, output=cut, omitted=omitted)
+            done = replace(done, output=f"{head}\n[... {omitted} bytes left out ...]\n{tail}", omitted=omitted)
         self.outcomes[key] = done
         del self.live[key]
-        command.done.set_result(done)
+        performing.done.set_result(done)
 
-    async def _run(self, key: str, task: RunCommand, command: _Command, timeout: float) -> CommandDone:
+    async def _run(
+        self, key: str, task: RunCommand, performing: _Performing, environment: Mapping[str, str]
+    ) -> CommandDone:
+        if performing.stop.is_set():
+            return self.not_run("interrupted")
+        if self.job is not None and self.job.stop.is_set():
+            await asyncio.wait({self.job.running})
+        if self.job is not None and not self.job.running.done():
+            return self.not_run("busy")
         shell = self.shell
-        done = CommandDone(output="", exit_code=None, ended="interrupted", working_dir=shell.working_dir)
-        if command.stop.is_set():
-            return done
-        shell.variables["OHS_ACTION_ID"] = key
+        shell.variables.update(environment, OHS_ACTION_ID=key)
         shell.folder = shell.folder if task.cwd is None else key_of(task.cwd)
-        running = asyncio.create_task(shell.run(task.command, command.show))
-        stopped = asyncio.create_task(command.stop.wait())
-        try:
-            await asyncio.wait({running, stopped}, timeout=timeout, return_when=asyncio.FIRST_COMPLETED)
-            if running.done():
-                done = replace(done, exit_code=running.result(), ended="exit")
-            elif not stopped.done():
-                done = replace(done, ended="timeout")
-        except ShellExit as ended:
-            shell.variables.clear()
-            done = replace(done, exit_code=ended.exit_code, ended="shell_exit")
-        finally:
-            for each in (running, stopped):
-                each.cancel()
-            await asyncio.wait({running, stopped})
-        return replace(done, output=command.output, working_dir=shell.working_dir)
+        self.job = Job(shell, task.command, self.timeout if task.timeout is None else task.timeout)
+        return await self._attend(self.job, key, performing, task.patience)
+
+    async def _type(self, key: str, task: GiveInput, performing: _Performing) -> CommandDone:
+        if self.job is None:
+            return self.not_run("interrupted" if performing.stop.is_set() else "busy")
+        if not self.job.running.done() and not performing.stop.is_set():
+            self.job.type(task.text)
+        return await self._attend(self.job, key, performing, task.patience)
+
+    async def _attend(self, job: Job, key: str, performing: _Performing, patience: float | None) -> CommandDone:
+        job.keys.add(key)
+        done = await job.attended(performing.stop, performing.show, patience)
+        if done.ended != "waiting":
+            self.job = None
+        return done
 
     async def end(self) -> None:
         """As if the executor were killed: what ran is lost."""
@@ -125,19 +139,22 @@ class _Sandbox:
             task.cancel()
         await asyncio.gather(*self.tasks, return_exceptions=True)
         self.tasks.clear()
-        for command in self.live.values():
-            if not command.done.done():
-                command.done.set_exception(RuntimeUnavailable("the sandbox ended while it was at work"))
-                command.done.exception()  # whoever performs it hears of it; nobody has to
+        if self.job is not None:
+            self.job.running.cancel()
+            await asyncio.wait({self.job.running})
+            self.job = None
+        for performing in self.live.values():
+            if not performing.done.done():
+                performing.done.set_exception(RuntimeUnavailable("the sandbox ended while it was at work"))
+                performing.done.exception()  # whoever performs it hears of it; nobody has to
         self.live.clear()
 
 
 class FakeRuntime:
-    def __init__(self, spec: RuntimeSpec, sandbox: _Sandbox, timeout: float) -> None:
+    def __init__(self, spec: RuntimeSpec, sandbox: _Sandbox) -> None:
         self.files: Workspace = DictFiles(sandbox.shell.files)
         self._spec = spec
         self._sandbox = sandbox
-        self._timeout = timeout
 
     async def perform(self, key: str, task: Task, on_output: OnOutput) -> Outcome:
         sandbox = self._admitted()
@@ -148,16 +165,13 @@ class FakeRuntime:
         if isinstance(task, EditFile):
             return sandbox.outcomes.setdefault(key, sandbox.editor.apply(task))
         if key not in sandbox.live:
-            limit = self._timeout if task.timeout is None else task.timeout
-            if task.cwd is not None:
-                key_of(task.cwd)
-            sandbox.start(key, task, self._spec.environment, limit)
-        command = sandbox.live[key]
-        command.listeners.append(on_output)
+            sandbox.start(key, task, self._spec.environment)
+        performing = sandbox.live[key]
+        performing.listeners.append(on_output)
         try:
-            return await asyncio.shield(command.done)
+            return await asyncio.shield(performing.done)
         finally:
-            command.listeners.remove(on_output)
+            performing.listeners.remove(on_output)
 
     async def inquire(self, key: str) -> Outcome | Running | UnknownAction | Lost:
         sandbox = self._admitted()
@@ -166,13 +180,10 @@ class FakeRuntime:
         return sandbox.outcomes.get(key) or (Running() if key in sandbox.live else UnknownAction())
 
     async def send_input(self, text: str) -> bool:
-        sandbox = self._admitted()
-        if not sandbox.live:
+        job = self._admitted().job
+        if job is None or job.running.done():
             return False
-        if "\x03" in text:
-            next(iter(sandbox.live.values())).stop.set()
-        else:
-            sandbox.shell.typed.put_nowait(text)
+        job.type(text)
         return True
 
     async def interrupt(self, key: str) -> None:
@@ -180,10 +191,10 @@ class FakeRuntime:
             sandbox = self._admitted()
             if key in sandbox.live:
                 sandbox.live[key].stop.set()
+            elif sandbox.job is not None and key in sandbox.job.keys:
+                sandbox.job.stop.set()
             elif key not in sandbox.outcomes and key not in sandbox.lost:
-                folder = sandbox.shell.working_dir
-                done = CommandDone(output="", exit_code=None, ended="interrupted", working_dir=folder)
-                sandbox.outcomes[key] = done
+                sandbox.outcomes[key] = sandbox.not_run("interrupted")
 
     def _admitted(self) -> _Sandbox:
         if self._spec.term < self._sandbox.term:
@@ -214,8 +225,9 @@ class FakeRuntimes:
     @asynccontextmanager
     async def open(self, spec: RuntimeSpec) -> AsyncIterator[Runtime]:
         files: dict[str, bytes] = {}
-        new = _Sandbox(ScriptedShell(files, self._replies, self._holds), DictEditor(files), self._cap)
-        yield FakeRuntime(spec, self._sandboxes.setdefault(spec.sid, new), self._command_timeout)
+        shell = ScriptedShell(files, self._replies, self._holds)
+        new = _Sandbox(shell, DictEditor(files), self._cap, self._command_timeout)
+        yield FakeRuntime(spec, self._sandboxes.setdefault(spec.sid, new))
 
     async def lose(self, sid: ConversationId) -> None:
         """Kill the executor: whatever runs is lost, and what was done stays known."""

@@ -4,8 +4,11 @@ import asyncio
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from typing import Literal
 
-from openhands_sessions.ports.runtime import WORKSPACE
+from openhands_sessions.ports.runtime import WORKSPACE, CommandDone
+
+Ended = Literal["exit", "timeout", "interrupted", "shell_exit", "waiting", "busy"]
 
 
 class ShellExit(Exception):
@@ -57,7 +60,7 @@ class ScriptedShell:
             case "cd" | "mkdir":
                 self.folder = rest if word == "cd" else self.folder
             case "read":
-                self.variables[rest] = (await self.typed.get()).rstrip("\n")
+                self.variables[rest] = await self.typed.get()
             case "sleep":
                 await asyncio.sleep(float(rest))
             case "exit":
@@ -82,3 +85,73 @@ class ScriptedShell:
             return 0
         show(f"bash: {step.split()[0]}: command not found\n")
         return 127
+
+
+class Job:
+    """A command in the shell, attended by one action after another."""
+
+    def __init__(self, shell: ScriptedShell, command: str, timeout: float) -> None:
+        self.keys: set[str] = set()
+        self.stop = asyncio.Event()
+        self._shell = shell
+        self._output = ""
+        self._news = asyncio.Event()
+        self._listener: Callable[[str], None] | None = None
+        self.running = asyncio.create_task(self._run(command, timeout))
+
+    def type(self, text: str) -> None:
+        if "\x03" in text:
+            self.stop.set()
+        for line in text.splitlines():
+            self._shell.typed.put_nowait(line)
+
+    async def attended(
+        self, stop: asyncio.Event, listener: Callable[[str], None], patience: float | None
+    ) -> CommandDone:
+        """How it ended, or that it printed nothing for `patience` seconds; with what it printed since it was last
+        attended."""
+        self._listener = listener
+        stopped = asyncio.create_task(stop.wait())
+        try:
+            ended: Ended = "waiting"
+            exit_code = None
+            while not self.running.done() and not stopped.done():
+                self._news.clear()
+                news = asyncio.create_task(self._news.wait())
+                await asyncio.wait({self.running, stopped, news}, timeout=patience, return_when=asyncio.FIRST_COMPLETED)
+                silent = not news.done()
+                news.cancel()
+                if silent:
+                    break
+            if stopped.done():
+                self.stop.set()
+                await asyncio.wait({self.running})
+            if self.running.done():
+                exit_code, ended = self.running.result()
+        finally:
+            stopped.cancel()
+            self._listener = None
+        output, self._output = self._output, ""
+        return CommandDone(output=output, exit_code=exit_code, ended=ended, working_dir=self._shell.working_dir)
+
+    def _show(self, text: str) -> None:
+        self._output += text
+        self._news.set()
+        if self._listener is not None:
+            self._listener(text)
+
+    async def _run(self, command: str, timeout: float) -> tuple[int | None, Ended]:
+        running = asyncio.create_task(self._shell.run(command, self._show))
+        stopped = asyncio.create_task(self.stop.wait())
+        try:
+            await asyncio.wait({running, stopped}, timeout=timeout, return_when=asyncio.FIRST_COMPLETED)
+            if running.done():
+                return running.result(), "exit"
+            return None, "interrupted" if stopped.done() else "timeout"
+        except ShellExit as ended:
+            self._shell.variables.clear()
+            return ended.exit_code, "shell_exit"
+        finally:
+            for each in (running, stopped):
+                each.cancel()
+            await asyncio.wait({running, stopped})

@@ -9,6 +9,7 @@ from openhands_sessions.ports.runtime import (
     CommandDone,
     EditDone,
     EditFile,
+    GiveInput,
     RunCommand,
     Runtime,
     Runtimes,
@@ -52,7 +53,9 @@ async def run(runtime: Runtime, number: int, command: str, hearing: Hearing | No
     return await perform(runtime, number, RunCommand(command=command), hearing)
 
 
-async def perform(runtime: Runtime, number: int, task: RunCommand, hearing: Hearing | None = None) -> CommandDone:
+async def perform(
+    runtime: Runtime, number: int, task: RunCommand | GiveInput, hearing: Hearing | None = None
+) -> CommandDone:
     outcome = await runtime.perform(key(number), task, hearing or Hearing())
     assert isinstance(outcome, CommandDone)
     return outcome

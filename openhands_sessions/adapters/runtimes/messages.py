@@ -6,10 +6,10 @@ from typing import Any, Literal, TypeVar, get_args
 
 from openhands_sessions.core.errors import FileProblem, PathRefused, RuntimeFailure, RuntimeUnavailable
 from openhands_sessions.core.events.event import Json
-from openhands_sessions.ports.runtime import WORKSPACE, CommandDone, EditDone, Outcome, RunCommand, Task
+from openhands_sessions.ports.runtime import WORKSPACE, CommandDone, EditDone, GiveInput, Outcome, RunCommand, Task
 
 T = TypeVar("T")
-Ended = Literal["exit", "timeout", "interrupted", "killed", "shell_exit"]
+Ended = Literal["exit", "timeout", "interrupted", "killed", "shell_exit", "waiting", "busy"]
 
 _REFUSALS: Mapping[str, type[RuntimeFailure]] = {
     "path_refused": PathRefused,
@@ -26,8 +26,11 @@ def task_message(task: Task, *, environment: Mapping[str, str], timeout: float) 
             "command": task.command,
             "timeout": timeout if task.timeout is None else task.timeout,
             "cwd": task.cwd,
+            "patience": task.patience,
             "environment": dict(environment),
         }
+    if isinstance(task, GiveInput):
+        return {"kind": "input", "text": task.text, "patience": task.patience}
     fields: dict[str, Json] = asdict(task)
     return {"kind": "edit", **fields}
 
