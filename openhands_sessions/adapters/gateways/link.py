@@ -71,7 +71,7 @@ class Link:
         self._greeted: asyncio.Future[Hello] = loop.create_future()
         self._problem: SessionsError | None = None
         self._asked: set[asyncio.Future[object]] = set()
-        self.alive = False
+        self._lost = False
         self._sio = socketio.AsyncClient(
             json=OrjsonText,
             reconnection=False,
@@ -94,6 +94,11 @@ class Link:
         self._sio.on("connect_error", self._refused)
         self._sio.on("disconnect", self._lose)
 
+    @property
+    def alive(self) -> bool:
+        """Whether commands can be sent."""
+        return self._greeted.done() and not self._lost
+
     async def connect(self, after: int, create: dict[str, Json] | None = None) -> Hello:
         """Connect and be greeted; what is stored behind `after` comes then. `create` makes the conversation where it
         is unknown, as the body of its making. Raises what the server refuses with, and Unreachable."""
@@ -110,7 +115,6 @@ class Link:
                     socketio_path=f"{self._address.path}/socket.io".lstrip("/"),
                     wait=False,  # it would not notice that the connection breaks while it waits
                 )
-                self.alive = True
                 self._sio.eio.read_loop_task.add_done_callback(self._lose)
                 await self._admitted
                 return await self._greeted
@@ -137,11 +141,11 @@ class Link:
     async def call(self, wire: dict[str, Json]) -> Accepted:
         """Send a command. Waits for as long as the connection lives; raises what the server refuses with, LinkLost
         where it is not known whether the command arrived."""
+        if not self.alive:
+            raise LinkLost
         limit = self._greeted.result().message_bytes
         if len(orjson.dumps(wire)) > limit:
             raise TooLarge(f"a message of more than {limit} bytes is not taken")
-        if not self.alive:
-            raise LinkLost
         answer: asyncio.Future[object] = asyncio.get_running_loop().create_future()
         self._asked.add(answer)
         try:
@@ -203,7 +207,7 @@ class Link:
         _fail(self._admitted)
 
     def _lose(self, reason: object = None) -> None:
-        self.alive = False
+        self._lost = True
         for answer in self._asked:
             _fail(answer)
         _fail(self._admitted)
