@@ -1,7 +1,7 @@
 """One conversation's engine: its life, its commands, its turns."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import AsyncExitStack
 
 import structlog
@@ -26,7 +26,7 @@ from openhands_sessions.ports.runtime import Runtime
 from openhands_sessions.session.controller import Controller
 from openhands_sessions.session.desk import CommandDesk, Keyed, ended
 from openhands_sessions.session.inbox import Inbox, Waiting
-from openhands_sessions.session.stages import STAGES, Opening, Parts, Workshop
+from openhands_sessions.session.stages import STAGES, Opening, Parts, Stage, Workshop
 from openhands_sessions.session.stream import SNAPSHOT_EVERY, EventStream
 
 log = structlog.get_logger(__name__)
@@ -47,6 +47,7 @@ class AgentSession:
         *,
         opening: Opening | None = None,
         on_change: Callable[["AgentSession"], None] = lambda session: None,
+        stages: Mapping[SessionState, Stage] = STAGES,
     ) -> None:
         self.sid = sid
         self.settings = settings
@@ -58,6 +59,7 @@ class AgentSession:
         self._parts = parts
         self._opening = opening or Opening()
         self._on_change = on_change
+        self._stages = stages
         self._lifecycle = Lifecycle()
         self._workshop: Workshop | None = None
         self._desk: CommandDesk | None = None
@@ -175,7 +177,7 @@ class AgentSession:
 
     async def _set_up(self, work: Workshop) -> None:
         for state in SET_UP:
-            stage = STAGES[state]
+            stage = self._stages[state]
             self._move(state)
             self.event_stream.whisper(Status("info", stage.status, ""))
             try:
@@ -298,6 +300,7 @@ class AgentSession:
         finally:
             await ended(self._turn)
             self._turn = None
+            await self.event_stream.quiet()
         if self._desk is not None and self.problem is None:
             await self._let_go()
 

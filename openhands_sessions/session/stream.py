@@ -31,6 +31,7 @@ class _Writing:
 
     events: Sequence[Event]
     entries: Sequence[Stored]
+    storing: "asyncio.Future[None]"
     done: "asyncio.Future[Sequence[Event]]"
     doomed: bool = False
 
@@ -133,7 +134,7 @@ class EventStream:
         if receipt is not None:
             receipt = replace(receipt, event=EventId(first))
         future = self._log.append(entries, expected=self._submitted, term=self._term, receipt=receipt)
-        writing = _Writing(numbered, entries, asyncio.get_running_loop().create_future())
+        writing = _Writing(numbered, entries, future, asyncio.get_running_loop().create_future())
         self._submitted += len(numbered)
         self._under_way.append(writing)
         future.add_done_callback(partial(self._written, writing))
@@ -157,6 +158,11 @@ class EventStream:
                 listener(event)
         if not writing.done.done():
             writing.done.set_result(writing.events)
+
+    async def quiet(self) -> None:
+        """Wait until no append is under way: those whose caller was cancelled take effect all the same."""
+        while self._under_way:
+            await asyncio.wait([writing.storing for writing in self._under_way])
 
     def _number_anew(self, first: int) -> None:
         """Give the ids from `first` to the appends that come now: those under way with a higher one will fail too."""

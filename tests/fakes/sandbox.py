@@ -28,7 +28,7 @@ class FarRuntime:
         self._line = line
 
     async def perform(self, key: str, task: Task, on_output: OnOutput) -> Outcome:
-        await self._line.slow.wait()
+        await self._line.arrives.wait()
         self._line.check()
         performing = asyncio.ensure_future(self._runtime.perform(key, task, on_output))
         cut = asyncio.ensure_future(self._line.cut.wait())
@@ -56,15 +56,15 @@ class FarRuntime:
 
 
 class FarRuntimes:
-    """With `cut` set nothing is performed, and unless it `answers`, nothing is told either. Until `slow` is set, what is to
-    be performed does not arrive."""
+    """With `cut` set nothing is performed, and unless it `answers`, nothing is told either. What is to be performed
+    arrives when `arrives` is set."""
 
     isolated = False
 
     def __init__(self, runtimes: Runtimes) -> None:
         self.cut = asyncio.Event()
-        self.slow = asyncio.Event()
-        self.slow.set()
+        self.arrives = asyncio.Event()
+        self.arrives.set()
         self.answers = False
         self._runtimes = runtimes
 

@@ -23,10 +23,13 @@ class _Append:
 
 
 class HeldLog:
-    """Writes wait in line until `release`. Of the appends, counted from 0, those in `refused` fail at once, as for text
-    that cannot be stored, and those in `failing` when their turn comes, as on a full disk."""
+    """Writes wait in line until `release`, while it `holds`. Of the appends that do, counted from 0, those in `refused`
+    fail at once, as for text that cannot be stored, and those in `failing` when their turn comes, as on a full disk."""
 
-    def __init__(self, log: EventLog, *, refused: Sequence[int] = (), failing: Sequence[int] = ()) -> None:
+    def __init__(
+        self, log: EventLog, *, refused: Sequence[int] = (), failing: Sequence[int] = (), holds: bool = True
+    ) -> None:
+        self.holds = holds
         self._log = log
         self._refused = refused
         self._failing = failing
@@ -40,6 +43,8 @@ class HeldLog:
         self, entries: Sequence[Stored], *, expected: int, term: int, receipt: Receipt | None = None
     ) -> "asyncio.Future[None]":
         future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        if not self.holds and not self._line:
+            return self._log.append(entries, expected=expected, term=term, receipt=receipt)
         number, self._count = self._count, self._count + 1
         if number in self._refused:
             future.set_exception(StorageUnavailable("refused"))
@@ -95,13 +100,34 @@ class MortalStore:
         self.stored = stored
         self.count = 0
         self.dead = asyncio.Event()
+        self.logs: dict[ConversationId, EventLog] = {}
+        """Logs to take in place of the store's."""
+        self._waiting: list[asyncio.Future[None]] = []
+        self._buried = False
+        self.refusal: SessionsError = StorageUnavailable("the store is gone")
 
     def log(self, sid: ConversationId) -> "MortalLog":
-        return MortalLog(self, self._store.log(sid))
+        return MortalLog(self, self.logs[sid] if sid in self.logs else self._store.log(sid))
+
+    def unheard(self) -> "asyncio.Future[None]":
+        """What a server waits for that will not live to hear of it."""
+        future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        if self._buried:
+            future.set_exception(self.refusal)
+        else:
+            self._waiting.append(future)
+        return future
+
+    def bury(self) -> None:
+        """The server is gone: nothing of it waits any more."""
+        self._buried = True
+        for future in self._waiting:
+            if not future.done():
+                future.set_exception(self.refusal)
 
     def check(self) -> None:
         if self.dead.is_set():
-            raise StorageUnavailable("the store is gone")
+            raise self.refusal
 
     async def next_term(self, sid: ConversationId) -> int:
         self.check()
@@ -127,17 +153,16 @@ class MortalLog:
         self, entries: Sequence[Stored], *, expected: int, term: int, receipt: Receipt | None = None
     ) -> "asyncio.Future[None]":
         store = self._store
-        unheard: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         if store.dead.is_set():
-            return unheard
+            return store.unheard()
         dies = store.count == store.dies_at
         store.count += 1
         if dies:
             store.dead.set()
         if dies and not store.stored:
-            return unheard
+            return store.unheard()
         written = self._log.append(entries, expected=expected, term=term, receipt=receipt)
-        return unheard if dies else written
+        return store.unheard() if dies else written
 
     async def head(self) -> EventId:
         self._store.check()

@@ -32,6 +32,7 @@ from openhands_sessions.core.events.observations import (
     TurnEndedObservation,
 )
 from openhands_sessions.core.ids import EventId
+from openhands_sessions.core.lifecycle import SessionState
 from openhands_sessions.core.settings import merge
 from openhands_sessions.ports.agent import Agents
 from openhands_sessions.ports.gateway import Accepted, News, SessionEnded
@@ -39,7 +40,7 @@ from openhands_sessions.ports.memory import Memory
 from openhands_sessions.ports.runtime import Runtimes
 from openhands_sessions.ports.store import SessionStore
 from openhands_sessions.session.agent_session import AgentSession
-from openhands_sessions.session.stages import Opening, Parts
+from openhands_sessions.session.stages import STAGES, Opening, Parts, Stage
 from tests.fakes.model import FakeCall, FakeModel, FakeModels, FakeReply
 from tests.fakes.runtime import FakeRuntimes
 from tests.fakes.store import MortalStore
@@ -74,6 +75,9 @@ class Scene:
     opening: Opening = field(default_factory=Opening)
     memory: Memory = field(default_factory=WorkspaceMemory)
     agents: Agents | None = None
+    stages: Mapping[SessionState, Stage] = field(default_factory=lambda: STAGES)
+    changes: list[SessionState] = field(default_factory=list)
+    """The states that sessions went through."""
 
     def new_session(self, store: SessionStore | None = None) -> AgentSession:
         default = AgentChoice({"default": ModelAgents(FakeModels(self.model)), "shell": ShellAgents()})
@@ -88,7 +92,14 @@ class Scene:
             clock=lambda: NOW,
             version="test",
         )
-        return AgentSession(TALK, merge({"llm_model": "fake"}, self.settings), parts, opening=self.opening)
+        return AgentSession(
+            TALK,
+            merge({"llm_model": "fake"}, self.settings),
+            parts,
+            opening=self.opening,
+            on_change=lambda session: self.changes.append(session.state),
+            stages=self.stages,
+        )
 
     @asynccontextmanager
     async def live(self, store: SessionStore | None = None) -> AsyncIterator[AgentSession]:
@@ -118,6 +129,7 @@ class Scene:
                 await store.dead.wait()
         finally:
             life.cancel()
+            store.bury()
             async with asyncio.timeout(LONG):
                 await asyncio.wait([life])
         assert our_tasks() <= before, "a task is left behind"

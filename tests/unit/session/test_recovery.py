@@ -150,6 +150,7 @@ async def lives_until(play: Scene, player: Player, store: MortalStore) -> bool:
     finally:
         for task in (acting, dying, life):
             task.cancel()
+        store.bury()
         await asyncio.wait({acting, dying, life})
     return store.dead.is_set()
 

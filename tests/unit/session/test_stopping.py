@@ -109,12 +109,12 @@ async def test_a_stop_before_the_sandbox_heard_of_an_action(store: SessionStore,
     runtimes = FarRuntimes(FakeRuntimes())
     arguments = {"command": "create", "path": "a.py", "file_text": "x"} if "edit" in call else {"command": "echo 1"}
     play = scene(store, FakeReply(calls=[FakeCall(call, arguments)]), runtimes=runtimes)
-    runtimes.slow.clear()
+    runtimes.arrives.clear()
     async with play.live() as session:
         accepted = await say(session, "go")
         await until(session, lambda event: event.tool_call_metadata is not None, accepted.id)
         await session.submit(Stop())
-        runtimes.slow.set()
+        runtimes.arrives.set()
         await rest()
     told = await play.told()
     assert told[-2:] == ["turn ended: stopped", "state stopped"]

@@ -75,7 +75,7 @@ async def test_appends_may_be_pipelined(log: EventLog) -> None:
 async def test_an_append_that_fails_takes_those_behind_it_along_and_leaves_no_hole(
     log: EventLog, failing: int, at_once: bool
 ) -> None:
-    held = HeldLog(log, **{"refused" if at_once else "failing": [failing]})
+    held = HeldLog(log, refused=[failing] if at_once else (), failing=() if at_once else [failing])
     stream = await opened(held)
     appends = [stream.append(said(str(number))) for number in range(5)]
     await held.release()

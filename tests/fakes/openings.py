@@ -1,0 +1,95 @@
+"""Parts that cannot be opened, that hang while they are opened or closed, and that remember being closed."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager
+
+from openhands_sessions.adapters.agents.shell import ShellAgent
+from openhands_sessions.core.ids import ConversationId
+from openhands_sessions.core.settings import SessionSettings
+from openhands_sessions.ports.agent import Agent
+from openhands_sessions.ports.memory import Recollection
+from openhands_sessions.ports.runtime import Runtime, RuntimeSpec, Workspace
+from tests.fakes.runtime import FakeRuntimes
+
+Fault = Callable[[], Exception] | None
+
+
+class Doorway:
+    """What happens when something is opened and closed. `fault` is raised at the opening, `ill` at the closing; with
+    `held` the opening waits, with `stuck` the closing."""
+
+    def __init__(
+        self,
+        fault: Fault = None,
+        *,
+        ill: Fault = None,
+        held: asyncio.Event | None = None,
+        stuck: asyncio.Event | None = None,
+    ) -> None:
+        self.entered = asyncio.Event()
+        self.left = asyncio.Event()
+        self.closed = 0
+        self._fault = fault
+        self._ill = ill
+        self.held = held
+        self._stuck = stuck
+
+    async def enter(self) -> None:
+        self.entered.set()
+        if self.held is not None:
+            await self.held.wait()
+        if self._fault is not None:
+            raise self._fault()
+
+    async def leave(self) -> None:
+        self.left.set()
+        self.closed += 1
+        if self._stuck is not None:
+            await self._stuck.wait()
+        if self._ill is not None:
+            raise self._ill()
+
+
+class DoorRuntimes:
+    isolated = False
+
+    def __init__(self, door: Doorway) -> None:
+        self.door = door
+        self._runtimes = FakeRuntimes()
+
+    @asynccontextmanager
+    async def open(self, spec: RuntimeSpec) -> AsyncIterator[Runtime]:
+        await self.door.enter()
+        async with self._runtimes.open(spec) as runtime:
+            try:
+                yield runtime
+            finally:
+                await self.door.leave()
+
+    async def discard(self, sid: ConversationId) -> None:
+        await self._runtimes.discard(sid)
+
+
+class DoorAgents:
+    def __init__(self, door: Doorway) -> None:
+        self.door = door
+
+    @asynccontextmanager
+    async def open(self, settings: SessionSettings) -> AsyncIterator[Agent]:
+        await self.door.enter()
+        try:
+            yield ShellAgent()
+        finally:
+            await self.door.leave()
+
+
+class DoorMemory:
+    def __init__(self, door: Doorway) -> None:
+        self.door = door
+        self.asked: Sequence[Workspace] = ()
+
+    async def recall(self, files: Workspace) -> Recollection:
+        self.asked = [*self.asked, files]
+        await self.door.enter()
+        return Recollection(instructions="Be kind.")

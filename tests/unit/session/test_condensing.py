@@ -1,0 +1,166 @@
+"""A long conversation is condensed in what the model is shown; the log keeps everything."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import pytest
+
+from openhands_sessions.adapters.agents.choice import AgentChoice
+from openhands_sessions.adapters.agents.model_agent import ModelAgents
+from openhands_sessions.core.events.actions import CondensationAction
+from openhands_sessions.core.events.observations import TurnEndedObservation
+from openhands_sessions.ports.model import ModelReply, ModelRequest, ModelSpec, Retry
+from openhands_sessions.ports.store import SessionStore
+from openhands_sessions.session.history import History
+from tests.fakes.model import FAKE_USAGE, FakeModel, FakeReply
+from tests.support.logbook import valid
+from tests.support.scenes import LONG, Scene, ask, only, runs, say, says, state
+
+SIZE = 20
+
+
+def is_sum(request: ModelRequest) -> bool:
+    return request.messages[-1]["content"] == "Sum up!"
+
+
+class SumModel:
+    """Sums up whenever it is asked to; everything else is by script. `look` is shown each request before."""
+
+    name = "fake"
+
+    def __init__(self, *replies: FakeReply) -> None:
+        self.requests: list[ModelRequest] = []
+        self.sums: list[ModelRequest] = []
+        self.summing = asyncio.Event()
+        self.hold: asyncio.Event | None = None
+        self.look: Callable[[ModelRequest], Awaitable[None]] | None = None
+        self._script = FakeModel(replies)
+
+    async def complete(
+        self, request: ModelRequest, on_text: Callable[[str], None], on_retry: Callable[[Retry], None]
+    ) -> ModelReply:
+        self.requests.append(request)
+        if not is_sum(request):
+            if self.look is not None:
+                await self.look(request)
+            return await self._script.complete(request, on_text, on_retry)
+        self.sums.append(request)
+        self.summing.set()
+        if self.hold is not None:
+            await self.hold.wait()
+        return ModelReply(id="sum", text=f"Summary {len(self.sums)}.", usage=FAKE_USAGE)
+
+
+class OneModel:
+    def __init__(self, model: SumModel) -> None:
+        self._model = model
+
+    async def open(self, spec: ModelSpec) -> SumModel:
+        return self._model
+
+
+def scene(store: SessionStore, *replies: FakeReply) -> tuple[Scene, SumModel]:
+    model = SumModel(*replies)
+    agents = AgentChoice({"default": ModelAgents(OneModel(model))})
+    return Scene(store=store, model=FakeModel([]), agents=agents, settings={"condenser_max_size": SIZE}), model
+
+
+def decisions(model: SumModel) -> list[Any]:
+    return [request for request in model.requests if not is_sum(request)]
+
+
+async def test_a_long_turn_is_condensed_and_goes_on(store: SessionStore) -> None:
+    play, model = scene(store, *[runs(f"echo {n}") for n in range(30)], says("Done."))
+    async with play.live() as session:
+        await ask(session, "the task")
+    made = only(await play.events(), CondensationAction)
+    assert len(made) >= 3
+    for request in decisions(model):
+        messages = list(request.messages)
+        assert valid(messages)
+        assert len(messages) <= SIZE + 4
+        assert next(message["content"] for message in messages if message["role"] == "user") == "the task"
+    assert model.sums[1].messages[0] == {"role": "user", "content": "Summary so far:\nSummary 1."}
+    last = decisions(model)[-1].messages
+    assert f"Summary of what happened before:\nSummary {len(made)}." in [message["content"] for message in last]
+
+
+async def test_ranges_grow_and_never_part_a_pair(store: SessionStore) -> None:
+    play, model = scene(store, *[runs(f"echo {n}", f"echo {n}'") for n in range(15)], says("Done."))
+    async with play.live() as session:
+        await ask(session, "the task")
+    made = only(await play.events(), CondensationAction)
+    starts = {one.forgotten_events_start_id for one in made}
+    ends = [one.forgotten_events_end_id or 0 for one in made]
+    assert len(starts) == 1
+    assert ends == sorted(set(ends))
+    assert all(valid(list(request.messages)) for request in decisions(model))
+
+
+async def test_the_log_is_unchanged_by_it(store: SessionStore) -> None:
+    play, _ = scene(store, *[runs(f"echo {n}") for n in range(30)], says("Done."))
+    async with play.live() as session:
+        await ask(session, "the task")
+    told = await play.told()
+    for number in range(30):
+        assert f"ran echo {number}: {number}\n [0]" in told
+
+
+async def test_the_next_turn_and_the_next_server_are_shown_the_same(store: SessionStore) -> None:
+    play, model = scene(store, *[runs(f"echo {n}") for n in range(30)], says("Done."), says("Yes."), says("Again."))
+    async with play.live() as session:
+        await ask(session, "the task")
+        await ask(session, "still there?")
+        history = History(session.event_stream)
+        await history.load()
+        before = history.messages()
+    async with play.live() as session:
+        history = History(session.event_stream)
+        await history.load()
+        assert history.messages() == before
+        await ask(session, "and now?")
+    assert decisions(model)[-1].messages[-1]["content"] == "and now?"
+
+
+async def test_a_history_is_read_once_and_kept_up_by_what_happens(store: SessionStore) -> None:
+    """While a turn lasts, what the model is shown is what a fresh reading would show."""
+    play, model = scene(store, *[runs(f"echo {n}") for n in range(25)], says("Done."))
+    seen: list[Any] = []
+    async with play.live() as session:
+        fresh = History(session.event_stream)
+
+        async def compare(request: ModelRequest) -> None:
+            await fresh.load()
+            seen.append((list(request.messages), list(fresh.messages())))
+            fresh.forget()
+
+        model.look = compare
+        await ask(session, "the task")
+    assert len(seen) == 26
+    assert all(shown == read for shown, read in seen)
+
+
+async def test_what_the_summary_costs_is_counted(store: SessionStore) -> None:
+    play, model = scene(store, *[runs(f"echo {n}") for n in range(30)], says("Done."))
+    async with play.live() as session:
+        await ask(session, "the task")
+        assert session.event_stream.view.cost == pytest.approx(0.001 * len(model.requests))
+    [ended] = only(await play.events(), TurnEndedObservation)
+    assert ended.iterations == len(model.requests)
+
+
+async def test_what_the_user_says_while_it_is_summed_up_is_seen(store: SessionStore, gate: asyncio.Event) -> None:
+    play, model = scene(store, *[runs(f"echo {n}") for n in range(8)], says("Both."))
+    model.hold = gate
+    async with play.live() as session:
+        first = await say(session, "one")
+        async with asyncio.timeout(LONG):
+            await model.summing.wait()
+        await say(session, "two")
+        gate.set()
+        await state(session, "awaiting_user_input", first.id)
+    shown = [message["content"] for message in decisions(model)[-1].messages if message["role"] == "user"]
+    assert "one" in shown
+    assert "two" in shown
+    assert (await play.told()).count("turn ended: waiting") == 1
