@@ -207,7 +207,8 @@ def _observed(view: ConversationView, event: Observation) -> ConversationView:
             view = replace(view, owed=owed, stop_reason=reason, stopping=None)
             if reason is StopReason.WAITING and view.pending is not None:
                 return view
-            return replace(view, planned=(), iterations=0, cost_before_turn=view.cost)
+            left = None if reason is StopReason.STOPPED else view.left_running
+            return replace(view, planned=(), iterations=0, cost_before_turn=view.cost, left_running=left)
         case RunObservation(metadata=metadata):
             return replace(view, left_running=event.cause if metadata.suffix == LEFT_RUNNING else None)
         case TurnResumedObservation(repeated_calls=repeated):

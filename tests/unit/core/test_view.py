@@ -19,7 +19,13 @@ from openhands_sessions.core.events.actions import (
 )
 from openhands_sessions.core.events.codec import decode, encode
 from openhands_sessions.core.events.event import AgentState, Event, Source, Unknown
-from openhands_sessions.core.events.observations import StopReason, TurnEndedObservation
+from openhands_sessions.core.events.observations import (
+    LEFT_RUNNING,
+    RunMetadata,
+    RunObservation,
+    StopReason,
+    TurnEndedObservation,
+)
 from openhands_sessions.core.ids import UNNUMBERED, EventId
 from openhands_sessions.core.view import ConversationView, dump_view, load_view, reduce
 from tests.support.logbook import STORIES, cost, logbook, run_result
@@ -231,3 +237,17 @@ def test_the_task_list_is_the_last_plan() -> None:
 def test_the_prompt_is_known_by_its_id_and_what_is_unknown_only_moves_the_head() -> None:
     events: list[Event] = [SystemAction(id=EventId(0), content="p"), Unknown(id=EventId(1))]
     assert folded(events) == ConversationView(system=EventId(0), head=EventId(1))
+
+
+def test_a_command_that_was_let_go_of_is_known_until_it_ends_or_is_stopped() -> None:
+    book = logbook(["message", "one call"])
+    [action] = [event for event in book.events if isinstance(event, RunAction)]
+    let_go = RunObservation(cause=action.id, command="ls", metadata=RunMetadata(suffix=LEFT_RUNNING))
+    book.append(let_go)
+    assert folded(book.events).left_running == action.id
+    ended = TurnEndedObservation(stop_reason=StopReason.WAITING, seen=action.id)
+    assert folded([*book.events, ended]).left_running == action.id
+    stopped = TurnEndedObservation(stop_reason=StopReason.STOPPED, seen=action.id)
+    assert folded([*book.events, stopped]).left_running is None
+    book.append(RunObservation(cause=action.id, command="ls", metadata=RunMetadata(exit_code=0)))
+    assert folded(book.events).left_running is None
