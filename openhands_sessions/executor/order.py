@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import secrets
+import os
 from dataclasses import dataclass, field
 from typing import Callable, NamedTuple
 
@@ -35,7 +35,7 @@ class Run:
 
     def __init__(self, on_data: Callable[[bytes], None]) -> None:
         loop = asyncio.get_event_loop()
-        self.token = secrets.token_hex(8)
+        self.token = os.urandom(8).hex()
         self.on_data = on_data
         self.begun: asyncio.Future[None] = loop.create_future()
         self.ended: asyncio.Future[int | None] = loop.create_future()

@@ -6,7 +6,6 @@ import asyncio
 import contextlib
 import fcntl
 import os
-import secrets
 import struct
 import termios
 from typing import Any, Callable
@@ -22,7 +21,7 @@ class Marks:
     through an environment, an argument or a file, so what a command prints cannot be taken for one."""
 
     def __init__(self, on_data: Callable[[bytes], None], on_mark: Callable[[str], None]) -> None:
-        self.nonce = secrets.token_hex(16)
+        self.nonce = os.urandom(16).hex()
         self._prefix = b"\x1b_" + self.nonce.encode() + b":"
         self._on_data = on_data
         self._on_mark = on_mark

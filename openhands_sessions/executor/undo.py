@@ -6,7 +6,7 @@ import hashlib
 from pathlib import Path
 from typing import NamedTuple
 
-ENTRIES_KEPT = 500
+ENTRIES_KEPT = 200
 BYTES_KEPT = 64 << 20
 _ABSENT = "absent"
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
-import secrets
 import stat
 from collections import deque
 from collections.abc import Callable, Iterator
@@ -13,7 +12,7 @@ from pathlib import Path
 from typing import BinaryIO, NamedTuple
 
 NAME = "/workspace"
-NAMES_LISTED = 10000
+NAMES_LISTED = 5000
 _LINKS_FOLLOWED = 40
 _PATH_BYTES = 4095
 _NAME_BYTES = 255
@@ -214,7 +213,7 @@ def _opened(found: Found, path: str) -> BinaryIO:
 
 
 def _replace(found: Found, content: bytes) -> None:
-    temporary = ".ohs-" + secrets.token_hex(8)
+    temporary = ".ohs-" + os.urandom(8).hex()
     descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o644, dir_fd=found.folder)
     try:
         with os.fdopen(descriptor, "wb") as file:

@@ -52,8 +52,8 @@ class EditFile:
 @dataclass(frozen=True, kw_only=True, slots=True)
 class GiveInput:
     """Type text for the command that was let go of, and wait for it again; `\\x03` is Ctrl-C. The outcome is that
-    command's, with what it printed since; `busy` where none runs, and then nothing was typed. An empty text only
-    waits."""
+    command's, with what it printed since, also where it has ended meanwhile; `busy` where there is none, or its end
+    was told, and then nothing was typed. An empty text only waits."""
 
     text: str
     patience: float | None = None

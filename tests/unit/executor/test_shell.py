@@ -14,36 +14,6 @@ from tests.support.sandboxes import Hearing, opened, perform, run
 MARK = "\\033_" + "0123456789abcdef" * 2 + ":0123456789abcdef:0\\000"
 
 
-@pytest.mark.parametrize(
-    ("command", "output", "exit_code"),
-    [
-        ("echo one\necho two\n", "one\ntwo\n", 0),
-        ("for i in 1 2; do\n  echo $i\ndone", "1\n2\n", 0),
-        ("cat <<END\nhere $((1 + 1))\nEND", "here 2\n", 0),
-        ("cat <<'END'\n$HOME 'x\nEND\nfalse", "$HOME 'x\n", 1),
-        ("echo 'unclosed", "bash: unexpected EOF while looking for matching `''\n", 2),
-        ("echo one\nif true; then", "one\nbash: syntax error: unexpected end of file\n", 2),
-        ("(exit 7)", "", 7),
-        ("return 5", "bash: return: can only `return' from a function or sourced script\n", 2),
-        ("", "", 0),
-        ("# only a comment", "", 0),
-        ("echo no newline at the end | tr -d '\\n'", "no newline at the end", 0),
-        ("printf 'a\\r\\nb\\tc\\033[1md'", "a\r\nb\tc\x1b[1md", 0),
-        ("printf 'a\\xff\\xe2\\x82'; printf 'b\\xe2\\x82\\xac\\0c'", "a\ufffd\ufffdb€\0c", 0),
-        ("echo ü; echo ü | wc -m", "ü\n2\n", 0),
-        ("tty -s && test -t 0 -a -t 1 -a -t 2 && echo terminal", "terminal\n", 0),
-        ("git --version > /dev/null; echo $PAGER $GIT_PAGER $TERM", "cat cat dumb\n", 0),
-        ("ps -o comm= --ppid $$ | sort -u", "ps\nsort\n", 0),
-        ("type builtin; alias", "builtin is a shell builtin\n", 0),
-    ],
-)
-async def test_a_command_is_what_a_terminal_would_make_of_it(
-    runtime: Runtime, command: str, output: str, exit_code: int
-) -> None:
-    done = await run(runtime, 0, command)
-    assert (done.output, done.exit_code, done.ended) == (output, exit_code, "exit")
-
-
 async def test_the_exit_code_of_the_last_command_is_there_for_the_next(runtime: Runtime) -> None:
     await run(runtime, 0, "(exit 3)")
     assert (await run(runtime, 1, "echo $?")).output == "3\n"

@@ -1,0 +1,105 @@
+"""How a sandbox's container is made: what it gets to see, and everything that is taken away from it."""
+
+import hashlib
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from openhands_sessions.adapters.runtimes.docker_settings import DockerSettings
+from openhands_sessions.adapters.runtimes.place import Place
+from openhands_sessions.ports.runtime import WORKSPACE
+
+HOME = "/sandbox"
+STATE = "/run/executor"
+EXECUTOR = "/run/executor.pyz"
+INSTANCE, CONVERSATION, TERM, RECIPE = (
+    f"openhands-sessions.{name}" for name in ("instance", "conversation", "term", "recipe")
+)
+"""Labels. The term is the owner's who had it made; a later owner may have attached to it."""
+
+Recipe = dict[str, Any]
+"""What the engine is asked for, but for name and labels."""
+
+
+def recipe(settings: DockerSettings, place: Place, executor: Path, network: str) -> Recipe:
+    """The body of a request to make a container, as the engine's API has it."""
+    user, group = settings.owner
+    return {
+        "Image": settings.image,
+        "User": f"{user}:{group}",
+        "Entrypoint": ["python3", "-I", "-S", EXECUTOR],
+        "Cmd": _words(settings),
+        "Env": [f"HOME={HOME}", "USER=sandbox", "LOGNAME=sandbox", "LANG=C.UTF-8", "SHELL=/bin/bash"],
+        "WorkingDir": WORKSPACE,
+        "Hostname": "sandbox",
+        "NetworkDisabled": network == "none",
+        "HostConfig": {
+            "Mounts": _mounts(place, executor),
+            "NetworkMode": network,
+            "Init": True,
+            "LogConfig": {"Type": "json-file", "Config": {"max-size": "64k", "max-file": "1"}},
+            **_taken_away(settings),
+        },
+    }
+
+
+def digest(wanted: Recipe) -> str:
+    """Tells whether a container was made like this."""
+    return hashlib.sha256(json.dumps(wanted, sort_keys=True).encode()).hexdigest()[:16]
+
+
+def labels(instance: str, conversation: str, term: int, wanted: Recipe) -> Mapping[str, str]:
+    return {INSTANCE: instance, CONVERSATION: conversation, TERM: str(term), RECIPE: digest(wanted)}
+
+
+def _words(settings: DockerSettings) -> list[str]:
+    options = {
+        "--socket": f"{STATE}/executor.sock",
+        "--workspace": WORKSPACE,
+        "--state": STATE,
+        "--idle-timeout": 0,  # the container is paused and ended from outside
+        "--head": settings.output_head,
+        "--tail": settings.output_tail,
+    }
+    return [str(word) for option in options.items() for word in option]
+
+
+def _mounts(place: Place, executor: Path) -> list[dict[str, Any]]:
+    """Unlike `Binds`, these are refused where the source is missing; `Binds` would make a folder of it."""
+    folders = ((place.workspace, WORKSPACE), (place.state, STATE), (place.home, HOME))
+    return [
+        *({"Type": "bind", "Source": str(source), "Target": target} for source, target in folders),
+        {"Type": "bind", "Source": str(executor), "Target": EXECUTOR, "ReadOnly": True},
+    ]
+
+
+def _taken_away(settings: DockerSettings) -> dict[str, Any]:
+    """The engine's own filter of system calls stays on: naming none keeps its default."""
+    return {
+        "ReadonlyRootfs": True,
+        "Tmpfs": {
+            "/tmp": f"rw,exec,nosuid,nodev,mode=1777,size={settings.temporary_size}",
+            "/var/tmp": f"rw,nosuid,nodev,mode=1777,size={settings.temporary_size}",
+        },
+        "CapDrop": ["ALL"],
+        "SecurityOpt": ["no-new-privileges"],
+        "Privileged": False,
+        "IpcMode": "private",
+        "PidsLimit": settings.processes,
+        "Memory": settings.memory,
+        "MemorySwap": settings.memory,  # of memory and swap together: no swap
+        "NanoCpus": int(settings.cpus * 1_000_000_000),
+        "OomScoreAdj": 500,  # rather a sandbox than the server
+        "ShmSize": 64 << 20,
+        "Ulimits": [
+            _limit("nofile", settings.open_files),
+            _limit("fsize", settings.file_size),
+            _limit("core", 0),
+        ],
+        **({} if settings.runtime is None else {"Runtime": settings.runtime}),
+    }
+
+
+def _limit(name: str, most: int) -> dict[str, Any]:
+    return {"Name": name, "Soft": most, "Hard": most}

@@ -1,0 +1,199 @@
+"""The Docker engine: its blocking library, behind threads of its own and never on the event loop."""
+
+import asyncio
+import os
+import socket
+import threading
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+import docker
+import requests
+from docker.errors import APIError, DockerException, NotFound
+from docker.utils import parse_repository_tag
+
+from openhands_sessions.adapters.runtimes.docker_refusals import NO_ENGINE, explained, no_image
+from openhands_sessions.core.errors import RuntimeUnavailable
+
+T = TypeVar("T")
+USUAL_ADDRESS = "unix:///var/run/docker.sock"
+CONFLICT = 409
+_THREADS = 8
+_ANSWER_SECONDS = 60
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """A container as the engine describes it. `status` is the engine's: created, running, paused, exited, …"""
+
+    id: str
+    name: str
+    status: str
+    labels: Mapping[str, str]
+    out_of_memory: bool = False
+    exit_code: int = 0
+
+
+class Engine:
+    """One engine, by its socket. Every method may raise RuntimeUnavailable with what to do. A call that is cancelled
+    goes on in its thread."""
+
+    def __init__(self, address: str | None = None) -> None:
+        self._address = address or os.environ.get("DOCKER_HOST") or USUAL_ADDRESS
+        self._threads = ThreadPoolExecutor(_THREADS, thread_name_prefix="docker")
+        self._making = threading.Lock()
+        self._client: Any = None
+
+    async def ping(self) -> None:
+        await self._run(lambda client: client.ping())
+
+    async def find(self, name: str) -> Found | None:
+        """The container of this name or id."""
+        described = await self._run(lambda client: _or_none(client.inspect_container, name))
+        return None if described is None else _found(described)
+
+    async def list(self, label: str) -> Sequence[Found]:
+        """The containers that carry `name=value`, running or not."""
+        rows = await self._run(lambda client: client.containers(all=True, filters={"label": label}))
+        return [Found(row["Id"], row["Names"][0].lstrip("/"), row["State"], row["Labels"]) for row in rows]
+
+    async def create(self, name: str, recipe: Mapping[str, Any], labels: Mapping[str, str]) -> str:
+        """Make a container and return its id; where one of this name is there already, that one's."""
+        return await self._run(lambda client: _create(client, name, {**recipe, "Labels": dict(labels)}))
+
+    async def start(self, container: str) -> None:
+        await self._run(lambda client: client.start(container))
+
+    async def pause(self, container: str) -> None:
+        await self._run(lambda client: client.pause(container))
+
+    async def unpause(self, container: str) -> None:
+        await self._run(lambda client: client.unpause(container))
+
+    async def remove(self, container: str) -> None:
+        """End it by force, with the volumes that are its own; nothing where there is none."""
+        await self._run(lambda client: _or_none(client.remove_container, container, force=True, v=True))
+
+    async def words(self, container: str) -> str:
+        """The last of what it printed."""
+        said: bytes = await self._run(lambda client: client.logs(container, tail=20))
+        return said.decode("utf-8", "replace").strip()
+
+    async def wait(self, container: str) -> int:
+        """Its exit code, once it has ended."""
+        answer = await self._run(lambda client: client.wait(container, timeout=_ANSWER_SECONDS))
+        return int(answer["StatusCode"])
+
+    async def has_image(self, image: str) -> bool:
+        return await self._run(lambda client: _or_none(client.inspect_image, image)) is not None
+
+    async def pull(self, image: str, on_progress: Callable[[int], None]) -> None:
+        """Fetch an image; `on_progress` is called on the event loop with percents of the bytes that are known of."""
+        loop = asyncio.get_running_loop()
+
+        def tell(done: int) -> None:
+            loop.call_soon_threadsafe(on_progress, done)
+
+        try:
+            await self._run(lambda client: _pull(client, image, tell))
+        except RuntimeUnavailable as error:
+            raise RuntimeUnavailable(f"{no_image(image)} ({error.message})") from error
+
+    async def make_network(self, name: str, options: Mapping[str, str], labels: Mapping[str, str]) -> None:
+        """See to it that there is a bridge network of this name."""
+        await self._run(lambda client: _make_network(client, name, options, labels))
+
+    async def remove_network(self, name: str) -> None:
+        await self._run(lambda client: _or_none(client.remove_network, name))
+
+    async def close(self) -> None:
+        """Waits for the calls under way."""
+        await asyncio.to_thread(self._threads.shutdown)
+        if self._client is not None:
+            self._client.close()
+
+    async def _run(self, function: Callable[[Any], T]) -> T:
+        return await asyncio.get_running_loop().run_in_executor(self._threads, self._call, function)
+
+    def _call(self, function: Callable[[Any], T]) -> T:
+        try:
+            self._knock()
+            return function(self._connected())
+        except (OSError, requests.exceptions.RequestException, DockerException) as error:
+            raise explained(error) from error
+
+    def _knock(self) -> None:
+        """The library leaves a socket open when it cannot connect, and does not say why it could not."""
+        scheme, _, path = self._address.partition("://")
+        if scheme != "unix":
+            raise RuntimeUnavailable("docker.address must be unix://…: sandboxes share files with the server")
+        try:
+            with socket.socket(socket.AF_UNIX) as knock:
+                knock.connect(path)
+        except (FileNotFoundError, ConnectionRefusedError):
+            raise RuntimeUnavailable(NO_ENGINE) from None
+
+    def _connected(self) -> Any:
+        with self._making:
+            if self._client is None:
+                self._client = docker.APIClient(base_url=self._address, timeout=_ANSWER_SECONDS)
+            return self._client
+
+
+def _or_none(function: Callable[..., T], *arguments: object, **named: object) -> T | None:
+    """What the engine answers, None where it knows of no such thing."""
+    try:
+        return function(*arguments, **named)
+    except NotFound:
+        return None
+
+
+def _found(described: Mapping[str, Any]) -> Found:
+    state = described["State"]
+    return Found(
+        id=described["Id"],
+        name=described["Name"].lstrip("/"),
+        status=state["Status"],
+        labels=described["Config"]["Labels"] or {},
+        out_of_memory=state["OOMKilled"],
+        exit_code=state["ExitCode"],
+    )
+
+
+def _create(client: Any, name: str, body: Mapping[str, Any]) -> str:
+    try:
+        made: str = client.create_container_from_config(body, name)["Id"]
+    except APIError as error:
+        there = _or_none(client.inspect_container, name) if error.status_code == CONFLICT else None
+        if there is None:
+            raise
+        made = there["Id"]
+    return made
+
+
+def _make_network(client: Any, name: str, options: Mapping[str, str], labels: Mapping[str, str]) -> None:
+    if any(network["Name"] == name for network in client.networks(names=[name])):
+        return
+    try:
+        client.create_network(name, driver="bridge", options=options, labels=labels, check_duplicate=True)
+    except APIError as error:
+        if error.status_code != CONFLICT:  # another server of this instance was quicker
+            raise
+
+
+def _pull(client: Any, image: str, on_progress: Callable[[int], None]) -> None:
+    repository, tag = parse_repository_tag(image)
+    layers: dict[str, tuple[int, int]] = {}
+    told = -1
+    for step in client.pull(repository, tag=tag or "latest", stream=True, decode=True):
+        if "error" in step:
+            raise APIError(step["error"], explanation=step["error"])
+        detail = step.get("progressDetail") or {}
+        if "total" in detail:
+            layers[step["id"]] = (detail["current"], detail["total"])
+            done = 100 * sum(each[0] for each in layers.values()) // max(1, sum(each[1] for each in layers.values()))
+            if done != told:
+                told = done
+                on_progress(done)

@@ -1,0 +1,76 @@
+"""What the Docker engine refuses, in words that say what to do."""
+
+from collections.abc import Sequence
+
+import requests
+from docker.errors import APIError, DockerException, ImageNotFound
+
+from openhands_sessions.core.errors import RuntimeUnavailable
+from openhands_sessions.core.redaction import without_paths
+
+NO_ENGINE = (
+    "no Docker engine answers: start it (systemctl start docker), or say where it is with docker.address or DOCKER_HOST"
+)
+NOT_ALLOWED = "the Docker engine's socket is closed to the server's user: add it to the group docker"
+NO_IMAGE = "the image is not there: build ours with `make images`, or name another with docker.image"
+
+_KNOWN: Sequence[tuple[Sequence[str], str]] = (
+    (
+        ("no space left on device", "disk quota exceeded"),
+        "the Docker engine's disk is full: free some, `docker system df` shows what is used",
+    ),
+    (("no such image", "pull access denied", "repository does not exist", "manifest unknown"), NO_IMAGE),
+    (
+        (
+            "bind source path does not exist",
+            "invalid mount",
+            "mounts denied",
+            "is not shared from the host",
+            "error mounting",
+        ),
+        "the Docker engine refused to mount the workspace: it must see the server's data folder under the same path",
+    ),
+    (
+        ('"python3": executable file not found', "exec: python3: not found", "python3: no such file"),
+        "the image has no python3: the executor needs Python 3.8 or newer, and bash",
+    ),
+    (
+        ("unknown runtime", "unknown or invalid runtime", "invalid runtime name"),
+        "the Docker engine does not know this runtime: register it there, or unset docker.runtime",
+    ),
+    (
+        ("address pool", "predefined address pools"),
+        "the Docker engine has no free network addresses: `docker network prune`",
+    ),
+    (("port is already allocated", "address already in use"), "a port or address that the sandbox needs is in use"),
+    (("cannot allocate memory", "minimum memory limit"), "there is too little memory for one more sandbox"),
+)
+_LONGEST = 300
+
+
+def no_image(image: str) -> str:
+    return f"the image {image} cannot be had: build ours with `make images`, or name another with docker.image"
+
+
+def explained(error: Exception) -> RuntimeUnavailable:
+    """The error for users. What the engine said itself comes along only where nothing better is known, without paths."""
+    match error:
+        case PermissionError():
+            return RuntimeUnavailable(NOT_ALLOWED)
+        case requests.exceptions.ReadTimeout() | TimeoutError():
+            return RuntimeUnavailable("the Docker engine did not answer in time: is it, or its disk, overloaded?")
+        case ImageNotFound():
+            return RuntimeUnavailable(NO_IMAGE)
+        case APIError():
+            return RuntimeUnavailable(_said(str(error.explanation or error)))
+        case requests.exceptions.RequestException() | DockerException() | OSError():
+            return RuntimeUnavailable(NO_ENGINE)
+    raise error
+
+
+def _said(text: str) -> str:
+    lower = text.lower()
+    for signs, advice in _KNOWN:
+        if any(sign in lower for sign in signs):
+            return advice
+    return f"the Docker engine refused: {without_paths(text)[:_LONGEST]}"
