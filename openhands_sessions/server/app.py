@@ -12,6 +12,7 @@ from aiohttp import web
 
 from openhands_sessions.core.ids import ConversationId
 from openhands_sessions.server import middleware
+from openhands_sessions.server.outbox import hang_up
 from openhands_sessions.server.packets import FastJson
 from openhands_sessions.server.rest import conversations, events, health
 from openhands_sessions.server.services import SERVICES, Services
@@ -65,8 +66,9 @@ def application(edge: Edge) -> web.Application:
 
     async def end_sessions(app: web.Application) -> None:
         await directory.close_all("shutdown")
-        await operators.close()
         await clients.close()
+        await operators.close()
+        hang_up(sio)
         await sio.shutdown()
 
     app.cleanup_ctx.append(_recovering)

@@ -71,6 +71,16 @@ class Outbox:
         abort(self._transport)
 
 
+def hang_up(sio: socketio.AsyncServer) -> None:
+    """End every connection that is left without a Socket.IO disconnect, so that clients come back; by force where one
+    does not go within END_GRACE seconds."""
+    loop = asyncio.get_running_loop()
+    for engine_sid, socket in list(sio.eio.sockets.items()):
+        socket.queue.put_nowait(None)
+        if (environ := sio.environ.get(engine_sid)) is not None:
+            loop.call_later(END_GRACE, abort, environ["aiohttp.request"].transport)
+
+
 def abort(transport: asyncio.WriteTransport | None) -> None:
     """End a connection at once; nothing where it is gone already."""
     if transport is not None:

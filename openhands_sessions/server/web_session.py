@@ -16,7 +16,7 @@ from openhands_sessions.ports.agent import Agents
 from openhands_sessions.ports.files import FileStore
 from openhands_sessions.ports.gateway import Accepted, Delta, EndReason, News, SessionEnded, SessionSpec, Status
 from openhands_sessions.server import feed
-from openhands_sessions.server.outbox import Outbox, SlowClient
+from openhands_sessions.server.outbox import END_GRACE, Outbox, SlowClient
 from openhands_sessions.server.packets import message_packet
 from openhands_sessions.server.rates import TokenBucket
 from openhands_sessions.server.wire import V0_STATUSES, command_of, delta_wire, epoch_of, error_wire, status_wire
@@ -71,7 +71,7 @@ class WebSession:
         self._cursor = connection.after
         self._head = -1
         self._last_state = -1
-        self._asleep = asyncio.Event()
+        self._asleep = False
         self._pump: asyncio.Task[None] | None = None
 
     @property
@@ -105,7 +105,6 @@ class WebSession:
         """Carry a client's command to the session, reviving it. Raises BadInput, RateLimited, NotAccepting, …"""
         self._connection.bucket.take()
         command, key = command_of(data)
-        self._asleep.set()
         return await self._gateway.submit(self.sid, command, key=key)
 
     def on_event(self, event: Event) -> None:
@@ -127,33 +126,45 @@ class WebSession:
             pump.cancel()
             await asyncio.wait([pump])
 
+    async def end(self) -> None:
+        """The server goes: let the client see the session's end, for at most END_GRACE seconds, then stop following."""
+        if self._pump is not None and not self._asleep:
+            await asyncio.wait([self._pump], timeout=END_GRACE)
+        await self.close()
+
     async def _follow(self) -> None:
         """The pump: from the cursor to the end of the connection."""
         try:
-            await self._greet()
-            while True:
-                try:
-                    async with self._gateway.follow(self.sid, self._cursor) as news:
-                        async for item in news:
-                            await self._forward(item)
-                except SessionEnded as end:
-                    self._asleep.clear()
-                    if self._connection.protocol >= PROTOCOL:
-                        self._outbox.put([message_packet("ended", {"reason": end.reason})])
-                    if end.reason not in ("idle", "failed"):
-                        await self._leave(end.reason)
-                        return
-                await self._asleep.wait()
+            try:
+                await self._greet()
+                while await self._followed():
+                    self._asleep = True
+                    await self._gateway.revived(self.sid)
+                    self._asleep = False
+            except NotFound:
+                await self._leave("deleted")
+            except SessionsError as error:
+                self._outbox.put([message_packet("oh_event", error_wire(error.message, error.code))])
+                await self._leave("shutdown")
         except SlowClient:
             await self._cut()
-        except NotFound:
-            await self._leave("deleted")
-        except SessionsError as error:
-            self._outbox.put([message_packet("oh_event", error_wire(error.message, error.code))])
-            await self._leave("shutdown")
         except Exception:
             log.exception("following failed", conversation_id=self.sid)
             self._outbox.abort()
+
+    async def _followed(self) -> bool:
+        """Follow to the session's end. True where the client stays for another session of the conversation."""
+        try:
+            async with self._gateway.follow(self.sid, self._cursor) as news:
+                async for item in news:
+                    await self._forward(item)
+        except SessionEnded as end:
+            if self._connection.protocol >= PROTOCOL:
+                self._outbox.put([message_packet("ended", {"reason": end.reason})])
+            if end.reason not in ("idle", "failed"):
+                await self._leave(end.reason)
+                return False
+        return True
 
     async def _greet(self) -> None:
         info = await self._gateway.describe(self.sid)

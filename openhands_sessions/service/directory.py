@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Callable
+from weakref import WeakValueDictionary
 
 import structlog
 
@@ -15,8 +16,6 @@ from openhands_sessions.session.agent_session import AgentSession
 from openhands_sessions.session.stages import Opening, Parts
 
 log = structlog.get_logger(__name__)
-
-GONE = (SessionState.ERROR, SessionState.CLOSING, SessionState.CLOSED)
 
 
 class Directory:
@@ -32,6 +31,7 @@ class Directory:
         self._tasks: dict[ConversationId, asyncio.Task[None]] = {}
         self._idle: dict[ConversationId, asyncio.TimerHandle] = {}
         self._closings: set[asyncio.Task[None]] = set()
+        self._revivals: WeakValueDictionary[ConversationId, asyncio.Event] = WeakValueDictionary()
         self.accepting = True
 
     def __len__(self) -> int:
@@ -59,7 +59,7 @@ class Directory:
         """Join the live session, or build one; one that failed or closes makes room for a new one first. Does not wait
         for Ready. Raises AtCapacity."""
         while (session := self._sessions.get(sid)) is not None:
-            if session.state not in GONE:
+            if session.accepting:
                 return session
             await self.close(sid, "failed")
         if len(self._sessions) >= self._max_sessions and (idle := self._longest_idle()) is not None:
@@ -67,6 +67,12 @@ class Directory:
             return await self.open(sid, owner, settings, opening)
         self.check_room()
         return self._build(sid, owner, settings(), opening)
+
+    async def revived(self, sid: ConversationId) -> None:
+        """Wait until a session of the conversation lives and can go on, whoever has it built."""
+        while (session := self._sessions.get(sid)) is None or not session.accepting:
+            revival = self._revivals.setdefault(sid, asyncio.Event())
+            await revival.wait()
 
     def _build(self, sid: ConversationId, owner: OwnerId, settings: SessionSettings, opening: Opening) -> AgentSession:
         session = AgentSession(sid, settings, self._parts, opening=opening, on_change=self._changed)
@@ -76,6 +82,8 @@ class Directory:
         self._tasks[sid] = task
         task.add_done_callback(lambda done: self._ended(session, done))
         self._publish(session)
+        if (revival := self._revivals.pop(sid, None)) is not None:
+            revival.set()
         return session
 
     async def close(self, sid: ConversationId, reason: EndReason) -> None:
@@ -101,6 +109,8 @@ class Directory:
             self._watch_idle(session)
 
     def _changed(self, session: AgentSession) -> None:
+        if self._sessions.get(session.sid) is not session:
+            return  # closing it took too long: what it still had under way came to its end afterwards
         self._publish(session)
         self._watch_idle(session)
 
@@ -136,7 +146,7 @@ class Directory:
             closing.add_done_callback(self._closings.discard)
 
     def _longest_idle(self) -> ConversationId | None:
-        return next((sid for sid in self._idle if sid in self._sessions), None)
+        return next((sid for sid in self._idle if sid in self._sessions and _is_idle(self._sessions[sid])), None)
 
     def _ended(self, session: AgentSession, task: "asyncio.Task[None]") -> None:
         if not task.cancelled() and (error := task.exception()) is not None:

@@ -1,12 +1,12 @@
 """The Gateway over this process's own directory."""
 
 import hashlib
+import json
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import asdict, replace
 from datetime import datetime
 
-import orjson
 import structlog
 
 from openhands_sessions.core.commands import Command
@@ -15,8 +15,8 @@ from openhands_sessions.core.ids import UNNUMBERED, ConversationId
 from openhands_sessions.core.lifecycle import SET_UP, SessionState
 from openhands_sessions.ports.gateway import Accepted, EndReason, News, SessionInfo, SessionSpec, Status
 from openhands_sessions.ports.store import ConversationRow, SessionStore
-from openhands_sessions.service.directory import GONE, Directory
-from openhands_sessions.service.settings import SettingsBook
+from openhands_sessions.service.directory import Directory
+from openhands_sessions.service.settings import SettingsBook, without_secret
 from openhands_sessions.session.agent_session import AgentSession
 from openhands_sessions.session.desk import Keyed
 from openhands_sessions.session.stages import STAGES, Opening
@@ -52,18 +52,22 @@ class LocalGateway:
         keyed = None if key is None else Keyed(key, digest(command))
         for _ in range(REVIVALS):
             session = self._directory.find(sid)
-            if session is None or session.state in GONE:
+            if session is None or not session.accepting:
                 session = await self._session(await self._row(sid))
             try:
                 return await session.submit(command, keyed)
             except NotAccepting:
-                if session.state not in (SessionState.CLOSING, SessionState.CLOSED):
+                if session.accepting or session.problem is not None:
                     raise
         raise NotAccepting("the session is closing; send it again")
 
     @asynccontextmanager
     async def follow(self, sid: ConversationId, after: int) -> AsyncIterator[AsyncIterator[News]]:
-        session = await self._session(await self._row(sid))
+        row = await self._row(sid)
+        session = self._directory.find(sid)
+        if session is None or session.state is SessionState.CLOSED:
+            session = await self._session(row)
+        # One that has failed is not built anew here, or those who wait for it would build it again and again.
         await session.event_stream.loaded()
         news = session.event_stream.follow(after)
         try:
@@ -86,7 +90,7 @@ class LocalGateway:
             if row is None or self._directory.find(sid) is not None:
                 continue
             view = await folded(self._store.log(sid), await self._store.snapshots.load(sid))
-            if view.owed and view.pending is None:
+            if (view.owed and view.pending is None) or view.stopping is not None:
                 await self._recovered(row)
             else:
                 await self._store.release(sid, await self._store.next_term(sid), row.updated_at)
@@ -97,6 +101,10 @@ class LocalGateway:
             await session.settled()
         except SessionsError as error:
             log.warning("a conversation could not be taken up again", conversation_id=row.id, problem=error.message)
+
+    async def revived(self, sid: ConversationId) -> None:
+        """Wait until somebody has the conversation's session built anew."""
+        await self._directory.revived(sid)
 
     def live(self, sid: ConversationId) -> AgentSession | None:
         """The session itself, for edges in the same process; None where none is live."""
@@ -122,7 +130,7 @@ class LocalGateway:
             title=spec.title,
             trigger=spec.trigger,
             settings={
-                "request": await self._settings.keep(spec.id, spec.settings),
+                "request": without_secret(spec.settings),
                 "message": spec.initial_message,
                 "images": list(spec.image_urls),
             },
@@ -131,6 +139,8 @@ class LocalGateway:
             await self._store.conversations.create(row)
         except AlreadyExists:
             return await self._row(spec.id)
+        # Only now is the id ours, and with it the place where its key is kept.
+        await self._settings.keep(spec.id, spec.settings)
         return row
 
     async def _row(self, sid: ConversationId) -> ConversationRow:
@@ -141,7 +151,7 @@ class LocalGateway:
 
     async def _session(self, row: ConversationRow) -> AgentSession:
         session = self._directory.find(row.id)
-        if session is not None and session.state not in (SessionState.ERROR, SessionState.CLOSED):
+        if session is not None and session.accepting:
             return session
         request = row.settings.get("request")
         kept = await self._settings.kept(row.id, request if isinstance(request, dict) else {})
@@ -180,7 +190,7 @@ class LocalGateway:
 def digest(command: Command) -> str:
     """A name for what a command asks, so that a key used again for something else is noticed."""
     content = {"kind": type(command).__name__, **asdict(command)}
-    return hashlib.sha256(orjson.dumps(content, option=orjson.OPT_SORT_KEYS)).hexdigest()
+    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 
 
 def _opening(row: ConversationRow) -> Opening:

@@ -45,6 +45,7 @@ class StatusBoard:
         self._sessions: dict[ConversationId, SessionStatus] = {}
         self._changes: deque[SessionStatus] = deque(maxlen=KEPT_CHANGES)
         self._number = 0
+        self._ended = False
         self._news = asyncio.Event()
 
     @property
@@ -63,14 +64,18 @@ class StatusBoard:
             self._sessions.pop(status.conversation_id, None)
         else:
             self._sessions[status.conversation_id] = status
-        news, self._news = self._news, asyncio.Event()
-        news.set()
+        self._wake()
+
+    def end(self) -> None:
+        """Let every watcher finish what there is."""
+        self._ended = True
+        self._wake()
 
     def overview(self) -> Overview:
         return Overview(self._number, tuple(self._sessions.values()))
 
     async def watch(self) -> AsyncIterator[Overview | Sequence[SessionStatus]]:
-        """An overview, then every change behind it, in order, in batches; endless."""
+        """An overview, then every change behind it, in order, in batches; until the board ends."""
         overview = self.overview()
         cursor = overview.number
         yield overview
@@ -85,5 +90,11 @@ class StatusBoard:
                 batch = [self._changes[place] for place in range(-missing, 0)][:BATCH]
                 cursor = batch[-1].number
                 yield batch
+            elif self._ended:
+                return
             else:
                 await news.wait()
+
+    def _wake(self) -> None:
+        news, self._news = self._news, asyncio.Event()
+        news.set()

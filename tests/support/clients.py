@@ -121,6 +121,11 @@ class Client:
     async def until_id(self, event_id: int, within: float = 20.0) -> None:
         await self.until(lambda: self.last >= event_id, within)
 
+    async def until_told(self, name: str, within: float = 20.0) -> Any:
+        """Wait for a packet of this name that is no event, and return the newest such."""
+        await self.until(lambda: any(told == name for told, _ in self.others), within)
+        return next(value for told, value in reversed(self.others) if told == name)
+
     async def until_gone(self, within: float = 20.0) -> None:
         """Wait for the end of the connection."""
         async with asyncio.timeout(within):

@@ -1,5 +1,6 @@
 """Namespace `/`: clients of conversations."""
 
+import asyncio
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -144,9 +145,8 @@ class Clients(socketio.AsyncNamespace):  # type: ignore[misc]  # python-socketio
         return {"ok": True, "id": accepted.id}
 
     async def close(self) -> None:
-        """Stop following for everybody; the connections are ended by their sessions' ends."""
-        for session in list(self._sessions.values()):
-            await session.close()
+        """Let every client see its session's end, and stop following."""
+        await asyncio.gather(*(session.end() for session in list(self._sessions.values())))
 
 
 def _refused(session: WebSession, error: SessionsError) -> dict[str, Json]:

@@ -11,7 +11,7 @@ from socketio.exceptions import ConnectionRefusedError as Refused
 from openhands_sessions.core.errors import SessionsError, Unauthorized
 from openhands_sessions.ports.auth import Auth
 from openhands_sessions.server.credentials import credentials_of
-from openhands_sessions.server.outbox import Outbox, SlowClient
+from openhands_sessions.server.outbox import END_GRACE, Outbox, SlowClient
 from openhands_sessions.server.packets import message_packet
 from openhands_sessions.server.wire import AuthIn, checked, operator_wire, overview_wire
 from openhands_sessions.service.status import Overview, StatusBoard
@@ -60,6 +60,7 @@ class Operators(socketio.AsyncNamespace):  # type: ignore[misc]  # python-socket
                 else:
                     packets = [message_packet("session", operator_wire(status), NAMESPACE) for status in news]
                 await outbox.send(packets)
+            outbox.close()
         except SlowClient:
             log.warning("operator cut", reason="slow_consumer")
             await outbox.end()
@@ -71,6 +72,9 @@ class Operators(socketio.AsyncNamespace):  # type: ignore[misc]  # python-socket
             await asyncio.wait([task])
 
     async def close(self) -> None:
-        """End every watching task."""
+        """Let every operator see the last changes, for at most END_GRACE seconds, and end its connection."""
+        self._board.end()
+        if self._watching:
+            await asyncio.wait(self._watching.values(), timeout=END_GRACE)
         for socket_id in list(self._watching):
             await self._disconnect(socket_id)
