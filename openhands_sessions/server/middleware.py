@@ -70,6 +70,8 @@ async def errors(request: web.Request, handler: Handler) -> web.StreamResponse:
         if error.status < 400:
             raise
         response = web.json_response({"detail": error.reason}, status=error.status)
+    except ConnectionError:
+        raise  # the client has gone: there is nobody to answer
     except Exception:
         log.exception("a request failed", method=request.method, path=request.path)
         response = web.json_response({"detail": "the server met an error of its own; it is in its log"}, status=500)

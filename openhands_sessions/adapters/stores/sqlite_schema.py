@@ -1,6 +1,7 @@
 """The SQLite database: its tables, its versions, and how a connection to it is opened."""
 
 import sqlite3
+import time
 from contextlib import ExitStack
 from pathlib import Path
 
@@ -17,6 +18,7 @@ LIVE, PURGING, PURGED = 0, 1, 2
 nothing in it but its id, which must not be used again."""
 
 BUSY_SECONDS = 5.0
+_BUSY_PAUSE = 0.01
 _CHECKPOINT_PAGES = 4000
 _LARGEST_LOG_LEFT = 32 * 1024 * 1024
 
@@ -79,7 +81,7 @@ def connect_writer(path: Path) -> sqlite3.Connection:
             connection = _connect(path)
             undo.callback(connection.close)
             _refuse_strangers(connection)
-            connection.execute("PRAGMA journal_mode = WAL")
+            _keep_a_log(connection)
             connection.execute("PRAGMA synchronous = FULL")
             connection.execute(f"PRAGMA wal_autocheckpoint = {_CHECKPOINT_PAGES}")
             connection.execute(f"PRAGMA journal_size_limit = {_LARGEST_LOG_LEFT}")
@@ -88,6 +90,20 @@ def connect_writer(path: Path) -> sqlite3.Connection:
             return connection
     except (OSError, sqlite3.Error) as error:
         raise unavailable(error) from error
+
+
+def _keep_a_log(connection: sqlite3.Connection) -> None:
+    """Write-ahead logging. Where several processes make the database at once, SQLite does not wait for the lock that
+    this takes, whatever the busy limit says."""
+    end = time.monotonic() + BUSY_SECONDS
+    while True:
+        try:
+            connection.execute("PRAGMA journal_mode = WAL")
+            return
+        except sqlite3.OperationalError as error:
+            if error.sqlite_errorcode & 0xFF != sqlite3.SQLITE_BUSY or time.monotonic() > end:
+                raise
+            time.sleep(_BUSY_PAUSE)
 
 
 def connect_reader(path: Path) -> sqlite3.Connection:
