@@ -115,6 +115,8 @@ class Directory:
         self._watch_idle(session)
 
     def _publish(self, session: AgentSession) -> None:
+        if self._sessions.get(session.sid) is not session:
+            return  # an append that was under way at its end
         view = session.event_stream.view
         self.board.publish(
             SessionStatus(

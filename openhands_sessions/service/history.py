@@ -105,7 +105,10 @@ def _encode_page(row: ConversationRow) -> str:
 
 def _decode_page(page_id: str) -> tuple[datetime, ConversationId]:
     try:
-        moment, sid = orjson.loads(base64.urlsafe_b64decode(page_id))["v0"]
-        return datetime.fromisoformat(moment), conversation_id(sid)
+        text, sid = orjson.loads(base64.urlsafe_b64decode(page_id))["v0"]
+        moment = datetime.fromisoformat(text)
+        if moment.tzinfo is None:
+            raise ValueError("a time without its zone")
+        return moment, conversation_id(sid)
     except (binascii.Error, ValueError, KeyError, TypeError) as error:
         raise BadInput("page_id", "is not one that a list gave") from error

@@ -1,8 +1,7 @@
 """Which settings a conversation is run with: the layers, where each comes from, and where keys are kept."""
 
+import json
 from collections.abc import Mapping, Sequence
-
-import orjson
 
 from openhands_sessions.core.errors import NotFound
 from openhands_sessions.core.events.event import Json
@@ -24,11 +23,10 @@ class SettingsBook:
         """Server ← LLM ← agent ← the user's own ← the request. Raises BadInput for a wrong or unknown key."""
         return merge(*self._server, await self._load(_user_key(owner)), request)
 
-    async def keep(self, sid: ConversationId, request: Mapping[str, Json]) -> dict[str, Json]:
-        """The request's layer as it may stand in the conversation's row: a key goes into a file of its own."""
+    async def keep(self, sid: ConversationId, request: Mapping[str, Json]) -> None:
+        """Keep the request's key in a file of its own, apart from the conversation's row."""
         if request.get(SECRET) is not None:
-            await self._files.write(_secret_key(sid), orjson.dumps({SECRET: request[SECRET]}))
-        return {name: value for name, value in request.items() if name != SECRET}
+            await self._files.write(_secret_key(sid), json.dumps({SECRET: request[SECRET]}).encode())
 
     async def kept(self, sid: ConversationId, row: Mapping[str, Json]) -> dict[str, Json]:
         """The request's layer again, key and all."""
@@ -40,10 +38,15 @@ class SettingsBook:
 
     async def _load(self, key: str) -> dict[str, Json]:
         try:
-            content = orjson.loads(await self._files.read(key))
-        except (NotFound, orjson.JSONDecodeError):
+            content = json.loads(await self._files.read(key))
+        except (NotFound, ValueError):
             return {}
         return content if isinstance(content, dict) else {}
+
+
+def without_secret(request: Mapping[str, Json]) -> dict[str, Json]:
+    """The request's layer as it may stand in the conversation's row."""
+    return {name: value for name, value in request.items() if name != SECRET}
 
 
 def _secret_key(sid: ConversationId) -> str:

@@ -30,7 +30,7 @@ class Doorway:
         self.entered = asyncio.Event()
         self.left = asyncio.Event()
         self.closed = 0
-        self._fault = fault
+        self.fault = fault
         self._ill = ill
         self.held = held
         self._stuck = stuck
@@ -39,8 +39,8 @@ class Doorway:
         self.entered.set()
         if self.held is not None:
             await self.held.wait()
-        if self._fault is not None:
-            raise self._fault()
+        if self.fault is not None:
+            raise self.fault()
 
     async def leave(self) -> None:
         self.left.set()

@@ -1,0 +1,271 @@
+"""One door to the conversations of a store: made, joined, revived, and nobody else's."""
+
+import asyncio
+from contextlib import aclosing
+from typing import Any
+
+import pytest
+
+from openhands_sessions.core.commands import Answer, Command, Pause, Resume, SendMessage, Stop
+from openhands_sessions.core.errors import BadInput, NotAccepting, NotFound, RuntimeUnavailable, StageFailed
+from openhands_sessions.core.events.actions import MessageAction
+from openhands_sessions.core.events.codec import decode
+from openhands_sessions.core.events.event import Source
+from openhands_sessions.core.ids import LOCAL_OWNER, ConversationId, EventId, folder_name
+from openhands_sessions.core.lifecycle import SessionState
+from openhands_sessions.ports.gateway import SessionEnded, SessionSpec, Status
+from openhands_sessions.ports.store import SessionStore
+from openhands_sessions.service.local import digest
+from tests.fakes.files import MemoryFiles
+from tests.fakes.model import FakeModel, FakeModels
+from tests.fakes.openings import DoorAgents, Doorway
+from tests.fakes.store import MortalStore
+from tests.support.logs import read
+from tests.support.offices import ADA, BOB, TALK, Office, working
+from tests.support.scenes import LONG, rest, runs, says, state
+
+S = SessionState
+
+
+def spec(owner: Any = LOCAL_OWNER, **more: Any) -> SessionSpec:
+    return SessionSpec(id=TALK, owner=owner, **{"create": True, **more})
+
+
+async def words(store: SessionStore) -> list[str]:
+    events = [decode(entry.text) for entry in await read(store.log(TALK))]
+    return [event.content for event in events if isinstance(event, MessageAction) and event.source is Source.USER]
+
+
+async def test_an_unknown_conversation_is_made_only_when_asked_for(store: SessionStore) -> None:
+    async with working(Office(store=store)) as office:
+        with pytest.raises(NotFound):
+            await office.gateway.open(spec(create=False))
+        info = await office.gateway.open(spec(title="Mine", trigger="chat"))
+        assert (info.id, info.owner, info.title, info.trigger) == (TALK, LOCAL_OWNER, "Mine", "chat")
+        again = await office.gateway.open(spec(create=False, title="Other"))
+        assert again.title == "Mine"
+
+
+async def test_somebody_elses_conversation_is_like_an_unknown_one(store: SessionStore) -> None:
+    async with working(Office(store=store)) as office:
+        await office.gateway.open(spec(ADA))
+        with pytest.raises(NotFound) as foreign:
+            await office.gateway.open(spec(BOB))
+        with pytest.raises(NotFound) as unknown:
+            await office.gateway.open(SessionSpec(id=TALK, owner=BOB))
+        assert foreign.value.message == unknown.value.message
+
+
+async def test_two_who_make_the_same_conversation_get_the_same_one(store: SessionStore) -> None:
+    async with working(Office(store=store)) as office:
+        infos = await asyncio.gather(*(office.gateway.open(spec()) for _ in range(10)))
+        assert {info.id for info in infos} == {TALK}
+        others = await asyncio.gather(
+            *(office.gateway.open(spec(BOB, settings={"llm_api_key": "bobs"})) for _ in range(3)),
+            return_exceptions=True,
+        )
+        assert {type(one) for one in others} == {NotFound}
+        assert await office.files.list() == []
+
+
+async def test_a_deleted_conversation_is_gone_and_its_id_with_it(store: SessionStore) -> None:
+    async with working(Office(store=store)) as office:
+        await office.gateway.open(spec())
+        assert await office.history.delete(LOCAL_OWNER, TALK)
+        for attempt in (
+            office.gateway.open(spec(settings={"llm_api_key": "k"})),
+            office.gateway.describe(TALK),
+            office.gateway.submit(TALK, Stop()),
+        ):
+            with pytest.raises(NotFound):
+                await attempt
+        with pytest.raises(NotFound):
+            async with office.gateway.follow(TALK, -1):
+                pass
+        assert await office.files.list() == []
+        assert len(office.directory) == 0
+
+
+async def test_wrong_settings_make_no_conversation(store: SessionStore) -> None:
+    async with working(Office(store=store)) as office:
+        with pytest.raises(BadInput):
+            await office.gateway.open(spec(settings={"llm_modle": "x"}))
+        with pytest.raises(NotFound):
+            await office.gateway.describe(TALK)
+
+
+async def test_a_key_is_kept_apart_from_the_row_and_over_a_restart(store: SessionStore) -> None:
+    files, models = MemoryFiles(), FakeModels(FakeModel([]))
+    request = {"llm_model": "fake", "llm_api_key": "sk-very-secret", "max_iterations": 7}
+    async with working(Office(store=store, files=files, models=models)) as office:
+        await office.open(settings=request)
+        row = await store.conversations.get(TALK)
+        assert row is not None
+        assert "secret" not in str(row)
+        assert await files.list() == [f"conversations/{folder_name(TALK)}/secrets.json"]
+    async with working(Office(store=store, files=files, models=models)) as office:
+        session = await office.open()
+        assert session.settings.max_iterations == 7
+        assert await office.history.delete(LOCAL_OWNER, TALK)
+    assert [one.api_key for one in models.opened] == ["sk-very-secret"] * 2
+    assert await files.list() == []
+
+
+async def test_the_operators_key_does_not_follow_a_users_address(store: SessionStore) -> None:
+    models = FakeModels(FakeModel([]))
+    layers = [{"llm_model": "fake", "llm_api_key": "operators", "llm_base_url": "https://ours"}]
+    async with working(Office(store=store, models=models, layers=layers)) as office:
+        await office.open("ours")
+        await office.open("theirs", settings={"llm_base_url": "https://theirs"})
+    assert [(one.base_url, one.api_key) for one in models.opened] == [
+        ("https://ours", "operators"),
+        ("https://theirs", None),
+    ]
+
+
+async def test_an_opening_message_is_said_once_however_often_it_is_opened(store: SessionStore) -> None:
+    for _ in range(3):
+        async with working(Office(store=store)) as office:
+            session = await office.open(initial_message="hi", image_urls=("data:x",))
+            await state(session, "awaiting_user_input")
+    assert await words(store) == ["hi"]
+
+
+async def test_a_command_revives_a_conversation_after_a_restart(store: SessionStore) -> None:
+    async with working(Office(store=store)) as office:
+        await office.open()
+        first = await office.gateway.submit(TALK, SendMessage(content="hi"), key="k")
+    async with working(Office(store=store)) as office:
+        assert await office.gateway.submit(TALK, SendMessage(content="hi"), key="k") == first
+        with pytest.raises(BadInput):
+            await office.gateway.submit(TALK, SendMessage(content="other"), key="k")
+    assert await words(store) == ["hi"]
+
+
+async def test_a_follower_gets_the_stored_and_the_live_and_the_reason_of_the_end(store: SessionStore) -> None:
+    async with working(Office(store=store)) as office:
+        await office.open()
+        seen: list[int] = []
+
+        async def follows() -> str:
+            async with office.gateway.follow(TALK, -1) as news:
+                try:
+                    async for one in news:
+                        seen.extend(entry.id for entry in one if not isinstance(one, Status))  # type: ignore[union-attr]
+                except SessionEnded as end:
+                    return end.reason
+            return "never"
+
+        following = asyncio.create_task(follows())
+        await rest()
+        await office.gateway.submit(TALK, SendMessage(content="hi"))
+        await rest()
+        await office.gateway.close(TALK, "stopped")
+        async with asyncio.timeout(LONG):
+            assert await following == "stopped"
+    assert seen == list(range(len(await read(store.log(TALK)))))
+
+
+async def test_following_revives_a_conversation(store: SessionStore) -> None:
+    async with working(Office(store=store)) as office:
+        await office.open()
+    async with working(Office(store=store)) as office:
+        async with asyncio.timeout(LONG), office.gateway.follow(TALK, 1) as news:
+            async with aclosing(news) as stored:  # type: ignore[type-var]
+                batch: Any = await anext(stored)
+            assert batch[0].id == 2
+        assert len(office.directory) == 1
+
+
+async def test_a_description_is_true_in_every_state(store: SessionStore, gate: asyncio.Event) -> None:
+    door = Doorway(held=gate)
+    async with working(Office(store=store, agents=DoorAgents(door))) as office:
+        await office.gateway.open(spec())
+        await door.entered.wait()
+        info = await office.gateway.describe(TALK)
+        assert (info.state, info.runtime_status) == (S.AGENT_SETUP, "STATUS$SETTING_UP_AGENT")
+        gate.set()
+        session = await office.open()
+        info = await office.gateway.describe(TALK)
+        assert (info.state, info.runtime_status, info.head) == (S.READY, "STATUS$READY", session.event_stream.view.head)
+        assert (info.agent_state, info.last_state) == ("awaiting_user_input", session.event_stream.view.last_state)
+        await office.gateway.close(TALK, "idle")
+        info = await office.gateway.describe(TALK)
+        assert (info.state, info.runtime_status, info.agent_state, info.followers) == (None, None, None, 0)
+        assert info.head == session.event_stream.view.head
+        door.fault = lambda: RuntimeUnavailable("no docker")
+        await office.open()
+        info = await office.gateway.describe(TALK)
+        assert (info.state, info.runtime_status) == (S.ERROR, "STATUS$ERROR")
+        assert "no docker" in (info.problem or "")
+
+
+async def test_a_command_to_a_session_that_cannot_be_set_up_says_why(store: SessionStore) -> None:
+    door = Doorway(lambda: RuntimeUnavailable("no docker"))
+    async with working(Office(store=store, agents=DoorAgents(door))) as office:
+        await office.gateway.open(spec())
+        for _ in range(2):
+            with pytest.raises(StageFailed, match="no docker"):
+                await office.gateway.submit(TALK, SendMessage(content="hi"))
+    assert await words(store) == []
+
+
+async def test_a_refusal_of_a_session_that_goes_on_is_not_tried_again(store: SessionStore) -> None:
+    async with working(Office(store=store)) as office:
+        session = await office.open()
+        with pytest.raises(NotAccepting, match="awaits an answer"):
+            await office.gateway.submit(TALK, Answer(confirmed=True))
+        assert office.gateway.live(TALK) is session
+
+
+async def test_a_new_title_is_told_to_whoever_follows(store: SessionStore) -> None:
+    async with working(Office(store=store)) as office:
+        session = await office.open()
+        async with office.gateway.follow(TALK, session.event_stream.view.head) as news:
+            asyncio.get_running_loop().call_soon(office.gateway.retitled, TALK, "New")
+            assert await anext(news) == Status("info", None, TALK, title="New")
+        office.gateway.retitled(ConversationId("unknown"), "x")
+
+
+@pytest.mark.parametrize("stored", [True, False])
+async def test_the_next_server_goes_on_with_turns_that_were_cut_off(store: SessionStore, stored: bool) -> None:
+    models = FakeModels(FakeModel([runs("echo 1"), says("Done."), says("Done.")]))
+    mortal = MortalStore(store, dies_at=3, stored=stored)
+    office = Office(store=mortal, models=models, layers=[{"llm_model": "fake"}])
+    await office.open()
+    await office.gateway.submit(TALK, SendMessage(content="go"))
+    async with asyncio.timeout(LONG):
+        await mortal.dead.wait()
+        mortal.bury()
+        await office.directory.close_all("shutdown")
+    async with working(Office(store=store, models=models, runtimes=office.runtimes, layers=office.layers)) as later:
+        async with asyncio.timeout(LONG):
+            await later.gateway.recover()
+        session = later.gateway.live(TALK)
+        assert session is not None
+        await state(session, "awaiting_user_input", 5)
+
+
+async def test_the_next_server_lets_alone_what_was_at_rest(store: SessionStore) -> None:
+    async with working(Office(store=store)) as office:
+        await office.open()
+    async with working(Office(store=store)) as later:
+        await later.gateway.recover()
+        assert len(later.directory) == 0
+
+
+def test_a_digest_tells_commands_apart_and_knows_the_same_again() -> None:
+    commands: list[Command] = [
+        SendMessage(content="a"),
+        SendMessage(content="b"),
+        SendMessage(content="a", image_urls=("x",)),
+        SendMessage(content="a\ud800"),
+        Stop(),
+        Pause(),
+        Resume(),
+        Answer(confirmed=True),
+        Answer(confirmed=False),
+        Answer(confirmed=True, action=EventId(3)),
+    ]
+    assert len({digest(command) for command in commands}) == len(commands)
+    assert digest(SendMessage(content="a")) == digest(SendMessage(content="a"))

@@ -1,0 +1,144 @@
+"""What lists and exports show, of one owner alone."""
+
+import base64
+from typing import Any
+
+import orjson
+import pytest
+
+from openhands_sessions.core.errors import BadInput, NotFound
+from openhands_sessions.core.events.actions import MessageAction, RunAction
+from openhands_sessions.core.ids import LOCAL_OWNER, ConversationId
+from openhands_sessions.ports.store import SessionStore
+from openhands_sessions.session.agent_session import AgentSession
+from tests.support.logbook import run_result
+from tests.support.logs import ids, read
+from tests.support.offices import ADA, BOB, TALK, Office, working
+
+
+async def named(office: Office, *names: str, owner: Any = LOCAL_OWNER) -> None:
+    for name in names:
+        await office.open(name, owner)
+        await office.gateway.close(ConversationId(name), "idle")
+
+
+async def test_conversations_are_listed_page_by_page_the_newest_first(store: SessionStore) -> None:
+    async with working(Office(store=store)) as office:
+        await named(office, *"abcdefg")
+        await named(office, "foreign", owner=BOB)
+        seen: list[str] = []
+        page_id: str | None = ""
+        sizes = []
+        while page_id is not None:
+            page = await office.history.page(LOCAL_OWNER, limit=3, page_id=page_id)
+            seen += [info.id for info in page.conversations]
+            sizes.append(len(page.conversations))
+            page_id = page.next_page
+        assert seen == list("gfedcba")
+        assert sizes == [3, 3, 1]
+
+
+async def test_a_page_that_is_just_full_is_the_last(store: SessionStore) -> None:
+    async with working(Office(store=store)) as office:
+        await named(office, "a", "b")
+        page = await office.history.page(LOCAL_OWNER, limit=2, page_id=None)
+        assert (len(page.conversations), page.next_page) == (2, None)
+        assert (await office.history.page(ADA, limit=2, page_id=None)).conversations == []
+
+
+@pytest.mark.parametrize(
+    "page_id",
+    ["x", "é", "AAAA", "\ud800", *(base64.urlsafe_b64encode(text).decode() for text in (b"{}", b"[]", b"null"))]
+    + [base64.urlsafe_b64encode(orjson.dumps({"v0": value})).decode() for value in (None, 7, [], ["x", "y"], [1, "a"])]
+    + [base64.urlsafe_b64encode(orjson.dumps({"v0": ["2026-01-01T00:00:00", "../etc"]})).decode()]
+    + [base64.urlsafe_b64encode(orjson.dumps({"v0": ["2026-01-01T00:00:00", "talk"]})).decode()],
+)
+async def test_a_page_that_no_list_gave_is_refused(store: SessionStore, page_id: str) -> None:
+    async with working(Office(store=store)) as office:
+        await named(office, "a")
+        with pytest.raises(BadInput):
+            await office.history.page(LOCAL_OWNER, limit=3, page_id=page_id)
+
+
+async def test_a_conversation_is_found_by_its_owner_alone(store: SessionStore) -> None:
+    async with working(Office(store=store)) as office:
+        await named(office, "talk", owner=ADA)
+        assert (await office.history.find(ADA, TALK)).id == TALK
+        for owner in (BOB, LOCAL_OWNER):
+            with pytest.raises(NotFound):
+                await office.history.find(owner, TALK)
+            with pytest.raises(NotFound):
+                await office.history.rename(owner, TALK, "Mine")
+            assert not await office.history.delete(owner, TALK)
+        assert (await office.history.find(ADA, TALK)).title is None
+
+
+@pytest.mark.parametrize("title", ["", "   ", "x" * 201])
+async def test_a_title_has_bounds(store: SessionStore, title: str) -> None:
+    async with working(Office(store=store)) as office:
+        await named(office, "talk")
+        with pytest.raises(BadInput) as refused:
+            await office.history.rename(LOCAL_OWNER, TALK, title)
+        assert refused.value.field == "title"
+
+
+async def test_a_conversation_is_renamed_and_without_a_title_named_after_its_id(store: SessionStore) -> None:
+    async with working(Office(store=store)) as office:
+        await named(office, "talk")
+        assert (await office.gateway.describe(TALK)).title == "Conversation talk"
+        await office.history.rename(LOCAL_OWNER, TALK, "  Mine ")
+        assert (await office.gateway.describe(TALK)).title == "Mine"
+
+
+async def test_deleting_ends_the_session_and_leaves_nothing(store: SessionStore) -> None:
+    async with working(Office(store=store)) as office:
+        session = await office.open(settings={"llm_api_key": "k"})
+        assert session.runtime is not None
+        await session.runtime.files.write("a", b"x")
+        assert await office.history.delete(LOCAL_OWNER, TALK)
+        assert not await office.history.delete(LOCAL_OWNER, TALK)
+        assert session.state == "Closed"
+        assert await read(store.log(TALK)) == []
+        assert await office.files.list() == []
+        assert (await office.history.page(LOCAL_OWNER, limit=9, page_id=None)).conversations == []
+
+
+async def filled(office: Office, count: int = 10) -> AgentSession:
+    """A conversation with so many events."""
+    session = await office.open()
+    there = session.event_stream.view.head + 1
+    await session.event_stream.append(*[MessageAction(content=str(number)) for number in range(count - there)])
+    return session
+
+
+@pytest.mark.parametrize(
+    ("asked", "found", "more"),
+    [
+        ({"start": 0, "end": None, "reverse": False, "limit": 4}, [0, 1, 2, 3], True),
+        ({"start": 6, "end": None, "reverse": False, "limit": 4}, [6, 7, 8, 9], False),
+        ({"start": 0, "end": None, "reverse": True, "limit": 3}, [9, 8, 7], True),
+        ({"start": 2, "end": 4, "reverse": False, "limit": 9}, [2, 3, 4], False),
+        ({"start": 2, "end": 4, "reverse": True, "limit": 2}, [4, 3], True),
+        ({"start": 4, "end": 4, "reverse": False, "limit": 1}, [4], False),
+        ({"start": 20, "end": None, "reverse": False, "limit": 5}, [], False),
+        ({"start": 5, "end": 2, "reverse": False, "limit": 5}, [], False),
+    ],
+)
+async def test_events_are_read_by_page_in_both_directions(
+    store: SessionStore, asked: dict[str, Any], found: list[int], more: bool
+) -> None:
+    async with working(Office(store=store)) as office:
+        await filled(office)
+        entries, further = await office.history.events(TALK, **asked)
+        assert (ids(entries), further) == (found, more)
+
+
+async def test_a_trajectory_is_every_event_but_the_hidden(store: SessionStore) -> None:
+    async with working(Office(store=store)) as office:
+        session = await filled(office, 6)
+        shown = RunAction(command="echo '\"hidden\":true'")
+        [hidden, _, _] = await session.event_stream.append(RunAction(command="ls", hidden=True), shown, shown)
+        await session.event_stream.append(run_result(hidden, "x"))  # type: ignore[arg-type]  # it went in as an action
+        batches = [batch async for batch in office.history.trajectory(TALK)]
+        found = [entry.id for batch in batches for entry in batch]
+        assert found == [number for number in range(10) if number != hidden.id]
