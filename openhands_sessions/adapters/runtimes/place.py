@@ -1,9 +1,11 @@
 """Where one conversation's sandbox lies on this machine, and what is read and written there without its executor."""
 
 import contextlib
+import errno
 import fcntl
 import os
 import shutil
+import stat
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -13,13 +15,18 @@ TERM = "term"
 STARTING, RUNNING = "starting", "running"
 """Files that an executor locks: the first while it starts and ends, the other for as long as it lives."""
 _LOOK_AGAIN = 0.01
+_TERM_PATIENCE = 2.0
+_NUMBER_LIMIT = 32
 
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """A folder with the workspace and the executor's state in it."""
+    """A folder with the workspace and the executor's state in it. What runs in the sandbox may do there as it likes:
+    nothing is opened through a link, and nothing waits for it for long. `owner` is the user and group that it runs
+    under, None for ours."""
 
     folder: Path
+    owner: tuple[int, int] | None = None
 
     @property
     def workspace(self) -> Path:
@@ -33,27 +40,56 @@ class Place:
     def socket(self) -> Path:
         return self.state / "executor.sock"
 
-    def make(self) -> None:
-        """Raises OSError."""
+    @property
+    def home(self) -> Path:
+        """Of kinds whose sandboxes have a home besides the workspace."""
+        return self.folder / "home"
+
+    def make(self, *more: Path) -> None:
+        """The folder, and in it the workspace, the state and `more`. Raises OSError."""
+        self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        for folder in (self.workspace, self.state, *more):
+            folder.mkdir(mode=0o700, exist_ok=True)
+            if self.owner is not None and folder.stat().st_uid != self.owner[0]:
+                os.chown(folder, *self.owner)
         for folder in (self.folder, self.workspace, self.state):
-            folder.mkdir(mode=0o700, parents=True, exist_ok=True)
             if not os.access(folder, os.R_OK | os.W_OK | os.X_OK):
                 raise PermissionError(13, os.strerror(13))
 
+    def term(self) -> int:
+        """The highest that was written down, -1 for none. Raises OSError."""
+        try:
+            with self._opened(TERM, os.O_RDONLY) as file:
+                return int(os.read(file, _NUMBER_LIMIT))
+        except (FileNotFoundError, ValueError):
+            return -1
+
     def raise_term(self, term: int) -> None:
         """Write down that an owner of this term has come; never lowers what is there. Raises OSError."""
-        path = self.state / TERM
-        with path.with_suffix(".lock").open("w") as lock:
-            fcntl.flock(lock, fcntl.LOCK_EX)  # the executor takes it too
-            with contextlib.suppress(FileNotFoundError, ValueError):
-                if int(path.read_text()) >= term:
-                    return
-            temporary = path.with_suffix(".new")
-            with temporary.open("w") as file:
-                file.write(str(term))
-                file.flush()
-                os.fsync(file.fileno())
-            temporary.rename(path)
+        with self._opened(f"{TERM}.lock", os.O_RDWR | os.O_CREAT) as lock:
+            if not _locked(lock, time.monotonic() + _TERM_PATIENCE):  # the executor takes it too
+                raise TimeoutError(errno.ETIMEDOUT, os.strerror(errno.ETIMEDOUT))
+            if self.term() >= term:
+                return
+            temporary = self.state / f"{TERM}.new"
+            temporary.unlink(missing_ok=True)
+            with self._opened(temporary.name, os.O_WRONLY | os.O_CREAT | os.O_EXCL) as file:
+                os.write(file, str(term).encode())
+                os.fsync(file)
+            temporary.rename(self.state / TERM)
+
+    @contextlib.contextmanager
+    def _opened(self, name: str, flags: int) -> Iterator[int]:
+        """A plain file of the state folder."""
+        file = os.open(self.state / name, flags | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, 0o600)
+        try:
+            if not stat.S_ISREG(os.fstat(file).st_mode):
+                raise OSError(errno.EINVAL, os.strerror(errno.EINVAL))
+            if self.owner is not None and flags & os.O_CREAT:
+                os.fchown(file, *self.owner)
+            yield file
+        finally:
+            os.close(file)
 
     def delete(self, patience: float) -> bool:
         """Delete all of it, if no executor runs; one that starts or ends is waited for, for at most `patience`
@@ -66,17 +102,12 @@ class Place:
     @contextlib.contextmanager
     def _lock(self, name: str, patience: float) -> Iterator[bool]:
         """Whether it could be had. What a command has put in the file's place is nobody's lock."""
-        try:
-            file = os.open(
-                self.state / name, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, 0o600
-            )
-        except OSError:
-            yield True
-            return
-        try:
-            yield _locked(file, time.monotonic() + patience)
-        finally:
-            os.close(file)
+        with contextlib.ExitStack() as stack:
+            try:
+                file = stack.enter_context(self._opened(name, os.O_RDWR | os.O_CREAT))
+            except OSError:
+                file = None
+            yield file is None or _locked(file, time.monotonic() + patience)
 
     def _delete(self) -> None:
         """Folders that a command made unreadable too."""
