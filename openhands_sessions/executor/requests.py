@@ -41,6 +41,7 @@ class Requests:
             "read": self._read,
             "write": self._write,
             "list": self._list,
+            "status": self._status,
         }
 
     async def answer(self, message: Message, tell: Tell) -> Answer:
@@ -110,6 +111,10 @@ class Requests:
 
     async def _list(self, message: Message, tell: Tell) -> Answer:
         return {"names": self._workspace.names(text_of(message, "path"))}
+
+    async def _status(self, message: Message, tell: Tell) -> Answer:
+        """Whether nothing runs, nor waits for its turn: then the sandbox may be put to rest."""
+        return {"idle": self._actions.idle}
 
     def _order(self, key: str, task: Message) -> Order:
         command = text_of(task, "command")
