@@ -10,6 +10,15 @@ from openhands_sessions.core.ids import ConversationId
 WORKSPACE = "/workspace"
 
 
+OnStep = Callable[[str, str], None]
+"""Called with a status id of the wire and words for users, at each step on the way to a sandbox that runs; on the event
+loop, and must not block."""
+
+
+def _untold(status: str, words: str) -> None:
+    """Nobody wants to know."""
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class RuntimeSpec:
     """What a runtime is opened for. `term` is the owner's: an executor refuses a lower one than it has seen.
@@ -18,6 +27,7 @@ class RuntimeSpec:
     sid: ConversationId
     term: int
     environment: dict[str, str] = field(default_factory=dict)
+    on_step: OnStep = _untold
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
