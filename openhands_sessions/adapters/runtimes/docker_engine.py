@@ -59,8 +59,9 @@ class Engine:
         rows = await self._run(lambda client: client.containers(all=True, filters={"label": label}))
         return [Found(row["Id"], row["Names"][0].lstrip("/"), row["State"], row["Labels"]) for row in rows]
 
-    async def create(self, name: str, recipe: Mapping[str, Any], labels: Mapping[str, str]) -> str:
-        """Make a container and return its id; where one of this name is there already, that one's."""
+    async def create(self, name: str | None, recipe: Mapping[str, Any], labels: Mapping[str, str]) -> str:
+        """Make a container and return its id; where one of this name is there already, that one's. Without a name, the
+        engine thinks of one."""
         return await self._run(lambda client: _create(client, name, {**recipe, "Labels": dict(labels)}))
 
     async def start(self, container: str) -> None:
@@ -162,11 +163,11 @@ def _found(described: Mapping[str, Any]) -> Found:
     )
 
 
-def _create(client: Any, name: str, body: Mapping[str, Any]) -> str:
+def _create(client: Any, name: str | None, body: Mapping[str, Any]) -> str:
     try:
         made: str = client.create_container_from_config(body, name)["Id"]
     except APIError as error:
-        there = _or_none(client.inspect_container, name) if error.status_code == CONFLICT else None
+        there = _or_none(client.inspect_container, name) if name and error.status_code == CONFLICT else None
         if there is None:
             raise
         made = there["Id"]

@@ -1,7 +1,6 @@
 """The networks of sandboxes, and the rules that keep them from the host and its neighbours."""
 
-from collections.abc import Mapping
-from typing import Any
+import asyncio
 
 from openhands_sessions.adapters.runtimes.docker_container import INSTANCE
 from openhands_sessions.adapters.runtimes.docker_engine import Engine
@@ -9,23 +8,24 @@ from openhands_sessions.adapters.runtimes.docker_settings import DockerSettings
 from openhands_sessions.core.errors import RuntimeUnavailable
 
 NO_NETWORK = "none"
+NO_RULES = "the firewall rules that keep sandboxes from private networks could not be set"
 _CLOSED = (
     *("0.0.0.0/8", "10.0.0.0/8", "100.64.0.0/10", "127.0.0.0/8", "169.254.0.0/16", "172.16.0.0/12", "192.0.0.0/24"),
     *("192.168.0.0/16", "198.18.0.0/15", "224.0.0.0/4", "240.0.0.0/4"),
 )
 """Hosts' own, private, shared, link-local (where clouds keep their metadata), benchmark, multicast and reserved."""
-_SCRIPT = """
+_SET = """
 set -eu
 bridge=$1 chain=$2; shift 2
 tables=
 for each in iptables iptables-legacy; do
     if $each -w -n -L DOCKER-USER >/dev/null 2>&1; then tables=$each; break; fi
 done
-[ -n "$tables" ] || exit 3
+[ -n "$tables" ]
 {
     printf '*filter\\n:%s - [0:0]\\n:%s-H - [0:0]\\n' "$chain" "$chain"
     printf -- '-A %s -m conntrack --ctstate ESTABLISHED,RELATED -j RETURN\\n' "$chain"
-    sed -n 's/^nameserver \\([0-9.]*\\)$/\\1/p' /etc/resolv.conf | grep -v '^127\\.' | while read -r resolver; do
+    sed -n 's/^nameserver *\\([0-9.]*\\) *$/\\1/p' /etc/resolv.conf | while read -r resolver; do
         printf -- '-A %s -d %s -p udp --dport 53 -j RETURN\\n' "$chain" "$resolver"
         printf -- '-A %s -d %s -p tcp --dport 53 -j RETURN\\n' "$chain" "$resolver"
     done
@@ -38,34 +38,88 @@ for jump in "DOCKER-USER $chain" "INPUT $chain-H"; do
     $tables -w -C "$1" -i "$bridge" -j "$2" 2>/dev/null || $tables -w -I "$1" 1 -i "$bridge" -j "$2"
 done
 """
-"""Run as root in the engine's own network. Its chains are replaced as a whole, so there is no moment without them."""
-_NO_CHAIN = 3
+"""Run as root in the engine's own network. Its chains are replaced as a whole, so there is no moment without them;
+what goes to the host itself passes INPUT, what goes elsewhere DOCKER-USER."""
+_UNSET = """
+bridge=$1 chain=$2
+for tables in iptables iptables-legacy; do
+    for jump in "DOCKER-USER $chain" "INPUT $chain-H"; do
+        set -- $jump
+        while $tables -w -D "$1" -i "$bridge" -j "$2"; do :; done
+        $tables -w -F "$2" && $tables -w -X "$2"
+    done
+done 2>/dev/null
+:
+"""
 
 
 class Networks:
-    """The networks that one instance uses; each is made when it is first needed."""
+    """The network of one instance's sandboxes, made when it is first needed."""
 
     def __init__(self, engine: Engine, settings: DockerSettings, instance: str) -> None:
         self._engine = engine
         self._settings = settings
         self._instance = instance
-        self._short = instance[:8]
+        self._bridge = f"ohs{instance[:8]}{settings.network[0]}"
+        self._chain = f"OHS-{instance[:8]}"
+        self._making = asyncio.Lock()
+        self._ready = False
 
     @property
     def name(self) -> str:
-        return f"openhands-sessions-{self._instance}"
+        return f"openhands-sessions-{self._instance}-{self._settings.network}"
 
     async def ready(self) -> str:
         """The name of the network for a new container. Raises RuntimeUnavailable, also where the rules of `egress`
         cannot be set."""
-        if self._settings.network == "none":
+        if self._settings.network == NO_NETWORK:
             return NO_NETWORK
-        bridge = f"ohs{self._short}"
+        async with self._making:
+            if not self._ready:
+                await self._make()
+                self._ready = True
+        return self.name
+
+    async def remove(self) -> None:
+        """Undo `ready`. The containers must be gone."""
+        if self._settings.network == NO_NETWORK:
+            return
+        async with self._making:
+            self._ready = False
+            await self._engine.remove_network(self.name)
+            if self._settings.network == "egress":
+                await self._run_as_host(_UNSET, self._bridge, self._chain)
+
+    async def _make(self) -> None:
         options = {
-            "com.docker.network.bridge.name": bridge,
+            "com.docker.network.bridge.name": self._bridge,
             "com.docker.network.bridge.enable_icc": "false",
         }
         await self._engine.make_network(self.name, options, {INSTANCE: self._instance})
         if self._settings.network == "egress":
-            await self._run_as_host("firewall", ["sh", "-c", _SCRIPT, "sh", bridge, f"OHS-{self._short}", *_CLOSED])
-        return self.name
+            await self._run_as_host(_SET, self._bridge, self._chain, *_CLOSED)
+
+    async def _run_as_host(self, script: str, *words: str) -> None:
+        """Run a script in the engine's own network: the server may have another one, and need not be root."""
+        recipe = {
+            "Image": self._settings.firewall_image,
+            "User": "0:0",
+            "Entrypoint": ["sh", "-c", script, "sh"],
+            "Cmd": list(words),
+            "HostConfig": {
+                "NetworkMode": "host",
+                "CapDrop": ["ALL"],
+                "CapAdd": ["NET_ADMIN", "NET_RAW"],
+                "SecurityOpt": ["no-new-privileges"],
+                "ReadonlyRootfs": True,
+                "Tmpfs": {"/run": "rw,nosuid,nodev,size=1m"},
+            },
+        }
+        container = await self._engine.create(None, recipe, {INSTANCE: self._instance})
+        try:
+            await self._engine.start(container)
+            status = await self._engine.wait(container)
+        finally:
+            await self._engine.remove(container)
+        if status:
+            raise RuntimeUnavailable(NO_RULES)

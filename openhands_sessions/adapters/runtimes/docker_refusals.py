@@ -53,7 +53,7 @@ def no_image(image: str) -> str:
 
 
 def explained(error: Exception) -> RuntimeUnavailable:
-    """The error for users. What the engine said itself comes along only where nothing better is known, without paths."""
+    """The error for users. What the engine said itself comes along, without paths, where nothing better is known."""
     match error:
         case PermissionError():
             return RuntimeUnavailable(NOT_ALLOWED)
