@@ -43,10 +43,12 @@ class Found(NamedTuple):
 class Workspace:
     """The files below one folder. `/workspace/…` names them, and so does a path relative to it. Every part of a path
     is opened by itself from the folder above it, so that no link, however it is moved about meanwhile, leads out;
-    links that stay inside are followed."""
+    links that stay inside are followed. What is made here is given to `owner`, a user and a group, where there is
+    one."""
 
-    def __init__(self, root: Path) -> None:
+    def __init__(self, root: Path, *, owner: tuple[int, int] | None = None) -> None:
         self.root = root.resolve()
+        self._owner = owner
 
     def named(self, real: str) -> str:
         """A real path by the name that users know it by, where it lies inside."""
@@ -62,7 +64,7 @@ class Workspace:
         """Walk to a path. Raises OutsidePath, and UnfitFile for whatever the system refuses inside the block."""
         parts = self._parts(path)
         try:
-            with _Walk(self.root, self._inside) as walk:
+            with _Walk(self.root, self._inside, self._owner) as walk:
                 yield walk.to(parts, make_folders)
         except OSError as error:
             raise UnfitFile(f"{path}: {os.strerror(error.errno or 0)}") from error
@@ -80,7 +82,7 @@ class Workspace:
         with self.find(path, make_folders=True) as found:
             if found.status is not None and not stat.S_ISREG(found.status.st_mode):
                 raise UnfitFile(f"{path} is not a file")
-            _replace(found, content)
+            _replace(found, content, self._owner)
 
     def names(self, path: str = "") -> list[str]:
         """Names in a folder, sorted, folders with a `/` behind."""
@@ -136,8 +138,9 @@ class Workspace:
 class _Walk:
     """A way down from the root, with every folder on it held open."""
 
-    def __init__(self, root: Path, inside: Callable[[str], list[str] | None]) -> None:
+    def __init__(self, root: Path, inside: Callable[[str], list[str] | None], owner: tuple[int, int] | None) -> None:
         self._inside = inside
+        self._owner = owner
         self._opened = [os.open(root, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)]
         self._way = self._opened[:]
         self._links = 0
@@ -173,9 +176,7 @@ class _Walk:
                 raise OutsidePath(f"a link leads out of {NAME}")
             self._way.pop()
             return os.fstat(self._way[-1])
-        if make:
-            with contextlib.suppress(FileExistsError):
-                os.mkdir(name, dir_fd=self._way[-1])
+        made = make and self._made(name)
         try:
             descriptor = os.open(name, os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=self._way[-1])
         except FileNotFoundError:
@@ -184,7 +185,16 @@ class _Walk:
         status = os.fstat(descriptor)
         if stat.S_ISDIR(status.st_mode):
             self._way.append(descriptor)
+            if made and self._owner is not None:
+                os.chown(f"/proc/self/fd/{descriptor}", *self._owner)
         return status
+
+    def _made(self, name: str) -> bool:
+        try:
+            os.mkdir(name, dir_fd=self._way[-1])
+        except FileExistsError:
+            return False
+        return True
 
     def _target(self) -> list[str]:
         """Where the link that was just opened leads: the parts of the way that lie ahead."""
@@ -212,7 +222,7 @@ def _opened(found: Found, path: str) -> BinaryIO:
     return os.fdopen(descriptor, "rb")
 
 
-def _replace(found: Found, content: bytes) -> None:
+def _replace(found: Found, content: bytes, owner: tuple[int, int] | None) -> None:
     temporary = ".ohs-" + os.urandom(8).hex()
     descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o644, dir_fd=found.folder)
     try:
@@ -221,6 +231,8 @@ def _replace(found: Found, content: bytes) -> None:
                 with contextlib.suppress(PermissionError):
                     os.fchown(descriptor, found.status.st_uid, found.status.st_gid)
                 os.fchmod(descriptor, stat.S_IMODE(found.status.st_mode))
+            elif owner is not None:
+                os.fchown(descriptor, *owner)
             file.write(content)
             file.flush()
             os.fsync(descriptor)
