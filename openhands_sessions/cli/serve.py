@@ -2,6 +2,7 @@
 
 import asyncio
 import errno
+import gc
 import importlib.util
 import os
 import signal
@@ -23,6 +24,10 @@ from openhands_sessions.server.app import listening
 
 log = structlog.get_logger(__name__)
 
+SWITCH_INTERVAL = 0.0005
+"""Seconds after which a busy thread gives way: the event loop and the store's threads wait for each other."""
+COLLECTION = (20_000, 20, 50)
+"""As `gc.set_threshold` takes them."""
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
@@ -36,8 +41,17 @@ def run(flags: Mapping[str, object], file: Path | None) -> int:
             f"server.host {config.server.host} is reached from other machines, and whoever reaches the server can run"
             " commands on this one. Set server.session_api_key (OHS_SERVER__SESSION_API_KEY), or keep to 127.0.0.1",
         )
+    _calm()
     with asyncio.Runner(loop_factory=_loop_factory()) as runner:
         return runner.run(_serve(config))
+
+
+def _calm() -> None:
+    """Keep pauses short: what is loaded now is never looked through for garbage again, what comes later more rarely."""
+    sys.setswitchinterval(SWITCH_INTERVAL)
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(*COLLECTION)
 
 
 def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:

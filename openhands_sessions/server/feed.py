@@ -9,7 +9,7 @@ from openhands_sessions.core.events.codec import Stored
 from openhands_sessions.core.events.observations import OWN_OBSERVATIONS
 from openhands_sessions.server.packets import array_packet, event_packet
 
-SINGLES = 64
+SINGLES = 16
 """Events that go as one packet each between two pauses for others."""
 ARRAY = 100
 """Events of one `oh_events` frame at most."""

@@ -103,6 +103,7 @@ async def _replays(http: aiohttp.ClientSession, floor: Running, ours: Running) -
 
 async def _idle(http: aiohttp.ClientSession, ours: Running) -> list[Row]:
     count = 300
+    await asyncio.gather(*(measures.created(http, ours.port) for _ in range(20)))  # the pools are full from here on
     before, threads = ours.memory(), ours.threads()
     for _ in range(count):
         await measures.created(http, ours.port)

@@ -20,7 +20,7 @@ from openhands_sessions.ports.store import ConversationRow
 from openhands_sessions.session.stream import EventStream
 from tests.bench.client import RawClient, connected
 
-REPLAYS = 12
+REPLAYS = 40
 NEWEST = '"id":{id},'
 
 
