@@ -1,5 +1,7 @@
 """Adds a reply's usage to the conversation's, in the wire's form."""
 
+from math import isfinite
+
 from openhands_sessions.core.events.event import Json
 from openhands_sessions.core.view import ConversationView
 from openhands_sessions.ports.model import ModelReply
@@ -9,7 +11,7 @@ def metrics(view: ConversationView, reply: ModelReply, budget: float | None) -> 
     """`llm_metrics` of the first event that a reply leads to: what the conversation has used with it."""
     usage = reply.usage
     return {
-        "accumulated_cost": view.cost + usage.cost,
+        "accumulated_cost": view.cost + (usage.cost if isfinite(usage.cost) else 0.0),
         "max_budget_per_task": budget,
         "accumulated_token_usage": {
             "model": reply.model,

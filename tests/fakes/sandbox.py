@@ -28,6 +28,7 @@ class FarRuntime:
         self._line = line
 
     async def perform(self, key: str, task: Task, on_output: OnOutput) -> Outcome:
+        self._line.tasks.append(task)
         await self._line.arrives.wait()
         self._line.check()
         performing = asyncio.ensure_future(self._runtime.perform(key, task, on_output))
@@ -66,6 +67,8 @@ class FarRuntimes:
         self.arrives = asyncio.Event()
         self.arrives.set()
         self.answers = False
+        self.tasks: list[Task] = []
+        """All that was to be performed."""
         self._runtimes = runtimes
 
     def check(self) -> None:

@@ -3,6 +3,7 @@
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta, timezone
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import orjson
@@ -11,7 +12,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from openhands_sessions.core.errors import StorageError
-from openhands_sessions.core.events.actions import McpAction, MessageAction, RunAction, WriteAction
+from openhands_sessions.core.events.actions import (
+    McpAction,
+    MessageAction,
+    RunAction,
+    TaskItem,
+    TaskTrackingAction,
+    WriteAction,
+)
 from openhands_sessions.core.events.codec import SCHEMA, decode, encode, kind_of, recorded, stored, timestamp_text
 from openhands_sessions.core.events.event import ConfirmationState, Event, ToolCall, Unknown
 from openhands_sessions.core.events.observations import RunMetadata, RunObservation, ThinkObservation
@@ -174,6 +182,22 @@ def test_what_json_cannot_hold_is_replaced_and_nothing_else() -> None:
     assert found["args"]["name"] == "a?b"
     given = found["args"]["arguments"]
     assert given == {"huge": None, "big": 2.0**70, "small": -(2.0**70), "fits": 2**63 - 1, "nan": None, "k?": ["?"]}
+
+
+def test_what_is_replaced_is_found_at_any_depth() -> None:
+    plan = TaskTrackingAction(task_list=(TaskItem(id="1", title="a\ud800"),), rest={"x": {"y": [{"z": 2**64}]}})
+    again = decode(encode(plan))
+    assert isinstance(again, TaskTrackingAction)
+    assert again.task_list[0].title == "a?"
+    assert again.rest == {"x": {"y": [{"z": 2.0**64}]}}
+    inner: Any = MappingProxyType({"b": 1})
+    frozen = McpAction(name="f", arguments=MappingProxyType({"a": inner}))
+    assert wire(frozen)["args"]["arguments"] == {"a": {"b": 1}}
+
+
+def test_what_is_no_json_at_all_is_our_mistake() -> None:
+    with pytest.raises(TypeError):
+        encode(McpAction(name="f", arguments={"a": object()}))  # type: ignore[dict-item]
 
 
 def test_an_event_is_seen_live_as_it_will_be_read_later() -> None:

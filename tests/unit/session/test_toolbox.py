@@ -1,0 +1,55 @@
+"""Tools are found by name and by action, and calls are checked before anybody acts."""
+
+import pytest
+
+from openhands_sessions.adapters.tools.bash import Bash
+from openhands_sessions.adapters.tools.editor import Editor
+from openhands_sessions.adapters.tools.notes import Finish
+from openhands_sessions.core.errors import BadInput
+from openhands_sessions.core.events.actions import BrowseAction, EditAction, FinishAction, ReadAction, RunAction
+from openhands_sessions.session.toolbox import LONGEST_ARGUMENTS, Toolbox
+
+TOOLS = Toolbox([Bash(), Editor(), Finish()])
+
+
+def test_a_call_is_read_by_the_tool_of_its_name() -> None:
+    assert TOOLS.read("execute_bash", '{"command": "ls"}') == RunAction(command="ls")
+    assert TOOLS.read("finish", "") == TOOLS.read("finish", "{}") == FinishAction()
+
+
+def test_an_action_belongs_to_the_tool_that_made_it() -> None:
+    assert isinstance(TOOLS.of(RunAction(command="ls")), Bash)
+    assert isinstance(TOOLS.of(EditAction(path="a")), Editor)
+    assert isinstance(TOOLS.of(ReadAction(path="a")), Editor)
+    assert TOOLS.of(BrowseAction(url="x")) is None
+
+
+def test_the_model_is_told_of_every_tool() -> None:
+    assert [schema["function"]["name"] for schema in TOOLS.schemas] == [  # type: ignore[index,call-overload]  # a schema
+        "execute_bash",
+        "str_replace_editor",
+        "finish",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("name", "arguments", "problem"),
+    [
+        ("dance", "{}", "there are: execute_bash, str_replace_editor, finish"),
+        ("x" * 1000, "{}", "does not exist"),
+        ("execute_bash", "{", "they are not JSON"),
+        ("execute_bash", "[]", "must be a JSON object, not list"),
+        ("execute_bash", "7", "must be a JSON object, not int"),
+        ("execute_bash", "\ud800", "they are not JSON"),
+        ("execute_bash", "[" * 100_000, "they are not JSON"),
+        ("execute_bash", '{"command": "' + "x" * LONGEST_ARGUMENTS + '"}', "must not be longer"),
+        ("execute_bash", "{}", "command is wrong"),
+    ],
+)
+def test_a_call_that_makes_no_sense_is_refused_in_words_that_a_model_can_act_on(
+    name: str, arguments: str, problem: str
+) -> None:
+    with pytest.raises(BadInput) as refused:
+        TOOLS.read(name, arguments)
+    assert problem in refused.value.message
+    assert len(refused.value.message) < 500
