@@ -71,7 +71,7 @@ class Workspace:
 
     def read(self, path: str, *, limit: int) -> bytes:
         """A whole file. Raises UnfitFile where it is larger than `limit` bytes."""
-        with self.find(path) as found, _opened(found, path) as file:
+        with self.open(path) as file:
             content = file.read(limit + 1)
         if len(content) > limit:
             raise UnfitFile(f"{path} is larger than {limit} bytes")
@@ -79,10 +79,23 @@ class Workspace:
 
     def write(self, path: str, content: bytes) -> None:
         """Replace a file atomically, durable when it returns; keeps its mode, makes the folders above it."""
+        with self.replace(path) as file:
+            file.write(content)
+
+    @contextlib.contextmanager
+    def open(self, path: str) -> Iterator[BinaryIO]:
+        """A file, to be read piece by piece."""
+        with self.find(path) as found, _opened(found, path) as file:
+            yield file
+
+    @contextlib.contextmanager
+    def replace(self, path: str) -> Iterator[BinaryIO]:
+        """As `write`, piece by piece: takes effect at the end of the block, and not at all where the block raises."""
         with self.find(path, make_folders=True) as found:
             if found.status is not None and not stat.S_ISREG(found.status.st_mode):
                 raise UnfitFile(f"{path} is not a file")
-            _replace(found, content, self._owner)
+            with _replacing(found, self._owner) as file:
+                yield file
 
     def names(self, path: str = "") -> list[str]:
         """Names in a folder, sorted, folders with a `/` behind."""
@@ -222,7 +235,8 @@ def _opened(found: Found, path: str) -> BinaryIO:
     return os.fdopen(descriptor, "rb")
 
 
-def _replace(found: Found, content: bytes, owner: tuple[int, int] | None) -> None:
+@contextlib.contextmanager
+def _replacing(found: Found, owner: tuple[int, int] | None) -> Iterator[BinaryIO]:
     temporary = ".ohs-" + os.urandom(8).hex()
     descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o644, dir_fd=found.folder)
     try:
@@ -233,7 +247,7 @@ def _replace(found: Found, content: bytes, owner: tuple[int, int] | None) -> Non
                 os.fchmod(descriptor, stat.S_IMODE(found.status.st_mode))
             elif owner is not None:
                 os.fchown(descriptor, *owner)
-            file.write(content)
+            yield file
             file.flush()
             os.fsync(descriptor)
         os.rename(temporary, found.name, src_dir_fd=found.folder, dst_dir_fd=found.folder)

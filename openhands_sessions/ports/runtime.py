@@ -1,6 +1,6 @@
 """The sandbox as a session sees it. Paths are the wire's: `/workspace/…`, or relative to it."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 from typing import Literal, Protocol
@@ -123,18 +123,37 @@ OnOutput = Callable[[str], None]
 """Called with each new piece of a command's output, on the event loop; must not block."""
 
 
-class Workspace(Protocol):
-    """The files of a workspace, whether or not the executor runs. Raises PathRefused for `..`, an absolute path
-    outside `/workspace`, a symlink that leads out, or NUL; FileProblem; RuntimeUnavailable."""
+class WorkspaceReader(Protocol):
+    """What a workspace holds, whether or not the executor runs. Raises PathRefused for `..`, an absolute path outside
+    `/workspace`, a symlink that leads out, or NUL; FileProblem; RuntimeUnavailable."""
 
     async def read(self, path: str, *, limit: int = 1 << 20) -> bytes:
         """A file, FileProblem where it is larger than `limit` bytes."""
 
+    async def list(self, path: str = "") -> Sequence[str]:
+        """Names in a folder, sorted, folders with a `/` behind."""
+
+    def pieces(self, path: str) -> AsyncGenerator[bytes, None]:
+        """A file of any size, at most 256 KiB at once. Close what you do not read to its end."""
+
+    def archive(self, path: str = "") -> AsyncGenerator[bytes, None]:
+        """A folder with all in it as a zip file, in memory of a few pieces. Links to files inside count as the files;
+        other links and what is no file are left out. Raises TooLarge before the first piece. Close it as `pieces`."""
+
+
+class WorkspaceWriter(Protocol):
+    """How a workspace is changed from outside. Raises as WorkspaceReader."""
+
     async def write(self, path: str, content: bytes) -> None:
         """Replace a file atomically, making the folders above it."""
 
-    async def list(self, path: str = "") -> Sequence[str]:
-        """Names in a folder, sorted, folders with a `/` behind."""
+    async def receive(self, path: str, pieces: AsyncIterator[bytes], *, limit: int) -> int:
+        """As `write`, in memory of one piece; the size in bytes. TooLarge where it is more than `limit`. Whatever is
+        raised, by `pieces` too, leaves the file as it was."""
+
+
+class Workspace(WorkspaceReader, WorkspaceWriter, Protocol):
+    """The files of a workspace."""
 
 
 class Runtime(Protocol):

@@ -1,11 +1,13 @@
 """Sandboxes in memory: the port's promises over a scripted shell and a dict of files. Nothing is really run."""
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping, Sequence
+import io
+import zipfile
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field, replace
 
-from openhands_sessions.core.errors import FileProblem, RuntimeUnavailable
+from openhands_sessions.core.errors import FileProblem, RuntimeUnavailable, TooLarge
 from openhands_sessions.core.ids import ConversationId
 from openhands_sessions.ports.runtime import (
     CommandDone,
@@ -25,6 +27,8 @@ from openhands_sessions.ports.runtime import (
 from tests.fakes.editor import DictEditor, key_of
 from tests.fakes.shell import Ended, Job, ScriptedShell
 
+PIECE = 256 << 10
+
 
 class DictFiles:
     """A Workspace over a dict, which the shell and the editor share."""
@@ -40,6 +44,30 @@ class DictFiles:
 
     async def write(self, path: str, content: bytes) -> None:
         self._files[key_of(path)] = content
+
+    async def pieces(self, path: str) -> AsyncGenerator[bytes, None]:
+        content = await self.read(path, limit=1 << 40)
+        for start in range(0, len(content), PIECE):
+            yield content[start : start + PIECE]
+
+    async def archive(self, path: str = "") -> AsyncGenerator[bytes, None]:
+        folder = key_of(path)
+        await self.list(path)
+        packed = io.BytesIO()
+        with zipfile.ZipFile(packed, "w") as archive:
+            for name, content in self._files.items():
+                if f"{name}/".startswith(f"{folder}/" if folder else ""):
+                    archive.writestr(name[len(folder) :].lstrip("/"), content)
+        yield packed.getvalue()
+
+    async def receive(self, path: str, pieces: AsyncIterator[bytes], *, limit: int) -> int:
+        content = b""
+        async for piece in pieces:
+            content += piece
+            if len(content) > limit:
+                raise TooLarge(f"{path} is larger than {limit} bytes")
+        await self.write(path, content)
+        return len(content)
 
     async def list(self, path: str = "") -> Sequence[str]:
         folder = key_of(path)

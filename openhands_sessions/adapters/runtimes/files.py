@@ -1,11 +1,14 @@
 """The files of a workspace whose folder lies on this machine."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Generator, Iterator, Sequence
+from contextlib import contextmanager
 from typing import ParamSpec, TypeVar
 
+from openhands_sessions.adapters.runtimes.archive import PIECE, ArchiveLimits, packed
 from openhands_sessions.adapters.runtimes.limiter import Limiter
+from openhands_sessions.adapters.runtimes.stepping import Steps
 from openhands_sessions.adapters.runtimes.workspace import OutsidePath, UnfitFile, Workspace
-from openhands_sessions.core.errors import FileProblem, PathRefused
+from openhands_sessions.core.errors import FileProblem, PathRefused, TooLarge
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -14,23 +17,69 @@ T = TypeVar("T")
 class FolderFiles:
     """Reads and writes the folder itself, whether or not an executor runs."""
 
-    def __init__(self, workspace: Workspace, limiter: Limiter) -> None:
+    def __init__(self, workspace: Workspace, limiter: Limiter, archives: ArchiveLimits | None = None) -> None:
         self._workspace = workspace
         self._limiter = limiter
+        self._archives = archives or ArchiveLimits()
 
     async def read(self, path: str, *, limit: int = 1 << 20) -> bytes:
         return await self._run(self._workspace.read, path, limit=limit)
 
-    async def write(self, path: str, content: bytes) -> None:
-        await self._run(self._workspace.write, path, content)
-
     async def list(self, path: str = "") -> Sequence[str]:
         return await self._run(self._workspace.names, path)
 
+    def pieces(self, path: str) -> AsyncGenerator[bytes, None]:
+        return self._taken(_read(self._workspace, path))
+
+    def archive(self, path: str = "") -> AsyncGenerator[bytes, None]:
+        return self._taken(packed(self._workspace, path, self._archives))
+
+    async def write(self, path: str, content: bytes) -> None:
+        await self._run(self._workspace.write, path, content)
+
+    async def receive(self, path: str, pieces: AsyncIterator[bytes], *, limit: int) -> int:
+        size = 0
+        with _told():
+            async with Steps(self._limiter, _write(self._workspace, path)) as steps:
+                await steps.take()
+                async for piece in pieces:
+                    size += len(piece)
+                    if size > limit:
+                        raise TooLarge(f"{path} is larger than {limit} bytes")
+                    await steps.take(piece)
+                await steps.take(None)
+        return size
+
+    async def _taken(self, generator: Generator[bytes, None, None]) -> AsyncGenerator[bytes, None]:
+        with _told():
+            async with Steps[bytes, None](self._limiter, generator) as steps:
+                while (piece := await steps.take()) is not None:
+                    yield piece
+
     async def _run(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
-        try:
+        with _told():
             return await self._limiter.run(function, *args, **kwargs)
-        except OutsidePath as error:
-            raise PathRefused(str(error)) from None
-        except UnfitFile as error:
-            raise FileProblem(str(error)) from None
+
+
+def _read(workspace: Workspace, path: str) -> Generator[bytes, None, None]:
+    with workspace.open(path) as file:
+        while piece := file.read(PIECE):
+            yield piece
+
+
+def _write(workspace: Workspace, path: str) -> Generator[None, bytes | None, None]:
+    """Takes pieces, and None behind the last one: without it, nothing is changed."""
+    with workspace.replace(path) as file:
+        while (piece := (yield)) is not None:
+            file.write(piece)
+
+
+@contextmanager
+def _told() -> Iterator[None]:
+    """Problems by the names that callers know."""
+    try:
+        yield
+    except OutsidePath as error:
+        raise PathRefused(str(error)) from None
+    except UnfitFile as error:
+        raise FileProblem(str(error)) from None
