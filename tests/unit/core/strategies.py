@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from dataclasses import fields, is_dataclass
 from datetime import datetime, timedelta
 from enum import Enum
+from functools import cache
 from typing import Any, Union, get_args, get_origin, get_type_hints
 
 from hypothesis import strategies as st
@@ -26,11 +27,14 @@ _TOP = {"id", "timestamp", "source", "cause", "message", "action", "args", "obse
 _TAKEN = _TOP | {"tool_call_metadata", "llm_metrics", "success", "arguments"}
 
 
+@cache
 def json_values(text: st.SearchStrategy[str] = BORING_TEXT) -> st.SearchStrategy[Any]:
     plain = st.none() | st.booleans() | SMALL | st.floats(allow_nan=False, allow_infinity=False) | text
-    return st.recursive(plain, lambda inner: st.lists(inner, max_size=3) | st.dictionaries(text, inner, max_size=3))
+    flat = plain | st.lists(plain, max_size=3) | st.dictionaries(text, plain, max_size=3)
+    return flat | st.lists(flat, max_size=2) | st.dictionaries(text, flat, max_size=2)
 
 
+@cache
 def json_objects(text: st.SearchStrategy[str] = BORING_TEXT) -> st.SearchStrategy[dict[str, Any]]:
     return st.dictionaries(text, json_values(text), max_size=3)
 

@@ -97,7 +97,7 @@ def test_a_refusal_never_shows_a_key() -> None:
 
 
 def test_settings_are_shown_without_the_key() -> None:
-    shown = public(merge({KEY: "sk-very-secret", "llm_model": "m"}))
+    shown = public(merge({KEY: "sk-hush-hush", "llm_model": "m"}))
     assert KEY not in shown
     assert shown["llm_model"] == "m"
-    assert "secret" not in repr(merge({KEY: "sk-very-secret"}))
+    assert "hush" not in repr(merge({KEY: "sk-hush-hush"}))

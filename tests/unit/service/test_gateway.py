@@ -269,3 +269,65 @@ def test_a_digest_tells_commands_apart_and_knows_the_same_again() -> None:
     ]
     assert len({digest(command) for command in commands}) == len(commands)
     assert digest(SendMessage(content="a")) == digest(SendMessage(content="a"))
+
+
+async def test_whoever_waits_for_a_failed_session_hears_of_its_replacement(store: SessionStore) -> None:
+    door = Doorway(lambda: RuntimeUnavailable("no docker"))
+    async with working(Office(store=store, agents=DoorAgents(door))) as office:
+        await office.open()
+        waiting = [asyncio.create_task(office.gateway.revived(TALK)) for _ in range(2)]
+        await rest()
+        assert not any(task.done() for task in waiting)
+        door.fault = None
+        await office.open()
+        async with asyncio.timeout(LONG):
+            await asyncio.gather(*waiting)
+            await office.gateway.revived(TALK)
+
+
+async def end_of(office: Office) -> str:
+    """Follow to the end, and return why it came."""
+    async with asyncio.timeout(LONG), office.gateway.follow(TALK, -1) as news:
+        try:
+            async for _ in news:
+                pass
+        except SessionEnded as end:
+            return end.reason
+    return "never"
+
+
+async def test_a_failed_session_is_not_built_anew_by_those_who_only_follow(store: SessionStore) -> None:
+    door = Doorway(lambda: RuntimeUnavailable("no docker"))
+    async with working(Office(store=store, agents=DoorAgents(door))) as office:
+        failed = await office.open()
+        for _ in range(3):
+            assert await end_of(office) == "failed"
+        assert office.gateway.live(TALK) is failed
+
+
+async def test_those_who_are_looked_after_keep_to_the_room_there_is(store: SessionStore) -> None:
+    models = FakeModels(FakeModel([says("Hello.")] * 2))
+    names = [ConversationId("first"), ConversationId("second")]
+    office = Office(store=store, models=models, layers=[{"llm_model": "fake"}])
+    for name in names:
+        session = await office.open(name)
+        await session.event_stream.append(MessageAction(source=Source.USER, content="go"))
+        await office.gateway.close(name, "shutdown")
+    async with working(Office(store=store, models=models, layers=office.layers, max_sessions=1)) as later:
+        async with asyncio.timeout(LONG):
+            await later.gateway.recover()
+        assert len(later.directory) == 1
+
+
+@pytest.mark.parametrize("reason", ["stopped", "deleted"])
+async def test_closing_is_true_in_a_description_too(store: SessionStore, reason: Any, gate: asyncio.Event) -> None:
+    door = Doorway(stuck=gate)
+    async with working(Office(store=store, agents=DoorAgents(door))) as office:
+        await office.open()
+        closing = asyncio.create_task(office.gateway.close(TALK, reason))
+        async with asyncio.timeout(LONG):
+            await door.left.wait()
+        info = await office.gateway.describe(TALK)
+        assert (info.state, info.runtime_status) == (S.CLOSING, "STATUS$STOPPED")
+        gate.set()
+        await closing
