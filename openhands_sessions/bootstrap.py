@@ -17,8 +17,10 @@ from openhands_sessions.adapters.agents.shell import ShellAgents
 from openhands_sessions.adapters.auths.session_key import SessionKey
 from openhands_sessions.adapters.condensers.window import WindowCondenser
 from openhands_sessions.adapters.files.local import LocalFiles
+from openhands_sessions.adapters.files.sealed import SealedFiles
 from openhands_sessions.adapters.gateways.remote import Remote, open_remote
 from openhands_sessions.adapters.memories.workspace import WorkspaceMemory
+from openhands_sessions.adapters.models.catalogue import Catalogue
 from openhands_sessions.adapters.models.choice import ModelChoice
 from openhands_sessions.adapters.models.litellm import LiteLlmModels
 from openhands_sessions.adapters.models.scripted import ScriptedModels
@@ -38,11 +40,13 @@ from openhands_sessions.ports.files import FileStore
 from openhands_sessions.ports.runtime import Runtimes
 from openhands_sessions.ports.store import SessionStore
 from openhands_sessions.server.app import Edge, application
-from openhands_sessions.server.services import Services
+from openhands_sessions.server.services import Options, Services
 from openhands_sessions.server.sockets.clients import ClientLimits, ClientParts
 from openhands_sessions.service.directory import Directory
+from openhands_sessions.service.files import Files, UploadLimits
 from openhands_sessions.service.history import History
 from openhands_sessions.service.local import LocalGateway
+from openhands_sessions.service.secrets import SecretsBook
 from openhands_sessions.service.settings import SettingsBook
 from openhands_sessions.service.status import StatusBoard
 from openhands_sessions.session.stages import Parts
@@ -66,6 +70,9 @@ def _local(config: Config) -> Runtimes:
 
 
 STORES: Mapping[str, Callable[[Config], OpenedStore]] = {"sqlite": _sqlite, "memory": _memory}
+AGENT_NAMES = ("CodeActAgent", "ShellAgent")
+"""As the V0 client names them; see `core.user_settings.AGENTS`."""
+ANALYZERS = ("rules",)
 RUNTIMES: Mapping[str, Callable[[Config], Runtimes]] = {"local": _local}
 
 
@@ -79,6 +86,7 @@ class House:
     history: History
     directory: Directory
     settings: SettingsBook
+    secrets: SecretsBook
     files: FileStore
     agents: AgentChoice
     auth: Auth
@@ -104,7 +112,9 @@ async def open_house(
         directory = Directory(parts, StatusBoard(), max_sessions=server.max_sessions, idle_timeout=server.idle_timeout)
         stack.push_async_callback(directory.close_all, "shutdown")
         files = LocalFiles(config.data_dir / "files")
-        settings = SettingsBook(files, layers(config))
+        encryption = server.encryption_key
+        sealed = SealedFiles(files, None if encryption is None else encryption.get_secret_value())
+        settings = SettingsBook(sealed, layers(config))
         gateway = LocalGateway(store, directory, settings, parts.clock)
         key = server.session_api_key
         yield House(
@@ -114,6 +124,7 @@ async def open_house(
             history=History(store, gateway, parts.runtimes, settings),
             directory=directory,
             settings=settings,
+            secrets=SecretsBook(sealed),
             files=files,
             agents=agents,
             auth=SessionKey(None if key is None else key.get_secret_value()),
@@ -157,10 +168,15 @@ async def web_application(house: House) -> web.Application:
         messages_burst=config.limits.messages_burst,
         slow_client_grace=config.limits.slow_client_grace,
     )
+    uploads = UploadLimits(file_bytes=config.limits.upload_bytes, files=config.limits.upload_files)
     services = Services(
         gateway=house.gateway,
         history=house.history,
         directory=house.directory,
+        files=Files(house.gateway, uploads),
+        settings=house.settings,
+        secrets=house.secrets,
+        options=Options(agents=AGENT_NAMES, security_analyzers=ANALYZERS, models=Catalogue().names),
         auth=house.auth,
         version=__version__,
         new_id=lambda: uuid.uuid4().hex,

@@ -11,6 +11,8 @@ from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, Settings
 NO_KEYS = ("null", "undefined")
 """What web clients send where they have no key: none of these can be one."""
 
+SHORTEST_ENCRYPTION_KEY = 16
+
 
 def _split(value: object) -> object:
     """`a, b` as environment and flags give a list."""
@@ -28,9 +30,16 @@ def _usable(key: SecretStr) -> SecretStr:
     return key
 
 
+def _long_enough(key: SecretStr) -> SecretStr:
+    if len(key.get_secret_value()) < SHORTEST_ENCRYPTION_KEY:
+        raise ValueError(f"at least {SHORTEST_ENCRYPTION_KEY} characters are needed")
+    return key
+
+
 Names = Annotated[tuple[str, ...], BeforeValidator(_split)]
 Place = Annotated[Path, AfterValidator(_absolute)]
 SessionKey = Annotated[SecretStr, AfterValidator(_usable)]
+EncryptionKey = Annotated[SecretStr, AfterValidator(_long_enough)]
 
 
 class Section(BaseModel):
@@ -45,6 +54,10 @@ class ServerSection(Section):
     session_api_key: SessionKey | None = Field(
         None, description="Key that guards everything; none leaves loopback open."
     )
+    encryption_key: EncryptionKey | None = Field(
+        None, description="Text by which users' settings and secrets are encrypted at rest; none keeps them in clear."
+    )
+    client_dir: Place | None = Field(None, description="Folder with the built web client that is served at /.")
     allowed_origins: Names = Field((), description="Origins of web pages that may call, besides our own.")
     allowed_hosts: Names = Field((), description="Host names the server is reached by, besides loopback's.")
     max_sessions: int = Field(1_000, ge=1, description="Live sessions at once.")
@@ -61,6 +74,8 @@ class LimitsSection(Section):
     message_bytes: int = Field(4 * 1024 * 1024, ge=1_024, description="Largest message of a client, in bytes.")
     messages_per_second: float = Field(20.0, gt=0, description="Commands a client may send a second, on average.")
     messages_burst: int = Field(40, ge=1, description="Commands a client may send at once.")
+    upload_bytes: int = Field(100 * 1024 * 1024, ge=1, description="Largest file of an upload, in bytes.")
+    upload_files: int = Field(100, ge=1, le=10_000, description="Files of one upload.")
     slow_client_grace: float = Field(10.0, gt=0, description="Seconds a client may read nothing before it is cut.")
 
 

@@ -5,8 +5,18 @@ from difflib import get_close_matches
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError
 
+from openhands_sessions.core.custom_secrets import check_name, check_value
 from openhands_sessions.core.errors import BadInput
 from openhands_sessions.core.events.event import Json
+
+
+class CustomSecret(BaseModel):
+    """A value that commands find in their environment, and that nobody is shown."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    value: SecretStr
+    description: str = ""
 
 
 class SessionSettings(BaseModel):
@@ -33,6 +43,11 @@ class SessionSettings(BaseModel):
         120.0, gt=0, description="Limit of one command in seconds, where the agent names none."
     )
     conversation_instructions: str | None = Field(None, description="Added to the agent's prompt.")
+    git_user_name: str | None = Field(None, description="Whose name stands on commits.")
+    git_user_email: str | None = Field(None, description="Whose address stands on commits.")
+    custom_secrets: dict[str, CustomSecret] = Field(
+        {}, description="By name: `value`, which commands find in their environment, and `description`."
+    )
 
 
 def merge(*layers: Mapping[str, Json]) -> SessionSettings:
@@ -48,12 +63,21 @@ def merge(*layers: Mapping[str, Json]) -> SessionSettings:
             raise BadInput(key, f"is not a setting{nearest(key, SessionSettings.model_fields)}")
         if layer.get("llm_base_url") not in (None, merged.get("llm_base_url")):
             merged.pop("llm_api_key", None)
-        merged.update({key: value for key, value in layer.items() if value is not None})
+        told = {key: value for key, value in layer.items() if value is not None}
+        if isinstance(secrets := told.get("custom_secrets"), dict) and isinstance(
+            before := merged.get("custom_secrets"), dict
+        ):
+            told["custom_secrets"] = {**before, **secrets}
+        merged.update(told)
     try:
-        return SessionSettings.model_validate(merged)
+        settings = SessionSettings.model_validate(merged)
     except ValidationError as error:
         first = error.errors(include_url=False, include_input=False)[0]
         raise BadInput(".".join(map(str, first["loc"])), f"is wrong: {first['msg']}") from None
+    for name, secret in settings.custom_secrets.items():
+        check_name(name)
+        check_value(secret.value.get_secret_value())
+    return settings
 
 
 def nearest(key: str, known: Mapping[str, object]) -> str:
@@ -63,5 +87,24 @@ def nearest(key: str, known: Mapping[str, object]) -> str:
 
 
 def public(settings: SessionSettings) -> dict[str, Json]:
-    """The settings as they may be shown and stored: keys left out."""
-    return settings.model_dump(mode="json", exclude={"llm_api_key"})
+    """The settings as they may be shown and stored: keys and secrets left out."""
+    return settings.model_dump(mode="json", exclude={"llm_api_key", "custom_secrets"})
+
+
+def environment(settings: SessionSettings) -> dict[str, str]:
+    """What commands find in their environment besides what every command finds there."""
+    found = {name: secret.value.get_secret_value() for name, secret in settings.custom_secrets.items()}
+    for names, value in (
+        (("GIT_AUTHOR_NAME", "GIT_COMMITTER_NAME"), settings.git_user_name),
+        (("GIT_AUTHOR_EMAIL", "GIT_COMMITTER_EMAIL"), settings.git_user_email),
+    ):
+        if value:
+            found.update(dict.fromkeys(names, value))
+    return found
+
+
+def secrets(settings: SessionSettings) -> tuple[str, ...]:
+    """What must not be seen in anything that the conversation records."""
+    key = settings.llm_api_key
+    values = [secret.value.get_secret_value() for secret in settings.custom_secrets.values()]
+    return (*values, *(() if key is None else (key.get_secret_value(),)))

@@ -14,7 +14,7 @@ from openhands_sessions.core.ids import ConversationId
 from openhands_sessions.server import middleware
 from openhands_sessions.server.outbox import hang_up
 from openhands_sessions.server.packets import FastJson
-from openhands_sessions.server.rest import conversations, events, health
+from openhands_sessions.server.rest import conversations, events, files, health, settings
 from openhands_sessions.server.services import SERVICES, Services
 from openhands_sessions.server.sockets.answering import AnsweringServer
 from openhands_sessions.server.sockets.clients import ClientParts, Clients
@@ -55,7 +55,7 @@ def application(edge: Edge) -> web.Application:
         ],
     )
     app[SERVICES] = edge.services
-    for routes in (conversations.ROUTES, events.ROUTES, health.ROUTES):
+    for routes in (conversations.ROUTES, events.ROUTES, files.ROUTES, health.ROUTES, settings.ROUTES):
         app.add_routes(routes)
     sio = _socket_server(limits.message_bytes)
     sio.attach(app)

@@ -1,6 +1,6 @@
 """What handlers are given: typed keys, and the questions that every handler asks."""
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
@@ -14,10 +14,23 @@ from openhands_sessions.ports.auth import Auth, Principal
 from openhands_sessions.server.middleware import PRINCIPAL
 from openhands_sessions.server.wire import checked
 from openhands_sessions.service.directory import Directory
+from openhands_sessions.service.files import Files
 from openhands_sessions.service.history import History
 from openhands_sessions.service.local import LocalGateway
+from openhands_sessions.service.secrets import SecretsBook
+from openhands_sessions.service.settings import SettingsBook
 
 P = TypeVar("P", bound=BaseModel)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Options:
+    """What a user may choose from."""
+
+    agents: tuple[str, ...]
+    security_analyzers: tuple[str, ...]
+    models: Callable[[], Awaitable[Sequence[str]]]
+    """By litellm's names, sorted."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -27,6 +40,10 @@ class Services:
     gateway: LocalGateway
     history: History
     directory: Directory
+    files: Files
+    settings: SettingsBook
+    secrets: SecretsBook
+    options: Options
     auth: Auth
     version: str
     new_id: Callable[[], str]
@@ -56,6 +73,11 @@ async def owned(request: web.Request) -> ConversationId:
 
 async def body(request: web.Request, kind: type[P]) -> P:
     """The request's JSON as `kind`; an empty body counts as `{}`. Raises BadInput."""
+    return checked(kind, await mapping(request))
+
+
+async def mapping(request: web.Request) -> dict[str, Any]:
+    """The request's JSON object; an empty body counts as `{}`. Raises BadInput."""
     raw = await request.read()
     try:
         value: Any = orjson.loads(raw) if raw.strip() else {}
@@ -63,7 +85,7 @@ async def body(request: web.Request, kind: type[P]) -> P:
         raise BadInput("the body", f"must be JSON: {error}") from None
     if not isinstance(value, dict):
         raise BadInput("the body", f"must be a JSON object, not {type(value).__name__}")
-    return checked(kind, value)
+    return value
 
 
 def number(request: web.Request, name: str, default: int, *, least: int, most: int) -> int:

@@ -1,15 +1,19 @@
 """Which settings a conversation is run with: the layers, where each comes from, and where keys are kept."""
 
+import asyncio
 import json
 from collections.abc import Mapping, Sequence
+
+from pydantic import ValidationError
 
 from openhands_sessions.core.errors import NotFound
 from openhands_sessions.core.events.event import Json
 from openhands_sessions.core.ids import ConversationId, OwnerId, folder_name
 from openhands_sessions.core.settings import SessionSettings, merge
+from openhands_sessions.core.user_settings import UserSettings, changed, layer
 from openhands_sessions.ports.files import FileStore
 
-SECRET = "llm_api_key"
+SECRETS = ("llm_api_key", "custom_secrets")
 
 
 class SettingsBook:
@@ -18,15 +22,37 @@ class SettingsBook:
     def __init__(self, files: FileStore, server: Sequence[Mapping[str, Json]]) -> None:
         self._files = files
         self._server = tuple(server)
+        self._storing = asyncio.Lock()
 
     async def merged(self, owner: OwnerId, request: Mapping[str, Json]) -> SessionSettings:
         """Server ← LLM ← agent ← the user's own ← the request. Raises BadInput for a wrong or unknown key."""
-        return merge(*self._server, await self._load(_user_key(owner)), request)
+        own = await self.users(owner)
+        users = {} if own is None else layer(own)
+        if secrets := await self._load(secrets_key(owner)):
+            users["custom_secrets"] = secrets
+        return merge(*self._server, users, request)
+
+    async def users(self, owner: OwnerId) -> UserSettings | None:
+        """What the user has stored; None before the first time, or where the file is damaged."""
+        content = await self._load(_user_key(owner))
+        try:
+            return UserSettings.model_validate(content) if content else None
+        except ValidationError:
+            return None
+
+    async def store(self, owner: OwnerId, given: Mapping[str, Json]) -> UserSettings:
+        """Take in what a user has sent, see `changed`. Raises BadInput, and then nothing is stored."""
+        async with self._storing:
+            settings = changed(await self.users(owner), given)
+            merge(layer(settings))
+            await self._files.write(_user_key(owner), json.dumps(settings.model_dump()).encode())
+        return settings
 
     async def keep(self, sid: ConversationId, request: Mapping[str, Json]) -> None:
-        """Keep the request's key in a file of its own, apart from the conversation's row."""
-        if request.get(SECRET) is not None:
-            await self._files.write(_secret_key(sid), json.dumps({SECRET: request[SECRET]}).encode())
+        """Keep the request's key and secrets in a file of their own, apart from the conversation's row."""
+        kept = {name: request[name] for name in SECRETS if request.get(name) is not None}
+        if kept:
+            await self._files.write(_secret_key(sid), json.dumps(kept).encode())
 
     async def kept(self, sid: ConversationId, row: Mapping[str, Json]) -> dict[str, Json]:
         """The request's layer again, key and all."""
@@ -37,16 +63,31 @@ class SettingsBook:
         await self._files.delete(_secret_key(sid))
 
     async def _load(self, key: str) -> dict[str, Json]:
-        try:
-            content = json.loads(await self._files.read(key))
-        except (NotFound, ValueError):
-            return {}
-        return content if isinstance(content, dict) else {}
+        return await load(self._files, key)
+
+
+async def load(files: FileStore, key: str) -> dict[str, Json]:
+    """A file's object; empty where there is none, or a damaged one."""
+    try:
+        content = json.loads(await files.read(key))
+    except (NotFound, ValueError):
+        return {}
+    return content if isinstance(content, dict) else {}
 
 
 def without_secret(request: Mapping[str, Json]) -> dict[str, Json]:
     """The request's layer as it may stand in the conversation's row."""
-    return {name: value for name, value in request.items() if name != SECRET}
+    return {name: value for name, value in request.items() if name not in SECRETS}
+
+
+def secrets_key(owner: OwnerId) -> str:
+    """Where a user's custom secrets are."""
+    return f"{_folder(owner)}/secrets.json"
+
+
+def providers_key(owner: OwnerId) -> str:
+    """Where a user's tokens of git providers are."""
+    return f"{_folder(owner)}/providers.json"
 
 
 def _secret_key(sid: ConversationId) -> str:
@@ -54,4 +95,8 @@ def _secret_key(sid: ConversationId) -> str:
 
 
 def _user_key(owner: OwnerId) -> str:
-    return f"users/{folder_name(ConversationId(owner))}/settings.json"
+    return f"{_folder(owner)}/settings.json"
+
+
+def _folder(owner: OwnerId) -> str:
+    return f"users/{folder_name(ConversationId(owner))}"

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from openhands_sessions.adapters.files.local import LocalFiles
+from openhands_sessions.adapters.files.sealed import SealedFiles
 from openhands_sessions.core.errors import NotFound, PathRefused
 from openhands_sessions.ports.files import FileStore
 from tests.fakes.files import MemoryFiles
@@ -17,9 +18,13 @@ BAD_KEYS = [
 ]
 
 
-@pytest.fixture(params=["fake", "local"])
+@pytest.fixture(params=["fake", "local", "sealed"])
 def files(request: pytest.FixtureRequest, tmp_path: Path) -> FileStore:
-    kinds: dict[str, FileStore] = {"fake": MemoryFiles(), "local": LocalFiles(tmp_path / "files")}
+    kinds: dict[str, FileStore] = {
+        "fake": MemoryFiles(),
+        "local": LocalFiles(tmp_path / "files"),
+        "sealed": SealedFiles(MemoryFiles(), "a key of enough characters"),
+    }
     return kinds[request.param]
 
 

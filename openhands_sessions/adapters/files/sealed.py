@@ -1,0 +1,54 @@
+"""Files of another store, encrypted where a key is given."""
+
+import hashlib
+from base64 import urlsafe_b64encode
+from collections.abc import AsyncIterator, Sequence
+
+from cryptography.fernet import Fernet, InvalidToken
+
+from openhands_sessions.adapters.files.keys import PIECE_BYTES
+from openhands_sessions.core.errors import StorageUnavailable
+from openhands_sessions.ports.files import FileStore
+
+MARK = b"sealed:1:"
+"""What an encrypted file begins with."""
+_SALT = b"openhands-sessions/files"
+
+
+class SealedFiles:
+    """Encrypts what is written from now on; what was written in clear before is still read. `key` is any text, None
+    for none: then an encrypted file is not read, and says so."""
+
+    def __init__(self, files: FileStore, key: str | None) -> None:
+        self._files = files
+        self._cipher = None if key is None else Fernet(_derived(key))
+
+    async def read(self, key: str) -> bytes:
+        content = await self._files.read(key)
+        if not content.startswith(MARK):
+            return content
+        if self._cipher is None:
+            raise StorageUnavailable("a stored file is encrypted and server.encryption_key is not set")
+        try:
+            return self._cipher.decrypt(content[len(MARK) :])
+        except InvalidToken as error:
+            raise StorageUnavailable("a stored file was encrypted with another server.encryption_key") from error
+
+    async def write(self, key: str, content: bytes) -> None:
+        await self._files.write(key, content if self._cipher is None else MARK + self._cipher.encrypt(content))
+
+    async def stream(self, key: str) -> AsyncIterator[bytes]:
+        content = await self.read(key)
+        for start in range(0, len(content), PIECE_BYTES):
+            yield content[start : start + PIECE_BYTES]
+
+    async def list(self, prefix: str = "") -> Sequence[str]:
+        return await self._files.list(prefix)
+
+    async def delete(self, key: str) -> bool:
+        return await self._files.delete(key)
+
+
+def _derived(key: str) -> bytes:
+    """Slow on purpose, some 50 ms: a key that people chose is guessed no faster."""
+    return urlsafe_b64encode(hashlib.scrypt(key.encode(), salt=_SALT, n=2**14, r=8, p=1, dklen=32))

@@ -1,0 +1,105 @@
+"""`/api/settings`, `/api/secrets` and the tokens of git providers: kept for their owner, shown without values."""
+
+from aiohttp import web
+
+from openhands_sessions.core.errors import AlreadyExists, BadInput, NotFound
+from openhands_sessions.core.ids import OwnerId
+from openhands_sessions.core.settings import nearest
+from openhands_sessions.core.user_settings import AGENTS, shown
+from openhands_sessions.server.services import body, mapping, principal, services
+from openhands_sessions.server.wire_settings import ProvidersIn, SecretChangeIn, SecretIn
+
+PROVIDERS = dict.fromkeys(("github", "gitlab", "bitbucket", "azure_devops", "forgejo", "enterprise_sso"))
+
+
+async def settings(request: web.Request) -> web.Response:
+    owner = _owner(request)
+    stored = await services(request).settings.users(owner)
+    if stored is None:
+        return web.json_response({"error": "Settings not found"}, status=404)
+    return web.json_response(shown(stored, await services(request).secrets.providers(owner)))
+
+
+async def store_settings(request: web.Request) -> web.Response:
+    given = await mapping(request)
+    known = services(request).options.agents
+    agent = given.get("agent")
+    if isinstance(agent, str) and agent and agent not in (*known, *AGENTS.values()):
+        raise BadInput("agent", f"{agent[:64]!r} does not exist{nearest(agent, dict.fromkeys(known))}")
+    await services(request).settings.store(_owner(request), given)
+    return web.json_response({"message": "Settings stored"})
+
+
+async def reset(request: web.Request) -> web.Response:
+    return web.json_response({"error": "Reset settings functionality has been removed."}, status=410)
+
+
+async def secrets(request: web.Request) -> web.Response:
+    found = await services(request).secrets.names(_owner(request))
+    listed = [{"name": name, "description": description} for name, description in found]
+    return web.json_response({"custom_secrets": listed})
+
+
+async def add_secret(request: web.Request) -> web.Response:
+    given = await body(request, SecretIn)
+    try:
+        await services(request).secrets.add(_owner(request), given.name, given.value, given.description or "")
+    except AlreadyExists as error:
+        return web.json_response({"message": error.message}, status=400)
+    return web.json_response({"message": "Secret created successfully"}, status=201)
+
+
+async def change_secret(request: web.Request) -> web.Response:
+    given, name = await body(request, SecretChangeIn), request.match_info["name"]
+    try:
+        await services(request).secrets.rename(_owner(request), name, given.name, given.description)
+    except AlreadyExists as error:
+        return web.json_response({"message": error.message}, status=400)
+    except NotFound:
+        return _no_secret(name)
+    return web.json_response({"message": "Secret updated successfully"})
+
+
+async def delete_secret(request: web.Request) -> web.Response:
+    name = request.match_info["name"]
+    try:
+        await services(request).secrets.delete(_owner(request), name)
+    except NotFound:
+        return _no_secret(name)
+    return web.json_response({"message": "Secret deleted successfully"})
+
+
+async def add_tokens(request: web.Request) -> web.Response:
+    given = await body(request, ProvidersIn)
+    for name in given.provider_tokens:
+        if name not in PROVIDERS:
+            raise BadInput(f"provider_tokens.{name[:64]}", f"is not a provider{nearest(name, PROVIDERS)}")
+    tokens = {name: {"token": each.token, "host": each.host} for name, each in given.provider_tokens.items()}
+    await services(request).secrets.add_tokens(_owner(request), tokens)
+    return web.json_response({"message": "Git providers stored"})
+
+
+async def forget_tokens(request: web.Request) -> web.Response:
+    await services(request).secrets.forget_tokens(_owner(request))
+    return web.json_response({"message": "Unset Git provider tokens"})
+
+
+def _owner(request: web.Request) -> OwnerId:
+    return principal(request).owner
+
+
+def _no_secret(name: str) -> web.Response:
+    return web.json_response({"error": f"Secret with ID {name[:128]} not found"}, status=404)
+
+
+ROUTES = (
+    web.get("/api/settings", settings),
+    web.post("/api/settings", store_settings),
+    web.post("/api/reset-settings", reset),
+    web.get("/api/secrets", secrets),
+    web.post("/api/secrets", add_secret),
+    web.put("/api/secrets/{name}", change_secret),
+    web.delete("/api/secrets/{name}", delete_secret),
+    web.post("/api/add-git-providers", add_tokens),
+    web.post("/api/unset-provider-tokens", forget_tokens),
+)

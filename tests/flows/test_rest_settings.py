@@ -1,0 +1,101 @@
+"""Settings, secrets and tokens over REST, as the V0 client asks for them."""
+
+from pathlib import Path
+from typing import Any
+
+from tests.support.guests import Guests
+from tests.support.running import running
+
+STORED: dict[str, Any] = {
+    "llm_model": "scripted:demo",
+    "llm_api_key": "sk-users-own-key",
+    "agent": "CodeActAgent",
+    "language": "en",
+    "max_iterations": 50,
+    "user_consents_to_analytics": False,
+}
+
+
+async def test_settings_are_unknown_then_stored_then_shown_without_keys(guests: Guests) -> None:
+    ask = guests.rest.ask
+    assert await ask("GET", "/api/settings") == (404, {"error": "Settings not found"})
+    assert await ask("POST", "/api/settings", STORED) == (200, {"message": "Settings stored"})
+    status, shown = await ask("GET", "/api/settings")
+    assert status == 200
+    assert (shown["llm_model"], shown["llm_api_key"], shown["llm_api_key_set"]) == ("scripted:demo", None, True)
+    assert (shown["agent"], shown["secrets_store"]) == ("CodeActAgent", {"provider_tokens": {}})
+    assert await ask("POST", "/api/settings", {"language": "de"}) == (200, {"message": "Settings stored"})
+    _, shown = await ask("GET", "/api/settings")
+    assert (shown["language"], shown["llm_model"], shown["llm_api_key_set"]) == ("de", "scripted:demo", True)
+    assert (shown["max_iterations"], shown["user_consents_to_analytics"]) == (None, False)
+    assert (await ask("POST", "/api/reset-settings"))[0] == 410
+
+
+async def test_wrong_settings_are_refused_by_their_name_and_nothing_is_stored(guests: Guests) -> None:
+    ask = guests.rest.ask
+    for given, field in (
+        ({"llm_modle": "m"}, "llm_modle"),
+        ({"agent": "NoAgent"}, "agent"),
+        ({"max_iterations": 0}, "max_iterations"),
+        ({"condenser_max_size": 5}, "condenser_max_size"),
+        ([1], "the body"),
+    ):
+        status, answer = await ask("POST", "/api/settings", given)
+        assert (status, answer["field"]) == (422, field)
+    assert (await ask("GET", "/api/settings"))[0] == 404
+
+
+async def test_a_stored_model_answers_in_the_next_conversation(guests: Guests) -> None:
+    await guests.rest.ask("POST", "/api/settings", STORED)
+    sid = await guests.rest.create()
+    client = guests.protocol2(sid)
+    await client.connect()
+    await client.until_state("awaiting_user_input")
+    [system] = [event for event in client.events if event.get("action") == "system"]
+    assert system["args"]["agent_class"] == "ModelAgent"
+
+
+async def test_secrets_are_made_renamed_and_deleted_as_recorded(guests: Guests) -> None:
+    ask = guests.rest.ask
+    assert await ask("GET", "/api/secrets") == (200, {"custom_secrets": []})
+    made = {"name": "A", "value": "v", "description": "d"}
+    assert await ask("POST", "/api/secrets", made) == (201, {"message": "Secret created successfully"})
+    assert await ask("POST", "/api/secrets", made) == (400, {"message": "Secret A already exists"})
+    assert await ask("GET", "/api/secrets") == (200, {"custom_secrets": [{"name": "A", "description": "d"}]})
+    changed = {"name": "B", "description": "e"}
+    assert await ask("PUT", "/api/secrets/A", changed) == (200, {"message": "Secret updated successfully"})
+    assert await ask("GET", "/api/secrets") == (200, {"custom_secrets": [{"name": "B", "description": "e"}]})
+    assert await ask("DELETE", "/api/secrets/B") == (200, {"message": "Secret deleted successfully"})
+    assert await ask("DELETE", "/api/secrets/B") == (404, {"error": "Secret with ID B not found"})
+    assert (await ask("POST", "/api/secrets", {"name": "a-b", "value": "v"}))[0] == 422
+
+
+async def test_tokens_of_git_providers_are_kept_and_only_their_names_are_shown(guests: Guests) -> None:
+    ask = guests.rest.ask
+    await ask("POST", "/api/settings", {})
+    given = {"provider_tokens": {"github": {"token": "ghp_secret", "host": None}}}
+    assert (await ask("POST", "/api/add-git-providers", given))[0] == 200
+    _, shown = await ask("GET", "/api/settings")
+    assert shown["provider_tokens_set"] == {"github": None}
+    assert "ghp_secret" not in str(shown)
+    assert await ask("POST", "/api/unset-provider-tokens") == (200, {"message": "Unset Git provider tokens"})
+    assert (await ask("GET", "/api/settings"))[1]["provider_tokens_set"] == {}
+    status, answer = await ask("POST", "/api/add-git-providers", {"provider_tokens": {"gitbub": {"token": "t"}}})
+    assert (status, answer["field"]) == (422, "provider_tokens.gitbub")
+
+
+async def test_with_a_key_nothing_is_stored_in_clear_and_all_is_there_after_a_restart(data_dir: Path) -> None:
+    settings = {"OHS_SERVER__ENCRYPTION_KEY": "a key of enough characters"}
+    async with running(data_dir, settings) as server, Guests(server.url) as guests:
+        ask = guests.rest.ask
+        await ask("POST", "/api/settings", STORED)
+        await ask("POST", "/api/secrets", {"name": "TOKEN", "value": "hunter2-hunter2"})
+        await guests.rest.create(llm_api_key="sk-of-this-conversation")
+        kept = [path for path in (data_dir / "files").rglob("*") if path.is_file()]
+        assert len(kept) == 3
+        assert {path.stat().st_mode & 0o777 for path in kept} == {0o600}
+        on_disk = b"".join(path.read_bytes() for path in kept)
+        assert not [word for word in (b"sk-users", b"hunter2", b"sk-of-this") if word in on_disk]
+        await server.stopped()
+        await server.start()
+        assert (await ask("GET", "/api/settings"))[1]["llm_api_key_set"] is True

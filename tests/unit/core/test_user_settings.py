@@ -1,0 +1,111 @@
+"""What a user's settings become: kept, shown, and taken for a conversation's layer."""
+
+from typing import Any
+
+import pytest
+
+from openhands_sessions.core.errors import BadInput
+from openhands_sessions.core.settings import environment, merge, public, secrets
+from openhands_sessions.core.user_settings import KEPT, NEVER, UserSettings, changed, layer, shown
+
+FULL: dict[str, Any] = {
+    "language": "en",
+    "agent": "CodeActAgent",
+    "llm_model": "openai/m",
+    "llm_api_key": "sk-own",
+    "llm_base_url": "https://own",
+    "search_api_key": "tvly-own",
+    "max_iterations": 7,
+    "confirmation_mode": True,
+    "user_consents_to_analytics": False,
+    "git_user_name": "Ada",
+    "git_user_email": "ada@example.org",
+}
+
+
+def test_what_is_left_out_goes_to_its_default_but_for_keys_and_the_model() -> None:
+    now = changed(changed(None, FULL), {"language": "de"})
+    assert now.language == "de"
+    assert (now.max_iterations, now.confirmation_mode, now.agent, now.git_user_name) == (None, None, None, None)
+    assert {key: getattr(now, key) for key in KEPT & FULL.keys()} == {key: FULL[key] for key in KEPT & FULL.keys()}
+
+
+def test_null_keeps_a_key_and_an_empty_text_takes_it_back() -> None:
+    first = changed(None, FULL)
+    assert changed(first, {"llm_api_key": None}).llm_api_key == "sk-own"
+    gone = changed(first, {"llm_api_key": "", "llm_base_url": ""})
+    assert "llm_api_key" not in layer(gone)
+    assert "llm_base_url" not in layer(gone)
+    assert shown(gone, {})["llm_api_key_set"] is False
+
+
+def test_what_a_client_was_shown_may_be_sent_back_and_changes_nothing() -> None:
+    first = changed(None, FULL)
+    assert changed(first, shown(first, {"github": None})) == first
+
+
+def test_no_key_is_shown() -> None:
+    seen = shown(changed(None, FULL), {"github": "github.example.org"})
+    assert (seen["llm_api_key"], seen["search_api_key"], seen["sandbox_api_key"]) == (None, None, None)
+    assert (seen["llm_api_key_set"], seen["search_api_key_set"]) == (True, True)
+    assert seen["provider_tokens_set"] == {"github": "github.example.org"}
+    assert seen.keys() == UserSettings.model_fields.keys() | {
+        *("secrets_store", "provider_tokens_set", "llm_api_key_set", "search_api_key_set")
+    }
+
+
+def test_settings_take_effect_by_our_names() -> None:
+    merged = merge({"max_iterations": 100}, layer(changed(None, FULL)))
+    assert (merged.agent, merged.llm_model, merged.max_iterations) == ("default", "openai/m", 7)
+    assert merged.confirmation_mode is True
+    assert environment(merged) == {
+        "GIT_AUTHOR_NAME": "Ada",
+        "GIT_COMMITTER_NAME": "Ada",
+        "GIT_AUTHOR_EMAIL": "ada@example.org",
+        "GIT_COMMITTER_EMAIL": "ada@example.org",
+    }
+
+
+def test_a_users_address_never_gets_the_operators_key() -> None:
+    operator = {"llm_base_url": "https://operator", "llm_api_key": "sk-operator"}
+    assert merge(operator, layer(changed(None, {"llm_base_url": "https://users"}))).llm_api_key is None
+    assert merge(operator, layer(changed(None, {"llm_base_url": ""}))).llm_api_key is not None
+
+
+def test_the_condenser_is_off_where_the_user_turned_it_off() -> None:
+    assert layer(changed(None, {"enable_default_condenser": False}))["condenser_max_size"] == NEVER
+    assert layer(changed(None, {"condenser_max_size": 50}))["condenser_max_size"] == 50
+    assert "condenser_max_size" not in layer(changed(None, {}))
+
+
+@pytest.mark.parametrize(
+    ("given", "field", "told"),
+    [
+        ({"llm_modle": "m"}, "llm_modle", "did you mean 'llm_model'?"),
+        ({"zzz": None}, "zzz", "is not a setting"),
+        ({"max_iterations": 0}, "max_iterations", "is wrong"),
+        ({"confirmation_mode": [1]}, "confirmation_mode", "is wrong"),
+        ({"remote_runtime_resource_factor": float("inf")}, "remote_runtime_resource_factor", "is wrong"),
+    ],
+)
+def test_what_is_no_setting_is_refused_by_its_name(given: dict[str, Any], field: str, told: str) -> None:
+    with pytest.raises(BadInput) as refused:
+        changed(None, given)
+    assert refused.value.field == field
+    assert told in refused.value.message
+
+
+def test_secrets_are_in_the_environment_and_shown_to_nobody() -> None:
+    one: dict[str, Any] = {"custom_secrets": {"A": {"value": "hunter2-hunter2", "description": "d"}}}
+    two: dict[str, Any] = {"custom_secrets": {"B": {"value": "correct-horse"}}, "llm_api_key": "sk-1"}
+    merged = merge(one, two)
+    assert environment(merged) == {"A": "hunter2-hunter2", "B": "correct-horse"}
+    assert set(secrets(merged)) == {"hunter2-hunter2", "correct-horse", "sk-1"}
+    assert "hunter2" not in repr(merged)
+    assert "custom_secrets" not in public(merged)
+
+
+@pytest.mark.parametrize("name", ["", "a-b", "1a", "PATH", "OHS_ACTION_ID", "LD_PRELOAD", "BASH_ENV", "a=b", "ä"])
+def test_a_secret_has_a_name_that_an_environment_can_take(name: str) -> None:
+    with pytest.raises(BadInput, match="name"):
+        merge({"custom_secrets": {name: {"value": "some value"}}})
