@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, nullcontext
 from functools import partial
 from pathlib import Path
 
@@ -13,6 +14,7 @@ from openhands_sessions.adapters.stores.sqlite import open_sqlite
 from openhands_sessions.ports.runtime import Runtime, Runtimes
 from openhands_sessions.ports.store import EventLog, OpenStore, SessionStore
 from tests.fakes.runtime import FakeRuntimes
+from tests.support.docker_sandboxes import docker_runtimes
 from tests.support.logs import OTHER, TALK, row
 from tests.support.sandboxes import CAP, FLOOD, FLOODED, SID, opened
 
@@ -38,20 +40,23 @@ def log(store: SessionStore) -> EventLog:
     return store.log(TALK)
 
 
-@pytest.fixture(params=["fake", "local"])
+@pytest.fixture(params=["fake", "local", "docker"])
 async def runtimes(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Runtimes]:
     """That the sandbox of SID is discarded afterwards ends what a test left running."""
-    limits = LocalLimits(output_head=CAP, output_tail=CAP, idle_timeout=60)
-    kinds: dict[str, Runtimes] = {
-        "fake": FakeRuntimes({FLOOD: (FLOODED, 0)}, cap=CAP),
-        "local": LocalRuntimes(tmp_path / "sandboxes", limits=limits),
-    }
-    runtimes = kinds[request.param]
-    try:
-        async with asyncio.timeout(20):
-            yield runtimes
-    finally:
-        await runtimes.discard(SID)
+    async with AsyncExitStack() as stack:
+        runtimes = await stack.enter_async_context(_runtimes(request, tmp_path / "sandboxes"))
+        stack.push_async_callback(runtimes.discard, SID)
+        await stack.enter_async_context(asyncio.timeout(20))
+        yield runtimes
+
+
+def _runtimes(request: pytest.FixtureRequest, folder: Path) -> AbstractAsyncContextManager[Runtimes]:
+    if request.param == "docker":
+        return docker_runtimes(request.getfixturevalue("docker_engine"), folder)
+    if request.param == "local":
+        limits = LocalLimits(output_head=CAP, output_tail=CAP, idle_timeout=60)
+        return nullcontext(LocalRuntimes(folder, limits=limits))
+    return nullcontext(FakeRuntimes({FLOOD: (FLOODED, 0)}, cap=CAP))
 
 
 @pytest.fixture

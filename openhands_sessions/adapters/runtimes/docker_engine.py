@@ -14,7 +14,7 @@ import requests
 from docker.errors import APIError, DockerException, NotFound
 from docker.utils import parse_repository_tag
 
-from openhands_sessions.adapters.runtimes.docker_refusals import NO_ENGINE, explained, no_image
+from openhands_sessions.adapters.runtimes.docker_refusals import NO_ENGINE, explained
 from openhands_sessions.core.errors import RuntimeUnavailable
 
 T = TypeVar("T")
@@ -26,7 +26,8 @@ _ANSWER_SECONDS = 60
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """A container as the engine describes it. `status` is the engine's: created, running, paused, exited, …"""
+    """A container as the engine describes it. `status` is the engine's: created, running, paused, exited, …; `made` is
+    when, in seconds of the epoch, 0 where it was not asked for."""
 
     id: str
     name: str
@@ -34,6 +35,7 @@ class Found:
     labels: Mapping[str, str]
     out_of_memory: bool = False
     exit_code: int = 0
+    made: float = 0.0
 
 
 class Engine:
@@ -57,7 +59,10 @@ class Engine:
     async def list(self, label: str) -> Sequence[Found]:
         """The containers that carry `name=value`, running or not."""
         rows = await self._run(lambda client: client.containers(all=True, filters={"label": label}))
-        return [Found(row["Id"], row["Names"][0].lstrip("/"), row["State"], row["Labels"]) for row in rows]
+        return [
+            Found(row["Id"], row["Names"][0].lstrip("/"), row["State"], row["Labels"], made=row["Created"])
+            for row in rows
+        ]
 
     async def create(self, name: str | None, recipe: Mapping[str, Any], labels: Mapping[str, str]) -> str:
         """Make a container and return its id; where one of this name is there already, that one's. Without a name, the
@@ -97,10 +102,7 @@ class Engine:
         def tell(done: int) -> None:
             loop.call_soon_threadsafe(on_progress, done)
 
-        try:
-            await self._run(lambda client: _pull(client, image, tell))
-        except RuntimeUnavailable as error:
-            raise RuntimeUnavailable(f"{no_image(image)} ({error.message})") from error
+        await self._run(lambda client: _pull(client, image, tell))
 
     async def make_network(self, name: str, options: Mapping[str, str], labels: Mapping[str, str]) -> None:
         """See to it that there is a bridge network of this name."""

@@ -1,14 +1,22 @@
 """The networks of sandboxes, and the rules that keep them from the host and its neighbours."""
 
 import asyncio
+from collections.abc import Callable
+
+import structlog
 
 from openhands_sessions.adapters.runtimes.docker_container import INSTANCE
 from openhands_sessions.adapters.runtimes.docker_engine import Engine
 from openhands_sessions.adapters.runtimes.docker_settings import DockerSettings
 from openhands_sessions.core.errors import RuntimeUnavailable
 
+log = structlog.get_logger(__name__)
+
 NO_NETWORK = "none"
-NO_RULES = "the firewall rules that keep sandboxes from private networks could not be set"
+NO_RULES = (
+    "The sandbox has no network, for the rules that keep it from private ones could not be set; build our images with"
+    " `make images`, or choose docker.network = none or open"
+)
 _CLOSED = (
     *("0.0.0.0/8", "10.0.0.0/8", "100.64.0.0/10", "127.0.0.0/8", "169.254.0.0/16", "172.16.0.0/12", "192.0.0.0/24"),
     *("192.168.0.0/16", "198.18.0.0/15", "224.0.0.0/4", "240.0.0.0/4"),
@@ -69,15 +77,22 @@ class Networks:
     def name(self) -> str:
         return f"openhands-sessions-{self._instance}-{self._settings.network}"
 
-    async def ready(self) -> str:
-        """The name of the network for a new container. Raises RuntimeUnavailable, also where the rules of `egress`
-        cannot be set."""
+    async def ready(self, tell: Callable[[str], None]) -> str:
+        """The name of the network for a new container. Where the rules of `egress` cannot be set that is none, and
+        `tell` hears why. Raises RuntimeUnavailable."""
         if self._settings.network == NO_NETWORK:
             return NO_NETWORK
         async with self._making:
-            if not self._ready:
-                await self._make()
-                self._ready = True
+            try:
+                if not self._ready:
+                    await self._make()
+            except RuntimeUnavailable as error:
+                if self._settings.network != "egress":
+                    raise
+                tell(f"{NO_RULES}: {error.message}")
+                log.warning("sandboxes have no network", problem=error.message)
+                return NO_NETWORK
+            self._ready = True
         return self.name
 
     async def remove(self) -> None:
@@ -122,4 +137,4 @@ class Networks:
         finally:
             await self._engine.remove(container)
         if status:
-            raise RuntimeUnavailable(NO_RULES)
+            raise RuntimeUnavailable(f"iptables has no chain DOCKER-USER, or says no ({status})")

@@ -19,7 +19,6 @@ _KNOWN: Sequence[tuple[Sequence[str], str]] = (
         ("no space left on device", "disk quota exceeded"),
         "the Docker engine's disk is full: free some, `docker system df` shows what is used",
     ),
-    (("no such image", "pull access denied", "repository does not exist", "manifest unknown"), NO_IMAGE),
     (
         (
             "bind source path does not exist",
@@ -48,8 +47,11 @@ _KNOWN: Sequence[tuple[Sequence[str], str]] = (
 _LONGEST = 300
 
 
-def no_image(image: str) -> str:
-    return f"the image {image} cannot be had: build ours with `make images`, or name another with docker.image"
+class ImageMissing(RuntimeUnavailable):
+    """The engine does not have the image."""
+
+    def __init__(self, why: str = "") -> None:
+        super().__init__(NO_IMAGE + (f" ({why})" if why else ""))
 
 
 def explained(error: Exception) -> RuntimeUnavailable:
@@ -60,7 +62,7 @@ def explained(error: Exception) -> RuntimeUnavailable:
         case requests.exceptions.ReadTimeout() | TimeoutError():
             return RuntimeUnavailable("the Docker engine did not answer in time: is it, or its disk, overloaded?")
         case ImageNotFound():
-            return RuntimeUnavailable(NO_IMAGE)
+            return ImageMissing()
         case APIError():
             return RuntimeUnavailable(_said(str(error.explanation or error)))
         case requests.exceptions.RequestException() | DockerException() | OSError():

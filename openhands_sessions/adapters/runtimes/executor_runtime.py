@@ -22,6 +22,10 @@ from openhands_sessions.ports.runtime import (
 _TRIES = 5
 
 
+class EndedAtWork(RuntimeUnavailable):
+    """The executor is gone, and with it the connection on which it was to tell an outcome."""
+
+
 class Reach(Protocol):
     """How one conversation's executor is reached. All may raise RuntimeUnavailable."""
 
@@ -68,7 +72,7 @@ class ExecutorRuntime:
             except LinkLost:
                 found = await self._connected()
                 if found is None:
-                    raise RuntimeUnavailable("the sandbox ended while it was at work; ask what became of it") from None
+                    raise EndedAtWork("the sandbox ended while it was at work; ask what became of it") from None
                 link = found
         raise nonsense()
 
@@ -91,7 +95,11 @@ class ExecutorRuntime:
         except RuntimeFailure:
             answer = None
         if answer is None:
-            self._never.add(key)
+            self.never(key)
+
+    def never(self, key: str) -> None:
+        """Do not do this action, should it be asked for; for the time that no executor can be told."""
+        self._never.add(key)
 
     async def close(self) -> None:
         """Let go of the executor, which goes on."""

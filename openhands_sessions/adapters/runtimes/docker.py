@@ -1,0 +1,139 @@
+"""Sandboxes that are containers of a Docker engine on this machine."""
+
+import asyncio
+import contextlib
+import secrets
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+from openhands_sessions.adapters.runtimes.docker_box import Box
+from openhands_sessions.adapters.runtimes.docker_engine import Engine
+from openhands_sessions.adapters.runtimes.docker_images import Images
+from openhands_sessions.adapters.runtimes.docker_ladder import Site
+from openhands_sessions.adapters.runtimes.docker_network import Networks
+from openhands_sessions.adapters.runtimes.docker_reaper import Knows, Reaper
+from openhands_sessions.adapters.runtimes.docker_runtime import DockerReach, DockerRuntime
+from openhands_sessions.adapters.runtimes.docker_settings import DockerSettings
+from openhands_sessions.adapters.runtimes.executor_archive import executor_archive
+from openhands_sessions.adapters.runtimes.executor_runtime import ExecutorRuntime
+from openhands_sessions.adapters.runtimes.files import FolderFiles
+from openhands_sessions.adapters.runtimes.limiter import Limiter
+from openhands_sessions.adapters.runtimes.place import Place
+from openhands_sessions.adapters.runtimes.workspace import Workspace
+from openhands_sessions.core.errors import RuntimeUnavailable
+from openhands_sessions.core.ids import ConversationId, folder_name
+from openhands_sessions.ports.runtime import Runtime, RuntimeSpec
+
+_THREADS = 8
+_INSTANCE = "instance"
+
+
+async def _knows_all(sid: ConversationId) -> bool:
+    return True
+
+
+@contextlib.asynccontextmanager
+async def open_docker(
+    root: Path, settings: DockerSettings, *, address: str | None = None, knows: Knows = _knows_all
+) -> AsyncIterator["DockerRuntimes"]:
+    """The sandboxes below a folder. The end of the block leaves them: paused, where they are not at work. The engine
+    may come later. Raises OSError."""
+    limiter = Limiter(_THREADS)
+    instance = await limiter.run(_instance, root)
+    engine = Engine(address)
+    site = Site(
+        engine=engine,
+        settings=settings,
+        networks=Networks(engine, settings, instance),
+        images=Images(engine, pull=settings.pull),
+        limiter=limiter,
+        instance=instance,
+        executor=await limiter.run(executor_archive, root),
+    )
+    runtimes = DockerRuntimes(root, site, knows)
+    reaping = asyncio.create_task(runtimes.reaper.run(), name="sandbox reaper")
+    try:
+        yield runtimes
+    finally:
+        reaping.cancel()
+        await asyncio.wait([reaping])
+        await runtimes.close()
+        await engine.close()
+
+
+class DockerRuntimes:
+    """One container per conversation that needs one, and one folder below `root` per conversation."""
+
+    isolated = True
+
+    def __init__(self, root: Path, site: Site, knows: Knows) -> None:
+        self._root = root
+        self._site = site
+        self._boxes: dict[ConversationId, Box] = {}
+        self.reaper = Reaper(site.engine, site.instance, self.box, knows)
+
+    @contextlib.asynccontextmanager
+    async def open(self, spec: RuntimeSpec) -> AsyncIterator[Runtime]:
+        await self._site.engine.ping()
+        box = self.box(spec.sid)
+        await self._site.limiter.run(_prepare, box.place)
+        reach = DockerReach(box, spec, self._site.limiter)
+        files = FolderFiles(Workspace(box.place.workspace, owner=box.place.owner), self._site.limiter)
+        inner = ExecutorRuntime(spec, reach, files, command_timeout=self._site.settings.command_timeout)
+        box.opened += 1
+        try:
+            yield DockerRuntime(inner, box, spec.on_step)
+        finally:
+            box.opened -= 1
+            self._forget(box)
+            await inner.close()
+
+    async def discard(self, sid: ConversationId) -> None:
+        box = self.box(sid)
+        try:
+            await box.discard()
+        finally:
+            self._forget(box)
+
+    def box(self, sid: ConversationId) -> Box:
+        """The box of a conversation, which has one from its first mention."""
+        box = self._boxes.get(sid)
+        if box is None:
+            place = Place(self._root / folder_name(sid), self._site.settings.owner)
+            box = self._boxes[sid] = Box(self._site, sid, place, self._forget)
+        return box
+
+    async def clear(self) -> None:
+        """Remove everything of this instance but the workspaces: containers, network, firewall rules."""
+        for standing in await self.reaper.survey():
+            await self._site.engine.remove(standing.name)
+        await self._site.networks.remove()
+
+    async def close(self) -> None:
+        await asyncio.gather(*(box.close() for box in self._boxes.values()))
+
+    def _forget(self, box: Box) -> None:
+        if not box.needed and self._boxes.get(box.sid) is box:
+            del self._boxes[box.sid]
+
+
+def _prepare(place: Place) -> None:
+    try:
+        place.make(place.home)
+    except OSError as error:
+        raise RuntimeUnavailable(
+            f"the workspace's folder cannot be used ({error.strerror}): check its owner, its mode and the disk"
+        ) from error
+
+
+def _instance(root: Path) -> str:
+    """The name by which the containers of this folder are told from those of others. Raises OSError."""
+    root.mkdir(mode=0o700, parents=True, exist_ok=True)
+    path = root / _INSTANCE
+    if not path.exists():
+        whole = path.with_suffix(f".{secrets.token_hex(4)}")
+        whole.write_text(secrets.token_hex(8))
+        with contextlib.suppress(FileExistsError):
+            path.hardlink_to(whole)
+        whole.unlink()
+    return path.read_text()

@@ -1,0 +1,184 @@
+"""One conversation's container over time: kept awake while it is used, put to rest when it is not."""
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Callable, Coroutine
+from typing import Any
+
+import structlog
+
+from openhands_sessions.adapters.runtimes.docker_ladder import PAUSED, READY, RUNNING, STARTING, Ladder, Site
+from openhands_sessions.adapters.runtimes.link import LinkLost, connect
+from openhands_sessions.adapters.runtimes.place import Place
+from openhands_sessions.core.errors import RuntimeFailure
+from openhands_sessions.core.ids import ConversationId
+from openhands_sessions.ports.runtime import OnStep
+
+log = structlog.get_logger(__name__)
+
+
+class Box:
+    """A conversation's container, or the place for one. When nobody has used it for a while it is paused, later
+    removed; then `on_removed` is called."""
+
+    def __init__(self, site: Site, sid: ConversationId, place: Place, on_removed: Callable[["Box"], None]) -> None:
+        self.sid = sid
+        self.place = place
+        self.ladder = Ladder(site, sid, place)
+        self.opened = 0
+        """How many runtimes are open on it."""
+        self._site = site
+        self._on_removed = on_removed
+        self._changing = asyncio.Lock()
+        self._changes: set[asyncio.Task[None]] = set()
+        self._timer: asyncio.TimerHandle | None = None
+        self._uses = 0
+        self._alive = False
+        self._paused = False
+        self._closed = False
+
+    @property
+    def needed(self) -> bool:
+        """Whether anything is to be kept in mind of it."""
+        return self._alive or self._uses > 0 or self.opened > 0 or bool(self._changes)
+
+    @property
+    def standing(self) -> str:
+        """What it is doing, for people."""
+        if self._uses:
+            return "in use"
+        state = "paused" if self._paused else "idle"
+        return f"{state}, its conversation is open" if self.opened else state
+
+    @contextlib.asynccontextmanager
+    async def used(self, on_step: OnStep) -> AsyncIterator[None]:
+        """Keep it awake for the length of the block. Raises RuntimeUnavailable."""
+        self._uses += 1
+        self._disarm()
+        try:
+            async with self._changing:  # it may just be on its way to rest
+                if self._paused:
+                    on_step(STARTING, "Waking the sandbox")
+                    await self._wake()
+                    on_step(READY, "")
+            yield
+        finally:
+            self._uses -= 1
+            self._arm()
+
+    async def awake(self) -> bool:
+        """Whether its executor runs; one that is paused is woken."""
+        await self._wake()
+        return self._alive
+
+    async def launch(self, term: int, on_step: OnStep) -> None:
+        """See to it that an executor can be reached."""
+        await self._whole(self._launch(term, on_step))
+
+    async def discard(self) -> None:
+        """End the container and delete the workspace."""
+        await self._whole(self._discard())
+
+    def watch(self, *, paused: bool) -> None:
+        """Take over a container that was found, unless it is known, and let it rest when its time comes."""
+        if not self._alive and not self._changing.locked():
+            self._alive, self._paused = True, paused
+            self._arm()
+
+    async def close(self) -> None:
+        """Watch it no longer, and leave it paused unless it is at work."""
+        self._closed = True
+        self._disarm()
+        if self._alive and not self._paused:
+            self._begin(self._rest())
+        while self._changes:
+            await asyncio.wait(self._changes)
+
+    async def _wake(self) -> None:
+        found = await self.ladder.wake()
+        self._alive = found is not None and found.status == RUNNING
+        self._paused = False
+
+    async def _launch(self, term: int, on_step: OnStep) -> None:
+        async with self._changing:
+            await self.ladder.climb(term, on_step)
+            self._alive, self._paused = True, False
+
+    async def _discard(self) -> None:
+        async with self._changing:
+            self._disarm()
+            await self.ladder.remove(workspace=True)
+            self._alive = self._paused = False
+
+    def _arm(self) -> None:
+        self._disarm()
+        if self._alive and not self._uses and not self._closed:
+            settings = self._site.settings
+            seconds = settings.remove_after if self._paused else settings.pause_after
+            self._timer = asyncio.get_running_loop().call_later(seconds, self._on_idle)
+
+    def _disarm(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
+    def _on_idle(self) -> None:
+        self._begin(self._remove() if self._paused else self._rest())
+
+    async def _rest(self) -> None:
+        """Pause it, unless it is at work."""
+        async with self._changing:
+            try:
+                if not self._uses and await self._is_idle():
+                    await self.ladder.pause()
+                    self._paused = True
+            except (RuntimeFailure, OSError) as error:
+                log.warning("a sandbox was not put to rest", conversation_id=self.sid, problem=str(error))
+            self._arm()
+
+    async def _is_idle(self) -> bool:
+        """Whether it runs and has nothing to do, by its own account."""
+        found = await self.ladder.find()
+        self._alive = found is not None and found.status in (RUNNING, PAUSED)
+        if found is None or found.status != RUNNING:
+            return False
+        link = await connect(self.place.socket, term=await self._site.limiter.run(self.place.term))
+        if link is None:
+            return False
+        try:
+            return (await link.call("status", {})).get("idle") is True
+        except LinkLost:
+            return False
+        finally:
+            await link.close()
+
+    async def _remove(self) -> None:
+        """It has rested long enough."""
+        async with self._changing:
+            workspace = not self._site.settings.keep_workspace
+            if self._uses or (workspace and self.opened):
+                self._arm()
+                return
+            try:
+                await self.ladder.remove(workspace=workspace)
+            except RuntimeFailure as error:
+                log.warning("a sandbox was not removed", conversation_id=self.sid, problem=error.message)
+                self._arm()
+                return
+            self._alive = self._paused = False
+        self._on_removed(self)
+
+    async def _whole(self, change: Coroutine[Any, Any, None]) -> None:
+        """Make a change to its end, even where nobody waits for it any more."""
+        await asyncio.shield(self._begin(change))
+
+    def _begin(self, change: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+        task = asyncio.create_task(change, name=f"sandbox {self.sid}")
+        self._changes.add(task)
+        task.add_done_callback(self._ended)
+        return task
+
+    def _ended(self, task: asyncio.Task[None]) -> None:
+        self._changes.discard(task)
+        if not task.cancelled() and task.exception() is not None:
+            log.debug("a change to a sandbox failed", conversation_id=self.sid, problem=str(task.exception()))

@@ -1,0 +1,89 @@
+"""Which of an instance's containers are kept, and why; and the end of the others."""
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
+
+import structlog
+
+from openhands_sessions.adapters.runtimes.docker_box import Box
+from openhands_sessions.adapters.runtimes.docker_container import CONVERSATION, INSTANCE
+from openhands_sessions.adapters.runtimes.docker_engine import Engine, Found
+from openhands_sessions.adapters.runtimes.docker_ladder import PAUSED, RUNNING
+from openhands_sessions.core.errors import SessionsError
+from openhands_sessions.core.ids import ConversationId
+
+log = structlog.get_logger(__name__)
+
+Knows = Callable[[ConversationId], Awaitable[bool]]
+"""Whether there is such a conversation."""
+PERIOD = 300.0
+_SHORT_LIVED = 120.0
+"""Seconds after which a container that serves no conversation has been left behind."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Standing:
+    """One container and its fate. `conversation` is None for one that serves all of them."""
+
+    name: str
+    conversation: ConversationId | None
+    status: str
+    keep: bool
+    why: str
+
+
+class Reaper:
+    """Looks at what carries the instance's label, and at nothing else."""
+
+    def __init__(self, engine: Engine, instance: str, box: Callable[[ConversationId], Box], knows: Knows) -> None:
+        self._engine = engine
+        self._label = f"{INSTANCE}={instance}"
+        self._box = box
+        self._knows = knows
+
+    async def survey(self) -> Sequence[Standing]:
+        """Raises RuntimeUnavailable, StorageError."""
+        return [await self._judged(found) for found in await self._engine.list(self._label)]
+
+    async def reap(self) -> Sequence[Standing]:
+        """Remove what nobody needs, have the rest watched, and return what was removed. Raises RuntimeUnavailable,
+        StorageError."""
+        reaped = []
+        for found in await self._engine.list(self._label):
+            standing = await self._judged(found)
+            if not standing.keep:
+                await self._engine.remove(found.id)
+                reaped.append(standing)
+                log.info("a sandbox was removed", container=found.name, why=standing.why)
+            elif standing.conversation is not None:
+                self._box(standing.conversation).watch(paused=found.status != RUNNING)
+        return reaped
+
+    async def run(self) -> None:
+        """Reap now and then, until cancelled."""
+        while True:
+            try:
+                await self.reap()
+            except SessionsError as error:
+                log.warning("sandboxes could not be looked at", problem=error.message)
+            await asyncio.sleep(PERIOD)
+
+    async def _judged(self, found: Found) -> Standing:
+        name = found.labels.get(CONVERSATION)
+        sid = None if name is None else ConversationId(name)
+        keep, why = self._of_none(found) if sid is None else await self._of(sid, found)
+        return Standing(name=found.name, conversation=sid, status=found.status, keep=keep, why=why)
+
+    def _of_none(self, found: Found) -> tuple[bool, str]:
+        if time.time() - found.made < _SHORT_LIVED:
+            return True, "sets up the network"
+        return False, "left behind by a server that was killed"
+
+    async def _of(self, sid: ConversationId, found: Found) -> tuple[bool, str]:
+        if not await self._knows(sid):
+            return False, "its conversation is gone"
+        if found.status not in (RUNNING, PAUSED):
+            return True, "has ended; begins again when it is needed"
+        return True, self._box(sid).standing

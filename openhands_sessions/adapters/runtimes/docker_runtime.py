@@ -1,0 +1,74 @@
+"""A conversation's sandbox while a session has it open."""
+
+from openhands_sessions.adapters.runtimes.docker_box import Box
+from openhands_sessions.adapters.runtimes.executor_runtime import EndedAtWork, ExecutorRuntime
+from openhands_sessions.adapters.runtimes.journal import remembered
+from openhands_sessions.adapters.runtimes.limiter import Limiter
+from openhands_sessions.adapters.runtimes.link import Link, connect
+from openhands_sessions.core.errors import RuntimeUnavailable
+from openhands_sessions.ports.runtime import (
+    Lost,
+    OnOutput,
+    OnStep,
+    Outcome,
+    Running,
+    RuntimeSpec,
+    Task,
+    UnknownAction,
+)
+
+
+class DockerReach:
+    """Reaches the executor in a box by the socket in its state folder, which the host and the container share."""
+
+    def __init__(self, box: Box, spec: RuntimeSpec, limiter: Limiter) -> None:
+        self._box = box
+        self._spec = spec
+        self._limiter = limiter
+
+    async def connect(self) -> Link | None:
+        return await connect(self._box.place.socket, term=self._spec.term) if await self._box.awake() else None
+
+    async def start(self) -> None:
+        await self._box.launch(self._spec.term, self._spec.on_step)
+
+    async def claim(self) -> None:
+        try:
+            await self._limiter.run(self._box.place.raise_term, self._spec.term)
+        except OSError as error:
+            raise RuntimeUnavailable(f"the workspace's folder cannot be written: {error.strerror}") from error
+
+    async def remembered(self, key: str) -> Outcome | UnknownAction | Lost:
+        return await self._limiter.run(remembered, self._box.place.state, key)
+
+
+class DockerRuntime:
+    """An executor's runtime that keeps its box awake for as long as something is asked of it."""
+
+    def __init__(self, inner: ExecutorRuntime, box: Box, on_step: OnStep) -> None:
+        self.files = inner.files
+        self._inner = inner
+        self._box = box
+        self._on_step = on_step
+
+    async def perform(self, key: str, task: Task, on_output: OnOutput) -> Outcome:
+        async with self._box.used(self._on_step):
+            try:
+                return await self._inner.perform(key, task, on_output)
+            except EndedAtWork as error:
+                raise RuntimeUnavailable(await self._box.ladder.ending() or error.message) from error
+
+    async def inquire(self, key: str) -> Outcome | Running | UnknownAction | Lost:
+        async with self._box.used(self._on_step):
+            return await self._inner.inquire(key)
+
+    async def send_input(self, text: str) -> bool:
+        async with self._box.used(self._on_step):
+            return await self._inner.send_input(text)
+
+    async def interrupt(self, key: str) -> None:
+        try:
+            async with self._box.used(self._on_step):
+                await self._inner.interrupt(key)
+        except RuntimeUnavailable:
+            self._inner.never(key)
