@@ -8,6 +8,7 @@ SessionsError
 │   ├── Unauthorized           no credentials, or wrong ones
 │   ├── NotAccepting           the session takes no such command now
 │   ├── TooLarge               over a size limit
+│   ├── NotText                a file is no text
 │   ├── RateLimited            over a rate limit (carries seconds to wait)
 │   └── AtCapacity             the server holds as many sessions as it may
 ├── Unreachable                the world's: the server that holds the conversation does not answer
@@ -85,6 +86,12 @@ class TooLarge(CallerError):
     """Over a size limit, which the message names."""
 
     code = "too_large"
+
+
+class NotText(CallerError):
+    """A file that was asked for as text is none."""
+
+    code = "not_text"
 
 
 class RateLimited(CallerError):
