@@ -17,7 +17,7 @@ from .fence import Fence
 from .idle import IdleTimer
 from .journal import Journal
 from .output import Capture
-from .processes import Reaper, children, descendants, signal_all
+from .processes import Reaper, alive, children, descendants, signal_all
 from .requests import Requests
 from .server import Server
 from .shell import Shell
@@ -25,6 +25,8 @@ from .undo import UndoHistory
 from .workspace import Workspace
 
 _LAST_CHANCE = 0.2
+_AT_MOST = 2.0
+_LOOK = 0.005
 
 
 @dataclass(frozen=True)
@@ -93,9 +95,9 @@ async def _end_all() -> None:
     left = descendants(children(os.getpid()))
     for number in (signal.SIGHUP, signal.SIGTERM, signal.SIGCONT):
         signal_all(left, number)
-    until = time.monotonic() + _LAST_CHANCE
-    while left and time.monotonic() < until + _LAST_CHANCE:
-        await asyncio.sleep(0.005)
+    patient, until = time.monotonic() + _LAST_CHANCE, time.monotonic() + _AT_MOST
+    while any(alive(pid) for pid in left) and time.monotonic() < until:
+        await asyncio.sleep(_LOOK)
         left = descendants(children(os.getpid()))
-        if time.monotonic() > until:
+        if time.monotonic() > patient:
             signal_all(left, signal.SIGKILL)

@@ -56,6 +56,13 @@ def descendants(roots: Iterable[int]) -> list[int]:
     return found
 
 
+def alive(pid: int) -> bool:
+    """Whether it has not ended yet, or at least not been collected."""
+    with contextlib.suppress(OSError, IndexError):
+        return Path(f"/proc/{pid}/stat").read_text(errors="replace").rpartition(")")[2].split()[0] not in ("Z", "X")
+    return False
+
+
 def signal_all(pids: Iterable[int], number: signal.Signals) -> None:
     for pid in pids:
         with contextlib.suppress(ProcessLookupError, PermissionError):

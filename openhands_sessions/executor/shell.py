@@ -11,13 +11,15 @@ from typing import Any, Callable
 
 from .bash import Bash, exports
 from .order import EXIT, KILLED, SHELL_EXIT, TIMEOUT, Ending, Order, Run
-from .processes import Reaper, children, descendants, signal_all, signal_group
+from .processes import Reaper, alive, children, descendants, signal_all, signal_group
 from .terminal import Terminal
 
 GRACE = 0.5
 _ROUND = 0.05
 _ROUNDS = 8
 _PROBES = 20
+_LOOKS = 100
+_LOOK = 0.005
 _BEGIN = 10.0
 
 _SHELL_LOST = b"\n[the shell was ended with the command; its variables, functions and settings are gone]\n"
@@ -155,7 +157,7 @@ class Shell:
         if not run.ended.done() and not bash.ended.done():
             forced = stop.result() if stop.done() else TIMEOUT
             await self._force(run, bash)
-            signal_all(self._members(bash), signal.SIGKILL)
+            await self._clear_away(bash)
         if not run.ended.done():  # the shell is gone: what it printed last may still be on its way
             await self._terminal.mark(run.token + ":gone")
             await _first(1.0, run.ended)
@@ -172,6 +174,15 @@ class Shell:
             signal_all(self._members(bash), signal.SIGKILL)
         bash.signal(signal.SIGKILL)
         await bash.ended
+
+    async def _clear_away(self, bash: Bash) -> None:
+        """Kill what is left of the command, and see it gone: a process may start another until it is."""
+        for _ in range(_LOOKS):
+            left = [pid for pid in self._members(bash) if alive(pid)]
+            if not left:
+                return
+            signal_all(left, signal.SIGKILL)
+            await asyncio.sleep(_LOOK)
 
     def _interrupt(self, run: Run, bash: Bash, *groups: int) -> None:
         for group in set(groups) - {0}:

@@ -6,13 +6,14 @@ import os
 from pathlib import Path
 
 
-def marked(text: str) -> list[int]:
-    """Processes that were started with this text in their environment."""
+def marked(*texts: str) -> list[int]:
+    """Processes that were started with these texts in their environment."""
     found = []
     for entry in Path("/proc").iterdir():
         if entry.name.isdigit():
             with contextlib.suppress(OSError):
-                if text.encode() in (entry / "environ").read_bytes() and alive(int(entry.name)):
+                environment = (entry / "environ").read_bytes()
+                if all(text.encode() in environment for text in texts) and alive(int(entry.name)):
                     found.append(int(entry.name))
     return found
 

@@ -1,6 +1,7 @@
 """A command is ended with every process that it has started, wherever they hid."""
 
 import asyncio
+from pathlib import Path
 
 import pytest
 
@@ -36,7 +37,7 @@ TREES = {
 
 
 @pytest.mark.parametrize("command", TREES.values(), ids=TREES.keys())
-async def test_the_whole_tree_is_ended_and_the_shell_lives(runtime: Runtime, command: str) -> None:
+async def test_the_whole_tree_is_ended_and_the_shell_lives(runtime: Runtime, tmp_path: Path, command: str) -> None:
     await run(runtime, 0, "colour=blue")
     hearing = Hearing()
     running = asyncio.create_task(run(runtime, 1, f"echo begun; {command}", hearing))
@@ -46,7 +47,7 @@ async def test_the_whole_tree_is_ended_and_the_shell_lives(runtime: Runtime, com
         done = await running
     assert (done.ended, done.exit_code) == ("interrupted", None)
     assert "never" not in done.output
-    assert marked(key(1)) == []
+    assert marked(key(1), str(tmp_path)) == []
     assert (await run(runtime, 2, "echo $colour")).output == "blue\n"
 
 
@@ -58,7 +59,7 @@ async def test_the_whole_tree_is_ended_and_the_shell_lives(runtime: Runtime, com
         "exec sh -c 'trap \"\" INT; cat'",
     ],
 )
-async def test_a_shell_that_will_not_listen_is_ended_too(runtime: Runtime, command: str) -> None:
+async def test_a_shell_that_will_not_listen_is_ended_too(runtime: Runtime, tmp_path: Path, command: str) -> None:
     await runtime.files.write("below/a", b"")
     await run(runtime, 0, "cd below; sleep 1000 > /dev/null 2>&1 &")
     hearing = Hearing()
@@ -69,15 +70,15 @@ async def test_a_shell_that_will_not_listen_is_ended_too(runtime: Runtime, comma
         done = await running
     assert (done.ended, done.exit_code) == ("killed", None)
     assert "its variables" in done.output
-    assert marked(key(1)) == []
-    assert len(marked(key(0))) == 1
+    assert marked(key(1), str(tmp_path)) == []
+    assert len(marked(key(0), str(tmp_path))) == 1
     assert (await run(runtime, 2, "ls")).working_dir == "/workspace/below"
 
 
-async def test_the_time_limit_ends_the_tree(runtime: Runtime) -> None:
+async def test_the_time_limit_ends_the_tree(runtime: Runtime, tmp_path: Path) -> None:
     done = await perform(runtime, 0, RunCommand(command="sleep 1000 | setsid -w sleep 1000", timeout=0.1))
     assert (done.ended, done.exit_code) == ("timeout", None)
-    assert marked(key(0)) == []
+    assert marked(key(0), str(tmp_path)) == []
 
 
 async def test_a_shell_lost_to_the_time_limit_is_told_in_the_output(runtime: Runtime) -> None:

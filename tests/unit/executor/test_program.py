@@ -59,13 +59,13 @@ async def test_it_ignores_what_a_terminal_sends(tmp_path: Path, number: signal.S
 async def test_at_its_end_nothing_is_left(tmp_path: Path) -> None:
     async with started(tmp_path) as box, box.owner() as peer:
         await peer.run(1, LEFT_BEHIND)
-        assert len(marked("OHS_ACTION_ID=k-1")) == 4
+        assert len(marked("OHS_ACTION_ID=k-1", str(tmp_path))) == 4
         await peer.send({"id": 2, "op": "perform", "key": "k-2", "task": {"kind": "command", "command": "sleep 1000"}})
         await peer.ask(3, "inquire", key="k-2")
         box.process.terminate()
         async with asyncio.timeout(5):
             assert await box.process.wait() == 0
-        assert marked("OHS_ACTION_ID=k-") == []
+        assert marked("OHS_ACTION_ID=k-", str(tmp_path)) == []
         assert not (tmp_path / "executor.sock").exists()
         assert '"key":"k-2","state":"done"' in (tmp_path / "state" / "journal").read_text()
 
@@ -108,7 +108,7 @@ async def test_the_next_one_takes_the_place_of_one_that_was_killed(tmp_path: Pat
         assert (await peer.ask(1, "inquire", key="k-1"))["state"] == "done"
         assert not alive(shell)
         assert (await peer.run(2, "echo here"))["outcome"]["output"] == "here\n"
-    for pid in marked("OHS_ACTION_ID=k-1"):
+    for pid in marked("OHS_ACTION_ID=k-1", str(tmp_path)):
         os.kill(pid, signal.SIGKILL)
 
 
