@@ -78,9 +78,9 @@ async def errors(request: web.Request, handler: Handler) -> web.StreamResponse:
         if error.status < 400:
             raise
         response = web.json_response({"detail": error.reason}, status=error.status)
-    except ConnectionError:
-        raise  # the client has gone: there is nobody to answer
-    except Exception:
+    except Exception as error:
+        if isinstance(error, ConnectionError) and (request.transport is None or request.transport.is_closing()):
+            return web.Response(status=400)  # the client has gone: nobody reads this
         log.exception("a request failed", method=request.method, path=request.path)
         response = web.json_response({"detail": "the server met an error of its own; it is in its log"}, status=500)
     if not response.prepared:

@@ -60,8 +60,10 @@ async def zip_directory(request: web.Request) -> web.StreamResponse:
         try:
             async for piece in pieces:
                 await response.write(piece)
-        except SessionsError as error:
-            raise ConnectionAbortedError from error  # what has left cannot be taken back: it ends before its end
+        except SessionsError:
+            if request.transport is not None:
+                request.transport.abort()  # what has left cannot be taken back: the client sees that there is no end
+            raise
         await response.write_eof()
     return response
 
