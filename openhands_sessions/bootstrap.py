@@ -2,7 +2,7 @@
 
 import uuid
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
-from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager, nullcontext
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -34,7 +34,7 @@ from openhands_sessions.adapters.tools.editor import Editor
 from openhands_sessions.adapters.tools.notes import Finish, TaskTracker, Think
 from openhands_sessions.config.config import Config
 from openhands_sessions.core.events.event import Json
-from openhands_sessions.core.ids import LOCAL_OWNER
+from openhands_sessions.core.ids import LOCAL_OWNER, ConversationId
 from openhands_sessions.ports.auth import Auth
 from openhands_sessions.ports.files import FileStore
 from openhands_sessions.ports.runtime import Runtimes
@@ -52,6 +52,7 @@ from openhands_sessions.service.status import StatusBoard
 from openhands_sessions.session.stages import Parts
 
 OpenedStore = AbstractAsyncContextManager[SessionStore]
+OpenedRuntimes = AbstractAsyncContextManager[Runtimes]
 
 
 def _sqlite(config: Config) -> OpenedStore:
@@ -62,18 +63,51 @@ def _memory(config: Config) -> OpenedStore:
     return open_memory()
 
 
-def _local(config: Config) -> Runtimes:
+def _local(config: Config, store: SessionStore) -> OpenedRuntimes:
     limits = LocalLimits(
         command_timeout=config.agent.command_timeout, idle_timeout=config.runtime.executor_idle_timeout
     )
-    return LocalRuntimes(config.runtime.path or config.data_dir / "runtimes", limits=limits)
+    return nullcontext(LocalRuntimes(_sandboxes(config), limits=limits))
+
+
+def _docker(config: Config, store: SessionStore) -> OpenedRuntimes:
+    from openhands_sessions.adapters.runtimes import docker, docker_settings  # brings a library that is slow to load
+
+    async def knows(sid: ConversationId) -> bool:
+        return await store.conversations.get(sid) is not None
+
+    section = config.docker
+    settings = docker_settings.DockerSettings(
+        image=section.image,
+        pull=section.pull,
+        runtime=section.runtime,
+        user=section.user,
+        network=section.network,
+        firewall_image=section.firewall_image,
+        memory=section.memory_mb << 20,
+        cpus=section.cpus,
+        processes=section.processes,
+        open_files=section.open_files,
+        file_size=section.file_mb << 20,
+        temporary_size=section.temporary_mb << 20,
+        pause_after=section.pause_after,
+        remove_after=section.remove_after,
+        keep_workspace=section.keep_workspace,
+        command_timeout=config.agent.command_timeout,
+    )
+    # Not where the local kind keeps its own: an executor that still runs there must not be taken for a container's.
+    return docker.open_docker(_sandboxes(config) / "docker", settings, address=section.address, knows=knows)
+
+
+def _sandboxes(config: Config) -> Path:
+    return config.runtime.path or config.data_dir / "runtimes"
 
 
 STORES: Mapping[str, Callable[[Config], OpenedStore]] = {"sqlite": _sqlite, "memory": _memory}
 AGENT_NAMES = ("CodeActAgent", "ShellAgent")
 """As the V0 client names them; see `core.user_settings.AGENTS`."""
 ANALYZERS = ("rules",)
-RUNTIMES: Mapping[str, Callable[[Config], Runtimes]] = {"local": _local}
+RUNTIMES: Mapping[str, Callable[[Config, SessionStore], OpenedRuntimes]] = {"local": _local, "docker": _docker}
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -97,7 +131,7 @@ async def open_house(
     config: Config,
     *,
     stores: Mapping[str, Callable[[Config], OpenedStore]] = STORES,
-    runtimes: Mapping[str, Callable[[Config], Runtimes]] = RUNTIMES,
+    runtimes: Mapping[str, Callable[[Config, SessionStore], OpenedRuntimes]] = RUNTIMES,
 ) -> AsyncIterator[House]:
     """Open what the configuration names; the end of the block closes every session first. `stores` and `runtimes` are
     the kinds to choose from. Raises OSError, SessionsError."""
@@ -107,7 +141,8 @@ async def open_house(
         providers = await stack.enter_async_context(LiteLlmModels())
         models = ModelChoice(ScriptedModels(config.data_dir / "scripts"), providers)
         agents = AgentChoice({"default": ModelAgents(models), "shell": ShellAgents()})
-        parts = _parts(store, runtimes[config.runtime.kind](config), agents)
+        sandboxes = await stack.enter_async_context(runtimes[config.runtime.kind](config, store))
+        parts = _parts(store, sandboxes, agents)
         server = config.server
         directory = Directory(parts, StatusBoard(), max_sessions=server.max_sessions, idle_timeout=server.idle_timeout)
         stack.push_async_callback(directory.close_all, "shutdown")

@@ -85,11 +85,40 @@ class StoreSection(Section):
 
 
 class RuntimeSection(Section):
-    kind: Literal["local"] = Field("local", description="Where commands run. `local` is not isolated from the host.")
+    kind: Literal["local", "docker"] = Field(
+        "local", description="Where commands run. `local` is not isolated from the host; `docker` is."
+    )
     path: Place | None = Field(None, description="Folder of the workspaces; below the data folder if not set.")
     executor_idle_timeout: float = Field(
         3_600.0, ge=0, description="Seconds after which an executor that nobody comes for ends; 0 for never."
     )
+
+
+class DockerSection(Section):
+    address: str | None = Field(
+        None, description="The engine's socket, `unix://…`; DOCKER_HOST or the usual place if not set."
+    )
+    image: str = Field("openhands-sessions-python", description="Image of the sandboxes; any with Python 3.8 and bash.")
+    pull: bool = Field(True, description="Fetch an image that the engine does not have.")
+    runtime: str | None = Field(None, description="The engine's runtime, for example `runsc`; its default if not set.")
+    user: int | None = Field(
+        None, ge=1, le=2**31, description="Uid in the sandbox; the server's own, or 10001 for a server that is root."
+    )
+    network: Literal["egress", "none", "open"] = Field(
+        "egress", description="`egress` reaches public addresses only; `open` reaches all that the host does."
+    )
+    firewall_image: str = Field("openhands-sessions-base", description="Image with iptables, to set up `egress`.")
+    memory_mb: int = Field(2_048, ge=64, description="Memory of a sandbox in MiB, files in its /tmp included.")
+    cpus: float = Field(2.0, gt=0, description="Processors that a sandbox may keep busy.")
+    processes: int = Field(512, ge=16, description="Processes and threads of a sandbox.")
+    open_files: int = Field(16_384, ge=256, description="Open files of each of its processes.")
+    file_mb: int = Field(4_096, ge=1, description="Largest file that a sandbox may write, in MiB.")
+    temporary_mb: int = Field(1_024, ge=16, description="Size of a sandbox's /tmp, in MiB.")
+    pause_after: float = Field(600.0, gt=0, description="Seconds after the last use until a sandbox is paused.")
+    remove_after: float = Field(
+        3_600.0, gt=0, description="Seconds a sandbox is paused until its container is removed."
+    )
+    keep_workspace: bool = Field(True, description="Keep the workspace when the container is removed.")
 
 
 class LlmSection(Section):
@@ -132,6 +161,7 @@ class Config(BaseSettings):
     limits: LimitsSection = LimitsSection()
     store: StoreSection = StoreSection()
     runtime: RuntimeSection = RuntimeSection()
+    docker: DockerSection = DockerSection()
     llm: LlmSection = LlmSection()
     agent: AgentSection = AgentSection()
     log: LogSection = LogSection()

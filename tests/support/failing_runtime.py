@@ -1,7 +1,7 @@
 """A Runtime whose calls are boundaries."""
 
 from collections.abc import AsyncIterator, Callable, Mapping
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 
 from openhands_sessions.config.config import Config
 from openhands_sessions.core.ids import ConversationId
@@ -16,6 +16,7 @@ from openhands_sessions.ports.runtime import (
     Task,
     UnknownAction,
 )
+from openhands_sessions.ports.store import SessionStore
 from tests.support.boundaries import AFTER, AMID, Boundaries
 
 
@@ -74,12 +75,20 @@ class FailingRuntimes:
         await self._runtimes.discard(sid)
 
 
-def failing_runtimes(
-    kinds: Mapping[str, Callable[[Config], Runtimes]], boundaries: Boundaries
-) -> Mapping[str, Callable[[Config], Runtimes]]:
+Kinds = Mapping[str, Callable[[Config, SessionStore], AbstractAsyncContextManager[Runtimes]]]
+
+
+def failing_runtimes(kinds: Kinds, boundaries: Boundaries) -> Kinds:
     """The same kinds, wrapped."""
 
-    def wrapped(make: Callable[[Config], Runtimes]) -> Callable[[Config], Runtimes]:
-        return lambda config: FailingRuntimes(make(config), boundaries)
+    def wrapped(
+        make: Callable[[Config, SessionStore], AbstractAsyncContextManager[Runtimes]],
+    ) -> Callable[[Config, SessionStore], AbstractAsyncContextManager[Runtimes]]:
+        @asynccontextmanager
+        async def made(config: Config, store: SessionStore) -> AsyncIterator[Runtimes]:
+            async with make(config, store) as runtimes:
+                yield FailingRuntimes(runtimes, boundaries)
+
+        return made
 
     return {name: wrapped(make) for name, make in kinds.items()}

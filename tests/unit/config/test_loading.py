@@ -137,7 +137,7 @@ def test_an_empty_table_that_is_none_of_ours_is_noticed(file: Path) -> None:
         ("server.idle_timeout", "nan", "a number above 0"),
         ("agent.confirmation_mode", "maybe", "`true` or `false`"),
         ("log.level", "loud", "`debug` or `info` or `warning` or `error`"),
-        ("runtime.kind", "docker", "`local`"),
+        ("runtime.kind", "podman", "`local` or `docker`"),
         ("runtime.executor_idle_timeout", "-1", "a number of at least 0"),
     ],
 )
