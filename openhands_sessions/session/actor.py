@@ -124,7 +124,7 @@ class Actor:
 
     async def _perform(self, action: Action, task: Task) -> Outcome | Observation:
         key = action_key(self._sid, action.id)
-        writer = DeltaWriter(self._whisper, "output", str(action.id))
+        writer = DeltaWriter(self._whisper, "output", str(action.id), self._stream.redactor)
         try:
             return await self._runtime.perform(key, task, writer.write)
         except RuntimeUnavailable as error:

@@ -19,8 +19,8 @@ from openhands_sessions.core.events.event import AgentState, Event
 from openhands_sessions.core.events.observations import AgentStateChangedObservation
 from openhands_sessions.core.ids import UNNUMBERED, ConversationId
 from openhands_sessions.core.lifecycle import SET_UP, Lifecycle, SessionState
-from openhands_sessions.core.redaction import without_paths
-from openhands_sessions.core.settings import SessionSettings
+from openhands_sessions.core.redaction import Redactor, without_paths
+from openhands_sessions.core.settings import SessionSettings, secrets
 from openhands_sessions.ports.gateway import Accepted, EndReason, Status
 from openhands_sessions.ports.runtime import Runtime
 from openhands_sessions.session.controller import Controller
@@ -51,7 +51,7 @@ class AgentSession:
     ) -> None:
         self.sid = sid
         self.settings = settings
-        self.event_stream = EventStream(parts.store.log(sid), parts.clock)
+        self.event_stream = EventStream(parts.store.log(sid), parts.clock, Redactor(secrets(settings)))
         self.memory = parts.memory
         self.llm_registry = parts.agents
         self.problem: SessionsError | None = None

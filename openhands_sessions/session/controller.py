@@ -141,7 +141,7 @@ class Controller:
                 return
 
     async def _ask(self) -> ModelReply:
-        writer = DeltaWriter(self._stream.whisper, "reply", str(self._stream.next_id))
+        writer = DeltaWriter(self._stream.whisper, "reply", str(self._stream.next_id), self._stream.redactor)
 
         def retrying(retry: Retry) -> None:
             writer.restart()

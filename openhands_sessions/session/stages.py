@@ -10,7 +10,7 @@ from openhands_sessions.core.events.event import AgentState, Event, Source
 from openhands_sessions.core.events.observations import AgentStateChangedObservation, RecallObservation
 from openhands_sessions.core.ids import UNNUMBERED, ConversationId, EventId
 from openhands_sessions.core.lifecycle import SessionState
-from openhands_sessions.core.settings import SessionSettings
+from openhands_sessions.core.settings import SessionSettings, environment
 from openhands_sessions.ports.agent import Agent, Agents
 from openhands_sessions.ports.condenser import Condenser
 from openhands_sessions.ports.memory import Memory, Recollection
@@ -85,7 +85,7 @@ async def _load_log(work: Workshop) -> None:
 
 
 async def _open_runtime(work: Workshop) -> None:
-    spec = RuntimeSpec(sid=work.sid, term=work.term)
+    spec = RuntimeSpec(sid=work.sid, term=work.term, environment=environment(work.settings))
     work.runtime = await work.stack.enter_async_context(work.parts.runtimes.open(spec))
 
 

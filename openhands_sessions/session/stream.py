@@ -9,9 +9,10 @@ from datetime import datetime
 from functools import partial
 
 from openhands_sessions.core.errors import NotFound
-from openhands_sessions.core.events.codec import Stored, decode, recorded
+from openhands_sessions.core.events.codec import Stored, decode, recorded, redacted
 from openhands_sessions.core.events.event import Event
 from openhands_sessions.core.ids import EventId
+from openhands_sessions.core.redaction import Redactor
 from openhands_sessions.core.view import VIEW_VERSION, ConversationView, dump_view, load_view, reduce
 from openhands_sessions.ports.gateway import Delta, EndReason, News, SessionEnded, Status
 from openhands_sessions.ports.store import EventLog, Receipt, Snapshot
@@ -23,12 +24,15 @@ TAIL_CHARACTERS = 24 * 1024
 WHISPERS = 256
 SNAPSHOT_EVERY = 1_000
 FOLDED_AT_ONCE = 32
+NOTHING_SECRET = Redactor()
 
 
 @dataclass(slots=True)
 class _Writing:
-    """An append under way. `doomed`: one before it failed, so its expected head never comes to be."""
+    """An append under way: the events as they were given, and as they are kept. `doomed`: one before it failed, so
+    its expected head never comes to be."""
 
+    given: Sequence[Event]
     events: Sequence[Event]
     entries: Sequence[Stored]
     storing: "asyncio.Future[None]"
@@ -55,7 +59,8 @@ class EventStream:
     This assumes one writer per conversation; the log's `term` guarantees it.
     """
 
-    def __init__(self, log: EventLog, clock: Callable[[], datetime]) -> None:
+    def __init__(self, log: EventLog, clock: Callable[[], datetime], redactor: Redactor = NOTHING_SECRET) -> None:
+        self.redactor = redactor
         self._log = log
         self._term = 0
         self._clock = clock
@@ -120,25 +125,27 @@ class EventStream:
         self._listeners.append(listener)
 
     def append(self, *events: Event, receipt: Receipt | None = None) -> "asyncio.Future[Sequence[Event]]":
-        """Store events as one, all or nothing. Done when they are durable and folded; the result is the events as
-        numbered. A caller that is cancelled takes nothing back. Raises what the log raises.
+        """Store events as one, all or nothing, without secrets. Done when they are durable and folded; the result is
+        the events as given, numbered. A caller that is cancelled takes nothing back. Raises what the log raises.
 
         The receipt's `event` is filled in with the first id.
         """
         first = self._submitted + 1
         moment = self._clock()
-        pairs = [
+        numbered = [
             recorded(replace(event, id=EventId(first + place), timestamp=moment)) for place, event in enumerate(events)
         ]
-        numbered, entries = [event for event, _ in pairs], [entry for _, entry in pairs]
+        kept = [redacted(event, entry, self.redactor) for event, entry in numbered]
+        entries = [entry for _, entry in kept]
         if receipt is not None:
             receipt = replace(receipt, event=EventId(first))
-        future = self._log.append(entries, expected=self._submitted, term=self._term, receipt=receipt)
-        writing = _Writing(numbered, entries, future, asyncio.get_running_loop().create_future())
-        self._submitted += len(numbered)
+        storing = self._log.append(entries, expected=self._submitted, term=self._term, receipt=receipt)
+        done: asyncio.Future[Sequence[Event]] = asyncio.get_running_loop().create_future()
+        writing = _Writing([event for event, _ in numbered], [event for event, _ in kept], entries, storing, done)
+        self._submitted += len(events)
         self._under_way.append(writing)
-        future.add_done_callback(partial(self._written, writing))
-        return writing.done
+        storing.add_done_callback(partial(self._written, writing))
+        return done
 
     def _written(self, writing: _Writing, future: "asyncio.Future[None]") -> None:
         self._under_way.remove(writing)
@@ -157,7 +164,7 @@ class EventStream:
             for listener in self._listeners:
                 listener(event)
         if not writing.done.done():
-            writing.done.set_result(writing.events)
+            writing.done.set_result(writing.given)
 
     async def quiet(self) -> None:
         """Wait until no append is under way: those whose caller was cancelled take effect all the same."""
@@ -178,7 +185,10 @@ class EventStream:
             self._tail_size -= len(self._tail.popleft().text)
 
     def whisper(self, news: Delta | Status) -> None:
-        """Tell whoever follows now; not stored, and lost on a follower that is too far behind."""
+        """Tell whoever follows now; not stored, and lost on a follower that is too far behind. Secrets in a Delta are
+        its writer's concern, who knows what comes behind."""
+        if isinstance(news, Status):
+            news = replace(news, message=self.redactor.text(news.message))
         self._whispered += 1
         self._whispers.append(_Whisper(self._whispered, self._view.head, news))
         self._wake()

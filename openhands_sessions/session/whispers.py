@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import Callable
 from typing import Literal
 
+from openhands_sessions.core.redaction import Redactor, StreamRedactor
 from openhands_sessions.ports.gateway import Delta
 
 INTERVAL = 0.03
@@ -11,10 +12,14 @@ LONGEST = 16 * 1024
 
 
 class DeltaWriter:
-    """One stream of text, told in pieces at most every INTERVAL seconds and LONGEST characters each."""
+    """One stream of text, told in pieces at most every INTERVAL seconds and LONGEST characters each, without secrets.
+    `offset` counts what was told."""
 
-    def __init__(self, tell: Callable[[Delta], None], kind: Literal["reply", "output"], key: str) -> None:
+    def __init__(
+        self, tell: Callable[[Delta], None], kind: Literal["reply", "output"], key: str, redactor: Redactor
+    ) -> None:
         self._tell = tell
+        self._redactor = StreamRedactor(redactor)
         self._kind: Literal["reply", "output"] = kind
         self._key = key
         self._waiting: list[str] = []
@@ -24,6 +29,9 @@ class DeltaWriter:
         self._timer: asyncio.TimerHandle | None = None
 
     def write(self, text: str) -> None:
+        text = self._redactor.feed(text)
+        if not text:
+            return
         self._waiting.append(text)
         self._size += len(text)
         if self._size >= LONGEST:
@@ -33,6 +41,7 @@ class DeltaWriter:
 
     def restart(self) -> None:
         """What was told so far is void: the text begins anew."""
+        self._redactor.restart()
         self._waiting.clear()
         self._size = 0
         self._restart = self._restart or self._offset > 0

@@ -5,7 +5,7 @@ optional `tool_call_metadata`, `llm_metrics` and, on `run` observations, `succes
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -28,6 +28,7 @@ from openhands_sessions.core.events.event import (
 from openhands_sessions.core.events.observations import OBSERVATIONS, RunObservation
 from openhands_sessions.core.events.storable import storable
 from openhands_sessions.core.ids import UNNUMBERED, EventId
+from openhands_sessions.core.redaction import Redactor
 
 SCHEMA = 1
 """Version of the stored form. Rows of version 0 are the reference's own files."""
@@ -79,6 +80,14 @@ def recorded(event: Event) -> tuple[Event, Stored]:
         text = encode(event)
         event = decode(text)
     return event, Stored(id=event.id, kind=kind_of(event), schema=SCHEMA, text=text)
+
+
+def redacted(event: Event, entry: Stored, redactor: Redactor) -> tuple[Event, Stored]:
+    """What `recorded` gives, without secrets."""
+    if not redactor.touches(entry.text):
+        return event, entry
+    text = _text(redactor.tree(orjson.loads(entry.text)))
+    return decode(text), replace(entry, text=text)
 
 
 def encode(event: Event) -> str:

@@ -2,6 +2,7 @@
 
 import asyncio
 
+from openhands_sessions.core.redaction import Redactor
 from openhands_sessions.ports.gateway import Delta
 from openhands_sessions.session.whispers import INTERVAL, LONGEST, DeltaWriter
 
@@ -26,7 +27,7 @@ class Ear:
 
 
 def writer(ear: Ear) -> DeltaWriter:
-    return DeltaWriter(ear, "reply", "7")
+    return DeltaWriter(ear, "reply", "7", Redactor())
 
 
 async def test_pieces_that_come_close_together_are_told_as_one() -> None:
@@ -101,3 +102,17 @@ async def test_what_waits_when_the_event_is_there_is_not_told() -> None:
     other = writer(ear)
     other.write("done")
     assert await ear.heard(1) == [Delta("reply", "7", 0, "done")]
+
+
+async def test_a_secret_that_comes_in_pieces_is_told_in_none_of_them() -> None:
+    ear = Ear()
+    stream = DeltaWriter(ear, "output", "7", Redactor(["hunter2-long"]))
+    for text in ("a hun", "ter2", "-long b", " hunt"):
+        stream.write(text)
+        stream.flush()
+    stream.restart()
+    stream.write("er")
+    stream.flush()
+    told = [(delta.offset, delta.text, delta.restart) for delta in ear.deltas]
+    assert told == [(0, "a ", False), (2, "<secret_hidden> b", False), (19, " ", False), (0, "er", True)]
+    stream.close()
