@@ -49,13 +49,13 @@ class FakeModel:
     def __init__(self, replies: Sequence[FakeReply], *, name: str = "fake") -> None:
         self.name = name
         self.requests: list[ModelRequest] = []
-        self._replies = list(replies)
+        self.script = list(replies)
         self._numbers = count(1)
         self._news = asyncio.Event()
 
     def play(self, *replies: FakeReply) -> None:
         """Add to the script."""
-        self._replies.extend(replies)
+        self.script.extend(replies)
 
     async def asked(self, times: int) -> ModelRequest:
         """Wait until it was asked so often; the request of that time."""
@@ -69,9 +69,9 @@ class FakeModel:
     ) -> ModelReply:
         self.requests.append(request)
         self._news.set()
-        if not self._replies:
+        if not self.script:
             raise ScriptRanOut(f"asked {len(self.requests)} times; the last message: {dict(request.messages[-1])}")
-        reply = self._replies.pop(0)
+        reply = self.script.pop(0)
         for retry in reply.retries:
             on_retry(retry)
         await self._stream(reply, on_text)
