@@ -27,6 +27,7 @@ class Outbox:
     ) -> None:
         self._queue: asyncio.Queue[Packet | None] = _queue_of(sio, sid, namespace)
         self._transport = environ["aiohttp.request"].transport
+        self._writer = environ["aiohttp.request"].writer
         self._grace = grace
         self._waiting = 0
 
@@ -45,10 +46,12 @@ class Outbox:
             await self.drained()
 
     async def drained(self) -> None:
-        """Wait until the queue is empty. Raises SlowClient after the grace time."""
+        """Wait until the client has taken what was queued, but for what fits into the system's own buffers. Raises
+        SlowClient after the grace time."""
         try:
             async with asyncio.timeout(self._grace):
                 await self._queue.join()
+                await self._writer.drain()  # the queue is empty as soon as engine.io's writer has taken all of it
         except TimeoutError as error:
             raise SlowClient from error
         self._waiting = 0
