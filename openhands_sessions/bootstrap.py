@@ -1,5 +1,6 @@
 """Config → parts: the only file that knows ports and adapters at once."""
 
+import asyncio
 import uuid
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager, nullcontext
@@ -43,6 +44,7 @@ from openhands_sessions.server.app import Edge, application
 from openhands_sessions.server.services import Options, Services
 from openhands_sessions.server.sockets.clients import ClientLimits, ClientParts
 from openhands_sessions.service.directory import Directory
+from openhands_sessions.service.feedback import FeedbackBox
 from openhands_sessions.service.files import Files, UploadLimits
 from openhands_sessions.service.history import History
 from openhands_sessions.service.local import LocalGateway
@@ -214,7 +216,10 @@ async def web_application(house: House) -> web.Application:
         options=Options(agents=AGENT_NAMES, security_analyzers=ANALYZERS, models=Catalogue().names),
         auth=house.auth,
         version=__version__,
-        new_id=lambda: uuid.uuid4().hex,
+        feedback=FeedbackBox(house.files, lambda: datetime.now(UTC), _new_id),
+        new_id=_new_id,
+        started=asyncio.get_running_loop().time(),
+        data_dir=config.data_dir,
     )
     clients = ClientParts(
         gateway=house.gateway,
@@ -231,8 +236,13 @@ async def web_application(house: House) -> web.Application:
         allowed_origins=config.server.allowed_origins,
         allowed_hosts=config.server.allowed_hosts,
         any_host=house.auth.required,
+        client_dir=config.server.client_dir,
     )
     return application(edge)
+
+
+def _new_id() -> str:
+    return uuid.uuid4().hex
 
 
 def remote(url: str, session_api_key: str | None) -> AbstractAsyncContextManager[Remote]:

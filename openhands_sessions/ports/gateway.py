@@ -47,6 +47,9 @@ class SessionInfo:
     last_state: EventId
     """The newest change of the agent's state; -1 where no session is live."""
     followers: int
+    repository: str | None = None
+    branch: str | None = None
+    git_provider: str | None = None
     problem: str | None = None
     """Why the session could not be set up, for users."""
 

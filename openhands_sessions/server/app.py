@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from functools import partial
+from pathlib import Path
 
 import socketio
 import structlog
@@ -14,15 +15,17 @@ from openhands_sessions.core.ids import ConversationId
 from openhands_sessions.server import middleware
 from openhands_sessions.server.outbox import hang_up
 from openhands_sessions.server.packets import FastJson
-from openhands_sessions.server.rest import conversations, events, files, health, settings
+from openhands_sessions.server.rest import conversations, details, events, files, health, options, providers, settings
 from openhands_sessions.server.services import SERVICES, Services
 from openhands_sessions.server.sockets.answering import AnsweringServer
 from openhands_sessions.server.sockets.clients import ClientParts, Clients
 from openhands_sessions.server.sockets.operators import Operators
+from openhands_sessions.server.static import client_routes
 from openhands_sessions.service.directory import Directory
 
 log = structlog.get_logger(__name__)
 
+TOPICS = (conversations, details, events, files, health, options, providers, settings)
 PING_INTERVAL = 25
 PING_TIMEOUT = 20
 ROOM = 64 * 1024
@@ -38,6 +41,7 @@ class Edge:
     allowed_origins: tuple[str, ...] = ()
     allowed_hosts: tuple[str, ...] = ()
     any_host: bool = False
+    client_dir: Path | None = None
 
 
 def application(edge: Edge) -> web.Application:
@@ -55,10 +59,12 @@ def application(edge: Edge) -> web.Application:
         ],
     )
     app[SERVICES] = edge.services
-    for routes in (conversations.ROUTES, events.ROUTES, files.ROUTES, health.ROUTES, settings.ROUTES):
-        app.add_routes(routes)
+    for topic in TOPICS:
+        app.add_routes(topic.ROUTES)
     sio = _socket_server(limits.message_bytes)
     sio.attach(app)
+    if edge.client_dir is not None:
+        app.add_routes(client_routes(edge.client_dir))
     clients = Clients(edge.clients)
     operators = Operators(directory.board, auth, limits.slow_client_grace)
     sio.register_namespace(clients)

@@ -27,11 +27,13 @@ from openhands_sessions.core.errors import (
 from openhands_sessions.core.events.event import Json
 from openhands_sessions.ports.auth import Auth, Principal
 from openhands_sessions.server.credentials import credentials_of
+from openhands_sessions.server.static import ROUTE
 
 log = structlog.get_logger(__name__)
 
 PRINCIPAL = web.RequestKey("principal", Principal)
 OPEN = ("/health/", "/socket.io/")
+OPEN_PATHS = ("/alive", "/health")
 """Paths without a principal: probes, and the sockets, which ask for credentials of their own."""
 LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
 HTTP_STATUS: tuple[tuple[type[SessionsError], int], ...] = (
@@ -116,7 +118,8 @@ def authentication(auth: Auth) -> Middleware:
 
     @web.middleware
     async def identify(request: web.Request, handler: Handler) -> web.StreamResponse:
-        if not request.path.startswith(OPEN):
+        page = request.match_info.route.name == ROUTE  # it holds no data of anybody's
+        if not page and not request.path.startswith(OPEN) and request.path not in OPEN_PATHS:
             environ = {
                 "HTTP_AUTHORIZATION": request.headers.get("Authorization", ""),
                 "HTTP_X_SESSION_API_KEY": request.headers.get("X-Session-API-Key", ""),

@@ -2,6 +2,7 @@
 
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, TypeVar
 
 import orjson
@@ -14,6 +15,7 @@ from openhands_sessions.ports.auth import Auth, Principal
 from openhands_sessions.server.middleware import PRINCIPAL
 from openhands_sessions.server.wire import checked
 from openhands_sessions.service.directory import Directory
+from openhands_sessions.service.feedback import FeedbackBox
 from openhands_sessions.service.files import Files
 from openhands_sessions.service.history import History
 from openhands_sessions.service.local import LocalGateway
@@ -43,10 +45,14 @@ class Services:
     files: Files
     settings: SettingsBook
     secrets: SecretsBook
+    feedback: FeedbackBox
     options: Options
     auth: Auth
     version: str
     new_id: Callable[[], str]
+    started: float
+    """On the event loop's clock."""
+    data_dir: Path
 
 
 SERVICES = web.AppKey("services", Services)

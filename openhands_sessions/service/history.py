@@ -9,15 +9,20 @@ from datetime import datetime
 import orjson
 
 from openhands_sessions.core.errors import BadInput, NotFound
-from openhands_sessions.core.events.codec import Stored
+from openhands_sessions.core.events.codec import Stored, decode
 from openhands_sessions.core.ids import ConversationId, OwnerId, conversation_id
 from openhands_sessions.ports.gateway import SessionInfo
 from openhands_sessions.ports.runtime import Runtimes
 from openhands_sessions.ports.store import ConversationRow, SessionStore
 from openhands_sessions.service.local import LocalGateway
+from openhands_sessions.service.remembering import remember_prompt
 from openhands_sessions.service.settings import SettingsBook
 
 LONGEST_TITLE = 200
+LOOKED_AT = 200
+"""Rows that are read at once where only some of them are wanted."""
+REMEMBERED = 400
+"""Events that a wish to remember looks at."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,6 +31,22 @@ class Page:
 
     conversations: Sequence[SessionInfo]
     next_page: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """Which conversations a list is about; None for any."""
+
+    repository: str | None = None
+    trigger: str | None = None
+
+    def fits(self, row: ConversationRow) -> bool:
+        """Whether a row is one of them."""
+        repository = self.repository in (None, row.settings.get("repository"))
+        return repository and self.trigger in (None, row.trigger)
+
+
+EVERYTHING = Wanted()
 
 
 class History:
@@ -44,10 +65,17 @@ class History:
             raise NotFound("conversation", sid)
         return row
 
-    async def page(self, owner: OwnerId, *, limit: int, page_id: str | None) -> Page:
-        """Newest first. Raises BadInput for a page id that is none of ours."""
+    async def page(self, owner: OwnerId, *, limit: int, page_id: str | None, wanted: Wanted = EVERYTHING) -> Page:
+        """Newest first, only those that are `wanted`. Raises BadInput for a page id that is none of ours."""
         before = None if not page_id else _decode_page(page_id)
-        rows = await self._store.conversations.page(owner, limit=limit + 1, before=before)
+        rows: list[ConversationRow] = []
+        while len(rows) <= limit:
+            asked = limit + 1 if wanted == EVERYTHING else LOOKED_AT
+            found = await self._store.conversations.page(owner, limit=asked, before=before)
+            rows += [row for row in found if wanted.fits(row)]
+            if len(found) < asked:
+                break
+            before = found[-1].created_at, found[-1].id
         shown = rows[:limit]
         infos = [self._gateway.summary(row) for row in shown]
         return Page(infos, _encode_page(shown[-1]) if len(rows) > limit else None)
@@ -84,6 +112,13 @@ class History:
         async for batch in reading:
             found.extend(batch)
         return found[:limit], len(found) > limit
+
+    async def remember_prompt(self, sid: ConversationId, event: int) -> str:
+        """A message that has the agent write down what was found out up to an event."""
+        found: list[Stored] = []
+        async for batch in self._store.log(sid).read(before=event + 1, reverse=True, limit=REMEMBERED):
+            found.extend(batch)
+        return remember_prompt([decode(entry.text, entry.schema) for entry in reversed(found)])
 
     async def trajectory(self, sid: ConversationId) -> AsyncIterator[Sequence[Stored]]:
         """Every event, by id, in batches; hidden ones are left out as an export leaves them out."""

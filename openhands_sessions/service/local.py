@@ -168,8 +168,11 @@ class LocalGateway:
             owner=row.owner,
             title=row.title or f"Conversation {row.id[:5]}",
             created_at=row.created_at,
-            updated_at=row.updated_at,
+            updated_at=row.updated_at if session is None else max(row.updated_at, session.event_stream.updated_at),
             trigger=row.trigger,
+            repository=_text(row, "repository"),
+            branch=_text(row, "branch"),
+            git_provider=_text(row, "git_provider"),
             state=session.state if session is not None and live else None,
             agent_state=None if view is None else view.agent_state,
             runtime_status=None if session is None or not live else _runtime_status(session.state),
@@ -191,6 +194,11 @@ def digest(command: Command) -> str:
     """A name for what a command asks, so that a key used again for something else is noticed."""
     content = {"kind": type(command).__name__, **asdict(command)}
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
+
+
+def _text(row: ConversationRow, name: str) -> str | None:
+    value = row.settings.get(name)
+    return value if isinstance(value, str) else None
 
 
 def _opening(row: ConversationRow) -> Opening:

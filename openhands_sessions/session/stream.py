@@ -10,7 +10,7 @@ from functools import partial
 
 from openhands_sessions.core.errors import NotFound
 from openhands_sessions.core.events.codec import Stored, decode, recorded, redacted
-from openhands_sessions.core.events.event import Event
+from openhands_sessions.core.events.event import EPOCH, Event
 from openhands_sessions.core.ids import EventId
 from openhands_sessions.core.redaction import Redactor
 from openhands_sessions.core.view import VIEW_VERSION, ConversationView, dump_view, load_view, reduce
@@ -75,6 +75,8 @@ class EventStream:
         self._ended: EndReason | None = None
         self._listeners: list[Listener] = []
         self._loaded = asyncio.Event()
+        self.updated_at = EPOCH
+        """When an event was stored last; EPOCH where none was since the session began."""
         self.followers = 0
         self.opened = False
         """Whether set-up is over."""
@@ -158,6 +160,7 @@ class EventStream:
             return
         for event in writing.events:
             self._view = reduce(self._view, event)
+        self.updated_at = writing.events[-1].timestamp
         self._remember(writing.entries)
         self._wake()
         for event in writing.events:

@@ -8,9 +8,15 @@ from openhands_sessions.core.ids import ConversationId
 from openhands_sessions.ports.gateway import SessionSpec
 from openhands_sessions.server.services import body, number, owned, principal, services
 from openhands_sessions.server.wire import CreateIn, RenameIn, StartIn, conversation_status, conversation_wire
+from openhands_sessions.service.history import Wanted
 
 LATER = ("repository", "replay_json", "suggested_task", "create_microagent", "mcp_config")
 """Keys of the create body that this version cannot carry out: refused, never dropped."""
+
+TRIGGERS = (
+    *("gui", "suggested_task", "resolver", "openhands_api", "slack", "microagent_management"),
+    *("jira", "jira_dc", "linear", "bitbucket"),
+)
 
 
 async def create(request: web.Request) -> web.Response:
@@ -32,12 +38,26 @@ async def create(request: web.Request) -> web.Response:
 
 
 async def page(request: web.Request) -> web.Response:
+    return await _page(request, request.query.get("conversation_trigger") or None)
+
+
+async def _page(request: web.Request, trigger: str | None) -> web.Response:
     limit = number(request, "limit", 20, least=1, most=100)
+    if trigger is not None and trigger not in TRIGGERS:
+        raise BadInput("conversation_trigger", f"must be one of {', '.join(TRIGGERS)}")
     found = await services(request).history.page(
-        principal(request).owner, limit=limit, page_id=request.query.get("page_id")
+        principal(request).owner,
+        limit=limit,
+        page_id=request.query.get("page_id"),
+        wanted=Wanted(request.query.get("selected_repository") or None, trigger),
     )
     results: list[Json] = [conversation_wire(info) for info in found.conversations]
     return web.json_response({"results": results, "next_page_id": found.next_page})
+
+
+async def managed(request: web.Request) -> web.Response:
+    """Conversations that were begun on the page about microagents."""
+    return await _page(request, "microagent_management")
 
 
 async def describe(request: web.Request) -> web.Response:
@@ -103,6 +123,7 @@ def _stopped(sid: str, told: str, status: str) -> dict[str, Json]:
 ROUTES = (
     web.post("/api/conversations", create),
     web.get("/api/conversations", page),
+    web.get("/api/microagent-management/conversations", managed),
     web.get("/api/conversations/{conversation_id}", describe),
     web.patch("/api/conversations/{conversation_id}", rename),
     web.delete("/api/conversations/{conversation_id}", delete),

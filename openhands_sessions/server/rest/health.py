@@ -1,12 +1,24 @@
 """Probes: is the process alive, does it take new work; and what it is."""
 
+import asyncio
+import resource
+import shutil
+from pathlib import Path
+
 from aiohttp import web
 
+from openhands_sessions.core.events.event import Json
 from openhands_sessions.server.services import services
+
+_PAGE = resource.getpagesize()
 
 
 async def live(request: web.Request) -> web.Response:
     return web.json_response({"status": "ok"})
+
+
+async def health(request: web.Request) -> web.Response:
+    return web.json_response("OK")
 
 
 async def ready(request: web.Request) -> web.Response:
@@ -18,7 +30,48 @@ async def ready(request: web.Request) -> web.Response:
 
 async def server_info(request: web.Request) -> web.Response:
     found = services(request)
-    return web.json_response({"version": found.version, "sessions": len(found.directory)})
+    now = asyncio.get_running_loop().time()
+    return web.json_response(
+        {
+            "version": found.version,
+            "sessions": len(found.directory),
+            "uptime": now - found.started,
+            "resources": await asyncio.to_thread(_resources, found.data_dir),
+        }
+    )
 
 
-ROUTES = (web.get("/health/live", live), web.get("/health/ready", ready), web.get("/server_info", server_info))
+def _resources(folder: Path) -> dict[str, Json]:
+    """What this process uses, and the disk of its data folder. 0 for what the system does not tell."""
+    used = resource.getrusage(resource.RUSAGE_SELF)
+    virtual, resident = _memory()
+    disk = shutil.disk_usage(folder)
+    return {
+        "cpu_seconds": used.ru_utime + used.ru_stime,
+        "memory": {"rss": resident, "vms": virtual},
+        "disk": {
+            "total": disk.total,
+            "used": disk.used,
+            "free": disk.free,
+            "percent": round(100 * disk.used / disk.total, 1) if disk.total else 0.0,
+        },
+        "io": {"read_bytes": used.ru_inblock * 512, "write_bytes": used.ru_oublock * 512},
+    }
+
+
+def _memory() -> tuple[int, int]:
+    """Virtual and resident, in bytes."""
+    try:
+        virtual, resident = Path("/proc/self/statm").read_text().split()[:2]
+    except OSError:
+        return 0, 0
+    return int(virtual) * _PAGE, int(resident) * _PAGE
+
+
+ROUTES = (
+    web.get("/alive", live),
+    web.get("/health", health),
+    web.get("/health/live", live),
+    web.get("/health/ready", ready),
+    web.get("/server_info", server_info),
+)

@@ -1,0 +1,53 @@
+"""The web client, served from a folder: its files as they are, and its page for every path that is its own."""
+
+from collections.abc import Iterable
+from pathlib import Path
+
+from aiohttp import web
+from aiohttp.typedefs import Handler
+
+from openhands_sessions.core.errors import BadInput
+
+PAGE = "index.html"
+ROUTE = "client"
+NOT_THE_CLIENTS = ("api", "socket.io", "mcp", "health", "alive", "server_info")
+"""First parts of paths that are the server's: what is not found there is not found, and never the page."""
+FOR_EVER = "public, max-age=31536000, immutable"
+"""What is below `assets` has a name that changes with its content."""
+
+
+def client_routes(folder: Path) -> Iterable[web.RouteDef]:
+    """Routes for every path that no other route has taken. Raises BadInput where the folder has no page."""
+    root = folder.resolve()
+    if not (root / PAGE).is_file():
+        raise BadInput("server.client_dir", f"has no {PAGE}: name the folder with the built web client")
+    return (web.get("/{path:.*}", _serving(root), name=ROUTE),)
+
+
+def _serving(root: Path) -> Handler:
+    async def serve(request: web.Request) -> web.StreamResponse:
+        parts = request.match_info["path"].split("/")
+        if parts[0] in NOT_THE_CLIENTS:
+            raise web.HTTPNotFound
+        file = _file(root, parts)
+        if file is None and parts[0] == "assets":
+            raise web.HTTPNotFound
+        response = web.FileResponse(file or root / PAGE)
+        response.headers["X-Content-Type-Options"] = "nosniff"
+        if file is not None and parts[0] == "assets":
+            response.headers["Cache-Control"] = FOR_EVER
+        return response
+
+    return serve
+
+
+def _file(root: Path, parts: list[str]) -> Path | None:
+    """The file that a path names, None where there is none. Nothing outside of the folder is one, nor what is
+    hidden."""
+    if any(not part or part.startswith(".") or "\0" in part or "\\" in part for part in parts):
+        return None
+    try:
+        file = root.joinpath(*parts).resolve()
+        return file if file.is_relative_to(root) and file.is_file() else None
+    except (OSError, ValueError):
+        return None

@@ -1,0 +1,26 @@
+"""Bodies of the routes below one conversation."""
+
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from openhands_sessions.server.wire import Payload, Text
+
+
+class SayIn(Payload):
+    """Body of `POST /api/conversations/{id}/message`."""
+
+    message: Text = Field(min_length=1)
+
+
+class FeedbackIn(BaseModel):
+    """Body of `POST /api/conversations/{id}/submit-feedback`. Other keys are passed over: what the client adds of the
+    events is in the log already."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+    email: str = Field("", max_length=300)
+    version: str = Field("", max_length=100)
+    permissions: Literal["public", "private"] = "private"
+    polarity: Literal["positive", "negative"]
+    feedback: str | None = Field(None, max_length=100_000)

@@ -1,0 +1,185 @@
+"""What the web client asks in normal use besides conversations, logs, files and settings. One server for all of it."""
+
+import asyncio
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.support.guests import Guests
+from tests.support.running import running
+
+PAGE = "<!doctype html><title>the client</title>"
+NEEDED = "Git provider token required. (such as GitHub)."
+
+
+@pytest.fixture
+def client_dir(tmp_path: Path) -> Path:
+    folder = tmp_path / "client"
+    (folder / "assets").mkdir(parents=True)
+    (folder / "index.html").write_text(PAGE)
+    (folder / "assets" / "app-1.js").write_text("run()")
+    (folder / ".env").write_text("KEY=hidden")
+    (tmp_path / "outside.txt").write_text("outside")
+    (folder / "link.txt").symlink_to(tmp_path / "outside.txt")
+    return folder
+
+
+async def test_what_the_web_client_asks_is_answered(data_dir: Path, client_dir: Path) -> None:
+    async with running(data_dir, {"OHS_SERVER__CLIENT_DIR": str(client_dir)}) as server, Guests(server.url) as guests:
+        for part in (_options, _providers, _probes, _details, _commands, _lists, _times, _unknown, _client):
+            await part(guests)
+
+
+async def test_with_a_key_the_page_is_open_and_what_it_asks_is_not(data_dir: Path, client_dir: Path) -> None:
+    settings = {"OHS_SERVER__CLIENT_DIR": str(client_dir), "OHS_SERVER__SESSION_API_KEY": "a-key"}
+    async with running(data_dir, settings) as server, Guests(server.url) as guests:
+        for path in ("/", "/conversations/x", "/assets/app-1.js"):
+            assert (await _page(guests, path))[0] == 200
+        assert (await guests.rest.ask("GET", "/alive"))[0] == 200
+        for path in ("/api/settings", "/api/options/config", "/api/nothing", "/server_info"):
+            assert (await guests.rest.ask("GET", path))[0] in (401, 404), path
+        assert (await guests.rest.ask("GET", "/api/settings"))[0] == 401
+
+
+async def _options(guests: Guests) -> None:
+    ask = guests.rest.ask
+    status, config = await ask("GET", "/api/options/config")
+    assert (status, config["APP_MODE"], config["FEATURE_FLAGS"]) == (
+        200,
+        "oss",
+        {"ENABLE_BILLING": False, "HIDE_LLM_SETTINGS": False},
+    )
+    assert {"GITHUB_CLIENT_ID", "POSTHOG_CLIENT_KEY"} < config.keys()
+    _, agents = await ask("GET", "/api/options/agents")
+    assert "CodeActAgent" in agents
+    _, models = await ask("GET", "/api/options/models")
+    assert "gpt-4o" in models
+    status, analyzers = await ask("GET", "/api/options/security-analyzers")
+    assert (status, all(isinstance(name, str) for name in analyzers)) == (200, True)
+
+
+async def _providers(guests: Guests) -> None:
+    ask = guests.rest.ask
+    for path in ("info", "repositories", "search/repositories", "search/branches", "repository/branches"):
+        assert await ask("GET", f"/api/user/{path}") == (401, NEEDED)
+    assert await ask("GET", "/api/user/installations", provider="github") == (401, NEEDED)
+    assert await ask("GET", "/api/user/suggested-tasks") == (401, "No providers set.")
+    await ask("POST", "/api/add-git-providers", {"provider_tokens": {"github": {"token": "ghp_x", "host": ""}}})
+    assert await ask("GET", "/api/user/repositories") == (200, [])
+    assert (await ask("GET", "/api/user/info"))[1]["login"] == ""
+    assert await ask("GET", "/api/user/repository/a/b/microagents") == (200, [])
+    assert (await ask("GET", "/api/user/repository/a/b/microagents/content"))[0] == 404
+    await ask("POST", "/api/unset-provider-tokens")
+    assert await ask("GET", "/api/user/info") == (401, NEEDED)
+
+
+async def _probes(guests: Guests) -> None:
+    ask = guests.rest.ask
+    assert await ask("GET", "/alive") == (200, {"status": "ok"})
+    assert await ask("GET", "/health") == (200, "OK")
+    status, info = await ask("GET", "/server_info")
+    assert (status, info["uptime"] >= 0, info["resources"]["memory"]["rss"] > 0) == (200, True, True)
+
+
+async def _details(guests: Guests) -> None:
+    ask = guests.rest.ask
+    sid = await guests.rest.create("remember the milk")
+    below = f"/api/conversations/{sid}"
+    assert await ask("GET", f"{below}/config") == (200, {"runtime_id": None, "session_id": sid})
+    assert await ask("GET", f"{below}/vscode-url") == (200, {"vscode_url": None})
+    assert await ask("GET", f"{below}/web-hosts") == (200, {"hosts": {}})
+    assert await ask("POST", f"{below}/exp-config", {}) == (200, True)
+    client = guests.protocol2(sid)
+    await client.connect()
+    await client.until_state("awaiting_user_input")
+    status, told = await ask("GET", f"{below}/remember-prompt", event_id=client.last)
+    assert (status, told["status"], "user: remember the milk" in told["prompt"]) == (200, "success", True)
+    given = {"email": "a@b", "version": "1", "permissions": "private", "polarity": "positive", "feedback": "x"}
+    status, stored = await ask("POST", f"{below}/submit-feedback", {**given, "trajectory": [1]})
+    assert status == 200
+    assert {key: stored[key] for key in given} == given
+    assert stored["conversation_id"] == sid
+    assert (await ask("POST", f"{below}/submit-feedback", {"polarity": "middling"}))[0] == 422
+    for path in ("config", "vscode-url", "web-hosts", "remember-prompt", "microagents"):
+        assert (await ask("GET", f"/api/conversations/unknown/{path}"))[0] == 404
+
+
+async def _commands(guests: Guests) -> None:
+    ask = guests.rest.ask
+    sid = await guests.rest.create()
+    client = guests.protocol2(sid)
+    await client.connect()
+    await client.until_state("awaiting_user_input")
+    first = client.last
+    assert await ask("POST", f"/api/conversations/{sid}/message", {"message": "$ echo one"}) == (200, {"success": True})
+    await client.until_state("awaiting_user_input", after=first)
+    event = {"action": "message", "args": {"content": "$ echo two"}}
+    before = client.last
+    assert await ask("POST", f"/api/conversations/{sid}/events", event) == (200, {"success": True})
+    await client.until_state("awaiting_user_input", after=before)
+    ran = [event["args"]["command"] for event in client.events if event.get("action") == "run"]
+    assert ran == ["echo one", "echo two"]
+    for path, body in (("message", {}), ("message", {"message": ""}), ("events", {"action": "no"}), ("events", {})):
+        assert (await ask("POST", f"/api/conversations/{sid}/{path}", body))[0] == 422
+
+
+async def _lists(guests: Guests) -> None:
+    ask = guests.rest.ask
+    _, every = await ask("GET", "/api/conversations", limit=100)
+    assert len(every["results"]) == 2
+    assert (await ask("GET", "/api/conversations", conversation_trigger="gui"))[1] == every
+    for query in ({"conversation_trigger": "slack"}, {"selected_repository": "a/b"}):
+        assert await ask("GET", "/api/conversations", **query) == (200, {"results": [], "next_page_id": None})
+    assert (await ask("GET", "/api/conversations", conversation_trigger="smoke"))[0] == 422
+    assert (await ask("GET", "/api/microagent-management/conversations"))[1]["results"] == []
+
+
+async def _times(guests: Guests) -> None:
+    sid = await guests.rest.create()
+    client = guests.protocol2(sid)
+    await client.connect()
+    said = await client.say("hello")
+    last = await client.until_state("awaiting_user_input", after=said)
+    shown = await guests.rest.describe(sid)
+    assert shown["last_updated_at"] == last["timestamp"] > shown["created_at"]
+    await guests.rest.ask("POST", f"/api/conversations/{sid}/stop")
+    assert (await guests.rest.describe(sid))["last_updated_at"] >= last["timestamp"]
+
+
+async def _unknown(guests: Guests) -> None:
+    for path in ("/api/keys", "/api/billing/credits", "/api/security/policy", "/api", "/mcp/mcp", "/health/x"):
+        assert await guests.rest.ask("GET", path) == (404, {"detail": "Not Found"})
+    assert (await guests.rest.ask("POST", "/api/authenticate"))[0] in (404, 405)
+
+
+async def _client(guests: Guests) -> None:
+    for path in ("/", "/conversations/abc", "/settings/mcp", "/index.html", "/nothing/here"):
+        status, headers, text = await _page(guests, path)
+        assert (status, headers["Content-Type"], text) == (200, "text/html", PAGE), path
+        assert "no-store" in headers["Cache-Control"]
+    status, headers, text = await _page(guests, "/assets/app-1.js")
+    assert (status, text, "immutable" in headers["Cache-Control"]) == (200, "run()", True)
+    assert (await _page(guests, "/assets/gone.js"))[0] == 404
+    for path in (
+        "/../outside.txt",
+        "/..%2foutside.txt",
+        "/%2e%2e/outside.txt",
+        "/link.txt",
+        "/.env",
+        "/a%00b",
+        "//etc",
+    ):
+        assert (await _page(guests, path))[2] == PAGE, path
+
+
+async def _page(guests: Guests, path: str) -> tuple[int, Any, str]:
+    """As it stands: nothing in the path is tidied up before it is sent."""
+    host, port = guests.rest.url.removeprefix("http://").split(":")
+    reader, writer = await asyncio.open_connection(host, int(port))
+    writer.write(f"GET {path} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n".encode())
+    head, _, content = (await reader.read()).partition(b"\r\n\r\n")
+    writer.close()
+    await writer.wait_closed()
+    first, *lines = head.decode().split("\r\n")
+    return int(first.split()[1]), dict(line.split(": ", 1) for line in lines), content.decode()
