@@ -18,6 +18,7 @@ from .idle import IdleTimer
 from .journal import Journal
 from .output import Capture
 from .processes import Reaper, alive, children, descendants, signal_all
+from .programs import Programs
 from .requests import Requests
 from .server import Server
 from .shell import Shell
@@ -53,7 +54,7 @@ async def live(options: Options, on_ready: Callable[[], None], on_ending: Callab
     shell = Shell(reaper, workspace=workspace.root, state=options.state)
     editor = Editor(workspace, UndoHistory(options.state / "undo"))
     actions = Actions(journal, shell, editor, workspace, lambda: Capture(options.head, options.tail))
-    server = Server(Requests(actions, shell, workspace), Fence(options.state))
+    server = Server(Requests(actions, shell, workspace, Programs(reaper)), Fence(options.state))
     timer = IdleTimer(options.idle_timeout, lambda: server.idle and actions.idle, ending.set)
     server.on_change = actions.on_change = timer.look
     server.on_shutdown = ending.set

@@ -79,13 +79,17 @@ class Reaper:
 
     def __init__(self) -> None:
         self._awaited: dict[int, asyncio.Future[int]] = {}
+        self.apart: set[int] = set()
+        """Children that belong to no command."""
         asyncio.get_event_loop().add_signal_handler(signal.SIGCHLD, self._collect)
 
-    def watch(self, pid: int) -> asyncio.Future[int]:
+    def watch(self, pid: int, *, apart: bool = False) -> asyncio.Future[int]:
         """The exit code of a child, or minus the number of the signal that ended it. Call it before the event loop
         has had a turn since the child was made."""
         ended: asyncio.Future[int] = asyncio.get_event_loop().create_future()
         self._awaited[pid] = ended
+        if apart:
+            self.apart.add(pid)
         return ended
 
     def close(self) -> None:
@@ -97,6 +101,7 @@ class Reaper:
                 pid, status = os.waitpid(-1, os.WNOHANG)
                 if not pid:
                     return
+                self.apart.discard(pid)
                 ended = self._awaited.pop(pid, None)
                 if ended is not None and not ended.done():
                     ended.set_result(-os.WTERMSIG(status) if os.WIFSIGNALED(status) else os.WEXITSTATUS(status))

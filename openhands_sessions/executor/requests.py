@@ -13,11 +13,13 @@ from .editor import Edit
 from .frames import Message, Refusal, optional_int, optional_seconds, optional_text, text_of
 from .journal import Outcome
 from .order import Order
+from .programs import Program, Programs
 from .shell import Shell
 from .workspace import OutsidePath, UnfitFile, Workspace
 
 PAUSE = 0.02
 READ_LIMIT = 4 << 20
+_QUERY_SECONDS = 30.0
 _ENVIRONMENT_LIMIT = 32 << 10
 _KEY = re.compile(r"[A-Za-z0-9_-]{1,128}")
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,127}")
@@ -29,8 +31,9 @@ Tell = Callable[[Message], Awaitable[None]]
 class Requests:
     """The requests of an owner, by name."""
 
-    def __init__(self, actions: Actions, shell: Shell, workspace: Workspace) -> None:
+    def __init__(self, actions: Actions, shell: Shell, workspace: Workspace, programs: Programs) -> None:
         self._actions = actions
+        self._programs = programs
         self._shell = shell
         self._workspace = workspace
         self._named = {
@@ -41,6 +44,7 @@ class Requests:
             "read": self._read,
             "write": self._write,
             "list": self._list,
+            "query": self._query,
             "status": self._status,
         }
 
@@ -115,6 +119,26 @@ class Requests:
     async def _status(self, message: Message, tell: Tell) -> Answer:
         """Whether nothing runs, nor waits for its turn: then the sandbox may be put to rest."""
         return {"idle": self._actions.idle}
+
+    async def _query(self, message: Message, tell: Tell) -> Answer:
+        """Run a program that changes nothing; it may be run again."""
+        timeout = optional_seconds(message, "timeout") or _QUERY_SECONDS
+        limit = optional_int(message, "limit")
+        limit = READ_LIMIT if limit is None else max(0, min(limit, READ_LIMIT))
+        try:
+            code, printed = await self._programs.query(self._program(message), timeout, limit)
+        except OSError as error:
+            return {"exit_code": None, "printed": "", "problem": os.strerror(error.errno or 0)}
+        return {"exit_code": code, "printed": base64.b64encode(printed).decode()}
+
+    def _program(self, message: Message) -> Program:
+        words = message.get("words")
+        if not isinstance(words, list) or not words or not all(isinstance(word, str) for word in words):
+            raise Refusal("bad_request", "words must be a list of texts")
+        if any("\0" in word for word in words):
+            raise Refusal("bad_request", "a word cannot hold NUL")
+        folder = self._real_folder(text_of(message, "cwd") if "cwd" in message else ".")
+        return Program(words, folder or ".", _environment(message.get("environment")))
 
     def _order(self, key: str, task: Message) -> Order:
         command = text_of(task, "command")

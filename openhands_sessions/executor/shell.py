@@ -192,7 +192,7 @@ class Shell:
 
     def _members(self, bash: Bash) -> set[int]:
         """The processes of the running command: all that came since it began, wherever they moved."""
-        roots = (children(bash.pid) | children(os.getpid())) - self._earlier - {bash.pid}
+        roots = (children(bash.pid) | children(os.getpid())) - self._earlier - self._reaper.apart - {bash.pid}
         return set(descendants(roots))
 
     def _ending(self, run: Run, bash: Bash, forced: str | None) -> Ending:

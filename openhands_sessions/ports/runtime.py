@@ -69,6 +69,24 @@ class GiveInput:
     patience: float | None = None
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Query:
+    """A program that only looks, in `/workspace`: it knows nothing of the shell, and may be run twice. Limits in
+    seconds, and in bytes of what it prints (at most 4 MiB)."""
+
+    words: tuple[str, ...]
+    timeout: float = 30.0
+    limit: int = 1 << 20
+
+
+@dataclass(frozen=True, slots=True)
+class Printed:
+    """What a Query printed. `exit_code` is None where it was ended for a limit, or could not be started."""
+
+    output: bytes
+    exit_code: int | None
+
+
 Task = RunCommand | EditFile | GiveInput
 
 
@@ -178,6 +196,9 @@ class Runtime(Protocol):
         """End a running command and its whole process group, by force after 0.5 s; its `perform` then returns. The key
         of a GiveInput, or of a command that was let go of, ends that command. A key that the executor has not heard of
         is remembered as never to be run. Never raises for a gone executor."""
+
+    async def query(self, query: Query) -> Printed:
+        """Run a program beside the shell, waiting for no command. Starts the executor. Raises RuntimeUnavailable."""
 
 
 class Runtimes(Protocol):

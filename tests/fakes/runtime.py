@@ -16,6 +16,8 @@ from openhands_sessions.ports.runtime import (
     Lost,
     OnOutput,
     Outcome,
+    Printed,
+    Query,
     RunCommand,
     Running,
     Runtime,
@@ -223,6 +225,18 @@ class FakeRuntime:
                 sandbox.job.stop.set()
             elif key not in sandbox.outcomes and key not in sandbox.lost:
                 sandbox.outcomes[key] = sandbox.not_run("interrupted")
+
+    async def query(self, query: Query) -> Printed:
+        sandbox = self._admitted()
+        shell = ScriptedShell(sandbox.shell.files, sandbox.shell.replies, {})
+        said: list[str] = []
+        try:
+            async with asyncio.timeout(query.timeout):
+                code = await shell.run(" ".join(query.words), said.append)
+        except TimeoutError:
+            return Printed("".join(said).encode()[: query.limit], None)
+        output = "".join(said).encode()
+        return Printed(output[: query.limit], code if len(output) <= query.limit else None)
 
     def _admitted(self) -> _Sandbox:
         if self._spec.term < self._sandbox.term:

@@ -10,6 +10,8 @@ from openhands_sessions.ports.runtime import (
     Lost,
     OnOutput,
     Outcome,
+    Printed,
+    Query,
     Running,
     Runtime,
     Runtimes,
@@ -54,6 +56,10 @@ class FarRuntime:
     async def interrupt(self, key: str) -> None:
         if not self._line.cut.is_set():
             await self._runtime.interrupt(key)
+
+    async def query(self, query: Query) -> Printed:
+        self._line.check()
+        return await self._runtime.query(query)
 
 
 class FarRuntimes:

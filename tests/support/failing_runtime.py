@@ -9,6 +9,8 @@ from openhands_sessions.ports.runtime import (
     Lost,
     OnOutput,
     Outcome,
+    Printed,
+    Query,
     Running,
     Runtime,
     Runtimes,
@@ -56,6 +58,9 @@ class FailingRuntime:
         boundary = self._boundaries.begin("interrupt")
         await self._runtime.interrupt(key)
         boundary.reach(AFTER)
+
+    async def query(self, query: Query) -> Printed:
+        return await self._runtime.query(query)
 
 
 class FailingRuntimes:

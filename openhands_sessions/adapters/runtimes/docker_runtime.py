@@ -11,6 +11,8 @@ from openhands_sessions.ports.runtime import (
     OnOutput,
     OnStep,
     Outcome,
+    Printed,
+    Query,
     Running,
     RuntimeSpec,
     Task,
@@ -72,3 +74,7 @@ class DockerRuntime:
                 await self._inner.interrupt(key)
         except RuntimeUnavailable:
             self._inner.never(key)
+
+    async def query(self, query: Query) -> Printed:
+        async with self._box.used(self._on_step):
+            return await self._inner.query(query)

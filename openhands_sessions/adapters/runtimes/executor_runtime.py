@@ -5,13 +5,15 @@ from collections.abc import Mapping
 from typing import Protocol
 
 from openhands_sessions.adapters.runtimes.link import Answer, Link, LinkLost
-from openhands_sessions.adapters.runtimes.messages import nonsense, outcome_of, task_message
+from openhands_sessions.adapters.runtimes.messages import nonsense, outcome_of, printed, query_message, task_message
 from openhands_sessions.core.errors import RuntimeFailure, RuntimeUnavailable
 from openhands_sessions.core.events.event import Json
 from openhands_sessions.ports.runtime import (
     Lost,
     OnOutput,
     Outcome,
+    Printed,
+    Query,
     Running,
     RuntimeSpec,
     Task,
@@ -96,6 +98,15 @@ class ExecutorRuntime:
             answer = None
         if answer is None:
             self.never(key)
+
+    async def query(self, query: Query) -> Printed:
+        for _ in range(_TRIES):
+            link = await self._started()
+            try:
+                return printed(await link.call("query", query_message(query, environment=self._environment)))
+            except LinkLost:
+                continue
+        raise nonsense()
 
     def never(self, key: str) -> None:
         """Do not do this action, should it be asked for; for the time that no executor can be told."""

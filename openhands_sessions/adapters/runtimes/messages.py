@@ -1,12 +1,23 @@
 """What is said to an executor and what it answers. A sandbox is not trusted: every answer is checked."""
 
+import base64
 from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Any, Literal, TypeVar, get_args
 
 from openhands_sessions.core.errors import FileProblem, PathRefused, RuntimeFailure, RuntimeUnavailable
 from openhands_sessions.core.events.event import Json
-from openhands_sessions.ports.runtime import WORKSPACE, CommandDone, EditDone, GiveInput, Outcome, RunCommand, Task
+from openhands_sessions.ports.runtime import (
+    WORKSPACE,
+    CommandDone,
+    EditDone,
+    GiveInput,
+    Outcome,
+    Printed,
+    Query,
+    RunCommand,
+    Task,
+)
 
 T = TypeVar("T")
 Ended = Literal["exit", "timeout", "interrupted", "killed", "shell_exit", "waiting", "busy"]
@@ -43,6 +54,26 @@ def outcome_of(value: object) -> Outcome:
         except (KeyError, TypeError):
             pass
     raise nonsense()
+
+
+def query_message(query: Query, *, environment: Mapping[str, str]) -> dict[str, Json]:
+    """A query as the executor takes it."""
+    return {
+        "words": list(query.words),
+        "timeout": query.timeout,
+        "limit": query.limit,
+        "environment": dict(environment),
+    }
+
+
+def printed(answer: Mapping[str, Any]) -> Printed:
+    """The answer to a query. Raises RuntimeUnavailable where it is none."""
+    try:
+        code = answer["exit_code"]
+        output = base64.b64decode(_checked(answer["printed"], str), validate=True)
+        return Printed(output, None if code is None else _checked(code, int))
+    except (KeyError, TypeError, ValueError):
+        raise nonsense() from None
 
 
 def refusal(code: str, message: str) -> RuntimeFailure:

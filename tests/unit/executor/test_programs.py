@@ -1,0 +1,34 @@
+"""Programs beside the shell leave nothing behind."""
+
+import asyncio
+
+from openhands_sessions.ports.runtime import Query, Runtime
+from tests.support.processes import alive, ended
+from tests.support.sandboxes import run
+
+
+async def test_what_a_query_started_ends_with_it(runtime: Runtime) -> None:
+    script = "sleep 60 & echo $!; exit 3"
+    answer = await runtime.query(Query(words=("bash", "-c", script), timeout=0.3))
+    await ended(int(answer.output))
+    detached = "setsid sleep 60 >/dev/null & echo $!; sleep 60"
+    answer = await runtime.query(Query(words=("bash", "-c", detached), timeout=0.3))
+    assert answer.exit_code is None
+    await ended(int(answer.output))
+
+
+async def test_a_query_that_nobody_waits_for_any_more_is_ended(runtime: Runtime) -> None:
+    asked = asyncio.create_task(runtime.query(Query(words=("bash", "-c", "echo $$ >pid; exec sleep 60"))))
+    async with asyncio.timeout(10):
+        while not (pid := await runtime.files.read("pid") if await runtime.files.list() else b""):  # noqa: ASYNC110
+            await asyncio.sleep(0.01)  # nothing tells us but the folder itself
+    assert alive(int(pid))
+    asked.cancel()
+    await asyncio.wait([asked])
+    await ended(int(pid))
+    assert (await run(runtime, 0, "echo well")).output == "well\n"
+
+
+async def test_many_queries_at_once_are_all_answered(runtime: Runtime) -> None:
+    answers = await asyncio.gather(*(runtime.query(Query(words=("echo", str(number)))) for number in range(30)))
+    assert [int(answer.output) for answer in answers] == list(range(30))
