@@ -20,7 +20,6 @@ from openhands_sessions.adapters.runtimes.files import FolderFiles
 from openhands_sessions.adapters.runtimes.limiter import Limiter
 from openhands_sessions.adapters.runtimes.place import Place
 from openhands_sessions.adapters.runtimes.workspace import Workspace
-from openhands_sessions.core.errors import RuntimeUnavailable
 from openhands_sessions.core.ids import ConversationId, folder_name
 from openhands_sessions.ports.runtime import Runtime, RuntimeSpec
 
@@ -67,6 +66,7 @@ class DockerRuntimes:
     isolated = True
 
     def __init__(self, root: Path, site: Site, knows: Knows) -> None:
+        self.instance = site.instance
         self._root = root
         self._site = site
         self._boxes: dict[ConversationId, Box] = {}
@@ -76,15 +76,13 @@ class DockerRuntimes:
     async def open(self, spec: RuntimeSpec) -> AsyncIterator[Runtime]:
         await self._site.engine.ping()
         box = self.box(spec.sid)
-        await self._site.limiter.run(_prepare, box.place)
         reach = DockerReach(box, spec, self._site.limiter)
         files = FolderFiles(Workspace(box.place.workspace, owner=box.place.owner), self._site.limiter)
         inner = ExecutorRuntime(spec, reach, files, command_timeout=self._site.settings.command_timeout)
-        box.opened += 1
         try:
-            yield DockerRuntime(inner, box, spec.on_step)
+            async with box.open():
+                yield DockerRuntime(inner, box, spec.on_step)
         finally:
-            box.opened -= 1
             self._forget(box)
             await inner.close()
 
@@ -115,15 +113,6 @@ class DockerRuntimes:
     def _forget(self, box: Box) -> None:
         if not box.needed and self._boxes.get(box.sid) is box:
             del self._boxes[box.sid]
-
-
-def _prepare(place: Place) -> None:
-    try:
-        place.make(place.home)
-    except OSError as error:
-        raise RuntimeUnavailable(
-            f"the workspace's folder cannot be used ({error.strerror}): check its owner, its mode and the disk"
-        ) from error
 
 
 def _instance(root: Path) -> str:

@@ -25,13 +25,12 @@ class Box:
         self.sid = sid
         self.place = place
         self.ladder = Ladder(site, sid, place)
-        self.opened = 0
-        """How many runtimes are open on it."""
         self._site = site
         self._on_removed = on_removed
         self._changing = asyncio.Lock()
         self._changes: set[asyncio.Task[None]] = set()
         self._timer: asyncio.TimerHandle | None = None
+        self._opened = 0
         self._uses = 0
         self._alive = False
         self._paused = False
@@ -40,7 +39,7 @@ class Box:
     @property
     def needed(self) -> bool:
         """Whether anything is to be kept in mind of it."""
-        return self._alive or self._uses > 0 or self.opened > 0 or bool(self._changes)
+        return self._alive or self._uses > 0 or self._opened > 0 or bool(self._changes)
 
     @property
     def standing(self) -> str:
@@ -48,7 +47,18 @@ class Box:
         if self._uses:
             return "in use"
         state = "paused" if self._paused else "idle"
-        return f"{state}, its conversation is open" if self.opened else state
+        return f"{state}, its conversation is open" if self._opened else state
+
+    @contextlib.asynccontextmanager
+    async def open(self) -> AsyncIterator[None]:
+        """Keep its folders for the length of the block. Raises RuntimeUnavailable."""
+        self._opened += 1
+        try:
+            async with self._changing:  # they may just be on their way out
+                await self.ladder.prepare()
+            yield
+        finally:
+            self._opened -= 1
 
     @contextlib.asynccontextmanager
     async def used(self, on_step: OnStep) -> AsyncIterator[None]:
@@ -156,7 +166,7 @@ class Box:
         """It has rested long enough."""
         async with self._changing:
             workspace = not self._site.settings.keep_workspace
-            if self._uses or (workspace and self.opened):
+            if self._uses or (workspace and self._opened):
                 self._arm()
                 return
             try:

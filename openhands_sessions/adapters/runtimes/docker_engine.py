@@ -87,9 +87,9 @@ class Engine:
         said: bytes = await self._run(lambda client: client.logs(container, tail=20))
         return said.decode("utf-8", "replace").strip()
 
-    async def wait(self, container: str) -> int:
+    async def wait(self, container: str, *, seconds: float = _ANSWER_SECONDS) -> int:
         """Its exit code, once it has ended."""
-        answer = await self._run(lambda client: client.wait(container, timeout=_ANSWER_SECONDS))
+        answer = await self._run(lambda client: client.wait(container, timeout=seconds))
         return int(answer["StatusCode"])
 
     async def has_image(self, image: str) -> bool:

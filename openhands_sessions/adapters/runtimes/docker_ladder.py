@@ -1,6 +1,7 @@
 """The way to a container that runs: found, woken, started again, or made anew around the same workspace."""
 
 import asyncio
+import contextlib
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,6 +17,7 @@ from openhands_sessions.adapters.runtimes.link import peer
 from openhands_sessions.adapters.runtimes.place import Place
 from openhands_sessions.core.errors import RuntimeUnavailable
 from openhands_sessions.core.ids import ConversationId, folder_name
+from openhands_sessions.core.redaction import without_paths
 from openhands_sessions.ports.runtime import OnStep
 
 log = structlog.get_logger(__name__)
@@ -25,7 +27,10 @@ RUNNING, PAUSED = "running", "paused"
 _START_SECONDS = 20.0
 _LOOK_AGAIN = 0.005
 """Seconds between two looks for the socket of an executor that starts: nothing else tells when it listens."""
-_LOOKS_PER_INSPECTION = 40
+_LOOKS_PER_INSPECTION = 10
+_END_SECONDS = 2
+_WORDS = 200
+NO_START = "the sandbox ended as it began: the image needs Python 3.8 or newer, and bash"
 _DELETE_PATIENCE = 5.0
 
 
@@ -51,6 +56,15 @@ class Ladder:
         self._site = site
         self._sid = sid
 
+    async def prepare(self) -> None:
+        """See to it that the folders are there."""
+        try:
+            await self._site.limiter.run(self.place.make, self.place.home)
+        except OSError as error:
+            raise RuntimeUnavailable(
+                f"the workspace's folder cannot be used ({error.strerror}): check its owner, its mode and the disk"
+            ) from error
+
     async def find(self) -> Found | None:
         return await self._site.engine.find(self.name)
 
@@ -65,10 +79,11 @@ class Ladder:
     async def climb(self, term: int, on_step: OnStep) -> None:
         """See to it that an executor can be reached."""
         found = await self.wake()
-        if found is None or found.status != RUNNING:
+        if found is None or found.status != RUNNING or not await self._answers(found):
             on_step(STARTING, "Starting the sandbox")
-            found = await self._started(found, term, on_step)
-        await self._until_ready(found)
+            started = await self._started(await self.find(), term, on_step)
+            if not await self._answers(started):
+                raise RuntimeUnavailable(f"{NO_START}. {await self._last_words(started)}")
         on_step(STARTED, "")
         on_step(READY, "")
 
@@ -91,6 +106,8 @@ class Ladder:
 
     async def ending(self) -> str | None:
         """Why it no longer runs, for users; None where it does."""
+        with contextlib.suppress(RuntimeUnavailable):
+            await self._site.engine.wait(self.name, seconds=_END_SECONDS)  # its connection breaks a moment earlier
         found = await self.find()
         if found is None:
             return "the sandbox was removed from outside while it was at work"
@@ -118,10 +135,7 @@ class Ladder:
 
     async def _made(self, wanted: Recipe, term: int, on_step: OnStep) -> Found:
         site = self._site
-        try:
-            await site.limiter.run(self.place.make, self.place.home)
-        except OSError as error:
-            raise RuntimeUnavailable(f"the workspace's folder cannot be used: {error.strerror}") from error
+        await self.prepare()
         made = labels(site.instance, self._sid, term, wanted)
         container = await site.images.having(
             wanted["Image"],
@@ -131,23 +145,25 @@ class Ladder:
         await site.engine.start(container)
         return Found(container, self.name, RUNNING, made)
 
-    async def _until_ready(self, container: Found) -> None:
+    async def _answers(self, container: Found) -> bool:
+        """Wait until its executor can be reached; False where it ends before."""
         looks = 0
         try:
             async with asyncio.timeout(_START_SECONDS):
                 while await peer(self.place.socket) is None:
                     looks += 1
                     if looks % _LOOKS_PER_INSPECTION == 0:
-                        await self._check(container)
+                        found = await self._site.engine.find(container.id)
+                        if found is None or found.status != RUNNING:
+                            return False
                     await asyncio.sleep(_LOOK_AGAIN)
         except TimeoutError:
             raise RuntimeUnavailable("the sandbox did not get ready in time; is the machine overloaded?") from None
+        return True
 
-    async def _check(self, container: Found) -> None:
-        found = await self._site.engine.find(container.id)
-        if found is not None and found.status == RUNNING:
-            return
-        said = "" if found is None else (await self._site.engine.words(found.id)).rpartition("\n")[2][:200]
-        raise RuntimeUnavailable(
-            f"the sandbox ended as it began: the image needs Python 3.8 or newer, and bash. {said}"
-        )
+    async def _last_words(self, container: Found) -> str:
+        try:
+            said = await self._site.engine.words(container.id)
+        except RuntimeUnavailable:
+            return ""
+        return without_paths(said.rpartition("\n")[2][:_WORDS])
