@@ -13,6 +13,7 @@ from openhands_sessions.core.lifecycle import SessionState
 from openhands_sessions.core.settings import SessionSettings, environment
 from openhands_sessions.ports.agent import Agent, Agents
 from openhands_sessions.ports.condenser import Condenser
+from openhands_sessions.ports.gateway import Status
 from openhands_sessions.ports.memory import Memory, Recollection
 from openhands_sessions.ports.policy import Policy
 from openhands_sessions.ports.runtime import Runtime, Runtimes, RuntimeSpec
@@ -85,7 +86,10 @@ async def _load_log(work: Workshop) -> None:
 
 
 async def _open_runtime(work: Workshop) -> None:
-    spec = RuntimeSpec(sid=work.sid, term=work.term, environment=environment(work.settings))
+    def tell(status: str, words: str) -> None:
+        work.stream.whisper(Status("info", status, words))
+
+    spec = RuntimeSpec(sid=work.sid, term=work.term, environment=environment(work.settings), on_step=tell)
     work.runtime = await work.stack.enter_async_context(work.parts.runtimes.open(spec))
 
 
