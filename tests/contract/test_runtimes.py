@@ -152,7 +152,7 @@ async def test_an_interrupted_action_never_begins_later(runtime: Runtime, before
 
 async def test_ctrl_c_ends_the_command(runtime: Runtime) -> None:
     hearing = Hearing()
-    running = asyncio.create_task(run(runtime, 0, "echo begun; sleep 100; echo never", hearing))
+    running = asyncio.create_task(run(runtime, 0, "echo begun; read line; echo never", hearing))
     await hearing.hears("begun\n")
     assert await runtime.send_input("\x03")
     assert (await running).output == "begun\n"

@@ -102,6 +102,7 @@ class Job:
     def type(self, text: str) -> None:
         if "\x03" in text:
             self.stop.set()
+            return
         for line in text.splitlines():
             self._shell.typed.put_nowait(line)
 

@@ -1,31 +1,29 @@
 """Sandboxes that are folders and processes of this machine: not isolated from it."""
 
-import asyncio
 import contextlib
 import os
 import pwd
 import shutil
-import signal
 import subprocess
 import sys
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from openhands_sessions.adapters.runtimes.ending import END_SECONDS, end_executor
 from openhands_sessions.adapters.runtimes.executor_runtime import ExecutorRuntime
 from openhands_sessions.adapters.runtimes.files import FolderFiles
 from openhands_sessions.adapters.runtimes.journal import remembered
 from openhands_sessions.adapters.runtimes.limiter import Limiter
-from openhands_sessions.adapters.runtimes.link import Link, connect, peer
+from openhands_sessions.adapters.runtimes.link import Link, connect
 from openhands_sessions.adapters.runtimes.place import Place
 from openhands_sessions.adapters.runtimes.workspace import Workspace
-from openhands_sessions.core.errors import RuntimeFailure, RuntimeUnavailable
+from openhands_sessions.core.errors import RuntimeUnavailable
 from openhands_sessions.core.ids import ConversationId, folder_name
 from openhands_sessions.ports.runtime import Lost, Outcome, Runtime, RuntimeSpec, UnknownAction
 
 EXECUTOR = Path(__file__).resolve().parents[2] / "executor"
 _START_SECONDS = 20.0
-_END_SECONDS = 3.0
 _ENDINGS = 3
 """How often an executor is ended that was just being started."""
 _THREADS = 8
@@ -69,8 +67,8 @@ class LocalRuntimes:
         place = self._place(sid)
         try:
             for _ in range(_ENDINGS):
-                await _end(place.socket)
-                if await self._limiter.run(place.delete, _END_SECONDS):
+                await end_executor(place.socket)
+                if await self._limiter.run(place.delete, END_SECONDS):
                     return
         except OSError as error:
             raise RuntimeUnavailable(f"the workspace could not be deleted: {error.strerror}") from error
@@ -145,43 +143,6 @@ class _LocalReach:
             raise RuntimeUnavailable(
                 f"the sandbox could not be started ({type(error).__name__}): check free memory and disk"
             ) from error
-
-
-async def _end(socket: Path) -> None:
-    """Ask an executor to end itself and all it has started; end it by force where it does not."""
-    link = None
-    try:
-        async with asyncio.timeout(_END_SECONDS):
-            link = await connect(socket, term=None)
-            if link is not None:
-                await link.shutdown()
-    except (TimeoutError, RuntimeFailure):
-        pid = await peer(socket)
-        if pid is not None:
-            await _kill(pid)
-    finally:
-        if link is not None:
-            await link.close()
-
-
-async def _kill(pid: int) -> None:
-    """Returns when it has ended."""
-    ended = asyncio.Event()
-    loop = asyncio.get_running_loop()
-    try:
-        process = os.pidfd_open(pid)
-    except ProcessLookupError:
-        return
-    loop.add_reader(process, ended.set)
-    try:
-        signal.pidfd_send_signal(process, signal.SIGKILL)
-        async with asyncio.timeout(_END_SECONDS):
-            await ended.wait()
-    except TimeoutError:
-        raise RuntimeUnavailable("the sandbox could not be ended") from None
-    finally:
-        loop.remove_reader(process)
-        os.close(process)
 
 
 def _own_search_path() -> str:

@@ -13,7 +13,7 @@ from openhands_sessions.adapters.runtimes.local import LocalRuntimes
 from openhands_sessions.core.errors import RuntimeUnavailable
 from openhands_sessions.core.ids import folder_name
 from openhands_sessions.ports.runtime import CommandDone, Lost, Running, Runtime, UnknownAction
-from tests.support.processes import alive, ended
+from tests.support.processes import alive, marked
 from tests.support.sandboxes import SID, Hearing, key, opened, run
 
 SERVER = """
@@ -161,10 +161,12 @@ async def test_what_a_command_put_in_place_of_the_socket_is_not_followed(runtime
 
 async def test_a_sandbox_that_does_not_answer_is_ended_by_force(runtimes: LocalRuntimes, folder: Path) -> None:
     async with opened(runtimes) as runtime:
-        executor = await executor_of(runtime)
+        done = await run(runtime, 0, "setsid nohup sleep 1000 > /dev/null 2>&1 & echo $PPID $!")
+        executor, _ = (int(pid) for pid in done.output.splitlines()[-1].split())
     os.kill(executor, signal.SIGSTOP)
     await runtimes.discard(SID)
-    await ended(executor)
+    assert not alive(executor)
+    assert not marked(key(0), str(folder))
     assert not folder.exists()
 
 
