@@ -128,10 +128,13 @@ class Client:
 
     async def until_gone(self, within: float = 20.0) -> None:
         """Wait for the end of the connection."""
-        async with asyncio.timeout(within):
-            while self.connected:
-                self._news.clear()
-                await self._news.wait()
+        try:
+            async with asyncio.timeout(within):
+                while self.connected:
+                    self._news.clear()
+                    await self._news.wait()
+        except TimeoutError:
+            raise TimeoutError(f"still there after {within:g} s; the last events: {shown(self.events[-8:])}") from None
 
     def take(self, name: str, value: Any) -> None:
         """One packet."""

@@ -75,4 +75,7 @@ def sent(log: Sequence[Event], *, after: int, head: int) -> list[Event]:
 
 def explains(log: Sequence[Event], got: Sequence[int], *, after: int, heads: range) -> bool:
     """Whether these ids are the first that a client was sent, if it connected at one of these heads."""
-    return any([event["id"] for event in sent(log, after=after, head=head)][: len(got)] == list(got) for head in heads)
+    differing = [head for head in heads if head == heads.start or state_of(log[head])]
+    return any(
+        [event["id"] for event in sent(log, after=after, head=head)][: len(got)] == list(got) for head in differing
+    )
