@@ -53,15 +53,15 @@ class SessionSettings(BaseModel):
 def merge(*layers: Mapping[str, Json]) -> SessionSettings:
     """The settings that the layers give, later ones winning; a value of None says nothing.
 
-    A layer that says where the model is reached, but brings no key, voids the keys of the layers before it: a
-    user's address never gets the operator's key. Raises BadInput that names the key, for an unknown one also the
-    nearest.
+    A layer that says where the model is reached, or names one of another provider, but brings no key, voids the keys
+    of the layers before it: nobody but the operator's own provider ever gets the operator's key. Raises BadInput that
+    names the key, for an unknown one also the nearest.
     """
     merged: dict[str, Json] = {}
     for layer in layers:
         for key in sorted(layer.keys() - SessionSettings.model_fields.keys()):
             raise BadInput(key, f"is not a setting{nearest(key, SessionSettings.model_fields)}")
-        if layer.get("llm_base_url") not in (None, merged.get("llm_base_url")):
+        if _leads_elsewhere(merged, layer):
             merged.pop("llm_api_key", None)
         told = {key: value for key, value in layer.items() if value is not None}
         if isinstance(secrets := told.get("custom_secrets"), dict) and isinstance(
@@ -78,6 +78,17 @@ def merge(*layers: Mapping[str, Json]) -> SessionSettings:
         check_name(name)
         check_value(secret.value.get_secret_value())
     return settings
+
+
+def _leads_elsewhere(merged: Mapping[str, Json], layer: Mapping[str, Json]) -> bool:
+    """Whether the layer has the model's requests go to somebody else than the layers before it."""
+    before, named = merged.get("llm_model"), layer.get("llm_model")
+    other_provider = isinstance(before, str) and isinstance(named, str) and _provider(before) != _provider(named)
+    return other_provider or layer.get("llm_base_url") not in (None, merged.get("llm_base_url"))
+
+
+def _provider(model: str) -> str:
+    return model.partition("/")[0]
 
 
 def nearest(key: str, known: Mapping[str, object]) -> str:

@@ -21,6 +21,7 @@ from openhands_sessions.core.ids import UNNUMBERED, ConversationId
 from openhands_sessions.core.lifecycle import SET_UP, Lifecycle, SessionState
 from openhands_sessions.core.redaction import Redactor, without_paths
 from openhands_sessions.core.settings import SessionSettings, secrets
+from openhands_sessions.ports.agent import Agent
 from openhands_sessions.ports.gateway import Accepted, EndReason, Status
 from openhands_sessions.ports.runtime import Runtime
 from openhands_sessions.session.controller import Controller
@@ -89,6 +90,11 @@ class AgentSession:
     def runtime(self) -> Runtime | None:
         """The sandbox; None until RuntimeSetup has opened it."""
         return None if self._workshop is None else self._workshop.runtime
+
+    @property
+    def agent(self) -> Agent | None:
+        """Who decides; None until AgentSetup has opened it."""
+        return None if self._workshop is None else self._workshop.agent
 
     @property
     def busy(self) -> bool:
@@ -191,7 +197,7 @@ class AgentSession:
                 raise StageFailed(state, type(error).__name__, error.strerror or "the system refused") from error
         assert work.controller is not None  # the last stage made it
         self._desk = CommandDesk(self.event_stream, work.controller, work.recollection, self._parts.clock)
-        self._snapshot_head = self.event_stream.view.head
+        self._snapshot_head = work.snapshot_head
         self._move(SessionState.READY)
         self.event_stream.whisper(Status("info", "STATUS$READY", ""))
         self.event_stream.opened = True

@@ -10,6 +10,7 @@ from openhands_sessions.core.events.event import AgentState, Event, Source
 from openhands_sessions.core.events.observations import AgentStateChangedObservation, RecallObservation
 from openhands_sessions.core.ids import UNNUMBERED, ConversationId, EventId
 from openhands_sessions.core.lifecycle import SessionState
+from openhands_sessions.core.repository import Repository
 from openhands_sessions.core.settings import SessionSettings, environment
 from openhands_sessions.ports.agent import Agent, Agents
 from openhands_sessions.ports.condenser import Condenser
@@ -20,9 +21,12 @@ from openhands_sessions.ports.runtime import Runtime, Runtimes, RuntimeSpec
 from openhands_sessions.ports.store import SessionStore
 from openhands_sessions.ports.tool import Tool
 from openhands_sessions.session.actor import Actor
+from openhands_sessions.session.checkout import Checkout
 from openhands_sessions.session.controller import Controller, Crew
 from openhands_sessions.session.stream import EventStream
 from openhands_sessions.session.toolbox import Toolbox
+
+NO_IMAGES = "cannot be looked at by this model: choose another one, or send the message without images"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -46,6 +50,7 @@ class Opening:
 
     message: str | None = None
     image_urls: tuple[str, ...] = ()
+    repository: Repository | None = None
 
 
 @dataclass(kw_only=True, slots=True)
@@ -59,6 +64,7 @@ class Workshop:
     stream: EventStream
     stack: AsyncExitStack
     term: int = 0
+    snapshot_head: EventId = UNNUMBERED
     interrupted: bool = False
     """Whether the log ends in the middle of a turn."""
     runtime: Runtime | None = None
@@ -79,7 +85,9 @@ class Stage:
 async def _load_log(work: Workshop) -> None:
     store = work.parts.store
     work.term = await store.next_term(work.sid)
-    await work.stream.load(work.term, await store.snapshots.load(work.sid))
+    snapshot = await store.snapshots.load(work.sid)
+    await work.stream.load(work.term, snapshot)
+    work.snapshot_head = UNNUMBERED if snapshot is None else snapshot.head
     work.interrupted = work.stream.view.owed and work.stream.view.pending is None
     if work.stream.view.head == UNNUMBERED:
         await work.stream.append(AgentStateChangedObservation(agent_state=AgentState.LOADING))
@@ -101,6 +109,9 @@ async def _recall(work: Workshop) -> None:
     if work.stream.view.recalled:
         return
     assert work.runtime is not None  # RuntimeSetup comes before
+    if work.opening.repository is not None and work.stream.view.system == UNNUMBERED:
+        actor = Actor(work.sid, work.stream, work.runtime, Toolbox(work.parts.tools), work.settings.command_timeout)
+        await Checkout(work.stream, actor).take(work.opening.repository)
     work.recollection = await work.parts.memory.recall(work.runtime.files)
 
 
@@ -127,6 +138,9 @@ def _beginning(work: Workshop, agent: Agent, toolbox: Toolbox) -> Sequence[Event
         openhands_version=work.parts.version,
         agent_class=agent.name,
     )
+    if work.opening.image_urls and not agent.vision:
+        refusal = f"The message was not taken: its images {NO_IMAGES}"
+        return (system, AgentStateChangedObservation(agent_state=AgentState.ERROR, reason=refusal))
     if work.opening.message is None:
         return (system, *_waiting())
     message = MessageAction(
@@ -169,6 +183,6 @@ STAGES: Mapping[SessionState, Stage] = {
     SessionState.INITIALIZING: Stage(20.0, "STATUS$INITIALIZING", _load_log),
     SessionState.RUNTIME_SETUP: Stage(120.0, "STATUS$STARTING_RUNTIME", _open_runtime),
     SessionState.AGENT_SETUP: Stage(60.0, "STATUS$SETTING_UP_AGENT", _open_agent),
-    SessionState.MEMORY_SETUP: Stage(15.0, "STATUS$SETTING_UP_WORKSPACE", _recall),
+    SessionState.MEMORY_SETUP: Stage(300.0, "STATUS$SETTING_UP_WORKSPACE", _recall),
     SessionState.CONTROLLER_SETUP: Stage(15.0, "STATUS$SETTING_UP_CONTROLLER", _make_controller),
 }

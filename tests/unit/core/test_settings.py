@@ -101,3 +101,12 @@ def test_settings_are_shown_without_the_key() -> None:
     assert KEY not in shown
     assert shown["llm_model"] == "m"
     assert "hush" not in repr(merge({KEY: "sk-hush-hush"}))
+
+
+def test_a_key_is_not_sent_to_another_provider() -> None:
+    operator = {"llm_model": "openai/gpt-4o", "llm_api_key": "sk-operator"}
+    assert merge(operator, {"llm_model": "openai/gpt-4o-mini"}).llm_api_key is not None
+    assert merge(operator, {"llm_model": "anthropic/claude"}).llm_api_key is None
+    own = merge(operator, {"llm_model": "anthropic/claude", "llm_api_key": "sk-own"}).llm_api_key
+    assert own is not None
+    assert own.get_secret_value() == "sk-own"
