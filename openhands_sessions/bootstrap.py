@@ -51,6 +51,7 @@ from openhands_sessions.service.local import LocalGateway
 from openhands_sessions.service.secrets import SecretsBook
 from openhands_sessions.service.settings import SettingsBook
 from openhands_sessions.service.status import StatusBoard
+from openhands_sessions.service.titles import Titles, told
 from openhands_sessions.session.stages import Parts
 
 OpenedStore = AbstractAsyncContextManager[SessionStore]
@@ -152,7 +153,10 @@ async def open_house(
         encryption = server.encryption_key
         sealed = SealedFiles(files, None if encryption is None else encryption.get_secret_value())
         settings = SettingsBook(sealed, layers(config))
-        gateway = LocalGateway(store, directory, settings, parts.clock)
+        titles = Titles(store, told)
+        stack.push_async_callback(titles.close)
+        local = config.runtime.local_repositories
+        gateway = LocalGateway(store, directory, settings, parts.clock, local_repositories=local, titles=titles)
         key = server.session_api_key
         yield House(
             config=config,
@@ -198,19 +202,25 @@ def layers(config: Config) -> Sequence[Mapping[str, Json]]:
 
 async def web_application(house: House) -> web.Application:
     """The house's network edge; its clean-up closes the sessions."""
-    config = house.config
-    limits = ClientLimits(
-        message_bytes=config.limits.message_bytes,
-        messages_per_second=config.limits.messages_per_second,
-        messages_burst=config.limits.messages_burst,
-        slow_client_grace=config.limits.slow_client_grace,
+    server = house.config.server
+    edge = Edge(
+        services=_services(house),
+        clients=await _client_parts(house),
+        allowed_origins=server.allowed_origins,
+        allowed_hosts=server.allowed_hosts,
+        any_host=house.auth.required,
+        client_dir=server.client_dir,
     )
-    uploads = UploadLimits(file_bytes=config.limits.upload_bytes, files=config.limits.upload_files)
-    services = Services(
+    return application(edge)
+
+
+def _services(house: House) -> Services:
+    limits = house.config.limits
+    return Services(
         gateway=house.gateway,
         history=house.history,
         directory=house.directory,
-        files=Files(house.gateway, uploads),
+        files=Files(house.gateway, UploadLimits(file_bytes=limits.upload_bytes, files=limits.upload_files)),
         settings=house.settings,
         secrets=house.secrets,
         options=Options(agents=AGENT_NAMES, security_analyzers=ANALYZERS, models=Catalogue().names),
@@ -219,26 +229,26 @@ async def web_application(house: House) -> web.Application:
         feedback=FeedbackBox(house.files, lambda: datetime.now(UTC), _new_id),
         new_id=_new_id,
         started=asyncio.get_running_loop().time(),
-        data_dir=config.data_dir,
+        data_dir=house.config.data_dir,
     )
-    clients = ClientParts(
+
+
+async def _client_parts(house: House) -> ClientParts:
+    limits = house.config.limits
+    return ClientParts(
         gateway=house.gateway,
         auth=house.auth,
         files=house.files,
         agents=house.agents,
         defaults=await house.settings.merged(LOCAL_OWNER, {}),
-        limits=limits,
+        limits=ClientLimits(
+            message_bytes=limits.message_bytes,
+            messages_per_second=limits.messages_per_second,
+            messages_burst=limits.messages_burst,
+            slow_client_grace=limits.slow_client_grace,
+        ),
         version=__version__,
     )
-    edge = Edge(
-        services=services,
-        clients=clients,
-        allowed_origins=config.server.allowed_origins,
-        allowed_hosts=config.server.allowed_hosts,
-        any_host=house.auth.required,
-        client_dir=config.server.client_dir,
-    )
-    return application(edge)
 
 
 def _new_id() -> str:

@@ -27,6 +27,8 @@ class Agent(Protocol):
     """The system prompt, recorded when the conversation begins."""
     model: str | None
     """The model's name, None for an agent that needs none."""
+    vision: bool
+    """Whether messages with images may be put to it."""
 
     async def decide(
         self, briefing: Briefing, on_text: Callable[[str], None], on_retry: Callable[[Retry], None]
@@ -36,6 +38,10 @@ class Agent(Protocol):
 
     async def summarize(self, messages: Sequence[ChatMessage], instruction: str) -> ModelReply | None:
         """A summary of a part of the dialogue; None for an agent that cannot. Raises ModelFailure."""
+
+    async def title(self, message: str) -> str | None:
+        """A few words on what a conversation is about that begins with `message`; None for an agent that cannot.
+        Raises ModelFailure."""
 
 
 class Agents(Protocol):

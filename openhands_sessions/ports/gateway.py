@@ -11,6 +11,7 @@ from openhands_sessions.core.events.codec import Stored
 from openhands_sessions.core.events.event import AgentState, Json
 from openhands_sessions.core.ids import ConversationId, EventId, OwnerId
 from openhands_sessions.core.lifecycle import SessionState
+from openhands_sessions.core.repository import Repository
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -27,6 +28,8 @@ class SessionSpec:
     image_urls: tuple[str, ...] = ()
     title: str | None = None
     trigger: str = "gui"
+    checkout: Repository | None = None
+    """What the workspace of a new conversation begins with."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

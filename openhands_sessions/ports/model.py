@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Literal, Protocol
 
 from openhands_sessions.core.events.event import Json
 
@@ -17,6 +17,8 @@ class ModelRequest:
 
     messages: Sequence[ChatMessage]
     tools: Sequence[Mapping[str, Json]] = ()
+    purpose: Literal["dialogue", "title"] = "dialogue"
+    """What the reply is for; a model that plays a script has no part of it for titles."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -77,6 +79,8 @@ class ChatModel(Protocol):
     """One model, as one conversation uses it."""
 
     name: str
+    vision: bool
+    """Whether it is known to take images."""
 
     async def complete(
         self, request: ModelRequest, on_text: Callable[[str], None], on_retry: Callable[[Retry], None]

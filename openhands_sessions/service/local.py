@@ -9,14 +9,17 @@ from datetime import datetime
 
 import structlog
 
-from openhands_sessions.core.commands import Command
-from openhands_sessions.core.errors import AlreadyExists, NotAccepting, NotFound, SessionsError
+from openhands_sessions.core.commands import Command, SendMessage
+from openhands_sessions.core.errors import AlreadyExists, BadInput, NotAccepting, NotFound, SessionsError
+from openhands_sessions.core.events.event import Json
 from openhands_sessions.core.ids import UNNUMBERED, ConversationId
 from openhands_sessions.core.lifecycle import SET_UP, SessionState
-from openhands_sessions.ports.gateway import Accepted, EndReason, News, SessionInfo, SessionSpec, Status
+from openhands_sessions.core.repository import Repository
+from openhands_sessions.ports.gateway import Accepted, EndReason, News, SessionInfo, SessionSpec
 from openhands_sessions.ports.store import ConversationRow, SessionStore
 from openhands_sessions.service.directory import Directory
 from openhands_sessions.service.settings import SettingsBook, without_secret
+from openhands_sessions.service.titles import Titles, told
 from openhands_sessions.session.agent_session import AgentSession
 from openhands_sessions.session.desk import Keyed
 from openhands_sessions.session.stages import STAGES, Opening
@@ -32,12 +35,22 @@ class LocalGateway:
     """Conversations of one store, sessions of one process."""
 
     def __init__(
-        self, store: SessionStore, directory: Directory, settings: SettingsBook, clock: Callable[[], datetime]
+        self,
+        store: SessionStore,
+        directory: Directory,
+        settings: SettingsBook,
+        clock: Callable[[], datetime],
+        *,
+        local_repositories: bool = False,
+        titles: Titles | None = None,
     ) -> None:
+        """Without `titles`, conversations are called by their ids until somebody names them."""
+        self._local_repositories = local_repositories
         self._store = store
         self._directory = directory
         self._settings = settings
         self._clock = clock
+        self._titles = titles
 
     async def open(self, spec: SessionSpec) -> SessionInfo:
         row = await self._store.conversations.get(spec.id)
@@ -45,7 +58,9 @@ class LocalGateway:
             row = await self._created(spec)
         if row.owner != spec.owner:
             raise NotFound("conversation", spec.id)
-        await self._session(row)
+        session = await self._session(row)
+        if row.title is None and row.settings.get("message"):
+            self._spoken(session)
         return await self._describe(row)
 
     async def submit(self, sid: ConversationId, command: Command, *, key: str | None = None) -> Accepted:
@@ -55,7 +70,10 @@ class LocalGateway:
             if session is None or not session.accepting:
                 session = await self._session(await self._row(sid))
             try:
-                return await session.submit(command, keyed)
+                accepted = await session.submit(command, keyed)
+                if isinstance(command, SendMessage):
+                    self._spoken(session)
+                return accepted
             except NotAccepting:
                 if session.accepting or session.problem is not None:
                     raise
@@ -114,11 +132,17 @@ class LocalGateway:
         """Tell whoever follows that the conversation has a new title."""
         session = self._directory.find(sid)
         if session is not None:
-            session.event_stream.whisper(Status("info", None, sid, title=title))
+            told(session, title)
+
+    def _spoken(self, session: AgentSession) -> None:
+        if self._titles is not None:
+            self._titles.spoken(session)
 
     async def _created(self, spec: SessionSpec) -> ConversationRow:
         if not spec.create:
             raise NotFound("conversation", spec.id)
+        if spec.checkout is not None and spec.checkout.local and not self._local_repositories:
+            raise BadInput("repository", "must not lie on the server's own machine")
         self._directory.check_room()
         await self._settings.merged(spec.owner, spec.settings)
         moment = self._clock()
@@ -133,6 +157,7 @@ class LocalGateway:
                 "request": without_secret(spec.settings),
                 "message": spec.initial_message,
                 "images": list(spec.image_urls),
+                **_checkout_row(spec.checkout),
             },
         )
         try:
@@ -206,7 +231,23 @@ def _opening(row: ConversationRow) -> Opening:
     return Opening(
         message=message if isinstance(message, str) else None,
         image_urls=tuple(str(image) for image in images) if isinstance(images, list) else (),
+        repository=_checkout(row),
     )
+
+
+def _checkout_row(checkout: Repository | None) -> dict[str, Json]:
+    """As `_checkout` finds it, with what lists show under the names that they show it by."""
+    if checkout is None:
+        return {}
+    told: dict[str, Json] = {"branch": checkout.branch, "git_provider": checkout.provider, "checkout": checkout.url}
+    return {**told, "repository": checkout.name or None}
+
+
+def _checkout(row: ConversationRow) -> Repository | None:
+    if "checkout" not in row.settings:
+        return None
+    url, name = _text(row, "checkout"), _text(row, "repository") or ""
+    return Repository(name=name, url=url, branch=_text(row, "branch"), provider=_text(row, "git_provider"))
 
 
 def _runtime_status(state: SessionState) -> str | None:

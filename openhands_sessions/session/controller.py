@@ -75,6 +75,11 @@ class Controller:
         self._history = History(stream)
         self._turn = _Turn()
 
+    @property
+    def vision(self) -> bool:
+        """Whether the agent can look at images."""
+        return self._crew.agent.vision
+
     async def take_turn(self, *, resumed: bool = False) -> None:
         """One turn, to its recorded end. `resumed` says that the log's last turn was cut off. Being cancelled leaves
         open what is open; `wind_up` closes it. Raises StorageError, and then the session cannot go on."""

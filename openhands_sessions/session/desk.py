@@ -16,7 +16,7 @@ from openhands_sessions.ports.memory import Recollection
 from openhands_sessions.ports.store import Receipt
 from openhands_sessions.session.approvals import confirming, rejecting, withdrawing
 from openhands_sessions.session.controller import Controller
-from openhands_sessions.session.stages import taking_up
+from openhands_sessions.session.stages import NO_IMAGES, taking_up
 from openhands_sessions.session.stream import EventStream
 
 EndTurn = Callable[[], Awaitable[None]]
@@ -95,6 +95,8 @@ class CommandDesk:
         return Accepted(numbered[0].id)
 
     async def _said(self, command: SendMessage) -> Sequence[Event]:
+        if command.image_urls and not self._controller.vision:
+            raise BadInput("image_urls", NO_IMAGES)
         view = self._stream.view
         said = MessageAction(
             source=Source.USER,

@@ -12,6 +12,7 @@ class PlanModel:
     summary. `requests` is the record."""
 
     name = "fake"
+    vision = True
 
     def __init__(self, plan: Sequence[FakeReply]) -> None:
         self.requests: list[ModelRequest] = []

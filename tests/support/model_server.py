@@ -17,6 +17,7 @@ from uuid import uuid4
 
 from aiohttp import web
 
+from openhands_sessions.adapters.agents import prompts
 from tests.support.model_faults import begin_stream, commit, sse
 from tests.support.model_replies import Answer, Fault, Reply, stream_chunks, whole_reply
 from tests.support.model_scripts import Attempts, Script, ScriptRanOut, by_marker, echo, in_order, read_scripts
@@ -57,6 +58,9 @@ class ModelServer:
         self.url = ""
         self.requests: list[Asked] = []
         self.complaints: list[str] = []
+        self.title = "A made title"
+        """What a conversation is to be called; who asks for it does not count among `requests`."""
+        self.titles: list[Asked] = []
         self._arrived = asyncio.Event()
         self.play(script)
 
@@ -75,6 +79,9 @@ class ModelServer:
     async def complete(self, request: web.Request) -> web.StreamResponse:
         """`POST /v1/chat/completions`."""
         asked = Asked(headers=dict(request.headers), body=await request.json())
+        if asked.messages[0].get("content") == prompts.TITLE:
+            self.titles.append(asked)
+            return await self._stream(request, asked, Reply(text=self.title), {"id": "chatcmpl-title", "model": MODEL})
         self.requests.append(asked)
         self._arrived.set()
         try:

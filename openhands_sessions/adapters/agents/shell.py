@@ -24,6 +24,7 @@ class ShellAgent:
     name = "ShellAgent"
     prompt = prompts.SHELL
     model: str | None = None
+    vision = True  # it answers every message that it cannot think, with images or without
 
     async def decide(
         self, briefing: Briefing, on_text: Callable[[str], None], on_retry: Callable[[Retry], None]
@@ -41,6 +42,9 @@ class ShellAgent:
         )
 
     async def summarize(self, messages: Sequence[ChatMessage], instruction: str) -> ModelReply | None:
+        return None
+
+    async def title(self, message: str) -> str | None:
         return None
 
 

@@ -66,6 +66,10 @@ class Library:
         missing: list[str] = self._litellm.validate_environment(model=name)["missing_keys"]
         return missing if all(key.endswith("_API_KEY") for key in missing) else []
 
+    def vision(self, name: str) -> bool:
+        """Whether the model is known to take images."""
+        return bool(self._litellm.supports_vision(model=name))
+
     async def stream(self, arguments: Mapping[str, Any]) -> Any:
         """Begin a streamed completion; litellm's own retries are off. Being cancelled closes what was begun."""
         prepared = asyncio.Event()

@@ -107,6 +107,7 @@ class LiteLlmModel:
 
     def __init__(self, spec: ModelSpec, library: Library, pace: _Pace) -> None:
         self.name = spec.name
+        self.vision = library.vision(spec.name)
         self._spec = spec
         self._library = library
         self._pace = pace

@@ -122,11 +122,14 @@ class Exchange(_Form):
 
 
 class Script(_Form):
-    """A whole script. `over` is said when there is nothing left to play."""
+    """A whole script. `over` is said when there is nothing left to play; `title` where a conversation is named;
+    `vision` says whether images are taken."""
 
     name: str = Field(min_length=1)
     replies: tuple[Exchange, ...] = Field(min_length=1)
     over: str = "The script is over."
+    title: str = ""
+    vision: bool = False
 
     def choose(self, messages: Sequence[str]) -> int | None:
         """The number of the exchange for the last of these user messages: the first that wants it, otherwise the next

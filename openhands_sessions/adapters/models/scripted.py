@@ -76,6 +76,7 @@ class ScriptedModel:
         new_id: Callable[[], str],
     ) -> None:
         self.name = spec.name
+        self.vision = script.vision
         self._script = script
         self._timeout = spec.timeout
         self._sleep = sleep
@@ -85,6 +86,8 @@ class ScriptedModel:
     async def complete(
         self, request: ModelRequest, on_text: Callable[[str], None], on_retry: Callable[[Retry], None]
     ) -> ModelReply:
+        if request.purpose == "title":
+            return ModelReply(id=f"scripted-{self._new_id()}", text=self._script.title, model=self.name)
         exchange, number = place(self._script, request.messages)
         step = None if exchange is None else self._script.replies[exchange].step(number)
         try:

@@ -28,6 +28,7 @@ class SumModel:
     """Sums up whenever it is asked to; everything else is by script. `look` is shown each request before."""
 
     name = "fake"
+    vision = True
 
     def __init__(self, *replies: FakeReply) -> None:
         self.requests: list[ModelRequest] = []

@@ -1,0 +1,55 @@
+"""A conversation gets a name of its own, which everybody who looks at it is told."""
+
+from pathlib import Path
+
+from tests.support.clients import Client
+from tests.support.guests import Guests
+from tests.support.model_server import MODEL, model_server
+from tests.support.running import Server, running
+
+
+async def title_of(client: Client) -> str:
+    await client.until(lambda: any("conversation_title" in status for status in client.statuses))
+    [told] = [status for status in client.statuses if "conversation_title" in status]
+    assert told == {**told, "status_update": True, "type": "info", "message": client.sid}
+    title: str = told["conversation_title"]
+    return title
+
+
+async def test_without_a_model_it_is_the_first_words(server: Server, guests: Guests) -> None:
+    sid = await guests.rest.create()
+    client = guests.v0(sid)
+    await client.connect()
+    await client.say("$ echo one  two " + "and so on " * 20)
+    title = await title_of(client)
+    assert title.startswith("$ echo one two and so on")
+    assert (await guests.rest.describe(sid))["title"] == title
+
+    named = await guests.rest.create()
+    await guests.rest.ask("PATCH", f"/api/conversations/{named}", {"title": "Mine"})
+    other = guests.protocol2(named)
+    await other.connect()
+    said = await other.say("$ echo more")
+    await other.until_state("awaiting_user_input", after=said)
+    assert (await guests.rest.describe(named))["title"] == "Mine"
+
+    model = server.script("named", "name: named\ntitle: A script's name\nreplies: [{steps: [{say: Hello.}]}]\n")
+    scripted = guests.protocol2(await guests.rest.create(llm_model=model))
+    await scripted.connect()
+    await scripted.say("hello")
+    assert await title_of(scripted) == "A script's name"
+
+
+async def test_a_model_makes_it_from_the_first_message(data_dir: Path) -> None:
+    async with model_server() as model:
+        settings = {"OHS_LLM__MODEL": f"openai/{MODEL}", "OHS_LLM__BASE_URL": model.url, "OHS_LLM__API_KEY": "key"}
+        async with running(data_dir, settings) as server, Guests(server.url) as guests:
+            model.title = '"Make it Fast"'
+            client = guests.protocol2(await guests.rest.create())
+            await client.connect()
+            await client.say("make it fast, please")
+            assert await title_of(client) == "Make it Fast"
+            assert [asked.messages[-1]["content"] for asked in model.titles] == ["make it fast, please"]
+            said = await client.say("and small")
+            await client.until_state("awaiting_user_input", after=said)
+            assert len(model.titles) == 1
