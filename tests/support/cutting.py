@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from random import Random
@@ -18,7 +19,7 @@ GREETING_BYTES = 700
 REST_STATES = ("awaiting_user_input", "finished", "error")
 
 
-def busy_scripts(turns: int, steps: int) -> dict[str, list[Answer]]:
+def busy_scripts(turns: int, steps: int) -> dict[str, Sequence[Answer]]:
     """A script per turn: thoughts that stream, commands alone and in pairs, an answer."""
     return {f"turn{turn}": [_step(turn, step) for step in range(steps)] + [Reply(text=SAID)] for turn in range(turns)}
 

@@ -2,7 +2,6 @@
 
 import asyncio
 import os
-import signal
 import socket
 import sys
 from collections.abc import AsyncIterator, Mapping, Sequence
@@ -23,6 +22,10 @@ _LOOK_AGAIN = 0.01
 """Seconds between two knocks at a server that starts: nothing tells us when it listens but the socket itself."""
 PLAIN = ("-m", "openhands_sessions", "serve")
 FAILING = ("-m", "tests.support.failing_server")
+
+
+class Ended(Exception):
+    """The server ended before it was ready."""
 
 
 class Server:
@@ -82,9 +85,13 @@ class Server:
 
     async def killed(self) -> None:
         """Kill it with SIGKILL, if it has not done so itself already."""
-        if self._running.returncode is None:
-            self._running.send_signal(signal.SIGKILL)
+        self.kill()
         await self.ended()
+
+    def kill(self) -> None:
+        """As `killed`, without waiting."""
+        if self._running.returncode is None:
+            self._running.kill()
 
     async def stopped(self) -> int:
         """End it with SIGTERM; its exit code."""
@@ -96,10 +103,6 @@ class Server:
         """Wait for its end; its exit code."""
         async with asyncio.timeout(END_WITHIN):
             return await self._running.wait()
-
-    def begin_ending(self) -> None:
-        """Send SIGTERM and wait for nothing."""
-        self._running.terminate()
 
     async def clean_up(self) -> None:
         """End the server and every sandbox of the folder."""
@@ -132,7 +135,7 @@ class Server:
                 except aiohttp.ClientConnectionError:
                     pass
                 await asyncio.sleep(_LOOK_AGAIN)
-        raise RuntimeError(f"the server ended with code {self._running.returncode} before it was ready: {self.log}")
+        raise Ended(f"the server ended with code {self._running.returncode} before it was ready: {self.log}")
 
 
 @asynccontextmanager

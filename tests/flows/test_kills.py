@@ -1,0 +1,118 @@
+"""Servers that are killed: nothing acknowledged is lost, nothing runs twice, and the turn goes on by itself."""
+
+import asyncio
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from random import Random, SystemRandom
+
+import pytest
+
+from tests.support.guests import Guests
+from tests.support.running import FAILING, served
+from tests.support.story import Deaths, Story, spread
+
+SETTINGS = {"OHS_LIMITS__MESSAGES_PER_SECOND": "1000", "OHS_LIMITS__MESSAGES_BURST": "1000"}
+AT_ONCE = 2
+"""Stories that are told side by side."""
+PARTS = 12
+TURN = 2.0
+"""About how many seconds the first turn takes."""
+WHILE_RUNNING = "perform:1:amid"
+"""In the middle of the command that takes a second."""
+RECOVERY = 24
+"""Boundaries of the second server that count as its recovery."""
+
+Outlines = dict[str, list[str]]
+
+
+@dataclass(frozen=True)
+class Undisturbed:
+    """The story without a death: every boundary on its way, and what happened."""
+
+    boundaries: list[str]
+    outlines: Outlines
+
+
+async def told(data_dir: Path, deaths: Deaths) -> Outlines:
+    """Tell the whole story and judge it."""
+    async with served(data_dir, SETTINGS, program=FAILING) as server, Guests(server.url) as guests:
+        story = Story(server, guests, deaths)
+        await story.tell()
+        return await story.check()
+
+
+async def tallied(data_dir: Path, *kills: str) -> Undisturbed:
+    """Tell it with these deaths; the boundaries are those of the last server."""
+    tally = data_dir.with_suffix(".tally")
+    outlines = await told(data_dir, Deaths(kills, tally=tally))
+    return Undisturbed(tally.read_text().split(), outlines)
+
+
+@pytest.fixture(scope="module")
+def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> Undisturbed:
+    return asyncio.run(tallied(tmp_path_factory.mktemp("undisturbed") / "data"))
+
+
+@pytest.fixture
+def rng() -> Random:
+    seed = int(os.environ.get("CHAOS_SEED") or SystemRandom().randrange(10**6))
+    print(f"CHAOS_SEED={seed}")
+    return Random(seed)
+
+
+async def all_end_well(folder: Path, cases: Sequence[Deaths], expected: Outlines) -> None:
+    """Tell the story once for each case, AT_ONCE side by side."""
+    room = asyncio.Semaphore(AT_ONCE)
+
+    async def one(number: int, deaths: Deaths) -> None:
+        async with room:
+            try:
+                outlines = await told(folder / f"story{number}" / "data", deaths)
+                assert outlines == expected
+            except Exception as error:
+                error.add_note(f"killed at {deaths}")
+                raise
+
+    async with asyncio.TaskGroup() as group:
+        for number, deaths in enumerate(cases):
+            group.create_task(one(number, deaths))
+    died = sum(deaths.happened > 0 for deaths in cases)
+    print(f"{died} of {len(cases)} stories with a death, {sum(deaths.happened for deaths in cases)} deaths")
+    assert died >= len(cases) * 0.9
+
+
+async def test_a_killed_server_loses_nothing_and_the_next_one_goes_on(
+    tmp_path: Path, undisturbed: Undisturbed, rng: Random
+) -> None:
+    points = spread(undisturbed.boundaries, 5, rng)
+    cases = [Deaths([point]) for point in (*points, WHILE_RUNNING)]
+    cases += [Deaths([WHILE_RUNNING, "inquire:0:after"]), Deaths(moment=rng.uniform(0, TURN))]
+    await all_end_well(tmp_path, cases, undisturbed.outlines)
+
+
+@pytest.mark.long
+@pytest.mark.timeout(300)
+@pytest.mark.parametrize("part", range(PARTS))
+async def test_a_server_may_be_killed_at_every_boundary(tmp_path: Path, undisturbed: Undisturbed, part: int) -> None:
+    cases = [Deaths([point]) for point in undisturbed.boundaries[part::PARTS]]
+    await all_end_well(tmp_path, cases, undisturbed.outlines)
+
+
+@pytest.mark.long
+@pytest.mark.timeout(300)
+async def test_a_recovering_server_may_be_killed_at_every_boundary(tmp_path: Path, undisturbed: Undisturbed) -> None:
+    recovery = await tallied(tmp_path / "tallied", WHILE_RUNNING)
+    cases = [Deaths([WHILE_RUNNING, point]) for point in recovery.boundaries[:RECOVERY]]
+    await all_end_well(tmp_path, cases, undisturbed.outlines)
+
+
+@pytest.mark.long
+@pytest.mark.timeout(300)
+@pytest.mark.parametrize("part", range(3))
+async def test_a_server_may_be_killed_at_any_moment_of_a_turn(
+    tmp_path: Path, undisturbed: Undisturbed, rng: Random, part: int
+) -> None:
+    cases = [Deaths(moment=rng.uniform(0, TURN)) for _ in range(10)]
+    await all_end_well(tmp_path, cases, undisturbed.outlines)
