@@ -97,8 +97,8 @@ class Workspace:
             with _replacing(found, self._owner) as file:
                 yield file
 
-    def names(self, path: str = "") -> list[str]:
-        """Names in a folder, sorted, folders with a `/` behind."""
+    def names(self, path: str = "", *, limit: int = NAMES_LISTED) -> list[str]:
+        """Names in a folder, sorted, folders with a `/` behind. Raises UnfitFile where there are more than `limit`."""
         names = []
         with self.find(path) as found:
             if found.status is None:
@@ -111,8 +111,8 @@ class Workspace:
                     for entry in entries:
                         shown = os.fsencode(entry.name).decode("utf-8", "replace")
                         names.append(shown + "/" if entry.is_dir(follow_symlinks=False) else shown)
-                        if len(names) > NAMES_LISTED:
-                            raise UnfitFile(f"{path} holds more than {NAMES_LISTED} names")
+                        if len(names) > limit:
+                            raise UnfitFile(f"{path} holds more than {limit} names")
             finally:
                 os.close(folder)
         return sorted(names)

@@ -188,8 +188,9 @@ def test_a_folder_is_listed_by_name(workspace: Either, root: Path) -> None:
     assert workspace.names("link") == []
 
 
-def test_a_folder_with_too_many_names_is_not_listed(root: Path) -> None:
-    for number in range(ours.NAMES_LISTED + 1):
-        (root / str(number)).symlink_to("nothing")
-    with pytest.raises(ours.UnfitFile, match="more than"):
-        ours.Workspace(root).names()
+def test_a_folder_with_too_many_names_is_not_listed(module: ModuleType, workspace: Either) -> None:
+    for name in ("a", "b", "c"):
+        workspace.write(name, b"")
+    assert workspace.names(limit=3) == ["a", "b", "c"]
+    with pytest.raises(module.UnfitFile, match="more than 2"):
+        workspace.names(limit=2)
