@@ -89,6 +89,9 @@ class RuntimeSection(Section):
         "local", description="Where commands run. `local` is not isolated from the host; `docker` is."
     )
     path: Place | None = Field(None, description="Folder of the workspaces; below the data folder if not set.")
+    local_repositories: bool = Field(
+        False, description="Let conversations clone repositories by file:// from inside their sandbox; for tests."
+    )
     executor_idle_timeout: float = Field(
         3_600.0, ge=0, description="Seconds after which an executor that nobody comes for ends; 0 for never."
     )

@@ -15,7 +15,17 @@ from openhands_sessions.core.ids import ConversationId
 from openhands_sessions.server import middleware
 from openhands_sessions.server.outbox import hang_up
 from openhands_sessions.server.packets import FastJson
-from openhands_sessions.server.rest import conversations, details, events, files, health, options, providers, settings
+from openhands_sessions.server.rest import (
+    conversations,
+    details,
+    events,
+    files,
+    git,
+    health,
+    options,
+    providers,
+    settings,
+)
 from openhands_sessions.server.services import SERVICES, Services
 from openhands_sessions.server.sockets.answering import AnsweringServer
 from openhands_sessions.server.sockets.clients import ClientParts, Clients
@@ -25,7 +35,7 @@ from openhands_sessions.service.directory import Directory
 
 log = structlog.get_logger(__name__)
 
-TOPICS = (conversations, details, events, files, health, options, providers, settings)
+TOPICS = (conversations, details, events, files, git, health, options, providers, settings)
 PING_INTERVAL = 25
 PING_TIMEOUT = 20
 ROOM = 64 * 1024

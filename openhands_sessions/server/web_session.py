@@ -11,6 +11,7 @@ from openhands_sessions.core.errors import BadInput, NotFound, SessionsError
 from openhands_sessions.core.events.codec import Stored, stored
 from openhands_sessions.core.events.event import Event, Json
 from openhands_sessions.core.ids import ConversationId, OwnerId
+from openhands_sessions.core.repository import Repository
 from openhands_sessions.core.settings import SessionSettings
 from openhands_sessions.ports.agent import Agents
 from openhands_sessions.ports.files import FileStore
@@ -86,6 +87,7 @@ class WebSession:
         replay_json: str | None = None,
         *,
         create: bool = False,
+        checkout: Repository | None = None,
     ) -> None:
         """Build the conversation's AgentSession, or join it, and begin to follow. `settings` and `initial_message`
         count where `create` makes a new conversation. Raises NotFound, AtCapacity, BadInput."""
@@ -97,6 +99,7 @@ class WebSession:
             create=create,
             settings=dict(settings or {}),
             initial_message=initial_message,
+            checkout=checkout,
         )
         await self._gateway.open(spec)
         self._pump = asyncio.create_task(self._follow(), name=f"client {self._connection.socket_id}")

@@ -11,6 +11,7 @@ from openhands_sessions.core.events.codec import timestamp_text
 from openhands_sessions.core.events.event import Json
 from openhands_sessions.core.ids import EventId
 from openhands_sessions.core.lifecycle import SET_UP, SessionState
+from openhands_sessions.core.repository import Repository, checked_branch, repository
 from openhands_sessions.ports.gateway import Delta, SessionInfo, Status
 from openhands_sessions.service.status import Overview, SessionStatus
 
@@ -83,7 +84,8 @@ _ACTION: TypeAdapter[MessageIn | StateIn] = TypeAdapter(Annotated[MessageIn | St
 
 
 class CreateIn(Payload):
-    """Body of `POST /api/conversations`. `settings` is ours: the request's layer of the settings."""
+    """Body of `POST /api/conversations`. Ours are `settings`, the request's layer of the settings, and
+    `init_repository`, which makes an empty repository where none is cloned."""
 
     repository: str | None = None
     git_provider: str | None = None
@@ -96,6 +98,14 @@ class CreateIn(Payload):
     conversation_instructions: Text | None = None
     mcp_config: dict[str, Any] | None = None
     settings: dict[str, Any] = Field(default_factory=dict)
+    init_repository: bool = False
+
+    @property
+    def checkout(self) -> Repository | None:
+        """What the workspace begins with. Raises BadInput."""
+        if self.repository:
+            return repository(self.repository, self.git_provider, self.selected_branch)
+        return Repository(branch=checked_branch(self.selected_branch)) if self.init_repository else None
 
 
 class RenameIn(Payload):

@@ -75,7 +75,7 @@ class Bash:
             command=action.command,
             timeout=float(timeout) if isinstance(timeout, int | float) else None,
             cwd=action.cwd,
-            patience=PATIENCE,
+            patience=None if action.blocking else PATIENCE,
         )
 
     def observe(self, action: Action, outcome: Outcome | None, view: ConversationView) -> Observation | None:

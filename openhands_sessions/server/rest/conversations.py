@@ -10,7 +10,7 @@ from openhands_sessions.server.services import body, number, owned, principal, s
 from openhands_sessions.server.wire import CreateIn, RenameIn, StartIn, conversation_status, conversation_wire
 from openhands_sessions.service.history import Wanted
 
-LATER = ("repository", "replay_json", "suggested_task", "create_microagent", "mcp_config")
+LATER = ("replay_json", "suggested_task", "create_microagent", "mcp_config")
 """Keys of the create body that this version cannot carry out: refused, never dropped."""
 
 TRIGGERS = (
@@ -32,6 +32,7 @@ async def create(request: web.Request) -> web.Response:
         settings={**asked.settings, **{name: text for name, text in told.items() if text is not None}},
         initial_message=asked.initial_user_msg,
         image_urls=tuple(asked.image_urls or ()),
+        checkout=asked.checkout,
     )
     info = await services(request).gateway.open(spec)
     return web.json_response(_started(info.id, conversation_status(info.state)))

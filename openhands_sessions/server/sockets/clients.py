@@ -80,7 +80,10 @@ class Clients(socketio.AsyncNamespace):  # type: ignore[misc]  # python-socketio
             session, given = await self._new_session(socket_id, environ, auth)
             create = given.create
             asked = checked(CreateIn, create) if isinstance(create, dict) else CreateIn()
-            await session.initialize_agent(asked.settings, asked.initial_user_msg, create=bool(create) or create == {})
+            making = bool(create) or create == {}
+            await session.initialize_agent(
+                asked.settings, asked.initial_user_msg, create=making, checkout=asked.checkout
+            )
         except SessionsError as error:
             if isinstance(error, AtCapacity):
                 # A connect error would end the client's automatic reconnects.
