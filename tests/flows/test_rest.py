@@ -44,7 +44,7 @@ async def test_what_cannot_be_done_is_answered_with_a_status_and_a_code(guests: 
         ("POST", "", {"settings": {"max_iterations": 0}}, 422, None),
         ("POST", "", {"initial_user_mesage": "x"}, 422, None),
         ("POST", "", [1], 422, None),
-        ("POST", "", {"repository": "a/b"}, 422, None),
+        ("POST", "", {"repository": "ext::sh -c id"}, 422, None),
         ("PATCH", "/none", {"title": "x"}, 404, None),
         ("GET", "/none/events", None, 404, None),
         ("GET", "/..%2F..%2Fetc/events", None, 404, None),
