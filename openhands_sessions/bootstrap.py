@@ -226,6 +226,7 @@ def _services(house: House) -> Services:
         options=Options(agents=AGENT_NAMES, security_analyzers=ANALYZERS, models=Catalogue().names),
         auth=house.auth,
         version=__version__,
+        memory=WorkspaceMemory(),
         feedback=FeedbackBox(house.files, lambda: datetime.now(UTC), _new_id),
         new_id=_new_id,
         started=asyncio.get_running_loop().time(),

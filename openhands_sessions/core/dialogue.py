@@ -172,6 +172,9 @@ def _content(message: MessageAction) -> Json:
 
 def _recalled(observation: RecallObservation) -> str:
     parts = [observation.repo_instructions, observation.conversation_instructions]
+    if secrets := observation.custom_secrets_descriptions:
+        named = "\n".join(f"${name}: {about}" if about else f"${name}" for name, about in secrets.items())
+        parts.append(f"These environment variables hold secrets; their values are not shown to you:\n{named}")
     parts += [knowledge.content for knowledge in observation.microagent_knowledge]
     told = "\n\n".join(part for part in parts if part)
     return f"What is known about this workspace:\n{told}" if told else ""

@@ -12,6 +12,7 @@ from pydantic import BaseModel
 from openhands_sessions.core.errors import BadInput, NotFound
 from openhands_sessions.core.ids import ConversationId, conversation_id
 from openhands_sessions.ports.auth import Auth, Principal
+from openhands_sessions.ports.memory import Memory
 from openhands_sessions.server.middleware import PRINCIPAL
 from openhands_sessions.server.wire import checked
 from openhands_sessions.service.directory import Directory
@@ -45,6 +46,7 @@ class Services:
     files: Files
     settings: SettingsBook
     secrets: SecretsBook
+    memory: Memory
     feedback: FeedbackBox
     options: Options
     auth: Auth

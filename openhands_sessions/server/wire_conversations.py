@@ -1,9 +1,11 @@
-"""Bodies of the routes below one conversation."""
+"""Bodies of the routes below one conversation, and what they show."""
 
 from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from openhands_sessions.core.events.event import Json
+from openhands_sessions.core.microagents import Microagent
 from openhands_sessions.server.wire import Payload, Text
 
 
@@ -24,3 +26,15 @@ class FeedbackIn(BaseModel):
     permissions: Literal["public", "private"] = "private"
     polarity: Literal["positive", "negative"]
     feedback: str | None = Field(None, max_length=100_000)
+
+
+def microagent_wire(microagent: Microagent) -> dict[str, Json]:
+    """One file of knowledge, as the V0 client lists it."""
+    return {
+        "name": microagent.name,
+        "type": microagent.type,
+        "content": microagent.content,
+        "triggers": list(microagent.triggers),
+        "inputs": [],
+        "tools": [],
+    }

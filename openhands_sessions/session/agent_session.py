@@ -196,7 +196,8 @@ class AgentSession:
             except OSError as error:
                 raise StageFailed(state, type(error).__name__, error.strerror or "the system refused") from error
         assert work.controller is not None  # the last stage made it
-        self._desk = CommandDesk(self.event_stream, work.controller, work.recollection, self._parts.clock)
+        assert work.recalling is not None  # and the one before it this
+        self._desk = CommandDesk(self.event_stream, work.controller, work.recalling)
         self._snapshot_head = work.snapshot_head
         self._move(SessionState.READY)
         self.event_stream.whisper(Status("info", "STATUS$READY", ""))

@@ -3,7 +3,6 @@
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
-from datetime import datetime
 
 from openhands_sessions.core.commands import Answer, Command, Pause, Resume, SendMessage, Stop
 from openhands_sessions.core.errors import BadInput, NotAccepting
@@ -12,11 +11,11 @@ from openhands_sessions.core.events.event import Action, AgentState, Event, Sour
 from openhands_sessions.core.events.observations import AgentStateChangedObservation
 from openhands_sessions.core.ids import UNNUMBERED, EventId
 from openhands_sessions.ports.gateway import Accepted
-from openhands_sessions.ports.memory import Recollection
 from openhands_sessions.ports.store import Receipt
 from openhands_sessions.session.approvals import confirming, rejecting, withdrawing
 from openhands_sessions.session.controller import Controller
-from openhands_sessions.session.stages import NO_IMAGES, taking_up
+from openhands_sessions.session.recalling import Recalling
+from openhands_sessions.session.stages import NO_IMAGES
 from openhands_sessions.session.stream import EventStream
 
 EndTurn = Callable[[], Awaitable[None]]
@@ -38,13 +37,11 @@ class CommandDesk:
         self,
         stream: EventStream,
         controller: Controller,
-        recollection: Recollection | None,
-        clock: Callable[[], datetime],
+        recalling: Recalling,
     ) -> None:
         self._stream = stream
         self._controller = controller
-        self._recollection = recollection
-        self._clock = clock
+        self._recalling = recalling
 
     async def take(self, command: Command, keyed: Keyed | None, end_turn: EndTurn) -> Accepted:
         """Durable when it returns. Raises NotAccepting, BadInput, StorageError."""
@@ -110,9 +107,9 @@ class CommandDesk:
             running = AgentStateChangedObservation(agent_state=AgentState.RUNNING)
             return (*refused[:-1], said, running)
         if view.owed:
-            return (said,)
-        found = None if view.recalled else self._recollection
-        return (said, *taking_up(command.content, found, self._stream.next_id + 1, self._clock()))
+            return (said, *self._recalling.recalled(command.content, self._stream.next_id + 1))
+        first = self._stream.next_id + 1
+        return (said, *self._recalling.taking_up(command.content, first, whole=not view.recalled))
 
     def _resumed(self) -> Sequence[Event]:
         view = self._stream.view

@@ -5,9 +5,10 @@ from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from datetime import datetime
 
-from openhands_sessions.core.events.actions import ChangeAgentStateAction, MessageAction, RecallAction, SystemAction
+from openhands_sessions.core.errors import RuntimeFailure
+from openhands_sessions.core.events.actions import ChangeAgentStateAction, MessageAction, SystemAction
 from openhands_sessions.core.events.event import AgentState, Event, Source
-from openhands_sessions.core.events.observations import AgentStateChangedObservation, RecallObservation
+from openhands_sessions.core.events.observations import AgentStateChangedObservation
 from openhands_sessions.core.ids import UNNUMBERED, ConversationId, EventId
 from openhands_sessions.core.lifecycle import SessionState
 from openhands_sessions.core.repository import Repository
@@ -23,6 +24,7 @@ from openhands_sessions.ports.tool import Tool
 from openhands_sessions.session.actor import Actor
 from openhands_sessions.session.checkout import Checkout
 from openhands_sessions.session.controller import Controller, Crew
+from openhands_sessions.session.recalling import Recalling
 from openhands_sessions.session.stream import EventStream
 from openhands_sessions.session.toolbox import Toolbox
 
@@ -69,7 +71,7 @@ class Workshop:
     """Whether the log ends in the middle of a turn."""
     runtime: Runtime | None = None
     agent: Agent | None = None
-    recollection: Recollection | None = None
+    recalling: Recalling | None = None
     controller: Controller | None = None
 
 
@@ -106,13 +108,17 @@ async def _open_agent(work: Workshop) -> None:
 
 
 async def _recall(work: Workshop) -> None:
-    if work.stream.view.recalled:
-        return
     assert work.runtime is not None  # RuntimeSetup comes before
     if work.opening.repository is not None and work.stream.view.system == UNNUMBERED:
         actor = Actor(work.sid, work.stream, work.runtime, Toolbox(work.parts.tools), work.settings.command_timeout)
         await Checkout(work.stream, actor).take(work.opening.repository)
-    work.recollection = await work.parts.memory.recall(work.runtime.files)
+    try:
+        found = await work.parts.memory.recall(work.runtime.files)
+    except RuntimeFailure:
+        if not work.stream.view.recalled:
+            raise
+        found = Recollection()  # a conversation that knows its workspace already can be read without it
+    work.recalling = Recalling(found, work.settings, work.parts.clock)
 
 
 async def _make_controller(work: Workshop) -> None:
@@ -143,40 +149,19 @@ def _beginning(work: Workshop, agent: Agent, toolbox: Toolbox) -> Sequence[Event
         return (system, AgentStateChangedObservation(agent_state=AgentState.ERROR, reason=refusal))
     if work.opening.message is None:
         return (system, *_waiting())
+    assert work.recalling is not None  # MemorySetup comes before
     message = MessageAction(
         source=Source.USER, content=work.opening.message, image_urls=work.opening.image_urls, wait_for_response=False
     )
     running = ChangeAgentStateAction(agent_state=AgentState.RUNNING)
     first = work.stream.next_id + 3
-    recalled = taking_up(work.opening.message, work.recollection, first, work.parts.clock())
+    recalled = work.recalling.taking_up(work.opening.message, first, whole=True)
     return (system, message, running, *recalled)
 
 
 def _waiting() -> Sequence[Event]:
     state = AgentState.AWAITING_USER_INPUT
     return (ChangeAgentStateAction(agent_state=state), AgentStateChangedObservation(agent_state=state))
-
-
-def taking_up(query: str, found: Recollection | None, first: int, moment: datetime) -> Sequence[Event]:
-    """What follows a message that begins a turn: the first time with what memory found. `first` is the id of the
-    first of these events."""
-    running = AgentStateChangedObservation(agent_state=AgentState.RUNNING)
-    if found is None:
-        return (running,)
-    kind = "workspace_context"
-    return (
-        RecallAction(source=Source.USER, recall_type=kind, query=query),
-        running,
-        RecallObservation(
-            cause=EventId(first),
-            content="Added what is known of the workspace.",
-            recall_type=kind,
-            repo_name=found.repository,
-            repo_instructions=found.instructions,
-            working_dir=found.working_dir,
-            date=moment.date().isoformat(),
-        ),
-    )
 
 
 STAGES: Mapping[SessionState, Stage] = {

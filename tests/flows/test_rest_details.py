@@ -95,6 +95,13 @@ async def _details(guests: Guests) -> None:
     await client.until_state("awaiting_user_input")
     status, told = await ask("GET", f"{below}/remember-prompt", event_id=client.last)
     assert (status, told["status"], "user: remember the milk" in told["prompt"]) == (200, "success", True)
+    assert await ask("GET", f"{below}/microagents") == (200, {"microagents": []})
+    folder = ".openhands/microagents"
+    written = rf"printf -- '---\ntriggers: [git]\n---\nRebase.' > {folder}/git.md"
+    said = await client.say(f"$ mkdir -p {folder}; {written}")
+    await client.until_state("awaiting_user_input", after=said)
+    known = {"name": "git", "type": "knowledge", "content": "Rebase.", "triggers": ["git"], "inputs": [], "tools": []}
+    assert await ask("GET", f"{below}/microagents") == (200, {"microagents": [known]})
     given = {"email": "a@b", "version": "1", "permissions": "private", "polarity": "positive", "feedback": "x"}
     status, stored = await ask("POST", f"{below}/submit-feedback", {**given, "trajectory": [1]})
     assert status == 200

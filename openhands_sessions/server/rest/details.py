@@ -3,9 +3,10 @@
 from aiohttp import web
 
 from openhands_sessions.core.commands import SendMessage
+from openhands_sessions.core.events.event import Json
 from openhands_sessions.server.services import body, mapping, number, owned, principal, services
 from openhands_sessions.server.wire import command_of
-from openhands_sessions.server.wire_conversations import FeedbackIn, SayIn
+from openhands_sessions.server.wire_conversations import FeedbackIn, SayIn, microagent_wire
 
 LARGEST_ID = 2**53
 
@@ -30,6 +31,15 @@ async def web_hosts(request: web.Request) -> web.Response:
 async def exp_config(request: web.Request) -> web.Response:
     await owned(request)
     return web.json_response(True)
+
+
+async def microagents(request: web.Request) -> web.Response:
+    """What the workspace says now, which may be more than the conversation was told at its beginning."""
+    sid = await owned(request)
+    found = services(request)
+    recollection = await found.memory.recall(await found.files.workspace(principal(request).owner, sid))
+    listed: list[Json] = [microagent_wire(microagent) for microagent in recollection.microagents]
+    return web.json_response({"microagents": listed})
 
 
 async def remember_prompt(request: web.Request) -> web.Response:
@@ -68,6 +78,7 @@ ROUTES = (
     web.get(_below("config"), config),
     web.get(_below("vscode-url"), vscode_url),
     web.get(_below("web-hosts"), web_hosts),
+    web.get(_below("microagents"), microagents),
     web.get(_below("remember-prompt"), remember_prompt),
     web.post(_below("exp-config"), exp_config),
     web.post(_below("submit-feedback"), feedback),

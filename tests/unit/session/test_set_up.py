@@ -177,15 +177,13 @@ async def test_a_conversation_that_was_deleted_meanwhile_ends_in_error_and_close
     assert not our_tasks()
 
 
-async def test_memory_is_recalled_once_in_a_conversations_life(store: SessionStore) -> None:
+async def test_what_is_known_of_the_workspace_is_told_once_in_a_conversations_life(store: SessionStore) -> None:
     door = Doorway()
     play = scene(store, S.MEMORY_SETUP, door)
     play.model.play(says("Again."))
     for text in ("one", "two"):
         async with play.live() as session:
             await ask(session, text)
-    assert isinstance(play.memory, DoorMemory)
-    assert len(play.memory.asked) == 1
     [recalled] = only(await play.events(), RecallObservation)
     assert recalled.repo_instructions == "Be kind."
     contents = [message["content"] for message in play.model.requests[0].messages]

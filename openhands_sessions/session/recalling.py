@@ -1,0 +1,71 @@
+"""What a message brings to mind, recorded with it."""
+
+from collections.abc import Callable, Sequence
+from datetime import datetime
+
+from openhands_sessions.core.events.actions import RecallAction
+from openhands_sessions.core.events.event import AgentState, Event, Source
+from openhands_sessions.core.events.observations import (
+    AgentStateChangedObservation,
+    MicroagentKnowledge,
+    RecallObservation,
+)
+from openhands_sessions.core.ids import EventId
+from openhands_sessions.core.microagents import triggered
+from openhands_sessions.core.settings import SessionSettings
+from openhands_sessions.ports.memory import Recollection
+
+WORKSPACE = "Added what is known of the workspace."
+KNOWLEDGE = "Added what is known about this."
+
+
+class Recalling:
+    """One session's. Knowledge is told once, when it is brought up first; a later session tells it again."""
+
+    def __init__(self, found: Recollection, settings: SessionSettings, clock: Callable[[], datetime]) -> None:
+        self._found = found
+        self._clock = clock
+        self._secrets = {name: secret.description for name, secret in settings.custom_secrets.items()}
+        self._told: set[str] = set()
+
+    def taking_up(self, query: str, first: int, *, whole: bool) -> Sequence[Event]:
+        """What follows a message that begins a turn: the state, and what it brings to mind; `whole` adds what is known
+        of the workspace. `first` is the id of the first of these events."""
+        running = AgentStateChangedObservation(agent_state=AgentState.RUNNING)
+        recalled = self.recalled(query, first, whole=whole)
+        return (recalled[0], running, *recalled[1:]) if recalled else (running,)
+
+    def recalled(self, query: str, first: int, *, whole: bool = False) -> Sequence[Event]:
+        """The asking and its answer; nothing where nothing comes to mind."""
+        knowledge = self._knowledge(query)
+        if not whole and not knowledge:
+            return ()
+        kind = "workspace_context" if whole else "knowledge"
+        asked = RecallAction(source=Source.USER, recall_type=kind, query=query)
+        if not whole:
+            told = RecallObservation(
+                cause=EventId(first), content=KNOWLEDGE, recall_type=kind, microagent_knowledge=knowledge
+            )
+            return (asked, told)
+        return (
+            asked,
+            RecallObservation(
+                cause=EventId(first),
+                content=WORKSPACE,
+                recall_type=kind,
+                repo_name=self._found.repository,
+                repo_instructions=self._found.instructions,
+                working_dir=self._found.working_dir,
+                date=self._clock().date().isoformat(),
+                custom_secrets_descriptions=dict(self._secrets),
+                microagent_knowledge=knowledge,
+            ),
+        )
+
+    def _knowledge(self, query: str) -> tuple[MicroagentKnowledge, ...]:
+        fresh = [found for found in triggered(self._found.microagents, query) if found[0].name not in self._told]
+        self._told.update(microagent.name for microagent, _ in fresh)
+        return tuple(
+            MicroagentKnowledge(name=microagent.name, trigger=trigger, content=microagent.content)
+            for microagent, trigger in fresh
+        )
