@@ -123,7 +123,8 @@ class EventStream:
         return Snapshot(self._view.head, VIEW_VERSION, dump_view(self._view))
 
     def listen(self, listener: Listener) -> None:
-        """Have `listener` called with each event once it is durable, in order; it must not block."""
+        """Have `listener` called with each event once it is durable, in order, the view being that behind it; it must
+        not block."""
         self._listeners.append(listener)
 
     def append(self, *events: Event, receipt: Receipt | None = None) -> "asyncio.Future[Sequence[Event]]":
@@ -158,14 +159,13 @@ class EventStream:
             if not writing.done.done():
                 writing.done.set_exception(error)
             return
+        self.updated_at = writing.events[-1].timestamp
         for event in writing.events:
             self._view = reduce(self._view, event)
-        self.updated_at = writing.events[-1].timestamp
-        self._remember(writing.entries)
-        self._wake()
-        for event in writing.events:
             for listener in self._listeners:
                 listener(event)
+        self._remember(writing.entries)
+        self._wake()
         if not writing.done.done():
             writing.done.set_result(writing.given)
 
