@@ -24,6 +24,7 @@ from openhands_sessions.server.rest import (
     health,
     options,
     providers,
+    schema,
     settings,
 )
 from openhands_sessions.server.services import SERVICES, Services
@@ -35,7 +36,7 @@ from openhands_sessions.service.directory import Directory
 
 log = structlog.get_logger(__name__)
 
-TOPICS = (conversations, details, events, files, git, health, options, providers, settings)
+TOPICS = (conversations, details, events, files, git, health, options, providers, schema, settings)
 PING_INTERVAL = 25
 PING_TIMEOUT = 20
 ROOM = 64 * 1024

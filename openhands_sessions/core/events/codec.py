@@ -119,7 +119,7 @@ def to_wire(event: Event) -> dict[str, Any]:
         wire["llm_metrics"] = event.llm_metrics
     if isinstance(event, Observation):
         wire["content"] = event.content
-    own = {key: getattr(event, name) for name, key in _own_fields(type(event))}
+    own = {key: getattr(event, name) for name, key in own_fields(type(event))}
     if isinstance(event, _CONFIRMED_UNSAID) and event.confirmation_state is ConfirmationState.CONFIRMED:
         del own["confirmation_state"]
     unknown = event.rest
@@ -160,7 +160,7 @@ def from_wire(wire: Mapping[str, Any]) -> Event:
     if kind is None or not isinstance(wire.get(body, {}), dict):
         return whole
     given: dict[str, Any] = dict(wire.get(body) or {})
-    values = {name: given.pop(key) for name, key in _own_fields(kind) if key in given}
+    values = {name: given.pop(key) for name, key in own_fields(kind) if key in given}
     if body == "extras":
         values["content"] = wire.get("content", "")
     rest: dict[str, Any] = {key: value for key, value in wire.items() if key not in _said_by_fields(kind)}
@@ -244,7 +244,8 @@ def _mapping(value: Json) -> Mapping[str, Json]:
     return value if isinstance(value, dict) else {}
 
 
-def _own_fields(kind: type[Event]) -> tuple[tuple[str, str], ...]:
+def own_fields(kind: type[Event]) -> tuple[tuple[str, str], ...]:
+    """Each field of a kind that stands in `args` or `extras`, and its key there."""
     return _FIELDS[kind]
 
 

@@ -1,0 +1,59 @@
+"""Asks a server everything that its own document says can be asked, rightly and wrongly, and judges the answers."""
+
+from collections.abc import Iterator, Mapping
+from contextlib import suppress
+from typing import Any
+
+import schemathesis
+from hypothesis import HealthCheck, Phase, given, seed, settings
+from hypothesis import strategies as st
+from hypothesis.errors import Unsatisfiable
+from schemathesis import GenerationMode
+from schemathesis.checks import not_a_server_error
+from schemathesis.specs.openapi.checks import response_schema_conformance, status_code_conformance
+
+CHECKS = [not_a_server_error, response_schema_conformance, status_code_conformance]
+LONGEST = 30.0
+"""Seconds that an answer may take."""
+MODES = (GenerationMode.POSITIVE, GenerationMode.NEGATIVE)
+
+
+def ask_everything(url: str, document: Mapping[str, Any], known: Mapping[str, str], *, times: int, number: int) -> int:
+    """Ask each operation `times` times in each mode; `known` are path parameters that name something. `number` is the
+    seed. How many answers were judged. Raises what schemathesis raises of a wrong answer."""
+    schema = schemathesis.openapi.from_dict(dict(document))
+    return sum(
+        _ask(operation, mode, url, known, times=times, number=number)
+        for operation in _operations(schema)
+        for mode in MODES
+    )
+
+
+def _operations(schema: Any) -> Iterator[Any]:
+    for result in schema.get_all_operations():
+        yield result.ok()
+
+
+def _ask(operation: Any, mode: GenerationMode, url: str, known: Mapping[str, str], *, times: int, number: int) -> int:
+    asked = 0
+
+    @seed(number)
+    @settings(
+        max_examples=times,
+        deadline=None,
+        database=None,
+        phases=[Phase.generate],
+        suppress_health_check=list(HealthCheck),
+    )
+    @given(case=operation.as_strategy(generation_mode=mode), real=st.booleans())
+    def ask(case: Any, real: bool) -> None:
+        nonlocal asked
+        if real and operation.method.upper() != "DELETE":
+            case.path_parameters.update({name: known[name] for name in case.path_parameters if name in known})
+        response = case.call(base_url=url, timeout=LONGEST)
+        case.validate_response(response, checks=CHECKS)
+        asked += 1
+
+    with suppress(Unsatisfiable):  # there is nothing wrong to ask of an operation that takes nothing
+        ask()
+    return asked

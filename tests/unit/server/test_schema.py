@@ -1,0 +1,104 @@
+"""The documents that the server makes of itself: complete, sound, and true of recorded traffic."""
+
+import json
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import jsonschema_rs
+import pytest
+
+from openhands_sessions.core.events.actions import ACTIONS
+from openhands_sessions.core.events.observations import OBSERVATIONS
+from openhands_sessions.server.app import TOPICS
+from openhands_sessions.server.schema.document import OPERATIONS, openapi
+from openhands_sessions.server.schema.socket import socket_schema
+
+GOLDEN = Path(__file__).parents[2] / "golden"
+EVENTS = [
+    json.loads(line)
+    for file in ("recorded_events.jsonl", "written_events.jsonl")
+    for line in (GOLDEN / file).read_text().splitlines()
+]
+
+
+@pytest.fixture(scope="module")
+def socket() -> dict[str, Any]:
+    return socket_schema("1")
+
+
+@pytest.fixture(scope="module")
+def document() -> dict[str, Any]:
+    return openapi("1")
+
+
+def test_every_route_is_described_and_nothing_else() -> None:
+    served = {(route.method, route.path) for topic in TOPICS for route in topic.ROUTES}
+    described = [(operation.method, operation.path) for operation in OPERATIONS]
+    assert served == set(described)
+    assert len(described) == len(set(described))
+
+
+def test_every_reference_leads_somewhere(document: dict[str, Any], socket: dict[str, Any]) -> None:
+    for whole in (document, socket):
+        for reference in _references(whole):
+            found = whole
+            for part in reference.removeprefix("#/").split("/"):
+                found = found[part]
+
+
+def test_every_schema_is_one(document: dict[str, Any], socket: dict[str, Any]) -> None:
+    for schema in (*document["components"]["schemas"].values(), *socket["server"].values(), *socket["client"].values()):
+        assert jsonschema_rs.meta.is_valid(schema)
+
+
+def test_names_of_operations_are_distinct(document: dict[str, Any]) -> None:
+    names = [about["operationId"] for methods in document["paths"].values() for about in methods.values()]
+    assert len(names) == len(set(names)) == len(OPERATIONS)
+    assert all(re.fullmatch(r"[a-z_0-9]+", name) for name in names)
+
+
+def test_every_kind_of_event_has_a_schema(socket: dict[str, Any]) -> None:
+    kinds = [*ACTIONS.values(), *OBSERVATIONS.values()]
+    assert {kind.__name__ for kind in kinds} <= socket["$defs"].keys()
+    assert len(socket["$defs"]["Event"]["anyOf"]) == len(kinds)
+
+
+@pytest.mark.parametrize("event", EVENTS, ids=lambda event: str(event.get("action", event.get("observation"))))
+def test_recorded_events_are_as_the_schema_says(event: dict[str, Any], socket: dict[str, Any]) -> None:
+    kind = ACTIONS[event["action"]] if "action" in event else OBSERVATIONS[event["observation"]]
+    jsonschema_rs.validate({"$ref": f"#/$defs/{kind.__name__}", "$defs": socket["$defs"]}, event)
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"id": -1},
+        {"id": "1"},
+        {"source": "nobody"},
+        {"args": []},
+        {"args": {"command": 1}},
+        {"args": {}},
+        {"action": "walk"},
+        {"message": None},
+    ],
+)
+def test_what_is_no_event_is_refused(wrong: dict[str, Any], socket: dict[str, Any]) -> None:
+    event = {"id": 1, "timestamp": "", "source": "agent", "message": "", "action": "run", "args": {"command": "ls"}}
+    schema = {"$ref": "#/$defs/RunAction", "$defs": socket["$defs"]}
+    assert jsonschema_rs.is_valid(schema, event)
+    assert not jsonschema_rs.is_valid(schema, {**event, **wrong})
+
+
+def _references(value: object) -> Iterator[str]:
+    match value:
+        case dict():
+            for key, item in value.items():
+                if key == "$ref" and isinstance(item, str):
+                    yield item
+                else:
+                    yield from _references(item)
+        case list():
+            for item in value:
+                yield from _references(item)
