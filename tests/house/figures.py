@@ -7,9 +7,11 @@ from openhands_sessions.core.lifecycle import SET_UP, TRANSITIONS, SessionState
 from openhands_sessions.session.stages import STAGES
 from tests.house.listings import commands, conversation_settings, default_toml, settings_tables
 from tests.house.sources import ROOT
+from tests.house.wire_listings import errors, events, routes, user_settings
 
 LIFECYCLE = ROOT / "docs" / "concepts" / "lifecycle.md"
 CONFIGURATION = ROOT / "docs" / "reference" / "configuration.md"
+REFERENCE = ROOT / "docs" / "reference"
 COMMANDS = ROOT / "docs" / "reference" / "cli.md"
 DEFAULTS = ROOT / "configs" / "default.toml"
 
@@ -39,6 +41,10 @@ FIGURES: dict[Path, dict[str, Callable[[], str]]] = {
     LIFECYCLE: {"transitions": transitions, "stages": stages},
     CONFIGURATION: {"settings": settings_tables, "conversation": conversation_settings},
     COMMANDS: {"commands": commands},
+    REFERENCE / "rest.md": {"routes": routes},
+    REFERENCE / "events.md": {"events": events},
+    REFERENCE / "errors.md": {"errors": errors},
+    REFERENCE / "user-settings.md": {"user settings": user_settings},
 }
 
 

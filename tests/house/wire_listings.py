@@ -1,0 +1,117 @@
+"""What goes over the wire, listed from the code for the docs: routes, events, errors, a user's settings."""
+
+from collections.abc import Iterator
+from itertools import groupby
+
+from pydantic import BaseModel
+
+from openhands_sessions.core.errors import SessionsError
+from openhands_sessions.core.events.actions import ACTIONS, OWN_ACTIONS
+from openhands_sessions.core.events.codec import own_fields
+from openhands_sessions.core.events.event import Action, Observation
+from openhands_sessions.core.events.observations import OBSERVATIONS, OWN_OBSERVATIONS
+from openhands_sessions.core.settings import SessionSettings
+from openhands_sessions.core.user_settings import KEPT, KEYS, UserSettings
+from openhands_sessions.server.middleware import HTTP_STATUS
+from openhands_sessions.server.schema.document import OPERATIONS
+from openhands_sessions.server.schema.operations import Operation
+
+
+def routes() -> str:
+    """A table for each topic."""
+    parts = []
+    for tag, operations in groupby(OPERATIONS, lambda operation: operation.tag):
+        rows = [f"| `{each.method}` | `{each.path}` | {_takes(each)} | {_statuses(each)} |" for each in operations]
+        summary = ["", "| method | path | takes | answers |", "|---|---|---|---|", *rows, ""]
+        parts += [f"## {tag.capitalize()}", *summary]
+    return "\n".join(parts).rstrip()
+
+
+def events() -> str:
+    """A table of actions and one of observations."""
+    actions = [*_rows(ACTIONS, OWN_ACTIONS)]
+    observations = [*_rows(OBSERVATIONS, OWN_OBSERVATIONS)]
+    return "\n".join(
+        [
+            "## Actions",
+            "",
+            "| `action` | what it is | `args` |",
+            "|---|---|---|",
+            *actions,
+            "",
+            "## Observations",
+            "",
+            "| `observation` | what it is | `extras` |",
+            "|---|---|---|",
+            *observations,
+        ]
+    )
+
+
+def errors() -> str:
+    """Every code, its class, and the status that REST answers with."""
+    rows = [
+        f"| `{kind.code}` | `{kind.__name__}` | {_status(kind)} | {_first_line(kind.__doc__)} |"
+        for kind in _tree(SessionsError)
+    ]
+    return "\n".join(["| `code` | class | HTTP | what it says |", "|---|---|---|---|", *rows])
+
+
+def user_settings() -> str:
+    """What `/api/settings` keeps."""
+    rows = [
+        f"| `{name}` | {_default(field.default)} | {'yes' if name in KEPT else ''} | {_effect(name)} |"
+        for name, field in UserSettings.model_fields.items()
+    ]
+    return "\n".join(["| setting | default | stays where it is left out | effect |", "|---|---|---|---|", *rows])
+
+
+def _takes(operation: Operation) -> str:
+    body = operation.body
+    told = [f"`{name}`" for name in operation.query]
+    if isinstance(body, type) and issubclass(body, BaseModel):
+        told.append(f"a body: {', '.join(f'`{name}`' for name in body.model_fields)}")
+    elif body is not None:
+        told.append("a command" if operation.body_media == "application/json" else "`files`")
+    return f"{operation.summary} {'; '.join(told)}".strip()
+
+
+def _statuses(operation: Operation) -> str:
+    return ", ".join(map(str, operation.replies))
+
+
+def _rows(kinds: dict[str, type[Action]] | dict[str, type[Observation]], own: frozenset[str]) -> Iterator[str]:
+    for name, kind in kinds.items():
+        fields = ", ".join(f"`{key}`" for _, key in own_fields(kind)) or "none"
+        mark = " Ours: V0 clients are spared it." if name in own else ""
+        yield f"| `{name}` | {_first_line(kind.__doc__)}{mark} | {fields} |"
+
+
+def _tree(kind: type[SessionsError]) -> Iterator[type[SessionsError]]:
+    yield kind
+    for below in kind.__subclasses__():
+        if below.__module__ == SessionsError.__module__:
+            yield from _tree(below)
+
+
+def _status(kind: type[SessionsError]) -> int:
+    return next(status for base, status in HTTP_STATUS if issubclass(kind, base))
+
+
+def _first_line(text: str | None) -> str:
+    return " ".join((text or "").split("\n\n")[0].split()).replace("|", "\\|")
+
+
+def _default(value: object) -> str:
+    return "not set" if value is None else f"`{str(value).lower()}`"
+
+
+def _effect(name: str) -> str:
+    if name in KEYS and name != "llm_api_key":
+        return "kept, shown to nobody"
+    if name == "llm_api_key":
+        return "the model's key; shown to nobody"
+    if name == "enable_default_condenser":
+        return "`false`: nothing is condensed"
+    field = SessionSettings.model_fields.get(name)
+    return "kept for the client" if field is None else field.description or ""
