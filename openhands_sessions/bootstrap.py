@@ -32,6 +32,7 @@ from openhands_sessions.adapters.stores.sqlite import open_sqlite
 from openhands_sessions.adapters.stores.sqlite_probe import probe_sqlite
 from openhands_sessions.adapters.tools.bash import Bash
 from openhands_sessions.adapters.tools.editor import Editor
+from openhands_sessions.adapters.tools.ipython import Ipython
 from openhands_sessions.adapters.tools.notes import Finish, TaskTracker, Think
 from openhands_sessions.config.config import Config
 from openhands_sessions.core.events.event import Json
@@ -179,6 +180,7 @@ def _parts(store: SessionStore, runtimes: Runtimes, agents: AgentChoice) -> Part
         agents=agents,
         memory=WorkspaceMemory(),
         tools=(Bash(), Editor(), Think(), Finish(), TaskTracker()),
+        ipython=Ipython(),
         policy=ConfirmationMode(),
         condenser=WindowCondenser(prompts.SUMMARY),
         clock=lambda: datetime.now(UTC),

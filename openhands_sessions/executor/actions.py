@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from typing import Awaitable, Callable
 
+from .cells import Cells
 from .command import Action, Command
 from .editor import Edit, Editor
 from .frames import Refusal
@@ -22,8 +23,16 @@ class Actions:
     """What was, is and will be done. Commands and input take turns in the shell; edits wait for nobody."""
 
     def __init__(
-        self, journal: Journal, shell: Shell, editor: Editor, workspace: Workspace, new_capture: Callable[[], Capture]
+        self,
+        journal: Journal,
+        shell: Shell,
+        editor: Editor,
+        workspace: Workspace,
+        new_capture: Callable[[], Capture],
+        *,
+        cells: Cells,
     ) -> None:
+        self._cells = cells
         self._journal = journal
         self._shell = shell
         self._editor = editor
@@ -57,6 +66,10 @@ class Actions:
     def run(self, order: Order, patience: float | None) -> Action:
         """Let a command run when its turn comes. The key must be new."""
         return self._queued(order.key, lambda action: self._run(order, action, patience))
+
+    def cell(self, order: Order) -> Action:
+        """Let a cell of Python run when its turn comes. The key must be new."""
+        return self._queued(order.key, lambda action: self._run_cell(order, action))
 
     def give_input(self, key: str, text: str, patience: float | None) -> Action:
         """Type for the command that was let go of, and attend it, when the turn comes. The key must be new."""
@@ -121,6 +134,16 @@ class Actions:
         self._command = Command(order, self._shell, self._new_capture)
         self._command.on_end(lambda: self.on_change())
         return await self._attend(self._command, order.key, action, patience)
+
+    async def _run_cell(self, order: Order, action: Action) -> Outcome:
+        if action.stop.done():
+            return self._not_run(action.stop.result())
+        self._begin(order.key)
+        try:
+            ending = await self._cells.run(order, action.add, action.stop)
+        except OSError as error:
+            return self._not_run(KILLED, f"Python could not be started: {error.strerror}.\n")
+        return self._told(ending, action.capture)
 
     async def _type(self, key: str, text: str, action: Action, patience: float | None) -> Outcome:
         command = self._command

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Callable
 
 from .actions import Actions
+from .cells import Cells
 from .editor import Editor
 from .fence import Fence
 from .idle import IdleTimer
@@ -53,7 +54,8 @@ async def live(options: Options, on_ready: Callable[[], None], on_ending: Callab
     workspace = Workspace(options.workspace)
     shell = Shell(reaper, workspace=workspace.root, state=options.state)
     editor = Editor(workspace, UndoHistory(options.state / "undo"))
-    actions = Actions(journal, shell, editor, workspace, lambda: Capture(options.head, options.tail))
+    cells = Cells(reaper, workspace=workspace.root, state=options.state)
+    actions = Actions(journal, shell, editor, workspace, lambda: Capture(options.head, options.tail), cells=cells)
     server = Server(Requests(actions, shell, workspace, Programs(reaper)), Fence(options.state))
     timer = IdleTimer(options.idle_timeout, lambda: server.idle and actions.idle, ending.set)
     server.on_change = actions.on_change = timer.look
@@ -70,6 +72,7 @@ async def live(options: Options, on_ready: Callable[[], None], on_ending: Callab
         await actions.close()
         await _end_all()
         shell.close()
+        cells.close()
         reaper.close()
         journal.close()
         await server.close()

@@ -81,6 +81,8 @@ class Requests:
         patience = optional_seconds(task, "patience")
         if task.get("kind") == "input":
             return self._actions.give_input(key, text_of(task, "text"), patience)
+        if task.get("kind") == "cell":
+            return self._actions.cell(self._order(key, task))
         return self._actions.run(self._order(key, task), patience)
 
     async def _inquire(self, message: Message, tell: Tell) -> Answer:

@@ -87,7 +87,16 @@ class Printed:
     exit_code: int | None
 
 
-Task = RunCommand | EditFile | GiveInput
+@dataclass(frozen=True, kw_only=True, slots=True)
+class RunCell:
+    """Run a cell in the persistent IPython, in turn with the commands; `timeout` as RunCommand's. Its outcome is a
+    CommandDone: `exit_code` is 1 where the cell raised, 127 where the sandbox has no IPython."""
+
+    code: str
+    timeout: float | None = None
+
+
+Task = RunCommand | RunCell | EditFile | GiveInput
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -210,6 +219,9 @@ class Runtimes(Protocol):
     def open(self, spec: RuntimeSpec) -> AbstractAsyncContextManager[Runtime]:
         """Check what the kind needs and open one; raises RuntimeUnavailable with what to do. Starts no executor. The
         end of the block lets go of the sandbox without ending it: the next owner finds it again."""
+
+    async def has_ipython(self) -> bool:
+        """Whether RunCell is of any use. Asked once per session; quick, and starts no executor. Does not raise."""
 
     async def discard(self, sid: ConversationId) -> None:
         """End a conversation's sandbox and delete its workspace; nothing where there is none."""

@@ -23,6 +23,7 @@ from openhands_sessions.ports.runtime import (
     EditFile,
     Lost,
     Outcome,
+    RunCell,
     RunCommand,
     Running,
     Runtime,
@@ -118,7 +119,7 @@ class Actor:
                 return _answer(action, _unknown(STOPPED))
 
     def _with_limit(self, task: Task) -> Task:
-        if isinstance(task, RunCommand) and task.timeout is None:
+        if isinstance(task, RunCommand | RunCell) and task.timeout is None:
             return replace(task, timeout=self._command_timeout)
         return task
 

@@ -44,6 +44,8 @@ class Parts:
     condenser: Condenser
     clock: Callable[[], datetime]
     version: str
+    ipython: Tool | None = None
+    """Offered where the sandbox has IPython."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -70,6 +72,7 @@ class Workshop:
     interrupted: bool = False
     """Whether the log ends in the middle of a turn."""
     runtime: Runtime | None = None
+    tools: Sequence[Tool] = ()
     agent: Agent | None = None
     recalling: Recalling | None = None
     controller: Controller | None = None
@@ -101,6 +104,9 @@ async def _open_runtime(work: Workshop) -> None:
 
     spec = RuntimeSpec(sid=work.sid, term=work.term, environment=environment(work.settings), on_step=tell)
     work.runtime = await work.stack.enter_async_context(work.parts.runtimes.open(spec))
+    work.tools = work.parts.tools
+    if work.parts.ipython is not None and await work.parts.runtimes.has_ipython():
+        work.tools = (*work.tools, work.parts.ipython)
 
 
 async def _open_agent(work: Workshop) -> None:
@@ -110,7 +116,7 @@ async def _open_agent(work: Workshop) -> None:
 async def _recall(work: Workshop) -> None:
     assert work.runtime is not None  # RuntimeSetup comes before
     if work.opening.repository is not None and work.stream.view.system == UNNUMBERED:
-        actor = Actor(work.sid, work.stream, work.runtime, Toolbox(work.parts.tools), work.settings.command_timeout)
+        actor = Actor(work.sid, work.stream, work.runtime, Toolbox(work.tools), work.settings.command_timeout)
         await Checkout(work.stream, actor).take(work.opening.repository)
     try:
         found = await work.parts.memory.recall(work.runtime.files)
@@ -124,7 +130,7 @@ async def _recall(work: Workshop) -> None:
 async def _make_controller(work: Workshop) -> None:
     assert work.runtime is not None  # RuntimeSetup comes before
     assert work.agent is not None  # AgentSetup comes before
-    toolbox = Toolbox(work.parts.tools)
+    toolbox = Toolbox(work.tools)
     actor = Actor(work.sid, work.stream, work.runtime, toolbox, work.settings.command_timeout)
     crew = Crew(work.agent, actor, toolbox, work.parts.policy, work.parts.condenser)
     work.controller = Controller(work.stream, crew, work.settings)

@@ -6,7 +6,7 @@ import asyncio
 import pytest
 
 from openhands_sessions.core.errors import PathRefused, RuntimeUnavailable
-from openhands_sessions.ports.runtime import CommandDone, RunCommand, Running, Runtime, Runtimes, UnknownAction
+from openhands_sessions.ports.runtime import CommandDone, RunCell, RunCommand, Running, Runtime, Runtimes, UnknownAction
 from tests.support.sandboxes import CAP, FLOOD, FLOODED, SID, Hearing, key, opened, perform, run
 
 
@@ -245,3 +245,10 @@ async def test_a_sandbox_can_be_discarded_while_a_command_runs(runtimes: Runtime
     await runtimes.discard(SID)
     async with opened(runtimes) as runtime:
         assert await runtime.inquire(key(0)) == UnknownAction()
+
+
+async def test_a_cell_is_run_once_or_says_what_the_sandbox_lacks(runtime: Runtime) -> None:
+    done = await runtime.perform(key(0), RunCell(code="x=1", timeout=30), Hearing())
+    assert isinstance(done, CommandDone)
+    assert (done.ended, done.exit_code in (0, 127)) == ("exit", True)
+    assert await runtime.perform(key(0), RunCell(code="x=1"), Hearing()) == done == await runtime.inquire(key(0))

@@ -67,6 +67,9 @@ class DoorRuntimes:
             finally:
                 await self.door.leave()
 
+    async def has_ipython(self) -> bool:
+        return await self._runtimes.has_ipython()
+
     async def discard(self, sid: ConversationId) -> None:
         await self._runtimes.discard(sid)
 

@@ -18,6 +18,7 @@ from openhands_sessions.ports.runtime import (
     Outcome,
     Printed,
     Query,
+    RunCell,
     RunCommand,
     Running,
     Runtime,
@@ -194,6 +195,8 @@ class FakeRuntime:
             return sandbox.outcomes[key]
         if isinstance(task, EditFile):
             return sandbox.outcomes.setdefault(key, sandbox.editor.apply(task))
+        if isinstance(task, RunCell):
+            task = RunCommand(command=task.code, timeout=task.timeout)
         if key not in sandbox.live:
             sandbox.start(key, task, self._spec.environment)
         performing = sandbox.live[key]
@@ -257,7 +260,9 @@ class FakeRuntimes:
         *,
         command_timeout: float = 600.0,
         cap: int = 64 << 10,
+        ipython: bool = False,
     ) -> None:
+        self.ipython = ipython
         self._replies = replies or {}
         self._holds = holds or {}
         self._command_timeout = command_timeout
@@ -270,6 +275,9 @@ class FakeRuntimes:
         shell = ScriptedShell(files, self._replies, self._holds)
         new = _Sandbox(shell, DictEditor(files), self._cap, self._command_timeout)
         yield FakeRuntime(spec, self._sandboxes.setdefault(spec.sid, new))
+
+    async def has_ipython(self) -> bool:
+        return self.ipython
 
     async def lose(self, sid: ConversationId) -> None:
         """Kill the executor: whatever runs is lost, and what was done stays known."""

@@ -86,5 +86,8 @@ class FarRuntimes:
         async with self._runtimes.open(spec) as runtime:
             yield FarRuntime(runtime, self)
 
+    async def has_ipython(self) -> bool:
+        return await self._runtimes.has_ipython()
+
     async def discard(self, sid: ConversationId) -> None:
         await self._runtimes.discard(sid)

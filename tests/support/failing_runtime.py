@@ -1,5 +1,6 @@
 """A Runtime whose calls are boundaries."""
 
+import asyncio
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 
@@ -75,6 +76,10 @@ class FailingRuntimes:
     async def open(self, spec: RuntimeSpec) -> AsyncIterator[Runtime]:
         async with self._runtimes.open(spec) as runtime:
             yield FailingRuntime(runtime, self._boundaries)
+            await asyncio.sleep(self._boundaries.linger)
+
+    async def has_ipython(self) -> bool:
+        return await self._runtimes.has_ipython()
 
     async def discard(self, sid: ConversationId) -> None:
         await self._runtimes.discard(sid)

@@ -14,6 +14,7 @@ from openhands_sessions.adapters.memories.workspace import WorkspaceMemory
 from openhands_sessions.adapters.policies.confirmation import ConfirmationMode
 from openhands_sessions.adapters.tools.bash import Bash
 from openhands_sessions.adapters.tools.editor import Editor
+from openhands_sessions.adapters.tools.ipython import Ipython
 from openhands_sessions.adapters.tools.notes import Finish, TaskTracker, Think
 from openhands_sessions.core.commands import SendMessage
 from openhands_sessions.core.events.actions import (
@@ -87,6 +88,7 @@ class Scene:
             agents=self.agents or default,
             memory=self.memory,
             tools=(Bash(), Editor(), Think(), Finish(), TaskTracker()),
+            ipython=Ipython(),
             policy=ConfirmationMode(),
             condenser=WindowCondenser("Sum up!"),
             clock=lambda: NOW,

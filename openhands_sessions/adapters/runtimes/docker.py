@@ -20,9 +20,11 @@ from openhands_sessions.adapters.runtimes.files import FolderFiles
 from openhands_sessions.adapters.runtimes.limiter import Limiter
 from openhands_sessions.adapters.runtimes.place import Place
 from openhands_sessions.adapters.runtimes.workspace import Workspace
+from openhands_sessions.core.errors import RuntimeUnavailable
 from openhands_sessions.core.ids import ConversationId, folder_name
 from openhands_sessions.ports.runtime import Runtime, RuntimeSpec
 
+IPYTHON_LABEL = "openhands-sessions.ipython"
 _THREADS = 8
 _INSTANCE = "instance"
 
@@ -85,6 +87,13 @@ class DockerRuntimes:
         finally:
             self._forget(box)
             await inner.close()
+
+    async def has_ipython(self) -> bool:
+        """As the image says of itself: to look would take a container."""
+        try:
+            return (await self._site.engine.labels_of(self._site.settings.image)).get(IPYTHON_LABEL) == "true"
+        except RuntimeUnavailable:
+            return False
 
     async def discard(self, sid: ConversationId) -> None:
         box = self.box(sid)

@@ -95,6 +95,12 @@ class Engine:
     async def has_image(self, image: str) -> bool:
         return await self._run(lambda client: _or_none(client.inspect_image, image)) is not None
 
+    async def labels_of(self, image: str) -> Mapping[str, str]:
+        """An image's labels; none for one that is not there."""
+        described = await self._run(lambda client: _or_none(client.inspect_image, image))
+        labels: Mapping[str, str] | None = described["Config"]["Labels"] if described is not None else None
+        return labels or {}
+
     async def pull(self, image: str, on_progress: Callable[[int], None]) -> None:
         """Fetch an image; `on_progress` is called on the event loop with percents of the bytes that are known of."""
         loop = asyncio.get_running_loop()

@@ -24,6 +24,7 @@ from openhands_sessions.ports.runtime import Lost, Outcome, Runtime, RuntimeSpec
 
 EXECUTOR = Path(__file__).resolve().parents[2] / "executor"
 _START_SECONDS = 20.0
+_LOOK_SECONDS = 5.0
 _ENDINGS = 3
 """How often an executor is ended that was just being started."""
 _THREADS = 8
@@ -50,6 +51,7 @@ class LocalRuntimes:
         self._limits = limits or LocalLimits()
         self._search_path = _own_search_path() if search_path is None else search_path
         self._limiter = Limiter(_THREADS)
+        self._ipython: bool | None = None
 
     @contextlib.asynccontextmanager
     async def open(self, spec: RuntimeSpec) -> AsyncIterator[Runtime]:
@@ -62,6 +64,11 @@ class LocalRuntimes:
             yield runtime
         finally:
             await runtime.close()
+
+    async def has_ipython(self) -> bool:
+        if self._ipython is None:
+            self._ipython = await self._limiter.run(_finds_ipython, self._search_path)
+        return self._ipython
 
     async def discard(self, sid: ConversationId) -> None:
         place = self._place(sid)
@@ -143,6 +150,28 @@ class _LocalReach:
             raise RuntimeUnavailable(
                 f"the sandbox could not be started ({type(error).__name__}): check free memory and disk"
             ) from error
+
+
+def _finds_ipython(search_path: str) -> bool:
+    """Whether the python3 that commands find has IPython; looked for, not imported."""
+    python = shutil.which("python3", path=search_path)
+    if python is None:
+        return False
+    look = "import importlib.util, sys; sys.exit(importlib.util.find_spec('IPython') is None)"
+    try:
+        found = subprocess.run(
+            [python, "-c", look],
+            timeout=_LOOK_SECONDS,
+            env={"PATH": search_path},
+            cwd="/",
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            check=False,
+        )
+    except (OSError, subprocess.SubprocessError):
+        return False
+    return found.returncode == 0
 
 
 def _own_search_path() -> str:

@@ -15,6 +15,7 @@ from openhands_sessions.ports.runtime import (
     Outcome,
     Printed,
     Query,
+    RunCell,
     RunCommand,
     Task,
 )
@@ -38,6 +39,13 @@ def task_message(task: Task, *, environment: Mapping[str, str], timeout: float) 
             "timeout": timeout if task.timeout is None else task.timeout,
             "cwd": task.cwd,
             "patience": task.patience,
+            "environment": dict(environment),
+        }
+    if isinstance(task, RunCell):
+        return {
+            "kind": "cell",
+            "command": task.code,
+            "timeout": timeout if task.timeout is None else task.timeout,
             "environment": dict(environment),
         }
     if isinstance(task, GiveInput):

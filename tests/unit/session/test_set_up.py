@@ -1,6 +1,7 @@
 """Each stage of set-up says what it does, and what went wrong, to whoever follows."""
 
 import asyncio
+import json
 from collections.abc import Callable
 
 import pytest
@@ -25,6 +26,7 @@ from openhands_sessions.ports.store import SessionStore
 from openhands_sessions.session.stages import STAGES, Stage
 from tests.fakes.model import FakeModel
 from tests.fakes.openings import DoorAgents, DoorMemory, DoorRuntimes, Doorway, Fault
+from tests.fakes.runtime import FakeRuntimes
 from tests.fakes.store import MortalStore
 from tests.support.scenes import LONG, Scene, ask, only, our_tasks, reason_of_end, rest, says, state
 
@@ -212,3 +214,14 @@ async def test_an_agent_that_was_stopped_waits_for_input_when_it_is_reopened(sto
     async with play.live() as session:
         await state(session, "awaiting_user_input", len(await play.events()) - 2)
     assert (await play.told())[-2:] == ["environment -> awaiting_user_input", "state awaiting_user_input"]
+
+
+@pytest.mark.parametrize("has_it", [True, False])
+async def test_cells_are_offered_where_the_sandbox_has_ipython(store: SessionStore, has_it: bool) -> None:
+    play = Scene(store=store, model=FakeModel([]), runtimes=FakeRuntimes(ipython=has_it))
+    async with play.live():
+        pass
+    [system] = only(await play.events(), SystemAction)
+    names = [json.loads(json.dumps(tool))["function"]["name"] for tool in system.tools or ()]
+    assert ("run_ipython" in names) == has_it
+    assert "execute_bash" in names

@@ -1,0 +1,191 @@
+"""Cells of Python, one after another in one IPython, which keeps their variables."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import os
+import shutil
+import signal
+import subprocess
+from pathlib import Path
+from typing import Any, Callable
+
+from .order import EXIT, KILLED, SHELL_EXIT, TIMEOUT, Ending, Order
+from .processes import Reaper, descendants, signal_all, signal_group
+
+GRACE = 0.3
+_ROUNDS = 2
+_PIECE = 64 << 10
+_LOST = b"\n[Python was ended with the cell; its variables are gone]\n"
+
+OnData = Callable[[bytes], None]
+
+
+class Cells:
+    """Starts an IPython for the first cell, and again where a cell ended it."""
+
+    def __init__(self, reaper: Reaper, *, workspace: Path, state: Path) -> None:
+        self._reaper = reaper
+        self._workspace = str(workspace)
+        self._file = state / "cell"
+        self._kernel: _Kernel | None = None
+
+    async def run(self, order: Order, on_data: OnData, stop: asyncio.Future[str]) -> Ending:
+        """Run one cell; `stop` is resolved with the reason to end it. The exit code is 1 for one that raised. Raises
+        OSError where no Python can be started."""
+        if self._kernel is not None and self._kernel.ended.done():  # between two cells
+            self._kernel.close()
+            self._kernel = None
+            on_data(_LOST)
+        kernel = self._kernel = self._kernel or await self._started()
+        self._file.write_bytes(order.command.encode("utf-8", "replace"))
+        environment = {**order.environment, "OHS_ACTION_ID": order.key}
+        kernel.on_data = on_data
+        answer = kernel.ask({"file": str(self._file), "environment": environment})
+        try:
+            forced = await _until_answered(kernel, answer, order.timeout, stop)
+            kernel.drain()
+            if not kernel.ended.done():
+                ok = answer.done() and answer.result()
+                return Ending(forced or EXIT, None if forced else int(not ok), kernel.pid)
+            self._kernel = None
+            return _lost(kernel, forced, on_data)
+        finally:
+            kernel.on_data = _unheard
+            if self._kernel is None:
+                kernel.close()
+
+    def close(self) -> None:
+        if self._kernel is not None:
+            self._kernel.close()
+
+    async def _started(self) -> _Kernel:
+        kernel = _Kernel(self._reaper, self._workspace)
+        await kernel.connect()
+        return kernel
+
+
+class _Kernel:
+    """The process, and the three pipes to it."""
+
+    def __init__(self, reaper: Reaper, cwd: str) -> None:
+        python = shutil.which("python3")
+        if python is None:
+            raise FileNotFoundError(2, "there is no python3 in the sandbox")
+        self._output, output = os.pipe()
+        orders, self._orders = os.pipe()
+        self._answers, answers = os.pipe()
+        words = [python, "-u", "-c", _source(), str(orders), str(answers)]
+        try:
+            self._process = subprocess.Popen(
+                words,
+                cwd=cwd,
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=output,
+                pass_fds=(orders, answers),
+                start_new_session=True,
+            )
+        finally:
+            for descriptor in (output, orders, answers):
+                os.close(descriptor)
+        self.pid = self._process.pid
+        self.on_data: OnData = _unheard
+        self.ended = reaper.watch(self.pid, apart=True)
+        self.ended.add_done_callback(self._note_end)
+
+    async def connect(self) -> None:
+        loop = asyncio.get_event_loop()
+        for descriptor in (self._output, self._orders):
+            os.set_blocking(descriptor, False)
+        loop.add_reader(self._output, self._read)
+        self._told = asyncio.StreamReader()
+        protocol = asyncio.StreamReaderProtocol(self._told)
+        self._transport, _ = await loop.connect_read_pipe(lambda: protocol, os.fdopen(self._answers, "rb", 0))
+
+    def ask(self, order: dict[str, Any]) -> asyncio.Task[bool]:
+        with contextlib.suppress(BrokenPipeError):  # it has ended, which is noticed where its end is awaited
+            os.write(self._orders, json.dumps(order).encode() + b"\n")
+        return asyncio.get_event_loop().create_task(self._answer())
+
+    def drain(self) -> None:
+        """Take what it has printed so far."""
+        while self._read():
+            pass
+
+    def interrupt(self) -> None:
+        signal_group(self.pid, signal.SIGINT)
+
+    def kill(self) -> None:
+        if not self.ended.done():
+            signal_all(descendants([self.pid]), signal.SIGKILL)
+
+    def close(self) -> None:
+        asyncio.get_event_loop().remove_reader(self._output)
+        for descriptor in (self._output, self._orders):
+            os.close(descriptor)
+        self._transport.close()
+
+    async def _answer(self) -> bool:
+        line = await self._told.readline()
+        if not line:
+            await asyncio.shield(self.ended)
+        return line.strip() == b'{"ok": true}'
+
+    def _read(self) -> bool:
+        try:
+            data = os.read(self._output, _PIECE)
+        except BlockingIOError:
+            return False
+        if data:
+            self.on_data(data)
+        else:
+            asyncio.get_event_loop().remove_reader(self._output)
+        return bool(data)
+
+    def _note_end(self, ended: asyncio.Future[int]) -> None:
+        if not ended.cancelled():
+            self._process.returncode = ended.result()
+
+
+def _source() -> str:
+    """The program's text, also where we are a zipapp."""
+    loader: Any = globals()["__loader__"]
+    text: bytes = loader.get_data(str(Path(__file__).with_name("kernel.py")))
+    return text.decode()
+
+
+async def _until_answered(
+    kernel: _Kernel, answer: asyncio.Task[bool], timeout: float | None, stop: asyncio.Future[str]
+) -> str | None:
+    """Wait for the end of the cell, or of Python, and return the reason if it was ended by force."""
+    futures: list[asyncio.Future[Any]] = [answer, kernel.ended]
+    await asyncio.wait([*futures, stop], timeout=timeout, return_when=asyncio.FIRST_COMPLETED)
+    if answer.done() or kernel.ended.done():
+        await asyncio.wait([answer])
+        return None
+    forced = stop.result() if stop.done() else TIMEOUT
+    for _ in range(_ROUNDS):
+        kernel.interrupt()
+        await asyncio.wait(futures, timeout=GRACE, return_when=asyncio.FIRST_COMPLETED)
+        if answer.done() or kernel.ended.done():
+            break
+    else:
+        kernel.kill()
+    await asyncio.wait([answer])
+    return forced
+
+
+def _lost(kernel: _Kernel, forced: str | None, on_data: OnData) -> Ending:
+    code = kernel.ended.result()
+    if forced is None and code == 127:  # it has said what it lacks
+        return Ending(EXIT, code, kernel.pid)
+    on_data(_LOST)
+    how = forced or (SHELL_EXIT if code >= 0 else KILLED)
+    return Ending(how, code if how == SHELL_EXIT else None, kernel.pid)
+
+
+def _unheard(data: bytes) -> None:
+    """What comes between two cells, from threads that they left running."""
