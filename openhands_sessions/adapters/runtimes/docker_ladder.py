@@ -25,12 +25,13 @@ log = structlog.get_logger(__name__)
 STARTING, STARTED, READY = "STATUS$STARTING_RUNTIME", "STATUS$RUNTIME_STARTED", "STATUS$READY"
 RUNNING, PAUSED = "running", "paused"
 _START_SECONDS = 20.0
+_BROKEN_SECONDS = 3.0
+"""How long a container that runs already may not be reached; it may just have been started by somebody else."""
 _LOOK_AGAIN = 0.005
 """Seconds between two looks for the socket of an executor that starts: nothing else tells when it listens."""
 _LOOKS_PER_INSPECTION = 10
 _END_SECONDS = 2
 _WORDS = 200
-NO_START = "the sandbox ended as it began: the image needs Python 3.8 or newer, and bash"
 _DELETE_PATIENCE = 5.0
 
 
@@ -79,11 +80,11 @@ class Ladder:
     async def climb(self, term: int, on_step: OnStep) -> None:
         """See to it that an executor can be reached."""
         found = await self.wake()
-        if found is None or found.status != RUNNING or not await self._answers(found):
+        if found is None or found.status != RUNNING or not await self._answers(found, _BROKEN_SECONDS):
             on_step(STARTING, "Starting the sandbox")
             started = await self._started(await self.find(), term, on_step)
-            if not await self._answers(started):
-                raise RuntimeUnavailable(f"{NO_START}. {await self._last_words(started)}")
+            if not await self._answers(started, _START_SECONDS):
+                raise RuntimeUnavailable(await self._no_start(started))
         on_step(STARTED, "")
         on_step(READY, "")
 
@@ -121,7 +122,7 @@ class Ladder:
         site = self._site
         network = await site.networks.ready(lambda words: on_step(STARTING, words))
         wanted = recipe(site.settings, self.place, site.executor, network)
-        if found is not None and found.labels.get(RECIPE) == digest(wanted):
+        if found is not None and found.status != RUNNING and found.labels.get(RECIPE) == digest(wanted):
             try:
                 await site.engine.start(found.id)
             except RuntimeUnavailable as error:
@@ -145,11 +146,11 @@ class Ladder:
         await site.engine.start(container)
         return Found(container, self.name, RUNNING, made)
 
-    async def _answers(self, container: Found) -> bool:
-        """Wait until its executor can be reached; False where it ends before."""
+    async def _answers(self, container: Found, seconds: float) -> bool:
+        """Wait until its executor can be reached; False where it ends before, or takes longer."""
         looks = 0
         try:
-            async with asyncio.timeout(_START_SECONDS):
+            async with asyncio.timeout(seconds):
                 while await peer(self.place.socket) is None:
                     looks += 1
                     if looks % _LOOKS_PER_INSPECTION == 0:
@@ -158,12 +159,12 @@ class Ladder:
                             return False
                     await asyncio.sleep(_LOOK_AGAIN)
         except TimeoutError:
-            raise RuntimeUnavailable("the sandbox did not get ready in time; is the machine overloaded?") from None
+            return False
         return True
 
-    async def _last_words(self, container: Found) -> str:
-        try:
-            said = await self._site.engine.words(container.id)
-        except RuntimeUnavailable:
-            return ""
-        return without_paths(said.rpartition("\n")[2][:_WORDS])
+    async def _no_start(self, container: Found) -> str:
+        found = await self._site.engine.find(container.id)
+        if found is not None and found.status == RUNNING:
+            return "the sandbox did not get ready in time; is the machine overloaded?"
+        said = "" if found is None else (await self._site.engine.words(found.id)).rpartition("\n")[2][:_WORDS]
+        return f"the sandbox ended as it began: the image needs Python 3.8 or newer, and bash. {without_paths(said)}"

@@ -23,10 +23,11 @@ def remembered(state: Path, key: str) -> Outcome | UnknownAction | Lost:
         return UnknownAction()
     except OSError as error:
         raise RuntimeUnavailable(f"the sandbox's journal cannot be read: {error.strerror}") from error
+    status = os.fstat(descriptor)
+    if not stat.S_ISREG(status.st_mode) or status.st_size > _LIMIT:
+        os.close(descriptor)
+        raise RuntimeUnavailable("the sandbox's journal cannot be read")
     with os.fdopen(descriptor, "rb") as file:
-        status = os.fstat(file.fileno())
-        if not stat.S_ISREG(status.st_mode) or status.st_size > _LIMIT:
-            raise RuntimeUnavailable("the sandbox's journal cannot be read")
         found: Outcome | UnknownAction | Lost = UnknownAction()
         while line := file.readline(_LINE_LIMIT):
             if key.encode() in line and line.endswith(b"\n"):

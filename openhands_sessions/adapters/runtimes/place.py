@@ -4,12 +4,13 @@ import contextlib
 import errno
 import fcntl
 import os
-import shutil
 import stat
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+
+from openhands_sessions.adapters.runtimes.demolition import demolish
 
 TERM = "term"
 STARTING, RUNNING = "starting", "running"
@@ -96,7 +97,7 @@ class Place:
         seconds. One that is launched later finds no folder, and ends. False where one runs. Raises OSError."""
         with self._lock(STARTING, patience) as settled, self._lock(RUNNING, 0) as ended:
             if settled and ended and self.folder.exists():
-                self._delete()
+                demolish(self.folder)
             return settled and ended
 
     @contextlib.contextmanager
@@ -108,16 +109,6 @@ class Place:
             except OSError:
                 file = None
             yield file is None or _locked(file, time.monotonic() + patience)
-
-    def _delete(self) -> None:
-        """Folders that a command made unreadable too."""
-        for _, names, _, parent in os.fwalk(self.folder):
-            for name in names:
-                with contextlib.suppress(NotADirectoryError):  # a link to a folder
-                    folder = os.open(name, os.O_PATH | os.O_NOFOLLOW | os.O_DIRECTORY, dir_fd=parent)
-                    Path(f"/proc/self/fd/{folder}").chmod(0o700)
-                    os.close(folder)
-        shutil.rmtree(self.folder)
 
 
 def _locked(file: int, until: float) -> bool:

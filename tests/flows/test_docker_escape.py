@@ -1,0 +1,232 @@
+"""What commands try in order to get out of a sandbox, or to take the machine with it. Each attempt is made inside."""
+
+import asyncio
+import contextlib
+import os
+from collections.abc import AsyncIterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from openhands_sessions.adapters.runtimes.docker import DockerRuntimes
+from openhands_sessions.core.errors import FileProblem, PathRefused, RuntimeFailure, RuntimeUnavailable
+from openhands_sessions.core.ids import folder_name
+from openhands_sessions.ports.runtime import RunCommand, Runtime
+from tests.support.docker_engine import Engine
+from tests.support.docker_sandboxes import PLAIN, containers, docker_runtimes
+from tests.support.sandboxes import SID, Hearing, key, opened, perform, run
+
+SMALL = replace(PLAIN, memory=128 << 20, processes=64, file_size=8 << 20, temporary_size=16 << 20)
+SECRET = b"not for sandboxes"
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    return tmp_path / "sandboxes"
+
+
+@pytest.fixture
+def secret(tmp_path: Path) -> Path:
+    """A file of the host that no sandbox may read or change."""
+    path = tmp_path / "secret"
+    path.write_bytes(SECRET)
+    return path
+
+
+@pytest.fixture
+async def runtimes(docker_engine: Engine, folder: Path) -> AsyncIterator[DockerRuntimes]:
+    async with docker_runtimes(docker_engine, folder, SMALL) as runtimes, asyncio.timeout(60):
+        yield runtimes
+
+
+@pytest.fixture
+async def runtime(runtimes: DockerRuntimes) -> AsyncIterator[Runtime]:
+    async with opened(runtimes) as runtime:
+        yield runtime
+
+
+async def test_it_is_nobody_and_has_no_powers(runtime: Runtime) -> None:
+    done = await run(runtime, 0, "id -u; grep -hE '^(CapEff|CapBnd|NoNewPrivs|Seccomp):' /proc/self/status")
+    uid, *powers = done.output.replace("\t", " ").splitlines()
+    assert int(uid) == (os.geteuid() or 10_001)
+    assert set(powers) == {"CapEff: 0000000000000000", "CapBnd: 0000000000000000", "NoNewPrivs: 1", "Seccomp: 2"}
+
+
+async def test_what_takes_power_is_refused(runtime: Runtime) -> None:
+    attempts = [
+        "mount -t tmpfs none /tmp",
+        "mount --bind / /tmp",
+        "umount /proc/sys",
+        "unshare --user --map-root-user true",
+        "unshare --mount true",
+        "mknod /tmp/disk b 8 0",
+        "chroot / true",
+        "chown 0 /workspace",
+        "touch /usr/bin/x",
+        "echo x >> /etc/passwd",
+        "echo 1 > /proc/sys/kernel/panic",
+        "echo c > /proc/sysrq-trigger",
+        "echo 1 > /sys/kernel/mm/ksm/run",
+        "mkdir /sys/fs/cgroup/mine || mkdir /sys/fs/cgroup/memory/mine",
+        "head -c 1 /proc/kcore",
+        "dmesg",
+        "hostname owned",
+        "date -s 2000-01-01",
+        "iptables -L",
+        "ls /var/run/docker.sock",
+        "python3 -c 'import socket; socket.socket(socket.AF_INET, socket.SOCK_RAW, 1)'",
+        "python3 -c 'import socket; socket.socket(socket.AF_PACKET, socket.SOCK_RAW)'",
+    ]
+    script = "\n".join(
+        f"if ( {attempt} ) >/dev/null 2>&1; then echo {number}; fi" for number, attempt in enumerate(attempts)
+    )
+    worked = (await run(runtime, 0, script)).output.split()
+    assert [attempts[int(number)] for number in worked] == []
+
+
+async def test_it_sees_and_traces_no_process_but_its_own(runtime: Runtime) -> None:
+    trace = f"import ctypes; print(ctypes.CDLL(None).ptrace(16, {os.getpid()}, 0, 0))"
+    done = await run(runtime, 0, f"python3 -c '{trace}'; ls /proc | grep -c '^[0-9]'")
+    traced, processes = done.output.split()
+    assert traced == "-1"
+    assert int(processes) < 12
+
+
+async def test_it_finds_no_device_but_the_harmless_ones(runtime: Runtime) -> None:
+    done = await run(runtime, 0, "find /dev -type b -o -type c")
+    harmless = {"console", "full", "null", "ptmx", "random", "tty", "urandom", "zero"}
+    assert {Path(name).name for name in done.output.split() if not name.startswith("/dev/pts/")} <= harmless
+
+
+async def test_without_a_network_there_is_none(runtime: Runtime) -> None:
+    done = await run(runtime, 0, "ls /sys/class/net; tail -n +2 /proc/net/route")
+    assert done.output.split() == ["lo"]
+
+
+async def test_a_fork_bomb_stops_at_its_limit(runtime: Runtime) -> None:
+    done = await perform(runtime, 0, RunCommand(command="bomb() { bomb | bomb & }; bomb; sleep 60", timeout=1.0))
+    assert done.ended == "timeout"
+    assert (await run(runtime, 1, "echo on")).output == "on\n"
+
+
+async def test_a_memory_bomb_ends_itself_only(runtime: Runtime) -> None:
+    done = await run(runtime, 0, "colour=blue; python3 -c 'x = bytes(range(256)) * (1 << 24)'")
+    assert done.exit_code == 137
+    assert (await run(runtime, 1, "echo $colour")).output == "blue\n"
+
+
+@pytest.mark.parametrize("place", ["/workspace", "/tmp", "~"])
+async def test_no_file_grows_to_ten_gigabytes(runtime: Runtime, place: str) -> None:
+    grow = "head -c 10G /dev/zero > big; truncate -s 10G sparse; fallocate -l 10G whole"
+    await run(runtime, 0, f"cd {place}; {grow}")
+    done = await run(runtime, 1, f"stat -c %s {place}/*")
+    assert max(int(size) for size in done.output.split()) <= SMALL.file_size
+
+
+async def test_an_executor_that_is_killed_from_inside_is_told_and_replaced(runtime: Runtime) -> None:
+    with pytest.raises(RuntimeUnavailable, match="ended"):
+        await run(runtime, 0, "kill -9 $(pgrep -f executor.pyz)")
+    assert (await run(runtime, 1, "echo on")).output == "on\n"
+
+
+@pytest.mark.parametrize("path", ["link", "root/etc/passwd", "up/up/up/secret", "below/link"])
+async def test_no_link_leads_a_file_call_out(runtime: Runtime, secret: Path, path: str) -> None:
+    await run(
+        runtime, 0, f"ln -s {secret} link; ln -s / root; ln -s .. up; mkdir below; ln -s ../../../secret below/link"
+    )
+    with pytest.raises(RuntimeFailure):
+        await runtime.files.read(path)
+    with pytest.raises((PathRefused, FileProblem)):
+        await runtime.files.write(path, b"mine")
+    assert secret.read_bytes() == SECRET
+
+
+async def test_a_link_that_is_moved_about_leads_no_file_call_out(runtime: Runtime, secret: Path) -> None:
+    swap = "while :; do mv -T a c; mv -T b a; mv -T a b; mv -T c a; done"
+    swap = f"mkdir a; echo mine > a/secret; ln -s {secret.parent} b; echo begun; {swap}"
+    hearing = Hearing()
+    swapping = asyncio.create_task(run(runtime, 0, swap, hearing))
+    await hearing.hears("begun\n")
+    found = set()
+    for _ in range(300):
+        with contextlib.suppress(RuntimeFailure):
+            found.add(await runtime.files.read("a/secret"))
+            await runtime.files.write("a/written", b"x")
+    await runtime.interrupt(key(0))
+    await swapping
+    assert found == {b"mine\n"}
+    assert not (secret.parent / "written").exists()
+
+
+@pytest.mark.parametrize("name", ["term", "term.lock", "term.new", "journal", "executor.sock", "starting", "running"])
+@pytest.mark.parametrize("bait", ["link", "pipe", "folder"])
+async def test_what_it_puts_in_the_way_of_the_server_neither_misleads_nor_holds_it(
+    docker_engine: Engine, runtimes: DockerRuntimes, secret: Path, name: str, bait: str
+) -> None:
+    lay = {"link": f"ln -s {secret} {name}", "pipe": f"mkfifo {name}", "folder": f"mkdir {name}"}[bait]
+    async with opened(runtimes) as runtime:
+        with pytest.raises(RuntimeUnavailable):
+            await run(runtime, 0, f"cd /run/executor; rm -f {name}; {lay}; kill -9 $(pgrep -f executor.pyz)")
+    async with asyncio.timeout(5), opened(runtimes, term=2) as runtime:
+        for number in (0, 1):
+            with contextlib.suppress(RuntimeUnavailable):
+                await runtime.inquire(key(number))
+        await runtimes.discard(SID)
+    assert secret.read_bytes() == SECRET
+    assert containers(docker_engine, runtimes) == []
+
+
+LIES = {
+    "no frames": b"HTTP/1.1 200 OK\r\n\r\n",
+    "an endless frame": b"\xff\xff\xff\xff" + b"x" * 100,
+    "deep nonsense": b"\x00\x00\x20\x00" + b"[" * 8192,
+    "another version": b'\x00\x00\x00\x0f{"version":"1"}',
+    "a wrong answer": b'\x00\x00\x00\x0d{"version":1}\x00\x00\x00\x29{"id":1,"outcome":{"exit_code":"zero","o":1}}',
+}
+
+
+@pytest.mark.parametrize("lie", LIES)
+async def test_one_that_lies_is_not_believed(runtimes: DockerRuntimes, lie: str) -> None:
+    liar = f"""
+import contextlib, os, socket
+os.chdir("/run/executor")
+os.unlink("executor.sock")
+listening = socket.socket(socket.AF_UNIX)
+listening.bind("executor.sock")
+listening.listen()
+print("lying", flush=True)
+while True:
+    client = listening.accept()[0]
+    with contextlib.suppress(OSError):
+        client.sendall({LIES[lie]!r})
+        while client.recv(9999):
+            pass
+"""
+    async with opened(runtimes) as runtime:
+        await runtime.files.write("liar.py", liar.encode())
+        await run(runtime, 0, "(setsid python3 liar.py > said &); until grep -q lying said; do sleep 0.05; done")
+    async with opened(runtimes, term=2) as runtime:
+        with pytest.raises(RuntimeUnavailable):
+            await run(runtime, 1, "true")
+
+
+async def test_a_sandbox_that_cannot_be_reached_any_more_is_made_anew(
+    docker_engine: Engine, runtimes: DockerRuntimes
+) -> None:
+    async with opened(runtimes) as runtime:
+        await run(runtime, 0, "echo kept > file; rm /run/executor/executor.sock")
+        [(container, _)] = containers(docker_engine, runtimes)
+    async with opened(runtimes, term=2) as runtime:
+        assert (await run(runtime, 1, "cat file")).output == "kept\n"
+    assert containers(docker_engine, runtimes)[0][0] != container
+
+
+async def test_a_workspace_can_be_deleted_however_deep_and_closed_it_is(runtimes: DockerRuntimes, folder: Path) -> None:
+    deep = 'for _ in range(1500): os.mkdir("d"); os.chdir("d")'
+    async with opened(runtimes) as runtime:
+        await runtime.files.write("deep.py", f'import os\n{deep}\nos.chmod(".", 0)\n'.encode())
+        await run(runtime, 0, "python3 deep.py; mkdir closed; touch closed/a; chmod 0 closed; ln -s / link")
+    await runtimes.discard(SID)
+    assert not (folder / folder_name(SID)).exists()
+    assert Path("/etc/passwd").exists()
