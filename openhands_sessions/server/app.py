@@ -96,7 +96,7 @@ def application(edge: Edge) -> web.Application:
 def _no_room(directory: Directory, named: str | None) -> bool:
     """Whoever joins a live session takes no room. Who names no conversation yet may do so, or be an operator: for the
     others `Clients` ends the connection."""
-    if not named:
+    if not named or not directory.accepting:
         return not directory.accepting
     return directory.full and directory.find(ConversationId(named)) is None
 
@@ -135,4 +135,7 @@ async def listening(app: web.Application, host: str, port: int, grace: float) ->
         await site.start()
         yield runner.addresses[0][1]
     finally:
+        if (services := app.get(SERVICES)) is not None:
+            # Listening still: whoever comes now is told to come again.
+            await services.directory.close_all("shutdown")
         await runner.cleanup()

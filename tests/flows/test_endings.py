@@ -1,12 +1,13 @@
 """How connections, sessions and servers end, and what clients do then."""
 
 import asyncio
+from pathlib import Path
 
 import pytest
 
 from tests.support.clients import Client
 from tests.support.guests import Guests
-from tests.support.running import Server
+from tests.support.running import FAILING, Server, served
 from tests.support.seen import kind_of, state_of
 from tests.support.wire import Cut, Refused
 
@@ -52,6 +53,28 @@ async def test_a_server_that_is_told_to_end_drains_and_its_clients_find_the_next
     [ran] = [event for event in log if event.get("observation") == "run"]
     assert ran["content"].split() == ["begun", "over"]
     assert len((server.workspace(sid) / "ran").read_text().split()) == 1
+
+
+async def test_a_server_that_ends_slowly_tells_whoever_comes_to_come_again(data_dir: Path) -> None:
+    async with served(data_dir, program=FAILING) as server, Guests(server.url) as guests:
+        await server.start("--linger", "1.5")
+        sid = await guests.rest.create()
+        client, operator = guests.protocol2(sid), guests.operator()
+        await operator.connect()
+        await client.connect()
+        await client.until_state("awaiting_user_input")
+        ending = asyncio.create_task(server.stopped())
+        await operator.until(lambda: operator.states_of(sid)[-1] == "Closing")
+        assert (await guests.rest.ask("GET", "/health/ready"))[0] == 503
+        assert (await guests.rest.ask("GET", "/health/live"))[0] == 200
+        for query in ("", f"&conversation_id={sid}"):
+            asked = f"{server.url}/socket.io/?EIO=4&transport=websocket{query}"
+            async with guests.rest.http.get(asked) as answer:
+                assert answer.status == 503
+                assert (await answer.json())["code"] == "at_capacity"
+        refused = await client.command("message", content="one more")
+        assert (refused["ok"], refused["code"]) == (False, "at_capacity")
+        assert await ending == 0
 
 
 async def test_a_server_ends_at_once_also_while_sessions_are_being_set_up_and_clients_come(

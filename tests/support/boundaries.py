@@ -13,9 +13,11 @@ but nobody in the process has heard of it."""
 
 
 class Boundaries:
-    """Counts the calls of each name from 0, and ends the process at the one that is named."""
+    """Counts the calls of each name from 0, and ends the process at the one that is named. `linger`: seconds that a
+    runtime takes to close."""
 
-    def __init__(self, kill: str | None, tally: Path | None) -> None:
+    def __init__(self, kill: str | None, tally: Path | None, linger: float = 0.0) -> None:
+        self.linger = linger
         self._kill = kill
         self._tally = tally
         self._counts: Counter[str] = Counter()

@@ -42,9 +42,10 @@ def main(arguments: Sequence[str]) -> None:
     parser.add_argument("--port", type=int, default=0)
     parser.add_argument("--kill", help="NAME:NUMBER:SIDE, the boundary at which the process ends itself")
     parser.add_argument("--tally", type=Path, help="file that is told every boundary")
+    parser.add_argument("--linger", type=float, default=0.0, help="seconds that a runtime takes to close")
     given = parser.parse_args(arguments)
     flags = {"--data-dir": given.data_dir, "--port": given.port}
-    asyncio.run(serve(flags, Boundaries(given.kill, given.tally)))
+    asyncio.run(serve(flags, Boundaries(given.kill, given.tally, given.linger)))
 
 
 if __name__ == "__main__":
