@@ -21,10 +21,15 @@ PLAIN = DockerSettings(network="none", output_head=CAP, output_tail=CAP)
 
 @asynccontextmanager
 async def docker_runtimes(
-    engine: Engine, folder: Path, settings: DockerSettings = PLAIN, *, image: str | None = None
+    engine: Engine,
+    folder: Path,
+    settings: DockerSettings = PLAIN,
+    *,
+    image: str | None = None,
+    firewall: str | None = None,
 ) -> AsyncIterator[DockerRuntimes]:
     """A family of sandboxes in our base image, without a network unless the settings say otherwise."""
-    chosen = replace(settings, image=image or engine.base, firewall_image=engine.base, pull=False)
+    chosen = replace(settings, image=image or engine.base, firewall_image=firewall or engine.base, pull=False)
     async with open_docker(folder, chosen, address=engine.address) as runtimes:
         try:
             yield runtimes

@@ -1,12 +1,14 @@
 """The networks of sandboxes, and the rules that keep them from the host and its neighbours."""
 
 import asyncio
+import contextlib
 from collections.abc import Callable
 
 import structlog
 
 from openhands_sessions.adapters.runtimes.docker_container import INSTANCE
 from openhands_sessions.adapters.runtimes.docker_engine import Engine
+from openhands_sessions.adapters.runtimes.docker_refusals import ImageMissing
 from openhands_sessions.adapters.runtimes.docker_settings import DockerSettings
 from openhands_sessions.core.errors import RuntimeUnavailable
 
@@ -103,7 +105,8 @@ class Networks:
             self._ready = False
             await self._engine.remove_network(self.name)
             if self._settings.network == "egress":
-                await self._run_as_host(_UNSET, self._bridge, self._chain)
+                with contextlib.suppress(ImageMissing):  # then it was not there to set them either
+                    await self._run_as_host(_UNSET, self._bridge, self._chain)
 
     async def _make(self) -> None:
         options = {
