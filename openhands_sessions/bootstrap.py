@@ -110,7 +110,7 @@ def _sandboxes(config: Config) -> Path:
 STORES: Mapping[str, Callable[[Config], OpenedStore]] = {"sqlite": _sqlite, "memory": _memory}
 AGENT_NAMES = ("CodeActAgent", "ShellAgent")
 """As the V0 client names them; see `core.user_settings.AGENTS`."""
-ANALYZERS = ("rules",)
+ANALYZERS = ("llm", "rules")
 RUNTIMES: Mapping[str, Callable[[Config, SessionStore], OpenedRuntimes]] = {"local": _local, "docker": _docker}
 
 

@@ -135,6 +135,9 @@ class LlmSection(Section):
 class AgentSection(Section):
     kind: str = Field("default", description="Which agent answers: `default`, `shell`.")
     confirmation_mode: bool = Field(False, description="Ask before every action that changes something.")
+    security_analyzer: Literal["llm", "rules"] | None = Field(
+        None, description="Who grades what an action risks: the model itself, or rules as well."
+    )
     max_iterations: int = Field(100, ge=1, le=100_000, description="Model calls of one turn.")
     max_budget_per_task: float | None = Field(None, gt=0, description="US dollars of one turn; none for no limit.")
     condenser_max_size: int = Field(240, ge=20, description="Events shown to a model before older ones are condensed.")

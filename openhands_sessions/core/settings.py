@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from difflib import get_close_matches
+from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError
 
@@ -36,6 +37,11 @@ class SessionSettings(BaseModel):
     llm_timeout: float = Field(600.0, gt=0, description="Limit of one model call in seconds, retries included.")
     llm_retries: int = Field(4, ge=0, le=20, description="How often a failed model call is tried again.")
     confirmation_mode: bool = Field(False, description="Ask before every action that changes something.")
+    security_analyzer: Literal["llm", "rules"] | None = Field(
+        None,
+        description="Who grades what an action risks: the model itself (`llm`), or rules as well (`rules`): then "
+        "confirmation mode does not ask about commands that only look.",
+    )
     max_iterations: int = Field(100, ge=1, le=100_000, description="Model calls of one turn.")
     max_budget_per_task: float | None = Field(None, gt=0, description="US dollars of one turn; None for no limit.")
     condenser_max_size: int = Field(240, ge=20, description="Events shown to a model before older ones are condensed.")

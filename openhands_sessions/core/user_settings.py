@@ -77,6 +77,8 @@ def layer(settings: UserSettings) -> dict[str, Json]:
     }
     if settings.agent:
         told["agent"] = AGENTS.get(settings.agent, settings.agent)
+    if settings.security_analyzer == "none":
+        del told["security_analyzer"]
     if not settings.enable_default_condenser:
         told["condenser_max_size"] = NEVER
     return told

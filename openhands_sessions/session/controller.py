@@ -217,6 +217,7 @@ class Controller:
                 return await self._end(StopReason.DONE, AgentState.FINISHED, action)
             case RejectAction():
                 return await self._end(StopReason.DONE, AgentState.REJECTED, action)
+        action = self._crew.policy.graded(action, self._settings)
         if self._crew.policy.asks(action, self._settings):
             calls = self._stream.view.iterations + (action.llm_metrics is not None)
             await self._stream.append(*asking(action, seen=self._turn.seen, iterations=calls))

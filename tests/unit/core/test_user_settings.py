@@ -109,3 +109,8 @@ def test_secrets_are_in_the_environment_and_shown_to_nobody() -> None:
 def test_a_secret_has_a_name_that_an_environment_can_take(name: str) -> None:
     with pytest.raises(BadInput, match="name"):
         merge({"custom_secrets": {name: {"value": "some value"}}})
+
+
+@pytest.mark.parametrize(("given", "taken"), [("rules", "rules"), ("llm", "llm"), ("none", None), ("", None)])
+def test_the_security_analyzer_is_the_one_that_was_chosen(given: str, taken: str | None) -> None:
+    assert merge(layer(changed(None, {"security_analyzer": given}))).security_analyzer == taken

@@ -59,3 +59,25 @@ def test_whatever_is_asked_about_can_await_its_answer(action: Action) -> None:
 def test_the_examples_are_all_there_is() -> None:
     assert {type(action) for action in CHANGING} == set(CHANGES)
     assert set(CHANGES) <= set(ACTIONS.values())
+
+
+RULES = SessionSettings(confirmation_mode=True, security_analyzer="rules")
+
+
+@pytest.mark.parametrize(("command", "asked"), [("ls", False), ("rm a", True), ("sudo ls", True)])
+def test_with_rules_only_what_is_more_than_looking_is_asked_about(command: str, asked: bool) -> None:
+    policy = ConfirmationMode()
+    graded = policy.graded(RunAction(command=command), RULES)
+    assert policy.asks(graded, RULES) is asked
+    assert not policy.asks(graded, SessionSettings(security_analyzer="rules"))
+
+
+def test_what_the_rules_do_not_know_is_asked_about() -> None:
+    policy = ConfirmationMode()
+    assert policy.asks(policy.graded(McpAction(name="x"), RULES), RULES)
+
+
+@pytest.mark.parametrize("settings", [ON, OFF, SessionSettings(security_analyzer="llm")])
+def test_without_rules_an_action_keeps_the_models_own_grade(settings: SessionSettings) -> None:
+    action = RunAction(command="sudo ls", security_risk=0)
+    assert ConfirmationMode().graded(action, settings) is action
