@@ -29,6 +29,10 @@ _THREADS = 8
 _INSTANCE = "instance"
 
 
+def _untold(words: str) -> None:
+    """Nobody waits for it."""
+
+
 async def _knows_all(sid: ConversationId) -> bool:
     return True
 
@@ -72,11 +76,14 @@ class DockerRuntimes:
         self._root = root
         self._site = site
         self._boxes: dict[ConversationId, Box] = {}
+        self._preparing: asyncio.Task[None] | None = None
         self.reaper = Reaper(site.engine, site.instance, self.box, knows)
 
     @contextlib.asynccontextmanager
     async def open(self, spec: RuntimeSpec) -> AsyncIterator[Runtime]:
         await self._site.engine.ping()
+        if self._preparing is None:
+            self._preparing = asyncio.create_task(self._prepare(), name="sandboxes' network")
         box = self.box(spec.sid)
         reach = DockerReach(box, spec, self._site.limiter)
         files = FolderFiles(Workspace(box.place.workspace, owner=box.place.owner), self._site.limiter)
@@ -117,7 +124,14 @@ class DockerRuntimes:
         await self._site.networks.remove()
 
     async def close(self) -> None:
+        if self._preparing is not None:
+            await asyncio.wait([self._preparing])
         await asyncio.gather(*(box.close() for box in self._boxes.values()))
+
+    async def _prepare(self) -> None:
+        """Make the network while nobody waits for it yet. What is wrong is told when a sandbox needs it."""
+        with contextlib.suppress(RuntimeUnavailable):
+            await self._site.networks.ready(_untold)
 
     def _forget(self, box: Box) -> None:
         if not box.needed and self._boxes.get(box.sid) is box:

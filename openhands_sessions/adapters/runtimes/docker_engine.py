@@ -92,9 +92,6 @@ class Engine:
         answer = await self._run(lambda client: client.wait(container, timeout=seconds))
         return int(answer["StatusCode"])
 
-    async def has_image(self, image: str) -> bool:
-        return await self._run(lambda client: _or_none(client.inspect_image, image)) is not None
-
     async def labels_of(self, image: str) -> Mapping[str, str]:
         """An image's labels; none for one that is not there."""
         described = await self._run(lambda client: _or_none(client.inspect_image, image))
