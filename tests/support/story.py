@@ -13,7 +13,7 @@ from tests.support.clients import Protocol2Client
 from tests.support.guests import Guests
 from tests.support.outline import ENDLESS, check_actions, command_of, confirmation_of, outline, owed
 from tests.support.running import Ended, Server
-from tests.support.seen import Event
+from tests.support.seen import Event, shown
 from tests.support.wire import Cut
 
 MAIN, ASKING = "main", "asking"
@@ -43,6 +43,8 @@ replies:
       - {{say: "Never said."}}
 """
 WAITING = "awaiting_user_input"
+OWED_WITHIN = 15.0
+"""Seconds in which something must happen where something is owed."""
 DEAD = (Cut, aiohttp.ClientError, Ended)
 """What a client notices of a server's death."""
 
@@ -113,9 +115,14 @@ class Story:
         await operator.connect()
         while True:
             seen = len(operator.changes)
-            if not any([owed(await self._log(sid)) for sid in (MAIN, ASKING)]):
+            waiting = [log for log in [await self._log(sid) for sid in (MAIN, ASKING)] if owed(log)]
+            if not waiting:
                 break
-            await operator.until(partial(_more_than, operator.changes, seen))
+            try:
+                await operator.until(partial(_more_than, operator.changes, seen), within=OWED_WITHIN)
+            except TimeoutError:
+                lasts = [shown(log[-6:]) for log in waiting]
+                raise TimeoutError(f"nobody goes on: {lasts}, {operator.changes[-3:]}, {self._server.log}") from None
         await operator.leave()
 
     async def _log(self, sid: str) -> list[Event]:
@@ -130,9 +137,8 @@ class Story:
 
     async def _say(self, client: Protocol2Client, text: str) -> None:
         await self._connected(client)
-        if text == "first" and self._deaths.moment is not None:
-            moment, self._deaths.moment = self._deaths.moment, None
-            asyncio.get_running_loop().call_later(moment, self._server.kill)
+        if text == "first" and self._deaths.moment is not None and not self._deaths.happened:
+            asyncio.get_running_loop().call_later(self._deaths.moment, self._server.kill)
         self._acknowledge(client, text, await client.say(text, key=text))
 
     async def _confirm(self) -> None:
