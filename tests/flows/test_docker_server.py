@@ -1,0 +1,86 @@
+"""The whole server over Docker sandboxes."""
+
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack
+from pathlib import Path
+
+import pytest
+
+from openhands_sessions.adapters.runtimes.docker import DockerRuntimes
+from openhands_sessions.core.ids import ConversationId, folder_name
+from tests.support.docker_engine import Engine
+from tests.support.docker_sandboxes import comes_to, containers, docker_runtimes
+from tests.support.guests import Guests
+from tests.support.running import Server, running
+
+SLOWLY = """\
+name: slowly
+replies:
+  - steps:
+      - {call: execute_bash, with: {command: "echo $OHS_ACTION_ID >> ran; echo begun; sleep 1; echo over; id -u"}}
+      - {say: "All done."}
+"""
+
+
+@pytest.fixture
+def folder(data_dir: Path) -> Path:
+    """Where the server keeps its sandboxes."""
+    return data_dir / "runtimes" / "docker"
+
+
+@pytest.fixture
+async def sandboxes(docker_engine: Engine, folder: Path) -> AsyncIterator[DockerRuntimes]:
+    """Another look at the server's sandboxes; in the end it clears them away."""
+    async with docker_runtimes(docker_engine, folder) as runtimes:
+        yield runtimes
+
+
+@pytest.fixture
+async def server(docker_engine: Engine, sandboxes: DockerRuntimes, data_dir: Path) -> AsyncIterator[Server]:
+    settings = {
+        "OHS_RUNTIME__KIND": "docker",
+        "OHS_DOCKER__ADDRESS": docker_engine.address,
+        "OHS_DOCKER__IMAGE": docker_engine.base,
+        "OHS_DOCKER__NETWORK": "none",
+    }
+    async with AsyncExitStack() as stack:
+        yield await stack.enter_async_context(running(data_dir, settings))
+
+
+@pytest.mark.parametrize("way", ["killed", "stopped"])
+async def test_a_command_runs_once_in_its_container_though_the_server_ends_meanwhile(
+    docker_engine: Engine, server: Server, sandboxes: DockerRuntimes, guests: Guests, folder: Path, way: str
+) -> None:
+    sid = await guests.rest.create(llm_model=server.script("slowly", SLOWLY))
+    client = guests.protocol2(sid)
+    await client.connect()
+    assert containers(docker_engine, sandboxes) == []
+    said = await client.say("go")
+    await client.until(lambda: any("begun" in stream.text for stream in client.streams.values()))
+    told = [status.get("id") for status in client.statuses]
+    assert told[-3:] == ["STATUS$STARTING_RUNTIME", "STATUS$RUNTIME_STARTED", "STATUS$READY"]
+    [(container, _)] = containers(docker_engine, sandboxes)
+    await (server.killed() if way == "killed" else server.stopped())
+    await server.start()
+    await client.connect()
+    await client.until_state("awaiting_user_input", after=said)
+    [ran] = [event for event in await guests.rest.events(sid) if event.get("observation") == "run"]
+    assert ran["content"].split()[:2] == ["begun", "over"]
+    assert ran["content"].split()[2] != "0"
+    workspace = folder / folder_name(ConversationId(sid)) / "workspace"
+    assert len((workspace / "ran").read_text().split()) == 1
+    assert [found for found, _ in containers(docker_engine, sandboxes)] == [container]
+
+
+async def test_a_deleted_conversation_leaves_no_container_and_no_workspace(
+    docker_engine: Engine, server: Server, sandboxes: DockerRuntimes, guests: Guests, folder: Path
+) -> None:
+    sid = await guests.rest.create(llm_model=server.script("slowly", SLOWLY))
+    client = guests.protocol2(sid)
+    await client.connect()
+    await client.say("go")
+    await client.until_state("awaiting_user_input", after=await client.say("go on"))
+    assert len(containers(docker_engine, sandboxes)) == 1
+    await guests.rest.delete(sid)
+    await comes_to(docker_engine, sandboxes)
+    assert not (folder / folder_name(ConversationId(sid))).exists()
