@@ -1,0 +1,72 @@
+"""Recorded REST calls, asked again: the same statuses, and the same fields in what is answered, but for what is listed
+here with its reason."""
+
+import json
+import re
+from typing import Any
+
+from tests.support.guests import Guests
+from tests.support.recording import TRAFFIC
+from tests.support.running import Server
+
+RECORDED_ID = "8a2b6581e9b7436da41de607c57309f7"
+WORKSPACE = "printf 'one\\ntwo\\n' > tracked.txt; echo hello > hello.txt; git init -q .; touch untracked.txt"
+SETTINGS = {
+    "language": "en",
+    "agent": "CodeActAgent",
+    "max_iterations": 100,
+    "llm_model": "openai/fake",
+    "llm_api_key": "key",
+    "llm_base_url": "http://127.0.0.1:9/v1",
+}
+OTHERWISE = {
+    "GET {id}/vscode-url": 200,  # wire.md: null where there is no editor
+    "GET {id}/select-file?file=nosuch": 404,  # what is not there is no error of the server
+}
+"""Statuses that differ, and why."""
+NOT_COMPARED = {
+    "GET /server_info": "what this server and its machine are",
+    "GET {id}/select-file?file=nosuch": "an error in our form",
+    "POST /api/conversations {}": "an error in our form",
+    "GET {id}/vscode-url": "nothing failed",
+}
+
+
+async def test_recorded_calls_are_answered_as_they_were(server: Server, guests: Guests) -> None:
+    ask = guests.rest.ask
+    await ask("POST", "/api/settings", SETTINGS)
+    others = [await guests.rest.create(agent="shell") for _ in range(2)]
+    sid = await guests.rest.create(f"$ {WORKSPACE}", agent="shell")
+    for each in (sid, *others):
+        client = guests.v0(each)
+        await client.connect()
+        await client.until_state("awaiting_user_input")
+    wrong = []
+    for line in (TRAFFIC / "08_rest.jsonl").read_text().splitlines():
+        call = json.loads(line)
+        if call["path"] == "/api/conversations" and call["method"] == "POST" and call["body"].get("initial_user_msg"):
+            continue  # made above
+        name = f"{call['method']} {call['path']}".replace(f"/api/conversations/{RECORDED_ID}", "{id}")
+        name = name.replace(RECORDED_ID, "{id}")
+        status, answer = await ask(call["method"], call["path"].replace(RECORDED_ID, sid), call["body"])
+        if status != OTHERWISE.get(name, call["status"]):
+            wrong.append((name, status, answer))
+        elif status < 400 and name not in NOT_COMPARED and shape(answer) != shape(call["answer"]):
+            wrong.append((name, shape(answer), shape(call["answer"])))
+    assert not wrong
+
+
+def shape(value: Any) -> Any:
+    """The fields of an answer, and of what is in it: without what is ours (`session`) and without values."""
+    match value:
+        case dict():
+            return {key: shape(item) for key, item in sorted(value.items()) if key not in ("session", "events")}
+        case list():
+            shapes = {json.dumps(shape(item)) for item in value if not isinstance(item, dict) or "id" not in item}
+            return sorted(shapes)
+        case str():
+            return "text" if not re.fullmatch(r"[A-Z_]+", value) else "word"
+        case bool() | None:
+            return "flag or nothing"
+        case _:
+            return "number"
