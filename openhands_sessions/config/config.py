@@ -30,16 +30,10 @@ def _usable(key: SecretStr) -> SecretStr:
     return key
 
 
-def _long_enough(key: SecretStr) -> SecretStr:
-    if len(key.get_secret_value()) < SHORTEST_ENCRYPTION_KEY:
-        raise ValueError(f"at least {SHORTEST_ENCRYPTION_KEY} characters are needed")
-    return key
-
-
 Names = Annotated[tuple[str, ...], BeforeValidator(_split)]
 Place = Annotated[Path, AfterValidator(_absolute)]
 SessionKey = Annotated[SecretStr, AfterValidator(_usable)]
-EncryptionKey = Annotated[SecretStr, AfterValidator(_long_enough)]
+EncryptionKey = Annotated[SecretStr, Field(min_length=SHORTEST_ENCRYPTION_KEY)]
 
 
 class Section(BaseModel):

@@ -65,6 +65,8 @@ def _rule(kind: Mapping[str, Any]) -> str:
             return "a list of texts (in the environment and in flags: separated by commas)"
         case {"format": "path"}:
             return "a path"
+        case {"format": "password", "minLength": least}:
+            return f"a text of at least {least} characters"
         case {"format": "password"}:
             return "a text of printable ASCII characters"
         case _:

@@ -157,6 +157,11 @@ def test_a_secret_that_cannot_be_used_is_not_repeated(secret: str) -> None:
     assert said == "--session-api-key: server.session_api_key must be a text of printable ASCII characters"
 
 
+def test_an_encryption_key_is_long_enough_and_not_repeated() -> None:
+    said = refusal({}, {"OHS_SERVER__ENCRYPTION_KEY": "hunter2"})
+    assert said == "OHS_SERVER__ENCRYPTION_KEY: server.encryption_key must be a text of at least 16 characters"
+
+
 def test_a_secret_of_the_wrong_type_is_not_repeated(file: Path) -> None:
     file.write_text("[llm]\napi_key = 20251")
     assert "20251" not in refusal({}, {}, file)
