@@ -30,6 +30,7 @@ test: $(VENV)/.test
 	$(BIN)/ruff check --quiet .
 	$(BIN)/mypy
 	$(BIN)/lint-imports --no-logo
+	@$(BIN)/python -m tests.support.docker_engine
 	$(BIN)/python -m pytest -q -m "not long" -n 2 --dist worksteal
 
 chaos: $(VENV)/.test
@@ -44,8 +45,8 @@ images:
 
 lock: $(VENV)/.runtime
 	$(PIP) install $(UV)
-	printf $(BUILD) | $(COMPILE) --extra fast --output-file requirements.lock
-	printf $(BUILD) | $(COMPILE) --extra fast --extra test --constraint requirements.lock --output-file requirements-test.lock
+	printf $(BUILD) | $(COMPILE) --extra fast --extra mcp --output-file requirements.lock
+	printf $(BUILD) | $(COMPILE) --extra fast --extra mcp --extra test --constraint requirements.lock --output-file requirements-test.lock
 
 clean:
 	rm -rf $(VENV) build dist bench.json .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis

@@ -15,7 +15,7 @@ from functools import cached_property
 from pathlib import Path
 
 import docker
-from docker.errors import DockerException, ImageNotFound
+from docker.errors import ImageNotFound
 
 from tests.support.docker_daemon import Daemon, answers, locked, shared
 
@@ -150,9 +150,15 @@ def _digest(folder: Path, arguments: Mapping[str, str]) -> str:
     return digest.hexdigest()[:12]
 
 
-if __name__ == "__main__":
+def prepare() -> None:
+    """Make what takes longer than a test may; the second time there is nothing to do."""
     try:
         with opened() as engine:
-            print(engine.address, engine.base, engine.python, engine.node)
-    except (NoEngine, DockerException) as error:
-        sys.exit(str(error))
+            print("Seeing to the images for Docker tests; the first time takes two minutes.", flush=True)
+            print(engine.base, engine.python)
+    except NoEngine as problem:
+        print(f"Docker tests are skipped: {problem}.")
+
+
+if __name__ == "__main__":
+    prepare()
