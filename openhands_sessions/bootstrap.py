@@ -20,6 +20,7 @@ from openhands_sessions.adapters.condensers.window import WindowCondenser
 from openhands_sessions.adapters.files.local import LocalFiles
 from openhands_sessions.adapters.files.sealed import SealedFiles
 from openhands_sessions.adapters.gateways.remote import Remote, open_remote
+from openhands_sessions.adapters.mcp.loading import LoadedServers
 from openhands_sessions.adapters.memories.workspace import WorkspaceMemory
 from openhands_sessions.adapters.models.catalogue import Catalogue
 from openhands_sessions.adapters.models.choice import ModelChoice
@@ -33,12 +34,14 @@ from openhands_sessions.adapters.stores.sqlite_probe import probe_sqlite
 from openhands_sessions.adapters.tools.bash import Bash
 from openhands_sessions.adapters.tools.editor import Editor
 from openhands_sessions.adapters.tools.ipython import Ipython
+from openhands_sessions.adapters.tools.mcp import McpTool
 from openhands_sessions.adapters.tools.notes import Finish, TaskTracker, Think
 from openhands_sessions.config.config import Config
 from openhands_sessions.core.events.event import Json
 from openhands_sessions.core.ids import LOCAL_OWNER, ConversationId
 from openhands_sessions.ports.auth import Auth
 from openhands_sessions.ports.files import FileStore
+from openhands_sessions.ports.mcp import McpServers
 from openhands_sessions.ports.runtime import Runtimes
 from openhands_sessions.ports.store import SessionStore
 from openhands_sessions.server.app import Edge, application
@@ -173,6 +176,12 @@ async def open_house(
         )
 
 
+def _load_mcp() -> McpServers:
+    from openhands_sessions.adapters.mcp import sdk  # an extra, and slow to load
+
+    return sdk.SdkServers()
+
+
 def _parts(store: SessionStore, runtimes: Runtimes, agents: AgentChoice) -> Parts:
     return Parts(
         store=store,
@@ -181,6 +190,8 @@ def _parts(store: SessionStore, runtimes: Runtimes, agents: AgentChoice) -> Part
         memory=WorkspaceMemory(),
         tools=(Bash(), Editor(), Think(), Finish(), TaskTracker()),
         ipython=Ipython(),
+        mcp=LoadedServers(_load_mcp),
+        mcp_tool=McpTool,
         policy=ConfirmationMode(),
         condenser=WindowCondenser(prompts.SUMMARY),
         clock=lambda: datetime.now(UTC),

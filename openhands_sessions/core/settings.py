@@ -9,6 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError
 from openhands_sessions.core.custom_secrets import check_name, check_value
 from openhands_sessions.core.errors import BadInput
 from openhands_sessions.core.events.event import Json
+from openhands_sessions.core.mcp import McpConfig
 
 
 class CustomSecret(BaseModel):
@@ -51,6 +52,9 @@ class SessionSettings(BaseModel):
     conversation_instructions: str | None = Field(None, description="Added to the agent's prompt.")
     git_user_name: str | None = Field(None, description="Whose name stands on commits.")
     git_user_email: str | None = Field(None, description="Whose address stands on commits.")
+    mcp_config: McpConfig | None = Field(
+        None, description="MCP servers: `sse_servers`, `shttp_servers` (`url`, `api_key`) and `stdio_servers`."
+    )
     custom_secrets: dict[str, CustomSecret] = Field(
         {}, description="By name: `value`, which commands find in their environment, and `description`."
     )
@@ -105,7 +109,7 @@ def nearest(key: str, known: Mapping[str, object]) -> str:
 
 def public(settings: SessionSettings) -> dict[str, Json]:
     """The settings as they may be shown and stored: keys and secrets left out."""
-    return settings.model_dump(mode="json", exclude={"llm_api_key", "custom_secrets"})
+    return settings.model_dump(mode="json", exclude={"llm_api_key", "custom_secrets", "mcp_config"})
 
 
 def environment(settings: SessionSettings) -> dict[str, str]:
@@ -124,4 +128,5 @@ def secrets(settings: SessionSettings) -> tuple[str, ...]:
     """What must not be seen in anything that the conversation records."""
     key = settings.llm_api_key
     values = [secret.value.get_secret_value() for secret in settings.custom_secrets.values()]
-    return (*values, *(() if key is None else (key.get_secret_value(),)))
+    servers = () if settings.mcp_config is None else settings.mcp_config.secrets
+    return (*values, *servers, *(() if key is None else (key.get_secret_value(),)))

@@ -13,6 +13,7 @@ from .editor import Edit
 from .frames import Message, Refusal, optional_int, optional_seconds, optional_text, text_of
 from .journal import Outcome
 from .order import Order
+from .pipes import Pipes
 from .programs import Program, Programs
 from .shell import Shell
 from .workspace import OutsidePath, UnfitFile, Workspace
@@ -34,6 +35,7 @@ class Requests:
     def __init__(self, actions: Actions, shell: Shell, workspace: Workspace, programs: Programs) -> None:
         self._actions = actions
         self._programs = programs
+        self._pipes = Pipes(programs)
         self._shell = shell
         self._workspace = workspace
         self._named = {
@@ -45,6 +47,8 @@ class Requests:
             "write": self._write,
             "list": self._list,
             "query": self._query,
+            "pipe": self._pipe,
+            "pipe_line": self._pipe_line,
             "status": self._status,
         }
 
@@ -133,6 +137,16 @@ class Requests:
             return {"exit_code": None, "printed": "", "problem": os.strerror(error.errno or 0)}
         return {"exit_code": code, "printed": base64.b64encode(printed).decode()}
 
+    async def _pipe(self, message: Message, tell: Tell) -> Answer:
+        """Run a program until it ends; on the way a `piece` for each `line` that it prints."""
+        try:
+            return {"exit_code": await self._pipes.run(_key(message, "name"), self._program(message), tell)}
+        except OSError as error:
+            return {"exit_code": None, "problem": os.strerror(error.errno or 0)}
+
+    async def _pipe_line(self, message: Message, tell: Tell) -> Answer:
+        return {"taken": await self._pipes.write(_key(message, "name"), text_of(message, "text"))}
+
     def _program(self, message: Message) -> Program:
         words = message.get("words")
         if not isinstance(words, list) or not words or not all(isinstance(word, str) for word in words):
@@ -179,10 +193,10 @@ async def _followed(action: Action, tell: Tell) -> Outcome:
     return result
 
 
-def _key(message: Message) -> str:
-    key = text_of(message, "key")
+def _key(message: Message, name: str = "key") -> str:
+    key = text_of(message, name)
     if not _KEY.fullmatch(key):
-        raise Refusal("bad_request", "key must be 1 to 128 letters, digits, '-' or '_'")
+        raise Refusal("bad_request", f"{name} must be 1 to 128 letters, digits, '-' or '_'")
     return key
 
 

@@ -6,6 +6,8 @@ from dataclasses import dataclass, field
 from typing import Literal, Protocol
 
 from openhands_sessions.core.ids import ConversationId
+from openhands_sessions.ports.mcp import McpDone
+from openhands_sessions.ports.programs import Programs
 
 WORKSPACE = "/workspace"
 
@@ -128,7 +130,7 @@ class EditDone:
     diff: str | None = None
 
 
-Outcome = CommandDone | EditDone
+Outcome = CommandDone | EditDone | McpDone
 
 
 @dataclass(frozen=True, slots=True)
@@ -188,6 +190,7 @@ class Runtime(Protocol):
     others run. Actions are known by key (`ids.action_key`) for as long as the sandbox lives."""
 
     files: Workspace
+    programs: Programs
 
     async def perform(self, key: str, task: Task, on_output: OnOutput) -> Outcome:
         """Do it and return its outcome. A key that the executor knows is never done again: its outcome is returned, or

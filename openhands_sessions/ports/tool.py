@@ -5,6 +5,7 @@ from typing import Protocol
 
 from openhands_sessions.core.events.event import Action, Json, Observation
 from openhands_sessions.core.view import ConversationView
+from openhands_sessions.ports.mcp import CallMcp
 from openhands_sessions.ports.runtime import Outcome, Task
 
 
@@ -20,8 +21,8 @@ class Tool(Protocol):
     def read(self, arguments: Mapping[str, Json]) -> Action:
         """The action of a call. Raises BadInput, naming the argument and what it must be."""
 
-    def task(self, action: Action) -> Task | None:
-        """What the sandbox is to do for it; None where nothing is."""
+    def task(self, action: Action) -> Task | CallMcp | None:
+        """What the sandbox, or an MCP server, is to do for it; None where nothing is."""
 
     def observe(self, action: Action, outcome: Outcome | None, view: ConversationView) -> Observation | None:
         """What came of it; `outcome` is None where `task` is. None for an action that ends the turn."""

@@ -101,6 +101,12 @@ class CreateIn(Payload):
     init_repository: bool = False
 
     @property
+    def layer(self) -> dict[str, Any]:
+        """The request's layer of the settings."""
+        told = {"conversation_instructions": self.conversation_instructions, "mcp_config": self.mcp_config}
+        return {**self.settings, **{name: value for name, value in told.items() if value is not None}}
+
+    @property
     def checkout(self) -> Repository | None:
         """What the workspace begins with. Raises BadInput."""
         if self.repository:

@@ -13,7 +13,7 @@ from openhands_sessions.core.settings import SessionSettings, merge
 from openhands_sessions.core.user_settings import UserSettings, changed, layer
 from openhands_sessions.ports.files import FileStore
 
-SECRETS = ("llm_api_key", "custom_secrets")
+SECRETS = ("llm_api_key", "custom_secrets", "mcp_config")
 
 
 class SettingsBook:

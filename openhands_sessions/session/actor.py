@@ -17,6 +17,7 @@ from openhands_sessions.core.events.observations import (
 from openhands_sessions.core.ids import ConversationId, action_key
 from openhands_sessions.core.view import ConversationView
 from openhands_sessions.ports.gateway import Delta
+from openhands_sessions.ports.mcp import CallMcp, McpTools
 from openhands_sessions.ports.runtime import (
     CommandDone,
     EditDone,
@@ -38,6 +39,8 @@ from openhands_sessions.session.whispers import DeltaWriter
 UNKNOWN = "The outcome is unknown: the sandbox was lost while the action ran. It was not run again."
 STOPPED = "The action was stopped by the user."
 STOPPED_BEFORE = "Not run: the turn was stopped before the sandbox had heard of the action."
+CALL_LOST = "The call was cut off by a restart."
+NOT_CALLED_AGAIN = "The outcome is unknown; it was not called again."
 NO_TOOL = "Not run: there is no tool for this action here."
 STOP_GRACE = 2.0
 """Seconds that a stop waits for the command's own outcome."""
@@ -55,8 +58,16 @@ class Actor:
     """The session's hands: one action at a time, each known to the executor by its key."""
 
     def __init__(
-        self, sid: ConversationId, stream: EventStream, runtime: Runtime, toolbox: Toolbox, command_timeout: float
+        self,
+        sid: ConversationId,
+        stream: EventStream,
+        runtime: Runtime,
+        toolbox: Toolbox,
+        command_timeout: float,
+        *,
+        mcp: McpTools | None = None,
     ) -> None:
+        self._mcp = mcp
         self._sid = sid
         self._stream = stream
         self._runtime = runtime
@@ -78,7 +89,10 @@ class Actor:
         """As `carry_out`, for an action that may have been begun: one that ran is not run again, one that runs is
         adopted, and one whose sandbox is lost has an unknown outcome. Raises SandboxGone."""
         tool = self._toolbox.of(action)
-        if tool is not None and tool.task(action) is not None:
+        task = None if tool is None else tool.task(action)
+        if isinstance(task, CallMcp):
+            return _answer(action, _unknown_call(CALL_LOST))
+        if task is not None:
             try:
                 known = await self._runtime.inquire(action_key(self._sid, action.id))
             except RuntimeUnavailable as error:
@@ -101,6 +115,8 @@ class Actor:
         task = None if tool is None else tool.task(action)
         if tool is None or task is None:
             return _answer(action, ErrorObservation(content=STOPPED, error_id=STOPPED_ID))
+        if isinstance(task, CallMcp):
+            return _answer(action, _unknown_call(STOPPED))
         key = action_key(self._sid, action.id)
         try:
             async with asyncio.timeout(STOP_GRACE):
@@ -118,12 +134,20 @@ class Actor:
             case _:
                 return _answer(action, _unknown(STOPPED))
 
-    def _with_limit(self, task: Task) -> Task:
-        if isinstance(task, RunCommand | RunCell) and task.timeout is None:
+    async def _call(self, call: CallMcp) -> Outcome | Observation:
+        if self._mcp is None:
+            return ErrorObservation(content=NO_TOOL, error_id=NOT_RUN_ID)
+        done = await self._mcp.call(call)
+        return _unknown_call(done.text) if done.unknown else done
+
+    def _with_limit(self, task: Task | CallMcp) -> Task | CallMcp:
+        if isinstance(task, RunCommand | RunCell | CallMcp) and task.timeout is None:
             return replace(task, timeout=self._command_timeout)
         return task
 
-    async def _perform(self, action: Action, task: Task) -> Outcome | Observation:
+    async def _perform(self, action: Action, task: Task | CallMcp) -> Outcome | Observation:
+        if isinstance(task, CallMcp):
+            return await self._call(task)
         key = action_key(self._sid, action.id)
         writer = DeltaWriter(self._whisper, "output", str(action.id), self._stream.redactor)
         try:
@@ -161,6 +185,10 @@ def _observation(tool: Tool, action: Action, outcome: Outcome | None, view: Conv
 
 def _unknown(why: str = "") -> Observation:
     return ErrorObservation(content=f"{why} {UNKNOWN}".lstrip(), error_id=UNKNOWN_OUTCOME_ID)
+
+
+def _unknown_call(why: str) -> Observation:
+    return ErrorObservation(content=f"{why} {NOT_CALLED_AGAIN}", error_id=UNKNOWN_OUTCOME_ID)
 
 
 def _answer(action: Action, observation: Observation) -> Observation:

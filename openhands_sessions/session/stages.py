@@ -8,7 +8,7 @@ from datetime import datetime
 from openhands_sessions.core.errors import RuntimeFailure
 from openhands_sessions.core.events.actions import ChangeAgentStateAction, MessageAction, SystemAction
 from openhands_sessions.core.events.event import AgentState, Event, Source
-from openhands_sessions.core.events.observations import AgentStateChangedObservation
+from openhands_sessions.core.events.observations import AgentStateChangedObservation, ErrorObservation
 from openhands_sessions.core.ids import UNNUMBERED, ConversationId, EventId
 from openhands_sessions.core.lifecycle import SessionState
 from openhands_sessions.core.repository import Repository
@@ -16,6 +16,7 @@ from openhands_sessions.core.settings import SessionSettings, environment
 from openhands_sessions.ports.agent import Agent, Agents
 from openhands_sessions.ports.condenser import Condenser
 from openhands_sessions.ports.gateway import Status
+from openhands_sessions.ports.mcp import McpFunction, McpServers, McpTools
 from openhands_sessions.ports.memory import Memory, Recollection
 from openhands_sessions.ports.policy import Policy
 from openhands_sessions.ports.runtime import Runtime, Runtimes, RuntimeSpec
@@ -46,6 +47,9 @@ class Parts:
     version: str
     ipython: Tool | None = None
     """Offered where the sandbox has IPython."""
+    mcp: McpServers | None = None
+    mcp_tool: Callable[[McpFunction], Tool] | None = None
+    """Makes the tool of a function."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -73,6 +77,7 @@ class Workshop:
     """Whether the log ends in the middle of a turn."""
     runtime: Runtime | None = None
     tools: Sequence[Tool] = ()
+    mcp: McpTools | None = None
     agent: Agent | None = None
     recalling: Recalling | None = None
     controller: Controller | None = None
@@ -111,6 +116,11 @@ async def _open_runtime(work: Workshop) -> None:
 
 async def _open_agent(work: Workshop) -> None:
     work.agent = await work.stack.enter_async_context(work.parts.agents.open(work.settings))
+    config, parts = work.settings.mcp_config, work.parts
+    if config is not None and not config.empty and parts.mcp is not None and parts.mcp_tool is not None:
+        assert work.runtime is not None  # RuntimeSetup comes before
+        work.mcp = await work.stack.enter_async_context(parts.mcp.open(config, work.runtime.programs))
+        work.tools = (*work.tools, *(parts.mcp_tool(function) for function in work.mcp.functions))
 
 
 async def _recall(work: Workshop) -> None:
@@ -131,7 +141,9 @@ async def _make_controller(work: Workshop) -> None:
     assert work.runtime is not None  # RuntimeSetup comes before
     assert work.agent is not None  # AgentSetup comes before
     toolbox = Toolbox(work.tools)
-    actor = Actor(work.sid, work.stream, work.runtime, toolbox, work.settings.command_timeout)
+    actor = Actor(work.sid, work.stream, work.runtime, toolbox, work.settings.command_timeout, mcp=work.mcp)
+    for problem in () if work.mcp is None else work.mcp.problems:
+        await work.stream.append(ErrorObservation(content=problem, error_id="MCP$UNAVAILABLE"))
     crew = Crew(work.agent, actor, toolbox, work.parts.policy, work.parts.condenser)
     work.controller = Controller(work.stream, crew, work.settings)
     if work.stream.view.system == UNNUMBERED:

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field, replace
 
 from openhands_sessions.core.errors import FileProblem, RuntimeUnavailable, TooLarge
 from openhands_sessions.core.ids import ConversationId
+from openhands_sessions.ports.programs import Conversation, Programs, Spoken
 from openhands_sessions.ports.runtime import (
     CommandDone,
     EditFile,
@@ -181,9 +182,33 @@ class _Sandbox:
         self.live.clear()
 
 
+class EchoPrograms:
+    """Knows `cat`, and nothing else."""
+
+    @asynccontextmanager
+    async def converse(self, program: Spoken) -> AsyncIterator[Conversation]:
+        yield _Echo(ended=program.words[0] != "cat")
+
+
+class _Echo:
+    def __init__(self, *, ended: bool) -> None:
+        self._ended = ended
+        self._said: asyncio.Queue[str] = asyncio.Queue(maxsize=64)
+
+    async def lines(self) -> AsyncGenerator[str, None]:
+        while not self._ended:
+            yield await self._said.get()
+
+    async def write(self, line: str) -> None:
+        if self._ended:
+            raise RuntimeUnavailable("the program has ended")
+        self._said.put_nowait(line)
+
+
 class FakeRuntime:
     def __init__(self, spec: RuntimeSpec, sandbox: _Sandbox) -> None:
         self.files: Workspace = DictFiles(sandbox.shell.files)
+        self.programs: Programs = EchoPrograms()
         self._spec = spec
         self._sandbox = sandbox
 

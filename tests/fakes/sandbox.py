@@ -26,6 +26,7 @@ class FarRuntime:
 
     def __init__(self, runtime: Runtime, line: "FarRuntimes") -> None:
         self.files = runtime.files
+        self.programs = runtime.programs
         self._runtime = runtime
         self._line = line
 

@@ -28,6 +28,7 @@ class FailingRuntime:
 
     def __init__(self, runtime: Runtime, boundaries: Boundaries) -> None:
         self.files = runtime.files
+        self.programs = runtime.programs
         self._runtime = runtime
         self._boundaries = boundaries
 

@@ -15,6 +15,7 @@ from openhands_sessions.adapters.policies.confirmation import ConfirmationMode
 from openhands_sessions.adapters.tools.bash import Bash
 from openhands_sessions.adapters.tools.editor import Editor
 from openhands_sessions.adapters.tools.ipython import Ipython
+from openhands_sessions.adapters.tools.mcp import McpTool
 from openhands_sessions.adapters.tools.notes import Finish, TaskTracker, Think
 from openhands_sessions.core.commands import SendMessage
 from openhands_sessions.core.events.actions import (
@@ -37,6 +38,7 @@ from openhands_sessions.core.lifecycle import SessionState
 from openhands_sessions.core.settings import merge
 from openhands_sessions.ports.agent import Agents
 from openhands_sessions.ports.gateway import Accepted, News, SessionEnded
+from openhands_sessions.ports.mcp import McpServers
 from openhands_sessions.ports.memory import Memory
 from openhands_sessions.ports.runtime import Runtimes
 from openhands_sessions.ports.store import SessionStore
@@ -76,6 +78,7 @@ class Scene:
     opening: Opening = field(default_factory=Opening)
     memory: Memory = field(default_factory=WorkspaceMemory)
     agents: Agents | None = None
+    mcp: McpServers | None = None
     stages: Mapping[SessionState, Stage] = field(default_factory=lambda: STAGES)
     changes: list[SessionState] = field(default_factory=list)
     """The states that sessions went through."""
@@ -89,6 +92,8 @@ class Scene:
             memory=self.memory,
             tools=(Bash(), Editor(), Think(), Finish(), TaskTracker()),
             ipython=Ipython(),
+            mcp=self.mcp,
+            mcp_tool=McpTool,
             policy=ConfirmationMode(),
             condenser=WindowCondenser("Sum up!"),
             clock=lambda: NOW,

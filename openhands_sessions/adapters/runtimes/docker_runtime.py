@@ -1,11 +1,15 @@
 """A conversation's sandbox while a session has it open."""
 
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
 from openhands_sessions.adapters.runtimes.docker_box import Box
 from openhands_sessions.adapters.runtimes.executor_runtime import EndedAtWork, ExecutorRuntime
 from openhands_sessions.adapters.runtimes.journal import remembered
 from openhands_sessions.adapters.runtimes.limiter import Limiter
 from openhands_sessions.adapters.runtimes.link import Link, connect
 from openhands_sessions.core.errors import RuntimeUnavailable
+from openhands_sessions.ports.programs import Conversation, Programs, Spoken
 from openhands_sessions.ports.runtime import (
     Lost,
     OnOutput,
@@ -49,6 +53,7 @@ class DockerRuntime:
 
     def __init__(self, inner: ExecutorRuntime, box: Box, on_step: OnStep) -> None:
         self.files = inner.files
+        self.programs: Programs = _AwakePrograms(inner.programs, box, on_step)
         self._inner = inner
         self._box = box
         self._on_step = on_step
@@ -78,3 +83,17 @@ class DockerRuntime:
     async def query(self, query: Query) -> Printed:
         async with self._box.used(self._on_step):
             return await self._inner.query(query)
+
+
+class _AwakePrograms:
+    """A box that has such a program is in use for as long as the program runs: paused, it would not answer."""
+
+    def __init__(self, inner: Programs, box: Box, on_step: OnStep) -> None:
+        self._inner = inner
+        self._box = box
+        self._on_step = on_step
+
+    @asynccontextmanager
+    async def converse(self, program: Spoken) -> AsyncIterator[Conversation]:
+        async with self._box.used(self._on_step), self._inner.converse(program) as conversation:
+            yield conversation

@@ -4,10 +4,12 @@ import asyncio
 from collections.abc import Mapping
 from typing import Protocol
 
+from openhands_sessions.adapters.runtimes.conversing import ExecutorPrograms
 from openhands_sessions.adapters.runtimes.link import Answer, Link, LinkLost
 from openhands_sessions.adapters.runtimes.messages import nonsense, outcome_of, printed, query_message, task_message
 from openhands_sessions.core.errors import RuntimeFailure, RuntimeUnavailable
 from openhands_sessions.core.events.event import Json
+from openhands_sessions.ports.programs import Programs
 from openhands_sessions.ports.runtime import (
     Lost,
     OnOutput,
@@ -49,6 +51,7 @@ class ExecutorRuntime:
 
     def __init__(self, spec: RuntimeSpec, reach: Reach, files: Workspace, *, command_timeout: float) -> None:
         self.files = files
+        self.programs: Programs = ExecutorPrograms(self._started, spec.environment)
         self._environment = spec.environment
         self._reach = reach
         self._command_timeout = command_timeout

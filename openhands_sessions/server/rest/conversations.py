@@ -10,7 +10,7 @@ from openhands_sessions.server.services import body, number, owned, principal, s
 from openhands_sessions.server.wire import CreateIn, RenameIn, StartIn, conversation_status, conversation_wire
 from openhands_sessions.service.history import Wanted
 
-LATER = ("replay_json", "suggested_task", "create_microagent", "mcp_config")
+LATER = ("replay_json", "suggested_task", "create_microagent")
 """Keys of the create body that this version cannot carry out: refused, never dropped."""
 
 TRIGGERS = (
@@ -24,12 +24,11 @@ async def create(request: web.Request) -> web.Response:
     for name in LATER:
         if getattr(asked, name) is not None:
             raise BadInput(name, "cannot be carried out by this version; leave it out")
-    told = {"conversation_instructions": asked.conversation_instructions}
     spec = SessionSpec(
         id=ConversationId(services(request).new_id()),
         owner=principal(request).owner,
         create=True,
-        settings={**asked.settings, **{name: text for name, text in told.items() if text is not None}},
+        settings=asked.layer,
         initial_message=asked.initial_user_msg,
         image_urls=tuple(asked.image_urls or ()),
         checkout=asked.checkout,

@@ -81,9 +81,7 @@ class Clients(socketio.AsyncNamespace):  # type: ignore[misc]  # python-socketio
             create = given.create
             asked = checked(CreateIn, create) if isinstance(create, dict) else CreateIn()
             making = bool(create) or create == {}
-            await session.initialize_agent(
-                asked.settings, asked.initial_user_msg, create=making, checkout=asked.checkout
-            )
+            await session.initialize_agent(asked.layer, asked.initial_user_msg, create=making, checkout=asked.checkout)
         except SessionsError as error:
             if isinstance(error, AtCapacity):
                 # A connect error would end the client's automatic reconnects.

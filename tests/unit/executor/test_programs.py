@@ -2,6 +2,7 @@
 
 import asyncio
 
+from openhands_sessions.ports.programs import Spoken
 from openhands_sessions.ports.runtime import Query, Runtime
 from tests.support.processes import alive, ended
 from tests.support.sandboxes import run
@@ -32,3 +33,20 @@ async def test_a_query_that_nobody_waits_for_any_more_is_ended(runtime: Runtime)
 async def test_many_queries_at_once_are_all_answered(runtime: Runtime) -> None:
     answers = await asyncio.gather(*(runtime.query(Query(words=("echo", str(number)))) for number in range(30)))
     assert [int(answer.output) for answer in answers] == list(range(30))
+
+
+async def test_a_program_ends_with_who_speaks_to_it_and_takes_what_it_started_along(runtime: Runtime) -> None:
+    script = "sleep 60 & echo $!; echo $TOLD; exec cat"
+    spoken = Spoken(words=("bash", "-c", script), environment={"TOLD": "secret"})
+    async with runtime.programs.converse(spoken) as program:
+        lines = program.lines()
+        child = int(await anext(lines))
+        assert await anext(lines) == "secret"
+        await lines.aclose()
+        assert alive(child)
+    await ended(child)
+
+
+async def test_a_line_without_end_ends_its_program(runtime: Runtime) -> None:
+    async with runtime.programs.converse(Spoken(words=("cat", "/dev/zero"))) as program, asyncio.timeout(20):
+        assert [line async for line in program.lines()] == []

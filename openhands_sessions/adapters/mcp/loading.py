@@ -1,0 +1,38 @@
+"""MCP servers where the SDK is installed: it is loaded when the first conversation has one."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager
+
+from openhands_sessions.core.mcp import McpConfig
+from openhands_sessions.ports.mcp import CallMcp, McpDone, McpFunction, McpServers, McpTools
+from openhands_sessions.ports.programs import Programs
+
+MISSING = "MCP servers are not used: install openhands-sessions[mcp]."
+
+
+class LoadedServers:
+    """`load` raises ImportError where the SDK is missing."""
+
+    def __init__(self, load: Callable[[], McpServers]) -> None:
+        self._load = load
+
+    @asynccontextmanager
+    async def open(self, config: McpConfig, programs: Programs) -> AsyncIterator[McpTools]:
+        try:
+            servers = await asyncio.to_thread(self._load)
+        except ImportError:
+            yield NoTools()
+            return
+        async with servers.open(config, programs) as tools:
+            yield tools
+
+
+class NoTools:
+    """What there is without the SDK."""
+
+    functions: Sequence[McpFunction] = ()
+    problems: Sequence[str] = (MISSING,)
+
+    async def call(self, call: CallMcp) -> McpDone:
+        return McpDone(text=f"Not called. {MISSING}", failed=True)

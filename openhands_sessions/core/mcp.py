@@ -1,0 +1,63 @@
+"""MCP servers as settings name them, in the V0 client's form."""
+
+from typing import Annotated, Any
+
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, SecretStr
+
+MOST_SERVERS = 32
+_LEAST_SECRET = 8
+"""Characters of an environment variable that is taken for a secret: masking shorter ones would mask common words."""
+
+
+def _as_address(value: Any) -> Any:
+    return {"url": value} if isinstance(value, str) else value
+
+
+def _web_address(url: str) -> str:
+    if not url.startswith(("http://", "https://")) or not url.isprintable() or " " in url:
+        raise ValueError("must begin with http:// or https://")
+    return url
+
+
+class HttpServer(BaseModel):
+    """A server that is reached from ours; `api_key` goes along as a bearer token."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+    url: Annotated[str, Field(max_length=2_000), AfterValidator(_web_address)]
+    api_key: SecretStr | None = None
+
+
+class StdioServer(BaseModel):
+    """A server that is a program inside the sandbox."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+    name: str = Field(min_length=1, max_length=64)
+    command: str = Field(min_length=1, max_length=1_000)
+    args: tuple[str, ...] = Field((), max_length=100)
+    env: dict[str, str] = Field({}, max_length=100)
+
+
+Address = Annotated[HttpServer, BeforeValidator(_as_address)]
+
+
+class McpConfig(BaseModel):
+    """Every server of a conversation."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    sse_servers: tuple[Address, ...] = Field((), max_length=MOST_SERVERS)
+    stdio_servers: tuple[StdioServer, ...] = Field((), max_length=MOST_SERVERS)
+    shttp_servers: tuple[Address, ...] = Field((), max_length=MOST_SERVERS)
+
+    @property
+    def empty(self) -> bool:
+        return not (self.sse_servers or self.stdio_servers or self.shttp_servers)
+
+    @property
+    def secrets(self) -> tuple[str, ...]:
+        """What must not be seen in anything that the conversation records."""
+        keys = [server.api_key for server in (*self.sse_servers, *self.shttp_servers) if server.api_key is not None]
+        values = [value for server in self.stdio_servers for value in server.env.values()]
+        return (*(key.get_secret_value() for key in keys), *(value for value in values if len(value) >= _LEAST_SECRET))

@@ -1,0 +1,54 @@
+"""An agent that calls the tool of an MCP server, which runs in the sandbox, end to end."""
+
+import sys
+
+from tests.support.guests import Guests
+from tests.support.mcp_server import PROGRAM
+from tests.support.model_replies import Call, Reply
+from tests.support.model_server import MODEL, model_server
+from tests.support.running import Server, lasting, processes_of
+
+JOB = {
+    "sum": [
+        Reply(calls=[Call(name="mcp_small_add", arguments={"first": 20, "second": 22})]),
+        Reply(text="", calls=[Call(name="finish", arguments={"message": "The sum is 42."})]),
+    ]
+}
+
+
+async def test_a_tool_of_a_server_in_the_sandbox_is_called(server: Server, guests: Guests) -> None:
+    small = {
+        "name": "small",
+        "command": sys.executable,
+        "args": ["-P", str(PROGRAM), "stdio"],
+        "env": {"K": "secret-k"},
+    }
+    gone = {"url": "http://127.0.0.1:9/mcp", "api_key": "secret-key"}
+    async with model_server(JOB) as model:
+        settings = {"llm_model": f"openai/{MODEL}", "llm_base_url": model.url, "llm_api_key": "sk-loopback"}
+        body = {"settings": settings, "mcp_config": {"stdio_servers": [small], "shttp_servers": [gone]}}
+        status, made = await guests.rest.ask("POST", "/api/conversations", body)
+        assert status == 200, made
+        client = guests.protocol2(made["conversation_id"])
+        await client.connect()
+        await client.until_state("awaiting_user_input")
+        await client.say("please [[sum]]")
+        await client.until_state("finished")
+    [problem] = [event for event in client.events if event.get("observation") == "error"]
+    assert problem["content"].startswith("The MCP server 127.0.0.1 is not used: it cannot be reached")
+    [called] = [event for event in client.events if event.get("action") == "call_tool_mcp"]
+    assert called["args"]["arguments"] == {"first": 20, "second": 22}
+    [answer] = [event for event in client.events if event.get("observation") == "mcp"]
+    assert (answer["cause"], answer["content"]) == (called["id"], "42")
+    assert "secret-k" not in str(client.events)
+    assert "secret-k" not in (server.data_dir / "sessions.db").read_bytes().decode("latin-1")
+    speaking = [process for process in processes_of(PROGRAM) if "stdio" in process.command]
+    assert speaking
+    await guests.rest.ask("POST", f"/api/conversations/{made['conversation_id']}/stop")
+    assert not await lasting(speaking), "a server of MCP outlived its session"
+
+
+async def test_what_is_no_configuration_is_refused(guests: Guests) -> None:
+    body = {"mcp_config": {"sse_servers": ["file:///etc/passwd"]}}
+    status, answer = await guests.rest.ask("POST", "/api/conversations", body)
+    assert (status, answer["field"].split(".")[0]) == (422, "mcp_config")
