@@ -37,12 +37,14 @@ from openhands_sessions.adapters.tools.ipython import Ipython
 from openhands_sessions.adapters.tools.mcp import McpTool
 from openhands_sessions.adapters.tools.notes import Finish, TaskTracker, Think
 from openhands_sessions.config.config import Config
+from openhands_sessions.core.errors import BadInput
 from openhands_sessions.core.events.event import Json
 from openhands_sessions.core.ids import LOCAL_OWNER, ConversationId
 from openhands_sessions.ports.auth import Auth
 from openhands_sessions.ports.files import FileStore
 from openhands_sessions.ports.mcp import McpServers
 from openhands_sessions.ports.runtime import Runtimes
+from openhands_sessions.ports.sandboxes import LastingRuntimes, Sandboxes
 from openhands_sessions.ports.store import SessionStore
 from openhands_sessions.server.app import Edge, application
 from openhands_sessions.server.services import Options, Services
@@ -77,7 +79,7 @@ def _local(config: Config, store: SessionStore) -> OpenedRuntimes:
     return nullcontext(LocalRuntimes(_sandboxes(config), limits=limits))
 
 
-def _docker(config: Config, store: SessionStore) -> OpenedRuntimes:
+def _docker(config: Config, store: SessionStore) -> AbstractAsyncContextManager[LastingRuntimes]:
     from openhands_sessions.adapters.runtimes import docker, docker_settings  # brings a library that is slow to load
 
     async def knows(sid: ConversationId) -> bool:
@@ -272,6 +274,23 @@ def _new_id() -> str:
 def remote(url: str, session_api_key: str | None) -> AbstractAsyncContextManager[Remote]:
     """Another server, reached over the network. Raises BadInput for what is no address."""
     return open_remote(url, session_api_key)
+
+
+@asynccontextmanager
+async def open_sandboxes(config: Config) -> AsyncIterator[Sandboxes]:
+    """What the data folder's server has made of sandboxes. Raises BadInput for a kind that keeps no list of them,
+    StorageError, OSError."""
+    if config.runtime.kind != "docker":
+        raise BadInput("runtime.kind", "must be docker: other sandboxes are processes, which end by themselves")
+    async with STORES[config.store.kind](config) as store, _docker(config, store) as runtimes:
+        yield runtimes
+
+
+async def probe_docker(config: Config) -> str:
+    """What Docker sandboxes need: the engine's version, where all is well. Raises RuntimeUnavailable."""
+    from openhands_sessions.adapters.runtimes.docker_engine import probe_engine
+
+    return await probe_engine(config.docker.address, config.docker.image, pull=config.docker.pull)
 
 
 def probe_store(folder: Path) -> str:

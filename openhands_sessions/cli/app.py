@@ -9,7 +9,7 @@ import typer
 
 from openhands_sessions import __version__
 from openhands_sessions.cli.options import AsJson, ConfigFile, DataDir, Key, Server, Settings, command, given
-from openhands_sessions.cli.subcommands import config, sessions
+from openhands_sessions.cli.subcommands import config, sandbox, sessions
 from openhands_sessions.config.errors import ConfigError
 from openhands_sessions.core.errors import BadInput, SessionsError
 
@@ -25,6 +25,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 app.add_typer(sessions, name="sessions")
+app.add_typer(sandbox, name="sandbox")
 app.add_typer(config, name="config")
 
 

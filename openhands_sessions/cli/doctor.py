@@ -159,7 +159,11 @@ def model(config: Config) -> Finding:
 
 
 def docker(config: Config) -> Finding:
-    found = shutil.which("docker")
-    if found is None:
-        return Finding("docker", "ok", "not found; not needed by the local runtime, which does not isolate")
-    return Finding("docker", "ok", found)
+    if config.runtime.kind != "docker":
+        return Finding("docker", "ok", "not used by the local runtime, which does not isolate")
+    try:
+        return Finding("docker", "ok", f"version {asyncio.run(bootstrap.probe_docker(config))}")
+    except SessionsError as error:
+        return Finding(
+            "docker", "fail", error.message, "Mend it, or set runtime.kind to local, which does not isolate."
+        )

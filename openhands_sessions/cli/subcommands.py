@@ -1,4 +1,4 @@
-"""`sessions …` and `config …` as they are called."""
+"""`sessions …`, `sandbox …` and `config …` as they are called."""
 
 from pathlib import Path
 from typing import Annotated
@@ -8,6 +8,7 @@ import typer
 from openhands_sessions.cli.options import AsJson, ConfigFile, DataDir, Key, Server, Settings, command, given
 
 sessions = typer.Typer(help="The conversations that are kept.", rich_markup_mode=None)
+sandbox = typer.Typer(help="The containers of conversations, where runtime.kind is docker.", rich_markup_mode=None)
 config = typer.Typer(help="The configuration.", rich_markup_mode=None)
 
 Id = Annotated[str, typer.Argument(metavar="ID", help="The conversation.")]
@@ -81,6 +82,30 @@ def sessions_delete(
     module = command("sessions")
     place = module.where(given(_place(session_api_key, data_dir), settings), config_file, server)
     return int(module.delete(place, sids, yes=yes))
+
+
+@sandbox.command("ls")
+def sandbox_ls(
+    *,
+    as_json: AsJson = False,
+    data_dir: DataDir = None,
+    config_file: ConfigFile = None,
+    settings: Settings = None,
+) -> int:
+    """List them, and why each is kept or goes."""
+    return int(command("sandboxes").ls(given({"--data-dir": data_dir}, settings), config_file, as_json=as_json))
+
+
+@sandbox.command("reap")
+def sandbox_reap(
+    *,
+    as_json: AsJson = False,
+    data_dir: DataDir = None,
+    config_file: ConfigFile = None,
+    settings: Settings = None,
+) -> int:
+    """Remove those that nobody owns, now; the server does so every five minutes."""
+    return int(command("sandboxes").reap(given({"--data-dir": data_dir}, settings), config_file, as_json=as_json))
 
 
 @config.command("show")

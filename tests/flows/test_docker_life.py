@@ -17,6 +17,7 @@ from tests.support.docker_engine import Engine
 from tests.support.docker_sandboxes import PLAIN, comes_to, containers, docker_runtimes
 from tests.support.sandboxes import SID, Hearing, key, opened, run
 
+RESTS = "rests, and is removed when it has rested long enough"
 RESTLESS = replace(PLAIN, pause_after=0.2)
 SHORT_LIVED = replace(PLAIN, pause_after=0.1, remove_after=0.1)
 
@@ -179,15 +180,28 @@ async def test_a_container_whose_conversation_is_gone_is_reaped(docker_engine: E
         settings = replace(PLAIN, image=docker_engine.base)
         async with open_docker(folder, settings, address=docker_engine.address, knows=knows) as later:
             await comes_to(docker_engine, runtimes, "running")
-            [kept] = await later.reaper.survey()
-            assert (kept.conversation, kept.keep, kept.why) == ("other", True, "idle")
+            [kept] = await later.survey()
+            assert (kept.conversation, kept.keep, kept.why) == ("other", True, RESTS)
+
+
+async def test_a_sandbox_that_another_server_has_open_is_left_alone(
+    docker_engine: Engine, runtimes: DockerRuntimes, folder: Path
+) -> None:
+    async with opened(runtimes) as runtime:
+        await run(runtime, 0, "colour=blue")
+        async with _server(docker_engine, folder) as other:
+            [standing] = await other.survey()
+            assert standing.why == "its conversation is open"
+            assert await other.reap() == []
+        assert [status for _, status in containers(docker_engine, runtimes)] == ["running"]
+        assert (await run(runtime, 1, "echo $colour")).output == "blue\n"
 
 
 async def test_what_is_not_ours_is_never_touched(docker_engine: Engine, folder: Path, stranger: str) -> None:
     async with docker_runtimes(docker_engine, folder, SHORT_LIVED) as runtimes:
         async with opened(runtimes) as runtime:
             await run(runtime, 0, "true")
-        await runtimes.reaper.reap()
+        await runtimes.reap()
         await comes_to(docker_engine, runtimes)
         await runtimes.discard(SID)
     with closing(docker_engine.client()) as client:

@@ -1,5 +1,6 @@
 """The whole server over Docker sandboxes."""
 
+import json
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
 from pathlib import Path
@@ -7,10 +8,12 @@ from pathlib import Path
 import pytest
 
 from openhands_sessions.adapters.runtimes.docker import DockerRuntimes
+from openhands_sessions.adapters.stores.sqlite import open_sqlite
 from openhands_sessions.core.ids import ConversationId, folder_name
 from tests.support.docker_engine import Engine
 from tests.support.docker_sandboxes import comes_to, containers, docker_runtimes
 from tests.support.guests import Guests
+from tests.support.programs import Shell
 from tests.support.running import Server, running
 
 SLOWLY = """\
@@ -84,3 +87,32 @@ async def test_a_deleted_conversation_leaves_no_container_and_no_workspace(
     await guests.rest.delete(sid)
     await comes_to(docker_engine, sandboxes)
     assert not (folder / folder_name(ConversationId(sid))).exists()
+
+
+async def test_the_command_line_tells_why_each_sandbox_is_kept_and_removes_the_others(
+    docker_engine: Engine, server: Server, sandboxes: DockerRuntimes, guests: Guests, data_dir: Path
+) -> None:
+    sids = [await guests.rest.create(llm_model=server.script("slowly", SLOWLY)) for _ in range(2)]
+    for sid in sids:
+        client = guests.protocol2(sid)
+        await client.connect()
+        await client.until_state("awaiting_user_input", after=await client.say("go"))
+    shell = Shell(data_dir, server.settings)
+    listed = json.loads((await shell.run("sandbox", "ls", "--json")).out)
+    assert {each["conversation"]: each["why"] for each in listed} == dict.fromkeys(sids, "its conversation is open")
+    await server.stopped()
+    async with open_sqlite(data_dir / "sessions.db") as store:
+        await store.conversations.delete(ConversationId(sids[0]))
+    [reaped] = json.loads((await shell.run("sandbox", "reap", "--json")).out)
+    assert (reaped["conversation"], reaped["why"]) == (sids[0], "its conversation is gone")
+    assert [status for _, status in containers(docker_engine, sandboxes)] == ["paused"]
+    [doctor] = [
+        check for check in json.loads((await shell.run("doctor", "--json")).out)["checks"] if check["name"] == "docker"
+    ]
+    assert doctor["status"] == "ok"
+
+
+async def test_a_kind_without_containers_says_so(data_dir: Path) -> None:
+    done = await Shell(data_dir).run("sandbox", "ls")
+    assert (done.code, done.out) == (2, "")
+    assert "runtime.kind must be docker" in done.err

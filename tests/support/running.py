@@ -34,7 +34,7 @@ class Server:
     def __init__(self, data_dir: Path, settings: Mapping[str, str], program: Sequence[str]) -> None:
         self.data_dir = data_dir
         self.port = _free_port()
-        self._settings = settings
+        self.settings = settings
         self._program = program
         self._process: asyncio.subprocess.Process | None = None
 
@@ -77,7 +77,7 @@ class Server:
                 sys.executable,
                 *self._program,
                 *words,
-                env={**os.environ, "OHS_LOG__FORMAT": "json", **self._settings},
+                env={**os.environ, "OHS_LOG__FORMAT": "json", **self.settings},
                 stdin=asyncio.subprocess.DEVNULL,
                 stdout=asyncio.subprocess.DEVNULL,
                 stderr=log,

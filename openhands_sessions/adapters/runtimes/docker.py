@@ -3,7 +3,7 @@
 import asyncio
 import contextlib
 import secrets
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
 
 from openhands_sessions.adapters.runtimes.docker_box import Box
@@ -23,6 +23,7 @@ from openhands_sessions.adapters.runtimes.workspace import Workspace
 from openhands_sessions.core.errors import RuntimeUnavailable
 from openhands_sessions.core.ids import ConversationId, folder_name
 from openhands_sessions.ports.runtime import Runtime, RuntimeSpec
+from openhands_sessions.ports.sandboxes import Standing
 
 IPYTHON_LABEL = "openhands-sessions.ipython"
 _THREADS = 8
@@ -56,7 +57,7 @@ async def open_docker(
         executor=await limiter.run(executor_archive, root),
     )
     runtimes = DockerRuntimes(root, site, knows)
-    reaping = asyncio.create_task(runtimes.reaper.run(), name="sandbox reaper")
+    reaping = asyncio.create_task(runtimes.keep_reaping(), name="sandbox reaper")
     try:
         yield runtimes
     finally:
@@ -77,7 +78,7 @@ class DockerRuntimes:
         self._site = site
         self._boxes: dict[ConversationId, Box] = {}
         self._preparing: asyncio.Task[None] | None = None
-        self.reaper = Reaper(site.engine, site.instance, self.box, knows)
+        self._reaper = Reaper(site.engine, site.instance, self.box, knows)
 
     @contextlib.asynccontextmanager
     async def open(self, spec: RuntimeSpec) -> AsyncIterator[Runtime]:
@@ -109,6 +110,16 @@ class DockerRuntimes:
         finally:
             self._forget(box)
 
+    async def survey(self) -> Sequence[Standing]:
+        return await self._reaper.survey()
+
+    async def reap(self) -> Sequence[Standing]:
+        return await self._reaper.reap()
+
+    async def keep_reaping(self) -> None:
+        """Reap now and then, until cancelled."""
+        await self._reaper.run()
+
     def box(self, sid: ConversationId) -> Box:
         """The box of a conversation, which has one from its first mention."""
         box = self._boxes.get(sid)
@@ -119,7 +130,7 @@ class DockerRuntimes:
 
     async def clear(self) -> None:
         """Remove everything of this instance but the workspaces: containers, network, firewall rules."""
-        for standing in await self.reaper.survey():
+        for standing in await self._reaper.survey():
             await self._site.engine.remove(standing.name)
         await self._site.networks.remove()
 

@@ -8,9 +8,10 @@ from typing import Any
 import structlog
 
 from openhands_sessions.adapters.runtimes.docker_ladder import PAUSED, READY, RUNNING, STARTING, Ladder, Site
+from openhands_sessions.adapters.runtimes.hold import Hold
 from openhands_sessions.adapters.runtimes.link import LinkLost, connect
 from openhands_sessions.adapters.runtimes.place import Place
-from openhands_sessions.core.errors import RuntimeFailure
+from openhands_sessions.core.errors import RuntimeFailure, RuntimeUnavailable
 from openhands_sessions.core.ids import ConversationId
 from openhands_sessions.ports.runtime import OnStep
 
@@ -27,6 +28,7 @@ class Box:
         self.ladder = Ladder(site, sid, place)
         self._site = site
         self._on_removed = on_removed
+        self._hold = Hold(place.hold)
         self._changing = asyncio.Lock()
         self._changes: set[asyncio.Task[None]] = set()
         self._timer: asyncio.TimerHandle | None = None
@@ -46,8 +48,10 @@ class Box:
         """What it is doing, for people."""
         if self._uses:
             return "in use"
-        state = "paused" if self._paused else "idle"
-        return f"{state}, its conversation is open" if self._opened else state
+        with self._hold.alone() as alone:
+            if self._opened or not alone:
+                return "its conversation is open"
+        return "rests, and is removed when it has rested long enough"
 
     @contextlib.asynccontextmanager
     async def open(self) -> AsyncIterator[None]:
@@ -56,18 +60,22 @@ class Box:
         try:
             async with self._changing:  # they may just be on their way out
                 await self.ladder.prepare()
+                await self._take_hold()
             yield
         finally:
             self._opened -= 1
+            if not self._opened:
+                self._hold.release()
 
     @contextlib.asynccontextmanager
     async def used(self, on_step: OnStep) -> AsyncIterator[None]:
-        """Keep it awake for the length of the block. Raises RuntimeUnavailable."""
+        """Keep it awake for the length of the block, which lies within one of `open`. Raises RuntimeUnavailable."""
         self._uses += 1
         self._disarm()
         try:
             async with self._changing:  # it may just be on its way to rest
-                if self._paused:
+                if self._paused or not self._hold.taken:
+                    await self._take_hold()
                     on_step(STARTING, "Waking the sandbox")
                     await self._wake()
                     on_step(READY, "")
@@ -104,6 +112,12 @@ class Box:
         while self._changes:
             await asyncio.wait(self._changes)
 
+    async def _take_hold(self) -> None:
+        try:
+            await self._site.limiter.run(self._hold.take)
+        except OSError as error:
+            raise RuntimeUnavailable(f"the workspace's folder cannot be used: {error.strerror}") from error
+
     async def _wake(self) -> None:
         found = await self.ladder.wake()
         self._alive = found is not None and found.status == RUNNING
@@ -136,19 +150,21 @@ class Box:
         self._begin(self._remove() if self._paused else self._rest())
 
     async def _rest(self) -> None:
-        """Pause it, unless it is at work."""
+        """Pause it, unless it is at work or another process has it open."""
         async with self._changing:
-            try:
-                if not self._uses and await self._is_idle():
-                    await self.ladder.pause()
-                    self._paused = True
-            except (RuntimeFailure, OSError) as error:
-                log.warning("a sandbox was not put to rest", conversation_id=self.sid, problem=str(error))
+            with self._hold.alone() as alone:
+                try:
+                    if alone and not self._uses and await self._is_idle():
+                        await self.ladder.pause()
+                        self._paused = True
+                except (RuntimeFailure, OSError) as error:
+                    log.warning("a sandbox was not put to rest", conversation_id=self.sid, problem=str(error))
             self._arm()
 
     async def _is_idle(self) -> bool:
         """Whether it runs and has nothing to do, by its own account."""
         found = await self.ladder.find()
+        self._paused = found is not None and found.status == PAUSED  # another process may have done it
         self._alive = found is not None and found.status in (RUNNING, PAUSED)
         if found is None or found.status != RUNNING:
             return False
@@ -165,16 +181,17 @@ class Box:
     async def _remove(self) -> None:
         """It has rested long enough."""
         async with self._changing:
-            workspace = not self._site.settings.keep_workspace
-            if self._uses or (workspace and self._opened):
-                self._arm()
-                return
-            try:
-                await self.ladder.remove(workspace=workspace)
-            except RuntimeFailure as error:
-                log.warning("a sandbox was not removed", conversation_id=self.sid, problem=error.message)
-                self._arm()
-                return
+            with self._hold.alone() as alone:
+                workspace = not self._site.settings.keep_workspace
+                if not alone or self._uses or (workspace and self._opened):
+                    self._arm()
+                    return
+                try:
+                    await self.ladder.remove(workspace=workspace)
+                except RuntimeFailure as error:
+                    log.warning("a sandbox was not removed", conversation_id=self.sid, problem=error.message)
+                    self._arm()
+                    return
             self._alive = self._paused = False
         self._on_removed(self)
 

@@ -14,7 +14,7 @@ import requests
 from docker.errors import APIError, DockerException, NotFound
 from docker.utils import parse_repository_tag
 
-from openhands_sessions.adapters.runtimes.docker_refusals import NO_ENGINE, explained
+from openhands_sessions.adapters.runtimes.docker_refusals import NO_ENGINE, ImageMissing, explained
 from openhands_sessions.core.errors import RuntimeUnavailable
 
 T = TypeVar("T")
@@ -50,6 +50,13 @@ class Engine:
 
     async def ping(self) -> None:
         await self._run(lambda client: client.ping())
+
+    async def version(self) -> str:
+        answer = await self._run(lambda client: client.version())
+        return str(answer["Version"])
+
+    async def has_image(self, image: str) -> bool:
+        return await self._run(lambda client: _or_none(client.inspect_image, image)) is not None
 
     async def find(self, name: str) -> Found | None:
         """The container of this name or id."""
@@ -146,6 +153,17 @@ class Engine:
             if self._client is None:
                 self._client = docker.APIClient(base_url=self._address, timeout=_ANSWER_SECONDS)
             return self._client
+
+
+async def probe_engine(address: str | None, image: str, *, pull: bool) -> str:
+    """The version of an engine that has the image, or may fetch it. Raises RuntimeUnavailable."""
+    engine = Engine(address)
+    try:
+        if not pull and not await engine.has_image(image):
+            raise ImageMissing
+        return await engine.version()
+    finally:
+        await engine.close()
 
 
 def _or_none(function: Callable[..., T], *arguments: object, **named: object) -> T | None:

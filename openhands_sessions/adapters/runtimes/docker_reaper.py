@@ -3,7 +3,6 @@
 import asyncio
 import time
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass
 
 import structlog
 
@@ -13,25 +12,17 @@ from openhands_sessions.adapters.runtimes.docker_engine import Engine, Found
 from openhands_sessions.adapters.runtimes.docker_ladder import PAUSED, RUNNING
 from openhands_sessions.core.errors import SessionsError
 from openhands_sessions.core.ids import ConversationId
+from openhands_sessions.ports.sandboxes import Standing
 
 log = structlog.get_logger(__name__)
 
 Knows = Callable[[ConversationId], Awaitable[bool]]
 """Whether there is such a conversation."""
-PERIOD = 300.0
+FIRST, PERIOD = 2.0, 300.0
+"""Seconds to the first look, which a short-lived command of the same data folder leaves to the server; and between
+looks."""
 _SHORT_LIVED = 120.0
 """Seconds after which a container that serves no conversation has been left behind."""
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Standing:
-    """One container and its fate. `conversation` is None for one that serves all of them."""
-
-    name: str
-    conversation: ConversationId | None
-    status: str
-    keep: bool
-    why: str
 
 
 class Reaper:
@@ -44,12 +35,10 @@ class Reaper:
         self._knows = knows
 
     async def survey(self) -> Sequence[Standing]:
-        """Raises RuntimeUnavailable, StorageError."""
         return [await self._judged(found) for found in await self._engine.list(self._label)]
 
     async def reap(self) -> Sequence[Standing]:
-        """Remove what nobody needs, have the rest watched, and return what was removed. Raises RuntimeUnavailable,
-        StorageError."""
+        """The rest is watched from then on."""
         reaped = []
         for found in await self._engine.list(self._label):
             standing = await self._judged(found)
@@ -63,6 +52,7 @@ class Reaper:
 
     async def run(self) -> None:
         """Reap now and then, until cancelled."""
+        await asyncio.sleep(FIRST)
         while True:
             try:
                 await self.reap()

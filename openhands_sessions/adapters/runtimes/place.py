@@ -46,6 +46,11 @@ class Place:
         """Of kinds whose sandboxes have a home besides the workspace."""
         return self.folder / "home"
 
+    @property
+    def hold(self) -> Path:
+        """Locked by processes that have the sandbox open; out of its reach."""
+        return self.folder / "open"
+
     def make(self, *more: Path) -> None:
         """The folder, and in it the workspace, the state and `more`. Raises OSError."""
         self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)

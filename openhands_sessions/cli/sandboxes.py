@@ -1,0 +1,46 @@
+"""`sandbox`: the containers of the data folder's conversations, and why each is kept or goes."""
+
+import asyncio
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from pathlib import Path
+
+import orjson
+
+from openhands_sessions import bootstrap
+from openhands_sessions.cli.columns import columns
+from openhands_sessions.cli.settings import loaded
+from openhands_sessions.config.config import Config
+from openhands_sessions.ports.sandboxes import Standing
+
+
+def ls(flags: Mapping[str, object], file: Path | None, *, as_json: bool) -> int:
+    """Print every sandbox."""
+    return _show(asyncio.run(_survey(loaded(flags, file, quiet=True).config)), as_json=as_json)
+
+
+def reap(flags: Mapping[str, object], file: Path | None, *, as_json: bool) -> int:
+    """Remove those that nobody owns, and print them."""
+    return _show(asyncio.run(_reap(loaded(flags, file, quiet=True).config)), as_json=as_json)
+
+
+async def _survey(config: Config) -> Sequence[Standing]:
+    async with bootstrap.open_sandboxes(config) as sandboxes:
+        return await sandboxes.survey()
+
+
+async def _reap(config: Config) -> Sequence[Standing]:
+    async with bootstrap.open_sandboxes(config) as sandboxes:
+        return await sandboxes.reap()
+
+
+def _show(standings: Sequence[Standing], *, as_json: bool) -> int:
+    if as_json:
+        print(orjson.dumps([asdict(each) for each in standings], option=orjson.OPT_INDENT_2).decode())
+        return 0
+    rows = [
+        (each.name, each.status, "kept" if each.keep else "goes", each.conversation or "-", each.why)
+        for each in standings
+    ]
+    print(columns(("sandbox", "status", "", "conversation", "why"), rows))
+    return 0

@@ -1,0 +1,34 @@
+"""The sandboxes of a server as its operator sees them."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from openhands_sessions.core.ids import ConversationId
+from openhands_sessions.ports.runtime import Runtimes
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Standing:
+    """One sandbox and its fate. `conversation` is None for what serves all of them; `status` is the kind's own word;
+    `why` says for people why it is kept, or goes."""
+
+    name: str
+    conversation: ConversationId | None
+    status: str
+    keep: bool
+    why: str
+
+
+class Sandboxes(Protocol):
+    """Both see what this server's data folder has made, and nothing else. Raise RuntimeUnavailable, StorageError."""
+
+    async def survey(self) -> Sequence[Standing]:
+        """Every sandbox there is, without changing any."""
+
+    async def reap(self) -> Sequence[Standing]:
+        """Remove those that nobody owns, and return them."""
+
+
+class LastingRuntimes(Runtimes, Sandboxes, Protocol):
+    """Runtimes whose sandboxes outlive the server, so that somebody must keep a list of them."""
