@@ -31,9 +31,9 @@ async def test_a_tool_of_a_server_in_the_sandbox_is_called(server: Server, guest
         assert status == 200, made
         client = guests.protocol2(made["conversation_id"])
         await client.connect()
-        await client.until_state("awaiting_user_input")
+        await client.until_state("awaiting_user_input", within=60)
         await client.say("please [[sum]]")
-        await client.until_state("finished")
+        await client.until_state("finished", within=60)
     [problem] = [event for event in client.events if event.get("observation") == "error"]
     assert problem["content"].startswith("The MCP server 127.0.0.1 is not used: it cannot be reached")
     [called] = [event for event in client.events if event.get("action") == "call_tool_mcp"]

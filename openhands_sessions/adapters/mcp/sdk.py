@@ -18,7 +18,7 @@ from openhands_sessions.core.mcp import HttpServer, McpConfig
 from openhands_sessions.ports.mcp import CallMcp, McpDone, McpFunction, McpTools
 from openhands_sessions.ports.programs import Programs
 
-CONNECT_SECONDS = 20.0
+CONNECT_SECONDS = 30.0
 CALL_SECONDS = 120.0
 LONGEST_DESCRIPTION = 4_000
 
