@@ -45,6 +45,7 @@ async def server(docker_engine: Engine, sandboxes: DockerRuntimes, data_dir: Pat
         "OHS_DOCKER__ADDRESS": docker_engine.address,
         "OHS_DOCKER__IMAGE": docker_engine.base,
         "OHS_DOCKER__NETWORK": "none",
+        "OHS_DOCKER__WARM": "0",
     }
     async with AsyncExitStack() as stack:
         yield await stack.enter_async_context(running(data_dir, settings))

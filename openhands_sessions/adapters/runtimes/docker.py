@@ -9,8 +9,10 @@ from pathlib import Path
 from openhands_sessions.adapters.runtimes.docker_box import Box
 from openhands_sessions.adapters.runtimes.docker_engine import Engine
 from openhands_sessions.adapters.runtimes.docker_images import Images
-from openhands_sessions.adapters.runtimes.docker_ladder import Site
+from openhands_sessions.adapters.runtimes.docker_ladder import Ladder
+from openhands_sessions.adapters.runtimes.docker_maker import Site
 from openhands_sessions.adapters.runtimes.docker_network import Networks
+from openhands_sessions.adapters.runtimes.docker_pool import Pool
 from openhands_sessions.adapters.runtimes.docker_reaper import Knows, Reaper
 from openhands_sessions.adapters.runtimes.docker_runtime import DockerReach, DockerRuntime
 from openhands_sessions.adapters.runtimes.docker_settings import DockerSettings
@@ -27,6 +29,9 @@ from openhands_sessions.ports.sandboxes import Standing
 
 IPYTHON_LABEL = "openhands-sessions.ipython"
 _THREADS = 8
+_FIRST, _PERIOD = 2.0, 300.0
+"""Seconds to the first look, which a short-lived command of the same data folder leaves to the server; and between
+looks."""
 _INSTANCE = "instance"
 
 
@@ -57,12 +62,12 @@ async def open_docker(
         executor=await limiter.run(executor_archive, root),
     )
     runtimes = DockerRuntimes(root, site, knows)
-    reaping = asyncio.create_task(runtimes.keep_reaping(), name="sandbox reaper")
+    keeping = asyncio.create_task(runtimes.keep(), name="sandbox keeper")
     try:
         yield runtimes
     finally:
-        reaping.cancel()
-        await asyncio.wait([reaping])
+        keeping.cancel()
+        await asyncio.wait([keeping])
         await runtimes.close()
         await engine.close()
 
@@ -78,7 +83,8 @@ class DockerRuntimes:
         self._site = site
         self._boxes: dict[ConversationId, Box] = {}
         self._preparing: asyncio.Task[None] | None = None
-        self._reaper = Reaper(site.engine, site.instance, self.box, knows)
+        self._pool = Pool(site, root, site.settings.warm)
+        self._reaper = Reaper(site, root, self.box, knows)
 
     @contextlib.asynccontextmanager
     async def open(self, spec: RuntimeSpec) -> AsyncIterator[Runtime]:
@@ -116,20 +122,30 @@ class DockerRuntimes:
     async def reap(self) -> Sequence[Standing]:
         return await self._reaper.reap()
 
-    async def keep_reaping(self) -> None:
-        """Reap now and then, until cancelled."""
-        await self._reaper.run()
+    async def keep(self) -> None:
+        """See now and then to what waits for conversations, and to what nobody needs; until cancelled."""
+        await asyncio.sleep(_FIRST)
+        while True:
+            self._pool.open()
+            await self._reaper.look()
+            await asyncio.sleep(_PERIOD)
+
+    async def warm_up(self) -> None:
+        """Have as many containers wait for conversations as are to. Raises RuntimeUnavailable, OSError."""
+        await self._pool.fill()
 
     def box(self, sid: ConversationId) -> Box:
         """The box of a conversation, which has one from its first mention."""
         box = self._boxes.get(sid)
         if box is None:
             place = Place(self._root / folder_name(sid), self._site.settings.owner)
-            box = self._boxes[sid] = Box(self._site, sid, place, self._forget)
+            ladder = Ladder(self._site, self._pool, sid, place)
+            box = self._boxes[sid] = Box(self._site, sid, ladder, self._forget)
         return box
 
     async def clear(self) -> None:
         """Remove everything of this instance but the workspaces: containers, network, firewall rules."""
+        await self._pool.close()
         for standing in await self._reaper.survey():
             await self._site.engine.remove(standing.name)
         await self._site.networks.remove()
@@ -137,6 +153,7 @@ class DockerRuntimes:
     async def close(self) -> None:
         if self._preparing is not None:
             await asyncio.wait([self._preparing])
+        await self._pool.close()
         await asyncio.gather(*(box.close() for box in self._boxes.values()))
 
     async def _prepare(self) -> None:

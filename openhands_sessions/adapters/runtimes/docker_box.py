@@ -7,10 +7,10 @@ from typing import Any
 
 import structlog
 
-from openhands_sessions.adapters.runtimes.docker_ladder import PAUSED, READY, RUNNING, STARTING, Ladder, Site
+from openhands_sessions.adapters.runtimes.docker_ladder import Ladder
+from openhands_sessions.adapters.runtimes.docker_maker import PAUSED, READY, RUNNING, STARTING, Site
 from openhands_sessions.adapters.runtimes.hold import Hold
 from openhands_sessions.adapters.runtimes.link import LinkLost, connect
-from openhands_sessions.adapters.runtimes.place import Place
 from openhands_sessions.core.errors import RuntimeFailure, RuntimeUnavailable
 from openhands_sessions.core.ids import ConversationId
 from openhands_sessions.ports.runtime import OnStep
@@ -22,13 +22,13 @@ class Box:
     """A conversation's container, or the place for one. When nobody has used it for a while it is paused, later
     removed; then `on_removed` is called."""
 
-    def __init__(self, site: Site, sid: ConversationId, place: Place, on_removed: Callable[["Box"], None]) -> None:
+    def __init__(self, site: Site, sid: ConversationId, ladder: Ladder, on_removed: Callable[["Box"], None]) -> None:
         self.sid = sid
-        self.place = place
-        self.ladder = Ladder(site, sid, place)
+        self.place = ladder.place
+        self.ladder = ladder
         self._site = site
         self._on_removed = on_removed
-        self._hold = Hold(place.hold)
+        self._hold = Hold(ladder.place.hold)
         self._changing = asyncio.Lock()
         self._changes: set[asyncio.Task[None]] = set()
         self._timer: asyncio.TimerHandle | None = None

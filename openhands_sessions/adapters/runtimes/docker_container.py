@@ -2,7 +2,6 @@
 
 import hashlib
 import json
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -13,10 +12,13 @@ from openhands_sessions.ports.runtime import WORKSPACE
 HOME = "/sandbox"
 STATE = "/run/executor"
 EXECUTOR = "/run/executor.pyz"
-INSTANCE, CONVERSATION, TERM, RECIPE = (
-    f"openhands-sessions.{name}" for name in ("instance", "conversation", "term", "recipe")
-)
-"""Labels. The term is the owner's who had it made; a later owner may have attached to it."""
+INSTANCE = "openhands-sessions.instance"
+CONVERSATION = "openhands-sessions.conversation"
+TERM = "openhands-sessions.term"
+RECIPE = "openhands-sessions.recipe"
+WARM = "openhands-sessions.warm"
+"""Labels. The term is the owner's who had it made; a later owner may have attached to it. One that waited for a
+conversation has WARM instead of that and the term: labels cannot be changed."""
 
 Recipe = dict[str, Any]
 """What the engine is asked for, but for name and labels."""
@@ -47,10 +49,6 @@ def recipe(settings: DockerSettings, place: Place, executor: Path, network: str)
 def digest(wanted: Recipe) -> str:
     """Tells whether a container was made like this."""
     return hashlib.sha256(json.dumps(wanted, sort_keys=True).encode()).hexdigest()[:16]
-
-
-def labels(instance: str, conversation: str, term: int, wanted: Recipe) -> Mapping[str, str]:
-    return {INSTANCE: instance, CONVERSATION: conversation, TERM: str(term), RECIPE: digest(wanted)}
 
 
 def _words(settings: DockerSettings) -> list[str]:

@@ -79,6 +79,9 @@ class Engine:
     async def start(self, container: str) -> None:
         await self._run(lambda client: client.start(container))
 
+    async def rename(self, container: str, name: str) -> None:
+        await self._run(lambda client: client.rename(container, name))
+
     async def pause(self, container: str) -> None:
         await self._run(lambda client: client.pause(container))
 
@@ -87,7 +90,7 @@ class Engine:
 
     async def remove(self, container: str) -> None:
         """End it by force, with the volumes that are its own; nothing where there is none."""
-        await self._run(lambda client: _or_none(client.remove_container, container, force=True, v=True))
+        await self._run(lambda client: _remove(client, container))
 
     async def words(self, container: str) -> str:
         """The last of what it printed."""
@@ -195,6 +198,16 @@ def _create(client: Any, name: str | None, body: Mapping[str, Any]) -> str:
             raise
         made = there["Id"]
     return made
+
+
+def _remove(client: Any, container: str) -> None:
+    try:
+        client.remove_container(container, force=True, v=True)
+    except NotFound:
+        return
+    except APIError as error:
+        if error.status_code != CONFLICT:  # somebody else is just at it
+            raise
 
 
 def _make_network(client: Any, name: str, options: Mapping[str, str], labels: Mapping[str, str]) -> None:

@@ -1,70 +1,49 @@
 """The way to a container that runs: found, woken, started again, or made anew around the same workspace."""
 
-import asyncio
 import contextlib
-from dataclasses import dataclass
-from pathlib import Path
 
 import structlog
 
-from openhands_sessions.adapters.runtimes.docker_container import RECIPE, Recipe, digest, labels, recipe
-from openhands_sessions.adapters.runtimes.docker_engine import Engine, Found
-from openhands_sessions.adapters.runtimes.docker_images import Images
-from openhands_sessions.adapters.runtimes.docker_network import Networks
-from openhands_sessions.adapters.runtimes.docker_settings import DockerSettings
-from openhands_sessions.adapters.runtimes.limiter import Limiter
-from openhands_sessions.adapters.runtimes.link import peer
+from openhands_sessions.adapters.runtimes.docker_container import CONVERSATION, INSTANCE, RECIPE, TERM, digest
+from openhands_sessions.adapters.runtimes.docker_engine import Found
+from openhands_sessions.adapters.runtimes.docker_maker import (
+    PAUSED,
+    READY,
+    RUNNING,
+    START_SECONDS,
+    STARTED,
+    STARTING,
+    Maker,
+    Site,
+)
+from openhands_sessions.adapters.runtimes.docker_pool import Pool
 from openhands_sessions.adapters.runtimes.place import Place
 from openhands_sessions.core.errors import RuntimeUnavailable
 from openhands_sessions.core.ids import ConversationId, folder_name
-from openhands_sessions.core.redaction import without_paths
 from openhands_sessions.ports.runtime import OnStep
 
 log = structlog.get_logger(__name__)
 
-STARTING, STARTED, READY = "STATUS$STARTING_RUNTIME", "STATUS$RUNTIME_STARTED", "STATUS$READY"
-RUNNING, PAUSED = "running", "paused"
-_START_SECONDS = 20.0
 _BROKEN_SECONDS = 3.0
 """How long a container that runs already may not be reached; it may just have been started by somebody else."""
-_LOOK_AGAIN = 0.005
-"""Seconds between two looks for the socket of an executor that starts: nothing else tells when it listens."""
-_LOOKS_PER_INSPECTION = 10
 _END_SECONDS = 2
-_WORDS = 200
 _DELETE_PATIENCE = 5.0
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Site:
-    """What all containers of an instance share. `executor` is the archive that is mounted into each."""
-
-    engine: Engine
-    settings: DockerSettings
-    networks: Networks
-    images: Images
-    limiter: Limiter
-    instance: str
-    executor: Path
 
 
 class Ladder:
     """The steps for one conversation's container; one at a time. All may raise RuntimeUnavailable."""
 
-    def __init__(self, site: Site, sid: ConversationId, place: Place) -> None:
+    def __init__(self, site: Site, pool: Pool, sid: ConversationId, place: Place) -> None:
         self.place = place
-        self.name = f"openhands-sessions-{site.instance}-{folder_name(sid)}"
+        self.name = container_name(site.instance, folder_name(sid))
         self._site = site
+        self._pool = pool
+        self._maker = Maker(site)
         self._sid = sid
 
     async def prepare(self) -> None:
         """See to it that the folders are there."""
-        try:
-            await self._site.limiter.run(self.place.make, self.place.home)
-        except OSError as error:
-            raise RuntimeUnavailable(
-                f"the workspace's folder cannot be used ({error.strerror}): check its owner, its mode and the disk"
-            ) from error
+        await self._maker.prepare(self.place)
 
     async def find(self) -> Found | None:
         return await self._site.engine.find(self.name)
@@ -83,8 +62,8 @@ class Ladder:
         if found is None or found.status != RUNNING or not await self._answers(found, _BROKEN_SECONDS):
             on_step(STARTING, "Starting the sandbox")
             started = await self._started(await self.find(), term, on_step)
-            if not await self._answers(started, _START_SECONDS):
-                raise RuntimeUnavailable(await self._no_start(started))
+            if not await self._answers(started, START_SECONDS):
+                raise await self._maker.no_answer(started)
         on_step(STARTED, "")
         on_step(READY, "")
 
@@ -119,52 +98,29 @@ class Ladder:
         return f"the sandbox was ended from outside while it was at work (exit code {found.exit_code})"
 
     async def _started(self, found: Found | None, term: int, on_step: OnStep) -> Found:
-        site = self._site
-        network = await site.networks.ready(lambda words: on_step(STARTING, words))
-        wanted = recipe(site.settings, self.place, site.executor, network)
+        if found is None:
+            warm = await self._pool.take(self.place, self.name, self._sid)
+            if warm is not None:
+                return warm
+        wanted = await self._maker.wanted(self.place, on_step)
         if found is not None and found.status != RUNNING and found.labels.get(RECIPE) == digest(wanted):
             try:
-                await site.engine.start(found.id)
+                await self._site.engine.start(found.id)
             except RuntimeUnavailable as error:
                 log.warning("a container did not start again", conversation_id=self._sid, problem=error.message)
             else:
                 return found
         if found is not None:
             on_step(STARTING, "Making the sandbox anew; the workspace is kept")
-            await site.engine.remove(found.id)
-        return await self._made(wanted, term, on_step)
-
-    async def _made(self, wanted: Recipe, term: int, on_step: OnStep) -> Found:
-        site = self._site
+            await self._site.engine.remove(found.id)
         await self.prepare()
-        made = labels(site.instance, self._sid, term, wanted)
-        container = await site.images.having(
-            wanted["Image"],
-            lambda: site.engine.create(self.name, wanted, made),
-            lambda words: on_step(STARTING, words),
-        )
-        await site.engine.start(container)
-        return Found(container, self.name, RUNNING, made)
+        labels = {INSTANCE: self._site.instance, CONVERSATION: self._sid, TERM: str(term)}
+        return await self._maker.start(self.name, wanted, labels, on_step)
 
     async def _answers(self, container: Found, seconds: float) -> bool:
-        """Wait until its executor can be reached; False where it ends before, or takes longer."""
-        looks = 0
-        try:
-            async with asyncio.timeout(seconds):
-                while await peer(self.place.socket) is None:
-                    looks += 1
-                    if looks % _LOOKS_PER_INSPECTION == 0:
-                        found = await self._site.engine.find(container.id)
-                        if found is None or found.status != RUNNING:
-                            return False
-                    await asyncio.sleep(_LOOK_AGAIN)
-        except TimeoutError:
-            return False
-        return True
+        return await self._maker.answers(self.place, container, seconds)
 
-    async def _no_start(self, container: Found) -> str:
-        found = await self._site.engine.find(container.id)
-        if found is not None and found.status == RUNNING:
-            return "the sandbox did not get ready in time; is the machine overloaded?"
-        said = "" if found is None else (await self._site.engine.words(found.id)).rpartition("\n")[2][:_WORDS]
-        return f"the sandbox ended as it began: the image needs Python 3.8 or newer, and bash. {without_paths(said)}"
+
+def container_name(instance: str, folder: str) -> str:
+    """The engine takes no two containers of one name, so nothing is made twice."""
+    return f"openhands-sessions-{instance}-{folder}"

@@ -1,15 +1,18 @@
 """Which of an instance's containers are kept, and why; and the end of the others."""
 
-import asyncio
 import time
 from collections.abc import Awaitable, Callable, Sequence
+from pathlib import Path
 
 import structlog
 
 from openhands_sessions.adapters.runtimes.docker_box import Box
-from openhands_sessions.adapters.runtimes.docker_container import CONVERSATION, INSTANCE
-from openhands_sessions.adapters.runtimes.docker_engine import Engine, Found
-from openhands_sessions.adapters.runtimes.docker_ladder import PAUSED, RUNNING
+from openhands_sessions.adapters.runtimes.docker_container import CONVERSATION, INSTANCE, WARM
+from openhands_sessions.adapters.runtimes.docker_engine import Found
+from openhands_sessions.adapters.runtimes.docker_maker import PAUSED, RUNNING, Site
+from openhands_sessions.adapters.runtimes.docker_pool import PREFIX
+from openhands_sessions.adapters.runtimes.hold import Hold
+from openhands_sessions.adapters.runtimes.place import Place
 from openhands_sessions.core.errors import SessionsError
 from openhands_sessions.core.ids import ConversationId
 from openhands_sessions.ports.sandboxes import Standing
@@ -18,9 +21,6 @@ log = structlog.get_logger(__name__)
 
 Knows = Callable[[ConversationId], Awaitable[bool]]
 """Whether there is such a conversation."""
-FIRST, PERIOD = 2.0, 300.0
-"""Seconds to the first look, which a short-lived command of the same data folder leaves to the server; and between
-looks."""
 _SHORT_LIVED = 120.0
 """Seconds after which a container that serves no conversation has been left behind."""
 
@@ -28,9 +28,10 @@ _SHORT_LIVED = 120.0
 class Reaper:
     """Looks at what carries the instance's label, and at nothing else."""
 
-    def __init__(self, engine: Engine, instance: str, box: Callable[[ConversationId], Box], knows: Knows) -> None:
-        self._engine = engine
-        self._label = f"{INSTANCE}={instance}"
+    def __init__(self, site: Site, root: Path, box: Callable[[ConversationId], Box], knows: Knows) -> None:
+        self._engine = site.engine
+        self._root = root
+        self._label = f"{INSTANCE}={site.instance}"
         self._box = box
         self._knows = knows
 
@@ -50,24 +51,30 @@ class Reaper:
                 self._box(standing.conversation).watch(paused=found.status != RUNNING)
         return reaped
 
-    async def run(self) -> None:
-        """Reap now and then, until cancelled."""
-        await asyncio.sleep(FIRST)
-        while True:
-            try:
-                await self.reap()
-            except SessionsError as error:
-                log.warning("sandboxes could not be looked at", problem=error.message)
-            await asyncio.sleep(PERIOD)
+    async def look(self) -> None:
+        """Reap, and at most complain."""
+        try:
+            await self.reap()
+        except SessionsError as error:
+            log.warning("sandboxes could not be looked at", problem=error.message)
 
     async def _judged(self, found: Found) -> Standing:
-        name = found.labels.get(CONVERSATION)
-        sid = None if name is None else ConversationId(name)
+        sid = self._conversation_of(found)
         keep, why = self._of_none(found) if sid is None else await self._of(sid, found)
         return Standing(name=found.name, conversation=sid, status=found.status, keep=keep, why=why)
 
+    def _conversation_of(self, found: Found) -> ConversationId | None:
+        name = found.labels.get(CONVERSATION)
+        if name is None and WARM in found.labels:
+            name = Place(self._root / found.name.rpartition("-")[2]).noted()
+        return None if name is None else ConversationId(name)
+
     def _of_none(self, found: Found) -> tuple[bool, str]:
-        if time.time() - found.made < _SHORT_LIVED:
+        if WARM in found.labels:
+            with Hold(Place(self._root / f"{PREFIX}{found.labels[WARM]}").hold).alone() as alone:
+                if not alone:
+                    return True, "waits for a conversation"
+        elif time.time() - found.made < _SHORT_LIVED:
             return True, "sets up the network"
         return False, "left behind by a server that was killed"
 

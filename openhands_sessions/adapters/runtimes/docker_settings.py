@@ -29,6 +29,8 @@ class DockerSettings:
     open_files: int = 16_384
     file_size: int = 4 << 30
     temporary_size: int = 1 << 30
+    warm: int = 0
+    """How many run already and wait for a conversation."""
     pause_after: float = 600.0
     """From the last use to the pause."""
     remove_after: float = 3_600.0

@@ -12,6 +12,7 @@ from pathlib import Path
 
 from openhands_sessions.adapters.runtimes.demolition import demolish
 
+CONVERSATION = "conversation"
 TERM = "term"
 STARTING, RUNNING = "starting", "running"
 """Files that an executor locks: the first while it starts and ends, the other for as long as it lives."""
@@ -50,6 +51,17 @@ class Place:
     def hold(self) -> Path:
         """Locked by processes that have the sandbox open; out of its reach."""
         return self.folder / "open"
+
+    def note(self, conversation: str) -> None:
+        """Write down whose place it is. Raises OSError."""
+        (self.folder / CONVERSATION).write_text(conversation)
+
+    def noted(self) -> str | None:
+        """Whose place it is, where that was written down."""
+        try:
+            return (self.folder / CONVERSATION).read_text()
+        except OSError:
+            return None
 
     def make(self, *more: Path) -> None:
         """The folder, and in it the workspace, the state and `more`. Raises OSError."""

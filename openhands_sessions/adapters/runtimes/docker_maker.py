@@ -1,0 +1,98 @@
+"""Makes containers, and tells whether the executor in one can be reached."""
+
+import asyncio
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from openhands_sessions.adapters.runtimes.docker_container import RECIPE, Recipe, digest, recipe
+from openhands_sessions.adapters.runtimes.docker_engine import Engine, Found
+from openhands_sessions.adapters.runtimes.docker_images import Images
+from openhands_sessions.adapters.runtimes.docker_network import Networks
+from openhands_sessions.adapters.runtimes.docker_settings import DockerSettings
+from openhands_sessions.adapters.runtimes.limiter import Limiter
+from openhands_sessions.adapters.runtimes.link import peer
+from openhands_sessions.adapters.runtimes.place import Place
+from openhands_sessions.core.errors import RuntimeUnavailable
+from openhands_sessions.core.redaction import without_paths
+from openhands_sessions.ports.runtime import OnStep
+
+STARTING, STARTED, READY = "STATUS$STARTING_RUNTIME", "STATUS$RUNTIME_STARTED", "STATUS$READY"
+RUNNING, PAUSED = "running", "paused"
+START_SECONDS = 20.0
+_LOOK_AGAIN = 0.005
+"""Seconds between two looks for the socket of an executor that starts: nothing else tells when it listens."""
+_LOOKS_PER_INSPECTION = 10
+_WORDS = 200
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Site:
+    """What all containers of an instance share. `executor` is the archive that is mounted into each."""
+
+    engine: Engine
+    settings: DockerSettings
+    networks: Networks
+    images: Images
+    limiter: Limiter
+    instance: str
+    executor: Path
+
+
+class Maker:
+    """All may raise RuntimeUnavailable."""
+
+    def __init__(self, site: Site) -> None:
+        self._site = site
+
+    async def wanted(self, place: Place, on_step: OnStep) -> Recipe:
+        """How a container for this place is made now."""
+        network = await self._site.networks.ready(lambda words: on_step(STARTING, words))
+        return recipe(self._site.settings, place, self._site.executor, network)
+
+    async def prepare(self, place: Place) -> None:
+        """See to it that the folders are there."""
+        try:
+            await self._site.limiter.run(place.make, place.home)
+        except OSError as error:
+            raise RuntimeUnavailable(
+                f"the workspace's folder cannot be used ({error.strerror}): check its owner, its mode and the disk"
+            ) from error
+
+    async def start(self, name: str, wanted: Recipe, labels: Mapping[str, str], on_step: OnStep) -> Found:
+        """Make a container and start it."""
+        engine = self._site.engine
+        carried = {**labels, RECIPE: digest(wanted)}
+        container = await self._site.images.having(
+            wanted["Image"],
+            lambda: engine.create(name, wanted, carried),
+            lambda words: on_step(STARTING, words),
+        )
+        await engine.start(container)
+        return Found(container, name, RUNNING, carried)
+
+    async def answers(self, place: Place, container: Found, seconds: float) -> bool:
+        """Wait until its executor can be reached; False where it ends before, or takes longer."""
+        looks = 0
+        try:
+            async with asyncio.timeout(seconds):
+                while await peer(place.socket) is None:
+                    looks += 1
+                    if looks % _LOOKS_PER_INSPECTION == 0:
+                        found = await self._site.engine.find(container.id)
+                        if found is None or found.status != RUNNING:
+                            return False
+                    await asyncio.sleep(_LOOK_AGAIN)
+        except TimeoutError:
+            return False
+        return True
+
+    async def no_answer(self, container: Found) -> RuntimeUnavailable:
+        """Why one that was started cannot be reached."""
+        found = await self._site.engine.find(container.id)
+        if found is not None and found.status == RUNNING:
+            return RuntimeUnavailable("the sandbox did not get ready in time; is the machine overloaded?")
+        said = "" if found is None else (await self._site.engine.words(found.id)).rpartition("\n")[2][:_WORDS]
+        return RuntimeUnavailable(
+            f"the sandbox ended as it began: the image needs Python 3.8 or newer, and bash. {without_paths(said)}"
+        )

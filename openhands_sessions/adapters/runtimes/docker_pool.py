@@ -1,0 +1,152 @@
+"""Containers that run already and wait for a conversation, so that its first command need not wait for one."""
+
+import asyncio
+import contextlib
+import secrets
+from collections import deque
+from dataclasses import dataclass
+from pathlib import Path
+
+import structlog
+
+from openhands_sessions.adapters.runtimes.demolition import demolish
+from openhands_sessions.adapters.runtimes.docker_container import INSTANCE, WARM
+from openhands_sessions.adapters.runtimes.docker_engine import Found
+from openhands_sessions.adapters.runtimes.docker_maker import START_SECONDS, Maker, Site
+from openhands_sessions.adapters.runtimes.hold import Hold
+from openhands_sessions.adapters.runtimes.link import peer
+from openhands_sessions.adapters.runtimes.place import Place
+from openhands_sessions.core.errors import RuntimeUnavailable
+
+log = structlog.get_logger(__name__)
+
+PREFIX = "warm-"
+"""Of the folders in which they wait."""
+_REFILL_AFTER = 1.0
+"""Seconds after one was taken until the next is made: the conversation comes first."""
+
+
+@dataclass(frozen=True, slots=True)
+class Warm:
+    """One that waits, in a folder of its own."""
+
+    container: Found
+    place: Place
+    hold: Hold
+
+
+class Pool:
+    """Keeps so many containers ready, from `open` until `close`; what cannot be made now is made later."""
+
+    def __init__(self, site: Site, root: Path, size: int) -> None:
+        self._site = site
+        self._root = root
+        self._size = size
+        self._maker = Maker(site)
+        self._ready: deque[Warm] = deque()
+        self._making = asyncio.Lock()
+        self._filling: asyncio.Task[None] | None = None
+        self._refill: asyncio.TimerHandle | None = None
+
+    def open(self) -> None:
+        """Fill it, without waiting for that; what goes wrong is tried again at the next call."""
+        if self._size and (self._filling is None or self._filling.done()):
+            self._filling = asyncio.create_task(self._try_to_fill(), name="warm sandboxes")
+
+    async def fill(self) -> None:
+        """Make what is missing. Raises RuntimeUnavailable, OSError."""
+        async with self._making:
+            await self._site.limiter.run(_sweep, self._root)
+            while len(self._ready) < self._size:
+                self._ready.append(await self._made())
+
+    async def take(self, place: Place, name: str, conversation: str) -> Found | None:
+        """A container that runs, moved to this place and given this name; None where none is ready, or the place is not
+        as it was when it was made."""
+        while self._ready:
+            warm = self._ready.popleft()
+            self._refill_later()
+            try:
+                if await peer(warm.place.socket) is None:
+                    await self._remove(warm)
+                elif await self._site.limiter.run(_moved, warm, place, conversation):
+                    await self._site.engine.rename(warm.container.id, name)
+                    return warm.container
+                else:
+                    self._ready.append(warm)
+                    return None
+            except (RuntimeUnavailable, OSError) as error:
+                log.warning("a sandbox that waited was not used", conversation_id=conversation, problem=str(error))
+                await self._remove(warm)
+        return None
+
+    async def close(self) -> None:
+        """Remove all that wait."""
+        if self._refill is not None:
+            self._refill.cancel()
+        if self._filling is not None:
+            self._filling.cancel()
+            await asyncio.wait([self._filling])
+        while self._ready:
+            await self._remove(self._ready.pop())
+
+    def _refill_later(self) -> None:
+        if self._refill is not None:
+            self._refill.cancel()
+        self._refill = asyncio.get_running_loop().call_later(_REFILL_AFTER, self.open)
+
+    async def _try_to_fill(self) -> None:
+        try:
+            await self.fill()
+        except (RuntimeUnavailable, OSError) as error:
+            log.warning("no sandbox could be made to wait", problem=str(error))
+
+    async def _made(self) -> Warm:
+        mark = secrets.token_hex(8)
+        place = Place(self._root / f"{PREFIX}{mark}", self._site.settings.owner)
+        hold = Hold(place.hold)
+        name = f"openhands-sessions-{self._site.instance}-{PREFIX}{mark}"
+        await self._maker.prepare(place)
+        await self._site.limiter.run(hold.take)
+        labels = {INSTANCE: self._site.instance, WARM: mark}
+        warm = Warm(Found(name, name, "", labels), place, hold)
+        try:
+            container = await self._maker.start(name, await self._maker.wanted(place, _untold), labels, _untold)
+            if not await self._maker.answers(place, container, START_SECONDS):
+                raise await self._maker.no_answer(container)
+        except BaseException:
+            await asyncio.shield(self._remove(warm))
+            raise
+        return Warm(container, place, hold)
+
+    async def _remove(self, warm: Warm) -> None:
+        with contextlib.suppress(RuntimeUnavailable):
+            await self._site.engine.remove(warm.container.id)
+        with contextlib.suppress(OSError):
+            await self._site.limiter.run(demolish, warm.place.folder)
+        warm.hold.release()
+
+
+def _untold(status: str, words: str) -> None:
+    """Nobody waits for it."""
+
+
+def _moved(warm: Warm, place: Place, conversation: str) -> bool:
+    """Give a place the folders of a container that runs in them; False where it has been used. Raises OSError."""
+    pairs = [(warm.place.workspace, place.workspace), (warm.place.state, place.state), (warm.place.home, place.home)]
+    if any(any(there.iterdir()) for _, there in pairs):
+        return False
+    place.note(conversation)
+    for here, there in pairs:
+        here.rename(there)  # over an empty folder
+    demolish(warm.place.folder)
+    warm.hold.release()
+    return True
+
+
+def _sweep(root: Path) -> None:
+    """Delete the folders that a server which was killed has left. Raises OSError."""
+    for folder in root.glob(f"{PREFIX}*"):
+        with Hold(Place(folder).hold).alone() as alone:
+            if alone:
+                demolish(folder)

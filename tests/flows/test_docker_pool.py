@@ -1,0 +1,112 @@
+"""Containers that wait for a conversation."""
+
+import asyncio
+import json
+from collections.abc import AsyncIterator
+from contextlib import closing
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from openhands_sessions.adapters.runtimes.docker import DockerRuntimes
+from openhands_sessions.core.ids import ConversationId
+from openhands_sessions.ports.runtime import RuntimeSpec
+from tests.support.docker_engine import Engine
+from tests.support.docker_sandboxes import PLAIN, comes_to, containers, docker_runtimes
+from tests.support.programs import Shell
+from tests.support.running import running
+from tests.support.sandboxes import SID, key, opened, run
+
+OTHER = ConversationId("other")
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    return tmp_path / "sandboxes"
+
+
+@pytest.fixture
+async def runtimes(docker_engine: Engine, folder: Path) -> AsyncIterator[DockerRuntimes]:
+    """With one container that waits."""
+    settings = replace(PLAIN, warm=1)
+    async with docker_runtimes(docker_engine, folder, settings) as runtimes, asyncio.timeout(60):
+        await runtimes.warm_up()
+        yield runtimes
+
+
+async def test_a_new_conversation_gets_the_one_that_waits_and_another_one_waits_then(
+    docker_engine: Engine, runtimes: DockerRuntimes, folder: Path
+) -> None:
+    [(waited, _)] = containers(docker_engine, runtimes)
+    async with opened(runtimes) as runtime:
+        await run(runtime, 0, "echo $OHS_ACTION_ID > file; echo kept > ~/file")
+        assert (await runtime.files.read("file")).decode().strip() == key(0)
+        await runtime.files.write("other", b"of the server")
+        assert (await run(runtime, 1, "cat other; echo more >> other")).output == "of the server"
+        await runtimes.warm_up()
+        assert {standing.conversation: standing.keep for standing in await runtimes.survey()} == {SID: True, None: True}
+        assert waited in [each for each, _ in containers(docker_engine, runtimes)]
+    await runtimes.discard(SID)
+    assert waited not in [each for each, _ in containers(docker_engine, runtimes)]
+    assert [path.name[:5] for path in folder.iterdir() if path.is_dir()] == ["warm-"]
+
+
+async def test_one_that_waited_is_made_anew_with_its_workspace(docker_engine: Engine, runtimes: DockerRuntimes) -> None:
+    [(waited, _)] = containers(docker_engine, runtimes)
+    async with opened(runtimes) as runtime:
+        await run(runtime, 0, "echo kept | tee file ~/file")
+        with closing(docker_engine.client()) as client:
+            await asyncio.to_thread(client.containers.get(waited).kill)
+        assert (await run(runtime, 1, "cat file ~/file")).output == "kept\nkept\n"
+        assert await run(runtime, 0, "echo again >> file") == await runtime.inquire(key(0))
+
+
+async def test_a_workspace_with_files_in_it_gets_a_container_of_its_own(
+    docker_engine: Engine, runtimes: DockerRuntimes
+) -> None:
+    [(waited, _)] = containers(docker_engine, runtimes)
+    async with opened(runtimes) as runtime:
+        await runtime.files.write("file", b"mine")
+        assert (await run(runtime, 0, "cat file")).output == "mine"
+    async with runtimes.open(RuntimeSpec(sid=OTHER, term=1)) as runtime:
+        assert (await run(runtime, 0, "ls")).output == ""
+    names = {standing.conversation for standing in await runtimes.survey()}
+    assert names == {SID, OTHER}
+    assert waited in [each for each, _ in containers(docker_engine, runtimes)]
+
+
+async def test_one_that_died_while_it_waited_is_not_used(docker_engine: Engine, runtimes: DockerRuntimes) -> None:
+    [(waited, _)] = containers(docker_engine, runtimes)
+    with closing(docker_engine.client()) as client:
+        await asyncio.to_thread(client.containers.get(waited).kill)
+    async with opened(runtimes) as runtime:
+        assert (await run(runtime, 0, "echo on")).output == "on\n"
+    assert waited not in [each for each, _ in containers(docker_engine, runtimes)]
+
+
+async def test_none_waits_after_the_end(docker_engine: Engine, folder: Path) -> None:
+    async with docker_runtimes(docker_engine, folder) as keeper:
+        async with docker_runtimes(docker_engine, folder, replace(PLAIN, warm=2)) as runtimes:
+            await comes_to(docker_engine, runtimes, "running", "running")
+        assert containers(docker_engine, keeper) == []
+        assert [path for path in folder.iterdir() if path.is_dir()] == []
+
+
+async def test_one_that_a_killed_server_left_waiting_is_reaped(docker_engine: Engine, data_dir: Path) -> None:
+    settings = {
+        "OHS_RUNTIME__KIND": "docker",
+        "OHS_DOCKER__ADDRESS": docker_engine.address,
+        "OHS_DOCKER__IMAGE": docker_engine.base,
+        "OHS_DOCKER__NETWORK": "none",
+    }
+    async with docker_runtimes(docker_engine, data_dir / "runtimes" / "docker") as keeper:
+        async with running(data_dir, settings) as server:
+            await comes_to(docker_engine, keeper, "running")
+            shell = Shell(data_dir, settings)
+            [standing] = json.loads((await shell.run("sandbox", "ls", "--json")).out)
+            assert standing["why"] == "waits for a conversation"
+            await server.killed()
+            [reaped] = json.loads((await shell.run("sandbox", "reap", "--json")).out)
+            assert reaped["why"] == "left behind by a server that was killed"
+        assert containers(docker_engine, keeper) == []
