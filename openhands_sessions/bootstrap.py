@@ -99,6 +99,7 @@ def _docker(config: Config, store: SessionStore) -> AbstractAsyncContextManager[
         open_files=section.open_files,
         file_size=section.file_mb << 20,
         temporary_size=section.temporary_mb << 20,
+        workspace_size=section.workspace_mb << 20,
         warm=section.warm,
         pause_after=section.pause_after,
         remove_after=section.remove_after,

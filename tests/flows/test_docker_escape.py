@@ -124,6 +124,19 @@ async def test_no_file_grows_to_ten_gigabytes(runtime: Runtime, place: str) -> N
     assert max(int(size) for size in done.output.split()) <= SMALL.file_size
 
 
+async def test_a_workspace_does_not_grow_beyond_its_limit_and_can_be_emptied(
+    docker_engine: Engine, folder: Path
+) -> None:
+    settings = replace(PLAIN, workspace_size=8 << 20, look_every=0.1)
+    async with docker_runtimes(docker_engine, folder, settings) as runtimes, opened(runtimes) as runtime:
+        fill = "for i in {1..1000}; do head -c 1M /dev/zero > $i; sleep 0.05; done"
+        done = await run(runtime, 0, fill)
+        assert done.ended == "interrupted"
+        assert "holds more than it may" in done.output
+        assert (await run(runtime, 1, "rm -rf *; sleep 0.3; ls")).ended == "exit"
+        assert (await run(runtime, 2, "sleep 0.3; echo on")).output == "on\n"
+
+
 async def test_an_executor_that_is_killed_from_inside_is_told_and_replaced(runtime: Runtime) -> None:
     with pytest.raises(RuntimeUnavailable, match="ended"):
         await run(runtime, 0, "kill -9 $(pgrep -f executor.pyz)")

@@ -21,6 +21,7 @@ from openhands_sessions.adapters.runtimes.executor_runtime import ExecutorRuntim
 from openhands_sessions.adapters.runtimes.files import FolderFiles
 from openhands_sessions.adapters.runtimes.limiter import Limiter
 from openhands_sessions.adapters.runtimes.place import Place
+from openhands_sessions.adapters.runtimes.size_guard import SizeGuard
 from openhands_sessions.adapters.runtimes.workspace import Workspace
 from openhands_sessions.core.errors import RuntimeUnavailable
 from openhands_sessions.core.ids import ConversationId, folder_name
@@ -97,7 +98,7 @@ class DockerRuntimes:
         inner = ExecutorRuntime(spec, reach, files, command_timeout=self._site.settings.command_timeout)
         try:
             async with box.open():
-                yield DockerRuntime(inner, box, spec.on_step)
+                yield DockerRuntime(inner, box, self._guard(box), spec.on_step)
         finally:
             self._forget(box)
             await inner.close()
@@ -160,6 +161,10 @@ class DockerRuntimes:
         """Make the network while nobody waits for it yet. What is wrong is told when a sandbox needs it."""
         with contextlib.suppress(RuntimeUnavailable):
             await self._site.networks.ready(_untold)
+
+    def _guard(self, box: Box) -> SizeGuard:
+        settings = self._site.settings
+        return SizeGuard(box.place.folder, settings.workspace_size, look_every=settings.look_every)
 
     def _forget(self, box: Box) -> None:
         if not box.needed and self._boxes.get(box.sid) is box:

@@ -1,16 +1,20 @@
 """A conversation's sandbox while a session has it open."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import replace
 
 from openhands_sessions.adapters.runtimes.docker_box import Box
 from openhands_sessions.adapters.runtimes.executor_runtime import EndedAtWork, ExecutorRuntime
 from openhands_sessions.adapters.runtimes.journal import remembered
 from openhands_sessions.adapters.runtimes.limiter import Limiter
 from openhands_sessions.adapters.runtimes.link import Link, connect
+from openhands_sessions.adapters.runtimes.size_guard import SizeGuard
 from openhands_sessions.core.errors import RuntimeUnavailable
 from openhands_sessions.ports.programs import Conversation, Programs, Spoken
 from openhands_sessions.ports.runtime import (
+    CommandDone,
     Lost,
     OnOutput,
     OnStep,
@@ -22,6 +26,8 @@ from openhands_sessions.ports.runtime import (
     Task,
     UnknownAction,
 )
+
+FULL = "\n[the workspace holds more than it may: delete what is not needed]\n"
 
 
 class DockerReach:
@@ -51,8 +57,9 @@ class DockerReach:
 class DockerRuntime:
     """An executor's runtime that keeps its box awake for as long as something is asked of it."""
 
-    def __init__(self, inner: ExecutorRuntime, box: Box, on_step: OnStep) -> None:
+    def __init__(self, inner: ExecutorRuntime, box: Box, guard: SizeGuard, on_step: OnStep) -> None:
         self.files = inner.files
+        self._guard = guard
         self.programs: Programs = _AwakePrograms(inner.programs, box, on_step)
         self._inner = inner
         self._box = box
@@ -60,10 +67,18 @@ class DockerRuntime:
 
     async def perform(self, key: str, task: Task, on_output: OnOutput) -> Outcome:
         async with self._box.used(self._on_step):
+            full = asyncio.Event()
+            guarding = asyncio.create_task(self._end_when_full(key, full), name="size guard")
             try:
-                return await self._inner.perform(key, task, on_output)
+                outcome = await self._inner.perform(key, task, on_output)
             except EndedAtWork as error:
                 raise RuntimeUnavailable(await self._box.ladder.ending() or error.message) from error
+            finally:
+                guarding.cancel()
+                await asyncio.wait([guarding])
+        if full.is_set() and isinstance(outcome, CommandDone):
+            return replace(outcome, output=outcome.output + FULL)
+        return outcome
 
     async def inquire(self, key: str) -> Outcome | Running | UnknownAction | Lost:
         async with self._box.used(self._on_step):
@@ -79,6 +94,11 @@ class DockerRuntime:
                 await self._inner.interrupt(key)
         except RuntimeUnavailable:
             self._inner.never(key)
+
+    async def _end_when_full(self, key: str, full: asyncio.Event) -> None:
+        await self._guard.exceeded()
+        full.set()
+        await self._inner.interrupt(key)
 
     async def query(self, query: Query) -> Printed:
         async with self._box.used(self._on_step):

@@ -29,6 +29,9 @@ class DockerSettings:
     open_files: int = 16_384
     file_size: int = 4 << 30
     temporary_size: int = 1 << 30
+    workspace_size: int = 10 << 30
+    """Of workspace and home together; looked at every `look_every` seconds while a command runs."""
+    look_every: float = 5.0
     warm: int = 0
     """How many run already and wait for a conversation."""
     pause_after: float = 600.0
