@@ -1,0 +1,54 @@
+"""What an engine says no to, as users are told."""
+
+import pytest
+import requests
+from docker.errors import APIError, DockerException, ImageNotFound
+
+from openhands_sessions.adapters.runtimes.docker_refusals import ImageMissing, explained
+
+
+def api_error(said: str) -> APIError:
+    return APIError("500 Server Error", explanation=said)
+
+
+@pytest.mark.parametrize(
+    ("said", "told"),
+    [
+        ("write /var/lib/docker/x: no space left on device", "disk is full"),
+        ('invalid mount config for type "bind": bind source path does not exist: /a/b', "refused to mount"),
+        ('exec: "python3": executable file not found in $PATH: unknown', "has no python3"),
+        ("Unknown runtime specified runsc", "docker.runtime"),
+        ("could not find an available, non-overlapping IPv4 address pool", "docker network prune"),
+        ("Bind for 0.0.0.0:80 failed: port is already allocated", "in use"),
+        ("something new happened", "something new happened"),
+    ],
+)
+def test_a_refusal_says_what_to_do(said: str, told: str) -> None:
+    assert told in explained(api_error(said)).message
+
+
+@pytest.mark.parametrize(
+    ("error", "told"),
+    [
+        (PermissionError(13, "Permission denied"), "group docker"),
+        (requests.exceptions.ReadTimeout(), "did not answer in time"),
+        (requests.exceptions.ConnectionError(), "start it"),
+        (DockerException("no"), "start it"),
+        (ImageNotFound("404"), "make images"),
+    ],
+)
+def test_an_engine_that_cannot_be_used_is_told_by_its_cause(error: Exception, told: str) -> None:
+    assert told in explained(error).message
+
+
+def test_no_path_of_the_host_is_told() -> None:
+    assert "/srv/secret" not in explained(api_error("cannot read /srv/secret/place")).message
+
+
+def test_a_missing_image_is_known_by_its_class() -> None:
+    assert isinstance(explained(ImageNotFound("404")), ImageMissing)
+
+
+def test_what_is_not_the_engines_is_not_explained_away() -> None:
+    with pytest.raises(ZeroDivisionError):
+        explained(ZeroDivisionError())
