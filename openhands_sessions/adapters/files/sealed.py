@@ -1,10 +1,10 @@
 """Files of another store, encrypted where a key is given."""
 
 import hashlib
+import importlib
 from base64 import urlsafe_b64encode
 from collections.abc import AsyncIterator, Sequence
-
-from cryptography.fernet import Fernet, InvalidToken
+from typing import Any
 
 from openhands_sessions.adapters.files.keys import PIECE_BYTES
 from openhands_sessions.core.errors import StorageUnavailable
@@ -21,7 +21,11 @@ class SealedFiles:
 
     def __init__(self, files: FileStore, key: str | None) -> None:
         self._files = files
-        self._cipher = None if key is None else Fernet(_derived(key))
+        self._cipher: Any = None
+        if key is not None:
+            # 10 MB that only those pay who encrypt.
+            self._fernet = importlib.import_module("cryptography.fernet")
+            self._cipher = self._fernet.Fernet(_derived(key))
 
     async def read(self, key: str) -> bytes:
         content = await self._files.read(key)
@@ -30,8 +34,9 @@ class SealedFiles:
         if self._cipher is None:
             raise StorageUnavailable("a stored file is encrypted and server.encryption_key is not set")
         try:
-            return self._cipher.decrypt(content[len(MARK) :])
-        except InvalidToken as error:
+            opened: bytes = self._cipher.decrypt(content[len(MARK) :])
+            return opened
+        except self._fernet.InvalidToken as error:
             raise StorageUnavailable("a stored file was encrypted with another server.encryption_key") from error
 
     async def write(self, key: str, content: bytes) -> None:
