@@ -1,18 +1,16 @@
 """`make bench`: our server beside a bare echo server, in one run. Prints a table and writes `bench.json`."""
 
 import asyncio
-import json
 import sys
 import tempfile
-from collections.abc import Callable
-from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import aiohttp
 
-from tests.bench import measures
+from tests.bench import measures, sandboxes
 from tests.bench.filling import fill
 from tests.bench.servers import Running, floor_server, our_server
+from tests.bench.table import Row, write
 
 LONG = 10_000
 SHORT = 1_000
@@ -24,27 +22,6 @@ replies:
       - say: "held"
         delay: 3600
 """
-
-
-@dataclass(frozen=True, slots=True)
-class Row:
-    """One line of the table. `ratio` is to the floor's own figure where there is one."""
-
-    name: str
-    measured: float
-    unit: str
-    goal: float
-    floor: float | None = None
-    most: bool = True
-    """Whether the goal is the most allowed; otherwise the least."""
-
-    @property
-    def ratio(self) -> float | None:
-        return None if not self.floor else self.measured / self.floor
-
-    @property
-    def reached(self) -> bool:
-        return self.measured <= self.goal if self.most else self.measured >= self.goal
 
 
 async def main() -> list[Row]:
@@ -69,7 +46,7 @@ async def main() -> list[Row]:
             rows += await _idle(http, ours)
         rate = max([await measures.appends(folder, 100, 200) for _ in range(1)])
         rows.append(Row("durable appends, 100 conversations", rate, "/s", 20_000, most=False))
-        return rows
+        return [*rows, *await sandboxes.rows()]
 
 
 async def _latency(http: aiohttp.ClientSession, floor: Running, ours: Running) -> list[Row]:
@@ -115,25 +92,5 @@ async def _idle(http: aiohttp.ClientSession, ours: Running) -> list[Row]:
     ]
 
 
-def table(rows: list[Row]) -> str:
-    lines = [f"{'what':46} {'measured':>12} {'goal':>12} {'floor':>10} {'ratio':>6}"]
-    for row in rows:
-        sign = "≤" if row.most else "≥"
-        floor = "" if row.floor is None else f"{row.floor:.2f}"
-        ratio = "" if row.ratio is None else f"{row.ratio:.1f}"
-        mark = "" if row.reached else "  missed"
-        lines.append(
-            f"{row.name:46} {row.measured:>9.2f} {row.unit:2} {sign} {row.goal:>7.2f} {row.unit:2}"
-            f" {floor:>10} {ratio:>6}{mark}"
-        )
-    return "\n".join(lines)
-
-
-def _write(rows: list[Row], write: Callable[[str], object]) -> None:
-    write(table(rows) + "\n")
-    measured = [{**asdict(row), "ratio": row.ratio, "reached": row.reached} for row in rows]
-    Path("bench.json").write_text(json.dumps(measured, indent=2) + "\n")
-
-
 if __name__ == "__main__":
-    _write(asyncio.run(main()), sys.stdout.write)
+    write(asyncio.run(main()), sys.stdout.write)
