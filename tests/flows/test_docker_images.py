@@ -1,11 +1,15 @@
 """Our images, as sandboxes see them."""
 
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 
+from openhands_sessions.adapters.runtimes.docker_engine import Engine as DockerEngine
+from openhands_sessions.core.errors import RuntimeUnavailable
 from openhands_sessions.ports.runtime import CommandDone, RunCell
 from tests.support.docker_engine import Engine
+from tests.support.docker_registry import registry
 from tests.support.docker_sandboxes import docker_runtimes
 from tests.support.sandboxes import Hearing, key, opened, run
 
@@ -35,6 +39,23 @@ async def test_cells_run_where_the_image_has_ipython(docker_engine: Engine, tmp_
             done = await runtime.perform(key(1), RunCell(code="import requests, yaml; x * 7"), Hearing())
             assert isinstance(done, CommandDone)
             assert "42" in done.output
+
+
+async def test_an_image_that_is_missing_is_pulled_and_its_progress_told(docker_engine: Engine) -> None:
+    engine = DockerEngine(docker_engine.address)
+    done: list[int] = []
+    try:
+        with registry(docker_engine.us) as name:
+            await engine.pull(f"{name}:1", done.append)
+            assert (await engine.labels_of(f"{name}:1"))["openhands-sessions.test"] == "1"
+            with pytest.raises(RuntimeUnavailable, match="manifest"):
+                await engine.pull(f"{name}:2", done.append)
+        with closing(docker_engine.client()) as client:
+            client.images.remove(f"{name}:1")
+    finally:
+        await engine.close()
+    assert done == sorted(set(done))
+    assert done[-1] == 100
 
 
 async def test_images_are_never_run_as_root(docker_engine: Engine) -> None:

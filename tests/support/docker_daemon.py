@@ -3,6 +3,7 @@
 import contextlib
 import fcntl
 import hashlib
+import json
 import os
 import shutil
 import signal
@@ -32,6 +33,10 @@ class Daemon:
         self.address = f"unix://{folder}/docker.sock"
         self._namespace = f"ohs{digest[:4].hex()}"
         self._subnet = f"198.18.{digest[4]}.{digest[5] & 0xFC}"
+        prefix, _, last = self._subnet.rpartition(".")
+        self.outside = f"{prefix}.{int(last) + 1}"
+        """Where it reaches this machine."""
+        self._inside = f"{prefix}.{int(last) + 2}"
 
     @property
     def running(self) -> bool:
@@ -52,7 +57,7 @@ class Daemon:
             return
         self._clear()
         self.folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-        (self.folder / "daemon.json").write_text("{}")
+        (self.folder / "daemon.json").write_text(json.dumps({"insecure-registries": [f"{self._subnet}/30"]}))
         self._make_network()
         options = {
             "--config-file": self.folder / "daemon.json",
@@ -70,6 +75,7 @@ class Daemon:
                 stdout=log,
                 stderr=log,
                 start_new_session=True,
+                env=plain_environment(),
             )
         until = time.monotonic() + READY_WITHIN
         while not answers(self.address):
@@ -106,19 +112,17 @@ class Daemon:
         self._remove_network()
 
     def _make_network(self) -> None:
-        prefix, _, last = self._subnet.rpartition(".")
-        ours, theirs = f"{prefix}.{int(last) + 1}", f"{prefix}.{int(last) + 2}"
         name = self._namespace
         for words in (
             f"netns add {name}",
             f"link add {name}a type veth peer name {name}b",
             f"link set {name}b netns {name}",
-            f"addr add {ours}/30 dev {name}a",
+            f"addr add {self.outside}/30 dev {name}a",
             f"link set {name}a up",
-            f"-n {name} addr add {theirs}/30 dev {name}b",
+            f"-n {name} addr add {self._inside}/30 dev {name}b",
             f"-n {name} link set {name}b up",
             f"-n {name} link set lo up",
-            f"-n {name} route add default via {ours}",
+            f"-n {name} route add default via {self.outside}",
         ):
             subprocess.run(["ip", *words.split()], check=True)
         if _FORWARDING.read_text().strip() == "0":
@@ -175,6 +179,11 @@ def locked(path: Path) -> Iterator[None]:
     with path.open("w") as file:
         fcntl.flock(file, fcntl.LOCK_EX)
         yield
+
+
+def plain_environment() -> dict[str, str]:
+    """Without the address that leads nowhere, which keeps tests from reaching others."""
+    return {name: value for name, value in os.environ.items() if "proxy" not in name.lower()}
 
 
 def answers(address: str) -> bool:

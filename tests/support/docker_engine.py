@@ -17,7 +17,7 @@ from pathlib import Path
 import docker
 from docker.errors import ImageNotFound
 
-from tests.support.docker_daemon import Daemon, answers, locked, shared
+from tests.support.docker_daemon import Daemon, answers, locked, plain_environment, shared
 
 CACHE = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "openhands-sessions-tests"
 """What is kept between runs, and may be deleted whenever none is on: the images, and our engine's own things."""
@@ -34,9 +34,10 @@ class NoEngine(Exception):
 
 @dataclass(frozen=True)
 class Engine:
-    """An engine that answers at `address`."""
+    """An engine that answers at `address`, and reaches this process at `us`."""
 
     address: str
+    us: str = "127.0.0.1"
 
     @cached_property
     def debian(self) -> str:
@@ -90,7 +91,7 @@ def opened() -> Iterator[Engine]:
     _install(_PACKAGES)
     daemon = Daemon(CACHE / "engine")
     with shared(daemon):
-        yield Engine(daemon.address)
+        yield Engine(daemon.address, daemon.outside)
 
 
 def _install(packages: Mapping[str, str]) -> None:
@@ -107,7 +108,7 @@ def _install(packages: Mapping[str, str]) -> None:
 
 def _apt(*words: str) -> None:
     # An engine as a service of this machine is not what was asked for.
-    environment = _plain_environment() | {"DEBIAN_FRONTEND": "noninteractive", "RUNLEVEL": "1"}
+    environment = plain_environment() | {"DEBIAN_FRONTEND": "noninteractive", "RUNLEVEL": "1"}
     command = ["apt-get", "-qq", "-y", *words]
     if subprocess.run(command, env=environment, check=False, stdout=subprocess.DEVNULL).returncode != 0:
         subprocess.run(["apt-get", "-qq", "update"], env=environment, check=True)
@@ -122,7 +123,7 @@ def _debian_archive() -> Path:
     folder = CACHE / "debian"
     shutil.rmtree(folder, ignore_errors=True)
     command = ["debootstrap", "--variant=minbase", "bookworm", str(folder)]
-    subprocess.run(command, env=_plain_environment(), check=True, stdout=subprocess.DEVNULL)
+    subprocess.run(command, env=plain_environment(), check=True, stdout=subprocess.DEVNULL)
     for name in _UNNEEDED:
         shutil.rmtree(folder / name)
         (folder / name).mkdir()
@@ -135,11 +136,6 @@ def _debian_archive() -> Path:
 
 def _may_install() -> bool:
     return os.geteuid() == 0 and shutil.which("apt-get") is not None
-
-
-def _plain_environment() -> dict[str, str]:
-    """Without the address that leads nowhere, which keeps tests from reaching others."""
-    return {name: value for name, value in os.environ.items() if "proxy" not in name.lower()}
 
 
 def _digest(folder: Path, arguments: Mapping[str, str]) -> str:

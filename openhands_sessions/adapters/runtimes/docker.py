@@ -152,6 +152,7 @@ class DockerRuntimes:
         await self._site.networks.remove()
 
     async def close(self) -> None:
+        self._site.engine.stop_pulling()
         if self._preparing is not None:
             await asyncio.wait([self._preparing])
         await self._pool.close()

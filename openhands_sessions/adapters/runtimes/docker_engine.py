@@ -46,6 +46,7 @@ class Engine:
         self._address = address or os.environ.get("DOCKER_HOST") or USUAL_ADDRESS
         self._threads = ThreadPoolExecutor(_THREADS, thread_name_prefix="docker")
         self._making = threading.Lock()
+        self._closing = threading.Event()
         self._client: Any = None
 
     async def ping(self) -> None:
@@ -115,7 +116,7 @@ class Engine:
         def tell(done: int) -> None:
             loop.call_soon_threadsafe(on_progress, done)
 
-        await self._run(lambda client: _pull(client, image, tell))
+        await self._run(lambda client: _pull(client, image, tell, self._closing))
 
     async def make_network(self, name: str, options: Mapping[str, str], labels: Mapping[str, str]) -> None:
         """See to it that there is a bridge network of this name."""
@@ -124,8 +125,13 @@ class Engine:
     async def remove_network(self, name: str) -> None:
         await self._run(lambda client: _or_none(client.remove_network, name))
 
+    def stop_pulling(self) -> None:
+        """Calls end by themselves before long, but for this one."""
+        self._closing.set()
+
     async def close(self) -> None:
         """Waits for the calls under way."""
+        self.stop_pulling()
         await asyncio.to_thread(self._threads.shutdown)
         if self._client is not None:
             self._client.close()
@@ -220,13 +226,15 @@ def _make_network(client: Any, name: str, options: Mapping[str, str], labels: Ma
             raise
 
 
-def _pull(client: Any, image: str, on_progress: Callable[[int], None]) -> None:
+def _pull(client: Any, image: str, on_progress: Callable[[int], None], closing: threading.Event) -> None:
     repository, tag = parse_repository_tag(image)
     layers: dict[str, tuple[int, int]] = {}
     told = -1
     for step in client.pull(repository, tag=tag or "latest", stream=True, decode=True):
         if "error" in step:
             raise APIError(step["error"], explanation=step["error"])
+        if closing.is_set():
+            raise RuntimeUnavailable("the server ends")
         detail = step.get("progressDetail") or {}
         if "total" in detail:
             layers[step["id"]] = (detail["current"], detail["total"])
