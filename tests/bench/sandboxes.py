@@ -1,6 +1,7 @@
 """Docker sandboxes, beside plain containers of the same image and a bash that is attached to one."""
 
 import asyncio
+import os
 import tempfile
 import time
 from collections.abc import AsyncIterator
@@ -15,6 +16,7 @@ from tests.bench.measures import median, percentile
 from tests.bench.table import Row
 from tests.support.docker_engine import Engine, NoEngine, opened
 from tests.support.docker_sandboxes import PLAIN, comes_to, docker_runtimes
+from tests.support.processes import peak_memory
 
 ROUNDS = 8
 CROWD = 20
@@ -61,11 +63,29 @@ async def _next_commands(engine: Engine, folder: Path) -> list[Row]:
         ours = median([await _timed(runtime, "true", number) for number in range(1, 101)])
         container = f"openhands-sessions-{runtimes.instance}-{folder_name(ConversationId('next'))}"
         bare = await _attached_bash(engine, container)
+        executor = await asyncio.to_thread(_executor_of, engine, container)
+        before = _restarted_peak(os.getpid()), _restarted_peak(executor)
         flood = await _timed(runtime, FLOOD, 101)
+        grown = [peak_memory(pid) - peak for pid, peak in zip((os.getpid(), executor), before, strict=True)]
     return [
         Row("`true` in a sandbox, p50", ours * 1e3, "ms", bare * 1e3 + 3, bare * 1e3),
         Row("100 MB of output", flood, "s", 3.0),
+        Row("memory that it took in the server", grown[0] / 1e6, "MB", 5),
+        Row("memory that it took in the executor", grown[1] / 1e6, "MB", 5),
     ]
+
+
+def _executor_of(engine: Engine, container: str) -> int:
+    """The number of the executor's process, as this machine counts."""
+    with closing(engine.client()) as client:
+        top = client.containers.get(container).top(ps_args="-eo pid,args")
+    return next(int(pid) for pid, words in top["Processes"] if "executor" in words and "init" not in words)
+
+
+def _restarted_peak(pid: int) -> int:
+    """What a process has in memory, which is its peak from now on."""
+    Path(f"/proc/{pid}/clear_refs").write_text("5")
+    return peak_memory(pid)
 
 
 async def _wakes(engine: Engine, folder: Path) -> list[Row]:
