@@ -16,6 +16,8 @@ from pathlib import Path
 import docker
 from docker.errors import DockerException
 
+from tests.support.packages import locked, plain_environment
+
 READY_WITHIN = 60.0
 END_WITHIN = 20.0
 _LOOK_AGAIN = 0.05
@@ -170,20 +172,6 @@ def shared(daemon: Daemon) -> Iterator[None]:
                 with contextlib.suppress(BlockingIOError):
                     fcntl.flock(users, fcntl.LOCK_EX | fcntl.LOCK_NB)
                     daemon.stop()
-
-
-@contextlib.contextmanager
-def locked(path: Path) -> Iterator[None]:
-    """One process at a time."""
-    path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-    with path.open("w") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
-        yield
-
-
-def plain_environment() -> dict[str, str]:
-    """Without the address that leads nowhere, which keeps tests from reaching others."""
-    return {name: value for name, value in os.environ.items() if "proxy" not in name.lower()}
 
 
 def answers(address: str) -> bool:

@@ -17,10 +17,10 @@ from pathlib import Path
 import docker
 from docker.errors import ImageNotFound
 
-from tests.support.docker_daemon import Daemon, answers, locked, plain_environment, shared
+from tests.support import packages
+from tests.support.docker_daemon import Daemon, answers, shared
+from tests.support.packages import CACHE, Missing, locked, may_install, plain_environment
 
-CACHE = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "openhands-sessions-tests"
-"""What is kept between runs, and may be deleted whenever none is on: the images, and our engine's own things."""
 RECIPES = Path(__file__).parents[2] / "runtime_images"
 DEBIAN = "debian:bookworm-slim"
 USUAL = "unix:///var/run/docker.sock"
@@ -46,7 +46,7 @@ class Engine:
             try:
                 client.images.get(DEBIAN)
             except ImageNotFound:
-                if _may_install():
+                if may_install():
                     with _debian_archive().open("rb") as archive:
                         client.api.import_image_from_data(archive, repository="debian", tag="bookworm-slim")
                 else:
@@ -94,25 +94,14 @@ def opened() -> Iterator[Engine]:
         yield Engine(daemon.address, daemon.outside)
 
 
-def _install(packages: Mapping[str, str]) -> None:
+def _install(wanted: Mapping[str, str]) -> None:
     """See to it that these programs are there. Raises NoEngine."""
-    missing = sorted({package for program, package in packages.items() if shutil.which(program) is None})
     if os.geteuid() != 0:
         raise NoEngine("no Docker engine answers, and to start one takes root")
-    if missing and not _may_install():
-        raise NoEngine(f"no Docker engine answers, and without apt nothing installs one: {', '.join(missing)}")
-    if missing:
-        with locked(CACHE / "installing"):
-            _apt("install", "--no-install-recommends", *missing)
-
-
-def _apt(*words: str) -> None:
-    # An engine as a service of this machine is not what was asked for.
-    environment = plain_environment() | {"DEBIAN_FRONTEND": "noninteractive", "RUNLEVEL": "1"}
-    command = ["apt-get", "-qq", "-y", *words]
-    if subprocess.run(command, env=environment, check=False, stdout=subprocess.DEVNULL).returncode != 0:
-        subprocess.run(["apt-get", "-qq", "update"], env=environment, check=True)
-        subprocess.run(command, env=environment, check=True, stdout=subprocess.DEVNULL)
+    try:
+        packages.install(wanted)
+    except Missing as problem:
+        raise NoEngine(f"no Docker engine answers, and {problem}") from problem
 
 
 def _debian_archive() -> Path:
@@ -132,10 +121,6 @@ def _debian_archive() -> Path:
     unfinished.rename(archive)
     shutil.rmtree(folder)
     return archive
-
-
-def _may_install() -> bool:
-    return os.geteuid() == 0 and shutil.which("apt-get") is not None
 
 
 def _digest(folder: Path, arguments: Mapping[str, str]) -> str:
