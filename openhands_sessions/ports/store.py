@@ -100,7 +100,7 @@ class Conversations(Protocol):
         owner of None means everybody's. 50 of 10,000 cost 50."""
 
     async def update(self, row: ConversationRow) -> None:
-        """Replace title, settings and `updated_at`. Raises NotFound."""
+        """Replace owner, title, settings and `updated_at`. Raises NotFound."""
 
     async def delete(self, sid: ConversationId) -> bool:
         """Row, log, receipts and snapshot together; False where there was none. Nobody finds them from then on; a

@@ -47,11 +47,12 @@ class TestConversations:
     async def test_an_unknown_one_is_none(self, store: SessionStore) -> None:
         assert await store.conversations.get(UNKNOWN) is None
 
-    async def test_update_replaces_title_settings_and_time_only(self, store: SessionStore) -> None:
+    async def test_update_replaces_owner_title_settings_and_time_only(self, store: SessionStore) -> None:
         later = NOW + timedelta(hours=1)
-        changed = replace(row(TALK, owner=BOB), title="t", settings={"b": 1}, updated_at=later, created_at=later)
-        await store.conversations.update(changed)
-        assert await store.conversations.get(TALK) == replace(changed, owner=row(TALK).owner, created_at=NOW)
+        told = replace(row(TALK, owner=BOB), title="t", settings={"b": 1}, updated_at=later)
+        await store.conversations.update(replace(told, created_at=later, trigger="slack"))
+        assert await store.conversations.get(TALK) == told
+        assert [each.id for each in await store.conversations.page(BOB, limit=9)] == [TALK]
 
     async def test_update_of_an_unknown_one_is_refused(self, store: SessionStore) -> None:
         with pytest.raises(NotFound):

@@ -155,7 +155,7 @@ class MemoryConversations:
     async def update(self, row: ConversationRow) -> None:
         check_row(row)
         kept = self._shelf.get(row.id)
-        kept.row = _copy(replace(kept.row, title=row.title, settings=row.settings, updated_at=row.updated_at))
+        kept.row = replace(_copy(row), created_at=kept.row.created_at, trigger=kept.row.trigger)
 
     async def delete(self, sid: ConversationId) -> bool:
         if self._shelf.find(sid) is None:

@@ -125,8 +125,8 @@ def _create(row: ConversationRow, connection: sqlite3.Connection) -> None:
 
 def _update(row: ConversationRow, connection: sqlite3.Connection) -> None:
     updated = connection.execute(
-        "UPDATE conversations SET title = ?, settings = ?, updated_at = ? WHERE id = ? AND gone = ?",
-        (row.title, settings_text(row.settings), microseconds(row.updated_at), row.id, LIVE),
+        "UPDATE conversations SET owner = ?, title = ?, settings = ?, updated_at = ? WHERE id = ? AND gone = ?",
+        (row.owner, row.title, settings_text(row.settings), microseconds(row.updated_at), row.id, LIVE),
     )
     if not updated.rowcount:
         raise NotFound("conversation", row.id)
