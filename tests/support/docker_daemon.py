@@ -2,7 +2,6 @@
 
 import contextlib
 import fcntl
-import hashlib
 import json
 import os
 import shutil
@@ -16,13 +15,13 @@ from pathlib import Path
 import docker
 from docker.errors import DockerException
 
+from tests.support.docker_netns import PrivateNetwork
 from tests.support.packages import locked, plain_environment
 
 READY_WITHIN = 60.0
 END_WITHIN = 20.0
 _LOOK_AGAIN = 0.05
 """Seconds between two knocks at an engine that starts: nothing tells us when it listens but the socket itself."""
-_FORWARDING = Path("/proc/sys/net/ipv4/ip_forward")
 
 
 class Daemon:
@@ -30,15 +29,14 @@ class Daemon:
     this machine's; a link leads out of it, for builds that install packages. What it stores outlives it."""
 
     def __init__(self, folder: Path) -> None:
-        digest = hashlib.sha256(str(folder).encode()).digest()
         self.folder = folder
         self.address = f"unix://{folder}/docker.sock"
-        self._namespace = f"ohs{digest[:4].hex()}"
-        self._subnet = f"198.18.{digest[4]}.{digest[5] & 0xFC}"
-        prefix, _, last = self._subnet.rpartition(".")
-        self.outside = f"{prefix}.{int(last) + 1}"
+        self._network = PrivateNetwork(folder)
+
+    @property
+    def outside(self) -> str:
         """Where it reaches this machine."""
-        self._inside = f"{prefix}.{int(last) + 2}"
+        return self._network.outside
 
     @property
     def running(self) -> bool:
@@ -59,8 +57,41 @@ class Daemon:
             return
         self._clear()
         self.folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-        (self.folder / "daemon.json").write_text(json.dumps({"insecure-registries": [f"{self._subnet}/30"]}))
-        self._make_network()
+        (self.folder / "log").unlink(missing_ok=True)
+        self._network.make()
+        self._launch()
+
+    def kill(self) -> None:
+        """End it as a crash does, with its containerd but not with the containers; returns when it has ended."""
+        pid = self.pid
+        if pid is not None:
+            end(pid, signal.SIGKILL)
+
+    def revive(self) -> None:
+        """Start it again after `kill`: it ends the containers that it finds running. Raises RuntimeError."""
+        for pid in ("pid", "exec/containerd/containerd.pid"):  # what nobody has collected is taken for alive
+            (self.folder / pid).unlink(missing_ok=True)
+        self._launch()
+
+    def stop(self) -> None:
+        """Returns when nothing of it is left but what it stores: images."""
+        if not self.running and _offspring(self.folder / "exec"):
+            self.revive()
+        if self.running:
+            self.empty()
+        self._clear()
+
+    def empty(self) -> None:
+        """Remove everything but the images."""
+        with contextlib.closing(docker.DockerClient(base_url=self.address)) as client:
+            for container in client.containers.list(all=True):
+                container.remove(force=True, v=True)
+            client.networks.prune()
+            client.volumes.prune()
+
+    def _launch(self) -> None:
+        """Returns when it answers."""
+        (self.folder / "daemon.json").write_text(json.dumps({"insecure-registries": [self._network.subnet]}))
         options = {
             "--config-file": self.folder / "daemon.json",
             "--data-root": self.folder / "data",
@@ -70,9 +101,9 @@ class Daemon:
             "--shutdown-timeout": 2,
         }
         words = [str(word) for option in options.items() for word in option]
-        with (self.folder / "log").open("wb") as log:
+        with (self.folder / "log").open("ab") as log:
             process = subprocess.Popen(
-                ["nsenter", f"--net=/run/netns/{self._namespace}", "dockerd", *words],
+                ["nsenter", f"--net={self._network.path}", "dockerd", *words],
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
@@ -86,19 +117,6 @@ class Daemon:
             time.sleep(_LOOK_AGAIN)
         process.returncode = 0  # it is found again by its pid file, perhaps by another process
 
-    def stop(self) -> None:
-        """Returns when nothing of it is left but what it stores: images."""
-        if self.running:
-            self._empty()
-        self._clear()
-
-    def _empty(self) -> None:
-        with contextlib.closing(docker.DockerClient(base_url=self.address)) as client:
-            for container in client.containers.list(all=True):
-                container.remove(force=True, v=True)
-            client.networks.prune()
-            client.volumes.prune()
-
     def _clear(self) -> None:
         """Also what one that was killed has left behind."""
         pid = self.pid
@@ -111,45 +129,7 @@ class Daemon:
         shutil.rmtree(self.folder / "exec", ignore_errors=True)
         for name in ("pid", "docker.sock"):
             (self.folder / name).unlink(missing_ok=True)
-        self._remove_network()
-
-    def _make_network(self) -> None:
-        name = self._namespace
-        for words in (
-            f"netns add {name}",
-            f"link add {name}a type veth peer name {name}b",
-            f"link set {name}b netns {name}",
-            f"addr add {self.outside}/30 dev {name}a",
-            f"link set {name}a up",
-            f"-n {name} addr add {self._inside}/30 dev {name}b",
-            f"-n {name} link set {name}b up",
-            f"-n {name} link set lo up",
-            f"-n {name} route add default via {self.outside}",
-        ):
-            subprocess.run(["ip", *words.split()], check=True)
-        if _FORWARDING.read_text().strip() == "0":
-            _FORWARDING.write_text("1")
-            (self.folder / "forwarding").touch()
-        for rule in self._rules():
-            subprocess.run(["iptables", "-w", *rule.format("-I").split()], check=True)
-
-    def _remove_network(self) -> None:
-        for rule in self._rules():
-            while not _fails(["iptables", "-w", *rule.format("-D").split()]):
-                pass
-        _fails(["ip", "link", "delete", f"{self._namespace}a"])
-        _fails(["ip", "netns", "delete", self._namespace])
-        if (self.folder / "forwarding").exists():
-            _FORWARDING.write_text("0")
-            (self.folder / "forwarding").unlink()
-
-    def _rules(self) -> list[str]:
-        link = f"{self._namespace}a"
-        return [
-            f"-t nat {{}} POSTROUTING -s {self._subnet}/30 -j MASQUERADE",
-            f"{{}} FORWARD -i {link} -j ACCEPT",
-            f"{{}} FORWARD -o {link} -j ACCEPT",
-        ]
+        self._network.remove()
 
     def _last_words(self) -> str:
         return (self.folder / "log").read_text(errors="replace")[-2000:]
@@ -220,7 +200,3 @@ def _mounts_below(folder: Path) -> list[str]:
     """Innermost first."""
     mounts = [line.split()[1] for line in Path("/proc/mounts").read_text().splitlines()]
     return [mount for mount in reversed(mounts) if mount.startswith(f"{folder}/")]
-
-
-def _fails(words: list[str]) -> bool:
-    return subprocess.run(words, check=False, stderr=subprocess.DEVNULL).returncode != 0
