@@ -61,7 +61,7 @@ class StateArgs(BaseModel):
     """`args` of a `change_agent_state`; `id` names the action that is answered."""
 
     agent_state: Literal["stopped", "paused", "running", "user_confirmed", "user_rejected"]
-    id: int | None = None
+    id: int | None = Field(None, strict=True)
 
 
 class MessageIn(BaseModel):
@@ -131,7 +131,7 @@ class AuthIn(BaseModel):
 
     protocol: int = 1
     conversation_id: str | None = None
-    after: int | None = None
+    after: int | None = Field(None, ge=-1)
     epoch: str | None = None
     create: bool | dict[str, Any] = False
     session_api_key: str | None = None
@@ -230,7 +230,7 @@ def conversation_wire(info: SessionInfo) -> dict[str, Json]:
         "git_provider": info.git_provider,
         "trigger": info.trigger,
         "num_connections": info.followers,
-        "url": f"/api/conversations/{info.id}",
+        "url": None if info.state is None else f"/api/conversations/{info.id}",
         "session_api_key": None,
         "created_at": timestamp_text(info.created_at),
         "pr_number": [],

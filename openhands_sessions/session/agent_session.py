@@ -303,7 +303,7 @@ class AgentSession:
     async def _end_work(self) -> None:
         try:
             if self._desk is not None and self.problem is None and self._reason in ("stopped", "deleted"):
-                await self._desk.stop(AgentState.STOPPED, self._end_turn)
+                await self._desk.close(self._end_turn)
         finally:
             await ended(self._turn)
             self._turn = None
