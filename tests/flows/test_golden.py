@@ -3,23 +3,25 @@ fields, but for what the protocol's rules change:
 
 1. each event once and in the order of ids, where the reference sends some twice and the newest state last;
 2. recall actions and states from before the connection are not sent;
-4. an action that is restated after an answer names the one that was asked about (`cause`).
+4. an action that is restated after an answer names the one that was asked about (`cause`);
+5. a stop ends the model's call and the command, and nothing of the old turn comes behind the state. The reference still
+   takes the call, says that it was not executed, and sends its result seconds later. What a pause has ended is asked
+   for again when the user has the agent go on, where the reference waits for a message.
 """
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Sequence
 
 import pytest
 
+from tests.support.clients import V0Client
 from tests.support.guests import Guests
-from tests.support.recording import Recording
+from tests.support.recording import Recording, outline
 from tests.support.running import Server
 from tests.support.seen import Event, state_of
 
-SAID = ("command", "path", "thought", "final_thought", "agent_state", "confirmation_state", "is_input", "hidden")
-"""Fields whose values are facts and not prose, where the reference and we run the same commands."""
-LEFT_OUT = {"timeout", "llm_metrics"}
-"""`timeout` the reference sends now and then; what a model used is counted where it was asked."""
+SHORTER = {"sleep 1; echo SLOW-MARK-10": "sleep 60; echo SLOW-MARK-10", "sleep 1; ": "sleep 0.1; "}
+"""The waits of the recorded commands, but for the one that a stop ends."""
+NEVER = 3600.0
 
 
 @pytest.mark.parametrize(
@@ -41,32 +43,80 @@ async def test_recorded_traffic_comes_again(server: Server, guests: Guests, name
     assert outline(client.events) == outline(recording.events)
 
 
+async def test_recorded_stops_and_resumes_come_again(server: Server, guests: Guests) -> None:
+    recording = Recording.read("04_stop_and_resume", SHORTER)
+    slow = {_slow(2): NEVER, _slow(4): 1.0, _slow(6): NEVER}
+    model = server.script("recorded", recording.script(slow))
+    client = guests.v0(await guests.rest.create(recording.first_message, llm_model=model))
+    await client.connect()
+    moments = [_ran(1), _come_to("stopped"), _ran(3), _come_to("paused"), _come_to("running"), _ran(5)]
+    after = -1
+    for moment, command in zip(moments, recording.sent, strict=True):
+        await client.until_event(moment, after=after)
+        after = client.last
+        await client.send(dict(command))
+    await client.until_state("stopped", after=after)
+    kept = [event for event in recording.events if event["id"] not in (10, 11, 13, 32, 33, 35)]  # rule 5: a stop
+    assert outline(client.events) == outline(_moved(kept, (21, 23), behind=26))  # rule 5: a pause
+
+
+async def test_recorded_reconnects_come_again(server: Server, guests: Guests) -> None:
+    recording = Recording.read("05_reconnect_latest_event_id", SHORTER)
+    model = server.script("recorded", recording.script())
+    sid = await guests.rest.create(recording.first_message, llm_model=model)
+    first, second, third, witness = guests.v0(sid), guests.v0(sid), guests.v0(sid), guests.protocol2(sid)
+    await first.connect()
+    await witness.connect()
+    await first.until_event(_ran(2))
+    await first.vanish()
+    await witness.until_event(_ran(4))
+    await second.connect(latest_event_id=_of(first, _ran(2)))
+    await second.until_event(_ran(6))
+    await third.connect()
+    await third.until_event(lambda event: _runs(event, "action", 10))
+    await third.leave()
+    await second.send(dict(recording.sent[0]))
+    await second.until_state("stopped")
+    known = _of(first, _ran(2))
+    assert outline([event for event in first.events if event["id"] <= known]) == outline(recording.of("A").events)
+    assert outline(third.events) == outline(recording.of("C").events)
+    ended = [event for event in recording.of("B").events if event["id"] != 27]  # rule 5: one observation,
+    expected = outline(_moved(ended, (29,), behind=26))  # which comes before the state
+    expected[-2] |= {"success": False, "exit_code": second.events[-2]["extras"]["metadata"]["exit_code"]}
+    assert outline(second.events) == expected
+    assert "stopped" in second.events[-2]["content"] + second.events[-2]["extras"]["metadata"]["suffix"]
+
+
 def _last_state(events: Sequence[Event]) -> str:
     return [state for event in events if (state := state_of(event))][-1]
 
 
-def outline(events: Sequence[Event]) -> list[Any]:
-    """Each event without what differs from run to run: ids become places, times and prose are left out."""
-    kept = [event for event in events if not _spared(event)]
-    places = {event["id"]: place for place, event in enumerate(kept)}
-    return [_line(event, places) for event in kept]
+def _slow(number: int) -> str:
+    return f"sleep 0.1; echo SLOW-MARK-{number}"
 
 
-def _spared(event: Event) -> bool:
-    """Rule 2: recall actions are not sent, nor states from before the connection."""
-    return event.get("action") == "recall" or state_of(event) == "loading"
+def _runs(event: Event, family: str, number: int) -> bool:
+    body = event.get("args") or event.get("extras") or {}
+    return event.get(family) == "run" and str(body["command"]).endswith(f"SLOW-MARK-{number}")
 
 
-def _line(event: Event, places: Mapping[int, int]) -> dict[str, Any]:
-    body: Mapping[str, Any] = event.get("args") or event.get("extras") or {}
-    return {
-        "kind": event.get("action") or event.get("observation"),
-        "source": "agent" if event["source"] == "environment" else event["source"],  # rule 1: sent as it is stored
-        "cause": None if "action" in event else places.get(event.get("cause", -1)),
-        "keys": sorted(event.keys() - LEFT_OUT - ({"cause"} if "action" in event else set())),  # rule 4
-        "fields": sorted(body),
-        "said": {name: body[name] for name in SAID if name in body},
-        "call": event.get("tool_call_metadata", {}).get("function_name"),
-        "success": event.get("success"),
-        "exit_code": body.get("metadata", {}).get("exit_code"),
-    }
+def _ran(number: int) -> Callable[[Event], bool]:
+    return lambda event: _runs(event, "observation", number)
+
+
+def _come_to(state: str) -> Callable[[Event], bool]:
+    return lambda event: state_of(event) == state
+
+
+def _of(client: V0Client, fits: Callable[[Event], bool]) -> int:
+    """The id of the first event that fits."""
+    found: int = next(event["id"] for event in client.events if fits(event))
+    return found
+
+
+def _moved(events: Sequence[Event], ids: Sequence[int], *, behind: int) -> list[Event]:
+    """The events, with some of them put behind another."""
+    moved = [event for event in events if event["id"] in ids]
+    rest = [event for event in events if event["id"] not in ids]
+    place = next(place for place, event in enumerate(rest) if event["id"] == behind)
+    return [*rest[: place + 1], *moved, *rest[place + 1 :]]

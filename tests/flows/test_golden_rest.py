@@ -2,11 +2,9 @@
 here with its reason."""
 
 import json
-import re
-from typing import Any
 
 from tests.support.guests import Guests
-from tests.support.recording import TRAFFIC
+from tests.support.recording import TRAFFIC, shape
 from tests.support.running import Server
 
 RECORDED_ID = "8a2b6581e9b7436da41de607c57309f7"
@@ -54,19 +52,3 @@ async def test_recorded_calls_are_answered_as_they_were(server: Server, guests: 
         elif status < 400 and name not in NOT_COMPARED and shape(answer) != shape(call["answer"]):
             wrong.append((name, shape(answer), shape(call["answer"])))
     assert not wrong
-
-
-def shape(value: Any) -> Any:
-    """The fields of an answer, and of what is in it: without what is ours (`session`) and without values."""
-    match value:
-        case dict():
-            return {key: shape(item) for key, item in sorted(value.items()) if key not in ("session", "events")}
-        case list():
-            shapes = {json.dumps(shape(item)) for item in value if not isinstance(item, dict) or "id" not in item}
-            return sorted(shapes)
-        case str():
-            return "text" if not re.fullmatch(r"[A-Z_]+", value) else "word"
-        case bool() | None:
-            return "flag or nothing"
-        case _:
-            return "number"

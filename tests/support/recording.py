@@ -1,7 +1,8 @@
-"""Traffic recorded from the reference: what the client sent, what came back, and a script that makes a model say the
-same."""
+"""Traffic recorded from the reference: what clients sent, what came back, and a script that makes a model say the
+same. And what of an event is compared."""
 
 import json
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -13,17 +14,31 @@ import yaml
 from tests.support.seen import Event, state_of
 
 TRAFFIC = Path(__file__).parents[1] / "golden" / "traffic"
+SAID = ("command", "path", "thought", "final_thought", "agent_state", "confirmation_state", "is_input", "hidden")
+"""Fields whose values are facts and not prose, where the reference and we run the same commands."""
+LEFT_OUT = {"timeout", "llm_metrics"}
+"""`timeout` the reference sends now and then; what a model used is counted where it was asked."""
 
 
 @dataclass(frozen=True)
 class Recording:
-    """One file. A line is `create` (a body), `out` (a command) or `in` (a packet), in the order of the wire."""
+    """One file. A line is `create` (a body), `connect` (a query), `out` (a command), `in` (a packet), `refused` (a
+    connect error), `gone` (how a connection ended) or `call` (a REST call), in the order of the wire. Where several
+    clients take part, `sock` says which."""
 
     lines: Sequence[Mapping[str, Any]]
 
     @classmethod
-    def read(cls, name: str) -> "Recording":
-        return cls([json.loads(line) for line in (TRAFFIC / f"{name}.jsonl").read_text().splitlines()])
+    def read(cls, name: str, instead: Mapping[str, str] | None = None) -> "Recording":
+        """`instead` is put for texts of the file, for a run with shorter waits."""
+        text = (TRAFFIC / f"{name}.jsonl").read_text()
+        for recorded, put in (instead or {}).items():
+            text = text.replace(recorded, put)
+        return cls([json.loads(line) for line in text.splitlines()])
+
+    def of(self, sock: str) -> "Recording":
+        """What one of several clients sent and got."""
+        return Recording([line for line in self.lines if line.get("sock") == sock])
 
     @property
     def first_message(self) -> str | None:
@@ -36,6 +51,21 @@ class Recording:
         once = {line["in"]["id"]: line["in"] for line in self.lines if isinstance(line.get("in", {}).get("id"), int)}
         return [once[number] for number in sorted(once)]
 
+    @property
+    def sent(self) -> Sequence[Mapping[str, Any]]:
+        """The commands of the clients."""
+        return [line["out"] for line in self.lines if "out" in line]
+
+    @property
+    def calls(self) -> Sequence[Mapping[str, Any]]:
+        """The REST calls, with what was answered."""
+        return [line["call"] for line in self.lines if "call" in line]
+
+    @property
+    def told(self) -> Sequence[Mapping[str, Any]]:
+        """Packets that are no events: status updates and bare errors."""
+        return [line["in"] for line in self.lines if "in" in line and not isinstance(line["in"].get("id"), int)]
+
     def commands(self) -> Iterator[tuple[str, Mapping[str, Any]]]:
         """What the client sent, and the state that it had seen before."""
         state = ""
@@ -45,15 +75,64 @@ class Recording:
             elif "out" in line:
                 yield state, line["out"]
 
-    def script(self) -> str:
-        """For a scripted model: after each of the user's messages, the calls and words that were recorded."""
+    def script(self, slow: Mapping[str, float] | None = None) -> str:
+        """For a scripted model: after each of the user's messages, the calls and words that were recorded. A message
+        that came while the agent was at work joins what it was at. `slow` says by their commands which calls the model
+        is to take how many seconds for."""
         replies: list[dict[str, Any]] = []
+        state = None
         for event in self.events:
+            state = state_of(event) or state
             if event.get("action") == "message" and event["source"] == "user":
-                replies.append({"when": event["args"]["content"], "steps": []})
+                if not replies or state != "running":
+                    replies.append({"when": event["args"]["content"], "steps": []})
             elif replies and (step := _step(event)) is not None:
-                replies[-1]["steps"].append(step)
+                delay = (slow or {}).get(event["args"].get("command", ""))
+                replies[-1]["steps"].append(step if delay is None else {**step, "delay": delay})
         return yaml.safe_dump({"name": "recorded", "title": "Fake Title", "replies": replies}, allow_unicode=True)
+
+
+def outline(events: Sequence[Event]) -> list[Any]:
+    """Each event without what differs from run to run: ids become places, times and prose are left out."""
+    kept = [event for event in events if not _spared(event)]
+    places = {event["id"]: place for place, event in enumerate(kept)}
+    return [_line(event, places) for event in kept]
+
+
+def shape(value: Any) -> Any:
+    """The fields of an answer, and of what is in it: without what is ours (`session`) and without values."""
+    match value:
+        case dict():
+            return {key: shape(item) for key, item in sorted(value.items()) if key not in ("session", "events")}
+        case list():
+            shapes = {json.dumps(shape(item)) for item in value if not isinstance(item, dict) or "id" not in item}
+            return sorted(shapes)
+        case str():
+            return "text" if not re.fullmatch(r"[A-Z_]+", value) else "word"
+        case bool() | None:
+            return "flag or nothing"
+        case _:
+            return "number"
+
+
+def _spared(event: Event) -> bool:
+    """Rule 2: recall actions are not sent, nor states from before the connection."""
+    return event.get("action") == "recall" or state_of(event) == "loading"
+
+
+def _line(event: Event, places: Mapping[int, int]) -> dict[str, Any]:
+    body: Mapping[str, Any] = event.get("args") or event.get("extras") or {}
+    return {
+        "kind": event.get("action") or event.get("observation"),
+        "source": "agent" if event["source"] == "environment" else event["source"],  # rule 1: sent as it is stored
+        "cause": None if "action" in event else places.get(event.get("cause", -1)),
+        "keys": sorted(event.keys() - LEFT_OUT - ({"cause"} if "action" in event else set())),  # rule 4
+        "fields": sorted(body),
+        "said": {name: body[name] for name in SAID if name in body},
+        "call": event.get("tool_call_metadata", {}).get("function_name"),
+        "success": event.get("success"),
+        "exit_code": body.get("metadata", {}).get("exit_code"),
+    }
 
 
 def _step(event: Event) -> dict[str, Any] | None:
