@@ -16,6 +16,7 @@ from openhands_sessions.server.schema.document import OPERATIONS, openapi
 from openhands_sessions.server.schema.socket import socket_schema
 
 GOLDEN = Path(__file__).parents[2] / "golden"
+TRAFFIC = sorted((GOLDEN / "traffic").glob("*.jsonl"))
 EVENTS = [
     json.loads(line)
     for file in ("recorded_events.jsonl", "written_events.jsonl")
@@ -67,8 +68,16 @@ def test_every_kind_of_event_has_a_schema(socket: dict[str, Any]) -> None:
 
 @pytest.mark.parametrize("event", EVENTS, ids=lambda event: str(event.get("action", event.get("observation"))))
 def test_recorded_events_are_as_the_schema_says(event: dict[str, Any], socket: dict[str, Any]) -> None:
-    kind = ACTIONS[event["action"]] if "action" in event else OBSERVATIONS[event["observation"]]
-    jsonschema_rs.validate({"$ref": f"#/$defs/{kind.__name__}", "$defs": socket["$defs"]}, event)
+    jsonschema_rs.validate(_schema_of(event, socket), event)
+
+
+@pytest.mark.parametrize("file", TRAFFIC, ids=lambda file: str(file.stem))
+def test_recorded_packets_are_as_the_schema_says(file: Path, socket: dict[str, Any]) -> None:
+    lines = map(json.loads, file.read_text().splitlines())
+    packets = [line["in"] for line in lines if "in" in line]
+    assert packets or file.stem == "08_rest"
+    for packet in packets:
+        jsonschema_rs.validate(_schema_of(packet, socket), packet)
 
 
 @pytest.mark.parametrize(
@@ -89,6 +98,20 @@ def test_what_is_no_event_is_refused(wrong: dict[str, Any], socket: dict[str, An
     schema = {"$ref": "#/$defs/RunAction", "$defs": socket["$defs"]}
     assert jsonschema_rs.is_valid(schema, event)
     assert not jsonschema_rs.is_valid(schema, {**event, **wrong})
+
+
+def _schema_of(packet: dict[str, Any], socket: dict[str, Any]) -> dict[str, Any]:
+    match packet:
+        case {"action": name}:
+            kind = ACTIONS[name].__name__
+        case {"observation": name}:
+            kind = OBSERVATIONS[name].__name__
+        case {"error": True}:
+            # Ours has a code besides (rule 8 of the wire).
+            return {**socket["$defs"]["BareError"], "required": ["error", "message"]}
+        case _:
+            kind = "StatusUpdate"
+    return {"$ref": f"#/$defs/{kind}", "$defs": socket["$defs"]}
 
 
 def _references(value: object) -> Iterator[str]:
