@@ -12,7 +12,7 @@ from openhands_sessions.adapters.runtimes.docker import DockerRuntimes, open_doc
 from openhands_sessions.adapters.runtimes.docker_container import INSTANCE
 from openhands_sessions.core.errors import RuntimeUnavailable
 from openhands_sessions.core.ids import ConversationId
-from openhands_sessions.ports.runtime import CommandDone, Lost, RuntimeSpec, UnknownAction
+from openhands_sessions.ports.runtime import CommandDone, Lost, Running, RuntimeSpec, UnknownAction
 from tests.support.docker_engine import Engine
 from tests.support.docker_sandboxes import PLAIN, comes_to, containers, docker_runtimes
 from tests.support.sandboxes import SID, Hearing, key, opened, run
@@ -220,6 +220,51 @@ async def test_without_an_engine_it_says_what_to_do_and_a_later_try_works(
         address.symlink_to(docker_engine.address.removeprefix("unix://"))
         async with opened(runtimes) as runtime:
             assert (await run(runtime, 0, "echo on")).output == "on\n"
+        await runtimes.clear()
+
+
+async def test_a_sandbox_is_reached_while_the_engine_is_gone(
+    docker_engine: Engine, folder: Path, tmp_path: Path
+) -> None:
+    address = tmp_path / "docker.sock"
+    address.symlink_to(docker_engine.address.removeprefix("unix://"))
+    settings = replace(PLAIN, image=docker_engine.base)
+    async with open_docker(folder, settings, address=f"unix://{address}") as runtimes:
+        async with opened(runtimes) as older, opened(runtimes, term=2) as runtime:
+            hearing = Hearing()
+            running = asyncio.create_task(run(older, 0, "echo begun; read go; echo $go", hearing))
+            await hearing.hears("begun\n")
+            address.unlink()
+            running.cancel()
+            await asyncio.wait([running])
+            assert await runtime.inquire(key(0)) == Running()
+            assert await runtime.inquire(key(1)) == UnknownAction()
+            await runtime.send_input("on\n")
+            assert (await run(runtime, 0, "true")).output == "begun\non\n"
+            assert (await run(runtime, 1, "echo next")).output == "next\n"
+        address.symlink_to(docker_engine.address.removeprefix("unix://"))
+        await runtimes.clear()
+
+
+async def test_what_a_sandbox_has_done_is_known_while_the_engine_is_gone(
+    docker_engine: Engine, folder: Path, tmp_path: Path
+) -> None:
+    address = tmp_path / "docker.sock"
+    address.symlink_to(docker_engine.address.removeprefix("unix://"))
+    settings = replace(PLAIN, image=docker_engine.base)
+    async with open_docker(folder, settings, address=f"unix://{address}") as runtimes:
+        async with opened(runtimes) as runtime:
+            done = await run(runtime, 0, "echo x >> runs; echo done")
+            running = asyncio.create_task(run(runtime, 1, "echo x >> runs; kill -9 $PPID; sleep 600"))
+            address.unlink()
+            with pytest.raises(RuntimeUnavailable):
+                await running
+            assert await runtime.inquire(key(0)) == done
+            assert await runtime.inquire(key(1)) == Lost()
+            with pytest.raises(RuntimeUnavailable, match="start it"):
+                await run(runtime, 2, "true")
+            assert await runtime.inquire(key(2)) == UnknownAction()
+        address.symlink_to(docker_engine.address.removeprefix("unix://"))
         await runtimes.clear()
 
 

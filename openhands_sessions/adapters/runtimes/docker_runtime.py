@@ -39,7 +39,11 @@ class DockerReach:
         self._limiter = limiter
 
     async def connect(self) -> Link | None:
-        return await connect(self._box.place.socket, term=self._spec.term) if await self._box.awake() else None
+        try:
+            awake = await self._box.awake()
+        except RuntimeUnavailable:
+            awake = True  # an engine that is gone tells nothing, and its containers go on without it for a while
+        return await connect(self._box.place.socket, term=self._spec.term) if awake else None
 
     async def start(self) -> None:
         await self._box.launch(self._spec.term, self._spec.on_step)
