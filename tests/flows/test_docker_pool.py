@@ -9,9 +9,11 @@ from pathlib import Path
 
 import pytest
 
-from openhands_sessions.adapters.runtimes.docker import DockerRuntimes
-from openhands_sessions.core.ids import ConversationId
-from openhands_sessions.ports.runtime import RuntimeSpec
+from openhands_sessions.adapters.runtimes.docker import DockerRuntimes, open_docker
+from openhands_sessions.adapters.runtimes.docker_ladder import container_name
+from openhands_sessions.adapters.runtimes.place import Place
+from openhands_sessions.core.ids import ConversationId, folder_name
+from openhands_sessions.ports.runtime import RuntimeSpec, UnknownAction
 from tests.support.docker_engine import Engine
 from tests.support.docker_sandboxes import PLAIN, comes_to, containers, docker_runtimes
 from tests.support.programs import Shell
@@ -83,6 +85,30 @@ async def test_one_that_died_while_it_waited_is_not_used(docker_engine: Engine, 
     async with opened(runtimes) as runtime:
         assert (await run(runtime, 0, "echo on")).output == "on\n"
     assert waited not in [each for each, _ in containers(docker_engine, runtimes)]
+
+
+async def test_one_that_a_killed_server_was_giving_away_is_made_anew(
+    docker_engine: Engine, runtimes: DockerRuntimes, folder: Path
+) -> None:
+    [(waited, _)] = containers(docker_engine, runtimes)
+    place = Place(folder / folder_name(SID), PLAIN.owner)
+    place.make(place.home)
+    place.note(SID)
+    [waiting] = folder.glob("warm-*")
+    with closing(docker_engine.client()) as client:
+        name = container_name(runtimes.instance, folder_name(SID))
+        await asyncio.to_thread(client.containers.get(waited).rename, name)
+    (waiting / "workspace").rename(place.workspace)
+    settings = replace(PLAIN, image=docker_engine.base)
+    async with open_docker(folder, settings, address=docker_engine.address) as later:
+        [standing] = await later.survey()
+        assert (standing.conversation, standing.keep) == (SID, True)
+        async with opened(later, term=2) as runtime:
+            assert await runtime.inquire(key(0)) == UnknownAction()
+            assert (await run(runtime, 0, "echo $OHS_ACTION_ID")).output == f"{key(0)}\n"
+            await later.reap()
+            assert (await run(runtime, 1, "echo on")).output == "on\n"
+            assert waited not in [each for each, _ in containers(docker_engine, runtimes)]
 
 
 async def test_none_waits_after_the_end(docker_engine: Engine, folder: Path) -> None:

@@ -69,8 +69,8 @@ class Pool:
             try:
                 if await peer(warm.place.socket) is None:
                     await self._remove(warm)
-                elif await self._site.limiter.run(_moved, warm, place, conversation):
-                    await self._site.engine.rename(warm.container.id, name)
+                elif await self._site.limiter.run(_untouched, place):
+                    await self._hand_over(warm, place, name, conversation)
                     return warm.container
                 else:
                     self._ready.append(warm)
@@ -89,6 +89,13 @@ class Pool:
             await asyncio.wait([self._filling])
         while self._ready:
             await self._remove(self._ready.pop())
+
+    async def _hand_over(self, warm: Warm, place: Place, name: str, conversation: str) -> None:
+        """The name comes first: nothing but the container of that name is ever at work in the place, and one that a
+        server which is killed in between leaves under it is made anew."""
+        await self._site.limiter.run(place.note, conversation)
+        await self._site.engine.rename(warm.container.id, name)
+        await self._site.limiter.run(_move, warm, place)
 
     def _refill_later(self) -> None:
         if self._refill is not None:
@@ -131,17 +138,18 @@ def _untold(status: str, words: str) -> None:
     """Nobody waits for it."""
 
 
-def _moved(warm: Warm, place: Place, conversation: str) -> bool:
-    """Give a place the folders of a container that runs in them; False where it has been used. Raises OSError."""
-    pairs = [(warm.place.workspace, place.workspace), (warm.place.state, place.state), (warm.place.home, place.home)]
-    if any(any(there.iterdir()) for _, there in pairs):
-        return False
-    place.note(conversation)
-    for here, there in pairs:
-        here.rename(there)  # over an empty folder
-    demolish(warm.place.folder)
+def _untouched(place: Place) -> bool:
+    """Whether its folders are as those of a container that waits. Raises OSError."""
+    return not any(any(folder.iterdir()) for folder in (place.workspace, place.state, place.home))
+
+
+def _move(warm: Warm, place: Place) -> None:
+    """Give a place the folders of a container that runs in them. Raises OSError."""
+    here = warm.place
+    for old, new in ((here.workspace, place.workspace), (here.state, place.state), (here.home, place.home)):
+        old.rename(new)  # over an empty folder
+    demolish(here.folder)
     warm.hold.release()
-    return True
 
 
 def _sweep(root: Path) -> None:
