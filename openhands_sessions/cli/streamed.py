@@ -12,19 +12,23 @@ class Streamed:
 
     def __init__(self) -> None:
         self.text = ""
+        self._before = ""  # what was shown before it began anew
 
     def take(self, delta: Delta) -> str:
-        """The part to show now; nothing where a piece before it is missing."""
+        """The part to show now; nothing where a piece before it is missing, or was shown before it began anew."""
         if delta.restart:
-            self.text = ""
+            self._before, self.text = self.text or self._before, ""
         if delta.offset != len(self.text):
             return ""
         self.text += delta.text
-        return delta.text
+        if self._before.startswith(self.text):
+            return ""
+        before, self._before = self._before, ""
+        return self.text.removeprefix(before) if before else delta.text
 
     def rest_of(self, text: str) -> str | None:
         """What is left to show of the whole text; None where what was shown is not its beginning."""
-        shown, whole = clean(self.text), clean(text)
+        shown, whole = clean(max(self.text, self._before, key=len)), clean(text)
         if whole.startswith(shown):
             return whole[len(shown) :]
         # A long output keeps head and tail only: go on where the last of what was shown stands in it.

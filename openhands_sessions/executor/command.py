@@ -22,14 +22,20 @@ class Action:
         self.stop: asyncio.Future[str] = loop.create_future()
         self._listeners: set[Listener] = set()
 
-    def listen(self) -> Listener:
-        """A place in the output, at its present end."""
-        listener = Listener(self.capture.total)
+    def listen(self, offset: int) -> Listener:
+        """A place in the output, for one who has what comes before `offset`."""
+        listener = Listener(self.capture, offset)
         self._listeners.add(listener)
         return listener
 
     def leave(self, listener: Listener) -> None:
         self._listeners.discard(listener)
+
+    def take_over(self, capture: Capture) -> None:
+        """Go on with what was printed before this action began to attend."""
+        self.capture = capture
+        for listener in self._listeners:
+            listener.go_over(capture)
 
     def add(self, data: bytes) -> None:
         self.capture.add(data)
@@ -83,7 +89,8 @@ class Command:
         """Wait for its end on behalf of an action, which gets what it prints; None where it printed nothing for
         `patience` seconds and runs on. Raises OSError where it could not be begun."""
         self.keys.add(key)
-        action.capture, self._meanwhile = self._meanwhile, self._new_capture()
+        action.take_over(self._meanwhile)
+        self._meanwhile = self._new_capture()
         self._action = action
         self._heard = asyncio.get_event_loop().time()
         try:

@@ -29,6 +29,13 @@ class Capture:
         if len(self._tail) > 2 * self._tail_size:  # cutting at every piece would copy the tail each time
             del self._tail[: len(self._tail) - self._tail_size]
 
+    def since(self, offset: int) -> bytes:
+        """What is kept of the output's end, from `offset` (bytes of the whole) on at most: where less is kept, it
+        begins later. PENDING bytes at most."""
+        whole = len(self._head) + len(self._tail) == self.total
+        kept = bytes(self._head + self._tail if whole else self._tail)
+        return kept[-min(PENDING, self.total - offset) :] if offset < self.total else b""
+
     def text(self) -> tuple[str, int]:
         """What was kept, with a line in between that counts what was not; and that count in bytes."""
         tail = bytes(self._tail[-self._tail_size :]) if self._tail_size else b""
@@ -50,17 +57,15 @@ def skip_broken(data: bytes) -> bytes:
 
 
 class Listener:
-    """One client's place in the output of a running command. What it does not fetch in time is dropped from the
-    front, and the offsets (in bytes of the whole output) show the gap: a slow client costs PENDING bytes."""
+    """One client's place in the output of a running command, which begins at `offset` or, where that is not kept any
+    more, as soon after it as what is kept does. What it does not fetch in time is dropped from the front, and the
+    offsets (in bytes of the whole output) show the gap: a slow client costs PENDING bytes."""
 
-    def __init__(self, offset: int) -> None:
-        self._start = offset
-        self._end = offset
-        self._torn = offset > 0
-        self._pending = bytearray()
+    def __init__(self, capture: Capture, offset: int = 0) -> None:
         self._decoder = codecs.getincrementaldecoder("utf-8")("replace")
         self._news = asyncio.Event()
         self._ended: asyncio.Future[None] = asyncio.get_event_loop().create_future()
+        self._begin(capture, offset)
 
     @property
     def ended(self) -> bool:
@@ -77,6 +82,10 @@ class Listener:
             self._decoder.reset()
         self._news.set()
 
+    def go_over(self, capture: Capture) -> None:
+        """Begin anew with another output; nothing of the one before was added yet."""
+        self._begin(capture, 0)
+
     def end(self) -> None:
         """No more will be added."""
         if not self._ended.done():
@@ -92,8 +101,16 @@ class Listener:
         if not text:
             return None
         self._torn = False
-        start, self._start = self._start, self._end
-        return {"from": start, "to": self._end, "text": text}
+        start, self._start = self._start, self._end - len(self._decoder.getstate()[0])
+        return {"from": start, "to": self._start, "text": text}
+
+    def _begin(self, capture: Capture, offset: int) -> None:
+        self._pending = bytearray(capture.since(offset))
+        self._end = capture.total
+        self._start = self._end - len(self._pending)
+        self._torn = self._start != offset
+        if self._pending:
+            self._news.set()
 
     async def news(self, pause: float) -> None:
         """Wait until there is a piece or the end; pieces that are less than `pause` seconds apart come together."""

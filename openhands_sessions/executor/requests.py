@@ -65,7 +65,8 @@ class Requests:
             raise Refusal("file_problem", str(error)) from error
 
     async def _perform(self, message: Message, tell: Tell) -> Answer:
-        """Do an action, or join it, or return what came of it: `outcome`; on the way `piece`s of its output."""
+        """Do an action, or join it, or return what came of it: `outcome`; on the way `piece`s of its output, of which
+        the owner has what comes before `from`."""
         key = _key(message)
         outcome = self._actions.outcome(key)
         action = self._actions.live(key)
@@ -78,7 +79,7 @@ class Requests:
             else:
                 action = self._begun(key, task)
         if action is not None:
-            outcome = await _followed(action, tell)
+            outcome = await _followed(action, optional_int(message, "from") or 0, tell)
         return {"outcome": outcome}
 
     def _begun(self, key: str, task: Message) -> Action:
@@ -177,8 +178,8 @@ class Requests:
             return os.readlink(f"/proc/self/fd/{found.folder}")
 
 
-async def _followed(action: Action, tell: Tell) -> Outcome:
-    listener = action.listen()
+async def _followed(action: Action, offset: int, tell: Tell) -> Outcome:
+    listener = action.listen(offset)
     try:
         while not listener.ended:
             await listener.news(PAUSE)

@@ -194,7 +194,8 @@ class Runtime(Protocol):
 
     async def perform(self, key: str, task: Task, on_output: OnOutput) -> Outcome:
         """Do it and return its outcome. A key that the executor knows is never done again: its outcome is returned, or
-        the running one joined (`on_output` then gets what came after joining). Commands run one after another.
+        the running one joined (`on_output` then gets its output from the beginning, or as much of its end as is
+        kept). Commands run one after another.
         Being cancelled lets go of it and leaves it running. Raises RuntimeFailure."""
 
     async def inquire(self, key: str) -> Outcome | Running | UnknownAction | Lost:

@@ -76,11 +76,14 @@ class Actor:
 
     async def carry_out(self, action: Action) -> Observation:
         """The observation, not yet stored, of an action that is in the log. Raises SandboxGone."""
+        return await self._carry_out(action)
+
+    async def _carry_out(self, action: Action, *, again: bool = False) -> Observation:
         tool = self._toolbox.of(action)
         if tool is None:
             return _answer(action, ErrorObservation(content=NO_TOOL, error_id=NOT_RUN_ID))
         task = tool.task(action)
-        outcome = None if task is None else await self._perform(action, self._with_limit(task))
+        outcome = None if task is None else await self._perform(action, self._with_limit(task), again)
         if isinstance(outcome, Observation):
             return _answer(action, outcome)
         return _observation(tool, action, outcome, self._stream.view)
@@ -99,7 +102,7 @@ class Actor:
                 raise SandboxGone(_answer(action, _unknown(error.message))) from error
             if isinstance(known, Lost):
                 return _answer(action, _unknown())
-        return await self.carry_out(action)
+        return await self._carry_out(action, again=True)
 
     async def end_left_running(self) -> None:
         """End the command that runs on behind its observation, if there is one. Bounded by STOP_GRACE."""
@@ -145,11 +148,12 @@ class Actor:
             return replace(task, timeout=self._command_timeout)
         return task
 
-    async def _perform(self, action: Action, task: Task | CallMcp) -> Outcome | Observation:
+    async def _perform(self, action: Action, task: Task | CallMcp, again: bool) -> Outcome | Observation:
         if isinstance(task, CallMcp):
             return await self._call(task)
         key = action_key(self._sid, action.id)
-        writer = DeltaWriter(self._whisper, "output", str(action.id), self._stream.redactor)
+        # One that is adopted tells its output from the beginning: nobody knows how much of it was heard.
+        writer = DeltaWriter(self._whisper, "output", str(action.id), self._stream.redactor, anew=again)
         try:
             return await self._runtime.perform(key, task, writer.write)
         except RuntimeUnavailable as error:

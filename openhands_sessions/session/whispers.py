@@ -16,8 +16,15 @@ class DeltaWriter:
     `offset` counts what was told."""
 
     def __init__(
-        self, tell: Callable[[Delta], None], kind: Literal["reply", "output"], key: str, redactor: Redactor
+        self,
+        tell: Callable[[Delta], None],
+        kind: Literal["reply", "output"],
+        key: str,
+        redactor: Redactor,
+        *,
+        anew: bool = False,
     ) -> None:
+        """`anew`: what an earlier writer told of the same stream is void."""
         self._tell = tell
         self._redactor = StreamRedactor(redactor)
         self._kind: Literal["reply", "output"] = kind
@@ -25,7 +32,7 @@ class DeltaWriter:
         self._waiting: list[str] = []
         self._size = 0
         self._offset = 0
-        self._restart = False
+        self._restart = anew
         self._timer: asyncio.TimerHandle | None = None
 
     def write(self, text: str) -> None:

@@ -88,8 +88,10 @@ class _Performing:
     listeners: list[OnOutput] = field(default_factory=list)
     stop: asyncio.Event = field(default_factory=asyncio.Event)
     done: asyncio.Future[CommandDone] = field(default_factory=asyncio.Future)
+    shown: str = ""
 
     def show(self, text: str) -> None:
+        self.shown += text
         for listener in self.listeners:
             listener(text)
 
@@ -226,6 +228,8 @@ class FakeRuntime:
             sandbox.start(key, task, self._spec.environment)
         performing = sandbox.live[key]
         performing.listeners.append(on_output)
+        if performing.shown:
+            on_output(performing.shown)
         try:
             return await asyncio.shield(performing.done)
         finally:

@@ -112,6 +112,8 @@ class Job:
         """How it ended, or that it printed nothing for `patience` seconds; with what it printed since it was last
         attended."""
         self._listener = listener
+        if self._output:
+            listener(self._output)
         stopped = asyncio.create_task(stop.wait())
         try:
             ended: Ended = "waiting"

@@ -16,11 +16,13 @@ from tests.support.guests import Guests
 from tests.support.programs import Shell
 from tests.support.running import Server, running
 
-SLOWLY = """\
-name: slowly
+ONCE = "echo $OHS_ACTION_ID >> ran; echo begun; id -u"
+LONG = "echo $OHS_ACTION_ID >> ran; echo begun; until test -e go; do sleep 0.02; done; echo over; id -u"
+SCRIPT = """\
+name: commands
 replies:
   - steps:
-      - {call: execute_bash, with: {command: "echo $OHS_ACTION_ID >> ran; echo begun; sleep 1; echo over; id -u"}}
+      - {call: execute_bash, with: {command: "%s"}}
       - {say: "All done."}
 """
 
@@ -55,7 +57,7 @@ async def server(docker_engine: Engine, sandboxes: DockerRuntimes, data_dir: Pat
 async def test_a_command_runs_once_in_its_container_though_the_server_ends_meanwhile(
     docker_engine: Engine, server: Server, sandboxes: DockerRuntimes, guests: Guests, folder: Path, way: str
 ) -> None:
-    sid = await guests.rest.create(llm_model=server.script("slowly", SLOWLY))
+    sid = await guests.rest.create(llm_model=server.script("commands", SCRIPT % LONG))
     client = guests.protocol2(sid)
     await client.connect()
     assert containers(docker_engine, sandboxes) == []
@@ -67,11 +69,13 @@ async def test_a_command_runs_once_in_its_container_though_the_server_ends_meanw
     await (server.killed() if way == "killed" else server.stopped())
     await server.start()
     await client.connect()
+    await client.until(lambda: any("begun" in stream.text for stream in client.streams.values()))
+    workspace = folder / folder_name(ConversationId(sid)) / "workspace"
+    (workspace / "go").touch()
     await client.until_state("awaiting_user_input", after=said)
     [ran] = [event for event in await guests.rest.events(sid) if event.get("observation") == "run"]
     assert ran["content"].split()[:2] == ["begun", "over"]
     assert ran["content"].split()[2] != "0"
-    workspace = folder / folder_name(ConversationId(sid)) / "workspace"
     assert len((workspace / "ran").read_text().split()) == 1
     assert [found for found, _ in containers(docker_engine, sandboxes)] == [container]
 
@@ -79,7 +83,7 @@ async def test_a_command_runs_once_in_its_container_though_the_server_ends_meanw
 async def test_a_deleted_conversation_leaves_no_container_and_no_workspace(
     docker_engine: Engine, server: Server, sandboxes: DockerRuntimes, guests: Guests, folder: Path
 ) -> None:
-    sid = await guests.rest.create(llm_model=server.script("slowly", SLOWLY))
+    sid = await guests.rest.create(llm_model=server.script("commands", SCRIPT % ONCE))
     client = guests.protocol2(sid)
     await client.connect()
     await client.say("go")
@@ -93,7 +97,7 @@ async def test_a_deleted_conversation_leaves_no_container_and_no_workspace(
 async def test_the_command_line_tells_why_each_sandbox_is_kept_and_removes_the_others(
     docker_engine: Engine, server: Server, sandboxes: DockerRuntimes, guests: Guests, data_dir: Path
 ) -> None:
-    sids = [await guests.rest.create(llm_model=server.script("slowly", SLOWLY)) for _ in range(2)]
+    sids = [await guests.rest.create(llm_model=server.script("commands", SCRIPT % ONCE)) for _ in range(2)]
     for sid in sids:
         client = guests.protocol2(sid)
         await client.connect()

@@ -72,7 +72,7 @@ class ExecutorRuntime:
                 if key in self._never:
                     await link.call("interrupt", {"key": key})
                     self._never.discard(key)
-                answer = await link.call("perform", body, pieces.take)
+                answer = await link.call("perform", {**body, "from": pieces.end}, pieces.take)
                 return outcome_of(answer.get("outcome"))
             except LinkLost:
                 found = await self._connected()
@@ -171,13 +171,14 @@ class _Pieces:
 
     def __init__(self, on_output: OnOutput) -> None:
         self._on_output = on_output
-        self._end: int | None = None
+        self.end = 0
+        """How much of it came, in bytes."""
 
     def take(self, piece: Answer) -> None:
         start, end, text = piece.get("from"), piece.get("to"), piece.get("text")
         if not (isinstance(start, int) and isinstance(end, int) and isinstance(text, str)):
             return
-        if self._end is not None and start != self._end:
-            text = f"\n[... {start - self._end} bytes not shown ...]\n{text}"
-        self._end = end
+        if start != self.end:
+            text = f"\n[... {start - self.end} bytes not shown ...]\n{text}"
+        self.end = end
         self._on_output(text)

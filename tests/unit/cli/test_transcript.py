@@ -82,6 +82,28 @@ def test_a_reply_that_begins_anew_is_shown_anew(transcript: Transcript, paper: i
     assert paper.getvalue() == "Half of\nWhole.\n"
 
 
+def test_an_output_that_is_told_from_the_beginning_again_goes_on_where_it_was(
+    transcript: Transcript, paper: io.StringIO
+) -> None:
+    transcript.event(agents(RunAction(command="count"), 6))
+    stream(transcript, "one\ntwo\n", kind="output", key="6")
+    transcript.delta(Delta("output", "6", 0, "one\n", restart=True))
+    assert paper.getvalue() == "$ count\none\ntwo\n"
+    transcript.delta(Delta("output", "6", 4, "two\nthree\n"))
+    transcript.delta(Delta("output", "6", 14, "four\n"))
+    assert paper.getvalue() == "$ count\none\ntwo\nthree\nfour\n"
+    transcript.event(ran("one\ntwo\nthree\nfour\nfive\n", number=7, cause=6))
+    assert paper.getvalue() == "$ count\none\ntwo\nthree\nfour\nfive\n"
+
+
+def test_an_output_that_ends_while_it_is_told_again_is_shown_once(transcript: Transcript, paper: io.StringIO) -> None:
+    transcript.event(agents(RunAction(command="count"), 6))
+    stream(transcript, "one\ntwo\n", kind="output", key="6")
+    transcript.delta(Delta("output", "6", 0, "one\n", restart=True))
+    transcript.event(ran("one\ntwo\nthree\n", number=7, cause=6))
+    assert paper.getvalue() == "$ count\none\ntwo\nthree\n"
+
+
 def test_a_reply_that_became_another_one_is_shown_on_a_line_of_its_own(
     transcript: Transcript, paper: io.StringIO
 ) -> None:

@@ -54,16 +54,16 @@ async def test_the_whole_tree_is_ended_and_the_shell_lives(runtime: Runtime, tmp
 @pytest.mark.parametrize(
     "command",
     [
-        "trap '' INT; while :; do :; done",
-        "trap 'echo no' INT; while :; do :; done",
-        "exec sh -c 'trap \"\" INT; cat'",
+        "trap '' INT; echo begun; while :; do :; done",
+        "trap 'echo no' INT; echo begun; while :; do :; done",
+        "exec sh -c 'trap \"\" INT; echo begun; cat'",
     ],
 )
 async def test_a_shell_that_will_not_listen_is_ended_too(runtime: Runtime, tmp_path: Path, command: str) -> None:
     await runtime.files.write("below/a", b"")
     await run(runtime, 0, "cd below; sleep 1000 > /dev/null 2>&1 &")
     hearing = Hearing()
-    running = asyncio.create_task(run(runtime, 1, f"echo begun; {command}", hearing))
+    running = asyncio.create_task(run(runtime, 1, command, hearing))
     await hearing.hears("begun")
     async with asyncio.timeout(3):
         await runtime.interrupt(key(1))

@@ -44,17 +44,17 @@ def test_bytes_that_are_no_text_are_replaced() -> None:
 
 
 async def test_a_listener_gets_pieces_without_a_gap() -> None:
-    listener = Listener(0)
+    listener = Listener(Capture(0, 0))
     listener.add(b"one ")
     listener.add("zw\u00f6lf".encode()[:3])
-    assert listener.take() == {"from": 0, "to": 7, "text": "one zw"}
+    assert listener.take() == {"from": 0, "to": 6, "text": "one zw"}
     assert listener.take() is None
     listener.add("zw\u00f6lf".encode()[3:])
-    assert listener.take() == {"from": 7, "to": 10, "text": "\u00f6lf"}
+    assert listener.take() == {"from": 6, "to": 10, "text": "\u00f6lf"}
 
 
 async def test_what_a_listener_does_not_fetch_is_dropped_and_shows_as_a_gap() -> None:
-    listener = Listener(0)
+    listener = Listener(Capture(0, 0))
     listener.add(b"begin")
     listener.take()
     for _ in range(100):
@@ -63,14 +63,47 @@ async def test_what_a_listener_does_not_fetch_is_dropped_and_shows_as_a_gap() ->
     assert piece == {"from": 5 + 99 * PENDING, "to": 5 + 100 * PENDING, "text": "x" * PENDING}
 
 
+@pytest.mark.parametrize("offset", [0, 1, 6, 9, 10])
+async def test_a_late_listener_gets_what_it_does_not_have(offset: int) -> None:
+    capture = Capture(4, 6)
+    capture.add(b"0123456789")
+    listener = Listener(capture, offset)
+    if offset < 10:
+        async with asyncio.timeout(2):
+            await listener.news(pause=0)
+    listener.add(b"ab")
+    assert listener.take() == {"from": offset, "to": 12, "text": "0123456789ab"[offset:]}
+
+
+async def test_a_late_listener_gets_what_is_kept() -> None:
+    capture = Capture(4, 6)
+    capture.add(b"0123456789" + "äöü".encode() + b"x")
+    assert Listener(capture).take() == {"from": 11, "to": 17, "text": "öüx"}
+    assert Listener(capture, 12).take() == {"from": 12, "to": 17, "text": "öüx"}
+    assert Listener(capture, 16).take() == {"from": 16, "to": 17, "text": "x"}
+    assert Listener(capture, 99).take() is None
+
+
 async def test_a_late_listener_begins_with_a_whole_character() -> None:
-    listener = Listener(1)
-    listener.add("ä".encode()[1:] + b"bc")
-    assert listener.take() == {"from": 1, "to": 4, "text": "bc"}
+    capture = Capture(0, 3)
+    add(capture, b"0" + "ääää".encode(), 1)
+    assert Listener(capture).take() == {"from": 4, "to": 9, "text": "ää"}
+    assert Listener(capture, 5).take() == {"from": 5, "to": 9, "text": "ää"}
+
+
+async def test_a_listener_goes_over_to_what_was_printed_meanwhile() -> None:
+    listener = Listener(Capture(9, 9))
+    meanwhile = Capture(9, 9)
+    meanwhile.add(b"said ")
+    listener.go_over(meanwhile)
+    async with asyncio.timeout(2):
+        await listener.news(pause=0)
+    listener.add(b"and done")
+    assert listener.take() == {"from": 0, "to": 13, "text": "said and done"}
 
 
 async def test_a_listener_hears_of_the_end_at_once() -> None:
-    listener = Listener(0)
+    listener = Listener(Capture(0, 0))
     waiting = asyncio.create_task(listener.news(pause=60))
     await asyncio.sleep(0)
     listener.end()
