@@ -20,6 +20,7 @@ from openhands_sessions.adapters.condensers.window import WindowCondenser
 from openhands_sessions.adapters.files.local import LocalFiles
 from openhands_sessions.adapters.files.sealed import SealedFiles
 from openhands_sessions.adapters.gateways.remote import Remote, open_remote
+from openhands_sessions.adapters.installations.openhands import OpenHandsFolder
 from openhands_sessions.adapters.mcp.loading import LoadedServers
 from openhands_sessions.adapters.memories.workspace import WorkspaceMemory
 from openhands_sessions.adapters.models.catalogue import Catalogue
@@ -53,6 +54,7 @@ from openhands_sessions.service.directory import Directory
 from openhands_sessions.service.feedback import FeedbackBox
 from openhands_sessions.service.files import Files, UploadLimits
 from openhands_sessions.service.history import History
+from openhands_sessions.service.importing import Importer
 from openhands_sessions.service.local import LocalGateway
 from openhands_sessions.service.secrets import SecretsBook
 from openhands_sessions.service.settings import SettingsBook
@@ -286,6 +288,17 @@ async def open_sandboxes(config: Config) -> AsyncIterator[Sandboxes]:
         raise BadInput("runtime.kind", "must be docker: other sandboxes are processes, which end by themselves")
     async with STORES[config.store.kind](config) as store, _docker(config, store) as runtimes:
         yield runtimes
+
+
+@asynccontextmanager
+async def open_importer(config: Config, folder: Path) -> AsyncIterator[Importer]:
+    """What takes another installation's conversations into the data folder. Raises BadInput for a kind of store that
+    does not last, StorageError, OSError."""
+    if config.store.kind == "memory":
+        raise BadInput("store.kind", "must be one that lasts: what is imported into memory is gone at once")
+    config.data_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
+    async with STORES[config.store.kind](config) as store:
+        yield Importer(store, OpenHandsFolder(folder), LOCAL_OWNER, None)
 
 
 async def probe_docker(config: Config) -> str:

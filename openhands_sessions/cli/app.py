@@ -3,6 +3,7 @@
 import io
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -112,6 +113,18 @@ def chat(
     }
     flags = given(named, settings)
     return int(command("chat").run(flags, config_file, server=server, conversation=conversation))
+
+
+@app.command("import")
+def import_(
+    folder: Annotated[Path, typer.Argument(metavar="FOLDER", help="Where OpenHands keeps its files: ~/.openhands.")],
+    *,
+    data_dir: DataDir = None,
+    config_file: ConfigFile = None,
+    settings: Settings = None,
+) -> int:
+    """Take the conversations of an OpenHands 0.62 over. Again at any time: nothing comes twice."""
+    return int(command("importing").run(given({"--data-dir": data_dir}, settings), config_file, folder))
 
 
 @app.command()

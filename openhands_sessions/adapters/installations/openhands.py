@@ -1,0 +1,140 @@
+"""The folder of an OpenHands 0.62: `sessions/{id}`, and `users/{user}/conversations/{id}`."""
+
+import asyncio
+import re
+import stat
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import orjson
+
+from openhands_sessions.core.errors import BadInput
+from openhands_sessions.core.ids import conversation_id
+from openhands_sessions.ports.installation import Entry, PassedOver, Theirs, Unreadable
+
+LARGEST_METADATA = 1 << 20
+LARGEST_EVENT = 32 << 20
+"""Bytes of a file that is read at all."""
+BATCH_EVENTS = 200
+BATCH_BYTES = 8 << 20
+_EVENT = re.compile(r"(0|[1-9][0-9]{0,14})\.json")
+
+
+class OpenHandsFolder:
+    """An Installation. Files are read in a thread, one batch at a time. Links are followed where they stay inside."""
+
+    def __init__(self, root: Path) -> None:
+        self._root = root
+
+    async def conversations(self) -> Sequence[Theirs | PassedOver]:
+        return await asyncio.to_thread(lambda: list(self._found()))
+
+    async def metadata(self, theirs: Theirs) -> Mapping[str, Any]:
+        wire = await asyncio.to_thread(self._object, f"{theirs.place}/metadata.json", LARGEST_METADATA)
+        return wire[0]
+
+    async def newest(self, theirs: Theirs) -> int:
+        return max(await asyncio.to_thread(self._numbers, theirs), default=-1)
+
+    async def events(self, theirs: Theirs, after: int) -> AsyncIterator[Sequence[Entry]]:
+        numbers = [number for number in await asyncio.to_thread(self._numbers, theirs) if number > after]
+        place = 0
+        while place < len(numbers):
+            batch = await asyncio.to_thread(partial(self._batch, theirs, numbers[place : place + BATCH_EVENTS]))
+            place += len(batch)
+            yield batch
+
+    def _found(self) -> Iterator[Theirs | PassedOver]:
+        root = self._root
+        if not any((root / name).is_dir() for name in ("sessions", "users")):
+            raise BadInput(
+                "FOLDER", "has no folder `sessions` or `users`: name the one that OpenHands keeps its files in"
+            )
+        yield from self._below("sessions")
+        for user in self._names("users"):
+            where = f"users/{user}/conversations"
+            if not user.startswith(".") and (root / where).is_dir():
+                yield from self._below(where)
+            else:
+                yield PassedOver(f"users/{user}", "has no conversations")
+
+    def _below(self, where: str) -> Iterator[Theirs | PassedOver]:
+        for name in self._names(where):
+            place = f"{where}/{name}"
+            why = self._strange(name, place)
+            yield Theirs(conversation_id(name), place) if why is None else PassedOver(place, why)
+
+    def _strange(self, name: str, place: str) -> str | None:
+        """Why this is no conversation; None where it is one."""
+        if name.startswith("."):
+            return "is hidden"
+        try:
+            inside = self._inside(place)
+            conversation_id(name)
+        except Unreadable as error:
+            return str(error)
+        except BadInput:
+            return "has a name that can be no conversation's"
+        return None if inside.is_dir() else "is no folder"
+
+    def _names(self, where: str) -> list[str]:
+        if not (self._root / where).is_dir():
+            return []
+        try:
+            return sorted(path.name for path in self._inside(where).iterdir())
+        except (OSError, Unreadable):
+            return []
+
+    def _inside(self, place: str) -> Path:
+        """The path without links. Raises Unreadable where that is outside."""
+        try:
+            path = (self._root / place).resolve(strict=True)
+        except (OSError, RuntimeError) as error:
+            raise Unreadable("is not there" if isinstance(error, FileNotFoundError) else "cannot be reached") from None
+        if not path.is_relative_to(self._root.resolve()):
+            raise Unreadable("is a link that leads out of the folder")
+        return path
+
+    def _numbers(self, theirs: Theirs) -> list[int]:
+        place = f"{theirs.place}/events"
+        if not (self._root / place).exists():
+            return []
+        try:
+            names = [path.name for path in self._inside(place).iterdir()]
+        except OSError as error:
+            raise Unreadable(f"its events cannot be read: {error.strerror}") from None
+        return sorted(int(name[: -len(".json")]) for name in names if _EVENT.fullmatch(name))
+
+    def _batch(self, theirs: Theirs, numbers: Sequence[int]) -> Sequence[Entry]:
+        batch: list[Entry] = []
+        weight = 0
+        for number in numbers:
+            if weight > BATCH_BYTES:
+                break
+            try:
+                wire, size = self._object(f"{theirs.place}/events/{number}.json", LARGEST_EVENT)
+                batch.append(Entry(number, wire))
+                weight += size
+            except Unreadable as error:
+                batch.append(Entry(number, None, str(error)))
+        return batch
+
+    def _object(self, place: str, largest: int) -> tuple[Mapping[str, Any], int]:
+        """A file's JSON object and its size in bytes. Raises Unreadable."""
+        path = self._inside(place)
+        try:
+            about = path.stat()
+            if not stat.S_ISREG(about.st_mode):
+                raise Unreadable("is no file")
+            if about.st_size > largest:
+                raise Unreadable(f"has more than {largest >> 20} MB")
+            value = orjson.loads(path.read_bytes())
+        except OSError as error:
+            raise Unreadable(f"cannot be read: {error.strerror}") from None
+        except orjson.JSONDecodeError:
+            raise Unreadable("is not JSON") from None
+        if not isinstance(value, dict):
+            raise Unreadable("is no JSON object")
+        return value, about.st_size

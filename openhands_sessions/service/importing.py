@@ -1,0 +1,207 @@
+"""Conversations of another installation, taken into the store. One belongs to nobody until it is whole: nobody sees
+half of it, and an import that was cut off goes on with it."""
+
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import tzinfo
+from typing import Literal
+
+from openhands_sessions.core.errors import AlreadyExists, Conflict, Fenced, NotFound
+from openhands_sessions.core.events.codec import Stored, decode
+from openhands_sessions.core.events.event import Json
+from openhands_sessions.core.ids import ConversationId, OwnerId
+from openhands_sessions.core.imported import Metadata, Numbering, metadata_of
+from openhands_sessions.core.view import ConversationView, reduce
+from openhands_sessions.ports.installation import Entry, Installation, PassedOver, Theirs, Unreadable
+from openhands_sessions.ports.store import ConversationRow, EventLog, SessionStore
+from openhands_sessions.service.rewriting import Rewriter
+
+NOBODY = OwnerId("-")
+"""Whose a conversation is while it is being imported: no credentials give this owner."""
+MARK = "imported"
+"""Where a row's settings say what was imported: `runs` of a Numbering, `through`, their newest number that was looked
+at, and `head`, our newest event behind it."""
+NOTHING_YET: dict[str, Json] = {"runs": [], "through": -1, "head": -1}
+NEVER_OPENED = 0
+"""The term of a conversation that no server has taken yet."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Outcome:
+    """What became of one conversation. `events` were taken; `problems` are for people."""
+
+    place: str
+    kind: Literal["imported", "continued", "there", "skipped"]
+    title: str = ""
+    events: int = 0
+    problems: Sequence[str] = ()
+
+
+class _Skipped(Exception):
+    """This one cannot be taken; the message says why."""
+
+
+@dataclass(slots=True)
+class _Work:
+    """One conversation while it is taken. `head` is the newest event that is stored."""
+
+    theirs: Theirs
+    row: ConversationRow
+    log: EventLog
+    rewriter: Rewriter
+    head: int
+    through: int
+    events: int = 0
+    problems: list[str] = field(default_factory=list)
+
+
+class Importer:
+    """Takes everything that an installation has, for one owner."""
+
+    def __init__(self, store: SessionStore, installation: Installation, owner: OwnerId, zone: tzinfo | None) -> None:
+        """A time without a zone is of `zone`, None being this machine's."""
+        self._store = store
+        self._installation = installation
+        self._owner = owner
+        self._zone = zone
+
+    async def run(self, begin: Callable[[int], None]) -> AsyncIterator[Outcome]:
+        """One conversation after the other; `begin` is told first how many places there are. May be run again at any
+        time, and while a server uses the store. Raises BadInput, StorageError."""
+        found = await self._installation.conversations()
+        begin(len(found))
+        seen: set[ConversationId] = set()
+        for each in found:
+            match each:
+                case PassedOver(place=place, why=why):
+                    yield Outcome(place=place, kind="skipped", problems=[why])
+                case Theirs(id=sid, place=place) if sid in seen:
+                    yield Outcome(place=place, kind="skipped", problems=["stands here twice; the first one counts"])
+                case Theirs():
+                    seen.add(each.id)
+                    yield await self._outcome(each)
+
+    async def _outcome(self, theirs: Theirs) -> Outcome:
+        try:
+            return await self._taken(theirs)
+        except (Unreadable, _Skipped) as error:
+            return Outcome(place=theirs.place, kind="skipped", problems=[str(error)])
+        except NotFound:
+            return Outcome(place=theirs.place, kind="skipped", problems=["was deleted here meanwhile"])
+        except (Conflict, Fenced):
+            told = "is being written by another program; import again to have the rest"
+            return Outcome(place=theirs.place, kind="skipped", problems=[told])
+
+    async def _taken(self, theirs: Theirs) -> Outcome:
+        about = await self._metadata(theirs)
+        row = await self._store.conversations.get(theirs.id)
+        if row is None:
+            row = await self._created(theirs, about)
+        elif row.owner != NOBODY:
+            row = await self._reopened(theirs, row)
+            if row is None:
+                return Outcome(place=theirs.place, kind="there", title=about.title or "")
+        work = await self._work(theirs, row, about)
+        kind: Literal["imported", "continued"] = "imported" if work.through < 0 else "continued"
+        await self._copy(work)
+        mark: Json = {"runs": work.rewriter.numbering.dump(), "through": work.through, "head": work.head}
+        settings = {**row.settings, MARK: mark}
+        await self._store.conversations.update(
+            replace(row, owner=self._owner, settings=settings, updated_at=max(row.updated_at, about.updated_at))
+        )
+        return Outcome(
+            place=theirs.place, kind=kind, title=about.title or "", events=work.events, problems=work.problems
+        )
+
+    async def _metadata(self, theirs: Theirs) -> Metadata:
+        try:
+            about = metadata_of(await self._installation.metadata(theirs), theirs.id)
+        except Unreadable as error:
+            raise _Skipped(f"metadata.json {error}") from None
+        if about is None:
+            raise _Skipped("metadata.json does not say when it was created")
+        return about
+
+    async def _created(self, theirs: Theirs, about: Metadata) -> ConversationRow:
+        row = ConversationRow(
+            id=theirs.id,
+            owner=NOBODY,
+            created_at=about.created_at,
+            updated_at=about.updated_at,
+            title=about.title,
+            trigger=about.trigger,
+            settings={"request": {}, **about.told, MARK: NOTHING_YET},
+        )
+        try:
+            await self._store.conversations.create(row)
+        except AlreadyExists:
+            raise _Skipped("was deleted here, and stays so") from None
+        return row
+
+    async def _reopened(self, theirs: Theirs, row: ConversationRow) -> ConversationRow | None:
+        """The row, taken back from its owner because there is more now; None where nothing is to do."""
+        mark = row.settings.get(MARK)
+        if not isinstance(mark, dict):
+            raise _Skipped("has an id that a conversation of this server has already")
+        if await self._installation.newest(theirs) <= _number(mark, "through"):
+            return None
+        if await self._store.log(row.id).head() != _number(mark, "head"):
+            raise _Skipped("has more than was imported, and has been opened here since: it goes on here")
+        row = replace(row, owner=NOBODY)
+        await self._store.conversations.update(row)
+        return row
+
+    async def _work(self, theirs: Theirs, row: ConversationRow, about: Metadata) -> _Work:
+        found = row.settings.get(MARK)
+        mark = found if isinstance(found, dict) else NOTHING_YET
+        log = self._store.log(row.id)
+        view = ConversationView()
+        async for batch in log.read(before=_number(mark, "head") + 1):
+            for entry in batch:
+                view = reduce(view, decode(entry.text, entry.schema))
+        rewriter = Rewriter(view, Numbering(mark.get("runs")), self._zone, about.created_at)
+        return _Work(theirs, row, log, rewriter, head=await log.head(), through=_number(mark, "through"))
+
+    async def _copy(self, work: _Work) -> None:
+        """Store what is not stored yet. An import that was cut off is gone through again, without storing."""
+        async for batch in self._installation.events(work.theirs, work.through):
+            made: list[Stored] = []
+            for entry in batch:
+                if entry.number > work.through + 1:
+                    work.problems.append(_missing(work.through + 1, entry.number - 1))
+                work.through = entry.number
+                if (stored := _rewritten(work, entry)) is not None:
+                    made.append(stored)
+            work.events += len(made)
+            await _append(work, made)
+        if work.rewriter.unknown:
+            work.problems.append(
+                f"{work.rewriter.unknown} events are of kinds that are not known here; kept as they are"
+            )
+        await _append(work, work.rewriter.settled())
+
+
+def _rewritten(work: _Work, entry: Entry) -> Stored | None:
+    if entry.wire is None:
+        work.problems.append(f"event {entry.number} {entry.problem}; skipped")
+        return None
+    if not isinstance(entry.wire.get("action", entry.wire.get("observation")), str):
+        work.problems.append(f"event {entry.number} is neither an action nor an observation; skipped")
+        return None
+    return work.rewriter.take(entry.number, entry.wire)
+
+
+async def _append(work: _Work, entries: Sequence[Stored]) -> None:
+    fresh = [entry for entry in entries if entry.id > work.head]
+    if fresh:
+        await work.log.append(fresh, expected=work.head, term=NEVER_OPENED)
+        work.head = fresh[-1].id
+
+
+def _number(mark: Mapping[str, Json], name: str) -> int:
+    value = mark.get(name)
+    return value if isinstance(value, int) else -1
+
+
+def _missing(first: int, last: int) -> str:
+    return f"event {first} is missing" if first == last else f"events {first} to {last} are missing"
