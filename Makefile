@@ -1,10 +1,12 @@
-# serve   start the server on loopback; PORT in the environment says where
-# test    all checks and tests, but for the long ones
-# chaos   the long tests; CHAOS=ci runs a sample of them
-# bench   measure, next to a bare echo server
-# images  build the images that sandboxes run in; takes a Docker engine
-# lock    write the lock files; UPGRADE=--upgrade takes the newest versions
-# clean   remove what the others have made; stored conversations stay
+# serve         start the server on loopback; PORT in the environment says where
+# test          all checks and tests, but for the long ones
+# chaos         the long tests; CHAOS=ci runs a sample of them
+# bench         measure, next to a bare echo server
+# images        build the images that sandboxes run in; takes a Docker engine
+# server-image  build the server's own image
+# wheels        fetch the packages of that image beforehand, for a build without a network
+# lock          write the lock files; UPGRADE=--upgrade takes the newest versions
+# clean         remove what the others have made; stored conversations stay
 
 PYTHON ?= $(shell for python in python3 python3.13 python3.12 python3.11 python3.14; do \
 	$$python -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$python && break; done)
@@ -14,13 +16,14 @@ BUILD := 'hatchling>=1.27\neditables>=0.5\n'
 VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --quiet --disable-pip-version-check --no-input
+BUILDKIT := DOCKER_BUILDKIT=$${DOCKER_BUILDKIT:-0}
 COMPILE := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes $(UPGRADE) \
 	--no-emit-index-url --no-annotate --no-header pyproject.toml -
 
-.PHONY: help serve test chaos bench images lock clean
+.PHONY: help serve test chaos bench images server-image wheels lock clean
 
 help:
-	@sed -n 's/^# \([a-z]*  \)/make \1/p' Makefile
+	@sed -n 's/^# \([a-z-]*  \)/make \1/p' Makefile
 
 serve: $(VENV)/.runtime
 	@exec $(BIN)/openhands-sessions serve --host 127.0.0.1 $(if $(PORT),--port $(PORT))
@@ -30,7 +33,7 @@ test: $(VENV)/.test
 	$(BIN)/ruff check --quiet .
 	$(BIN)/mypy
 	$(BIN)/lint-imports --no-logo
-	@$(BIN)/python -m tests.support.docker_engine
+	@$(BIN)/python -m tests.support.docker_prepare
 	$(BIN)/python -m pytest -q -m "not long" -n 2 --dist worksteal
 
 chaos: $(VENV)/.test
@@ -41,7 +44,16 @@ bench: $(VENV)/.test
 
 images:
 	for image in base python node; do \
-		DOCKER_BUILDKIT=$${DOCKER_BUILDKIT:-0} docker build --tag openhands-sessions-$$image runtime_images/$$image || exit; done
+		$(BUILDKIT) docker build --tag openhands-sessions-$$image runtime_images/$$image || exit; done
+
+server-image:
+	$(BUILDKIT) docker build --tag openhands-sessions-server --file runtime_images/server/Dockerfile .
+
+wheels: $(VENV)/.made
+	@$(BIN)/python -c 'import sys; sys.exit(sys.version_info[:2] != (3, 11))' || { \
+		echo "The image has Python 3.11, and so must have what fetches its packages; set PYTHON." >&2; exit 1; }
+	rm -f runtime_images/server/wheels/*.whl
+	$(PIP) download --require-hashes --only-binary :all: --requirement requirements.lock --dest runtime_images/server/wheels
 
 lock: $(VENV)/.runtime
 	$(PIP) install $(UV)
@@ -49,7 +61,7 @@ lock: $(VENV)/.runtime
 	printf $(BUILD) | $(COMPILE) --extra fast --extra mcp --extra test --constraint requirements.lock --output-file requirements-test.lock
 
 clean:
-	rm -rf $(VENV) build dist bench.json .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis
+	rm -rf $(VENV) build dist bench.json runtime_images/server/wheels/*.whl .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # Each stamp says that the environment holds what its lock names.

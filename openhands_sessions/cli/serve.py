@@ -29,6 +29,10 @@ SWITCH_INTERVAL = 0.0005
 COLLECTION = (20_000, 20, 50)
 """As `gc.set_threshold` takes them."""
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
+SANDBOXES = {
+    "local": "local: commands run as you, in a folder of their own but not isolated",
+    "docker": "docker: commands run in containers, one for each conversation",
+}
 
 
 def run(flags: Mapping[str, object], file: Path | None) -> int:
@@ -91,7 +95,7 @@ def greeting(config: Config, port: int) -> str:
             "",
             f"  model     {model}",
             f"  data      {config.data_dir}",
-            "  sandbox   local: commands run as you, in a folder of their own but not isolated",
+            f"  sandbox   {SANDBOXES[config.runtime.kind]}",
             "",
             f"  talk to it      {key}openhands-sessions chat --server {url}",
             "  from a program  see the example in README.md",

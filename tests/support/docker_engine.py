@@ -1,7 +1,4 @@
-"""A Docker engine for tests: the one that answers on this machine, else one of our own; and the images in it.
-
-`python -m tests.support.docker_engine` makes the images ahead of the tests.
-"""
+"""A Docker engine for tests: the one that answers on this machine, else one of our own; and the images in it."""
 
 import contextlib
 import hashlib
@@ -28,8 +25,8 @@ _PACKAGES = {"dockerd": "docker.io", "iptables": "iptables", "ip": "iproute2", "
 _UNNEEDED = ("var/cache/apt/archives", "var/lib/apt/lists", "usr/share/doc", "usr/share/man", "usr/share/locale")
 
 
-class NoEngine(Exception):
-    """There is none and none can be started; the message says why."""
+class NoEngine(Missing):
+    """There is no engine and none can be started."""
 
 
 @dataclass(frozen=True)
@@ -88,10 +85,15 @@ def opened() -> Iterator[Engine]:
         if address.startswith("unix://") and answers(address):
             yield Engine(address)
             return
-    _install(_PACKAGES)
+    prepare_for_daemon()
     daemon = Daemon(CACHE / "engine")
     with shared(daemon):
         yield Engine(daemon.address, daemon.outside)
+
+
+def prepare_for_daemon() -> None:
+    """See to it that an engine can be started here. Raises NoEngine."""
+    _install(_PACKAGES)
 
 
 def _install(wanted: Mapping[str, str]) -> None:
@@ -129,17 +131,3 @@ def _digest(folder: Path, arguments: Mapping[str, str]) -> str:
         if path.is_file() and path.suffix != ".md":
             digest.update(path.name.encode() + path.read_bytes())
     return digest.hexdigest()[:12]
-
-
-def prepare() -> None:
-    """Make what takes longer than a test may; the second time there is nothing to do."""
-    try:
-        with opened() as engine:
-            print("Seeing to the images for Docker tests; the first time takes two minutes.", flush=True)
-            print(engine.base, engine.python)
-    except NoEngine as problem:
-        print(f"Docker tests are skipped: {problem}.")
-
-
-if __name__ == "__main__":
-    prepare()

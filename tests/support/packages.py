@@ -7,6 +7,9 @@ import shutil
 import subprocess
 from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import NoReturn
+
+import pytest
 
 CACHE = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "openhands-sessions-tests"
 """What is kept between runs, and may be deleted whenever none is on."""
@@ -27,6 +30,13 @@ def install(packages: Mapping[str, str]) -> None:
                 _apt("install", "--no-install-recommends", *missing)
         except subprocess.CalledProcessError as problem:
             raise Missing(f"apt-get cannot install what is missing: {', '.join(missing)}") from problem
+
+
+def unavailable(problem: Missing) -> NoReturn:
+    """Skip the test that asked for it; in CI, fail it."""
+    if os.environ.get("CI") == "true":
+        pytest.fail(str(problem))
+    pytest.skip(str(problem))
 
 
 def may_install() -> bool:
