@@ -46,6 +46,10 @@ class Redactor:
         """The text with every secret replaced."""
         return text if self._pattern is None else self._pattern.sub(MASK, text)
 
+    def hides_in(self, text: str) -> bool:
+        """Whether something stands hidden in the text, as far as there is anything to hide."""
+        return self._pattern is not None and MASK in text
+
     def spans(self, text: str) -> Iterator[tuple[int, int]]:
         """Where secrets stand in the text."""
         if self._pattern is not None:

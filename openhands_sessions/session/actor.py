@@ -5,7 +5,7 @@ from contextlib import suppress
 from dataclasses import replace
 from typing import Any
 
-from openhands_sessions.core.errors import BadInput, RuntimeFailure, RuntimeUnavailable
+from openhands_sessions.core.errors import BadInput, NotAsked, RuntimeFailure, RuntimeUnavailable
 from openhands_sessions.core.events.event import Action, Observation, Source
 from openhands_sessions.core.events.observations import (
     NOT_RUN_ID,
@@ -15,6 +15,7 @@ from openhands_sessions.core.events.observations import (
     ErrorObservation,
 )
 from openhands_sessions.core.ids import ConversationId, action_key
+from openhands_sessions.core.redaction import MASK
 from openhands_sessions.core.view import ConversationView
 from openhands_sessions.ports.gateway import Delta
 from openhands_sessions.ports.mcp import CallMcp, McpTools
@@ -41,9 +42,15 @@ STOPPED = "The action was stopped by the user."
 STOPPED_BEFORE = "Not run: the turn was stopped before the sandbox had heard of the action."
 CALL_LOST = "The call was cut off by a restart."
 NOT_CALLED_AGAIN = "The outcome is unknown; it was not called again."
+MASKED = (
+    f"Not run: it holds {MASK}, which stands for a secret's value that is shown and stored nowhere. Name the secret's"
+    " variable instead, as in $NAME."
+)
 NO_TOOL = "Not run: there is no tool for this action here."
 STOP_GRACE = 2.0
 """Seconds that a stop waits for the command's own outcome."""
+_TRIES = 3
+"""How often an action that runs is followed by one whose connection breaks."""
 
 
 class SandboxGone(Exception):
@@ -79,10 +86,13 @@ class Actor:
         return await self._carry_out(action)
 
     async def _carry_out(self, action: Action, *, again: bool = False) -> Observation:
+        """`again`: the executor has heard of it."""
         tool = self._toolbox.of(action)
         if tool is None:
             return _answer(action, ErrorObservation(content=NO_TOOL, error_id=NOT_RUN_ID))
         task = tool.task(action)
+        if task is not None and not again and self._stream.redactor.hides_in(repr(task)):
+            return _answer(action, ErrorObservation(content=MASKED, error_id=NOT_RUN_ID))
         outcome = None if task is None else await self._perform(action, self._with_limit(task), again)
         if isinstance(outcome, Observation):
             return _answer(action, outcome)
@@ -102,7 +112,8 @@ class Actor:
                 raise SandboxGone(_answer(action, _unknown(error.message))) from error
             if isinstance(known, Lost):
                 return _answer(action, _unknown())
-        return await self._carry_out(action, again=True)
+            return await self._carry_out(action, again=not isinstance(known, UnknownAction))
+        return await self._carry_out(action)
 
     async def end_left_running(self) -> None:
         """End the command that runs on behind its observation, if there is one. Bounded by STOP_GRACE."""
@@ -154,20 +165,32 @@ class Actor:
         key = action_key(self._sid, action.id)
         # One that is adopted tells its output from the beginning: nobody knows how much of it was heard.
         writer = DeltaWriter(self._whisper, "output", str(action.id), self._stream.redactor, anew=again)
+        known: Outcome | Running | UnknownAction | Lost = Running()
         try:
-            return await self._runtime.perform(key, task, writer.write)
-        except RuntimeUnavailable as error:
-            return await self._without_sandbox(action, key, error)
+            for _ in range(_TRIES):
+                try:
+                    return await self._runtime.perform(key, task, writer.write)
+                except RuntimeUnavailable as error:
+                    never = isinstance(error, NotAsked) and not again
+                    known = UnknownAction() if never else await self._known(key)
+                    if not isinstance(known, Running):
+                        return self._without_sandbox(action, known, error)
+                    writer.restart()
+            return _unknown()
         except (RuntimeFailure, BadInput) as error:
             return ErrorObservation(content=error.message, error_id=TOOL_FAILED_ID)
         finally:
             writer.close()
 
-    async def _without_sandbox(self, action: Action, key: str, error: RuntimeUnavailable) -> Outcome | Observation:
+    async def _known(self, key: str) -> Outcome | Running | UnknownAction | Lost:
         try:
-            known = await self._runtime.inquire(key)
+            return await self._runtime.inquire(key)
         except RuntimeUnavailable:
-            known = Lost()
+            return Lost()
+
+    def _without_sandbox(
+        self, action: Action, known: Outcome | UnknownAction | Lost, error: RuntimeUnavailable
+    ) -> Outcome | Observation:
         if isinstance(known, CommandDone | EditDone):
             return known
         if not isinstance(known, UnknownAction):

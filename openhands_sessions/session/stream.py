@@ -24,6 +24,7 @@ TAIL_CHARACTERS = 24 * 1024
 WHISPERS = 256
 SNAPSHOT_EVERY = 1_000
 FOLDED_AT_ONCE = 32
+UNMASKED = 8
 NOTHING_SECRET = Redactor()
 
 
@@ -74,6 +75,7 @@ class EventStream:
         self._whispered = 0
         self._ended: EndReason | None = None
         self._listeners: list[Listener] = []
+        self._unmasked: dict[int, Event] = {}
         self._loaded = asyncio.Event()
         self.updated_at = EPOCH
         """When an event was stored last; EPOCH where none was since the session began."""
@@ -113,7 +115,10 @@ class EventStream:
         return await self._log.receipt(key)
 
     async def event(self, event_id: int) -> Event:
-        """One stored event. Raises NotFound."""
+        """One stored event; one of the newest that were stored without their secrets as it was given, for what was
+        asked for is what must run. Raises NotFound."""
+        if event_id in self._unmasked:
+            return self._unmasked[event_id]
         async for batch in self._log.read(event_id - 1, before=event_id + 1):
             return decode(batch[0].text, batch[0].schema)
         raise NotFound("event", str(event_id))
@@ -164,7 +169,7 @@ class EventStream:
             self._view = reduce(self._view, event)
             for listener in self._listeners:
                 listener(event)
-        self._remember(writing.entries)
+        self._remember(writing)
         self._wake()
         if not writing.done.done():
             writing.done.set_result(writing.given)
@@ -181,9 +186,14 @@ class EventStream:
                 writing.doomed = True
         self._submitted = first - 1
 
-    def _remember(self, entries: Sequence[Stored]) -> None:
-        self._tail.extend(entries)
-        self._tail_size += sum(len(entry.text) for entry in entries)
+    def _remember(self, writing: _Writing) -> None:
+        for given, kept in zip(writing.given, writing.events, strict=True):
+            if given is not kept:
+                self._unmasked[given.id] = given
+        while len(self._unmasked) > UNMASKED:
+            del self._unmasked[next(iter(self._unmasked))]
+        self._tail.extend(writing.entries)
+        self._tail_size += sum(len(entry.text) for entry in writing.entries)
         while len(self._tail) > TAIL_ENTRIES or (self._tail_size > TAIL_CHARACTERS and len(self._tail) > 1):
             self._tail_size -= len(self._tail.popleft().text)
 
