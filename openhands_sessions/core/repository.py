@@ -32,9 +32,15 @@ class Repository:
 def repository(name: str, provider: str | None = None, branch: str | None = None) -> Repository:
     """A repository to clone, as `owner/name` at a provider (GitHub, if none is named) or by its address: https, ssh,
     git, or file. Raises BadInput, naming the field."""
-    if provider is not None and provider not in HOSTS:
-        raise BadInput("git_provider", f"must be one of {', '.join(HOSTS)}")
+    provider = checked_provider(provider)
     return Repository(name=name, url=_address(name, provider), branch=checked_branch(branch), provider=provider)
+
+
+def checked_provider(provider: str | None) -> str | None:
+    """Raises BadInput for one whose repositories are not known by `owner/name`."""
+    if provider and provider not in HOSTS:
+        raise BadInput("git_provider", f"must be one of {', '.join(HOSTS)}")
+    return provider or None
 
 
 def checked_branch(branch: str | None) -> str | None:

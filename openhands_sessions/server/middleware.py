@@ -55,9 +55,10 @@ HTTP_STATUS: tuple[tuple[type[SessionsError], int], ...] = (
 )
 
 
-def error_response(error: SessionsError) -> web.Response:
-    """The answer to a failed request: `{"status": "error", "message", "code"}`, with `field` where one is wrong."""
-    status = next(status for kind, status in HTTP_STATUS if isinstance(error, kind))
+def error_response(error: SessionsError, status: int | None = None) -> web.Response:
+    """The answer to a failed request: `{"status": "error", "message", "code"}`, with `field` where one is wrong. The
+    status is that of the error's class, where none is given."""
+    status = status or next(status for kind, status in HTTP_STATUS if isinstance(error, kind))
     body: dict[str, Json] = {"status": "error", "message": error.message, "code": error.code, "detail": error.message}
     headers = {}
     if isinstance(error, BadInput):

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import socketio
 import structlog
@@ -11,7 +11,6 @@ from openhands_sessions.core.errors import BadInput, NotFound, SessionsError
 from openhands_sessions.core.events.codec import Stored, stored
 from openhands_sessions.core.events.event import Event, Json
 from openhands_sessions.core.ids import ConversationId, OwnerId
-from openhands_sessions.core.repository import Repository
 from openhands_sessions.core.settings import SessionSettings
 from openhands_sessions.ports.agent import Agents
 from openhands_sessions.ports.files import FileStore
@@ -86,22 +85,16 @@ class WebSession:
         initial_message: str | None = None,
         replay_json: str | None = None,
         *,
-        create: bool = False,
-        checkout: Repository | None = None,
+        making: SessionSpec | None = None,
     ) -> None:
-        """Build the conversation's AgentSession, or join it, and begin to follow. `settings` and `initial_message`
-        count where `create` makes a new conversation. Raises NotFound, AtCapacity, BadInput."""
+        """Build the conversation's AgentSession, or join it, and begin to follow. `making` says what an unknown
+        conversation is made with, `settings` and `initial_message` over it; without it there must be one. Raises
+        NotFound, AtCapacity, BadInput."""
         if replay_json is not None:
             raise BadInput("replay_json", "cannot be replayed by this version")
-        spec = SessionSpec(
-            id=self.sid,
-            owner=self.user_id,
-            create=create,
-            settings=dict(settings or {}),
-            initial_message=initial_message,
-            checkout=checkout,
-        )
-        await self._gateway.open(spec)
+        spec = making or SessionSpec(id=self.sid, owner=self.user_id)
+        message = spec.initial_message if initial_message is None else initial_message
+        await self._gateway.open(replace(spec, settings={**spec.settings, **(settings or {})}, initial_message=message))
         self._pump = asyncio.create_task(self._follow(), name=f"client {self._connection.socket_id}")
 
     async def dispatch(self, data: object) -> Accepted:

@@ -11,7 +11,6 @@ from openhands_sessions.core.events.codec import timestamp_text
 from openhands_sessions.core.events.event import Json
 from openhands_sessions.core.ids import EventId
 from openhands_sessions.core.lifecycle import SET_UP, SessionState
-from openhands_sessions.core.repository import Repository, checked_branch, repository
 from openhands_sessions.ports.gateway import Delta, SessionInfo, Status
 from openhands_sessions.service.status import Overview, SessionStatus
 
@@ -81,37 +80,6 @@ class StateIn(BaseModel):
 
 
 _ACTION: TypeAdapter[MessageIn | StateIn] = TypeAdapter(Annotated[MessageIn | StateIn, Field(discriminator="action")])
-
-
-class CreateIn(Payload):
-    """Body of `POST /api/conversations`. Ours are `settings`, the request's layer of the settings, and
-    `init_repository`, which makes an empty repository where none is cloned."""
-
-    repository: str | None = None
-    git_provider: str | None = None
-    selected_branch: str | None = None
-    initial_user_msg: Text | None = None
-    image_urls: list[str] | None = Field(None, max_length=32)
-    replay_json: str | None = None
-    suggested_task: dict[str, Any] | None = None
-    create_microagent: dict[str, Any] | None = None
-    conversation_instructions: Text | None = None
-    mcp_config: dict[str, Any] | None = None
-    settings: dict[str, Any] = Field(default_factory=dict)
-    init_repository: bool = False
-
-    @property
-    def layer(self) -> dict[str, Any]:
-        """The request's layer of the settings."""
-        told = {"conversation_instructions": self.conversation_instructions, "mcp_config": self.mcp_config}
-        return {**self.settings, **{name: value for name, value in told.items() if value is not None}}
-
-    @property
-    def checkout(self) -> Repository | None:
-        """What the workspace begins with. Raises BadInput."""
-        if self.repository:
-            return repository(self.repository, self.git_provider, self.selected_branch)
-        return Repository(branch=checked_branch(self.selected_branch)) if self.init_repository else None
 
 
 class RenameIn(Payload):

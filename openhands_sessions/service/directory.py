@@ -32,6 +32,7 @@ class Directory:
         self._idle: dict[ConversationId, asyncio.TimerHandle] = {}
         self._closings: set[asyncio.Task[None]] = set()
         self._revivals: WeakValueDictionary[ConversationId, asyncio.Event] = WeakValueDictionary()
+        self._changed_at = 0.0
         self.accepting = True
 
     def __len__(self) -> int:
@@ -41,6 +42,13 @@ class Directory:
     def full(self) -> bool:
         """Whether a new session would be refused."""
         return not self.accepting or (len(self._sessions) >= self._max_sessions and self._longest_idle() is None)
+
+    def idle_time(self, started: float) -> float:
+        """Seconds for which no session has worked or come to another state, at most those since `started`, a time of
+        the loop's."""
+        if any(session.busy for session in self._sessions.values()):
+            return 0.0
+        return asyncio.get_running_loop().time() - max(started, self._changed_at)
 
     def find(self, sid: ConversationId) -> AgentSession | None:
         """The live session, failed ones included."""
@@ -117,6 +125,7 @@ class Directory:
     def _publish(self, session: AgentSession) -> None:
         if self._sessions.get(session.sid) is not session:
             return  # an append that was under way at its end
+        self._changed_at = asyncio.get_running_loop().time()
         view = session.event_stream.view
         self.board.publish(
             SessionStatus(

@@ -15,6 +15,7 @@ from openhands_sessions.ports.gateway import SessionInfo
 from openhands_sessions.ports.runtime import Runtimes
 from openhands_sessions.ports.store import ConversationRow, SessionStore
 from openhands_sessions.service.local import LocalGateway
+from openhands_sessions.service.picking import Picked, hidden
 from openhands_sessions.service.remembering import remember_prompt
 from openhands_sessions.service.settings import SettingsBook
 
@@ -103,14 +104,23 @@ class History:
         return deleted
 
     async def events(
-        self, sid: ConversationId, *, start: int, end: int | None, reverse: bool, limit: int
+        self,
+        sid: ConversationId,
+        *,
+        start: int,
+        end: int | None,
+        reverse: bool,
+        limit: int,
+        wanted: Picked | None = None,
     ) -> tuple[Sequence[Stored], bool]:
-        """Up to `limit` events from `start` to `end` (both included), and whether there are more."""
+        """Up to `limit` events from `start` to `end` (both included) that are `wanted`, and whether there are more."""
         found: list[Stored] = []
         before = None if end is None else end + 1
-        reading = self._store.log(sid).read(start - 1, before=before, reverse=reverse, limit=limit + 1)
-        async for batch in reading:
-            found.extend(batch)
+        most = limit + 1 if wanted is None else None
+        async for batch in self._store.log(sid).read(start - 1, before=before, reverse=reverse, limit=most):
+            found += batch if wanted is None else filter(wanted.fits, batch)
+            if len(found) > limit:
+                break
         return found[:limit], len(found) > limit
 
     async def remember_prompt(self, sid: ConversationId, event: int) -> str:
@@ -123,14 +133,7 @@ class History:
     async def trajectory(self, sid: ConversationId) -> AsyncIterator[Sequence[Stored]]:
         """Every event, by id, in batches; hidden ones are left out as an export leaves them out."""
         async for batch in self._store.log(sid).read():
-            yield [entry for entry in batch if not _hidden(entry)]
-
-
-def _hidden(entry: Stored) -> bool:
-    if '"hidden":true' not in entry.text:
-        return False
-    wire = orjson.loads(entry.text)
-    return bool((wire.get("args") or wire.get("extras") or {}).get("hidden"))
+            yield [entry for entry in batch if not hidden(entry)]
 
 
 def _encode_page(row: ConversationRow) -> str:

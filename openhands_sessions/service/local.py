@@ -1,9 +1,10 @@
 """The Gateway over this process's own directory."""
 
+import asyncio
 import hashlib
 import json
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import asdict, replace
 from datetime import datetime
 
@@ -119,6 +120,14 @@ class LocalGateway:
             await session.settled()
         except SessionsError as error:
             log.warning("a conversation could not be taken up again", conversation_id=row.id, problem=error.message)
+
+    async def ready(self, sid: ConversationId, within: float) -> None:
+        """Wait until the session's set-up has ended, well or not, but no longer than so many seconds."""
+        session = self._directory.find(sid)
+        if session is not None:
+            with suppress(TimeoutError):
+                async with asyncio.timeout(within):
+                    await session.settled()
 
     async def revived(self, sid: ConversationId) -> None:
         """Wait until somebody has the conversation's session built anew."""

@@ -7,12 +7,12 @@ from openhands_sessions.core.events.event import Json
 from openhands_sessions.core.ids import ConversationId
 from openhands_sessions.ports.gateway import SessionSpec
 from openhands_sessions.server.services import body, number, owned, principal, services
-from openhands_sessions.server.wire import CreateIn, RenameIn, StartIn, conversation_status, conversation_wire
+from openhands_sessions.server.wire import RenameIn, StartIn, conversation_status, conversation_wire
+from openhands_sessions.server.wire_conversations import CreateIn
 from openhands_sessions.service.history import Wanted
 
-LATER = ("replay_json", "suggested_task", "create_microagent")
-"""Keys of the create body that this version cannot carry out: refused, never dropped."""
-
+READY_WITHIN = 0.25
+"""Seconds that an answer waits for the session."""
 TRIGGERS = (
     *("gui", "suggested_task", "resolver", "openhands_api", "slack", "microagent_management"),
     *("jira", "jira_dc", "linear", "bitbucket"),
@@ -21,20 +21,8 @@ TRIGGERS = (
 
 async def create(request: web.Request) -> web.Response:
     asked = await body(request, CreateIn)
-    for name in LATER:
-        if getattr(asked, name) is not None:
-            raise BadInput(name, "cannot be carried out by this version; leave it out")
-    spec = SessionSpec(
-        id=ConversationId(services(request).new_id()),
-        owner=principal(request).owner,
-        create=True,
-        settings=asked.layer,
-        initial_message=asked.initial_user_msg,
-        image_urls=tuple(asked.image_urls or ()),
-        checkout=asked.checkout,
-    )
-    info = await services(request).gateway.open(spec)
-    return web.json_response(_started(info.id, conversation_status(info.state)))
+    spec = asked.spec(ConversationId(services(request).new_id()), principal(request).owner)
+    return await _opened(request, spec)
 
 
 async def page(request: web.Request) -> web.Response:
@@ -75,8 +63,7 @@ async def start(request: web.Request) -> web.Response:
     except NotFound:
         unknown = {"status": "error", "conversation_id": request.match_info["conversation_id"]}
         return web.json_response(unknown, status=404)
-    info = await services(request).gateway.open(SessionSpec(id=sid, owner=principal(request).owner))
-    return web.json_response(_started(sid, conversation_status(info.state)))
+    return await _opened(request, SessionSpec(id=sid, owner=principal(request).owner))
 
 
 async def stop(request: web.Request) -> web.Response:
@@ -110,6 +97,15 @@ async def delete(request: web.Request) -> web.Response:
     except NotFound:
         return web.json_response(False)
     return web.json_response(await services(request).history.delete(principal(request).owner, sid))
+
+
+async def _opened(request: web.Request, spec: SessionSpec) -> web.Response:
+    """The V0 client looks at a conversation that is not ready only every 3 s: what is soon ready is waited for."""
+    gateway = services(request).gateway
+    await gateway.open(spec)
+    await gateway.ready(spec.id, READY_WITHIN)
+    info = await gateway.describe(spec.id)
+    return web.json_response(_started(info.id, conversation_status(info.state)))
 
 
 def _started(sid: str, status: str) -> dict[str, Json]:

@@ -1,9 +1,13 @@
 """`/api/conversations/{id}/events` and `/trajectory`: the log as it is stored, spliced without decoding."""
 
+import orjson
 from aiohttp import web
 
 from openhands_sessions.core.errors import BadInput
+from openhands_sessions.server.middleware import error_response
 from openhands_sessions.server.services import number, owned, services
+from openhands_sessions.server.wire_conversations import picked
+from openhands_sessions.service.picking import Picked
 
 MOST = 100
 LARGEST_ID = 2**53
@@ -11,26 +15,32 @@ LARGEST_ID = 2**53
 
 async def events(request: web.Request) -> web.Response:
     sid = await owned(request)
-    if request.query.get("filter"):
-        raise BadInput("filter", "cannot be carried out by this version; leave it out")
+    try:
+        limit = number(request, "limit", 20, least=1, most=MOST)
+    except BadInput as error:
+        return error_response(error, status=400)
     end = number(request, "end_id", -1, least=-1, most=LARGEST_ID)
     found, more = await services(request).history.events(
         sid,
         start=number(request, "start_id", 0, least=0, most=LARGEST_ID),
         end=None if end < 0 else end,
         reverse=request.query.get("reverse", "").lower() in ("true", "1"),
-        limit=_limit(request),
+        limit=limit,
+        wanted=_wanted(request),
     )
     listed = ",".join([entry.text for entry in found])
     text = f'{{"events":[{listed}],"has_more":{"true" if more else "false"}}}'
     return web.Response(text=text, content_type="application/json")
 
 
-def _limit(request: web.Request) -> int:
+def _wanted(request: web.Request) -> Picked | None:
+    text = request.query.get("filter", "")
+    if not text:
+        return None
     try:
-        return number(request, "limit", 20, least=1, most=MOST)
-    except BadInput as error:
-        raise web.HTTPBadRequest(reason=error.message) from None
+        return picked(orjson.loads(text))
+    except orjson.JSONDecodeError as error:
+        raise BadInput("filter", f"must be JSON: {error}") from None
 
 
 async def trajectory(request: web.Request) -> web.StreamResponse:

@@ -1,6 +1,7 @@
 """Probes: is the process alive, does it take new work; and what it is."""
 
 import asyncio
+import os
 import resource
 import shutil
 from pathlib import Path
@@ -11,6 +12,7 @@ from openhands_sessions.core.events.event import Json
 from openhands_sessions.server.services import services
 
 _PAGE = resource.getpagesize()
+_ALL_MEMORY = _PAGE * os.sysconf("SC_PHYS_PAGES")
 
 
 async def live(request: web.Request) -> web.Response:
@@ -36,27 +38,34 @@ async def server_info(request: web.Request) -> web.Response:
             "version": found.version,
             "sessions": len(found.directory),
             "uptime": now - found.started,
-            "resources": await asyncio.to_thread(_resources, found.data_dir),
+            "idle_time": found.directory.idle_time(found.started),
+            "resources": await asyncio.to_thread(_resources, found.data_dir, now - found.started),
         }
     )
 
 
-def _resources(folder: Path) -> dict[str, Json]:
+def _resources(folder: Path, uptime: float) -> dict[str, Json]:
     """What this process uses, and the disk of its data folder. 0 for what the system does not tell."""
     used = resource.getrusage(resource.RUSAGE_SELF)
+    seconds = used.ru_utime + used.ru_stime
     virtual, resident = _memory()
     disk = shutil.disk_usage(folder)
     return {
-        "cpu_seconds": used.ru_utime + used.ru_stime,
-        "memory": {"rss": resident, "vms": virtual},
+        "cpu_seconds": seconds,
+        "cpu_percent": _percent(seconds, uptime),
+        "memory": {"rss": resident, "vms": virtual, "percent": _percent(resident, _ALL_MEMORY)},
         "disk": {
             "total": disk.total,
             "used": disk.used,
             "free": disk.free,
-            "percent": round(100 * disk.used / disk.total, 1) if disk.total else 0.0,
+            "percent": _percent(disk.used, disk.total),
         },
         "io": {"read_bytes": used.ru_inblock * 512, "write_bytes": used.ru_oublock * 512},
     }
+
+
+def _percent(part: float, whole: float) -> float:
+    return round(100 * part / whole, 1) if whole > 0 else 0.0
 
 
 def _memory() -> tuple[int, int]:

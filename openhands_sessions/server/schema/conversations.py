@@ -15,8 +15,8 @@ from openhands_sessions.server.schema.replies import (
     SuccessOut,
     UploadOut,
 )
-from openhands_sessions.server.wire import CreateIn, RenameIn, StartIn
-from openhands_sessions.server.wire_conversations import FeedbackIn, SayIn
+from openhands_sessions.server.wire import RenameIn, StartIn
+from openhands_sessions.server.wire_conversations import CreateIn, FeedbackIn, FilterIn, SayIn
 
 ALL = "/api/conversations"
 PAGE: dict[str, Schema] = {
@@ -30,6 +30,7 @@ EVENTS: dict[str, Schema] = {
     "end_id": {"type": "integer", "minimum": -1, "maximum": 2**53, "default": -1},
     "reverse": {"type": "boolean", "default": False},
     "limit": {"type": "integer", "minimum": 1, "maximum": 100, "default": 20},
+    "filter": {**TEXT, "description": "JSON, see FilterIn: `source`, `query`, `include_types`, `exclude_types`, …"},
 }
 ONE_OF_THE_LOG: Schema = {"$ref": "#/components/schemas/Event"}
 LOG: Schema = {"type": "array", "items": ONE_OF_THE_LOG}
@@ -255,5 +256,5 @@ DETAILS = (
     ),
 )
 OPERATIONS = (*LIFE, *LOGS, *FILES, *DETAILS)
-REFERRED = (ConversationOut, ChangeOut, ProblemOut)
+REFERRED = (ConversationOut, ChangeOut, ProblemOut, FilterIn)
 """Models that operations refer to by name only."""

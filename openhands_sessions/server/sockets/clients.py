@@ -1,6 +1,7 @@
 """Namespace `/`: clients of conversations."""
 
 import asyncio
+import re
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -18,16 +19,19 @@ from openhands_sessions.core.settings import SessionSettings
 from openhands_sessions.ports.agent import Agents
 from openhands_sessions.ports.auth import Auth
 from openhands_sessions.ports.files import FileStore
+from openhands_sessions.ports.gateway import SessionSpec
 from openhands_sessions.server.credentials import credentials_of
 from openhands_sessions.server.outbox import Outbox, abort
 from openhands_sessions.server.rates import TokenBucket
 from openhands_sessions.server.web_session import PROTOCOL, Connection, WebSession, stats_of
-from openhands_sessions.server.wire import AuthIn, CreateIn, checked
+from openhands_sessions.server.wire import AuthIn, checked
+from openhands_sessions.server.wire_conversations import CreateIn
 from openhands_sessions.service.local import LocalGateway
 
 log = structlog.get_logger(__name__)
 
 COMMANDS = ("oh_user_action", "oh_action")
+EVENT_ID = re.compile(r"[0-9]{1,15}")
 PROVIDERS = frozenset({"github", "gitlab", "bitbucket", "azure_devops", "forgejo", "enterprise_sso"})
 
 
@@ -78,10 +82,7 @@ class Clients(socketio.AsyncNamespace):  # type: ignore[misc]  # python-socketio
     async def _connect(self, socket_id: str, environ: dict[str, Any], auth: object = None) -> None:
         try:
             session, given = await self._new_session(socket_id, environ, auth)
-            create = given.create
-            asked = checked(CreateIn, create) if isinstance(create, dict) else CreateIn()
-            making = bool(create) or create == {}
-            await session.initialize_agent(asked.layer, asked.initial_user_msg, create=making, checkout=asked.checkout)
+            await session.initialize_agent(making=_making(given.create, session))
         except SessionsError as error:
             if isinstance(error, AtCapacity):
                 # A connect error would end the client's automatic reconnects.
@@ -161,16 +162,23 @@ def _refused(session: WebSession, error: SessionsError) -> dict[str, Json]:
 
 
 def _auth_of(auth: object, query: Mapping[str, str]) -> AuthIn:
-    """The `auth` payload over the query. The V0 client's `latest_event_id` that is no number counts as -1."""
+    """The `auth` payload over the query. The V0 client's `latest_event_id` that names no event counts as -1."""
     known = {name: query[name] for name in ("protocol", "conversation_id", "after", "epoch") if query.get(name)}
     latest = query.get("latest_event_id", "")
-    if "after" not in known and latest.lstrip("-").isdigit():
+    if "after" not in known and EVENT_ID.fullmatch(latest):
         known["after"] = latest
     given = auth if isinstance(auth, dict) else {}
     merged = checked(AuthIn, {**known, **given})
     if merged.protocol not in (1, PROTOCOL):
         raise BadInput("protocol", f"must be {PROTOCOL}, or left out for the V0 client's")
     return merged
+
+
+def _making(create: bool | dict[str, Any], session: WebSession) -> SessionSpec | None:
+    """What a conversation is made with that there is not yet; None where none is to be made. Raises BadInput."""
+    if create is False:
+        return None
+    return checked(CreateIn, {} if create is True else create).spec(session.sid, session.user_id)
 
 
 def _check_providers(listed: str) -> None:
