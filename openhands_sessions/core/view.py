@@ -33,6 +33,8 @@ from openhands_sessions.core.events.event import Action, AgentState, Confirmatio
 from openhands_sessions.core.events.observations import (
     LEFT_RUNNING,
     AgentStateChangedObservation,
+    ReplayBegunObservation,
+    ReplayEndedObservation,
     RunObservation,
     StopReason,
     TurnEndedObservation,
@@ -40,7 +42,7 @@ from openhands_sessions.core.events.observations import (
 )
 from openhands_sessions.core.ids import UNNUMBERED, EventId
 
-VIEW_VERSION = 2
+VIEW_VERSION = 3
 """Raised whenever the fold changes: older snapshots are then thrown away."""
 
 ANSWERED = (
@@ -57,6 +59,17 @@ ANSWERED = (
     InvalidCallAction,
 )
 """Actions that an observation must follow."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Replay:
+    """How far recorded steps have been issued: `done` of `steps`. `begun` is the event with which it began, `action`
+    the last one that was issued."""
+
+    begun: EventId
+    steps: int
+    done: int = 0
+    action: EventId = UNNUMBERED
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -98,11 +111,20 @@ class ConversationView:
     summary_event: EventId = UNNUMBERED
     task_list: tuple[TaskItem, ...] = ()
     stop_reason: StopReason | None = None
+    replay: Replay | None = None
+    """Kept behind its end too; None once it was given up."""
+
+    @property
+    def replaying(self) -> bool:
+        """Whether recorded steps are left, which are issued in place of the model."""
+        return self.replay is not None and self.replay.done < self.replay.steps
 
 
 def reduce(view: ConversationView, event: Event) -> ConversationView:
     """The view behind one more event. Pure; knows every kind, passes over what it does not know."""
     changed = replace(view, head=event.id)
+    if view.replay is not None and event.cause is not None and isinstance(event, Action):
+        changed = replace(changed, replay=_issued(view.replay, event))
     if event.llm_metrics is not None and isinstance(event, Action):
         changed = _spent(changed, event)
     match event:
@@ -213,8 +235,18 @@ def _observed(view: ConversationView, event: Observation) -> ConversationView:
             return replace(view, left_running=event.cause if metadata.suffix == LEFT_RUNNING else None)
         case TurnResumedObservation(repeated_calls=repeated):
             return replace(view, iterations=view.iterations + repeated)
+        case ReplayBegunObservation(steps=steps):
+            return replace(view, replay=Replay(begun=event.id, steps=steps))
+        case ReplayEndedObservation():
+            return replace(view, replay=None)
         case _:
             return view
+
+
+def _issued(replay: Replay, event: Action) -> Replay:
+    if event.cause == replay.begun:
+        return replace(replay, done=replay.done + 1, action=event.id)
+    return replace(replay, action=event.id) if event.cause == replay.action else replay  # restated after an answer
 
 
 def _spent(view: ConversationView, event: Event) -> ConversationView:

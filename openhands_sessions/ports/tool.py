@@ -21,6 +21,10 @@ class Tool(Protocol):
     def read(self, arguments: Mapping[str, Json]) -> Action:
         """The action of a call. Raises BadInput, naming the argument and what it must be."""
 
+    def arguments(self, action: Action) -> Mapping[str, Json]:
+        """The arguments of a call that becomes this action: `read` the other way round, for actions that were recorded
+        elsewhere."""
+
     def task(self, action: Action) -> Task | CallMcp | None:
         """What the sandbox, or an MCP server, is to do for it; None where nothing is."""
 

@@ -25,7 +25,9 @@ from openhands_sessions.core.events.observations import (
     TurnEndedObservation,
     TurnResumedObservation,
 )
+from openhands_sessions.core.ids import EventId
 from openhands_sessions.core.limits import over
+from openhands_sessions.core.replay import Step
 from openhands_sessions.core.settings import SessionSettings
 from openhands_sessions.core.stuck import Streak, Verdict, judge
 from openhands_sessions.ports.agent import Agent, Briefing
@@ -37,6 +39,7 @@ from openhands_sessions.session.actor import Actor, SandboxGone
 from openhands_sessions.session.approvals import asking
 from openhands_sessions.session.history import History
 from openhands_sessions.session.ledger import metrics
+from openhands_sessions.session.replaying import Replaying
 from openhands_sessions.session.stream import EventStream
 from openhands_sessions.session.toolbox import Toolbox
 from openhands_sessions.session.whispers import DeltaWriter
@@ -55,6 +58,7 @@ class Crew:
     toolbox: Toolbox
     policy: Policy
     condenser: Condenser
+    replaying: Replaying
 
 
 @dataclass(slots=True)
@@ -63,6 +67,10 @@ class _Turn:
 
     seen: int = -1
     streak: Streak = field(default_factory=Streak)
+    step: Step | None = None
+    """The recorded step that is being issued; None where the model was asked."""
+    cause: EventId | None = None
+    """Of the actions that it becomes."""
 
 
 class Controller:
@@ -116,7 +124,7 @@ class Controller:
 
     def _unanswered_calls(self) -> int:
         view = self._stream.view
-        return 0 if view.open_actions or view.planned or view.pending is not None else 1
+        return 0 if view.open_actions or view.planned or view.pending is not None or view.replaying else 1
 
     async def _finish_started(self, *, resumed: bool) -> bool:
         """Bring to an end what is agreed and planned already. True where that ended the turn."""
@@ -124,7 +132,8 @@ class Controller:
         for action_id in self._stream.view.open_actions:
             action = await self._recorded(action_id)
             # One that was agreed to just now has never been begun, whatever became of the sandbox meanwhile.
-            await self._stream.append(await (actor.recover(action) if resumed else actor.carry_out(action)))
+            observation = await (actor.recover(action) if resumed else actor.carry_out(action))
+            await self._stream.append(*self._crew.replaying.told(self._stream.view, observation))
         if self._stream.view.agent_state is not AgentState.RUNNING:
             await self._stream.append(AgentStateChangedObservation(agent_state=AgentState.RUNNING))
         view = self._stream.view
@@ -138,12 +147,33 @@ class Controller:
             if limit := over(self._stream.view, self._settings):
                 await self._end(limit.reason, AgentState.ERROR, text=limit.text)
                 return
+            self._turn.step, self._turn.cause = self._crew.replaying.next(self._stream.view), None
+            if self._turn.step is not None:
+                if await self._replay(self._turn.step):
+                    return
+                continue
             await self._condense()
             seen = self._stream.view.head
             reply = await self._ask()
             self._turn.seen = seen
             if await self._record(reply):
                 return
+
+    async def _replay(self, step: Step) -> bool:
+        """Issue one recorded step. True where that ended the turn."""
+        view, replaying = self._stream.view, self._crew.replaying
+        assert view.replay is not None  # or there was no step
+        self._turn.seen, self._turn.cause = view.head, view.replay.begun
+        match step.action:
+            case MessageAction(source=Source.USER) as message:
+                await self._stream.append(*replaying.said(message, view.replay.begun, self._stream.next_id))
+                return False
+            case MessageAction(content=content):
+                return await self._say(content, None)
+            case action:
+                thought = str(getattr(action, "thought", ""))
+                call = replaying.call(step, view.replay)
+                return await self._call(call, f"replay#{self._stream.next_id}", 1, thought=thought)
 
     async def _ask(self) -> ModelReply:
         writer = DeltaWriter(self._stream.whisper, "reply", str(self._stream.next_id), self._stream.redactor)
@@ -175,10 +205,16 @@ class Controller:
                 return True
         return False
 
-    async def _say(self, text: str, used: dict[str, Json]) -> bool:
+    async def _say(self, text: str, used: dict[str, Json] | None) -> bool:
         if not text.strip():
             return await self._end(StopReason.ERROR, AgentState.ERROR, text=SAID_NOTHING)
-        said = MessageAction(source=Source.AGENT, content=text, wait_for_response=True, llm_metrics=used)
+        said = MessageAction(
+            source=Source.AGENT,
+            content=text,
+            wait_for_response=not self._more_steps(),
+            cause=self._turn.cause,
+            llm_metrics=used,
+        )
         return await self._end(StopReason.WAITING, AgentState.AWAITING_USER_INPUT, said)
 
     async def _call(
@@ -187,6 +223,7 @@ class Controller:
         """Take up one call. True where that ended the turn."""
         about: dict[str, Any] = {
             "source": Source.AGENT,
+            "cause": self._turn.cause,
             "llm_metrics": used,
             "tool_call_metadata": ToolCall(
                 function_name=call.name,
@@ -208,7 +245,7 @@ class Controller:
         problem = ErrorObservation(
             cause=self._stream.next_id, source=Source.AGENT, content=wrong.message, error_id=BAD_CALL_ID
         )
-        await self._stream.append(invalid, problem)
+        await self._stream.append(invalid, *self._crew.replaying.refused(self._stream.view, problem))
         return await self._judge(call, problem)
 
     async def _act(self, action: Action, call: PlannedCall) -> bool:
@@ -225,10 +262,12 @@ class Controller:
         [recorded] = await self._stream.append(action)
         assert isinstance(recorded, Action)  # what comes back is what went in, numbered
         observation = await self._crew.actor.carry_out(recorded)
-        await self._stream.append(observation)
+        await self._stream.append(*self._crew.replaying.told(self._stream.view, observation))
         return await self._judge(call, observation)
 
     async def _judge(self, call: PlannedCall, observation: Observation) -> bool:
+        if self._turn.step is not None:
+            return False
         step = f"{call.name}\0{call.arguments}\0{result_text(observation)}"
         self._turn.streak, verdict = judge(self._turn.streak, step)
         match verdict:
@@ -239,16 +278,20 @@ class Controller:
         return False
 
     async def _end(self, reason: StopReason, state: AgentState, *events: Event, text: str = "") -> bool:
-        """Record the end of the turn in one append. False where the user has said something meanwhile that a turn
-        which ends well must still take up."""
+        """Record the end of the turn in one append. False where a turn that ends well must still take something up:
+        what the user has said meanwhile, or the next recorded step."""
         view = self._stream.view
-        if reason in (StopReason.DONE, StopReason.WAITING) and view.last_message > self._turn.seen:
+        unheard = view.last_message > self._turn.seen or self._more_steps()
+        if reason in (StopReason.DONE, StopReason.WAITING) and unheard:
             await self._stream.append(*events)
             return False
         calls = view.iterations + sum(event.llm_metrics is not None for event in events)
         ended = TurnEndedObservation(stop_reason=reason, seen=self._turn.seen, iterations=calls)
         await self._stream.append(*events, ended, AgentStateChangedObservation(agent_state=state, reason=text))
         return True
+
+    def _more_steps(self) -> bool:
+        return self._turn.step is not None and self._crew.replaying.more(self._stream.view)
 
     async def _condense(self) -> None:
         crew = self._crew

@@ -8,8 +8,9 @@ from openhands_sessions.core.commands import Answer, Command, Pause, Resume, Sen
 from openhands_sessions.core.errors import BadInput, NotAccepting
 from openhands_sessions.core.events.actions import ChangeAgentStateAction, MessageAction
 from openhands_sessions.core.events.event import Action, AgentState, Event, Source
-from openhands_sessions.core.events.observations import AgentStateChangedObservation
+from openhands_sessions.core.events.observations import AgentStateChangedObservation, ReplayEndedObservation
 from openhands_sessions.core.ids import UNNUMBERED, EventId
+from openhands_sessions.core.replay import goes_on
 from openhands_sessions.ports.gateway import Accepted
 from openhands_sessions.ports.store import Receipt
 from openhands_sessions.session.approvals import confirming, rejecting, withdrawing
@@ -55,7 +56,8 @@ class CommandDesk:
             receipt = Receipt(key=keyed.key, digest=keyed.digest, event=UNNUMBERED)
         match command:
             case SendMessage():
-                return await self._append(await self._said(command), receipt)
+                said = await self._said(command)
+                return await self._append((*said, *self._taken_over(command)), receipt)
             case Stop():
                 return await self.stop(AgentState.STOPPED, end_turn, receipt)
             case Pause():
@@ -119,6 +121,13 @@ class CommandDesk:
             return (said, *self._recalling.recalled(command.content, self._stream.next_id + 1))
         first = self._stream.next_id + 1
         return (said, *self._recalling.taking_up(command.content, first, whole=not view.recalled))
+
+    def _taken_over(self, command: SendMessage) -> Sequence[Event]:
+        """A message that does not have a replay go on ends it: from there on the model is asked."""
+        replay = self._stream.view.replay
+        if replay is None or not self._stream.view.replaying or goes_on(command.content):
+            return ()
+        return (ReplayEndedObservation(done=replay.done),)
 
     def _resumed(self) -> Sequence[Event]:
         view = self._stream.view

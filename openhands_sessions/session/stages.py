@@ -8,9 +8,16 @@ from datetime import datetime
 from openhands_sessions.core.errors import RuntimeFailure
 from openhands_sessions.core.events.actions import ChangeAgentStateAction, MessageAction, SystemAction
 from openhands_sessions.core.events.event import AgentState, Event, Source
-from openhands_sessions.core.events.observations import AgentStateChangedObservation, ErrorObservation
+from openhands_sessions.core.events.observations import (
+    REPLAY_LOST_ID,
+    AgentStateChangedObservation,
+    ErrorObservation,
+    ReplayBegunObservation,
+    ReplayEndedObservation,
+)
 from openhands_sessions.core.ids import UNNUMBERED, ConversationId, EventId
 from openhands_sessions.core.lifecycle import SessionState
+from openhands_sessions.core.replay import Step
 from openhands_sessions.core.repository import Repository
 from openhands_sessions.core.settings import SessionSettings, environment
 from openhands_sessions.ports.agent import Agent, Agents
@@ -26,9 +33,11 @@ from openhands_sessions.session.actor import Actor
 from openhands_sessions.session.checkout import Checkout
 from openhands_sessions.session.controller import Controller, Crew
 from openhands_sessions.session.recalling import Recalling
+from openhands_sessions.session.replaying import Replaying
 from openhands_sessions.session.stream import EventStream
 from openhands_sessions.session.toolbox import Toolbox
 
+REPLAY_LOST = "The recorded steps are lost; the conversation goes on without them."
 NO_IMAGES = "cannot be looked at by this model: choose another one, or send the message without images"
 
 
@@ -59,6 +68,9 @@ class Opening:
     message: str | None = None
     image_urls: tuple[str, ...] = ()
     repository: Repository | None = None
+    replay: Callable[[], Awaitable[Sequence[Step] | None]] | None = None
+    """Loads the recorded steps that follow the message; None where they are lost. Asked for until they have all been
+    issued."""
 
 
 @dataclass(kw_only=True, slots=True)
@@ -140,16 +152,33 @@ async def _recall(work: Workshop) -> None:
 async def _make_controller(work: Workshop) -> None:
     assert work.runtime is not None  # RuntimeSetup comes before
     assert work.agent is not None  # AgentSetup comes before
+    assert work.recalling is not None  # MemorySetup comes before
     toolbox = Toolbox(work.tools)
+    steps = await _steps(work)
+    replaying = Replaying(steps, toolbox, work.recalling)
     actor = Actor(work.sid, work.stream, work.runtime, toolbox, work.settings.command_timeout, mcp=work.mcp)
     for problem in () if work.mcp is None else work.mcp.problems:
         await work.stream.append(ErrorObservation(content=problem, error_id="MCP$UNAVAILABLE"))
-    crew = Crew(work.agent, actor, toolbox, work.parts.policy, work.parts.condenser)
+    crew = Crew(work.agent, actor, toolbox, work.parts.policy, work.parts.condenser, replaying)
     work.controller = Controller(work.stream, crew, work.settings)
     if work.stream.view.system == UNNUMBERED:
-        await work.stream.append(*_beginning(work, work.agent, toolbox))
+        replay = (ReplayBegunObservation(steps=len(steps)),) if steps else ()
+        await work.stream.append(*_beginning(work, work.agent, toolbox), *replay)
     elif work.stream.view.agent_state in (AgentState.STOPPED, AgentState.LOADING) and not work.stream.view.owed:
         await work.stream.append(*_waiting())
+
+
+async def _steps(work: Workshop) -> Sequence[Step]:
+    """The recorded steps, where any are still to be issued."""
+    begun = work.stream.view.system != UNNUMBERED
+    if work.opening.replay is None or (begun and not work.stream.view.replaying):
+        return ()
+    steps = await work.opening.replay()
+    if steps is None:
+        replay = work.stream.view.replay
+        ended = () if replay is None else (ReplayEndedObservation(done=replay.done),)
+        await work.stream.append(ErrorObservation(content=REPLAY_LOST, error_id=REPLAY_LOST_ID), *ended)
+    return steps or ()
 
 
 def _beginning(work: Workshop, agent: Agent, toolbox: Toolbox) -> Sequence[Event]:
@@ -162,7 +191,7 @@ def _beginning(work: Workshop, agent: Agent, toolbox: Toolbox) -> Sequence[Event
         openhands_version=work.parts.version,
         agent_class=agent.name,
     )
-    if work.opening.image_urls and not agent.vision:
+    if work.opening.image_urls and not agent.vision and work.opening.replay is None:
         refusal = f"The message was not taken: its images {NO_IMAGES}"
         return (system, AgentStateChangedObservation(agent_state=AgentState.ERROR, reason=refusal))
     if work.opening.message is None:

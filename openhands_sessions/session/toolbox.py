@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 import orjson
 
 from openhands_sessions.core.errors import BadInput
+from openhands_sessions.core.events.actions import McpAction
 from openhands_sessions.core.events.event import Action, Json
 from openhands_sessions.ports.tool import Tool
 
@@ -33,6 +34,20 @@ class Toolbox:
         if not isinstance(given, dict):
             raise BadInput("arguments", f"must be a JSON object, not {type(given).__name__}")
         return tool.read(given)
+
+    def call(self, action: Action) -> tuple[str, str]:
+        """Name and arguments of the call that becomes this action, as a model would write it. Where no tool here makes
+        such actions, `read` refuses it."""
+        known = action.tool_call_metadata
+        if known is not None and known.arguments:
+            return known.function_name, known.arguments
+        if isinstance(action, McpAction):
+            # Each of their functions is a tool of its own.
+            return action.name, orjson.dumps(dict(action.arguments)).decode()
+        tool = self.of(action)
+        if tool is None:
+            return action.KIND, "{}"
+        return tool.name, orjson.dumps(dict(tool.arguments(action))).decode()
 
     def of(self, action: Action) -> Tool | None:
         """The tool that an action belongs to; None for one that no tool made."""

@@ -48,3 +48,13 @@ def function(name: str, description: str, required: list[str], **properties: Jso
     """A function schema in the form that models are given."""
     parameters: dict[str, Json] = {"type": "object", "properties": properties, "required": list(required)}
     return {"type": "function", "function": {"name": name, "description": description, "parameters": parameters}}
+
+
+def said(**arguments: Json) -> Mapping[str, Json]:
+    """Arguments as a call carries them: those that say something."""
+    return {name: value for name, value in arguments.items() if value is not None}
+
+
+def risk_name(risk: int) -> str | None:
+    """A risk as models say it; None where it is unknown."""
+    return next((name for name, number in RISKS.items() if number == risk), None)

@@ -5,7 +5,7 @@ from typing import Literal
 
 from pydantic import Field
 
-from openhands_sessions.adapters.tools.arguments import Arguments, checked, function
+from openhands_sessions.adapters.tools.arguments import Arguments, checked, function, risk_name, said
 from openhands_sessions.core.errors import BadInput
 from openhands_sessions.core.events.actions import RunAction
 from openhands_sessions.core.events.event import Action, Json, Observation
@@ -63,6 +63,15 @@ class Bash:
             is_input=call.is_input in (True, "true"),
             security_risk=call.risk,
             rest={"timeout": call.timeout} if call.timeout else {},
+        )
+
+    def arguments(self, action: Action) -> Mapping[str, Json]:
+        assert isinstance(action, RunAction)  # the toolbox gives a tool only actions of its kinds
+        return said(
+            command=action.command,
+            is_input=action.is_input or None,
+            timeout=action.rest.get("timeout"),
+            security_risk=risk_name(action.security_risk),
         )
 
     def task(self, action: Action) -> Task | None:

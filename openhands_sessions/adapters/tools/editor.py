@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Literal, get_args
 
-from openhands_sessions.adapters.tools.arguments import Arguments, checked, function
+from openhands_sessions.adapters.tools.arguments import Arguments, checked, function, risk_name, said
 from openhands_sessions.adapters.tools.bash import capped
 from openhands_sessions.core.errors import BadInput
 from openhands_sessions.core.events.actions import EditAction, ReadAction
@@ -73,6 +73,25 @@ class Editor:
             insert_line=call.insert_line,
             security_risk=call.risk,
         )
+
+    def arguments(self, action: Action) -> Mapping[str, Json]:
+        match action:
+            case ReadAction(view_range=view_range):
+                shown: Json = None if view_range is None else list(view_range)
+                risk = risk_name(action.security_risk)
+                return said(command="view", path=action.path, view_range=shown, security_risk=risk)
+            case EditAction():
+                return said(
+                    command=action.command,
+                    path=action.path,
+                    file_text=action.file_text,
+                    old_str=action.old_str,
+                    new_str=action.new_str,
+                    insert_line=action.insert_line,
+                    security_risk=risk_name(action.security_risk),
+                )
+            case _:
+                return {}
 
     def task(self, action: Action) -> Task | None:
         match action:

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 
 from pydantic import Field
 
-from openhands_sessions.adapters.tools.arguments import Arguments, checked, function
+from openhands_sessions.adapters.tools.arguments import Arguments, checked, function, risk_name, said
 from openhands_sessions.adapters.tools.bash import capped
 from openhands_sessions.core.errors import BadInput
 from openhands_sessions.core.events.actions import RunIpythonAction
@@ -47,6 +47,11 @@ class Ipython:
         return RunIpythonAction(
             code=call.code, security_risk=call.risk, rest={"timeout": call.timeout} if call.timeout else {}
         )
+
+    def arguments(self, action: Action) -> Mapping[str, Json]:
+        assert isinstance(action, RunIpythonAction)  # the toolbox gives a tool only actions of its kinds
+        timeout = action.rest.get("timeout")
+        return said(code=action.code, timeout=timeout, security_risk=risk_name(action.security_risk))
 
     def task(self, action: Action) -> Task | None:
         assert isinstance(action, RunIpythonAction)  # the toolbox gives a tool only actions of its kinds

@@ -28,6 +28,10 @@ class McpTool:
     def read(self, arguments: Mapping[str, Json]) -> Action:
         return McpAction(name=self.name, arguments=arguments)
 
+    def arguments(self, action: Action) -> Mapping[str, Json]:
+        assert isinstance(action, McpAction)  # the toolbox gives a tool only actions of its kinds
+        return action.arguments
+
     def task(self, action: Action) -> CallMcp | None:
         assert isinstance(action, McpAction)  # the toolbox gives a tool only actions of its kinds
         return CallMcp(name=action.name, arguments=action.arguments)

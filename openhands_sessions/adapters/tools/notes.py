@@ -31,6 +31,10 @@ class Think:
     def read(self, arguments: Mapping[str, Json]) -> Action:
         return ThinkAction(thought=checked(_Thought, arguments).thought)
 
+    def arguments(self, action: Action) -> Mapping[str, Json]:
+        assert isinstance(action, ThinkAction)  # the toolbox gives a tool only actions of its kinds
+        return {"thought": action.thought}
+
     def task(self, action: Action) -> Task | None:
         return None
 
@@ -56,6 +60,10 @@ class Finish:
 
     def read(self, arguments: Mapping[str, Json]) -> Action:
         return FinishAction(final_thought=checked(_Message, arguments).message)
+
+    def arguments(self, action: Action) -> Mapping[str, Json]:
+        assert isinstance(action, FinishAction)  # the toolbox gives a tool only actions of its kinds
+        return {"message": action.final_thought}
 
     def task(self, action: Action) -> Task | None:
         return None
@@ -110,6 +118,14 @@ class TaskTracker:
             for place, item in enumerate(call.task_list or (), start=1)
         )
         return TaskTrackingAction(command=call.command, task_list=items)
+
+    def arguments(self, action: Action) -> Mapping[str, Json]:
+        assert isinstance(action, TaskTrackingAction)  # the toolbox gives a tool only actions of its kinds
+        items: list[Json] = [
+            {"id": item.id, "title": item.title, "status": item.status, "notes": item.notes}
+            for item in action.task_list
+        ]
+        return {"command": action.command, "task_list": items}
 
     def task(self, action: Action) -> Task | None:
         return None

@@ -69,7 +69,8 @@ class Event:
     timestamp: datetime = EPOCH
     source: Source = Source.ENVIRONMENT
     cause: EventId | None = None
-    """Of an observation: the action it answers. Of a restated action: the one it restates."""
+    """Of an observation: the action it answers. Of a restated action: the one it restates. Of a replayed one: where the
+    replay begins."""
     message: str | None = None
     """Text for people where it differs from `describe()`."""
     tool_call_metadata: ToolCall | None = None

@@ -1,4 +1,4 @@
-"""Every observation of the wire, and our own ones (`turn_ended`, `turn_resumed`).
+"""Every observation of the wire, and our own ones (`turn_ended`, `turn_resumed`, `replay_begun`, `replay_ended`).
 
 `content` stands beside `extras` on the wire; the other fields are the keys of `extras`.
 """
@@ -21,6 +21,8 @@ TOOL_FAILED_ID = "AGENT_ERROR$TOOL_FAILED"
 LEFT_RUNNING = "[still running]"
 """`suffix` of the metadata of a command that runs on after its observation."""
 LOOP_ID = "AGENT_ERROR$LOOP"
+REPLAY_DIFFERS_ID = "REPLAY$DIFFERS"
+REPLAY_LOST_ID = "REPLAY$LOST"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -312,6 +314,31 @@ class TurnResumedObservation(Observation):
     repeated_calls: int = 0
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ReplayBegunObservation(Observation):
+    """Ours: from here on `steps` recorded actions are issued in place of the model. Each of them has this event for
+    its `cause`."""
+
+    KIND: ClassVar[str] = "replay_begun"
+
+    steps: int
+
+    def describe(self) -> str:
+        return f"Replaying {self.steps} recorded steps"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ReplayEndedObservation(Observation):
+    """Ours: a replay is given up before its end; `done` of its steps were issued."""
+
+    KIND: ClassVar[str] = "replay_ended"
+
+    done: int
+
+    def describe(self) -> str:
+        return f"The replay was ended behind step {self.done}"
+
+
 OBSERVATIONS: dict[str, type[Observation]] = {
     kind.KIND: kind
     for kind in (
@@ -338,7 +365,11 @@ OBSERVATIONS: dict[str, type[Observation]] = {
         MessageObservation,
         TurnEndedObservation,
         TurnResumedObservation,
+        ReplayBegunObservation,
+        ReplayEndedObservation,
     )
 }
-OWN_OBSERVATIONS = frozenset({TurnEndedObservation.KIND, TurnResumedObservation.KIND})
+OWN_OBSERVATIONS = frozenset(
+    kind.KIND for kind in (TurnEndedObservation, TurnResumedObservation, ReplayBegunObservation, ReplayEndedObservation)
+)
 """Kinds that the V0 client does not know."""

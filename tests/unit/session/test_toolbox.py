@@ -1,12 +1,22 @@
 """Tools are found by name and by action, and calls are checked before anybody acts."""
 
+from dataclasses import replace
+
 import pytest
 
 from openhands_sessions.adapters.tools.bash import Bash
 from openhands_sessions.adapters.tools.editor import Editor
 from openhands_sessions.adapters.tools.notes import Finish
 from openhands_sessions.core.errors import BadInput
-from openhands_sessions.core.events.actions import BrowseAction, EditAction, FinishAction, ReadAction, RunAction
+from openhands_sessions.core.events.actions import (
+    BrowseAction,
+    EditAction,
+    FinishAction,
+    McpAction,
+    ReadAction,
+    RunAction,
+)
+from openhands_sessions.core.events.event import Action, ToolCall
 from openhands_sessions.session.toolbox import LONGEST_ARGUMENTS, Toolbox
 
 TOOLS = Toolbox([Bash(), Editor(), Finish()])
@@ -53,3 +63,25 @@ def test_a_call_that_makes_no_sense_is_refused_in_words_that_a_model_can_act_on(
         TOOLS.read(name, arguments)
     assert problem in refused.value.message
     assert len(refused.value.message) < 500
+
+
+RECORDED = ToolCall(function_name="execute_bash", tool_call_id="c", arguments='{"command":"ls","x":1}')
+
+
+@pytest.mark.parametrize(
+    ("action", "name", "arguments"),
+    [
+        (RunAction(command="ls"), "execute_bash", '{"command":"ls"}'),
+        (RunAction(command="ls", tool_call_metadata=RECORDED), "execute_bash", RECORDED.arguments),
+        (
+            RunAction(command="ls", tool_call_metadata=replace(RECORDED, arguments="")),
+            "execute_bash",
+            '{"command":"ls"}',
+        ),
+        (ReadAction(path="a"), "str_replace_editor", '{"command":"view","path":"a"}'),
+        (BrowseAction(url="http://x"), "browse", "{}"),
+        (McpAction(name="look", arguments={"a": 1}), "look", '{"a":1}'),
+    ],
+)
+def test_a_recorded_action_becomes_the_call_that_led_to_it(action: Action, name: str, arguments: str) -> None:
+    assert TOOLS.call(action) == (name, arguments)

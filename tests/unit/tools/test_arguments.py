@@ -9,13 +9,17 @@ from hypothesis import strategies as st
 from openhands_sessions.adapters.tools.arguments import Arguments, checked
 from openhands_sessions.adapters.tools.bash import Bash, capped
 from openhands_sessions.adapters.tools.editor import Editor
+from openhands_sessions.adapters.tools.ipython import Ipython
+from openhands_sessions.adapters.tools.mcp import McpTool
 from openhands_sessions.adapters.tools.notes import Finish, TaskTracker, Think
 from openhands_sessions.core.errors import BadInput
 from openhands_sessions.core.events.codec import decode, encode
+from openhands_sessions.ports.mcp import McpFunction
 from openhands_sessions.ports.tool import Tool
 from tests.unit.core.strategies import json_values
 
-TOOLS: list[Tool] = [Bash(), Editor(), Think(), Finish(), TaskTracker()]
+FUNCTION = McpFunction(name="look", description="Looks.", parameters={"properties": {}, "required": []})
+TOOLS: list[Tool] = [Bash(), Editor(), Think(), Finish(), TaskTracker(), Ipython(), McpTool(FUNCTION)]
 NAMES = [
     "command",
     "path",
@@ -26,9 +30,13 @@ NAMES = [
     "is_input",
     "view_range",
     "security_risk",
+    "code",
+    "file_text",
     "x",
 ]
-GIVEN = st.dictionaries(st.sampled_from(NAMES), json_values() | st.sampled_from(["view", "plan", "ls"]), max_size=5)
+GIVEN = st.dictionaries(
+    st.sampled_from(NAMES), json_values() | st.sampled_from(["view", "plan", "ls", "create"]), max_size=5
+)
 
 
 @pytest.mark.parametrize("tool", TOOLS, ids=lambda tool: tool.name)
@@ -42,6 +50,7 @@ def test_every_call_is_an_action_or_refused_in_words(tool: Tool) -> None:
             return
         assert type(action) in tool.kinds
         assert decode(encode(action)) == action
+        assert tool.read(tool.arguments(action)) == action
         tool.task(action)
 
     holds()
