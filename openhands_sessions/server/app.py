@@ -72,7 +72,7 @@ def application(edge: Edge) -> web.Application:
     app[SERVICES] = edge.services
     for topic in TOPICS:
         app.add_routes(topic.ROUTES)
-    sio = _socket_server(limits.message_bytes)
+    sio = _socket_server(limits.message_bytes, limits.slow_client_grace)
     sio.attach(app)
     if edge.client_dir is not None:
         app.add_routes(client_routes(edge.client_dir))
@@ -101,11 +101,12 @@ def _no_room(directory: Directory, named: str | None) -> bool:
     return directory.full and directory.find(ConversationId(named)) is None
 
 
-def _socket_server(message_bytes: int) -> socketio.AsyncServer:
+def _socket_server(message_bytes: int, grace: float) -> socketio.AsyncServer:
     """Handlers are awaited one after the other, so a client that floods waits for itself. Origins are checked by our
     middleware, for REST and sockets alike."""
     return AnsweringServer(
         message_bytes,
+        grace,
         async_mode="aiohttp",
         json=FastJson,
         async_handlers=False,

@@ -32,6 +32,12 @@ class StalledClient:
         while not (await self._socket.receive_str()).startswith("40"):
             pass
 
+    async def flood(self, frame: str, count: int) -> None:
+        """Send a frame over and over, as fast as the server takes it. Raises ConnectionError once it is cut."""
+        assert self._socket is not None
+        for _ in range(count):
+            await self._socket.send_str(frame)
+
     async def rest(self) -> list[Event]:
         """Read on to the end of the connection; the events."""
         assert self._socket is not None

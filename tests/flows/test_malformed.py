@@ -1,0 +1,108 @@
+"""Packets that libraries fail at: each is answered, by whatever transport it comes, and an answer that nobody takes
+costs no memory."""
+
+import json
+from collections.abc import Sequence
+from contextlib import suppress
+from pathlib import Path
+
+import aiohttp
+import pytest
+
+from tests.support.guests import Guests
+from tests.support.raw import RawSocket
+from tests.support.running import Server, running
+from tests.support.stalled import StalledClient
+from tests.support.wire import Cut
+
+ERROR = '42["oh_event",{"error":true'
+MEGABYTES = 15.0
+FRAME = f"42[{' ' * 250}]"
+FRAMES = 300_000
+AT_ONCE = 1_000
+
+
+@pytest.mark.parametrize("name", ["connect", "disconnect", "connect_error"])
+@pytest.mark.parametrize("place", ["", "/operator,"])
+async def test_a_client_cannot_play_the_library(server: Server, guests: Guests, name: str, place: str) -> None:
+    sid = await guests.rest.create()
+    raw = RawSocket(guests.rest.http, server.url)
+    try:
+        await raw.open()
+        assert (await raw.connect(json.dumps({"conversation_id": sid, "protocol": 2}))).startswith("40{")
+        await raw.send("40/operator,")
+        await raw.answers()
+        await raw.send(f'42{place}5["{name}",{{"QUERY_STRING":"conversation_id={sid}"}},{{}}]')
+        assert [text for text in await raw.answers() if text.startswith(f"43{place}5[")]
+        await raw.send('426["oh_user_action",{"action":"message","args":{"content":"$ echo still here"}}]')
+        assert '436[{"ok":true' in "".join(await raw.answers())
+    finally:
+        await raw.close()
+    assert "Traceback" not in server.log
+
+
+async def test_who_says_goodbye_is_let_go_at_once(server: Server, guests: Guests) -> None:
+    sid = await guests.rest.create()
+    raw = RawSocket(guests.rest.http, server.url)
+    try:
+        await raw.open()
+        await raw.connect(json.dumps({"conversation_id": sid, "protocol": 2}))
+        await raw.send("1")
+        with suppress(Cut):
+            while await raw.next():
+                pass
+    finally:
+        await raw.close()
+    assert (await guests.rest.describe(sid))["num_connections"] == 0
+
+
+@pytest.mark.parametrize(
+    "payload",
+    ["", "x", "4", "7", "bA", "4[", "d=", "4\x1e\x1ex", "\x1e".join(["42[1]"] * 20), b"\xff\xfe"],
+)
+async def test_polling_is_answered_too(server: Server, guests: Guests, payload: str | bytes) -> None:
+    sid = await guests.rest.create()
+    http, url = guests.rest.http, f"{server.url}/socket.io/?EIO=4&transport=polling"
+    opened = await _polled(http, url)
+    here = f"{url}&sid={json.loads(opened[0][1:])['sid']}"
+    assert await _posted(http, here, f'40{{"conversation_id":"{sid}"}}') == 200
+    assert any(text.startswith("40{") for text in await _polled(http, here))
+    assert await _posted(http, here, payload) == 200
+    assert await _posted(http, here, '427["probe"]') == 200
+    heard: list[str] = []
+    while not any(text.startswith("437[") for text in heard):
+        heard += await _polled(http, here)
+    assert any(text.startswith(ERROR) for text in heard) or not payload
+    assert "Traceback" not in server.log
+
+
+async def _polled(http: aiohttp.ClientSession, url: str) -> Sequence[str]:
+    async with http.get(url) as answer:
+        assert answer.status == 200
+        return (await answer.text()).split("\x1e")
+
+
+async def _posted(http: aiohttp.ClientSession, url: str, payload: str | bytes) -> int:
+    async with http.post(url, data=payload, headers={"Content-Type": "text/plain;charset=UTF-8"}) as answer:
+        return answer.status
+
+
+async def test_who_asks_and_never_listens_is_not_heard_for_long(data_dir: Path) -> None:
+    limits = {"OHS_LIMITS__SLOW_CLIENT_GRACE": "2"}
+    async with running(data_dir, limits) as server, Guests(server.url) as guests:
+        sid = await guests.rest.create()
+        deaf = StalledClient(server.url, sid)
+        before = server.memory()
+        try:
+            await deaf.connect()
+            most, sent = before, 0
+            with suppress(ConnectionError):
+                while sent < FRAMES:
+                    await deaf.flood(FRAME, AT_ONCE)
+                    most, sent = max(most, server.memory()), sent + AT_ONCE
+        finally:
+            await deaf.close()
+        print(f"{sent} frames; memory {before:.0f} MB, {most - before:.0f} MB more")
+        assert sent < FRAMES
+        assert most - before < MEGABYTES
+        assert "Traceback" not in server.log

@@ -1,0 +1,174 @@
+"""Anything, over the real socket: it is answered, connection and conversation live on, nobody else feels it, and
+nothing of it is left."""
+
+import json
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from random import SystemRandom
+from typing import Any
+
+import pytest
+from hypothesis import strategies as st
+
+from tests.support.fuzzing import TEXTS, VALUES, Frames, Sent, fuzz, mistaken, packet, shaped
+from tests.support.raw import RawSocket
+from tests.support.siege import MESSAGE_BYTES, THEIRS, Besieged, besieged, lives_on, only
+from tests.support.wire import Cut
+
+
+async def test_whatever_a_socket_sends_is_answered_and_harms_nobody(data_dir: Path) -> None:
+    assert await frames_fuzzed(data_dir, seconds=8) >= 100
+
+
+async def test_whoever_connects_however_is_let_in_or_refused_in_words(data_dir: Path) -> None:
+    assert await handshakes_fuzzed(data_dir, seconds=4) >= 50
+
+
+@pytest.mark.long
+@pytest.mark.timeout(300)
+@pytest.mark.parametrize("run", range(5))
+async def test_whatever_a_socket_sends_is_answered_for_long(data_dir: Path, run: int) -> None:
+    assert await frames_fuzzed(data_dir, seconds=20) >= 100
+
+
+@pytest.mark.long
+@pytest.mark.timeout(300)
+@pytest.mark.parametrize("run", range(5))
+async def test_whoever_connects_is_let_in_or_refused_for_long(data_dir: Path, run: int) -> None:
+    assert await handshakes_fuzzed(data_dir, seconds=10) >= 100
+
+
+async def frames_fuzzed(data_dir: Path, *, seconds: float) -> int:
+    """How many examples were tried. Each is a connection with a few frames."""
+    async with besieged(data_dir) as place:
+        takes = place.validator(place.document["client"]["oh_user_action"])
+        frames = Frames(
+            commands=shaped(place.document["client"]["oh_user_action"], place.defs),
+            auth=shaped(place.document["auth"], place.defs),
+            valid=takes.is_valid,
+            message_bytes=MESSAGE_BYTES,
+        )
+        sid = await place.guests.rest.create()
+        said = {name: place.validator(schema) for name, schema in place.document["server"].items()}
+        acknowledged = place.validator(place.document["acknowledgement"])
+
+        async def check(example: tuple[int, list[Sent]]) -> None:
+            protocol, sent = example
+            raw = RawSocket(place.guests.rest.http, place.server.url)
+            try:
+                heard = await _exchanged(raw, sid, protocol, sent)
+            finally:
+                await raw.close()
+            for text in heard:
+                _judge(text, said, acknowledged)
+
+        example = st.tuples(st.sampled_from((1, 2)), st.lists(frames.any(), min_size=1, max_size=8))
+        count = await fuzz(example, check, number=_seed(), seconds=seconds)
+        await lives_on(place, sid)
+    return count
+
+
+async def _exchanged(raw: RawSocket, sid: str, protocol: int, sent: list[Sent]) -> list[str]:
+    """All that was heard. Fails where something was not answered."""
+    await raw.open()
+    auth = {"conversation_id": sid, "protocol": protocol, "after": 10**9}
+    assert (await raw.connect(packet(auth))).startswith("40{")
+    heard: list[str] = []
+    for each in sent:
+        try:
+            await raw.send(each.frame)
+            answers = await raw.answers()
+        except Cut as cut:
+            if not each.ends:
+                raise AssertionError(f"{each!r} ended the connection: {cut}") from cut
+            return heard
+        if each.answer and (protocol == 1 or not each.v0):
+            assert any(text.startswith(each.answer) for text in answers), (each, answers)
+        heard += answers
+    return heard
+
+
+def _judge(text: str, said: Mapping[str, Any], acknowledged: Any) -> None:
+    """What the server says is what its document says that it says."""
+    if text.startswith("42["):
+        name, value = json.loads(text[2:])
+        said[name].validate(value)
+    elif text.startswith("43") and "[" in text:
+        (value,) = json.loads(text[text.index("[") :])
+        acknowledged.validate(value)
+    elif text.startswith("44"):
+        told = json.loads(text[text.index("{") :])
+        assert told["message"]
+        assert told["data"]["code"]
+    else:
+        assert text.startswith(("40", "41", "42/operator,", "6")), text
+
+
+async def handshakes_fuzzed(data_dir: Path, *, seconds: float) -> int:
+    """How many handshakes were tried, each with a query and an `auth` payload."""
+    async with besieged(data_dir) as place:
+        sid = await place.guests.rest.create()
+        made: set[str] = set()
+
+        async def check(example: tuple[dict[str, str], Any]) -> None:
+            query, auth = example
+            asked = _asked_for(query, auth)
+            raw = RawSocket(place.guests.rest.http, place.server.url)
+            try:
+                await raw.open(query)
+                answer = await raw.connect("" if auth is None else packet(auth))
+            except Cut as refusal:
+                if refusal.args[0] != 400:  # engine.io's answer to a version that it does not know
+                    raise AssertionError(f"{example!r} was not answered: {refusal}") from refusal
+                return
+            finally:
+                await raw.close()
+            if answer.startswith("40"):
+                assert asked != THEIRS
+                made.add(str(asked))
+                return
+            told = json.loads(answer[2:])
+            assert told["message"]
+            assert told["data"]["code"] in ("bad_input", "not_found", "unauthorized"), told
+            assert asked != THEIRS or told["data"]["code"] in ("not_found", "bad_input")
+
+        count = await fuzz(_handshakes(place, sid), check, number=_seed(), seconds=seconds)
+        await only(place, {sid, place.calm.sid, *made})
+        await lives_on(place, sid)
+    return count
+
+
+def _handshakes(place: Besieged, sid: str) -> st.SearchStrategy[tuple[dict[str, str], Any]]:
+    ids = st.sampled_from((sid, THEIRS, "unknown", "", "null", "a/b", "../x", "x" * 65, "\0", "é")) | TEXTS
+    fresh = st.integers(0, 10**9).map(lambda number: f"new-{number}")
+    numbers = st.sampled_from(("-1", "0", "--5", "²", "1e3", "-5", "9" * 400, "-" + "9" * 30, "NaN")) | TEXTS
+    query = st.fixed_dictionaries(
+        {},
+        optional={
+            "conversation_id": ids,
+            "latest_event_id": numbers,
+            "after": numbers,
+            "protocol": st.sampled_from(("1", "2", "3", "x", "2.0")) | TEXTS,
+            "providers_set": st.sampled_from(("", "github", "github,gitlab", "sourceforge", ",")) | TEXTS,
+            "session_api_key": TEXTS,
+            "epoch": TEXTS,
+            "EIO": st.sampled_from(("4", "4", "3", "x")),
+        },
+    )
+    right = shaped(place.document["auth"], place.defs)
+    named = st.builds(lambda value, sid: {**value, "conversation_id": sid}, right, ids | fresh)
+    usual = st.builds(lambda value, protocol: {**value, "protocol": protocol}, named, st.sampled_from((1, 2)))
+    return st.tuples(query, st.none() | usual | mistaken(usual) | mistaken(named) | mistaken(right) | VALUES)
+
+
+def _asked_for(query: Mapping[str, str], auth: object) -> object:
+    """The conversation that a handshake names."""
+    named = auth.get("conversation_id") if isinstance(auth, dict) and "conversation_id" in auth else None
+    return named if isinstance(auth, dict) and "conversation_id" in auth else query.get("conversation_id")
+
+
+def _seed() -> int:
+    number = int(os.environ.get("CHAOS_SEED") or SystemRandom().randrange(10**6))
+    print(f"CHAOS_SEED={number}")
+    return number
