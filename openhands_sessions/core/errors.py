@@ -20,6 +20,7 @@ SessionsError
 │   └── StorageUnavailable     the world's: disk full, locked, gone
 ├── RuntimeFailure             the sandbox's
 │   ├── RuntimeUnavailable     it cannot be opened or reached
+│   │   └── NotAsked           and so was asked for nothing
 │   ├── PathRefused            a path leaves the workspace
 │   └── FileProblem            no such file, not text, too large
 └── ModelFailure               the model's (carries the wire's status id)
@@ -180,6 +181,10 @@ class RuntimeUnavailable(RuntimeFailure):
     """The sandbox cannot be opened or reached."""
 
     code = "runtime_unavailable"
+
+
+class NotAsked(RuntimeUnavailable):
+    """The sandbox could not be reached, and was asked for nothing."""
 
 
 class PathRefused(RuntimeFailure):

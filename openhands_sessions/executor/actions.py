@@ -45,6 +45,9 @@ class Actions:
         self._unwritten: dict[str, Outcome] = {}  # outcomes that a full disk did not take
         self.on_change: Callable[[], None] = lambda: None
 
+        self.closing = False
+        """Nothing more is begun."""
+
     @property
     def idle(self) -> bool:
         return not self._live and (self._command is None or not self._command.running)
@@ -94,6 +97,7 @@ class Actions:
 
     async def close(self) -> None:
         """End all that runs or waits, and keep its outcomes."""
+        self.closing = True
         for action in self._live.values():
             action.end(KILLED)
         await asyncio.gather(*self._tasks, return_exceptions=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import os
 import re
@@ -71,6 +72,8 @@ class Requests:
         outcome = self._actions.outcome(key)
         action = self._actions.live(key)
         if outcome is None and action is None:
+            if self._actions.closing:
+                await asyncio.get_event_loop().create_future()  # our end is the answer: then the next one is asked
             task = message.get("task")
             if not isinstance(task, dict):
                 raise Refusal("bad_request", "task must be an object")

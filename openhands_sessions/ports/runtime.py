@@ -196,7 +196,8 @@ class Runtime(Protocol):
         """Do it and return its outcome. A key that the executor knows is never done again: its outcome is returned, or
         the running one joined (`on_output` then gets its output from the beginning, or as much of its end as is
         kept). Commands run one after another.
-        Being cancelled lets go of it and leaves it running. Raises RuntimeFailure."""
+        Being cancelled lets go of it and leaves it running. Raises RuntimeFailure; NotAsked where no executor has heard
+        of this call."""
 
     async def inquire(self, key: str) -> Outcome | Running | UnknownAction | Lost:
         """What became of an action; starts no executor and runs nothing. UnknownAction also where no executor was ever

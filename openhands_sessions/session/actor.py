@@ -165,16 +165,16 @@ class Actor:
         key = action_key(self._sid, action.id)
         # One that is adopted tells its output from the beginning: nobody knows how much of it was heard.
         writer = DeltaWriter(self._whisper, "output", str(action.id), self._stream.redactor, anew=again)
-        known: Outcome | Running | UnknownAction | Lost = Running()
+        fresh = not again
         try:
             for _ in range(_TRIES):
                 try:
                     return await self._runtime.perform(key, task, writer.write)
                 except RuntimeUnavailable as error:
-                    never = isinstance(error, NotAsked) and not again
-                    known = UnknownAction() if never else await self._known(key)
+                    known = UnknownAction() if fresh and isinstance(error, NotAsked) else await self._known(key)
                     if not isinstance(known, Running):
                         return self._without_sandbox(action, known, error)
+                    fresh = False
                     writer.restart()
             return _unknown()
         except (RuntimeFailure, BadInput) as error:

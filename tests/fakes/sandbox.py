@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
-from openhands_sessions.core.errors import RuntimeUnavailable
+from openhands_sessions.core.errors import NotAsked, RuntimeUnavailable
 from openhands_sessions.core.ids import ConversationId
 from openhands_sessions.ports.runtime import (
     Lost,
@@ -33,7 +33,8 @@ class FarRuntime:
     async def perform(self, key: str, task: Task, on_output: OnOutput) -> Outcome:
         self._line.tasks.append(task)
         await self._line.arrives.wait()
-        self._line.check()
+        if self._line.cut.is_set():
+            raise NotAsked("The sandbox cannot be reached.")
         performing = asyncio.ensure_future(self._runtime.perform(key, task, on_output))
         cut = asyncio.ensure_future(self._line.cut.wait())
         try:

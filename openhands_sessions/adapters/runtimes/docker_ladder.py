@@ -17,6 +17,7 @@ from openhands_sessions.adapters.runtimes.docker_maker import (
     Site,
 )
 from openhands_sessions.adapters.runtimes.docker_pool import Pool
+from openhands_sessions.adapters.runtimes.docker_refusals import ContainerGone
 from openhands_sessions.adapters.runtimes.place import Place
 from openhands_sessions.core.errors import RuntimeUnavailable
 from openhands_sessions.core.ids import ConversationId, folder_name
@@ -26,6 +27,7 @@ log = structlog.get_logger(__name__)
 
 _BROKEN_SECONDS = 3.0
 """How long a container that runs already may not be reached; it may just have been started by somebody else."""
+_TRIES = 3
 _END_SECONDS = 2
 _DELETE_PATIENCE = 5.0
 
@@ -51,19 +53,23 @@ class Ladder:
     async def wake(self) -> Found | None:
         """The container as it is, but for one that was paused: that one runs again."""
         found = await self.find()
-        if found is not None and found.status == PAUSED:
+        if found is None or found.status != PAUSED:
+            return found
+        try:
             await self._site.engine.unpause(found.id)
+        except RuntimeUnavailable:
             found = await self.find()
-        return found
+            if found is not None and found.status == PAUSED:
+                raise
+            return found  # somebody else has woken it, or ended it
+        return await self.find()
 
     async def climb(self, term: int, on_step: OnStep) -> None:
         """See to it that an executor can be reached."""
         found = await self.wake()
         if found is None or found.status != RUNNING or not await self._answers(found, _BROKEN_SECONDS):
             on_step(STARTING, "Starting the sandbox")
-            started = await self._started(await self.find(), term, on_step)
-            if not await self._answers(started, START_SECONDS):
-                raise await self._maker.no_answer(started)
+            await self._reach(term, on_step)
         on_step(STARTED, "")
         on_step(READY, "")
 
@@ -96,6 +102,19 @@ class Ladder:
         if found.out_of_memory:
             return f"the sandbox ran out of its memory ({self._site.settings.memory >> 20} MiB) and was ended"
         return f"the sandbox was ended from outside while it was at work (exit code {found.exit_code})"
+
+    async def _reach(self, term: int, on_step: OnStep) -> None:
+        """Start it until its executor can be reached: one that is ended meanwhile is started again."""
+        for tries_left in reversed(range(_TRIES)):
+            try:
+                started = await self._started(await self.find(), term, on_step)
+                if await self._answers(started, START_SECONDS):
+                    return
+                raise await self._maker.no_answer(started)
+            except ContainerGone as gone:
+                if not tries_left:
+                    raise
+                log.info("a sandbox was ended as it began", conversation_id=self._sid, problem=gone.message)
 
     async def _started(self, found: Found | None, term: int, on_step: OnStep) -> Found:
         if found is None:

@@ -1,6 +1,7 @@
 """Makes containers, and tells whether the executor in one can be reached."""
 
 import asyncio
+import signal
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,6 +10,7 @@ from openhands_sessions.adapters.runtimes.docker_container import RECIPE, Recipe
 from openhands_sessions.adapters.runtimes.docker_engine import Engine, Found
 from openhands_sessions.adapters.runtimes.docker_images import Images
 from openhands_sessions.adapters.runtimes.docker_network import Networks
+from openhands_sessions.adapters.runtimes.docker_refusals import ContainerGone
 from openhands_sessions.adapters.runtimes.docker_settings import DockerSettings
 from openhands_sessions.adapters.runtimes.limiter import Limiter
 from openhands_sessions.adapters.runtimes.link import peer
@@ -23,6 +25,7 @@ START_SECONDS = 20.0
 _LOOK_AGAIN = 0.005
 """Seconds between two looks for the socket of an executor that starts: nothing else tells when it listens."""
 _LOOKS_PER_INSPECTION = 10
+_ENDED_BY_OTHERS = (0, 128 + signal.SIGTERM, 128 + signal.SIGKILL)
 _WORDS = 200
 
 
@@ -92,7 +95,9 @@ class Maker:
         found = await self._site.engine.find(container.id)
         if found is not None and found.status == RUNNING:
             return RuntimeUnavailable("the sandbox did not get ready in time; is the machine overloaded?")
-        said = "" if found is None else (await self._site.engine.words(found.id)).rpartition("\n")[2][:_WORDS]
+        if found is None or found.exit_code in _ENDED_BY_OTHERS:
+            return ContainerGone("the sandbox was ended from outside as it began")
+        said = (await self._site.engine.words(found.id)).rpartition("\n")[2][:_WORDS]
         return RuntimeUnavailable(
             f"the sandbox ended as it began: the image needs Python 3.8 or newer, and bash. {without_paths(said)}"
         )

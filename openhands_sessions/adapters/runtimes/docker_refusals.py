@@ -13,6 +13,7 @@ NO_ENGINE = (
 )
 NOT_ALLOWED = "the Docker engine's socket is closed to the server's user: add it to the group docker"
 NO_IMAGE = "the image is not there: build ours with `make images`, or name another with docker.image"
+NO_RUNTIME = "the Docker engine does not know this runtime: register it in its daemon.json, or unset docker.runtime"
 
 _KNOWN: Sequence[tuple[Sequence[str], str]] = (
     (
@@ -35,7 +36,7 @@ _KNOWN: Sequence[tuple[Sequence[str], str]] = (
     ),
     (
         ("unknown runtime", "unknown or invalid runtime", "invalid runtime name"),
-        "the Docker engine does not know this runtime: register it there, or unset docker.runtime",
+        NO_RUNTIME,
     ),
     (
         ("address pool", "predefined address pools"),
@@ -44,7 +45,12 @@ _KNOWN: Sequence[tuple[Sequence[str], str]] = (
     (("port is already allocated", "address already in use"), "a port or address that the sandbox needs is in use"),
     (("cannot allocate memory", "minimum memory limit"), "there is too little memory for one more sandbox"),
 )
+_ENDS = ("no such container", "marked for removal", "container is dead")
 _LONGEST = 300
+
+
+class ContainerGone(RuntimeUnavailable):
+    """There is no such container any more, or none that can be started."""
 
 
 class ImageMissing(RuntimeUnavailable):
@@ -63,11 +69,18 @@ def explained(error: Exception) -> RuntimeUnavailable:
             return RuntimeUnavailable("the Docker engine did not answer in time: is it, or its disk, overloaded?")
         case ImageNotFound():
             return ImageMissing()
+        case APIError() if _tells_of_an_end(error):
+            return ContainerGone("the sandbox was ended from outside just then")
         case APIError():
             return RuntimeUnavailable(_said(str(error.explanation or error)))
         case requests.exceptions.RequestException() | DockerException() | OSError():
             return RuntimeUnavailable(NO_ENGINE)
     raise error
+
+
+def _tells_of_an_end(error: APIError) -> bool:
+    said = str(error.explanation or error).lower()
+    return any(sign in said for sign in _ENDS)
 
 
 def _said(text: str) -> str:

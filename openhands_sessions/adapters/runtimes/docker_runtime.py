@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import replace
 
 from openhands_sessions.adapters.runtimes.docker_box import Box
@@ -11,7 +11,7 @@ from openhands_sessions.adapters.runtimes.journal import remembered
 from openhands_sessions.adapters.runtimes.limiter import Limiter
 from openhands_sessions.adapters.runtimes.link import Link, connect
 from openhands_sessions.adapters.runtimes.size_guard import SizeGuard
-from openhands_sessions.core.errors import RuntimeUnavailable
+from openhands_sessions.core.errors import NotAsked, RuntimeUnavailable
 from openhands_sessions.ports.programs import Conversation, Programs, Spoken
 from openhands_sessions.ports.runtime import (
     CommandDone,
@@ -54,7 +54,7 @@ class DockerReach:
         except OSError as error:
             raise RuntimeUnavailable(f"the workspace's folder cannot be written: {error.strerror}") from error
 
-    async def remembered(self, key: str) -> Outcome | UnknownAction | Lost:
+    async def remembered(self, key: str) -> Outcome | UnknownAction | Lost | None:
         return await self._limiter.run(remembered, self._box.place.state, key)
 
 
@@ -70,7 +70,7 @@ class DockerRuntime:
         self._on_step = on_step
 
     async def perform(self, key: str, task: Task, on_output: OnOutput) -> Outcome:
-        async with self._box.used(self._on_step):
+        async with self._used():
             full = asyncio.Event()
             guarding = asyncio.create_task(self._end_when_full(key, full), name="size guard")
             try:
@@ -83,6 +83,15 @@ class DockerRuntime:
         if full.is_set() and isinstance(outcome, CommandDone):
             return replace(outcome, output=outcome.output + FULL)
         return outcome
+
+    @asynccontextmanager
+    async def _used(self) -> AsyncIterator[None]:
+        async with AsyncExitStack() as stack:
+            try:
+                await stack.enter_async_context(self._box.used(self._on_step))
+            except RuntimeUnavailable as error:
+                raise NotAsked(error.message) from error
+            yield
 
     async def inquire(self, key: str) -> Outcome | Running | UnknownAction | Lost:
         async with self._box.used(self._on_step):

@@ -7,7 +7,7 @@ from typing import Protocol
 from openhands_sessions.adapters.runtimes.conversing import ExecutorPrograms
 from openhands_sessions.adapters.runtimes.link import Answer, Link, LinkLost
 from openhands_sessions.adapters.runtimes.messages import nonsense, outcome_of, printed, query_message, task_message
-from openhands_sessions.core.errors import RuntimeFailure, RuntimeUnavailable
+from openhands_sessions.core.errors import NotAsked, RuntimeFailure, RuntimeUnavailable
 from openhands_sessions.core.events.event import Json
 from openhands_sessions.ports.programs import Programs
 from openhands_sessions.ports.runtime import (
@@ -42,8 +42,8 @@ class Reach(Protocol):
     async def claim(self) -> None:
         """Make an executor that is being started by an older owner refuse that owner."""
 
-    async def remembered(self, key: str) -> Outcome | UnknownAction | Lost:
-        """What an executor that no longer runs has left behind of an action."""
+    async def remembered(self, key: str) -> Outcome | UnknownAction | Lost | None:
+        """What an executor that no longer runs has left behind of an action; None where it left nothing at all."""
 
 
 class ExecutorRuntime:
@@ -59,6 +59,7 @@ class ExecutorRuntime:
         self._connecting = asyncio.Lock()
         self._closed = False
         self._never: set[str] = set()  # interrupted while no executor ran that could remember it
+        self._asked_for: set[str] = set()  # without an answer yet: that nothing is left of it does not say it never ran
 
     async def perform(self, key: str, task: Task, on_output: OnOutput) -> Outcome:
         pieces = _Pieces(on_output)
@@ -66,19 +67,21 @@ class ExecutorRuntime:
             "key": key,
             "task": task_message(task, environment=self._environment, timeout=self._command_timeout),
         }
-        link = await self._started()
+        try:
+            link = await self._started()
+        except RuntimeUnavailable as error:
+            raise NotAsked(error.message) from error
         for _ in range(_TRIES):
             try:
                 if key in self._never:
                     await link.call("interrupt", {"key": key})
                     self._never.discard(key)
+                self._asked_for.add(key)
                 answer = await link.call("perform", {**body, "from": pieces.end}, pieces.take)
+                self._asked_for.discard(key)
                 return outcome_of(answer.get("outcome"))
             except LinkLost:
-                found = await self._connected()
-                if found is None:
-                    raise EndedAtWork("the sandbox ended while it was at work; ask what became of it") from None
-                link = found
+                link = await self._regained(key)
         raise nonsense()
 
     async def inquire(self, key: str) -> Outcome | Running | UnknownAction | Lost:
@@ -88,7 +91,10 @@ class ExecutorRuntime:
             answer = await self._asked("inquire", {"key": key})
             if answer is not None:
                 return _state_of(answer)
-        return await self._reach.remembered(key)
+        known = await self._reach.remembered(key)
+        if known is None:
+            return Lost() if key in self._asked_for else UnknownAction()
+        return known
 
     async def send_input(self, text: str) -> bool:
         answer = await self._asked("input", {"text": text})
@@ -133,6 +139,16 @@ class ExecutorRuntime:
             except LinkLost:
                 continue
         raise nonsense()
+
+    async def _regained(self, key: str) -> Link:
+        """A connection in place of one that was lost. Where the executor is gone, a new one is started only if the old
+        one had not begun the action: the new one reads its journal, and so will not begin it again."""
+        link = await self._connected()
+        if link is not None:
+            return link
+        if isinstance(await self._reach.remembered(key), UnknownAction):
+            return await self._started()
+        raise EndedAtWork("the sandbox ended while it was at work; ask what became of it")
 
     async def _started(self) -> Link:
         for _ in range(_TRIES):

@@ -14,13 +14,14 @@ _LINE_LIMIT = 8 << 20
 _LIMIT = 64 << 20
 
 
-def remembered(state: Path, key: str) -> Outcome | UnknownAction | Lost:
-    """What the journal in a state folder says of an action whose executor is gone. Raises RuntimeUnavailable. The
-    sandbox may have written what it likes there: the cost of reading is bounded, and it can lie only about itself."""
+def remembered(state: Path, key: str) -> Outcome | UnknownAction | Lost | None:
+    """What the journal in a state folder says of an action whose executor is gone; None where there is no journal.
+    Raises RuntimeUnavailable. The sandbox may have written what it likes there: the cost of reading is bounded, and it
+    can lie only about itself."""
     try:
         descriptor = os.open(state / NAME, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
     except FileNotFoundError:
-        return UnknownAction()
+        return None
     except OSError as error:
         raise RuntimeUnavailable(f"the sandbox's journal cannot be read: {error.strerror}") from error
     status = os.fstat(descriptor)

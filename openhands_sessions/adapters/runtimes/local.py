@@ -119,7 +119,7 @@ class _LocalReach:
         except OSError as error:
             raise RuntimeUnavailable(f"the workspace's folder cannot be written: {error.strerror}") from error
 
-    async def remembered(self, key: str) -> Outcome | UnknownAction | Lost:
+    async def remembered(self, key: str) -> Outcome | UnknownAction | Lost | None:
         return await self._limiter.run(remembered, self._place.state, key)
 
     def _launch(self) -> None:

@@ -20,6 +20,8 @@ def api_error(said: str) -> APIError:
         ("Unknown runtime specified runsc", "docker.runtime"),
         ("could not find an available, non-overlapping IPv4 address pool", "docker network prune"),
         ("Bind for 0.0.0.0:80 failed: port is already allocated", "in use"),
+        ("container is marked for removal and cannot be started", "ended from outside"),
+        ("No such container: 0123", "ended from outside"),
         ("something new happened", "something new happened"),
     ],
 )

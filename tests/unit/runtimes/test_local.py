@@ -79,6 +79,49 @@ async def test_what_an_executor_was_doing_when_it_was_killed_is_lost(runtime: Ru
     assert await runtime.files.read("runs") == b"x\n"
 
 
+async def test_what_was_not_begun_when_the_executor_ended_is_done_by_the_next(runtime: Runtime) -> None:
+    hearing = Hearing()
+    executor = await executor_of(runtime)
+    first = asyncio.create_task(run(runtime, 0, "trap '' TERM HUP; echo begun; read go", hearing))
+    await hearing.hears("begun")
+    waiting = asyncio.create_task(run(runtime, 1, "echo $OHS_ACTION_ID >> runs"))
+    await asyncio.sleep(0)  # lets it ask
+    assert await runtime.inquire(key(1)) == Running()
+    os.kill(executor, signal.SIGKILL)
+    with pytest.raises(RuntimeUnavailable):
+        await first
+    assert (await waiting).exit_code == 0
+    assert await runtime.files.read("runs") == f"{key(1)}\n".encode()
+
+
+async def test_an_executor_that_ends_begins_nothing_more(runtime: Runtime) -> None:
+    hearing = Hearing()
+    executor = await executor_of(runtime)
+    stubborn = "trap 'echo ending' INT; echo begun; while :; do sleep 0.02; done"
+    first = asyncio.create_task(run(runtime, 0, f"({stubborn})", hearing))
+    await hearing.hears("begun")
+    os.kill(executor, signal.SIGTERM)
+    await hearing.hears("ending")
+    done = await run(runtime, 1, "echo $PPID; echo $OHS_ACTION_ID >> runs")
+    assert (done.exit_code, done.ended) == (0, "exit")
+    assert int(done.output) != executor
+    assert (await first).ended == "killed"
+    assert await runtime.files.read("runs") == f"{key(1)}\n".encode()
+
+
+async def test_a_journal_that_is_gone_does_not_say_that_nothing_ran(runtime: Runtime, folder: Path) -> None:
+    hearing = Hearing()
+    executor = await executor_of(runtime)
+    running = asyncio.create_task(run(runtime, 0, "echo x >> runs; echo begun; read go", hearing))
+    await hearing.hears("begun")
+    (folder / "state/journal").unlink()
+    os.kill(executor, signal.SIGKILL)
+    with pytest.raises(RuntimeUnavailable):
+        await running
+    assert await runtime.inquire(key(0)) == Lost()
+    assert await runtime.files.read("runs") == b"x\n"
+
+
 async def test_a_killed_server_leaves_its_command_to_the_next(runtimes: LocalRuntimes, folder: Path) -> None:
     server = await asyncio.create_subprocess_exec(
         *(sys.executable, "-c", SERVER, folder.parent), stdout=asyncio.subprocess.PIPE, cwd=Path(__file__).parents[3]

@@ -33,10 +33,9 @@ class Wire:
         await self.passing.wait()
         far_reader, far_writer = await asyncio.open_unix_connection(self._target)
         self._open = {writer, far_writer}
-        with contextlib.suppress(ConnectionError):
-            async with asyncio.TaskGroup() as both:
-                both.create_task(pass_on(reader, far_writer))
-                both.create_task(pass_on(far_reader, writer))
+        async with asyncio.TaskGroup() as both:
+            both.create_task(pass_on(reader, far_writer))
+            both.create_task(pass_on(far_reader, writer))
 
     def cut(self) -> None:
         for writer in self._open:
@@ -44,9 +43,10 @@ class Wire:
 
 
 async def pass_on(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-    while data := await reader.read(1 << 16):
-        writer.write(data)
-        await writer.drain()
+    with contextlib.suppress(ConnectionError):
+        while data := await reader.read(1 << 16):
+            writer.write(data)
+            await writer.drain()
     writer.close()
 
 

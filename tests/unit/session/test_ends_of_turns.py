@@ -144,14 +144,15 @@ async def test_a_sandbox_that_is_lost_while_a_command_runs_leaves_its_outcome_un
     assert "unknown" in str(play.model.requests[1].messages[-1]["content"])
 
 
+@pytest.mark.parametrize("answers", [True, False])
 async def test_a_sandbox_that_cannot_be_reached_ends_the_turn_and_says_that_nothing_was_run(
-    store: SessionStore,
+    store: SessionStore, answers: bool
 ) -> None:
     runtimes = FarRuntimes(FakeRuntimes())
     play = Scene(store=store, model=FakeModel([runs("echo 1"), runs("echo 2"), says("Better.")]), runtimes=runtimes)
     async with play.live() as session:
         runtimes.cut.set()
-        runtimes.answers = True
+        runtimes.answers = answers
         last = await ask(session, "go", "error")
         runtimes.cut.clear()
         await ask(session, "again")
@@ -162,8 +163,9 @@ async def test_a_sandbox_that_cannot_be_reached_ends_the_turn_and_says_that_noth
     assert outline(events)[-4:-2] == ["ran echo 2: 2\n [0]", "agent: Better."]
 
 
+@pytest.mark.parametrize("answers", [True, False])
 async def test_a_command_whose_sandbox_went_out_of_reach_has_an_unknown_outcome(
-    store: SessionStore, gate: asyncio.Event
+    store: SessionStore, gate: asyncio.Event, answers: bool
 ) -> None:
     runtimes = FarRuntimes(FakeRuntimes({"wait": ("", 0)}, {"wait": gate}))
     play = Scene(store=store, model=FakeModel([runs("wait"), says("I see.")]), runtimes=runtimes)
@@ -171,8 +173,29 @@ async def test_a_command_whose_sandbox_went_out_of_reach_has_an_unknown_outcome(
         accepted = await say(session, "go")
         await until(session, lambda event: event.KIND == "run", accepted.id)
         await rest()
+        runtimes.answers = answers
         runtimes.cut.set()
         await state(session, "awaiting_user_input", accepted.id)
         gate.set()
     [error] = only(await play.events(), ErrorObservation)
     assert error.error_id == UNKNOWN_OUTCOME_ID
+
+
+async def test_a_command_that_runs_behind_a_broken_connection_is_followed_again(
+    store: SessionStore, gate: asyncio.Event
+) -> None:
+    runtimes = FarRuntimes(FakeRuntimes({"wait": ("waited", 0)}, {"wait": gate}))
+    play = Scene(store=store, model=FakeModel([runs("wait"), says("I see.")]), runtimes=runtimes)
+    async with play.live() as session:
+        accepted = await say(session, "go")
+        await until(session, lambda event: event.KIND == "run", accepted.id)
+        await rest()
+        runtimes.answers = True
+        runtimes.arrives.clear()
+        runtimes.cut.set()
+        await rest()
+        runtimes.cut.clear()
+        runtimes.arrives.set()
+        gate.set()
+        await state(session, "awaiting_user_input", accepted.id)
+    assert "ran wait: waited [0]" in outline(await play.events())
