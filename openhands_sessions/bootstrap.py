@@ -28,6 +28,7 @@ from openhands_sessions.adapters.models.choice import ModelChoice
 from openhands_sessions.adapters.models.litellm import LiteLlmModels
 from openhands_sessions.adapters.models.scripted import ScriptedModels
 from openhands_sessions.adapters.policies.confirmation import ConfirmationMode
+from openhands_sessions.adapters.runtimes.docker_settings import DockerSettings
 from openhands_sessions.adapters.runtimes.local import LocalLimits, LocalRuntimes
 from openhands_sessions.adapters.stores.memory import open_memory
 from openhands_sessions.adapters.stores.sqlite import open_sqlite
@@ -45,7 +46,7 @@ from openhands_sessions.ports.auth import Auth
 from openhands_sessions.ports.files import FileStore
 from openhands_sessions.ports.mcp import McpServers
 from openhands_sessions.ports.runtime import Runtimes
-from openhands_sessions.ports.sandboxes import LastingRuntimes, Sandboxes
+from openhands_sessions.ports.sandboxes import LastingRuntimes, Looked, Sandboxes
 from openhands_sessions.ports.store import SessionStore
 from openhands_sessions.server.app import Edge, application
 from openhands_sessions.server.services import Options, Services
@@ -56,6 +57,7 @@ from openhands_sessions.service.files import Files, UploadLimits
 from openhands_sessions.service.history import History
 from openhands_sessions.service.importing import Importer
 from openhands_sessions.service.local import LocalGateway
+from openhands_sessions.service.replays import Replays
 from openhands_sessions.service.secrets import SecretsBook
 from openhands_sessions.service.settings import SettingsBook
 from openhands_sessions.service.status import StatusBoard
@@ -82,13 +84,23 @@ def _local(config: Config, store: SessionStore) -> OpenedRuntimes:
 
 
 def _docker(config: Config, store: SessionStore) -> AbstractAsyncContextManager[LastingRuntimes]:
-    from openhands_sessions.adapters.runtimes import docker, docker_settings  # brings a library that is slow to load
+    from openhands_sessions.adapters.runtimes import docker  # brings a library that is slow to load
 
     async def knows(sid: ConversationId) -> bool:
         return await store.conversations.get(sid) is not None
 
+    address = config.docker.address
+    return docker.open_docker(_docker_folder(config), _docker_settings(config), address=address, knows=knows)
+
+
+def _docker_folder(config: Config) -> Path:
+    # Not where the local kind keeps its own: an executor that still runs there must not be taken for a container's.
+    return _sandboxes(config) / "docker"
+
+
+def _docker_settings(config: Config) -> DockerSettings:
     section = config.docker
-    settings = docker_settings.DockerSettings(
+    return DockerSettings(
         image=section.image,
         pull=section.pull,
         runtime=section.runtime,
@@ -108,8 +120,6 @@ def _docker(config: Config, store: SessionStore) -> AbstractAsyncContextManager[
         keep_workspace=section.keep_workspace,
         command_timeout=config.agent.command_timeout,
     )
-    # Not where the local kind keeps its own: an executor that still runs there must not be taken for a container's.
-    return docker.open_docker(_sandboxes(config) / "docker", settings, address=section.address, knows=knows)
 
 
 def _sandboxes(config: Config) -> Path:
@@ -166,7 +176,9 @@ async def open_house(
         titles = Titles(store, told)
         stack.push_async_callback(titles.close)
         local = config.runtime.local_repositories
-        gateway = LocalGateway(store, directory, settings, parts.clock, local_repositories=local, titles=titles)
+        gateway = LocalGateway(
+            store, directory, settings, Replays(sealed), parts.clock, local_repositories=local, titles=titles
+        )
         key = server.session_api_key
         yield House(
             config=config,
@@ -248,6 +260,7 @@ def _services(house: House) -> Services:
         memory=WorkspaceMemory(),
         feedback=FeedbackBox(house.files, lambda: datetime.now(UTC), _new_id),
         new_id=_new_id,
+        trajectory_bytes=limits.trajectory_bytes,
         started=asyncio.get_running_loop().time(),
         data_dir=house.config.data_dir,
     )
@@ -301,11 +314,13 @@ async def open_importer(config: Config, folder: Path) -> AsyncIterator[Importer]
         yield Importer(store, OpenHandsFolder(folder), LOCAL_OWNER, None)
 
 
-async def probe_docker(config: Config) -> str:
-    """What Docker sandboxes need: the engine's version, where all is well. Raises RuntimeUnavailable."""
-    from openhands_sessions.adapters.runtimes.docker_engine import probe_engine
+async def probe_docker(config: Config) -> Sequence[Looked]:
+    """What Docker sandboxes need, each looked at; up to the first without which there are none. Raises OSError."""
+    from openhands_sessions.adapters.runtimes import docker_probe
 
-    return await probe_engine(config.docker.address, config.docker.image, pull=config.docker.pull)
+    return await docker_probe.probe_docker(
+        _docker_folder(config), _docker_settings(config), address=config.docker.address
+    )
 
 
 def probe_store(folder: Path) -> str:

@@ -1,6 +1,7 @@
 """`doctor`: whether this machine has what the server needs, and what to do where it has not."""
 
 import asyncio
+import errno
 import json
 import os
 import platform
@@ -12,8 +13,10 @@ import sys
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass
+from http.client import HTTPException
 from pathlib import Path
 from typing import Literal
+from urllib.request import ProxyHandler, build_opener
 
 from openhands_sessions import __version__, bootstrap
 from openhands_sessions.cli.columns import columns
@@ -25,6 +28,12 @@ from openhands_sessions.core.errors import SessionsError
 OLDEST_PYTHON = (3, 11)
 FEW_FILES = 4_096
 """Open files below which some hundred clients are too many."""
+LITTLE_DISK, NO_DISK = 2 << 30, 64 << 20
+"""Free bytes below which it is soon full; below which it is."""
+_KNOCK_SECONDS = 2.0
+_SHORT_ANSWER = 1_000
+
+Status = Literal["ok", "warn", "fail"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +41,7 @@ class Finding:
     """One thing looked at: `found` says how it is, `advice` what to do."""
 
     name: str
-    status: Literal["ok", "warn", "fail"]
+    status: Status
     found: str
     advice: str = ""
 
@@ -60,9 +69,10 @@ def _look(flags: Mapping[str, object], file: Path | None) -> Iterator[Finding]:
         yield Finding("configuration", "fail", str(error), "Mend it, then look again: the rest depends on it.")
         return
     yield Finding("configuration", "ok", "read")
-    looks: tuple[Callable[[Config], Finding], ...] = (data_dir, database, unix_socket, bash, files, port, model, docker)
+    looks: tuple[Callable[[Config], Finding], ...] = (data_dir, disk, database, unix_socket, bash, files, port, model)
     for look in looks:
         yield look(config)
+    yield from docker(config)
 
 
 def python() -> Finding:
@@ -86,6 +96,18 @@ def data_dir(config: Config) -> Finding:
         advice = f"Others on this machine may look in: chmod 700 {folder}"
         return Finding("data folder", "warn", f"{folder} (mode {mode:o})", advice)
     return Finding("data folder", "ok", str(folder))
+
+
+def disk(config: Config) -> Finding:
+    try:
+        free = shutil.disk_usage(config.data_dir).free
+    except OSError as error:
+        return Finding("disk", "fail", f"{error.strerror}", "The data folder's file system cannot be looked at.")
+    found = f"{free / (1 << 30):.1f} GiB free"
+    if free >= LITTLE_DISK:
+        return Finding("disk", "ok", found)
+    advice = "The data folder's disk is almost full: free some, for conversations and workspaces grow."
+    return Finding("disk", "warn" if free >= NO_DISK else "fail", found, advice)
 
 
 def database(config: Config) -> Finding:
@@ -135,7 +157,9 @@ def port(config: Config) -> Finding:
     try:
         asyncio.run(_listen(host, number))
     except OSError as error:
-        advice = "Something listens there already, perhaps this server; or name another address with --host and --port."
+        if error.errno == errno.EADDRINUSE and _is_ours(host, number):
+            return Finding("port", "ok", f"{where}: a server of ours listens there already")
+        advice = "Something listens there already; or name another address with --host and --port."
         return Finding("port", "fail", f"{where}: {os.strerror(error.errno) if error.errno else error}", advice)
     if config.server.unguarded:
         advice = "Set server.session_api_key: without it the server does not start on this address."
@@ -149,6 +173,17 @@ async def _listen(host: str, number: int) -> None:
     await server.wait_closed()
 
 
+def _is_ours(host: str, number: int) -> bool:
+    name = f"[{host}]" if ":" in host else host
+    direct = build_opener(ProxyHandler({}))
+    try:
+        with direct.open(f"http://{name}:{number}/health/ready", timeout=_KNOCK_SECONDS) as answer:
+            said = json.loads(answer.read(_SHORT_ANSWER))
+    except (OSError, HTTPException, ValueError):
+        return False
+    return isinstance(said, dict) and said.keys() == {"status", "sessions"}
+
+
 def model(config: Config) -> Finding:
     if config.llm.model is None:
         advice = (
@@ -158,12 +193,17 @@ def model(config: Config) -> Finding:
     return Finding("model", "ok", config.llm.model)
 
 
-def docker(config: Config) -> Finding:
+def docker(config: Config) -> Iterator[Finding]:
     if config.runtime.kind != "docker":
-        return Finding("docker", "ok", "not used by the local runtime, which does not isolate")
+        yield Finding("docker", "ok", "not used by the local runtime, which does not isolate")
+        return
     try:
-        return Finding("docker", "ok", f"version {asyncio.run(bootstrap.probe_docker(config))}")
-    except SessionsError as error:
-        return Finding(
-            "docker", "fail", error.message, "Mend it, or set runtime.kind to local, which does not isolate."
+        looked = asyncio.run(bootstrap.probe_docker(config))
+    except OSError as error:
+        yield Finding(
+            "docker", "fail", f"{error.strerror}", "Mend the data folder: sandboxes share it with the server."
         )
+        return
+    for each in looked:
+        status: Status = "ok" if not each.problem else "fail" if each.vital else "warn"
+        yield Finding(each.name, status, each.found, each.problem)

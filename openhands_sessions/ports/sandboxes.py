@@ -20,6 +20,17 @@ class Standing:
     why: str
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Looked:
+    """One thing that sandboxes need. `found` says how it is; `problem` what to do, empty where all is well. Without
+    what is `vital` there are no sandboxes, without the rest they lack something."""
+
+    name: str
+    found: str
+    problem: str = ""
+    vital: bool = True
+
+
 class Sandboxes(Protocol):
     """Both see what this server's data folder has made, and nothing else. Raise RuntimeUnavailable, StorageError."""
 

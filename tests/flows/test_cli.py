@@ -3,6 +3,7 @@
 import asyncio
 import json
 import signal
+import socket
 import stat
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -65,10 +66,16 @@ async def test_a_taken_port_and_a_missing_server_are_told(shell: Shell, server: 
     )
     assert taken.code == 1
     assert taken.err.splitlines()[-1].startswith(f"error: 127.0.0.1:{port} is in use by another program")
+    assert checked.code == 0
+    found = {check["name"]: check for check in json.loads(checked.out)["checks"]}
+    assert found["port"]["found"] == f"127.0.0.1:{port}: a server of ours listens there already"
+    assert {found[name]["status"] for name in ("python", "data folder", "database", "unix socket", "bash")} == {"ok"}
+    with socket.socket() as strange:
+        strange.bind(("127.0.0.1", 0))
+        strange.listen()
+        checked = await shell.run("doctor", "--port", str(strange.getsockname()[1]), "--json")
     assert checked.code == 1
-    found = {check["name"]: check["status"] for check in json.loads(checked.out)["checks"]}
-    assert found["port"] == "fail"
-    assert {found[name] for name in ("python", "data folder", "database", "unix socket", "bash")} == {"ok"}
+    assert {check["name"]: check["status"] for check in json.loads(checked.out)["checks"]}["port"] == "fail"
     missing = await shell.run("chat", "--server", "http://127.0.0.1:9", typed="hello\n")
     assert missing.code == 1
     assert missing.err.startswith("error: the server at http://127.0.0.1:9 cannot be reached")

@@ -1,6 +1,7 @@
 """The Docker engine: its blocking library, behind threads of its own and never on the event loop."""
 
 import asyncio
+import contextlib
 import os
 import socket
 import threading
@@ -14,7 +15,7 @@ import requests
 from docker.errors import APIError, DockerException, NotFound
 from docker.utils import parse_repository_tag
 
-from openhands_sessions.adapters.runtimes.docker_refusals import NO_ENGINE, ImageMissing, explained
+from openhands_sessions.adapters.runtimes.docker_refusals import NO_ENGINE, explained
 from openhands_sessions.core.errors import RuntimeUnavailable
 
 T = TypeVar("T")
@@ -55,6 +56,11 @@ class Engine:
     async def version(self) -> str:
         answer = await self._run(lambda client: client.version())
         return str(answer["Version"])
+
+    async def runtimes(self) -> Sequence[str]:
+        """The names of what it can run containers with."""
+        answer = await self._run(lambda client: client.info())
+        return sorted(answer["Runtimes"])
 
     async def has_image(self, image: str) -> bool:
         return await self._run(lambda client: _or_none(client.inspect_image, image)) is not None
@@ -164,17 +170,6 @@ class Engine:
             return self._client
 
 
-async def probe_engine(address: str | None, image: str, *, pull: bool) -> str:
-    """The version of an engine that has the image, or may fetch it. Raises RuntimeUnavailable."""
-    engine = Engine(address)
-    try:
-        if not pull and not await engine.has_image(image):
-            raise ImageMissing
-        return await engine.version()
-    finally:
-        await engine.close()
-
-
 def _or_none(function: Callable[..., T], *arguments: object, **named: object) -> T | None:
     """What the engine answers, None where it knows of no such thing."""
     try:
@@ -212,8 +207,10 @@ def _remove(client: Any, container: str) -> None:
     except NotFound:
         return
     except APIError as error:
-        if error.status_code != CONFLICT:  # somebody else is just at it
+        if error.status_code != CONFLICT:
             raise
+        with contextlib.suppress(NotFound):  # somebody else is just at it
+            client.wait(container, timeout=_ANSWER_SECONDS, condition="removed")
 
 
 def _make_network(client: Any, name: str, options: Mapping[str, str], labels: Mapping[str, str]) -> None:
