@@ -1,0 +1,111 @@
+"""Server, executor, container and Docker daemon are killed while commands run: none runs twice, what became of each is
+told, and the conversation goes on."""
+
+import asyncio
+import os
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import ExitStack
+from pathlib import Path
+from random import Random, SystemRandom
+
+import pytest
+
+from openhands_sessions.adapters.runtimes.place import Place
+from openhands_sessions.core.ids import ConversationId, folder_name
+from tests.support.docker_engine import Engine
+from tests.support.docker_mortal import MortalEngine, mortal_engine
+from tests.support.guests import Guests
+from tests.support.killing import Killer, planned
+from tests.support.ordeal import SCRIPT, Talk
+from tests.support.packages import Missing, unavailable
+from tests.support.running import Server, served
+
+TALKS = 2
+PARTS, KILLS = 10, 10
+"""100 kills in all."""
+A_FEW = 4
+
+
+@pytest.fixture(scope="module")
+def mortal(docker_engine: Engine) -> Iterator[MortalEngine]:
+    with ExitStack() as stack:
+        try:
+            mortal = stack.enter_context(mortal_engine(docker_engine))
+        except Missing as problem:
+            unavailable(problem)
+        yield mortal
+
+
+@pytest.fixture
+def rng() -> Random:
+    seed = int(os.environ.get("CHAOS_SEED") or SystemRandom().randrange(10**6))
+    print(f"CHAOS_SEED={seed}")
+    return Random(seed)
+
+
+def settings(mortal: MortalEngine, rng: Random) -> dict[str, str]:
+    """A server whose sandboxes are put to rest and wait ahead in every way."""
+    return {
+        "OHS_LIMITS__MESSAGES_PER_SECOND": "1000",
+        "OHS_LIMITS__MESSAGES_BURST": "1000",
+        "OHS_RUNTIME__KIND": "docker",
+        "OHS_DOCKER__ADDRESS": mortal.daemon.address,
+        "OHS_DOCKER__IMAGE": mortal.image,
+        "OHS_DOCKER__NETWORK": "none",
+        "OHS_DOCKER__WARM": rng.choice("01"),
+        "OHS_DOCKER__PAUSE_AFTER": rng.choice(["0.05", "600"]),
+        "OHS_DOCKER__REMOVE_AFTER": rng.choice(["0.05", "600"]),
+    }
+
+
+async def endured(data_dir: Path, mortal: MortalEngine, rng: Random, kills: int) -> None:
+    """Have a few conversations go on while so many are killed, and judge them."""
+    chosen = settings(mortal, rng)
+    plan = planned(rng, kills, TALKS)
+    print(f"{ {name: chosen[name] for name in list(chosen)[-3:]} } {plan}")
+    calm, over = asyncio.Event(), asyncio.Event()
+    async with served(data_dir, chosen) as server, Guests(server.url) as guests:
+        await server.start()
+        calm.set()
+        talks = [await begun(server, guests, calm) for _ in range(TALKS)]
+        killer = Killer(server, mortal, talks, calm)
+        try:
+            async with asyncio.TaskGroup() as group:
+                for talk in talks:
+                    group.create_task(talk.go_on(over))
+                for kill in plan:
+                    await killer.kill(kill)
+                over.set()
+            endings: Counter[str] = Counter()
+            for talk in talks:
+                endings += talk.check(await guests.rest.events(talk.sid))
+        except BaseException as error:
+            error.add_note(server.log[-4000:])
+            raise
+        finally:
+            await server.killed()
+            await asyncio.to_thread(mortal.clear)
+    print(dict(endings))
+    assert endings.total() - endings["done"] <= kills * TALKS, "more came to nothing than can have been killed"
+
+
+async def begun(server: Server, guests: Guests, calm: asyncio.Event) -> Talk:
+    sid = await guests.rest.create(llm_model=server.script("ordeal", SCRIPT))
+    folder = server.data_dir / "runtimes" / "docker" / folder_name(ConversationId(sid))
+    return Talk(guests, sid, Place(folder), calm)
+
+
+async def test_kills_in_mid_command_run_nothing_twice_and_hide_nothing(
+    data_dir: Path, mortal: MortalEngine, rng: Random
+) -> None:
+    await endured(data_dir, mortal, rng, A_FEW)
+
+
+@pytest.mark.long
+@pytest.mark.timeout(300)
+@pytest.mark.parametrize("part", range(PARTS))
+async def test_a_hundred_kills_in_mid_command_run_nothing_twice_and_hide_nothing(
+    data_dir: Path, mortal: MortalEngine, rng: Random, part: int
+) -> None:
+    await endured(data_dir, mortal, rng, KILLS)
