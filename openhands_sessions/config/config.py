@@ -70,6 +70,9 @@ class LimitsSection(Section):
     messages_burst: int = Field(40, ge=1, description="Commands a client may send at once.")
     upload_bytes: int = Field(100 * 1024 * 1024, ge=1, description="Largest file of an upload, in bytes.")
     upload_files: int = Field(100, ge=1, le=10_000, description="Files of one upload.")
+    trajectory_bytes: int = Field(
+        16 * 1024 * 1024, ge=1_024, description="Largest trajectory that may be replayed, in bytes."
+    )
     slow_client_grace: float = Field(10.0, gt=0, description="Seconds a client may read nothing before it is cut.")
 
 

@@ -26,6 +26,8 @@ class SessionSpec:
     """The request's layer of the settings, by their wire names."""
     initial_message: str | None = None
     image_urls: tuple[str, ...] = ()
+    replay_json: str | None = None
+    """A trajectory as it was exported, JSON: it begins with its own first message, in place of `initial_message`."""
     title: str | None = None
     trigger: str = "gui"
     checkout: Repository | None = None

@@ -52,6 +52,8 @@ class Services:
     auth: Auth
     version: str
     new_id: Callable[[], str]
+    trajectory_bytes: int
+    """The longest one that may be replayed."""
     started: float
     """On the event loop's clock."""
     data_dir: Path

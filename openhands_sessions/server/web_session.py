@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 import socketio
 import structlog
 
-from openhands_sessions.core.errors import BadInput, NotFound, SessionsError
+from openhands_sessions.core.errors import NotFound, SessionsError
 from openhands_sessions.core.events.codec import Stored, stored
 from openhands_sessions.core.events.event import Event, Json
 from openhands_sessions.core.ids import ConversationId, OwnerId
@@ -88,13 +88,12 @@ class WebSession:
         making: SessionSpec | None = None,
     ) -> None:
         """Build the conversation's AgentSession, or join it, and begin to follow. `making` says what an unknown
-        conversation is made with, `settings` and `initial_message` over it; without it there must be one. Raises
+        conversation is made with, the others over it; without it there must be one. Raises
         NotFound, AtCapacity, BadInput."""
-        if replay_json is not None:
-            raise BadInput("replay_json", "cannot be replayed by this version")
         spec = making or SessionSpec(id=self.sid, owner=self.user_id)
         message = spec.initial_message if initial_message is None else initial_message
-        await self._gateway.open(replace(spec, settings={**spec.settings, **(settings or {})}, initial_message=message))
+        spec = replace(spec, settings={**spec.settings, **(settings or {})}, initial_message=message)
+        await self._gateway.open(spec if replay_json is None else replace(spec, replay_json=replay_json))
         self._pump = asyncio.create_task(self._follow(), name=f"client {self._connection.socket_id}")
 
     async def dispatch(self, data: object) -> Accepted:

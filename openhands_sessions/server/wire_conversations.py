@@ -15,8 +15,8 @@ from openhands_sessions.ports.gateway import SessionSpec
 from openhands_sessions.server.wire import Payload, Text, checked
 from openhands_sessions.service.picking import Picked
 
-LATER = ("replay_json",)
-"""Keys of the create body that this version cannot carry out: refused, never dropped."""
+NOT_REPLAYED = ("initial_user_msg", "image_urls", "suggested_task")
+"""What cannot be asked for together with a replay, which has its own first message."""
 
 
 class TaskIn(BaseModel):
@@ -60,9 +60,9 @@ class CreateIn(Payload):
 
     def spec(self, sid: ConversationId, owner: OwnerId) -> SessionSpec:
         """Raises BadInput."""
-        for name in LATER:
-            if getattr(self, name) is not None:
-                raise BadInput(name, "cannot be carried out by this version; leave it out")
+        for name in NOT_REPLAYED:
+            if self.replay_json is not None and getattr(self, name):
+                raise BadInput(name, "must be left out: the trajectory in replay_json has a first message of its own")
         images = tuple(self.image_urls or ())
         microagent = self.create_microagent
         return SessionSpec(
@@ -72,6 +72,7 @@ class CreateIn(Payload):
             settings=self._layer,
             initial_message=self._message or ("" if images else None),
             image_urls=images,
+            replay_json=self.replay_json,
             title=None if microagent is None or not microagent.title else microagent.title.strip() or None,
             trigger=self._trigger,
             checkout=self._checkout,

@@ -7,11 +7,19 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
 from dataclasses import asdict, replace
 from datetime import datetime
+from functools import partial
 
 import structlog
 
 from openhands_sessions.core.commands import Command, SendMessage
-from openhands_sessions.core.errors import AlreadyExists, BadInput, NotAccepting, NotFound, SessionsError
+from openhands_sessions.core.errors import (
+    AlreadyExists,
+    BadInput,
+    NotAccepting,
+    NotFound,
+    SessionsError,
+    StorageError,
+)
 from openhands_sessions.core.events.event import Json
 from openhands_sessions.core.ids import UNNUMBERED, ConversationId
 from openhands_sessions.core.lifecycle import SET_UP, SessionState
@@ -19,6 +27,7 @@ from openhands_sessions.core.repository import Repository
 from openhands_sessions.ports.gateway import Accepted, EndReason, News, SessionInfo, SessionSpec
 from openhands_sessions.ports.store import ConversationRow, SessionStore
 from openhands_sessions.service.directory import Directory
+from openhands_sessions.service.replays import Replays
 from openhands_sessions.service.settings import SettingsBook, without_secret
 from openhands_sessions.service.titles import Titles, told
 from openhands_sessions.session.agent_session import AgentSession
@@ -40,6 +49,7 @@ class LocalGateway:
         store: SessionStore,
         directory: Directory,
         settings: SettingsBook,
+        replays: Replays,
         clock: Callable[[], datetime],
         *,
         local_repositories: bool = False,
@@ -50,6 +60,7 @@ class LocalGateway:
         self._store = store
         self._directory = directory
         self._settings = settings
+        self._replays = replays
         self._clock = clock
         self._titles = titles
 
@@ -154,6 +165,7 @@ class LocalGateway:
             raise BadInput("repository", "must not lie on the server's own machine")
         self._directory.check_room()
         await self._settings.merged(spec.owner, spec.settings)
+        spec, replay = await self._replays.taken(spec)
         moment = self._clock()
         row = ConversationRow(
             id=spec.id,
@@ -166,6 +178,7 @@ class LocalGateway:
                 "request": without_secret(spec.settings),
                 "message": spec.initial_message,
                 "images": list(spec.image_urls),
+                **({} if replay is None else {"replay": replay}),
                 **_checkout_row(spec.checkout),
             },
         )
@@ -173,6 +186,10 @@ class LocalGateway:
             await self._store.conversations.create(row)
         except AlreadyExists:
             return await self._row(spec.id)
+        except StorageError:
+            if replay is not None:
+                await self._replays.forget(spec.id, replay)
+            raise
         # Only now is the id ours, and with it the place where its key is kept.
         await self._settings.keep(spec.id, spec.settings)
         return row
@@ -190,7 +207,16 @@ class LocalGateway:
         request = row.settings.get("request")
         kept = await self._settings.kept(row.id, request if isinstance(request, dict) else {})
         settings = await self._settings.merged(row.owner, kept)
-        return await self._directory.open(row.id, row.owner, lambda: settings, _opening(row))
+        return await self._directory.open(row.id, row.owner, lambda: settings, self._opening(row))
+
+    def _opening(self, row: ConversationRow) -> Opening:
+        message, images, replay = row.settings.get("message"), row.settings.get("images"), _text(row, "replay")
+        return Opening(
+            message=message if isinstance(message, str) else None,
+            image_urls=tuple(str(image) for image in images) if isinstance(images, list) else (),
+            repository=_checkout(row),
+            replay=None if replay is None else partial(self._replays.steps, row.id, replay),
+        )
 
     def summary(self, row: ConversationRow) -> SessionInfo:
         """A row as lists show it, without looking into its log."""
@@ -233,15 +259,6 @@ def digest(command: Command) -> str:
 def _text(row: ConversationRow, name: str) -> str | None:
     value = row.settings.get(name)
     return value if isinstance(value, str) else None
-
-
-def _opening(row: ConversationRow) -> Opening:
-    message, images = row.settings.get("message"), row.settings.get("images")
-    return Opening(
-        message=message if isinstance(message, str) else None,
-        image_urls=tuple(str(image) for image in images) if isinstance(images, list) else (),
-        repository=_checkout(row),
-    )
 
 
 def _checkout_row(checkout: Repository | None) -> dict[str, Json]:

@@ -59,8 +59,8 @@ class SettingsBook:
         return {**row, **await self._load(_secret_key(sid))}
 
     async def forget(self, sid: ConversationId) -> None:
-        """Delete what `keep` wrote."""
-        await self._files.delete(_secret_key(sid))
+        """Delete what is kept of a conversation, also by others."""
+        await self._files.delete(conversation_folder(sid))
 
     async def _load(self, key: str) -> dict[str, Json]:
         return await load(self._files, key)
@@ -90,8 +90,13 @@ def providers_key(owner: OwnerId) -> str:
     return f"{_folder(owner)}/providers.json"
 
 
+def conversation_folder(sid: ConversationId) -> str:
+    """Where a conversation's files are, but for its log and its workspace."""
+    return f"conversations/{folder_name(sid)}"
+
+
 def _secret_key(sid: ConversationId) -> str:
-    return f"conversations/{folder_name(sid)}/secrets.json"
+    return f"{conversation_folder(sid)}/secrets.json"
 
 
 def _user_key(owner: OwnerId) -> str:

@@ -90,6 +90,8 @@ class RemoteGateway:
         making: dict[str, Json] = {"settings": spec.settings}
         if not later:
             making["initial_user_msg"] = spec.initial_message
+        if spec.replay_json is not None:
+            making["replay_json"] = spec.replay_json
         link = self._new_link(spec.id)
         try:
             await link.connect(-1, making)

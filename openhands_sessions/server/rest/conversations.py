@@ -2,7 +2,7 @@
 
 from aiohttp import web
 
-from openhands_sessions.core.errors import BadInput, NotFound
+from openhands_sessions.core.errors import BadInput, NotFound, TooLarge
 from openhands_sessions.core.events.event import Json
 from openhands_sessions.core.ids import ConversationId
 from openhands_sessions.ports.gateway import SessionSpec
@@ -11,6 +11,8 @@ from openhands_sessions.server.wire import RenameIn, StartIn, conversation_statu
 from openhands_sessions.server.wire_conversations import CreateIn
 from openhands_sessions.service.history import Wanted
 
+ESCAPED = 3
+"""By how much a trajectory may grow when it is written as a string of JSON."""
 READY_WITHIN = 0.25
 """Seconds that an answer waits for the session."""
 TRIGGERS = (
@@ -20,7 +22,7 @@ TRIGGERS = (
 
 
 async def create(request: web.Request) -> web.Response:
-    asked = await body(request, CreateIn)
+    asked = await _asked(request)
     spec = asked.spec(ConversationId(services(request).new_id()), principal(request).owner)
     return await _opened(request, spec)
 
@@ -97,6 +99,19 @@ async def delete(request: web.Request) -> web.Response:
     except NotFound:
         return web.json_response(False)
     return web.json_response(await services(request).history.delete(principal(request).owner, sid))
+
+
+async def _asked(request: web.Request) -> CreateIn:
+    """The body, which may hold a trajectory. Raises BadInput, TooLarge."""
+    most = services(request).trajectory_bytes
+    too_large = TooLarge(f"replay_json must not be larger than {most} bytes")
+    try:
+        asked = await body(request.clone(client_max_size=ESCAPED * most + request.client_max_size), CreateIn)
+    except web.HTTPRequestEntityTooLarge:
+        raise too_large from None
+    if asked.replay_json is not None and len(asked.replay_json.encode()) > most:
+        raise too_large
+    return asked
 
 
 async def _opened(request: web.Request, spec: SessionSpec) -> web.Response:

@@ -1,7 +1,7 @@
 """What of a trajectory is issued again, and what is no trajectory."""
 
 import json
-from pathlib import Path
+from collections.abc import Sequence
 from typing import Any
 
 import pytest
@@ -17,16 +17,12 @@ from openhands_sessions.core.events.observations import (
     RunObservation,
 )
 from openhands_sessions.core.replay import Step, dump_steps, goes_on, load_steps, read_trajectory
+from tests.support.recording import Recording
 
-TRAFFIC = Path(__file__).parents[2] / "golden" / "traffic"
 
-
-def recorded(name: str) -> list[dict[str, Any]]:
-    """The events of a recording, each once, by id: as the reference exports them."""
-    lines = map(json.loads, (TRAFFIC / f"{name}.jsonl").read_text().splitlines())
-    packets = [line["in"] for line in lines if "in" in line]
-    once = {packet["id"]: packet for packet in packets if isinstance(packet.get("id"), int)}
-    return [once[number] for number in sorted(once)]
+def recorded(name: str) -> Sequence[dict[str, Any]]:
+    """As the reference exports it."""
+    return Recording.read(name).events
 
 
 def said(text: str, source: str = "user") -> dict[str, Any]:

@@ -1,0 +1,168 @@
+"""Exported trajectories are done again as they are: the same commands, the same results, and then the model goes on."""
+
+import json
+from collections.abc import Sequence
+from functools import partial
+from io import BytesIO
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.support.clients import Protocol2Client
+from tests.support.guests import Guests
+from tests.support.recording import Recording, outline
+from tests.support.running import Server, running, served
+from tests.support.seen import Event
+
+LIVE = 'name: live\nreplies:\n  - when: and now\n    steps: [{say: "Live again."}]\n'
+DONE = ("run", "edit", "read", "think", "task_tracking", "finish", "message")
+RAN = "echo $OHS_ACTION_ID >> ran; sleep 0.3"
+
+
+def done(events: Sequence[Event]) -> list[Any]:
+    """What was done and what came of it, without where it stood."""
+    kept = [event for event in events if (event.get("action") or event.get("observation")) in DONE]
+    lines = outline(kept)
+    return [{key: line[key] for key in ("kind", "source", "fields", "said", "success", "exit_code")} for line in lines]
+
+
+def printed(events: Sequence[Event]) -> list[str]:
+    """What commands and files held; times in a listing of a folder differ."""
+    return [
+        event["content"].splitlines()[-1]
+        for event in events
+        if event.get("observation") in ("run", "read") and event["content"]
+    ]
+
+
+def runs(command: str, event: Event) -> bool:
+    return event.get("action") == "run" and event["args"]["command"] == command
+
+
+async def replay(guests: Guests, trajectory: object, **settings: Any) -> Protocol2Client:
+    """Whoever follows a conversation that begins with a trajectory."""
+    body = {"replay_json": json.dumps(trajectory), "settings": settings}
+    status, answer = await guests.rest.ask("POST", "/api/conversations", body)
+    assert status == 200, answer
+    client = guests.protocol2(answer["conversation_id"])
+    await client.connect()
+    return client
+
+
+@pytest.mark.parametrize("name", ["01_new_message_commands_finish", "02_initial_user_msg_edit_tools"])
+async def test_a_recording_and_our_export_of_it_do_the_same_again(server: Server, guests: Guests, name: str) -> None:
+    recording = Recording.read(name)
+    live = server.script("live", LIVE)
+    first = await replay(guests, recording.events, llm_model=live)
+    await first.until_state("finished")
+    exported = (await guests.rest.ask("GET", f"/api/conversations/{first.sid}/trajectory"))[1]
+    second = await replay(guests, exported, llm_model=live)
+    await second.until_state("finished")
+    third = await replay(guests, exported["trajectory"], llm_model=live)
+    await third.until_state("finished")
+    assert done(first.events) == done(recording.events)
+    assert done(second.events) == done(third.events) == done(first.events)
+    assert printed(second.events) == printed(third.events) == printed(first.events)
+    assert not [event for event in first.events + second.events + third.events if event.get("observation") == "error"]
+    said = await second.say("and now?")
+    await second.until_state("awaiting_user_input", after=said)
+    messages = [event["args"]["content"] for event in second.events if event.get("action") == "message"]
+    assert messages[-1] == "Live again."
+
+
+async def test_what_went_otherwise_is_told_and_it_goes_on(server: Server, guests: Guests) -> None:
+    sid = await guests.rest.create("$ mkdir made && ls made", agent="shell")
+    client = guests.protocol2(sid)
+    await client.connect()
+    await client.until_state("awaiting_user_input")
+    said = await client.say("$ test -e made")
+    await client.until_state("awaiting_user_input", after=said)
+    _, exported = await guests.rest.ask("GET", f"/api/conversations/{sid}/trajectory")
+    text = json.dumps(exported).replace("mkdir made && ls made", "true")
+    body = {"replay_json": text, "settings": {"agent": "shell"}}
+    _, answer = await guests.rest.ask("POST", "/api/conversations", body)
+    web = guests.v0(answer["conversation_id"])
+    await web.connect()
+    await web.until_state("awaiting_user_input")
+    [told] = [event for event in web.events if event.get("observation") == "error"]
+    assert told["extras"]["error_id"] == "REPLAY$DIFFERS"
+    assert "step 4 of 5 (Running command: test -e made): recorded was exit code 0, now it is 1" in told["content"]
+    await web.say("$ echo alive")
+    await web.until_event(lambda event: event.get("observation") == "run" and event["content"].startswith("alive"))
+
+
+BAD: list[tuple[object, str]] = [
+    ("", "replay_json"),
+    ("[{", "replay_json"),
+    ("{}", "replay_json"),
+    ("[]", "replay_json"),
+    ('[{"action": "run", "source": "agent", "args": {"command": "ls"}}]', "replay_json"),
+    ('[{"action": "message", "source": "user", "args": {"content": 7}}]', "replay_json"),
+    ([], "replay_json"),
+    (7, "replay_json"),
+]
+
+
+async def test_what_is_no_trajectory_is_refused_and_nothing_is_kept(server: Server, guests: Guests) -> None:
+    good = json.dumps([{"action": "message", "source": "user", "args": {"content": "hi"}}])
+    more: list[dict[str, Any]] = [
+        {"initial_user_msg": "hi"},
+        {"image_urls": ["data:image/png;base64,AAAA"]},
+        {"suggested_task": {"task_type": "OPEN_ISSUE", "repo": "a/b", "issue_number": 1}},
+    ]
+    asked = [({"replay_json": text}, field) for text, field in BAD]
+    asked += [({"replay_json": good, **other}, next(iter(other))) for other in more]
+    for body, field in asked:
+        status, answer = await guests.rest.ask("POST", "/api/conversations", body)
+        assert (status, answer.get("code"), answer.get("field")) == (422, "bad_input", field), (body, answer)
+    assert (await guests.rest.ask("GET", "/api/conversations"))[1]["results"] == []
+    assert not [*server.data_dir.rglob("replay-*")]
+
+
+async def test_a_long_trajectory_is_taken_up_to_the_limit(data_dir: Path) -> None:
+    events: list[Event] = [{"action": "message", "source": "user", "args": {"content": "hi"}}]
+    events += [{"observation": "run", "content": 'é"\n' * 100_000, "extras": {}} for _ in range(16)]
+    text = json.dumps(events, ensure_ascii=False)
+    limit = len(text.encode())
+    async with running(data_dir, {"OHS_LIMITS__TRAJECTORY_BYTES": str(limit)}) as server, Guests(server.url) as guests:
+        assert limit > 5_000_000
+        assert (await post(guests, {"replay_json": text, "settings": {"agent": "shell"}}))[0] == 200
+        for longer in (f"{text} ", text * 4):
+            status, answer = await post(guests, {"replay_json": longer})
+            assert (status, answer["code"]) == (413, "too_large")
+
+
+async def post(guests: Guests, body: object) -> tuple[int, Any]:
+    """Make a conversation with a body that is too long to be sent at once."""
+    sent = BytesIO(json.dumps(body).encode())
+    asked = guests.rest.http.post(f"{guests.rest.url}/api/conversations", data=sent)
+    async with asked as answer:
+        return answer.status, await answer.json()
+
+
+async def test_a_killed_server_goes_on_where_the_replay_was(data_dir: Path) -> None:
+    trajectory: list[Event] = [{"id": 0, "action": "message", "source": "user", "args": {"content": "go"}}]
+    for number in range(1, 11, 2):
+        trajectory.append({"id": number, "action": "run", "source": "agent", "args": {"command": f"{RAN} # {number}"}})
+        metadata = {"metadata": {"exit_code": 0}}
+        trajectory.append({"id": number + 1, "cause": number, "observation": "run", "content": "", "extras": metadata})
+    async with served(data_dir) as server, Guests(server.url) as guests:
+        await server.start()
+        client = await replay(guests, trajectory, agent="shell")
+        commands = [event["args"]["command"] for event in trajectory if event.get("action") == "run"]
+        for number, command in enumerate(commands):
+            await client.until_event(partial(runs, command))
+            if number in (1, 3):
+                await server.killed()
+                await server.start()
+                await client.connect()
+        await client.until_state("awaiting_user_input")
+        assert [event["args"]["command"] for event in client.events if event.get("action") == "run"] == commands
+        ran = (server.workspace(client.sid) / "ran").read_text().split()
+        assert len(ran) == len(set(ran)) == 5
+        assert not [event for event in client.events if event.get("observation") == "error"]
+        [kept] = server.data_dir.rglob("replay-*")
+        assert kept.stat().st_mode & 0o777 == 0o600
+        await guests.rest.delete(client.sid)
+        assert not kept.exists()
