@@ -12,6 +12,8 @@ from pathlib import Path
 import pytest
 
 from tests.support.docker_engine import Engine, NoEngine, opened
+from tests.support.docker_leftovers import leftovers
+from tests.support.packages import unavailable
 
 NOWHERE = "http://127.0.0.1:9"
 _HERE = {"::1", "localhost", "0.0.0.0", "::", ""}
@@ -72,13 +74,13 @@ def data_dir(tmp_path: Path) -> Path:
 
 
 @pytest.fixture(scope="session")
-def docker_engine() -> Iterator[Engine]:
-    """A real Docker engine. Where there can be none, the test is skipped; in CI it fails."""
+def docker_engine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Engine]:
+    """A real Docker engine. Where there can be none, the test is skipped; in CI it fails. What the tests leave in it
+    fails the run."""
     with ExitStack() as stack:
         try:
             engine = stack.enter_context(opened())
         except NoEngine as problem:
-            if os.environ.get("CI") == "true":
-                pytest.fail(str(problem))
-            pytest.skip(str(problem))
+            unavailable(problem)
         yield engine
+        assert leftovers(engine, tmp_path_factory.getbasetemp()) == []
