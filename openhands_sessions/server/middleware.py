@@ -36,6 +36,8 @@ OPEN = ("/health/", "/socket.io/")
 OPEN_PATHS = ("/alive", "/health")
 """Paths without a principal: probes, and the sockets, which ask for credentials of their own."""
 LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
+NOT_KEPT = "no-cache, no-store, must-revalidate"
+"""`Cache-Control` of every answer but the web client's own files; one that is streamed must say it itself."""
 HTTP_STATUS: tuple[tuple[type[SessionsError], int], ...] = (
     (NotFound, 404),
     (AlreadyExists, 409),
@@ -81,13 +83,16 @@ async def errors(request: web.Request, handler: Handler) -> web.StreamResponse:
         if error.status < 400:
             raise
         response = web.json_response({"detail": error.reason}, status=error.status)
+    except web.RequestPayloadError:
+        request.content.feed_eof()  # aiohttp would read on, and meet the same again
+        response = web.json_response({"detail": "the body cannot be decoded as its headers say"}, status=400)
     except Exception as error:
         if isinstance(error, ConnectionError) and (request.transport is None or request.transport.is_closing()):
             return web.Response(status=400)  # the client has gone: nobody reads this
         log.exception("a request failed", method=request.method, path=request.path)
         response = web.json_response({"detail": "the server met an error of its own; it is in its log"}, status=500)
     if not response.prepared:
-        response.headers.setdefault("Cache-Control", "no-cache, no-store, must-revalidate")
+        response.headers.setdefault("Cache-Control", NOT_KEPT)
     return response
 
 

@@ -112,7 +112,7 @@ def command_of(data: object) -> tuple[Command, str | None]:
     try:
         given = _ACTION.validate_python(data)
     except ValidationError as error:
-        raise _bad(error) from None
+        raise _bad(error, below=1) from None  # what comes first is the action's name
     if isinstance(given, MessageIn):
         return _message(given.args), given.key
     return _state_command(given.args), given.key
@@ -145,11 +145,11 @@ def checked(kind: type[P], value: object) -> P:
         raise _bad(error) from None
 
 
-def _bad(error: ValidationError) -> BadInput:
+def _bad(error: ValidationError, below: int = 0) -> BadInput:
     first = error.errors(include_url=False, include_input=False)[0]
     if first["type"] in ("union_tag_invalid", "union_tag_not_found"):
         return BadInput("action", "must be `message` or `change_agent_state`")
-    place = ".".join(str(part) for part in first["loc"] if part not in ("message", "change_agent_state"))
+    place = ".".join(str(part) for part in first["loc"][below:])
     return BadInput(place or "the payload", f"is wrong: {first['msg']}")
 
 

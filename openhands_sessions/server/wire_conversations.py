@@ -142,6 +142,8 @@ class FilterIn(Payload):
 
 def picked(value: object) -> Picked:
     """Raises BadInput that names the field."""
+    if not isinstance(value, dict):
+        raise BadInput("filter", "must be a JSON object")
     try:
         asked = checked(FilterIn, value)
     except BadInput as error:

@@ -4,7 +4,7 @@ import orjson
 from aiohttp import web
 
 from openhands_sessions.core.errors import BadInput
-from openhands_sessions.server.middleware import error_response
+from openhands_sessions.server.middleware import NOT_KEPT, error_response
 from openhands_sessions.server.services import number, owned, services
 from openhands_sessions.server.wire_conversations import picked
 from openhands_sessions.service.picking import Picked
@@ -45,7 +45,9 @@ def _wanted(request: web.Request) -> Picked | None:
 
 async def trajectory(request: web.Request) -> web.StreamResponse:
     sid = await owned(request)
-    response = web.StreamResponse(headers={"Content-Type": "application/json; charset=utf-8"})
+    response = web.StreamResponse(
+        headers={"Content-Type": "application/json; charset=utf-8", "Cache-Control": NOT_KEPT}
+    )
     await response.prepare(request)
     await response.write(b'{"trajectory":[')
     first = True

@@ -9,6 +9,7 @@ from aiohttp.http_exceptions import HttpProcessingError
 from openhands_sessions.core.errors import BadInput, PathRefused, SessionsError, TooLarge
 from openhands_sessions.core.events.event import Json
 from openhands_sessions.ports.runtime import Workspace
+from openhands_sessions.server.middleware import NOT_KEPT
 from openhands_sessions.server.services import owned, principal, services
 from openhands_sessions.service.files import Skipped, text_of
 
@@ -54,7 +55,8 @@ async def zip_directory(request: web.Request) -> web.StreamResponse:
         with _naming("path"):
             first = await anext(pieces)
         name = f'attachment; filename="{request.match_info["conversation_id"]}.zip"'
-        response = web.StreamResponse(headers={"Content-Type": "application/zip", "Content-Disposition": name})
+        headers = {"Content-Type": "application/zip", "Content-Disposition": name, "Cache-Control": NOT_KEPT}
+        response = web.StreamResponse(headers=headers)
         await response.prepare(request)
         await response.write(first)
         try:

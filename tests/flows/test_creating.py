@@ -1,0 +1,169 @@
+"""What a conversation is made with: every key of the create body has its effect, over REST and over the socket."""
+
+import asyncio
+import json
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.support.clients import Client
+from tests.support.guests import Guests
+from tests.support.running import Server, running
+
+PICTURE = "data:image/png;base64,iVBORw0KGgo="
+SEEING = """
+name: seeing
+vision: true
+replies:
+  - steps: [{say: "I see."}]
+"""
+SETTINGS = {"OHS_RUNTIME__LOCAL_REPOSITORIES": "true"}
+
+
+@pytest.fixture
+def origin(tmp_path: Path) -> str:
+    folder = tmp_path / "origin"
+    folder.mkdir()
+    (folder / "a.txt").write_text("a")
+    who = ("-c", "user.name=t", "-c", "user.email=t@example.org")
+    for words in (("init", "-q", "-b", "main"), ("add", "."), ("commit", "-qm", "first"), ("branch", "other")):
+        subprocess.run(["git", *who, *words], cwd=folder, check=True)
+    return f"file://{folder}"
+
+
+async def test_every_key_of_the_body_has_its_effect(data_dir: Path, origin: str) -> None:
+    async with running(data_dir, SETTINGS) as server, Guests(server.url) as guests:
+        model = server.script("seeing", SEEING)
+        for begin in (_by_rest, _by_socket):
+            await _talk(guests, begin, model)
+            await _repository(guests, begin, origin)
+            await _task(guests, begin, origin)
+            await _microagent(guests, begin, origin)
+        for query, count in (({"conversation_trigger": "suggested_task"}, 2), ({"selected_repository": origin}, 6)):
+            _, page = await guests.rest.ask("GET", "/api/conversations", **query)
+            assert len(page["results"]) == count
+        _, page = await guests.rest.ask("GET", "/api/microagent-management/conversations", selected_repository=origin)
+        assert [each["trigger"] for each in page["results"]] == ["microagent_management"] * 2
+        _, page = await guests.rest.ask("GET", "/api/microagent-management/conversations", selected_repository="a/b")
+        assert page["results"] == []
+
+
+async def _talk(guests: Guests, begin: Any, model: str) -> None:
+    client = await begin(
+        guests,
+        initial_user_msg="what is it?",
+        image_urls=[PICTURE],
+        conversation_instructions="Speak like a pirate.",
+        settings={"llm_model": model},
+    )
+    await client.until_state("awaiting_user_input")
+    system = next(event for event in client.events if event.get("action") == "system")
+    assert "Speak like a pirate." in system["args"]["content"]
+    [said] = _messages(client, "user")
+    assert (said["content"], said["image_urls"]) == ("what is it?", [PICTURE])
+    assert _messages(client, "agent")[0]["content"] == "I see."
+    picture = await begin(guests, image_urls=[PICTURE], settings={"llm_model": model})
+    await picture.until_state("awaiting_user_input")
+    assert [said["image_urls"] for said in _messages(picture, "user")] == [[PICTURE]]
+    nothing = await begin(guests, initial_user_msg="", image_urls=[], mcp_config={"sse_servers": []})
+    await nothing.until_state("awaiting_user_input")
+    assert _messages(nothing, "user") == []
+
+
+async def _repository(guests: Guests, begin: Any, origin: str) -> None:
+    client = await begin(
+        guests, repository=origin, git_provider="github", selected_branch="other", initial_user_msg="$ git branch"
+    )
+    ran = await client.until_event(lambda event: event.get("content", "").strip().endswith("* other"))
+    assert ran["observation"] == "run"
+    shown = await guests.rest.describe(client.sid)
+    assert (shown["selected_repository"], shown["selected_branch"], shown["git_provider"], shown["trigger"]) == (
+        origin,
+        "other",
+        "github",
+        "gui",
+    )
+
+
+async def _task(guests: Guests, begin: Any, origin: str) -> None:
+    task = {
+        "git_provider": "github",
+        "task_type": "OPEN_ISSUE",
+        "repo": origin,
+        "issue_number": 17,
+        "title": "It {fails}",
+        "more": "is passed over",
+    }
+    client = await begin(guests, suggested_task=task, initial_user_msg="Be quick.")
+    await client.until_state("awaiting_user_input")
+    [said] = _messages(client, "user")
+    assert said["content"].startswith("Work on issue #17 of ")
+    assert "(It {fails})" in said["content"]
+    assert said["content"].endswith("\n\nBe quick.")
+    shown = await guests.rest.describe(client.sid)
+    assert (shown["trigger"], shown["selected_repository"]) == ("suggested_task", origin)
+
+
+async def _microagent(guests: Guests, begin: Any, origin: str) -> None:
+    wanted = {"repo": origin, "git_provider": "github", "title": " How to release "}
+    client = await begin(guests, create_microagent=wanted, initial_user_msg="Write down how to release.")
+    await client.until_state("awaiting_user_input")
+    assert _messages(client, "user")[0]["content"] == "Write down how to release."
+    shown = await guests.rest.describe(client.sid)
+    assert (shown["trigger"], shown["selected_repository"], shown["title"]) == (
+        "microagent_management",
+        origin,
+        "How to release",
+    )
+
+
+async def _by_rest(guests: Guests, **body: Any) -> Client:
+    status, made = await guests.rest.ask("POST", "/api/conversations", body)
+    assert (status, made["status"], made["message"]) == (200, "ok", None), made
+    client = guests.protocol2(made["conversation_id"])
+    await client.connect()
+    return client
+
+
+async def _by_socket(guests: Guests, **body: Any) -> Client:
+    client = guests.protocol2(f"by-socket-{len(json.dumps(body))}")
+    await client.connect(create=body)
+    return client
+
+
+def _messages(client: Client, source: str) -> list[dict[str, Any]]:
+    said = [event for event in client.events if event.get("action") == "message" and event["source"] == source]
+    return [event["args"] for event in said]
+
+
+async def test_a_create_and_a_start_are_answered_when_the_session_is_ready(server: Server, guests: Guests) -> None:
+    ask = guests.rest.ask
+    for _ in range(3):
+        _, made = await ask("POST", "/api/conversations", {})
+        shown = await guests.rest.describe(made["conversation_id"])
+        assert (shown["status"], shown["runtime_status"]) == ("RUNNING", "STATUS$READY")
+        assert made["conversation_status"] == "RUNNING"
+    await ask("POST", f"/api/conversations/{made['conversation_id']}/stop")
+    _, started = await ask("POST", f"/api/conversations/{made['conversation_id']}/start", {"providers_set": []})
+    assert started["conversation_status"] == "RUNNING"
+    assert (await guests.rest.describe(made["conversation_id"]))["status"] == "RUNNING"
+
+
+async def test_a_create_waits_no_longer_than_a_moment_for_a_session_that_takes_long(data_dir: Path) -> None:
+    async with (
+        running(data_dir, SETTINGS) as server,
+        Guests(server.url) as guests,
+        await asyncio.start_server(lambda reader, writer: None, "127.0.0.1", 0) as deaf,
+    ):
+        port = deaf.sockets[0].getsockname()[1]
+        before = asyncio.get_running_loop().time()
+        body = {"repository": f"git://127.0.0.1:{port}/never", "initial_user_msg": "hello"}
+        status, made = await guests.rest.ask("POST", "/api/conversations", body)
+        took = asyncio.get_running_loop().time() - before
+        assert (status, made["conversation_status"]) == (200, "STARTING")
+        assert 0.25 <= took < 3
+        shown = await guests.rest.describe(made["conversation_id"])
+        assert (shown["status"], shown["runtime_status"]) == ("STARTING", "STATUS$SETTING_UP_WORKSPACE")
+        assert await guests.rest.delete(made["conversation_id"]) is True
