@@ -1,6 +1,7 @@
 """MCP servers as settings name them, in the V0 client's form."""
 
 from typing import Annotated, Any
+from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, SecretStr
 
@@ -16,6 +17,8 @@ def _as_address(value: Any) -> Any:
 def _web_address(url: str) -> str:
     if not url.startswith(("http://", "https://")) or not url.isprintable() or " " in url:
         raise ValueError("must begin with http:// or https://")
+    if not urlsplit(url).hostname:  # raises ValueError where there can be none
+        raise ValueError("must name a host")
     return url
 
 

@@ -106,3 +106,15 @@ async def test_who_asks_and_never_listens_is_not_heard_for_long(data_dir: Path) 
         assert sent < FRAMES
         assert most - before < MEGABYTES
         assert "Traceback" not in server.log
+
+
+@pytest.mark.parametrize("coding", ["gzip", "deflate"])
+async def test_a_body_that_is_not_packed_as_it_says_is_the_callers_fault(
+    server: Server, guests: Guests, coding: str
+) -> None:
+    url, headers = f"{server.url}/api/conversations", {"Content-Encoding": coding, "Content-Type": "application/json"}
+    async with guests.rest.http.post(url, data=b"not packed at all", headers=headers) as answer:
+        assert answer.status == 400
+        assert (await answer.json())["detail"]
+    assert (await guests.rest.ask("GET", "/api/conversations"))[1]["results"] == []
+    assert "Traceback" not in server.log

@@ -40,6 +40,8 @@ def test_keys_are_masked_and_shown_to_nobody() -> None:
         {"sse_servers": ["ftp://x"]},
         {"sse_servers": ["file:///etc/passwd"]},
         {"shttp_servers": [{"url": "http://a b"}]},
+        {"shttp_servers": [{"url": "http://[::1"}]},
+        {"sse_servers": ["https://"]},
         {"stdio_servers": [{"name": "x"}]},
         {"stdio_servers": [{"name": "", "command": "x"}]},
         {"sse_servers": ["http://x"] * 100},
