@@ -24,5 +24,6 @@ class Condenser(Protocol):
     """One way to condense; stateless."""
 
     async def condense(self, events: Sequence[Event], max_size: int, agent: Agent) -> Condensed | None:
-        """`events` is what the model would be shown, without what is forgotten already. None where it is short enough.
+        """`events` is what the model would be shown, without what is forgotten already. None where it is short enough;
+        where it is far too long, a part of what must be forgotten, and the rest is asked for next.
         The cut falls between whole tool pairs: never between a call and its result. Raises ModelFailure."""

@@ -31,7 +31,7 @@ from openhands_sessions.core.replay import Step
 from openhands_sessions.core.settings import SessionSettings
 from openhands_sessions.core.stuck import Streak, Verdict, judge
 from openhands_sessions.ports.agent import Agent, Briefing
-from openhands_sessions.ports.condenser import Condenser
+from openhands_sessions.ports.condenser import Condensed, Condenser
 from openhands_sessions.ports.gateway import Status
 from openhands_sessions.ports.model import ModelReply, RequestedCall, Retry
 from openhands_sessions.ports.policy import Policy
@@ -294,10 +294,14 @@ class Controller:
         return self._turn.step is not None and self._crew.replaying.more(self._stream.view)
 
     async def _condense(self) -> None:
-        crew = self._crew
-        made = await crew.condenser.condense(self._history.events, self._settings.condenser_max_size, crew.agent)
-        if made is None:
-            return
+        crew, longest = self._crew, self._settings.condenser_max_size
+        while (made := await crew.condenser.condense(self._history.events, longest, crew.agent)) is not None:
+            length = len(self._history.events)
+            await self._forget(made)
+            if len(self._history.events) >= length:
+                return  # nothing is gained by it
+
+    async def _forget(self, made: Condensed) -> None:
         budget = self._settings.max_budget_per_task
         before = self._stream.view.condensed
         start = made.start if before is None else min(before[0], made.start)

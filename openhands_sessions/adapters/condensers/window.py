@@ -25,7 +25,9 @@ class WindowCondenser:
     async def condense(self, events: Sequence[Event], max_size: int, agent: Agent) -> Condensed | None:
         if len(events) <= max_size:
             return None
-        first, last = cut(events, len(events) - int(max_size * KEPT))
+        # No more at once than a model is shown otherwise: a replay, or an import, may have brought many times that.
+        most = beginning(events) + max_size
+        first, last = cut(events, min(len(events) - int(max_size * KEPT), most))
         forgotten = events[first:last]
         told = dialogue(forgotten)
         if not told:

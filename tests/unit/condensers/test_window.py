@@ -100,18 +100,28 @@ async def test_a_short_history_is_left_alone() -> None:
 async def test_a_long_one_is_summed_up_by_the_model_from_what_is_forgotten() -> None:
     events = logbook(WORK).events
     model = FakeModel([FakeReply(text="  They looked around.\n")])
-    made = await condense(events, 20, model)
+    made = await condense(events, 40, model)
     assert made is not None
     assert made.summary == "They looked around."
     start, end = made.forgotten_events_start_id, made.forgotten_events_end_id
     assert start is not None
     assert end is not None
     assert start == beginning(events)
-    assert 8 <= len(events) - 1 - end <= 12 + 5
+    assert 18 <= len(events) - 1 - end <= 22 + 5
     *shown, last = model.requests[0].messages
     assert last == {"role": "user", "content": "Sum up!"}
     assert shown == list(dialogue(events[start : end + 1]))
     assert not model.requests[0].tools
+
+
+async def test_of_a_very_long_one_no_more_is_summed_up_at_once_than_a_model_is_shown() -> None:
+    events = logbook(WORK * 5).events
+    made = await condense(events, 20, FakeModel([FakeReply(text="The first part.")]))
+    assert made is not None
+    assert made.forgotten_events_start_id is not None
+    assert made.forgotten_events_end_id is not None
+    assert len(events) > 200
+    assert made.forgotten_events_end_id - made.forgotten_events_start_id < 20
 
 
 async def test_the_summary_in_force_is_summed_up_with_the_rest() -> None:

@@ -8,11 +8,14 @@ import pytest
 
 from openhands_sessions.adapters.agents.choice import AgentChoice
 from openhands_sessions.adapters.agents.model_agent import ModelAgents
-from openhands_sessions.core.events.actions import CondensationAction
+from openhands_sessions.core.events.actions import CondensationAction, RunAction
+from openhands_sessions.core.events.event import Source
 from openhands_sessions.core.events.observations import TurnEndedObservation
+from openhands_sessions.core.replay import Step
 from openhands_sessions.ports.model import ModelReply, ModelRequest, ModelSpec, Retry
 from openhands_sessions.ports.store import SessionStore
 from openhands_sessions.session.history import History
+from openhands_sessions.session.stages import Opening
 from tests.fakes.model import FAKE_USAGE, FakeModel, FakeReply
 from tests.support.logbook import valid
 from tests.support.scenes import LONG, Scene, ask, only, runs, say, says, state
@@ -97,6 +100,27 @@ async def test_ranges_grow_and_never_part_a_pair(store: SessionStore) -> None:
     assert len(starts) == 1
     assert ends == sorted(set(ends))
     assert all(valid(list(request.messages)) for request in decisions(model))
+
+
+async def test_what_a_replay_has_brought_is_condensed_in_parts(store: SessionStore) -> None:
+    steps = tuple(Step(action=RunAction(command=f"echo {n}", source=Source.AGENT)) for n in range(60))
+
+    async def recorded() -> tuple[Step, ...]:
+        return steps
+
+    play, model = scene(store, says("Done."))
+    play.opening = Opening(message="the task", replay=recorded)
+    async with play.live() as session:
+        await state(session, "awaiting_user_input")
+    assert len(model.sums) >= 5
+    assert all(len(sum.messages) <= SIZE + 4 for sum in model.sums)
+    assert [sum.messages[0]["content"] for sum in model.sums[1:3]] == [
+        "Summary so far:\nSummary 1.",
+        "Summary so far:\nSummary 2.",
+    ]
+    [request] = decisions(model)
+    assert valid(list(request.messages))
+    assert len(request.messages) <= SIZE + 4
 
 
 async def test_the_log_is_unchanged_by_it(store: SessionStore) -> None:
