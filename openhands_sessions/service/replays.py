@@ -29,17 +29,17 @@ class Replays:
         # Off the loop: a long trajectory takes a second.
         trajectory, content = await asyncio.to_thread(_read, spec.replay_json)
         # By its content, so that whoever is too late with the same id changes nothing of the other's.
-        name = hashlib.sha256(content).hexdigest()[:32]
+        name = _name(content)
         await self._files.write(_key(spec.id, name), content)
         message = trajectory.message
         images = message.image_urls or ()
         return replace(spec, initial_message=message.content, image_urls=images, replay_json=None), name
 
     async def steps(self, sid: ConversationId, name: str) -> Sequence[Step] | None:
-        """The steps, None where they are lost. Raises StorageUnavailable."""
+        """The steps, None where they are lost or damaged. Raises StorageUnavailable."""
         try:
             content = await self._files.read(_key(sid, name))
-            return await asyncio.to_thread(load_steps, content)
+            return await asyncio.to_thread(load_steps, content) if _name(content) == name else None
         except (NotFound, ValueError):
             return None
 
@@ -51,6 +51,10 @@ class Replays:
 def _read(text: str) -> tuple[Trajectory, bytes]:
     trajectory = read_trajectory(text)
     return trajectory, dump_steps(trajectory.steps)
+
+
+def _name(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()[:32]
 
 
 def _key(sid: ConversationId, name: str) -> str:

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from openhands_sessions.adapters.stores.memory import open_memory
-from openhands_sessions.core.commands import Answer, Resume, Stop
+from openhands_sessions.core.commands import Answer, Resume, SendMessage, Stop
 from openhands_sessions.core.events.actions import FinishAction, MessageAction, RunAction, ThinkAction
 from openhands_sessions.core.events.observations import (
     REPLAY_DIFFERS_ID,
@@ -163,6 +163,31 @@ async def test_a_message_but_continue_takes_over(
     events = await play.events()
     assert len(only(events, RunAction)) == (3 if goes_on else 1)
     assert [event.done for event in only(events, ReplayEndedObservation)] == ([] if goes_on else [1])
+
+
+async def test_a_message_takes_over_while_a_step_is_under_way(store: SessionStore, gate: asyncio.Event) -> None:
+    runtimes = FakeRuntimes(holds={"wait": gate})
+    play = replayed(store, run(1, "wait"), *TWO, FINISH, runtimes=runtimes)
+    play.model.play(says("Something else."))
+    async with play.live() as session:
+        await until(session, lambda event: isinstance(event, RunAction))
+        said = await session.submit(SendMessage(content="do something else"))
+        gate.set()
+        await state(session, "awaiting_user_input", said.id)
+    assert [event.command for event in only(await play.events(), RunAction)] == ["wait"]
+
+
+async def test_a_closed_session_goes_on_where_the_replay_was(store: SessionStore, gate: asyncio.Event) -> None:
+    runtimes = FakeRuntimes(holds={"wait": gate})
+    play = replayed(store, *TWO[:2], run(3, "wait"), *TWO[2:], FINISH, runtimes=runtimes)
+    async with play.live() as session:
+        await until(session, lambda event: isinstance(event, RunAction) and event.command == "wait")
+        await session.close("stopped")
+    assert (await play.told())[-1] == "state stopped"
+    async with play.live() as session:
+        assert session.event_stream.view.replaying
+        await ask(session, "continue", "finished")
+    assert await lines(play) == ["a", "b"]
 
 
 async def test_confirmation_mode_asks_about_recorded_actions_too(store: SessionStore) -> None:

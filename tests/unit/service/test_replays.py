@@ -1,0 +1,82 @@
+"""A trajectory is kept until it has been replayed, and nothing is kept of one that came to nothing."""
+
+import json
+from typing import Any
+
+import pytest
+
+from openhands_sessions.adapters.stores.memory import open_memory
+from openhands_sessions.core.errors import AtCapacity, BadInput
+from openhands_sessions.core.ids import LOCAL_OWNER, ConversationId
+from openhands_sessions.ports.gateway import SessionSpec
+from openhands_sessions.service.replays import Replays
+from tests.fakes.files import MemoryFiles
+from tests.support.offices import TALK, Office, working
+from tests.support.scenes import state
+
+
+def trajectory(text: str = "go") -> str:
+    said: dict[str, Any] = {"id": 0, "source": "user", "action": "message", "args": {"content": text}}
+    done = {"id": 1, "source": "agent", "action": "finish", "args": {"final_thought": "Done."}}
+    return json.dumps([said, done])
+
+
+def spec(sid: str = "talk", **more: Any) -> SessionSpec:
+    return SessionSpec(id=ConversationId(sid), owner=LOCAL_OWNER, create=True, replay_json=trajectory(), **more)
+
+
+async def test_the_first_message_is_the_conversations_and_the_rest_is_kept() -> None:
+    files = MemoryFiles()
+    replays = Replays(files)
+    made, name = await replays.taken(spec())
+    assert (made.initial_message, made.replay_json) == ("go", None)
+    assert name is not None
+    steps = await replays.steps(TALK, name)
+    assert steps is not None
+    assert [step.action.KIND for step in steps] == ["finish"]
+    await replays.forget(TALK, name)
+    assert await replays.steps(TALK, name) is None
+
+
+async def test_a_damaged_file_counts_as_lost() -> None:
+    files = MemoryFiles()
+    replays = Replays(files)
+    _, name = await replays.taken(spec())
+    [key] = await files.list()
+    assert name is not None
+    for damaged in (
+        b"",
+        b"{",
+        b"{}",
+        b"[7]",
+        b'[{"action": {}}]',
+        b'[{"action": 7, "outcome": null, "exit_code": null}]',
+    ):
+        await files.write(key, damaged)
+        assert await replays.steps(TALK, name) is None
+
+
+@pytest.mark.parametrize("wrong", [{"initial_message": "hi"}, {"replay_json": "[]"}])
+async def test_what_is_refused_leaves_nothing(wrong: dict[str, Any]) -> None:
+    files = MemoryFiles()
+    with pytest.raises(BadInput):
+        await Replays(files).taken(
+            SessionSpec(**{"id": TALK, "owner": LOCAL_OWNER, "replay_json": trajectory(), **wrong})
+        )
+    assert await files.list() == []
+
+
+async def test_it_is_replayed_and_goes_with_the_conversation() -> None:
+    async with open_memory() as store, working(Office(store=store)) as office:
+        session = await office.open(replay_json=trajectory())
+        await state(session, "finished")
+        assert len(await office.files.list()) == 1
+        await office.history.delete(LOCAL_OWNER, TALK)
+        assert await office.files.list() == []
+
+
+async def test_without_room_nothing_is_kept() -> None:
+    async with open_memory() as store, working(Office(store=store, max_sessions=0)) as office:
+        with pytest.raises(AtCapacity):
+            await office.gateway.open(spec())
+        assert await office.files.list() == []
