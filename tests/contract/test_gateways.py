@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
@@ -102,6 +102,20 @@ async def test_a_wrong_setting_is_named_and_nothing_is_made(gateway: Gateway) ->
         await new(gateway, llm_modle="x")
     with pytest.raises(NotFound):
         await gateway.describe(SID)
+
+
+async def test_a_trajectory_is_replayed_or_refused_whole(gateway: Gateway) -> None:
+    said = '{"action": "message", "source": "user", "args": {"content": "go"}}'
+    ran = '{"action": "run", "source": "agent", "args": {"command": "echo again"}}'
+    spec = SessionSpec(id=SID, owner=LOCAL_OWNER, create=True, replay_json=f"[{said}, {ran}]")
+    for wrong in (replace(spec, replay_json=f"[{ran}]"), replace(spec, initial_message="hello")):
+        with pytest.raises(BadInput):
+            await gateway.open(wrong)
+        with pytest.raises(NotFound):
+            await gateway.describe(SID)
+    await gateway.open(spec)
+    log = await read(gateway, SID, -1, turn_ends)
+    assert '"content":"again\\n"' in next(entry.text for entry in log if entry.kind == "observation:run")
 
 
 async def test_the_first_message_begins_a_turn(gateway: Gateway) -> None:

@@ -5,10 +5,11 @@ from typing import Any
 
 import pytest
 
-from openhands_sessions.adapters.stores.memory import open_memory
-from openhands_sessions.core.errors import AtCapacity, BadInput
+from openhands_sessions.adapters.stores.memory import MemoryConversations, open_memory
+from openhands_sessions.core.errors import AtCapacity, BadInput, StorageUnavailable
 from openhands_sessions.core.ids import LOCAL_OWNER, ConversationId
 from openhands_sessions.ports.gateway import SessionSpec
+from openhands_sessions.ports.store import ConversationRow
 from openhands_sessions.service.replays import Replays
 from tests.fakes.files import MemoryFiles
 from tests.support.offices import TALK, Office, working
@@ -72,6 +73,19 @@ async def test_it_is_replayed_and_goes_with_the_conversation() -> None:
         await state(session, "finished")
         assert len(await office.files.list()) == 1
         await office.history.delete(LOCAL_OWNER, TALK)
+        assert await office.files.list() == []
+
+
+class FullRows(MemoryConversations):
+    async def create(self, row: ConversationRow) -> None:
+        raise StorageUnavailable("the disk is full")
+
+
+async def test_where_no_conversation_can_be_made_nothing_is_kept() -> None:
+    async with open_memory() as store, working(Office(store=store)) as office:
+        store.conversations = FullRows(store._shelf)
+        with pytest.raises(StorageUnavailable):
+            await office.gateway.open(spec())
         assert await office.files.list() == []
 
 
