@@ -19,7 +19,8 @@ from openhands_sessions.server import feed
 from openhands_sessions.server.outbox import END_GRACE, Outbox, SlowClient
 from openhands_sessions.server.packets import message_packet
 from openhands_sessions.server.rates import TokenBucket
-from openhands_sessions.server.wire import V0_STATUSES, command_of, delta_wire, epoch_of, error_wire, status_wire
+from openhands_sessions.server.statuses import V0_STATUSES
+from openhands_sessions.server.wire import command_of, delta_wire, epoch_of, error_wire, status_wire
 from openhands_sessions.service.local import LocalGateway
 from openhands_sessions.session.agent_session import AgentSession
 

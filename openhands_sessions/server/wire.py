@@ -17,30 +17,6 @@ from openhands_sessions.service.status import Overview, SessionStatus
 P = TypeVar("P", bound=BaseModel)
 Text = Annotated[str, Field(max_length=1_000_000)]
 
-V0_STATUSES = frozenset(
-    (
-        "STATUS$STOPPED",
-        "STATUS$BUILDING_RUNTIME",
-        "STATUS$STARTING_RUNTIME",
-        "STATUS$RUNTIME_STARTED",
-        "STATUS$SETTING_UP_WORKSPACE",
-        "STATUS$SETTING_UP_GIT_HOOKS",
-        "STATUS$READY",
-        "STATUS$ERROR",
-        "STATUS$ERROR_RUNTIME_DISCONNECTED",
-        "STATUS$ERROR_LLM_AUTHENTICATION",
-        "STATUS$ERROR_LLM_SERVICE_UNAVAILABLE",
-        "STATUS$ERROR_LLM_INTERNAL_SERVER_ERROR",
-        "STATUS$ERROR_LLM_OUT_OF_CREDITS",
-        "STATUS$ERROR_LLM_CONTENT_POLICY_VIOLATION",
-        "CHAT_INTERFACE$AGENT_RATE_LIMITED_STOPPED_MESSAGE",
-        "STATUS$GIT_PROVIDER_AUTHENTICATION_ERROR",
-        "STATUS$LLM_RETRY",
-        "STATUS$ERROR_MEMORY",
-    )
-)
-"""Status ids that the V0 client knows."""
-
 
 class Payload(BaseModel):
     """A body or an argument from outside: unknown keys are errors."""

@@ -6,6 +6,7 @@ from pathlib import Path
 from openhands_sessions.core.lifecycle import SET_UP, TRANSITIONS, SessionState
 from openhands_sessions.session.stages import STAGES
 from tests.house.listings import commands, conversation_settings, default_toml, settings_tables
+from tests.house.protocol_listings import messages, sayings, statuses
 from tests.house.sources import ROOT
 from tests.house.wire_listings import errors, events, routes, user_settings
 
@@ -44,6 +45,8 @@ FIGURES: dict[Path, dict[str, Callable[[], str]]] = {
     REFERENCE / "rest.md": {"routes": routes},
     REFERENCE / "events.md": {"events": events},
     REFERENCE / "errors.md": {"errors": errors},
+    REFERENCE / "protocol.md": {"messages": messages, "sayings": sayings},
+    REFERENCE / "statuses.md": {"statuses": statuses},
     REFERENCE / "user-settings.md": {"user settings": user_settings},
 }
 

@@ -50,7 +50,8 @@ def test_every_reference_leads_somewhere(document: dict[str, Any], socket: dict[
 
 
 def test_every_schema_is_one(document: dict[str, Any], socket: dict[str, Any]) -> None:
-    for schema in (*document["components"]["schemas"].values(), *socket["server"].values(), *socket["client"].values()):
+    sides = [schema for side in ("server", "client", "operators") for schema in socket[side].values()]
+    for schema in (*document["components"]["schemas"].values(), *sides, *socket["$defs"].values()):
         assert jsonschema_rs.meta.is_valid(schema)
 
 
