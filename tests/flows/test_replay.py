@@ -1,15 +1,18 @@
 """Exported trajectories are done again as they are: the same commands, the same results, and then the model goes on."""
 
+import asyncio
 import json
+import os
 from collections.abc import Sequence
 from functools import partial
 from io import BytesIO
 from pathlib import Path
+from random import Random, SystemRandom
 from typing import Any
 
 import pytest
 
-from tests.support.clients import Protocol2Client
+from tests.support.clients import Client, Protocol2Client
 from tests.support.guests import Guests
 from tests.support.recording import Recording, outline
 from tests.support.running import Server, running, served
@@ -141,16 +144,31 @@ async def post(guests: Guests, body: object) -> tuple[int, Any]:
         return answer.status, await answer.json()
 
 
-async def test_a_killed_server_goes_on_where_the_replay_was(data_dir: Path) -> None:
+def recorded(commands: Sequence[str]) -> list[Event]:
+    """What a conversation that ran these commands exports."""
     trajectory: list[Event] = [{"id": 0, "action": "message", "source": "user", "args": {"content": "go"}}]
-    for number in range(1, 11, 2):
-        trajectory.append({"id": number, "action": "run", "source": "agent", "args": {"command": f"{RAN} # {number}"}})
-        metadata = {"metadata": {"exit_code": 0}}
-        trajectory.append({"id": number + 1, "cause": number, "observation": "run", "content": "", "extras": metadata})
+    for number, command in enumerate(commands):
+        action = {"id": 2 * number + 1, "action": "run", "source": "agent", "args": {"command": command}}
+        ended = {"metadata": {"exit_code": 0}}
+        trajectory += [action, {"observation": "run", "cause": action["id"], "content": "", "extras": ended}]
+    return trajectory
+
+
+async def check(server: Server, client: Client, commands: Sequence[str]) -> None:
+    """Each command is in the log and in the workspace once, in order, and nothing went otherwise."""
+    assert [event["args"]["command"] for event in client.events if event.get("action") == "run"] == commands
+    actions = [event["id"] for event in client.events if event.get("action") == "run"]
+    ran = (server.workspace(client.sid) / "ran").read_text().split()
+    assert [int(key.rpartition("-")[2]) for key in ran] == actions
+    assert not [event for event in client.events if event.get("observation") == "error"]
+    assert client.faults == []
+
+
+async def test_a_killed_server_goes_on_where_the_replay_was(data_dir: Path) -> None:
+    commands = [f"{RAN} # {number}" for number in range(5)]
     async with served(data_dir) as server, Guests(server.url) as guests:
         await server.start()
-        client = await replay(guests, trajectory, agent="shell")
-        commands = [event["args"]["command"] for event in trajectory if event.get("action") == "run"]
+        client = await replay(guests, recorded(commands), agent="shell")
         for number, command in enumerate(commands):
             await client.until_event(partial(runs, command))
             if number in (1, 3):
@@ -158,11 +176,28 @@ async def test_a_killed_server_goes_on_where_the_replay_was(data_dir: Path) -> N
                 await server.start()
                 await client.connect()
         await client.until_state("awaiting_user_input")
-        assert [event["args"]["command"] for event in client.events if event.get("action") == "run"] == commands
-        ran = (server.workspace(client.sid) / "ran").read_text().split()
-        assert len(ran) == len(set(ran)) == 5
-        assert not [event for event in client.events if event.get("observation") == "error"]
+        await check(server, client, commands)
         [kept] = server.data_dir.rglob("replay-*")
         assert kept.stat().st_mode & 0o777 == 0o600
         await guests.rest.delete(client.sid)
         assert not kept.exists()
+
+
+@pytest.mark.long
+@pytest.mark.timeout(120)
+@pytest.mark.parametrize("part", range(8))
+async def test_a_server_may_be_killed_at_any_moment_of_a_replay(data_dir: Path, part: int) -> None:
+    seed = int(os.environ.get("CHAOS_SEED") or SystemRandom().randrange(10**6))
+    print(f"CHAOS_SEED={seed}")
+    rng = Random(seed)
+    commands = [f"{RAN} # {number}" for number in range(8)]
+    async with served(data_dir) as server, Guests(server.url) as guests:
+        await server.start()
+        client = await replay(guests, recorded(commands), agent="shell")
+        for _ in range(3):
+            await asyncio.sleep(rng.uniform(0, 1))
+            await server.killed()
+            await server.start()
+            await client.connect()
+        await client.until_state("awaiting_user_input")
+        await check(server, client, commands)
