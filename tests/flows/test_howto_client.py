@@ -1,0 +1,131 @@
+"""`docs/howto/use-the-openhands-client.md`, step by step, with a small page in the client's place."""
+
+import asyncio
+import os
+import re
+import shlex
+import sys
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+import pytest
+
+from tests.support.clients import V0Client
+from tests.support.guests import Guests
+from tests.support.programs import Running
+from tests.support.running import Server
+
+TEXT = (Path(__file__).parents[2] / "docs" / "howto" / "use-the-openhands-client.md").read_text()
+SERVED, PROXIED = re.findall(r"^ *(openhands-sessions serve .*)$", TEXT, re.MULTILINE)
+NAME = "agents.example.org"
+PAGE = "<!doctype html><title>the client</title>"
+ASKED = {"llm_model": "scripted:demo", "llm_api_key": "sk-mine", "agent": "CodeActAgent", "language": "en"}
+
+
+@pytest.fixture
+def here(tmp_path: Path) -> Path:
+    """Where step 1 leaves the reader: a folder with a `build` in it."""
+    assets = tmp_path / "frontend" / "build" / "assets"
+    assets.mkdir(parents=True)
+    (assets / "entry-1.js").write_text("run()")
+    (assets.parent / "index.html").write_text(PAGE)
+    return tmp_path / "frontend"
+
+
+@asynccontextmanager
+async def serving(words: str, here: Path, **variables: str) -> AsyncIterator[str]:
+    """Run a command of the text on a free port; where it listens."""
+    program, *arguments = shlex.split(words)
+    assert program == "openhands-sessions"
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "openhands_sessions", *arguments, "--port", "0"),
+        cwd=here,
+        env={**os.environ, "OHS_DATA_DIR": str(here / "data"), **variables},
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.PIPE,
+    )
+    server = Running(process)
+    try:
+        yield (await server.says("listens on")).split()[-1]
+    finally:
+        process.terminate()
+        await server.rest()
+
+
+async def test_the_client_is_served_and_asks_for_settings_first(here: Path) -> None:
+    async with serving(SERVED, here) as url, Guests(url) as guests:
+        for path in ("/", "/conversations/0123", "/settings"):
+            assert await _page(url, path) == (200, PAGE)
+        assert await _page(url, "/assets/entry-1.js") == (200, "run()")
+        assert (await guests.rest.ask("GET", "/api/settings"))[0] == 404
+        assert (await guests.rest.ask("POST", "/api/settings", ASKED))[0] == 200
+        _, kept = await guests.rest.ask("GET", "/api/settings")
+        assert (kept["llm_model"], kept["llm_api_key"], kept["llm_api_key_set"]) == ("scripted:demo", None, True)
+        sid = await guests.rest.create("hello")
+        client = guests.v0(sid)
+        await client.connect()
+        said = await client.until_event(lambda event: "scripted model" in event.get("args", {}).get("content", ""))
+        assert said["source"] == "agent"
+
+
+async def test_behind_a_proxy_the_name_must_be_an_allowed_one(here: Path) -> None:
+    async with serving(PROXIED, here) as url, aiohttp.ClientSession() as http:
+        for name, status in ((NAME, 200), ("evil.example", 403), ("127.0.0.1", 200)):
+            assert (await _asked(http, url, {"Host": name}))[0] == status
+        page = {"Host": NAME, "Origin": f"https://{NAME}"}
+        assert (await _asked(http, url, page))[0] == 200
+        assert (await _asked(http, url, {**page, "Origin": "https://evil.example"}))[0] == 403
+        assert await _talks(url, page) == "through the proxy"
+
+
+async def test_with_a_key_the_proxy_lets_people_in(here: Path) -> None:
+    async with serving(PROXIED, here, OHS_SERVER__SESSION_API_KEY="proxy-key") as url, aiohttp.ClientSession() as http:
+        named = {"Host": NAME}
+        assert (await _asked(http, url, named))[0] == 401
+        assert "X-Session-API-Key" in TEXT
+        assert await _talks(url, {**named, "X-Session-API-Key": "proxy-key"}) == "through the proxy"
+
+
+async def test_the_microagent_of_the_text_is_told_when_its_word_is_said(server: Server, guests: Guests) -> None:
+    [microagent] = re.findall(r"```markdown\n(.*?)```", TEXT, re.DOTALL)
+    sid = await guests.rest.create()
+    await guests.rest.ask("GET", f"/api/conversations/{sid}/list-files")
+    folder = server.workspace(sid) / ".openhands" / "microagents"
+    folder.mkdir(parents=True)
+    (folder / "releases.md").write_text(microagent)
+    await guests.rest.ask("POST", f"/api/conversations/{sid}/stop")
+    client = guests.protocol2(sid)
+    await client.connect()
+    await client.until_state("awaiting_user_input", after=await guests.rest.head(sid) - 2)
+    await client.say("prepare the next release")
+    told = await client.until_event(lambda event: bool(event.get("extras", {}).get("microagent_knowledge")))
+    assert told["extras"]["microagent_knowledge"] == [
+        {"name": "releases", "trigger": "release", "content": "Tag with `make tag`; never by hand."}
+    ]
+
+
+async def _talks(url: str, headers: Mapping[str, str]) -> str:
+    """What a command prints, for a web client whose requests all carry these headers."""
+    async with aiohttp.ClientSession(headers=headers) as http:
+        async with http.post(f"{url}/api/conversations", json={"initial_user_msg": "$ echo through the proxy"}) as made:
+            sid = (await made.json())["conversation_id"]
+        client = V0Client(http, url, sid)
+        await client.connect()
+        try:
+            ran = await client.until_event(lambda event: event.get("observation") == "run")
+        finally:
+            await client.leave()
+        return str(ran["content"]).strip()
+
+
+async def _asked(http: aiohttp.ClientSession, url: str, headers: Mapping[str, str]) -> tuple[int, Any]:
+    async with http.get(f"{url}/api/options/config", headers=headers) as got:
+        return got.status, await got.json()
+
+
+async def _page(url: str, path: str) -> tuple[int, str]:
+    async with aiohttp.ClientSession() as http, http.get(f"{url}{path}") as got:
+        return got.status, await got.text()
