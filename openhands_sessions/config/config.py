@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Annotated, Literal
 
 from platformdirs import user_data_path
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, SecretStr
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, StringConstraints
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
 NO_KEYS = ("null", "undefined")
@@ -31,6 +31,8 @@ def _usable(key: SecretStr) -> SecretStr:
 
 
 Names = Annotated[tuple[str, ...], BeforeValidator(_split)]
+HostName = Annotated[str, StringConstraints(to_lower=True, pattern=r"^([A-Za-z0-9_.-]+|[0-9A-Fa-f:.]+)$")]
+HostNames = Annotated[tuple[HostName, ...], BeforeValidator(_split)]
 Place = Annotated[Path, AfterValidator(_absolute)]
 SessionKey = Annotated[SecretStr, AfterValidator(_usable)]
 EncryptionKey = Annotated[SecretStr, Field(min_length=SHORTEST_ENCRYPTION_KEY)]
@@ -53,7 +55,7 @@ class ServerSection(Section):
     )
     client_dir: Place | None = Field(None, description="Folder with the built web client that is served at /.")
     allowed_origins: Names = Field((), description="Origins of web pages that may call, besides our own.")
-    allowed_hosts: Names = Field((), description="Host names the server is reached by, besides loopback's.")
+    allowed_hosts: HostNames = Field((), description="Host names the server is reached by, besides loopback's.")
     max_sessions: int = Field(1_000, ge=1, description="Live sessions at once.")
     idle_timeout: float = Field(3_600.0, gt=0, description="Seconds after which an idle, unwatched session is closed.")
     shutdown_grace: float = Field(20.0, gt=0, description="Seconds that a shutdown may take.")

@@ -61,8 +61,9 @@ def _rule(kind: Mapping[str, Any]) -> str:
             return f"a whole number{_range(kind)}"
         case {"type": "number"}:
             return f"a number{_range(kind)}"
-        case {"type": "array"}:
-            return "a list of texts (in the environment and in flags: separated by commas)"
+        case {"type": "array", "items": items}:
+            what = "host names, without scheme and port" if "pattern" in items else "texts"
+            return f"a list of {what} (in the environment and in flags: separated by commas)"
         case {"format": "path"}:
             return "a path"
         case {"format": "password", "minLength": least}:

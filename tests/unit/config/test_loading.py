@@ -73,6 +73,13 @@ def test_a_list_is_separated_by_commas_outside_the_file(file: Path) -> None:
     assert found.config.server.allowed_origins == ("http://a", "http://b")
 
 
+@pytest.mark.parametrize("value", ["http://agents.example", "agents.example:80", '["agents.example"]', "a b", "*"])
+def test_the_name_of_a_host_is_no_address(value: str) -> None:
+    assert "must be a list of host names, without scheme and port" in refusal({"--set server.allowed_hosts": value})
+    found = load({"--set server.allowed_hosts": "Agents.Example, 10.0.0.1,::1"}, {}, None)
+    assert found.config.server.allowed_hosts == ("agents.example", "10.0.0.1", "::1")
+
+
 def test_a_home_folder_is_meant_by_its_sign() -> None:
     found = load({"--data-dir": "~/data"}, {}, None)
     assert found.config.data_dir == Path.home() / "data"
