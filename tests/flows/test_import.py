@@ -14,7 +14,7 @@ from openhands_sessions.adapters.stores.sqlite import open_sqlite
 from openhands_sessions.core.ids import LOCAL_OWNER
 from tests.support.guests import Guests
 from tests.support.programs import PROGRAM, Shell
-from tests.support.reference_folder import Talk, Wire, finished, installation, long, write
+from tests.support.reference_folder import SCENES, Talk, Wire, finished, installation, long, write
 from tests.support.running import Server
 from tests.support.seen import state_of
 
@@ -50,7 +50,7 @@ async def test_fifty_conversations_are_imported_while_a_server_runs_and_open(
 
 
 async def test_an_imported_conversation_goes_on(guests: Guests, data_dir: Path, theirs: Path) -> None:
-    talks = installation(theirs, 7)
+    talks = installation(theirs, len(SCENES))
     await Shell(data_dir).run("import", str(theirs))
     for talk in talks:
         client = guests.v0(talk.sid)

@@ -138,6 +138,23 @@ def refused(talk: Talk) -> None:
     talk.state("awaiting_user_input")
 
 
+def agreed(talk: Talk) -> None:
+    """An action that was asked about, and carried out under another number."""
+    talk.opening()
+    talk.says("make room")
+    talk.state("awaiting_user_confirmation")
+    asked = talk.runs("rm -rf build", None, confirmation_state="awaiting_confirmation")
+    talk.wish("user", "user_confirmed")
+    again = talk.events[asked]
+    args = {**again["args"], "confirmation_state": "confirmed"}
+    call = {"tool_call_metadata": again["tool_call_metadata"]}
+    restated = talk.put("agent", again["message"], action="run", args=args, **call)
+    talk.state("user_confirmed")
+    talk.printed(restated, "rm -rf build", "", call)
+    talk.state("running")
+    talk.finishes("There is room.")
+
+
 def asking(talk: Talk) -> None:
     """Ends with a question that nobody has answered."""
     talk.opening()
@@ -170,7 +187,7 @@ def silent(talk: Talk) -> None:
     talk.opening()
 
 
-SCENES: Sequence[Callable[[Talk], None]] = (finished, long, refused, asking, cut_off, stopped, silent)
+SCENES: Sequence[Callable[[Talk], None]] = (finished, long, refused, agreed, asking, cut_off, stopped, silent)
 
 
 def write(root: Path, talk: Talk, *, place: str = "sessions", **metadata: Any) -> Path:

@@ -20,7 +20,7 @@ from openhands_sessions.ports.installation import Entry, PassedOver, Theirs
 from openhands_sessions.ports.store import ConversationRow, SessionStore
 from openhands_sessions.service.importing import Importer, Outcome
 from openhands_sessions.session.stream import folded
-from tests.support.reference_folder import SCENES, Talk, asking, cut_off, finished, long, refused, write
+from tests.support.reference_folder import SCENES, Talk, agreed, asking, cut_off, finished, long, refused, write
 
 SID = ConversationId("ab" * 16)
 
@@ -74,6 +74,18 @@ async def test_whatever_a_log_ends_with_nothing_of_it_is_owed(store: SessionStor
     assert (now.owed, now.pending, now.open_actions, now.stopping, now.planned) == (False, None, (), None, ())
     assert now.agent_state not in ("running", "loading", "awaiting_user_confirmation")
     assert await store.held() == []
+
+
+@pytest.mark.parametrize("scene", [finished, long, refused, agreed])
+async def test_a_log_that_is_at_rest_is_only_told_that_its_turn_is_over(
+    store: SessionStore, tmp_path: Path, scene: Any
+) -> None:
+    talk = Talk(SID)
+    scene(talk)
+    write(tmp_path, talk)
+    await imported(store, OpenHandsFolder(tmp_path))
+    added = (await kept(store))[talk.next :]
+    assert [type(event).__name__ for event in added] == ["TurnEndedObservation"]
 
 
 async def test_a_model_is_shown_each_call_once_with_what_it_was_given(store: SessionStore, tmp_path: Path) -> None:
