@@ -15,7 +15,7 @@ import pytest
 
 from tests.support.clients import V0Client
 from tests.support.guests import Guests
-from tests.support.recording import Recording, outline
+from tests.support.recording import Recording, outline, told
 from tests.support.running import Server
 from tests.support.seen import Event, state_of
 
@@ -40,7 +40,7 @@ async def test_recorded_traffic_comes_again(server: Server, guests: Guests, name
         after = client.last
         await client.send(dict(command))
     await client.until_state(_last_state(recording.events), after=after)
-    assert outline(client.events) == outline(recording.events)
+    assert outline(client.events) == outline(told(recording.events, client.events))
 
 
 async def test_recorded_stops_and_resumes_come_again(server: Server, guests: Guests) -> None:
@@ -57,7 +57,8 @@ async def test_recorded_stops_and_resumes_come_again(server: Server, guests: Gue
         await client.send(dict(command))
     await client.until_state("stopped", after=after)
     kept = [event for event in recording.events if event["id"] not in (10, 11, 13, 32, 33, 35)]  # rule 5: a stop
-    assert outline(client.events) == outline(_moved(kept, (21, 23), behind=26))  # rule 5: a pause
+    expected = _moved(kept, (21, 23), behind=26)  # rule 5: a pause
+    assert outline(client.events) == outline(told(expected, client.events))
 
 
 async def test_recorded_reconnects_come_again(server: Server, guests: Guests) -> None:
@@ -78,7 +79,8 @@ async def test_recorded_reconnects_come_again(server: Server, guests: Guests) ->
     await second.send(dict(recording.sent[0]))
     await second.until_state("stopped")
     known = _of(first, _ran(2))
-    assert outline([event for event in first.events if event["id"] <= known]) == outline(recording.of("A").events)
+    found = [event for event in first.events if event["id"] <= known]
+    assert outline(found) == outline(told(recording.of("A").events, found))
     assert outline(third.events) == outline(recording.of("C").events)
     ended = [event for event in recording.of("B").events if event["id"] != 27]  # rule 5: one observation,
     expected = outline(_moved(ended, (29,), behind=26))  # which comes before the state

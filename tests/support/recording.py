@@ -99,6 +99,15 @@ def outline(events: Sequence[Event]) -> list[Any]:
     return [_line(event, places) for event in kept]
 
 
+def told(events: Sequence[Event], got: Sequence[Event]) -> Sequence[Event]:
+    """The recorded events, without the states that a client was spared because it came when they were no longer the
+    newest (rule 2): all but as many of the last ones as it got."""
+    states = [event["id"] for event in events if state_of(event) and not _spared(event)]
+    seen = sum(state_of(event) is not None and not _spared(event) for event in got)
+    spared = states[: max(len(states) - seen, 0)]
+    return [event for event in events if event["id"] not in spared]
+
+
 def shape(value: Any) -> Any:
     """The fields of an answer, and of what is in it: without what is ours (`session`) and without values."""
     match value:
