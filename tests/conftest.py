@@ -17,6 +17,8 @@ from tests.support.packages import unavailable
 
 NOWHERE = "http://127.0.0.1:9"
 _HERE = {"::1", "localhost", "0.0.0.0", "::", ""}
+_OURS = ("127.", "198.18.")
+"""Loopback, and the links to engines of the tests' own."""
 _SAMPLE = 2
 """Runs of each long test that CHAOS=ci takes."""
 
@@ -26,7 +28,7 @@ def pytest_configure() -> None:
     os.environ.update(
         {name: "" for name in os.environ if name.endswith(("_API_KEY", "_API_TOKEN"))}
         | dict.fromkeys(("http_proxy", "https_proxy", "HTTP_PROXY", "HTTPS_PROXY"), NOWHERE)
-        | dict.fromkeys(("no_proxy", "NO_PROXY"), "127.0.0.1,localhost,::1")
+        | dict.fromkeys(("no_proxy", "NO_PROXY"), "127.0.0.1,localhost,::1,198.18.0.0/15")
         | {"LITELLM_LOCAL_MODEL_COST_MAP": "True"}
     )
     for name in [name for name in os.environ if name.startswith("OHS_")]:
@@ -39,7 +41,7 @@ def _stay_here(event: str, values: tuple[object, ...]) -> None:
         return
     address = values[1]
     host = address[0] if isinstance(address, tuple) else ""
-    if host not in _HERE and not str(host).startswith("127."):
+    if host not in _HERE and not str(host).startswith(_OURS):
         raise RuntimeError("a test tried to reach another host; start what it needs on loopback")
 
 

@@ -36,11 +36,11 @@ def encode(message: Message) -> bytes:
     return _LENGTH.pack(len(text)) + text
 
 
-async def read_frame(reader: asyncio.StreamReader) -> Message | None:
-    """The next message, None at the end of the connection. Raises BadFrame."""
+async def read_frame(reader: asyncio.StreamReader, limit: int = MAX_FRAME) -> Message | None:
+    """The next message, None at the end of the connection. Raises BadFrame, also for one of more bytes than `limit`."""
     try:
         (length,) = _LENGTH.unpack(await reader.readexactly(_LENGTH.size))
-        if length > MAX_FRAME:
+        if length > limit:
             raise BadFrame(f"a frame of {length} bytes is too large")
         message = json.loads(await reader.readexactly(length))
     except (asyncio.IncompleteReadError, ConnectionError):

@@ -33,9 +33,11 @@ _LOOK = 0.005
 
 @dataclass(frozen=True)
 class Options:
-    """Where it works, and its limits: seconds and bytes."""
+    """Where it works, and its limits: seconds and bytes. With a port, clients must say the secret."""
 
     socket: Path
+    port: int | None
+    secret: str
     workspace: Path
     state: Path
     idle_timeout: float
@@ -56,11 +58,11 @@ async def live(options: Options, on_ready: Callable[[], None], on_ending: Callab
     editor = Editor(workspace, UndoHistory(options.state / "undo"))
     cells = Cells(reaper, workspace=workspace.root, state=options.state)
     actions = Actions(journal, shell, editor, workspace, lambda: Capture(options.head, options.tail), cells=cells)
-    server = Server(Requests(actions, shell, workspace, Programs(reaper)), Fence(options.state))
+    server = Server(Requests(actions, shell, workspace, Programs(reaper)), Fence(options.state), options.secret)
     timer = IdleTimer(options.idle_timeout, lambda: server.idle and actions.idle, ending.set)
     server.on_change = actions.on_change = timer.look
     server.on_shutdown = ending.set
-    listening = await asyncio.start_unix_server(server.serve, sock=_bound(options.socket))
+    listening = await _listening(options, server)
     try:
         on_ready()
         timer.look()
@@ -68,7 +70,8 @@ async def live(options: Options, on_ready: Callable[[], None], on_ending: Callab
     finally:
         on_ending()
         listening.close()
-        options.socket.unlink(missing_ok=True)
+        if options.port is None:
+            options.socket.unlink(missing_ok=True)
         await actions.close()
         await _end_all()
         shell.close()
@@ -76,6 +79,12 @@ async def live(options: Options, on_ready: Callable[[], None], on_ending: Callab
         reaper.close()
         journal.close()
         await server.close()
+
+
+async def _listening(options: Options, server: Server) -> asyncio.AbstractServer:
+    if options.port is None:
+        return await asyncio.start_unix_server(server.serve, sock=_bound(options.socket))
+    return await asyncio.start_server(server.serve, "0.0.0.0", options.port)
 
 
 def _bound(path: Path) -> socket.socket:

@@ -26,6 +26,8 @@ def main(arguments: list[str]) -> int:
     parsed = _parser().parse_args(arguments)
     options = Options(
         socket=parsed.socket.absolute(),
+        port=parsed.port,
+        secret=_secret(parsed.secret),
         workspace=parsed.workspace.absolute(),
         state=parsed.state.absolute(),
         idle_timeout=parsed.idle_timeout,
@@ -40,6 +42,8 @@ def main(arguments: list[str]) -> int:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="executor", description="Serves one sandbox over a unix socket.")
     parser.add_argument("--socket", type=Path, required=True, help="path of the unix socket")
+    parser.add_argument("--port", type=int, help="a TCP port to listen on, in place of the socket")
+    parser.add_argument("--secret", type=Path, help="file with what clients of the port must say; it is deleted")
     parser.add_argument("--workspace", type=Path, required=True, help="the folder called /workspace")
     parser.add_argument("--state", type=Path, required=True, help="folder for what must outlive a restart")
     parser.add_argument("--idle-timeout", type=float, default=3600.0, help="seconds without a client; 0 for never")
@@ -47,6 +51,17 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--tail", type=int, default=64 << 10, help="bytes kept of the end of an output")
     parser.add_argument("--detach", action="store_true", help="go on in the background when clients can connect")
     return parser
+
+
+def _secret(path: Path | None) -> str:
+    """Read and deleted at once: what runs here later shall not find it."""
+    if path is None:
+        return ""
+    secret = path.read_text().strip()
+    path.unlink()
+    if not secret:
+        raise SystemExit("the secret is empty")
+    return secret
 
 
 def _announce() -> None:

@@ -17,6 +17,7 @@ from .order import Order
 from .pipes import Pipes
 from .programs import Program, Programs
 from .shell import Shell
+from .streams import Streams
 from .workspace import OutsidePath, UnfitFile, Workspace
 
 PAUSE = 0.02
@@ -39,6 +40,7 @@ class Requests:
         self._pipes = Pipes(programs)
         self._shell = shell
         self._workspace = workspace
+        self._streams = Streams(workspace)
         self._named = {
             "perform": self._perform,
             "inquire": self._inquire,
@@ -47,6 +49,8 @@ class Requests:
             "read": self._read,
             "write": self._write,
             "list": self._list,
+            "stream": self._stream,
+            "stream_step": self._stream_step,
             "query": self._query,
             "pipe": self._pipe,
             "pipe_line": self._pipe_line,
@@ -116,15 +120,22 @@ class Requests:
         return {"content": base64.b64encode(self._workspace.read(text_of(message, "path"), limit=limit)).decode()}
 
     async def _write(self, message: Message, tell: Tell) -> Answer:
-        try:
-            content = base64.b64decode(text_of(message, "content"), validate=True)
-        except ValueError:
-            raise Refusal("bad_request", "content must be base64") from None
-        self._workspace.write(text_of(message, "path"), content)
+        self._workspace.write(text_of(message, "path"), _decoded(text_of(message, "content")))
         return {}
 
     async def _list(self, message: Message, tell: Tell) -> Answer:
         return {"names": self._workspace.names(text_of(message, "path"))}
+
+    async def _stream(self, message: Message, tell: Tell) -> Answer:
+        """Open a file by a `name`: to `read`, to `write`, or a folder as `zip`; until its end was taken or given."""
+        await self._streams.hold(_key(message, "name"), text_of(message, "kind"), text_of(message, "path"), tell)
+        return {}
+
+    async def _stream_step(self, message: Message, tell: Tell) -> Answer:
+        """Give or take a piece: `content`, which is null for the end."""
+        given = optional_text(message, "content")
+        piece = await self._streams.step(_key(message, "name"), None if given is None else _decoded(given))
+        return {"content": None if piece is None else base64.b64encode(piece).decode()}
 
     async def _status(self, message: Message, tell: Tell) -> Answer:
         """Whether nothing runs, nor waits for its turn: then the sandbox may be put to rest."""
@@ -202,6 +213,13 @@ def _key(message: Message, name: str = "key") -> str:
     if not _KEY.fullmatch(key):
         raise Refusal("bad_request", f"{name} must be 1 to 128 letters, digits, '-' or '_'")
     return key
+
+
+def _decoded(text: str) -> bytes:
+    try:
+        return base64.b64decode(text, validate=True)
+    except ValueError:
+        raise Refusal("bad_request", "content must be base64") from None
 
 
 def _environment(value: object) -> dict[str, str]:

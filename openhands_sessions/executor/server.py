@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import hmac
 import os
 from typing import Callable
 
@@ -12,15 +13,19 @@ from .frames import VERSION, BadFrame, Message, Refusal, encode, optional_int, r
 from .requests import Requests, Tell
 
 _REQUESTS_AT_ONCE = 128
+_HELLO_SECONDS = 10.0
+_HELLO_BYTES = 4096
 
 
 class Server:
     """Serves owners. A connection begins with a hello that says the owner's term: a lower one than the highest seen is
-    refused, and a higher one ends the connections of all before. A hello without a term may only end the executor."""
+    refused, and a higher one ends the connections of all before. A hello without a term may only end the executor.
+    Where there is a secret, a hello without it is refused before anything else is looked at."""
 
-    def __init__(self, requests: Requests, fence: Fence) -> None:
+    def __init__(self, requests: Requests, fence: Fence, secret: str = "") -> None:
         self.requests = requests
         self.fence = fence
+        self._secret = secret.encode()
         self.on_change: Callable[[], None] = lambda: None
         self.on_shutdown: Callable[[], None] = lambda: None
         self._connections: dict[_Connection, asyncio.Task[None]] = {}
@@ -28,6 +33,11 @@ class Server:
     @property
     def idle(self) -> bool:
         return not self._connections
+
+    def knows(self, hello: Message) -> bool:
+        """Whether it may be somebody. Takes as long for a secret that is almost right as for any other."""
+        said = hello.get("secret", "")
+        return hmac.compare_digest(said.encode("utf-8", "replace") if isinstance(said, str) else b"", self._secret)
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         """One connection, from its hello to its end."""
@@ -87,10 +97,15 @@ class _Connection:
             await asyncio.gather(*tasks, return_exceptions=True)
 
     async def _greet(self) -> None:
-        hello = await read_frame(self._reader)
+        try:
+            hello = await asyncio.wait_for(read_frame(self._reader, _HELLO_BYTES), _HELLO_SECONDS)
+        except asyncio.TimeoutError:
+            hello = None
         if hello is None:
             raise ConnectionResetError
         try:
+            if not self._server.knows(hello):
+                raise Refusal("unauthorized", "the secret is another one")
             if hello.get("op") != "hello" or hello.get("version") != VERSION:
                 raise Refusal("bad_version", f"this executor speaks version {VERSION}")
             self.term = optional_int(hello, "term")

@@ -1,7 +1,7 @@
 """The kinds that each contract is held against. A new kind is one more parameter."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, nullcontext
 from functools import partial
 from pathlib import Path
@@ -14,6 +14,8 @@ from openhands_sessions.adapters.stores.sqlite import open_sqlite
 from openhands_sessions.ports.runtime import Runtime, Runtimes
 from openhands_sessions.ports.store import EventLog, OpenStore, SessionStore
 from tests.fakes.runtime import FakeRuntimes
+from tests.support.docker_engine import Engine
+from tests.support.docker_far import far
 from tests.support.docker_sandboxes import docker_runtimes
 from tests.support.logs import OTHER, TALK, row
 from tests.support.sandboxes import CAP, FLOOD, FLOODED, SID, opened
@@ -40,7 +42,7 @@ def log(store: SessionStore) -> EventLog:
     return store.log(TALK)
 
 
-@pytest.fixture(params=["fake", "local", "docker"])
+@pytest.fixture(params=["fake", "local", "docker", pytest.param("docker far away", marks=pytest.mark.long)])
 async def runtimes(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Runtimes]:
     """That the sandbox of SID is discarded afterwards ends what a test left running."""
     async with AsyncExitStack() as stack:
@@ -50,7 +52,15 @@ async def runtimes(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncItera
         yield runtimes
 
 
+@pytest.fixture(scope="session")
+def far_engine(docker_engine: Engine) -> Iterator[Engine]:
+    with far(docker_engine) as engine:
+        yield engine
+
+
 def _runtimes(request: pytest.FixtureRequest, folder: Path) -> AbstractAsyncContextManager[Runtimes]:
+    if request.param == "docker far away":
+        return docker_runtimes(request.getfixturevalue("far_engine"), folder)
     if request.param == "docker":
         return docker_runtimes(request.getfixturevalue("docker_engine"), folder)
     if request.param == "local":

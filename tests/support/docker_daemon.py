@@ -31,12 +31,12 @@ class Daemon:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.address = f"unix://{folder}/docker.sock"
-        self._network = PrivateNetwork(folder)
+        self.network = PrivateNetwork(folder)
 
     @property
     def outside(self) -> str:
         """Where it reaches this machine."""
-        return self._network.outside
+        return self.network.outside
 
     @property
     def running(self) -> bool:
@@ -58,7 +58,7 @@ class Daemon:
         self._clear()
         self.folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         (self.folder / "log").unlink(missing_ok=True)
-        self._network.make()
+        self.network.make()
         self._launch()
 
     def kill(self) -> None:
@@ -91,7 +91,7 @@ class Daemon:
 
     def _launch(self) -> None:
         """Returns when it answers."""
-        (self.folder / "daemon.json").write_text(json.dumps({"insecure-registries": [self._network.subnet]}))
+        (self.folder / "daemon.json").write_text(json.dumps({"insecure-registries": [self.network.subnet]}))
         options = {
             "--config-file": self.folder / "daemon.json",
             "--data-root": self.folder / "data",
@@ -103,7 +103,7 @@ class Daemon:
         words = [str(word) for option in options.items() for word in option]
         with (self.folder / "log").open("ab") as log:
             process = subprocess.Popen(
-                ["nsenter", f"--net={self._network.path}", "dockerd", *words],
+                ["nsenter", f"--net={self.network.path}", "dockerd", *words],
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
@@ -129,7 +129,7 @@ class Daemon:
         shutil.rmtree(self.folder / "exec", ignore_errors=True)
         for name in ("pid", "docker.sock"):
             (self.folder / name).unlink(missing_ok=True)
-        self._network.remove()
+        self.network.remove()
 
     def _last_words(self) -> str:
         return (self.folder / "log").read_text(errors="replace")[-2000:]

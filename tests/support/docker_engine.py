@@ -31,10 +31,13 @@ class NoEngine(Missing):
 
 @dataclass(frozen=True)
 class Engine:
-    """An engine that answers at `address`, and reaches this process at `us`."""
+    """An engine that answers at `address`, and reaches this process at `us`; it is itself reached at `there`, by what
+    runs in its network namespace, if it has one of its own."""
 
     address: str
     us: str = "127.0.0.1"
+    there: str = "127.0.0.1"
+    namespace: Path | None = None
 
     @cached_property
     def debian(self) -> str:
@@ -88,7 +91,8 @@ def opened() -> Iterator[Engine]:
     prepare_for_daemon()
     daemon = Daemon(CACHE / "engine")
     with shared(daemon):
-        yield Engine(daemon.address, daemon.outside)
+        network = daemon.network
+        yield Engine(daemon.address, network.outside, network.inside, network.path)
 
 
 def prepare_for_daemon() -> None:

@@ -16,7 +16,8 @@ class PrivateNetwork:
         self.subnet = f"{prefix}.{last}/30"
         self.outside = f"{prefix}.{last + 1}"
         """Our end of the link, as it is called inside."""
-        self._inside = f"{prefix}.{last + 2}"
+        self.inside = f"{prefix}.{last + 2}"
+        """The engine's end, as it is called out here."""
         self._folder = folder
         self._name = f"ohs{digest[:4].hex()}"
 
@@ -32,7 +33,7 @@ class PrivateNetwork:
             f"link set {name}b netns {name}",
             f"addr add {self.outside}/30 dev {name}a",
             f"link set {name}a up",
-            f"-n {name} addr add {self._inside}/30 dev {name}b",
+            f"-n {name} addr add {self.inside}/30 dev {name}b",
             f"-n {name} link set {name}b up",
             f"-n {name} link set lo up",
             f"-n {name} route add default via {self.outside}",

@@ -7,25 +7,25 @@ from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
 
 from openhands_sessions.adapters.runtimes.docker_box import Box
+from openhands_sessions.adapters.runtimes.docker_container import HOME, INSTANCE
 from openhands_sessions.adapters.runtimes.docker_engine import Engine
-from openhands_sessions.adapters.runtimes.docker_images import Images
 from openhands_sessions.adapters.runtimes.docker_ladder import Ladder
 from openhands_sessions.adapters.runtimes.docker_maker import Site
-from openhands_sessions.adapters.runtimes.docker_network import Networks
 from openhands_sessions.adapters.runtimes.docker_pool import Pool
 from openhands_sessions.adapters.runtimes.docker_reaper import Knows, Reaper
 from openhands_sessions.adapters.runtimes.docker_runtime import DockerReach, DockerRuntime
 from openhands_sessions.adapters.runtimes.docker_settings import DockerSettings
-from openhands_sessions.adapters.runtimes.executor_archive import executor_archive
+from openhands_sessions.adapters.runtimes.docker_site import make_site
+from openhands_sessions.adapters.runtimes.docker_volumes import executor_volume
 from openhands_sessions.adapters.runtimes.executor_runtime import ExecutorRuntime
 from openhands_sessions.adapters.runtimes.files import FolderFiles
 from openhands_sessions.adapters.runtimes.limiter import Limiter
 from openhands_sessions.adapters.runtimes.place import Place
-from openhands_sessions.adapters.runtimes.size_guard import SizeGuard
+from openhands_sessions.adapters.runtimes.size_guard import Measure, SizeGuard, size_inside, size_of
 from openhands_sessions.adapters.runtimes.workspace import Workspace
 from openhands_sessions.core.errors import RuntimeUnavailable
 from openhands_sessions.core.ids import ConversationId, folder_name
-from openhands_sessions.ports.runtime import Runtime, RuntimeSpec
+from openhands_sessions.ports.runtime import WORKSPACE, Runtime, RuntimeSpec
 from openhands_sessions.ports.sandboxes import Standing
 
 IPYTHON_LABEL = "openhands-sessions.ipython"
@@ -53,16 +53,7 @@ async def open_docker(
     limiter = Limiter(_THREADS)
     instance = await limiter.run(_instance, root)
     engine = Engine(address)
-    site = Site(
-        engine=engine,
-        settings=settings,
-        networks=Networks(engine, settings, instance),
-        images=Images(engine, pull=settings.pull),
-        limiter=limiter,
-        instance=instance,
-        executor=await limiter.run(executor_archive, root),
-    )
-    runtimes = DockerRuntimes(root, site, knows)
+    runtimes = DockerRuntimes(root, await make_site(root, settings, engine, limiter, instance), knows)
     keeping = asyncio.create_task(runtimes.keep(), name="sandbox keeper")
     try:
         yield runtimes
@@ -82,9 +73,10 @@ class DockerRuntimes:
         self.instance = site.instance
         self._root = root
         self._site = site
+        self._near = site.engine.host is None
         self._boxes: dict[ConversationId, Box] = {}
         self._preparing: asyncio.Task[None] | None = None
-        self._pool = Pool(site, root, site.settings.warm)
+        self._pool = Pool(site, root, site.settings.warm if self._near else 0)  # folders are moved, volumes cannot be
         self._reaper = Reaper(site, root, self.box, knows)
 
     @contextlib.asynccontextmanager
@@ -93,12 +85,19 @@ class DockerRuntimes:
         if self._preparing is None:
             self._preparing = asyncio.create_task(self._prepare(), name="sandboxes' network")
         box = self.box(spec.sid)
-        reach = DockerReach(box, spec, self._site.limiter)
-        files = FolderFiles(Workspace(box.place.workspace, owner=box.place.owner), self._site.limiter)
-        inner = ExecutorRuntime(spec, reach, files, command_timeout=self._site.settings.command_timeout)
+        inner = ExecutorRuntime(
+            spec,
+            DockerReach(box, spec),
+            FolderFiles(Workspace(box.place.workspace, owner=box.place.owner), self._site.limiter)
+            if self._near
+            else None,
+            command_timeout=self._site.settings.command_timeout,
+            awake=lambda: box.used(spec.on_step),
+        )
+        measure = size_of(box.place.folder) if self._near else size_inside(inner.query, WORKSPACE, HOME)
         try:
             async with box.open():
-                yield DockerRuntime(inner, box, self._guard(box), spec.on_step)
+                yield DockerRuntime(inner, box, self._guard(measure), spec.on_step)
         finally:
             self._forget(box)
             await inner.close()
@@ -149,6 +148,9 @@ class DockerRuntimes:
         await self._pool.close()
         for standing in await self._reaper.survey():
             await self._site.engine.remove(standing.name)
+        for volume in await self._site.engine.volumes(f"{INSTANCE}={self.instance}"):
+            if volume.startswith(executor_volume(self.instance, "")):
+                await self._site.engine.remove_volume(volume)
         await self._site.networks.remove()
 
     async def close(self) -> None:
@@ -163,9 +165,9 @@ class DockerRuntimes:
         with contextlib.suppress(RuntimeUnavailable):
             await self._site.networks.ready(_untold)
 
-    def _guard(self, box: Box) -> SizeGuard:
+    def _guard(self, measure: Measure) -> SizeGuard:
         settings = self._site.settings
-        return SizeGuard(box.place.folder, settings.workspace_size, look_every=settings.look_every)
+        return SizeGuard(measure, settings.workspace_size, look_every=settings.look_every)
 
     def _forget(self, box: Box) -> None:
         if not box.needed and self._boxes.get(box.sid) is box:

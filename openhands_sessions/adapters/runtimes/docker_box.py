@@ -10,7 +10,7 @@ import structlog
 from openhands_sessions.adapters.runtimes.docker_ladder import Ladder
 from openhands_sessions.adapters.runtimes.docker_maker import PAUSED, READY, RUNNING, STARTING, Site
 from openhands_sessions.adapters.runtimes.hold import Hold
-from openhands_sessions.adapters.runtimes.link import LinkLost, connect
+from openhands_sessions.adapters.runtimes.link import LinkLost
 from openhands_sessions.core.errors import RuntimeFailure, RuntimeUnavailable
 from openhands_sessions.core.ids import ConversationId
 from openhands_sessions.ports.runtime import OnStep
@@ -168,7 +168,8 @@ class Box:
         self._alive = found is not None and found.status in (RUNNING, PAUSED)
         if found is None or found.status != RUNNING:
             return False
-        link = await connect(self.place.socket, term=await self._site.limiter.run(self.place.term))
+        ground = self.ladder.ground
+        link = await ground.connect(await ground.term())
         if link is None:
             return False
         try:

@@ -2,6 +2,8 @@
 
 import hashlib
 import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +14,12 @@ from openhands_sessions.ports.runtime import WORKSPACE
 HOME = "/sandbox"
 STATE = "/run/executor"
 EXECUTOR = "/run/executor.pyz"
+PROGRAMS = "/run/programs"
+"""Where the executor lies as a volume, which cannot be mounted on a file."""
+PORT = 7411
+"""On which an executor listens that shares no folder with the server."""
+_TCP = f"{PORT}/tcp"
+SECRET = "secret"
 INSTANCE = "openhands-sessions.instance"
 CONVERSATION = "openhands-sessions.conversation"
 TERM = "openhands-sessions.term"
@@ -24,26 +32,50 @@ Recipe = dict[str, Any]
 """What the engine is asked for, but for name and labels."""
 
 
-def recipe(settings: DockerSettings, place: Place, executor: Path, network: str) -> Recipe:
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Fitting:
+    """What a container is given: mounts as the engine's API has them, where the executor lies in it, and options of the
+    executor. `published` is the address under which its port is, None where it has none."""
+
+    mounts: list[dict[str, Any]]
+    executor: str
+    options: Mapping[str, object] = field(default_factory=dict)
+    published: str | None = None
+
+
+def recipe(settings: DockerSettings, fitting: Fitting, network: str) -> Recipe:
     """The body of a request to make a container, as the engine's API has it."""
     user, group = settings.owner
     return {
         "Image": settings.image,
         "User": f"{user}:{group}",
-        "Entrypoint": ["python3", "-I", "-S", EXECUTOR],
-        "Cmd": _words(settings),
+        "Entrypoint": ["python3", "-I", "-S", fitting.executor],
+        "Cmd": _words(settings, fitting),
         "Env": [f"HOME={HOME}", "USER=sandbox", "LOGNAME=sandbox", "LANG=C.UTF-8", "SHELL=/bin/bash"],
         "WorkingDir": WORKSPACE,
         "Hostname": "sandbox",
         "NetworkDisabled": network == "none",
         "HostConfig": {
-            "Mounts": _mounts(place, executor),
+            "Mounts": fitting.mounts,
             "NetworkMode": network,
             "Init": True,
             "LogConfig": {"Type": "json-file", "Config": {"max-size": "64k", "max-file": "1"}},
             **_taken_away(settings),
+            **({} if fitting.published is None else {"PortBindings": {_TCP: [{"HostIp": fitting.published}]}}),
         },
+        **({} if fitting.published is None else {"ExposedPorts": {_TCP: {}}}),
     }
+
+
+def shared(place: Place, executor: Path) -> Fitting:
+    """Folders of this machine. Unlike `Binds`, these mounts are refused where the source is missing; `Binds` would make
+    a folder of it."""
+    folders = ((place.workspace, WORKSPACE), (place.state, STATE), (place.home, HOME))
+    mounts: list[dict[str, Any]] = [
+        *({"Type": "bind", "Source": str(source), "Target": target} for source, target in folders),
+        {"Type": "bind", "Source": str(executor), "Target": EXECUTOR, "ReadOnly": True},
+    ]
+    return Fitting(mounts=mounts, executor=EXECUTOR)
 
 
 def digest(wanted: Recipe) -> str:
@@ -51,7 +83,7 @@ def digest(wanted: Recipe) -> str:
     return hashlib.sha256(json.dumps(wanted, sort_keys=True).encode()).hexdigest()[:16]
 
 
-def _words(settings: DockerSettings) -> list[str]:
+def _words(settings: DockerSettings, fitting: Fitting) -> list[str]:
     options = {
         "--socket": f"{STATE}/executor.sock",
         "--workspace": WORKSPACE,
@@ -59,17 +91,9 @@ def _words(settings: DockerSettings) -> list[str]:
         "--idle-timeout": 0,  # the container is paused and ended from outside
         "--head": settings.output_head,
         "--tail": settings.output_tail,
+        **fitting.options,
     }
     return [str(word) for option in options.items() for word in option]
-
-
-def _mounts(place: Place, executor: Path) -> list[dict[str, Any]]:
-    """Unlike `Binds`, these are refused where the source is missing; `Binds` would make a folder of it."""
-    folders = ((place.workspace, WORKSPACE), (place.state, STATE), (place.home, HOME))
-    return [
-        *({"Type": "bind", "Source": str(source), "Target": target} for source, target in folders),
-        {"Type": "bind", "Source": str(executor), "Target": EXECUTOR, "ReadOnly": True},
-    ]
 
 
 def _taken_away(settings: DockerSettings) -> dict[str, Any]:

@@ -9,11 +9,12 @@ from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any, TypeVar
+from urllib.parse import urlsplit
 
 import docker
 import requests
 from docker.errors import APIError, DockerException, NotFound
-from docker.utils import parse_repository_tag
+from docker.utils import kwargs_from_env, parse_repository_tag
 
 from openhands_sessions.adapters.runtimes.docker_refusals import NO_ENGINE, explained
 from openhands_sessions.core.errors import RuntimeUnavailable
@@ -45,6 +46,9 @@ class Engine:
 
     def __init__(self, address: str | None = None) -> None:
         self._address = address or os.environ.get("DOCKER_HOST") or USUAL_ADDRESS
+        parts = urlsplit(self._address)
+        self.host = None if parts.scheme == "unix" else parts.hostname or ""
+        """The machine it runs on, where that is another one, which shares no folders with this; else None."""
         self._threads = ThreadPoolExecutor(_THREADS, thread_name_prefix="docker")
         self._making = threading.Lock()
         self._closing = threading.Event()
@@ -85,6 +89,29 @@ class Engine:
 
     async def start(self, container: str) -> None:
         await self._run(lambda client: client.start(container))
+
+    async def put(self, container: str, folder: str, archive: bytes) -> None:
+        """Unpack a tar archive into a folder of a container, which need not run."""
+        await self._run(lambda client: client.put_archive(container, folder, archive))
+
+    async def get(self, container: str, path: str, limit: int) -> bytes | None:
+        """A path of a container as a tar archive, None where there is nothing. Raises RuntimeUnavailable for one larger
+        than `limit` bytes."""
+        return await self._run(lambda client: _or_none(_get, client, container, path, limit))
+
+    async def port(self, container: str, inside: int) -> int | None:
+        """Under which port of the engine's machine a container's is published; None where it does not run."""
+        described = await self._run(lambda client: _or_none(client.inspect_container, container))
+        published = described["NetworkSettings"]["Ports"].get(f"{inside}/tcp") if described is not None else None
+        return int(published[0]["HostPort"]) if published else None
+
+    async def volumes(self, label: str) -> Sequence[str]:
+        """The names of those that carry `name=value`."""
+        answer = await self._run(lambda client: client.volumes(filters={"label": label}))
+        return [volume["Name"] for volume in answer["Volumes"] or ()]
+
+    async def remove_volume(self, name: str) -> None:
+        await self._run(lambda client: _or_none(client.remove_volume, name, force=True))
 
     async def rename(self, container: str, name: str) -> None:
         await self._run(lambda client: client.rename(container, name))
@@ -154,9 +181,9 @@ class Engine:
 
     def _knock(self) -> None:
         """The library leaves a socket open when it cannot connect, and does not say why it could not."""
-        scheme, _, path = self._address.partition("://")
-        if scheme != "unix":
-            raise RuntimeUnavailable("docker.address must be unix://…: sandboxes share files with the server")
+        if self.host is not None:
+            return
+        path = self._address.partition("://")[2]
         try:
             with socket.socket(socket.AF_UNIX) as knock:
                 knock.connect(path)
@@ -166,7 +193,11 @@ class Engine:
     def _connected(self) -> Any:
         with self._making:
             if self._client is None:
-                self._client = docker.APIClient(base_url=self._address, timeout=_ANSWER_SECONDS)
+                protection = {} if self.host is None else kwargs_from_env()  # DOCKER_TLS_VERIFY, DOCKER_CERT_PATH
+                protection.pop("base_url", None)
+                self._client = docker.APIClient(
+                    base_url=self._address, timeout=_ANSWER_SECONDS, use_ssh_client=True, **protection
+                )
             return self._client
 
 
@@ -176,6 +207,16 @@ def _or_none(function: Callable[..., T], *arguments: object, **named: object) ->
         return function(*arguments, **named)
     except NotFound:
         return None
+
+
+def _get(client: Any, container: str, path: str, limit: int) -> bytes:
+    pieces, _ = client.get_archive(container, path)
+    archive = bytearray()
+    for piece in pieces:
+        archive += piece
+        if len(archive) > limit:
+            raise RuntimeUnavailable("a file of the sandbox is too large")
+    return bytes(archive)
 
 
 def _found(described: Mapping[str, Any]) -> Found:

@@ -29,7 +29,6 @@ _BROKEN_SECONDS = 3.0
 """How long a container that runs already may not be reached; it may just have been started by somebody else."""
 _TRIES = 3
 _END_SECONDS = 2
-_DELETE_PATIENCE = 5.0
 
 
 class Ladder:
@@ -42,10 +41,11 @@ class Ladder:
         self._pool = pool
         self._maker = Maker(site)
         self._sid = sid
+        self.ground = site.grounds(place, self.name)
 
     async def prepare(self) -> None:
         """See to it that the folders are there."""
-        await self._maker.prepare(self.place)
+        await self.ground.prepare()
 
     async def find(self) -> Found | None:
         return await self._site.engine.find(self.name)
@@ -83,11 +83,7 @@ class Ladder:
             await self._site.engine.remove(found.id)
         if not workspace:
             return
-        try:
-            gone = await self._site.limiter.run(self.place.delete, _DELETE_PATIENCE)
-        except OSError as error:
-            raise RuntimeUnavailable(f"the workspace could not be deleted: {error.strerror}") from error
-        if not gone:
+        if not await self.ground.delete():
             raise RuntimeUnavailable("the sandbox could not be ended: another server has just started it")
 
     async def ending(self) -> str | None:
@@ -121,9 +117,10 @@ class Ladder:
             warm = await self._pool.take(self.place, self.name, self._sid)
             if warm is not None:
                 return warm
-        wanted = await self._maker.wanted(self.place, on_step)
+        wanted = await self._maker.wanted(self.ground, on_step)
         if found is not None and found.status != RUNNING and found.labels.get(RECIPE) == digest(wanted):
             try:
+                await self.ground.arm(found.id)
                 await self._site.engine.start(found.id)
             except RuntimeUnavailable as error:
                 log.warning("a container did not start again", conversation_id=self._sid, problem=error.message)
@@ -134,10 +131,10 @@ class Ladder:
             await self._site.engine.remove(found.id)
         await self.prepare()
         labels = {INSTANCE: self._site.instance, CONVERSATION: self._sid, TERM: str(term)}
-        return await self._maker.start(self.name, wanted, labels, on_step)
+        return await self._maker.start(self.ground, self.name, wanted, labels, on_step)
 
     async def _answers(self, container: Found, seconds: float) -> bool:
-        return await self._maker.answers(self.place, container, seconds)
+        return await self._maker.answers(self.ground, container, seconds)
 
 
 def container_name(instance: str, folder: str) -> str:

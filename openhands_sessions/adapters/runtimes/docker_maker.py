@@ -4,17 +4,15 @@ import asyncio
 import signal
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 
 from openhands_sessions.adapters.runtimes.docker_container import RECIPE, Recipe, digest, recipe
 from openhands_sessions.adapters.runtimes.docker_engine import Engine, Found
+from openhands_sessions.adapters.runtimes.docker_ground import Ground, Grounds
 from openhands_sessions.adapters.runtimes.docker_images import Images
 from openhands_sessions.adapters.runtimes.docker_network import Networks
 from openhands_sessions.adapters.runtimes.docker_refusals import ContainerGone
 from openhands_sessions.adapters.runtimes.docker_settings import DockerSettings
 from openhands_sessions.adapters.runtimes.limiter import Limiter
-from openhands_sessions.adapters.runtimes.link import peer
-from openhands_sessions.adapters.runtimes.place import Place
 from openhands_sessions.core.errors import RuntimeUnavailable
 from openhands_sessions.core.redaction import without_paths
 from openhands_sessions.ports.runtime import OnStep
@@ -31,7 +29,7 @@ _WORDS = 200
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Site:
-    """What all containers of an instance share. `executor` is the archive that is mounted into each."""
+    """What all containers of an instance share."""
 
     engine: Engine
     settings: DockerSettings
@@ -39,7 +37,7 @@ class Site:
     images: Images
     limiter: Limiter
     instance: str
-    executor: Path
+    grounds: Grounds
 
 
 class Maker:
@@ -48,38 +46,33 @@ class Maker:
     def __init__(self, site: Site) -> None:
         self._site = site
 
-    async def wanted(self, place: Place, on_step: OnStep) -> Recipe:
-        """How a container for this place is made now."""
+    async def wanted(self, ground: Ground, on_step: OnStep) -> Recipe:
+        """How a container is made now."""
         network = await self._site.networks.ready(lambda words: on_step(STARTING, words))
-        return recipe(self._site.settings, place, self._site.executor, network)
+        return recipe(self._site.settings, ground.fitting, network)
 
-    async def prepare(self, place: Place) -> None:
-        """See to it that the folders are there."""
-        try:
-            await self._site.limiter.run(place.make, place.home)
-        except OSError as error:
-            raise RuntimeUnavailable(
-                f"the workspace's folder cannot be used ({error.strerror}): check its owner, its mode and the disk"
-            ) from error
-
-    async def start(self, name: str, wanted: Recipe, labels: Mapping[str, str], on_step: OnStep) -> Found:
+    async def start(
+        self, ground: Ground, name: str, wanted: Recipe, labels: Mapping[str, str], on_step: OnStep
+    ) -> Found:
         """Make a container and start it."""
         engine = self._site.engine
         carried = {**labels, RECIPE: digest(wanted)}
-        container = await self._site.images.having(
-            wanted["Image"],
-            lambda: engine.create(name, wanted, carried),
-            lambda words: on_step(STARTING, words),
-        )
+
+        async def make() -> str:
+            await ground.furnish()
+            return await engine.create(name, wanted, carried)
+
+        container = await self._site.images.having(wanted["Image"], make, lambda words: on_step(STARTING, words))
+        await ground.arm(container)
         await engine.start(container)
         return Found(container, name, RUNNING, carried)
 
-    async def answers(self, place: Place, container: Found, seconds: float) -> bool:
+    async def answers(self, ground: Ground, container: Found, seconds: float) -> bool:
         """Wait until its executor can be reached; False where it ends before, or takes longer."""
         looks = 0
         try:
             async with asyncio.timeout(seconds):
-                while await peer(place.socket) is None:
+                while not await ground.listens():
                     looks += 1
                     if looks % _LOOKS_PER_INSPECTION == 0:
                         found = await self._site.engine.find(container.id)

@@ -24,9 +24,11 @@ _CLOSED = (
     *("192.168.0.0/16", "198.18.0.0/15", "224.0.0.0/4", "240.0.0.0/4"),
 )
 """Hosts' own, private, shared, link-local (where clouds keep their metadata), benchmark, multicast and reserved."""
+_ALL = "0.0.0.0/0"
+"""Where there is to be no network and the executor is reached by a port: replies pass, nothing else."""
 _SET = """
 set -eu
-bridge=$1 chain=$2; shift 2
+bridge=$1 chain=$2 resolvers=$3; shift 3
 tables=
 for each in iptables iptables-legacy; do
     if $each -w -n -L DOCKER-USER >/dev/null 2>&1; then tables=$each; break; fi
@@ -35,7 +37,7 @@ done
 {
     printf '*filter\\n:%s - [0:0]\\n:%s-H - [0:0]\\n' "$chain" "$chain"
     printf -- '-A %s -m conntrack --ctstate ESTABLISHED,RELATED -j RETURN\\n' "$chain"
-    sed -n 's/^nameserver *\\([0-9.]*\\) *$/\\1/p' /etc/resolv.conf | while read -r resolver; do
+    sed -n 's/^nameserver *\\([0-9.]*\\) *$/\\1/p' "$resolvers" | while read -r resolver; do
         printf -- '-A %s -d %s -p udp --dport 53 -j RETURN\\n' "$chain" "$resolver"
         printf -- '-A %s -d %s -p tcp --dport 53 -j RETURN\\n' "$chain" "$resolver"
     done
@@ -71,7 +73,8 @@ class Networks:
         self._settings = settings
         self._instance = instance
         self._bridge = f"ohs{instance[:8]}{settings.network[0]}"
-        self._chain = f"OHS-{instance[:8]}"
+        self._shut = settings.network == NO_NETWORK
+        self._chain = f"OHS-{instance[:8]}{'-N' if self._shut else ''}"
         self._making = asyncio.Lock()
         self._ready = False
 
@@ -82,14 +85,14 @@ class Networks:
     async def ready(self, tell: Callable[[str], None]) -> str:
         """The name of the network for a new container. Where the rules of `egress` cannot be set that is none, and
         `tell` hears why. Raises RuntimeUnavailable."""
-        if self._settings.network == NO_NETWORK:
+        if self._shut and self._engine.host is None:
             return NO_NETWORK
         async with self._making:
             try:
                 if not self._ready:
                     await self._make()
             except RuntimeUnavailable as error:
-                if self._settings.network != "egress":
+                if self._settings.network != "egress" or self._engine.host is not None:
                     raise
                 tell(f"{NO_RULES}: {error.message}")
                 log.warning("sandboxes have no network", problem=error.message)
@@ -99,12 +102,12 @@ class Networks:
 
     async def remove(self) -> None:
         """Undo `ready`. The containers must be gone."""
-        if self._settings.network == NO_NETWORK:
+        if self._shut and self._engine.host is None:
             return
         async with self._making:
             self._ready = False
             await self._engine.remove_network(self.name)
-            if self._settings.network == "egress":
+            if self._settings.network != "open":
                 with contextlib.suppress(ImageMissing):  # then it was not there to set them either
                     await self._run_as_host(_UNSET, self._bridge, self._chain)
 
@@ -114,8 +117,9 @@ class Networks:
             "com.docker.network.bridge.enable_icc": "false",
         }
         await self._engine.make_network(self.name, options, {INSTANCE: self._instance})
-        if self._settings.network == "egress":
-            await self._run_as_host(_SET, self._bridge, self._chain, *_CLOSED)
+        if self._settings.network != "open":
+            names, ranges = ("/dev/null", (_ALL,)) if self._shut else ("/etc/resolv.conf", _CLOSED)
+            await self._run_as_host(_SET, self._bridge, self._chain, names, *ranges)
 
     async def _run_as_host(self, script: str, *words: str) -> None:
         """Run a script in the engine's own network: the server may have another one, and need not be root."""

@@ -113,13 +113,16 @@ class Pool:
         place = Place(self._root / f"{PREFIX}{mark}", self._site.settings.owner)
         hold = Hold(place.hold)
         name = f"openhands-sessions-{self._site.instance}-{PREFIX}{mark}"
-        await self._maker.prepare(place)
+        ground = self._site.grounds(place, name)
+        await ground.prepare()
         await self._site.limiter.run(hold.take)
         labels = {INSTANCE: self._site.instance, WARM: mark}
         warm = Warm(Found(name, name, "", labels), place, hold)
         try:
-            container = await self._maker.start(name, await self._maker.wanted(place, _untold), labels, _untold)
-            if not await self._maker.answers(place, container, START_SECONDS):
+            container = await self._maker.start(
+                ground, name, await self._maker.wanted(ground, _untold), labels, _untold
+            )
+            if not await self._maker.answers(ground, container, START_SECONDS):
                 raise await self._maker.no_answer(container)
         except BaseException:
             await asyncio.shield(self._remove(warm))

@@ -4,17 +4,17 @@ import contextlib
 import secrets
 import time
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from pathlib import Path
 
 from openhands_sessions.adapters.runtimes.demolition import demolish
 from openhands_sessions.adapters.runtimes.docker_container import INSTANCE
 from openhands_sessions.adapters.runtimes.docker_engine import Engine
-from openhands_sessions.adapters.runtimes.docker_images import Images
 from openhands_sessions.adapters.runtimes.docker_maker import START_SECONDS, Maker, Site
 from openhands_sessions.adapters.runtimes.docker_network import Networks
 from openhands_sessions.adapters.runtimes.docker_refusals import NO_IMAGE, NO_RUNTIME
 from openhands_sessions.adapters.runtimes.docker_settings import DockerSettings
-from openhands_sessions.adapters.runtimes.executor_archive import executor_archive
+from openhands_sessions.adapters.runtimes.docker_site import make_site
 from openhands_sessions.adapters.runtimes.limiter import Limiter
 from openhands_sessions.adapters.runtimes.place import Place
 from openhands_sessions.core.errors import RuntimeUnavailable
@@ -28,29 +28,22 @@ async def probe_docker(root: Path, settings: DockerSettings, *, address: str | N
     left. Raises OSError where the folder cannot be used."""
     limiter, engine, mark = Limiter(1), Engine(address), secrets.token_hex(8)
     place = Place(root / f"{_PREFIX}{mark}", settings.owner)
-    networks = Networks(engine, settings, mark)
     try:
-        site = Site(
-            engine=engine,
-            settings=settings,
-            networks=networks,
-            images=Images(engine, pull=False),
-            limiter=limiter,
-            instance=mark,
-            executor=await limiter.run(executor_archive, root),
-        )
-        return [looked async for looked in _looks(site, place)]
+        site = await make_site(root, replace(settings, pull=False), engine, limiter, mark)
+        return [looked async for looked in _looks(site, place, fetched=settings.pull)]
     finally:
         with contextlib.suppress(RuntimeUnavailable):
             for container in await engine.list(f"{INSTANCE}={mark}"):
                 await engine.remove(container.id)
-            await networks.remove()
+            await Networks(engine, settings, mark).remove()
+            for volume in await engine.volumes(f"{INSTANCE}={mark}"):
+                await engine.remove_volume(volume)
         if place.folder.exists():
             await limiter.run(demolish, place.folder)
         await engine.close()
 
 
-async def _looks(site: Site, place: Place) -> AsyncIterator[Looked]:
+async def _looks(site: Site, place: Place, *, fetched: bool) -> AsyncIterator[Looked]:
     try:
         yield Looked(name="docker", found=f"version {await site.engine.version()}")
     except RuntimeUnavailable as error:
@@ -63,8 +56,8 @@ async def _looks(site: Site, place: Place) -> AsyncIterator[Looked]:
         if settings.runtime not in there:
             return
     if not await site.engine.has_image(settings.image):
-        fetched = f"{settings.image} is fetched when it is first needed" if settings.pull else ""
-        yield Looked(name="image", found="not there", problem=fetched or NO_IMAGE, vital=not fetched)
+        problem = f"{settings.image} is fetched when it is first needed" if fetched else NO_IMAGE
+        yield Looked(name="image", found="not there", problem=problem, vital=not fetched)
         return
     yield Looked(name="image", found=settings.image)
     yield await _network(site)
@@ -84,11 +77,12 @@ async def _sandbox(site: Site, place: Place) -> Looked:
     """Make one and reach it: the engine must see the same folders."""
     maker, began = Maker(site), time.monotonic()
     try:
-        await maker.prepare(place)
-        wanted = await maker.wanted(place, _untold)
         name = f"openhands-sessions-{site.instance}"
-        container = await maker.start(name, wanted, {INSTANCE: site.instance}, _untold)
-        if not await maker.answers(place, container, START_SECONDS):
+        ground = site.grounds(place, name)
+        await ground.prepare()
+        wanted = await maker.wanted(ground, _untold)
+        container = await maker.start(ground, name, wanted, {INSTANCE: site.instance}, _untold)
+        if not await maker.answers(ground, container, START_SECONDS):
             raise await maker.no_answer(container)
     except RuntimeUnavailable as error:
         return Looked(name="sandbox", found="could not be made", problem=error.message)

@@ -7,9 +7,7 @@ from dataclasses import replace
 
 from openhands_sessions.adapters.runtimes.docker_box import Box
 from openhands_sessions.adapters.runtimes.executor_runtime import EndedAtWork, ExecutorRuntime
-from openhands_sessions.adapters.runtimes.journal import remembered
-from openhands_sessions.adapters.runtimes.limiter import Limiter
-from openhands_sessions.adapters.runtimes.link import Link, connect
+from openhands_sessions.adapters.runtimes.link import Link
 from openhands_sessions.adapters.runtimes.size_guard import SizeGuard
 from openhands_sessions.core.errors import NotAsked, RuntimeUnavailable
 from openhands_sessions.ports.programs import Conversation, Programs, Spoken
@@ -31,31 +29,28 @@ FULL = "\n[the workspace holds more than it may: delete what is not needed]\n"
 
 
 class DockerReach:
-    """Reaches the executor in a box by the socket in its state folder, which the host and the container share."""
+    """Reaches the executor in a box."""
 
-    def __init__(self, box: Box, spec: RuntimeSpec, limiter: Limiter) -> None:
+    def __init__(self, box: Box, spec: RuntimeSpec) -> None:
         self._box = box
+        self._ground = box.ladder.ground
         self._spec = spec
-        self._limiter = limiter
 
     async def connect(self) -> Link | None:
         try:
             awake = await self._box.awake()
         except RuntimeUnavailable:
             awake = True  # an engine that is gone tells nothing, and its containers go on without it for a while
-        return await connect(self._box.place.socket, term=self._spec.term) if awake else None
+        return await self._ground.connect(self._spec.term) if awake else None
 
     async def start(self) -> None:
         await self._box.launch(self._spec.term, self._spec.on_step)
 
     async def claim(self) -> None:
-        try:
-            await self._limiter.run(self._box.place.raise_term, self._spec.term)
-        except OSError as error:
-            raise RuntimeUnavailable(f"the workspace's folder cannot be written: {error.strerror}") from error
+        await self._ground.claim(self._spec.term)
 
     async def remembered(self, key: str) -> Outcome | UnknownAction | Lost | None:
-        return await self._limiter.run(remembered, self._box.place.state, key)
+        return await self._ground.remembered(key)
 
 
 class DockerRuntime:

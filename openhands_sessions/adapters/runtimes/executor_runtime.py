@@ -2,9 +2,11 @@
 
 import asyncio
 from collections.abc import Mapping
+from contextlib import nullcontext
 from typing import Protocol
 
 from openhands_sessions.adapters.runtimes.conversing import ExecutorPrograms
+from openhands_sessions.adapters.runtimes.executor_files import Awake, ExecutorFiles
 from openhands_sessions.adapters.runtimes.link import Answer, Link, LinkLost
 from openhands_sessions.adapters.runtimes.messages import nonsense, outcome_of, printed, query_message, task_message
 from openhands_sessions.core.errors import NotAsked, RuntimeFailure, RuntimeUnavailable
@@ -49,8 +51,17 @@ class Reach(Protocol):
 class ExecutorRuntime:
     """Keeps one connection, made when it is first needed and again when it breaks."""
 
-    def __init__(self, spec: RuntimeSpec, reach: Reach, files: Workspace, *, command_timeout: float) -> None:
-        self.files = files
+    def __init__(
+        self,
+        spec: RuntimeSpec,
+        reach: Reach,
+        files: Workspace | None,
+        *,
+        command_timeout: float,
+        awake: Awake = nullcontext,
+    ) -> None:
+        """Without `files`, they are the executor's to see, and the sandbox is kept `awake` for that."""
+        self.files = files or ExecutorFiles(awake, self._started)
         self.programs: Programs = ExecutorPrograms(self._started, spec.environment)
         self._environment = spec.environment
         self._reach = reach

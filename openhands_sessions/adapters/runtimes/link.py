@@ -19,6 +19,7 @@ from openhands_sessions.core.events.event import Json
 VERSION = 1
 MAX_FRAME = 8 << 20
 HELLO_SECONDS = 10.0
+CONNECT_SECONDS = 10.0
 
 Answer = dict[str, Any]
 OnPiece = Callable[[Answer], None]
@@ -117,12 +118,25 @@ async def connect(path: Path, *, term: int | None) -> Link | None:
     """Connect and say hello; None where nobody listens. Raises RuntimeUnavailable where a newer owner has come or what
     listens is no executor."""
     streams = await _connected(path)
-    if streams is None:
+    return None if streams is None else await _greeted(*streams, {"term": term})
+
+
+async def connect_port(host: str, port: int, *, secret: str, term: int | None) -> Link | None:
+    """As `connect`, over the network, to one that knows the secret."""
+    try:
+        async with asyncio.timeout(CONNECT_SECONDS):
+            streams = await asyncio.open_connection(host, port)
+    except ConnectionError:
         return None
-    reader, writer = streams
+    except (TimeoutError, OSError) as error:
+        raise RuntimeUnavailable("the sandbox's port cannot be reached; does a firewall keep it shut?") from error
+    return await _greeted(*streams, {"term": term, "secret": secret})
+
+
+async def _greeted(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, who: Mapping[str, Json]) -> Link | None:
     try:
         async with asyncio.timeout(HELLO_SECONDS):
-            writer.write(_frame({"op": "hello", "version": VERSION, "term": term}))
+            writer.write(_frame({"op": "hello", "version": VERSION, **who}))
             hello = await _read_frame(reader)
     except (TimeoutError, ConnectionError):
         hello = {}

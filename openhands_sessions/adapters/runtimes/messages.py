@@ -5,7 +5,14 @@ from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Any, Literal, TypeVar, get_args
 
-from openhands_sessions.core.errors import FileProblem, PathRefused, RuntimeFailure, RuntimeUnavailable
+from openhands_sessions.core.errors import (
+    FileProblem,
+    PathRefused,
+    RuntimeFailure,
+    RuntimeUnavailable,
+    SessionsError,
+    TooLarge,
+)
 from openhands_sessions.core.events.event import Json
 from openhands_sessions.ports.runtime import (
     WORKSPACE,
@@ -23,7 +30,8 @@ from openhands_sessions.ports.runtime import (
 T = TypeVar("T")
 Ended = Literal["exit", "timeout", "interrupted", "killed", "shell_exit", "waiting", "busy"]
 
-_REFUSALS: Mapping[str, type[RuntimeFailure]] = {
+_REFUSALS: Mapping[str, type[SessionsError]] = {
+    "too_large": TooLarge,
     "path_refused": PathRefused,
     "file_problem": FileProblem,
     "bad_request": RuntimeFailure,
@@ -84,7 +92,7 @@ def printed(answer: Mapping[str, Any]) -> Printed:
         raise nonsense() from None
 
 
-def refusal(code: str, message: str) -> RuntimeFailure:
+def refusal(code: str, message: str) -> SessionsError:
     """The error for a request that the executor refused."""
     return _REFUSALS.get(code, RuntimeUnavailable)(message)
 

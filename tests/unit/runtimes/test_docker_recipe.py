@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from openhands_sessions.adapters.runtimes.docker_container import digest, recipe
+from openhands_sessions.adapters.runtimes.docker_container import digest, recipe, shared
 from openhands_sessions.adapters.runtimes.docker_settings import SANDBOX_USER, DockerSettings
 from openhands_sessions.adapters.runtimes.executor_archive import executor_archive
 from openhands_sessions.adapters.runtimes.place import Place
@@ -16,7 +16,7 @@ PLACE = Place(Path("/data/talk"))
 
 
 def asked(settings: DockerSettings = SETTINGS) -> dict[str, object]:
-    host: dict[str, object] = recipe(settings, PLACE, Path("/data/executor.pyz"), "none")["HostConfig"]
+    host: dict[str, object] = recipe(settings, shared(PLACE, Path("/data/executor.pyz")), "none")["HostConfig"]
     return host
 
 
@@ -55,10 +55,10 @@ def test_a_runtime_of_the_engine_is_named_only_where_one_is_set() -> None:
 
 @pytest.mark.parametrize("change", [{"memory": 1 << 30}, {"image": "other"}, {"user": 1234}, {"output_head": 1}])
 def test_another_recipe_has_another_digest(change: dict[str, object]) -> None:
-    plain = recipe(SETTINGS, PLACE, Path("/e"), "none")
-    other = recipe(replace(SETTINGS, **change), PLACE, Path("/e"), "none")  # type: ignore[arg-type]  # any field
-    assert digest(plain) == digest(recipe(SETTINGS, PLACE, Path("/e"), "none"))
-    assert digest(plain) != digest(other) != digest(recipe(SETTINGS, PLACE, Path("/e"), "bridge"))
+    plain = recipe(SETTINGS, shared(PLACE, Path("/e")), "none")
+    other = recipe(replace(SETTINGS, **change), shared(PLACE, Path("/e")), "none")  # type: ignore[arg-type]  # any field
+    assert digest(plain) == digest(recipe(SETTINGS, shared(PLACE, Path("/e")), "none"))
+    assert digest(plain) != digest(other) != digest(recipe(SETTINGS, shared(PLACE, Path("/e")), "bridge"))
 
 
 def test_the_executor_is_archived_once_and_readable_for_others(tmp_path: Path) -> None:

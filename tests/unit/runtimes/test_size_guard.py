@@ -3,13 +3,13 @@
 import asyncio
 from pathlib import Path
 
-from openhands_sessions.adapters.runtimes.size_guard import SizeGuard
+from openhands_sessions.adapters.runtimes.size_guard import SizeGuard, size_of
 
 LIMIT = 1 << 20
 
 
 async def test_growing_beyond_the_limit_is_noticed(tmp_path: Path) -> None:
-    guard = SizeGuard(tmp_path, LIMIT, look_every=0.01)
+    guard = SizeGuard(size_of(tmp_path), LIMIT, look_every=0.01)
     noticing = asyncio.create_task(guard.exceeded())
     (tmp_path / "small").write_bytes(b"x" * 1000)
     await asyncio.wait([noticing], timeout=0.2)
@@ -20,7 +20,7 @@ async def test_growing_beyond_the_limit_is_noticed(tmp_path: Path) -> None:
 
 
 async def test_one_that_is_too_large_may_become_smaller_but_not_larger(tmp_path: Path) -> None:
-    guard = SizeGuard(tmp_path, LIMIT, look_every=0.01)
+    guard = SizeGuard(size_of(tmp_path), LIMIT, look_every=0.01)
     for number in range(3):
         (tmp_path / str(number)).write_bytes(b"x" * LIMIT)
     async with asyncio.timeout(10):
@@ -35,7 +35,7 @@ async def test_one_that_is_too_large_may_become_smaller_but_not_larger(tmp_path:
 
 
 async def test_what_cannot_be_measured_is_not_too_large(tmp_path: Path) -> None:
-    guard = SizeGuard(tmp_path / "nothing", LIMIT, look_every=0.01)
+    guard = SizeGuard(size_of(tmp_path / "nothing"), LIMIT, look_every=0.01)
     noticing = asyncio.create_task(guard.exceeded())
     await asyncio.wait([noticing], timeout=0.1)
     assert not noticing.done()

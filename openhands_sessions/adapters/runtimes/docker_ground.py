@@ -1,0 +1,100 @@
+"""Where the things of one conversation's sandbox lie, and how its executor is reached."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Protocol
+
+from openhands_sessions.adapters.runtimes import journal
+from openhands_sessions.adapters.runtimes.docker_container import Fitting, shared
+from openhands_sessions.adapters.runtimes.limiter import Limiter
+from openhands_sessions.adapters.runtimes.link import Link, connect, peer
+from openhands_sessions.adapters.runtimes.place import Place
+from openhands_sessions.core.errors import RuntimeUnavailable
+from openhands_sessions.ports.runtime import Lost, Outcome, UnknownAction
+
+_DELETE_PATIENCE = 5.0
+
+
+class Ground(Protocol):
+    """All may raise RuntimeUnavailable."""
+
+    place: Place
+    fitting: Fitting
+
+    async def prepare(self) -> None:
+        """See to it that the folders of this machine are there."""
+
+    async def furnish(self) -> None:
+        """See to all that a container needs before it is made."""
+
+    async def arm(self, container: str) -> None:
+        """See to what it needs before it is started; at each start."""
+
+    async def connect(self, term: int) -> Link | None:
+        """To its executor, as the owner; None where none listens."""
+
+    async def listens(self) -> bool:
+        """Whether an executor can be reached."""
+
+    async def term(self) -> int:
+        """The highest that is known, -1 for none."""
+
+    async def claim(self, term: int) -> None:
+        """Make an executor that is being started by an older owner refuse that owner."""
+
+    async def remembered(self, key: str) -> Outcome | UnknownAction | Lost | None:
+        """What its journal says of an action; None where there is no journal."""
+
+    async def delete(self) -> bool:
+        """Delete all of it, unless an executor runs in it; False then."""
+
+
+Grounds = Callable[[Place, str], Ground]
+"""What lies under the container of a name."""
+
+
+class SharedGround:
+    """Folders of this machine, mounted into the container; the executor listens on a socket in one of them."""
+
+    def __init__(self, place: Place, executor: Path, limiter: Limiter) -> None:
+        self.place = place
+        self.fitting = shared(place, executor)
+        self._limiter = limiter
+
+    async def prepare(self) -> None:
+        try:
+            await self._limiter.run(self.place.make, self.place.home)
+        except OSError as error:
+            raise RuntimeUnavailable(
+                f"the workspace's folder cannot be used ({error.strerror}): check its owner, its mode and the disk"
+            ) from error
+
+    async def furnish(self) -> None:
+        """`prepare` has done it."""
+
+    async def arm(self, container: str) -> None:
+        """Who may open the socket needs to say nothing."""
+
+    async def connect(self, term: int) -> Link | None:
+        return await connect(self.place.socket, term=term)
+
+    async def listens(self) -> bool:
+        return await peer(self.place.socket) is not None
+
+    async def term(self) -> int:
+        return await self._limiter.run(self.place.term)
+
+    async def claim(self, term: int) -> None:
+        try:
+            await self._limiter.run(self.place.raise_term, term)
+        except OSError as error:
+            raise RuntimeUnavailable(f"the workspace's folder cannot be written: {error.strerror}") from error
+
+    async def remembered(self, key: str) -> Outcome | UnknownAction | Lost | None:
+        return await self._limiter.run(journal.remembered, self.place.state, key)
+
+    async def delete(self) -> bool:
+        try:
+            return await self._limiter.run(self.place.delete, _DELETE_PATIENCE)
+        except OSError as error:
+            raise RuntimeUnavailable(f"the workspace could not be deleted: {error.strerror}") from error

@@ -1,0 +1,121 @@
+"""The files of a workspace that only its executor sees."""
+
+import asyncio
+import base64
+import secrets
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+
+from openhands_sessions.adapters.runtimes.link import Answer, Link, LinkLost
+from openhands_sessions.adapters.runtimes.messages import nonsense
+from openhands_sessions.core.errors import FileProblem, RuntimeUnavailable, TooLarge
+
+PIECE = 256 << 10
+
+Awake = Callable[[], AbstractAsyncContextManager[None]]
+Step = Callable[[bytes | None], Awaitable[bytes | None]]
+
+
+class ExecutorFiles:
+    """Asks the executor, which is started for it. `awake` keeps the sandbox awake for the length of its block,
+    `started` gives a connection."""
+
+    def __init__(self, awake: Awake, started: Callable[[], Awaitable[Link]]) -> None:
+        self._awake = awake
+        self._started = started
+
+    async def read(self, path: str, *, limit: int = 1 << 20) -> bytes:
+        content = bytearray()
+        async with self._opened("read", path) as step:
+            while piece := await step(None):
+                content += piece
+                if len(content) > limit:
+                    raise FileProblem(f"{path} is larger than {limit} bytes")
+        return bytes(content)
+
+    async def list(self, path: str = "") -> Sequence[str]:
+        async with self._awake():
+            try:
+                names = (await (await self._started()).call("list", {"path": path})).get("names")
+            except LinkLost:
+                raise _gone() from None
+        if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
+            raise nonsense()
+        return names
+
+    def pieces(self, path: str) -> AsyncGenerator[bytes, None]:
+        return self._taken("read", path)
+
+    def archive(self, path: str = "") -> AsyncGenerator[bytes, None]:
+        return self._taken("zip", path)
+
+    async def write(self, path: str, content: bytes) -> None:
+        async with self._opened("write", path) as step:
+            for start in range(0, len(content), PIECE):
+                await step(content[start : start + PIECE])
+            await step(None)
+
+    async def receive(self, path: str, pieces: AsyncIterator[bytes], *, limit: int) -> int:
+        size = 0
+        async with self._opened("write", path) as step:
+            async for piece in pieces:
+                size += len(piece)
+                if size > limit:
+                    raise TooLarge(f"{path} is larger than {limit} bytes")
+                await step(piece)
+            await step(None)
+        return size
+
+    async def _taken(self, kind: str, path: str) -> AsyncGenerator[bytes, None]:
+        async with self._opened(kind, path) as step:
+            while piece := await step(None):
+                yield piece
+
+    @asynccontextmanager
+    async def _opened(self, kind: str, path: str) -> AsyncIterator[Step]:
+        """Open a file for the length of the block; one that was not written to its end stays as it was."""
+        async with self._awake():
+            link, name = await self._started(), secrets.token_hex(8)
+            begun = asyncio.Event()
+            body = {"name": name, "kind": kind, "path": path}
+            holding = asyncio.create_task(link.call("stream", body, lambda piece: begun.set()))
+            holding.add_done_callback(lambda _: begun.set())
+            try:
+                await begun.wait()
+                if holding.done() and not holding.cancelled():
+                    await _whole(holding)
+                yield lambda given: _step(link, name, given)
+            finally:
+                holding.cancel()
+                await asyncio.wait([holding])
+
+
+async def _step(link: Link, name: str, given: bytes | None) -> bytes | None:
+    content = None if given is None else base64.b64encode(given).decode()
+    try:
+        answer = await link.call("stream_step", {"name": name, "content": content})
+    except LinkLost:
+        raise _gone() from None
+    return _piece(answer)
+
+
+def _piece(answer: Answer) -> bytes | None:
+    content = answer.get("content")
+    if content is None:
+        return None
+    try:
+        return base64.b64decode(content, validate=True)
+    except (TypeError, ValueError):
+        raise nonsense() from None
+
+
+async def _whole(holding: "asyncio.Task[Answer]") -> None:
+    """Why it could not be opened, if so."""
+    try:
+        await holding
+    except LinkLost:
+        raise _gone() from None
+
+
+def _gone() -> RuntimeUnavailable:
+    return RuntimeUnavailable("the sandbox ended meanwhile; try again")

@@ -1,0 +1,153 @@
+"""Sandboxes of an engine on another machine, which shares no folder with the server."""
+
+import asyncio
+import hashlib
+import json
+import socket
+from collections.abc import AsyncIterator, Iterator
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+
+from openhands_sessions.adapters.runtimes.docker import DockerRuntimes
+from openhands_sessions.adapters.runtimes.docker_container import INSTANCE, PORT, STATE
+from openhands_sessions.adapters.runtimes.link import connect_port
+from openhands_sessions.core.errors import RuntimeUnavailable
+from openhands_sessions.core.ids import folder_name
+from openhands_sessions.ports.runtime import Lost, Running
+from tests.support.docker_engine import Engine
+from tests.support.docker_far import far
+from tests.support.docker_sandboxes import containers, docker_runtimes
+from tests.support.programs import Shell
+from tests.support.sandboxes import SID, Hearing, key, opened, run
+
+MIB = 1 << 20
+
+
+@pytest.fixture
+def engine(docker_engine: Engine) -> Iterator[Engine]:
+    with far(docker_engine) as engine:
+        yield engine
+
+
+@pytest.fixture
+async def sandboxes(engine: Engine, tmp_path: Path) -> AsyncIterator[DockerRuntimes]:
+    async with docker_runtimes(engine, tmp_path) as runtimes:
+        yield runtimes
+        await runtimes.discard(SID)
+
+
+def volumes(engine: Engine, sandboxes: DockerRuntimes) -> list[str]:
+    with closing(engine.client()) as client:
+        found = client.volumes.list(filters={"label": f"{INSTANCE}={sandboxes.instance}"})
+    return [volume.name for volume in found if "-program-" not in volume.name]
+
+
+async def pieces(size: int) -> AsyncIterator[bytes]:
+    for number in range(size // MIB):
+        yield bytes([number]) * MIB
+
+
+async def test_files_go_both_ways_through_the_executor(sandboxes: DockerRuntimes) -> None:
+    digest = hashlib.sha256()
+    async with opened(sandboxes) as runtime:
+        assert await runtime.files.receive("in/large", pieces(24 * MIB), limit=24 * MIB) == 24 * MIB
+        assert await runtime.files.list("in") == ["large"]
+        async for piece in runtime.files.pieces("in/large"):
+            digest.update(piece)
+        done = await run(runtime, 0, "sha256sum < in/large; stat -c %u in/large; id -u")
+        packed = b"".join([piece async for piece in runtime.files.archive()])
+    said, owner, user = done.output.split("\n")[:3]
+    assert said.split()[0] == digest.hexdigest()
+    assert owner == user != "0"
+    assert packed.startswith(b"PK")
+
+
+async def test_the_next_server_finds_the_running_command_and_the_files(
+    engine: Engine, sandboxes: DockerRuntimes, tmp_path: Path
+) -> None:
+    async with opened(sandboxes) as runtime:
+        assert (await run(runtime, 0, "echo kept > x; PLACE=here")).exit_code == 0
+    async with docker_runtimes(engine, tmp_path) as next_server, opened(next_server, term=2) as runtime:
+        assert (await run(runtime, 1, "cat x; echo $PLACE")).output == "kept\nhere\n"
+
+
+async def test_what_ran_when_the_container_was_killed_is_lost_and_the_files_are_kept(
+    engine: Engine, sandboxes: DockerRuntimes
+) -> None:
+    async with opened(sandboxes) as runtime:
+        await run(runtime, 0, "echo kept > x")
+        hearing = Hearing()
+        with closing(engine.client()) as client:
+            [(container, _)] = containers(engine, sandboxes)
+
+            def kill() -> None:
+                client.containers.get(container).kill()
+
+            async def killed() -> None:
+                await hearing.hears("begun")
+                assert await runtime.inquire(key(1)) == Running()
+                await asyncio.to_thread(kill)
+
+            ending = asyncio.create_task(killed())
+            with pytest.raises(RuntimeUnavailable, match="ended from outside"):
+                await run(runtime, 1, "echo begun; sleep 60", hearing)
+            await ending
+        assert await runtime.inquire(key(1)) == Lost()
+        assert (await run(runtime, 2, "cat x")).output == "kept\n"
+
+
+async def test_nobody_gets_in_without_the_secret_and_nobody_is_told_it(
+    engine: Engine, sandboxes: DockerRuntimes, tmp_path: Path
+) -> None:
+    async with opened(sandboxes) as runtime:
+        environment = (await run(runtime, 0, f"env; ls -a {STATE}; cat /proc/*/cmdline | tr '\\0' ' '")).output
+        [(container, _)] = containers(engine, sandboxes)
+        with closing(engine.client()) as client:
+            described = client.api.inspect_container(container)
+        [published] = described["NetworkSettings"]["Ports"][f"{PORT}/tcp"]
+        assert published["HostIp"] == engine.there
+        secret = (tmp_path / folder_name(SID) / "secret").read_text()
+        assert len(secret) == 64
+        assert secret not in environment + json.dumps(described)
+        assert "\nsecret\n" not in environment
+        for wrong in ("", "wrong", secret[:-1]):
+            with pytest.raises(RuntimeUnavailable, match="secret"):
+                await connect_port(engine.there, int(published["HostPort"]), secret=wrong, term=9)
+        link = await connect_port(engine.there, int(published["HostPort"]), secret=secret, term=1)
+        assert link is not None
+        await link.close()
+
+
+async def test_without_a_network_only_the_server_reaches_in_and_nothing_leads_out(
+    engine: Engine, sandboxes: DockerRuntimes
+) -> None:
+    with socket.create_server((engine.us if engine.namespace else "127.0.0.1", 0)) as listening:
+        host, port = listening.getsockname()[:2]
+        async with opened(sandboxes) as runtime:
+            for there in (f"{host}/{port}", f"{engine.there}/{engine.address.rpartition(':')[2]}"):
+                done = await run(runtime, port + len(there), f"timeout 5 bash -c 'exec 3<>/dev/tcp/{there}'")
+                assert done.exit_code not in (0, None)
+
+
+async def test_a_discarded_sandbox_leaves_no_volume(engine: Engine, sandboxes: DockerRuntimes, tmp_path: Path) -> None:
+    async with opened(sandboxes) as runtime:
+        await run(runtime, 0, "echo x > x")
+    assert len(volumes(engine, sandboxes)) == 3
+    await sandboxes.discard(SID)
+    assert (volumes(engine, sandboxes), containers(engine, sandboxes)) == ([], [])
+    assert not (tmp_path / folder_name(SID)).exists()
+
+
+async def test_doctor_makes_a_sandbox_there_too(engine: Engine, data_dir: Path) -> None:
+    settings = {
+        "OHS_RUNTIME__KIND": "docker",
+        "OHS_DOCKER__ADDRESS": engine.address,
+        "OHS_DOCKER__IMAGE": engine.base,
+        "OHS_DOCKER__FIREWALL_IMAGE": engine.base,
+        "OHS_SERVER__PORT": "0",
+    }
+    done = await Shell(data_dir, settings).run("doctor", "--json")
+    checks = {check["name"]: check["status"] for check in json.loads(done.out)["checks"]}
+    assert (done.code, checks["network"], checks["sandbox"]) == (0, "ok", "ok")
