@@ -7,7 +7,7 @@ from pathlib import Path
 
 import aiohttp
 
-from tests.bench import measures, sandboxes
+from tests.bench import conversations, measures, sandboxes
 from tests.bench.filling import fill
 from tests.bench.servers import Running, floor_server, our_server
 from tests.bench.table import Row, write
@@ -46,7 +46,7 @@ async def main() -> list[Row]:
             rows += await _idle(http, ours)
         rate = max([await measures.appends(folder, 100, 200) for _ in range(1)])
         rows.append(Row("durable appends, 100 conversations", rate, "/s", 20_000, most=False))
-        return [*rows, *await sandboxes.rows()]
+        return [*rows, *await conversations.rows(), *await sandboxes.rows()]
 
 
 async def _latency(http: aiohttp.ClientSession, floor: Running, ours: Running) -> list[Row]:

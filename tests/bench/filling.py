@@ -1,6 +1,7 @@
 """Conversations that are there before the server starts."""
 
-from datetime import UTC, datetime
+import asyncio
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from openhands_sessions.adapters.stores.sqlite import open_sqlite
@@ -59,3 +60,20 @@ async def fill(database: Path, conversations: dict[str, int]) -> None:
             for place in range(0, count, 500):
                 part = entries[place : place + 500]
                 await store.log(sid).append(part, expected=place - 1, term=term)
+
+
+async def crowd(database: Path, count: int) -> None:
+    """Write so many conversations without events."""
+    async with open_sqlite(database) as store:
+        moment = datetime.now(UTC)
+        rows = [
+            ConversationRow(
+                id=ConversationId(f"crowd-{number}"),
+                owner=LOCAL_OWNER,
+                created_at=moment - timedelta(minutes=number),
+                updated_at=moment,
+            )
+            for number in range(count)
+        ]
+        for place in range(0, count, 500):
+            await asyncio.gather(*(store.conversations.create(row) for row in rows[place : place + 500]))

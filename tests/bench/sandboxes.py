@@ -16,7 +16,7 @@ from tests.bench.measures import median, percentile
 from tests.bench.table import Row
 from tests.support.docker_engine import Engine, NoEngine, opened
 from tests.support.docker_sandboxes import PLAIN, comes_to, docker_runtimes
-from tests.support.processes import peak_memory
+from tests.support.processes import peak_memory, restarted_peak
 
 ROUNDS = 8
 CROWD = 20
@@ -64,7 +64,7 @@ async def _next_commands(engine: Engine, folder: Path) -> list[Row]:
         container = f"openhands-sessions-{runtimes.instance}-{folder_name(ConversationId('next'))}"
         bare = await _attached_bash(engine, container)
         executor = await asyncio.to_thread(_executor_of, engine, container)
-        before = _restarted_peak(os.getpid()), _restarted_peak(executor)
+        before = restarted_peak(os.getpid()), restarted_peak(executor)
         flood = await _timed(runtime, FLOOD, 101)
         grown = [peak_memory(pid) - peak for pid, peak in zip((os.getpid(), executor), before, strict=True)]
     return [
@@ -80,12 +80,6 @@ def _executor_of(engine: Engine, container: str) -> int:
     with closing(engine.client()) as client:
         top = client.containers.get(container).top(ps_args="-eo pid,args")
     return next(int(pid) for pid, words in top["Processes"] if "executor" in words and "init" not in words)
-
-
-def _restarted_peak(pid: int) -> int:
-    """What a process has in memory, which is its peak from now on."""
-    Path(f"/proc/{pid}/clear_refs").write_text("5")
-    return peak_memory(pid)
 
 
 async def _wakes(engine: Engine, folder: Path) -> list[Row]:
