@@ -3,13 +3,11 @@
 import asyncio
 import hashlib
 import json
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import asdict, replace
 from datetime import datetime
 from functools import partial
-
-import structlog
 
 from openhands_sessions.core.commands import Command, SendMessage
 from openhands_sessions.core.errors import (
@@ -17,7 +15,6 @@ from openhands_sessions.core.errors import (
     BadInput,
     NotAccepting,
     NotFound,
-    SessionsError,
     StorageError,
 )
 from openhands_sessions.core.events.event import Json
@@ -27,15 +24,13 @@ from openhands_sessions.core.repository import Repository
 from openhands_sessions.ports.gateway import Accepted, EndReason, News, SessionInfo, SessionSpec
 from openhands_sessions.ports.store import ConversationRow, SessionStore
 from openhands_sessions.service.directory import Directory
+from openhands_sessions.service.recovery import WAITS, Recovery
 from openhands_sessions.service.replays import Replays
 from openhands_sessions.service.settings import SettingsBook, without_secret
 from openhands_sessions.service.titles import Titles, told
 from openhands_sessions.session.agent_session import AgentSession
 from openhands_sessions.session.desk import Keyed
 from openhands_sessions.session.stages import STAGES, Opening
-from openhands_sessions.session.stream import folded
-
-log = structlog.get_logger(__name__)
 
 REVIVALS = 3
 """How often a command is carried to a session that closes just then."""
@@ -112,25 +107,9 @@ class LocalGateway:
     async def close(self, sid: ConversationId, reason: EndReason) -> None:
         await self._directory.close(sid, reason)
 
-    async def recover(self) -> None:
-        """Look after the conversations that an earlier server held when it ended: a turn that was cut off goes on.
-        One after the other, so that new work is not held up."""
-        for sid in await self._store.held():
-            row = await self._store.conversations.get(sid)
-            if row is None or self._directory.find(sid) is not None:
-                continue
-            view = await folded(self._store.log(sid), await self._store.snapshots.load(sid))
-            if (view.owed and view.pending is None) or view.stopping is not None:
-                await self._recovered(row)
-            else:
-                await self._store.release(sid, await self._store.next_term(sid), row.updated_at)
-
-    async def _recovered(self, row: ConversationRow) -> None:
-        try:
-            session = await self._session(row)
-            await session.settled()
-        except SessionsError as error:
-            log.warning("a conversation could not be taken up again", conversation_id=row.id, problem=error.message)
+    async def recover(self, waits: Sequence[float] = WAITS) -> None:
+        """Look after the conversations that an earlier server held when it ended; `waits` as Recovery has them."""
+        await Recovery(self._store, self._directory, self._session).run(waits)
 
     async def ready(self, sid: ConversationId, within: float) -> None:
         """Wait until the session's set-up has ended, well or not, but no longer than so many seconds."""

@@ -28,13 +28,19 @@ A_FEW = 4
 
 
 @pytest.fixture(scope="module")
-def mortal(docker_engine: Engine) -> Iterator[MortalEngine]:
+def engine(docker_engine: Engine) -> Iterator[MortalEngine]:
     with ExitStack() as stack:
         try:
             mortal = stack.enter_context(mortal_engine(docker_engine))
         except Missing as problem:
             unavailable(problem)
         yield mortal
+
+
+@pytest.fixture
+def mortal(engine: MortalEngine) -> Iterator[MortalEngine]:
+    yield engine
+    engine.clear()
 
 
 @pytest.fixture
@@ -83,9 +89,6 @@ async def endured(data_dir: Path, mortal: MortalEngine, rng: Random, kills: int)
         except BaseException as error:
             error.add_note(server.log[-4000:])
             raise
-        finally:
-            await server.killed()
-            await asyncio.to_thread(mortal.clear)
     print(dict(endings))
     assert endings.total() - endings["done"] <= kills * TALKS, "more came to nothing than can have been killed"
 
@@ -100,6 +103,30 @@ async def test_kills_in_mid_command_run_nothing_twice_and_hide_nothing(
     data_dir: Path, mortal: MortalEngine, rng: Random
 ) -> None:
     await endured(data_dir, mortal, rng, A_FEW)
+
+
+async def test_a_server_that_is_back_before_its_engine_goes_on_by_itself(
+    data_dir: Path, mortal: MortalEngine, rng: Random
+) -> None:
+    calm = asyncio.Event()
+    calm.set()
+    async with served(data_dir, settings(mortal, rng)) as server, Guests(server.url) as guests:
+        await server.start()
+        talk = await begun(server, guests, calm)
+        await talk.client.connect()
+        await talk.client.say("work", key="first")
+        await talk.client.until(lambda: talk.at_work)
+        await server.killed()
+        await asyncio.to_thread(mortal.daemon.kill)
+        await server.start()
+        operator = guests.operator()
+        await operator.connect()
+        await operator.until(lambda: "Error" in operator.states_of(talk.sid))
+        await asyncio.to_thread(mortal.daemon.revive)
+        await operator.until(lambda: operator.changes[-1]["agent_state"] == "awaiting_user_input")
+        for text, key in (("work", "first"), ("check", "last")):
+            await talk.turn(text, key)
+        talk.check(await guests.rest.events(talk.sid))
 
 
 @pytest.mark.long

@@ -20,8 +20,8 @@ from tests.support.running import Server
 from tests.support.wire import Cut
 
 VICTIMS = ("server", "executor", "container", "removal", "daemon")
-TOGETHER = (("daemon", "server"), ("server", "container"), ("executor", "server"), ("removal", "daemon"))
-"""Victims that die at once, in this order."""
+TOGETHER = (("daemon", "server"), ("container", "server"), ("executor", "server"), ("removal", "daemon"))
+"""Victims that die at once, in this order; only the first may have to be waited for."""
 COMMAND = 0.5
 """About how many seconds a command takes, its way to the sandbox included."""
 _DOWN = 0.7
@@ -63,9 +63,9 @@ class Killer:
         talk = self._talks[kill.talk]
         await self._at_work(talk)
         await asyncio.sleep(kill.moment)
-        self._calm.clear()
         for victim in kill.victims:
             await self._end(victim, talk)
+            self._calm.clear()
         if "server" in kill.victims:
             await self._server.start()
         if "daemon" in kill.victims:

@@ -20,6 +20,7 @@ from openhands_sessions.core.ids import LOCAL_OWNER, ConversationId, OwnerId
 from openhands_sessions.ports.agent import Agents
 from openhands_sessions.ports.files import FileStore
 from openhands_sessions.ports.gateway import SessionSpec
+from openhands_sessions.ports.runtime import Runtimes
 from openhands_sessions.ports.store import SessionStore
 from openhands_sessions.service.directory import Directory
 from openhands_sessions.service.history import History
@@ -47,7 +48,7 @@ class Office:
     files: FileStore = field(default_factory=MemoryFiles)
     models: FakeModels = field(default_factory=lambda: FakeModels(FakeModel([])))
     agents: Agents | None = None
-    runtimes: FakeRuntimes = field(default_factory=FakeRuntimes)
+    runtimes: Runtimes = field(default_factory=FakeRuntimes)
     layers: Sequence[Mapping[str, Any]] = ()
     max_sessions: int = 10
     idle_timeout: float = 3600.0

@@ -18,7 +18,7 @@ from openhands_sessions.ports.store import SessionStore
 from openhands_sessions.service.local import digest
 from tests.fakes.files import MemoryFiles
 from tests.fakes.model import FakeModel, FakeModels
-from tests.fakes.openings import DoorAgents, Doorway
+from tests.fakes.openings import DoorAgents, DoorRuntimes, Doorway
 from tests.fakes.store import MortalStore
 from tests.support.logs import read
 from tests.support.offices import ADA, BOB, TALK, Office, working
@@ -243,6 +243,25 @@ async def test_the_next_server_goes_on_with_turns_that_were_cut_off(store: Sessi
             await later.gateway.recover()
         session = later.gateway.live(TALK)
         assert session is not None
+        await state(session, "awaiting_user_input", 5)
+
+
+async def test_a_turn_that_was_cut_off_goes_on_once_its_sandbox_can_be_reached(store: SessionStore) -> None:
+    models = FakeModels(FakeModel([says("Done.")]))
+    office = Office(store=store, models=models, layers=[{"llm_model": "fake"}])
+    session = await office.open()
+    await session.event_stream.append(MessageAction(source=Source.USER, content="go"))
+    await office.gateway.close(TALK, "shutdown")
+    door = Doorway(lambda: RuntimeUnavailable("no docker"))
+    later = Office(store=store, models=models, runtimes=DoorRuntimes(door), layers=office.layers)
+    async with working(later), asyncio.timeout(LONG):
+        recovering = asyncio.create_task(later.gateway.recover(waits=[0.0, 0.01]))
+        while (failed := later.gateway.live(TALK)) is None or failed.accepting:
+            await rest()
+        door.fault = None
+        await recovering
+        session = later.gateway.live(TALK) or failed
+        assert session is not failed
         await state(session, "awaiting_user_input", 5)
 
 

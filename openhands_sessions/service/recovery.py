@@ -1,0 +1,62 @@
+"""Looks after what an earlier server left when it ended: a turn that was cut off goes on."""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Sequence
+from itertools import chain, repeat
+
+import structlog
+
+from openhands_sessions.core.errors import RuntimeUnavailable, SessionsError, StageFailed
+from openhands_sessions.core.ids import ConversationId
+from openhands_sessions.ports.store import ConversationRow, SessionStore
+from openhands_sessions.service.directory import Directory
+from openhands_sessions.session.agent_session import AgentSession
+from openhands_sessions.session.stream import folded
+
+log = structlog.get_logger(__name__)
+
+WAITS = (0.0, 2.0, 5.0, 15.0, 60.0)
+"""Seconds before each try; the last of them before every further one. The engine of the sandboxes may be started later
+than the server."""
+
+
+class Recovery:
+    """One server's. `open` gives a conversation's session, or a new one where that has failed."""
+
+    def __init__(
+        self, store: SessionStore, directory: Directory, open: Callable[[ConversationRow], Awaitable[AgentSession]]
+    ) -> None:
+        self._store = store
+        self._directory = directory
+        self._open = open
+
+    async def run(self, waits: Sequence[float] = WAITS) -> None:
+        """Returns when nothing is left to be done. One conversation after the other, so that new work is not held up;
+        those whose sandbox cannot be reached are tried again."""
+        left = await self._store.held()
+        for wait in chain(waits, repeat(waits[-1])):
+            await asyncio.sleep(wait)
+            left = [sid for sid in left if not await self._looked_after(sid)]
+            if not left:
+                return
+
+    async def _looked_after(self, sid: ConversationId) -> bool:
+        row = await self._store.conversations.get(sid)
+        session = self._directory.find(sid)
+        if row is None or (session is not None and session.accepting):
+            return True
+        view = await folded(self._store.log(sid), await self._store.snapshots.load(sid))
+        if (view.owed and view.pending is None) or view.stopping is not None:
+            return await self._taken_up(row)
+        await self._store.release(sid, await self._store.next_term(sid), row.updated_at)
+        return True
+
+    async def _taken_up(self, row: ConversationRow) -> bool:
+        try:
+            session = await self._open(row)
+            await session.settled()
+        except SessionsError as error:
+            log.warning("a conversation could not be taken up again", conversation_id=row.id, problem=error.message)
+            return True
+        problem = session.problem
+        return not (isinstance(problem, StageFailed) and problem.cause_name == RuntimeUnavailable.__name__)
