@@ -4,7 +4,7 @@ import asyncio
 import hashlib
 import json
 import socket
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import closing
 from pathlib import Path
 
@@ -17,7 +17,7 @@ from openhands_sessions.core.errors import RuntimeUnavailable
 from openhands_sessions.core.ids import folder_name
 from openhands_sessions.ports.runtime import Lost, Running
 from tests.support.docker_engine import Engine
-from tests.support.docker_far import far
+from tests.support.docker_far import certify, far
 from tests.support.docker_sandboxes import containers, docker_runtimes
 from tests.support.programs import Shell
 from tests.support.sandboxes import SID, Hearing, key, opened, run
@@ -140,14 +140,25 @@ async def test_a_discarded_sandbox_leaves_no_volume(engine: Engine, sandboxes: D
     assert not (tmp_path / folder_name(SID)).exists()
 
 
-async def test_doctor_makes_a_sandbox_there_too(engine: Engine, data_dir: Path) -> None:
-    settings = {
-        "OHS_RUNTIME__KIND": "docker",
-        "OHS_DOCKER__ADDRESS": engine.address,
-        "OHS_DOCKER__IMAGE": engine.base,
-        "OHS_DOCKER__FIREWALL_IMAGE": engine.base,
-        "OHS_SERVER__PORT": "0",
-    }
+async def test_an_engine_behind_tls_is_used_by_who_has_a_certificate(docker_engine: Engine, tmp_path: Path) -> None:
+    folder = tmp_path / "certificates"
+    certify(folder, docker_engine.there)
+    trusted = {"DOCKER_TLS_VERIFY": "1", "DOCKER_CERT_PATH": str(folder)}
+    trusted |= dict.fromkeys(("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE"), "")  # they go before it, where they are set
+    with far(docker_engine, folder) as engine:
+        settings = {
+            "OHS_RUNTIME__KIND": "docker",
+            "OHS_DOCKER__ADDRESS": engine.address,
+            "OHS_DOCKER__IMAGE": docker_engine.base,
+            "OHS_DOCKER__FIREWALL_IMAGE": docker_engine.base,
+            "OHS_SERVER__PORT": "0",
+        }
+        code, checks = await _looked(tmp_path / "data", settings | trusted)
+        assert (code, checks["network"], checks["sandbox"]) == (0, "ok", "ok")
+        code, checks = await _looked(tmp_path / "data", settings)
+        assert (code, checks["docker"]) == (1, "fail")
+
+
+async def _looked(data_dir: Path, settings: Mapping[str, str]) -> tuple[int, dict[str, str]]:
     done = await Shell(data_dir, settings).run("doctor", "--json")
-    checks = {check["name"]: check["status"] for check in json.loads(done.out)["checks"]}
-    assert (done.code, checks["network"], checks["sandbox"]) == (0, "ok", "ok")
+    return done.code, {check["name"]: check["status"] for check in json.loads(done.out)["checks"]}

@@ -20,6 +20,8 @@ from openhands_sessions.ports.runtime import OnStep
 STARTING, STARTED, READY = "STATUS$STARTING_RUNTIME", "STATUS$RUNTIME_STARTED", "STATUS$READY"
 RUNNING, PAUSED = "running", "paused"
 START_SECONDS = 20.0
+SLOW = "the sandbox did not get ready in time; is the machine overloaded?"
+CLOSED_IN = "Or docker.runtime lets it make no unix socket: gVisor's runsc needs --host-uds=create"
 _LOOK_AGAIN = 0.005
 """Seconds between two looks for the socket of an executor that starts: nothing else tells when it listens."""
 _LOOKS_PER_INSPECTION = 10
@@ -87,7 +89,7 @@ class Maker:
         """Why one that was started cannot be reached."""
         found = await self._site.engine.find(container.id)
         if found is not None and found.status == RUNNING:
-            return RuntimeUnavailable("the sandbox did not get ready in time; is the machine overloaded?")
+            return RuntimeUnavailable(SLOW if self._site.settings.runtime is None else f"{SLOW} {CLOSED_IN}")
         if found is None or found.exit_code in _ENDED_BY_OTHERS:
             return ContainerGone("the sandbox was ended from outside as it began")
         said = (await self._site.engine.words(found.id)).rpartition("\n")[2][:_WORDS]
