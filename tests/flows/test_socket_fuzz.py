@@ -50,7 +50,8 @@ async def frames_fuzzed(data_dir: Path, *, seconds: float) -> int:
             message_bytes=MESSAGE_BYTES,
         )
         sid = await place.guests.rest.create()
-        said = {name: place.validator(schema) for name, schema in place.document["server"].items()}
+        events = {**place.document["server"], **place.document["operators"]}
+        said = {name: place.validator(schema) for name, schema in events.items()}
         acknowledged = place.validator(place.document["acknowledgement"])
 
         async def check(example: tuple[int, list[Sent]]) -> None:
@@ -91,8 +92,8 @@ async def _exchanged(raw: RawSocket, sid: str, protocol: int, sent: list[Sent]) 
 
 def _judge(text: str, said: Mapping[str, Any], acknowledged: Any) -> None:
     """What the server says is what its document says that it says."""
-    if text.startswith("42["):
-        name, value = json.loads(text[2:])
+    if text.startswith(("42[", "42/operator,[")):
+        name, value = json.loads(text[text.index("[") :])
         said[name].validate(value)
     elif text.startswith("43") and "[" in text:
         (value,) = json.loads(text[text.index("[") :])
@@ -102,7 +103,7 @@ def _judge(text: str, said: Mapping[str, Any], acknowledged: Any) -> None:
         assert told["message"]
         assert told["data"]["code"]
     else:
-        assert text.startswith(("40", "41", "42/operator,", "6")), text
+        assert text.startswith(("40", "41", "6")), text
 
 
 async def handshakes_fuzzed(data_dir: Path, *, seconds: float) -> int:
@@ -110,6 +111,7 @@ async def handshakes_fuzzed(data_dir: Path, *, seconds: float) -> int:
     async with besieged(data_dir) as place:
         sid = await place.guests.rest.create()
         made: set[str] = set()
+        refused = place.validator(place.document["refusal"])
 
         async def check(example: tuple[dict[str, str], Any]) -> None:
             query, auth = example
@@ -129,6 +131,7 @@ async def handshakes_fuzzed(data_dir: Path, *, seconds: float) -> int:
                 made.add(str(asked))
                 return
             told = json.loads(answer[2:])
+            refused.validate(told)
             assert told["message"]
             assert told["data"]["code"] in ("bad_input", "not_found", "unauthorized"), told
             assert asked != THEIRS or told["data"]["code"] in ("not_found", "bad_input")

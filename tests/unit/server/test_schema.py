@@ -22,6 +22,27 @@ EVENTS = [
     for file in ("recorded_events.jsonl", "written_events.jsonl")
     for line in (GOLDEN / file).read_text().splitlines()
 ]
+ASKED = """
+GET:/api/options/config GET:/api/options/models GET:/api/options/agents GET:/api/options/security-analyzers
+GET:/api/settings POST:/api/settings POST:/api/reset-settings
+GET:/api/secrets POST:/api/secrets PUT:/api/secrets/{name} DELETE:/api/secrets/{name}
+GET:/api/conversations POST:/api/conversations GET:/api/microagent-management/conversations
+GET:/api/conversations/{conversation_id} PATCH:/api/conversations/{conversation_id}
+DELETE:/api/conversations/{conversation_id} POST:/api/conversations/{conversation_id}/start
+POST:/api/conversations/{conversation_id}/stop GET:/api/conversations/{conversation_id}/trajectory
+GET:/api/conversations/{conversation_id}/events POST:/api/conversations/{conversation_id}/events
+POST:/api/conversations/{conversation_id}/message GET:/api/conversations/{conversation_id}/config
+GET:/api/conversations/{conversation_id}/vscode-url GET:/api/conversations/{conversation_id}/web-hosts
+GET:/api/conversations/{conversation_id}/git/changes GET:/api/conversations/{conversation_id}/git/diff
+GET:/api/conversations/{conversation_id}/list-files GET:/api/conversations/{conversation_id}/select-file
+POST:/api/conversations/{conversation_id}/upload-files GET:/api/conversations/{conversation_id}/zip-directory
+GET:/api/conversations/{conversation_id}/microagents GET:/api/conversations/{conversation_id}/remember-prompt
+POST:/api/conversations/{conversation_id}/submit-feedback POST:/api/conversations/{conversation_id}/exp-config
+POST:/api/add-git-providers POST:/api/unset-provider-tokens GET:/api/user/info GET:/api/user/repositories
+GET:/api/user/search/repositories GET:/api/user/search/branches GET:/api/user/repository/branches
+GET:/api/user/installations GET:/api/user/suggested-tasks GET:/api/user/repository/{owner}/{name}/microagents
+GET:/api/user/repository/{owner}/{name}/microagents/content GET:/alive GET:/health GET:/server_info
+"""
 
 
 @pytest.fixture(scope="module")
@@ -39,6 +60,13 @@ def test_every_route_is_described_and_nothing_else() -> None:
     described = [(operation.method, operation.path) for operation in OPERATIONS]
     assert served == set(described)
     assert len(described) == len(set(described))
+
+
+def test_every_route_that_the_web_client_asks_is_there() -> None:
+    described = {(operation.method, operation.path) for operation in OPERATIONS}
+    asked = [(method, path) for line in ASKED.split() for method, _, path in (line.partition(":"),)]
+    assert len(asked) > 40
+    assert [each for each in asked if each not in described] == []
 
 
 def test_every_reference_leads_somewhere(document: dict[str, Any], socket: dict[str, Any]) -> None:
