@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import orjson
@@ -24,6 +24,11 @@ def reap(flags: Mapping[str, object], file: Path | None, *, as_json: bool) -> in
     return _show(asyncio.run(_reap(loaded(flags, file, quiet=True).config)), as_json=as_json)
 
 
+def clear(flags: Mapping[str, object], file: Path | None, *, as_json: bool) -> int:
+    """Remove all, and print them."""
+    return _show(asyncio.run(_clear(loaded(flags, file, quiet=True).config)), as_json=as_json)
+
+
 async def _survey(config: Config) -> Sequence[Standing]:
     async with bootstrap.open_sandboxes(config) as sandboxes:
         return await sandboxes.survey()
@@ -32,6 +37,11 @@ async def _survey(config: Config) -> Sequence[Standing]:
 async def _reap(config: Config) -> Sequence[Standing]:
     async with bootstrap.open_sandboxes(config) as sandboxes:
         return await sandboxes.reap()
+
+
+async def _clear(config: Config) -> Sequence[Standing]:
+    async with bootstrap.open_sandboxes(config) as sandboxes:
+        return [replace(each, keep=False, why="removed") for each in await sandboxes.clear()]
 
 
 def _show(standings: Sequence[Standing], *, as_json: bool) -> int:

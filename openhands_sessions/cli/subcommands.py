@@ -108,6 +108,18 @@ def sandbox_reap(
     return int(command("sandboxes").reap(given({"--data-dir": data_dir}, settings), config_file, as_json=as_json))
 
 
+@sandbox.command("clear")
+def sandbox_clear(
+    *,
+    as_json: AsJson = False,
+    data_dir: DataDir = None,
+    config_file: ConfigFile = None,
+    settings: Settings = None,
+) -> int:
+    """Remove all of them, with their network and its firewall rules; workspaces stay. End the server before."""
+    return int(command("sandboxes").clear(given({"--data-dir": data_dir}, settings), config_file, as_json=as_json))
+
+
 @config.command("show")
 def config_show(
     *,

@@ -32,13 +32,17 @@ class Looked:
 
 
 class Sandboxes(Protocol):
-    """Both see what this server's data folder has made, and nothing else. Raise RuntimeUnavailable, StorageError."""
+    """All see what this server's data folder has made, and nothing else. Raise RuntimeUnavailable, StorageError."""
 
     async def survey(self) -> Sequence[Standing]:
         """Every sandbox there is, without changing any."""
 
     async def reap(self) -> Sequence[Standing]:
         """Remove those that nobody owns, and return them."""
+
+    async def clear(self) -> Sequence[Standing]:
+        """Remove all of them, at work or not, and what they share: networks, firewall rules. Workspaces stay. Returns
+        what was removed. No server may have the data folder open."""
 
 
 class LastingRuntimes(Runtimes, Sandboxes, Protocol):

@@ -95,7 +95,7 @@ async def test_a_deleted_conversation_leaves_no_container_and_no_workspace(
 
 
 async def test_the_command_line_tells_why_each_sandbox_is_kept_and_removes_the_others(
-    docker_engine: Engine, server: Server, sandboxes: DockerRuntimes, guests: Guests, data_dir: Path
+    docker_engine: Engine, server: Server, sandboxes: DockerRuntimes, guests: Guests, data_dir: Path, folder: Path
 ) -> None:
     sids = [await guests.rest.create(llm_model=server.script("commands", SCRIPT % ONCE)) for _ in range(2)]
     for sid in sids:
@@ -111,6 +111,10 @@ async def test_the_command_line_tells_why_each_sandbox_is_kept_and_removes_the_o
     [reaped] = json.loads((await shell.run("sandbox", "reap", "--json")).out)
     assert (reaped["conversation"], reaped["why"]) == (sids[0], "its conversation is gone")
     assert [status for _, status in containers(docker_engine, sandboxes)] == ["paused"]
+    [cleared] = json.loads((await shell.run("sandbox", "clear", "--json")).out)
+    assert (cleared["conversation"], cleared["keep"]) == (sids[1], False)
+    assert containers(docker_engine, sandboxes) == []
+    assert (folder / folder_name(ConversationId(sids[1])) / "workspace" / "ran").exists()
     [doctor] = [
         check for check in json.loads((await shell.run("doctor", "--json")).out)["checks"] if check["name"] == "docker"
     ]

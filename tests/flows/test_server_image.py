@@ -44,6 +44,9 @@ async def test_a_conversation_is_still_there_after_the_composition_was_stopped_a
     again = await composition.program("chat", *AT, "--conversation", sid, typed="$ cat x\n")
     assert "\nkept\n" in again
     assert sandbox["name"] in [each["name"] for each in await _sandboxes(composition)]
+    await composition.run("stop")
+    cleared = await composition.run("run", "--rm", "-T", "server", "sandbox", "clear", "--json")
+    assert sandbox["name"] in [each["name"] for each in json.loads(cleared.out)]
 
 
 async def test_the_servers_container_has_nothing_that_it_does_not_need(

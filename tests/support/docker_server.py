@@ -8,10 +8,12 @@ import sys
 import tarfile
 import tempfile
 from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import IO
 
-from docker.errors import ImageNotFound
+import docker
+from docker.errors import APIError, ImageNotFound
 from docker.utils.build import exclude_paths
 
 from tests.support.docker_engine import Engine
@@ -19,6 +21,7 @@ from tests.support.packages import CACHE, locked, plain_environment
 
 ROOT = Path(__file__).parents[2]
 LOCK = ROOT / "requirements.lock"
+NAME = "openhands-sessions-server"
 DOCKERFILE = "runtime_images/server/Dockerfile"
 WHEELS = "runtime_images/server/wheels"
 
@@ -26,7 +29,7 @@ WHEELS = "runtime_images/server/wheels"
 def server_image(engine: Engine) -> str:
     """Its tag, which tells one state of the sources from another. The first build takes two minutes, one after a change
     of ours some seconds, for the engine keeps the steps before it."""
-    tag = f"openhands-sessions-server:{_digest(engine.debian)}"
+    tag = f"{NAME}:{_digest(engine.debian)}"
     with locked(CACHE / "building"), contextlib.closing(engine.client()) as client:
         try:
             client.images.get(tag)
@@ -40,7 +43,17 @@ def server_image(engine: Engine) -> str:
                     buildargs={"BASE": engine.debian},
                     rm=True,
                 )
+                _forget_old(client)
     return tag
+
+
+def _forget_old(client: docker.DockerClient) -> None:
+    """Images of yesterday's sources; the steps of a build that the next one begins with stay."""
+    for image in client.images.list(NAME):
+        if datetime.fromisoformat(image.attrs["Created"][:19] + "+00:00") < datetime.now(UTC) - timedelta(days=1):
+            for tag in image.tags:
+                with contextlib.suppress(APIError):
+                    client.images.remove(tag, noprune=True)
 
 
 def sent() -> list[str]:

@@ -1,4 +1,4 @@
-"""Sandboxes that are containers of a Docker engine on this machine."""
+"""Sandboxes that are containers of a Docker engine."""
 
 import asyncio
 import contextlib
@@ -143,15 +143,16 @@ class DockerRuntimes:
             box = self._boxes[sid] = Box(self._site, sid, ladder, self._forget)
         return box
 
-    async def clear(self) -> None:
-        """Remove everything of this instance but the workspaces: containers, network, firewall rules."""
+    async def clear(self) -> Sequence[Standing]:
         await self._pool.close()
-        for standing in await self._reaper.survey():
+        standings = await self._reaper.survey()
+        for standing in standings:
             await self._site.engine.remove(standing.name)
         for volume in await self._site.engine.volumes(f"{INSTANCE}={self.instance}"):
             if volume.startswith(executor_volume(self.instance, "")):
                 await self._site.engine.remove_volume(volume)
         await self._site.networks.remove()
+        return standings
 
     async def close(self) -> None:
         self._site.engine.stop_pulling()
