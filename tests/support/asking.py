@@ -1,5 +1,6 @@
 """Asks a server everything that its own document says can be asked, rightly and wrongly, and judges the answers."""
 
+import time
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from typing import Any
@@ -18,15 +19,22 @@ LONGEST = 30.0
 MODES = (GenerationMode.POSITIVE, GenerationMode.NEGATIVE)
 
 
-def ask_everything(url: str, document: Mapping[str, Any], known: Mapping[str, str], *, times: int, number: int) -> int:
-    """Ask each operation `times` times in each mode; `known` are path parameters that name something. `number` is the
-    seed. How many answers were judged. Raises what schemathesis raises of a wrong answer."""
+def ask_everything(
+    url: str, document: Mapping[str, Any], known: Mapping[str, str], *, times: int, number: int, seconds: float = 0.0
+) -> int:
+    """Ask each operation `times` times in each mode, over and over for so many seconds, but once at least; `known` are
+    path parameters that name something. `number` is the first round's seed. How many answers were judged. Raises what
+    schemathesis raises of a wrong answer."""
     schema = schemathesis.openapi.from_dict(dict(document))
-    return sum(
-        _ask(operation, mode, url, known, times=times, number=number)
-        for operation in _operations(schema)
-        for mode in MODES
-    )
+    until, asked, place = time.monotonic() + seconds, 0, 0
+    while not place or time.monotonic() < until:
+        for operation in _operations(schema):
+            if place and time.monotonic() >= until:
+                break
+            for mode in MODES:
+                asked += _ask(operation, mode, url, known, times=times, number=number + place)
+        place += 1
+    return asked
 
 
 def _operations(schema: Any) -> Iterator[Any]:
