@@ -19,10 +19,19 @@ from openhands_sessions.ports.runtime import Lost, Running
 from tests.support.docker_engine import Engine
 from tests.support.docker_far import certify, far
 from tests.support.docker_sandboxes import containers, docker_runtimes
+from tests.support.guests import Guests
 from tests.support.programs import Shell
+from tests.support.running import running
 from tests.support.sandboxes import SID, Hearing, key, opened, run
 
 MIB = 1 << 20
+SLOWLY = """\
+name: slowly
+replies:
+  - steps:
+      - {call: execute_bash, with: {command: "echo $OHS_ACTION_ID >> ran; echo begun; sleep 1; echo over"}}
+      - {say: "All done."}
+"""
 
 
 @pytest.fixture
@@ -32,8 +41,14 @@ def engine(docker_engine: Engine) -> Iterator[Engine]:
 
 
 @pytest.fixture
-async def sandboxes(engine: Engine, tmp_path: Path) -> AsyncIterator[DockerRuntimes]:
-    async with docker_runtimes(engine, tmp_path) as runtimes:
+def folder(tmp_path: Path) -> Path:
+    """Where a server of `tmp_path / "data"` keeps what it knows of its sandboxes."""
+    return tmp_path / "data" / "runtimes" / "docker"
+
+
+@pytest.fixture
+async def sandboxes(engine: Engine, folder: Path) -> AsyncIterator[DockerRuntimes]:
+    async with docker_runtimes(engine, folder) as runtimes:
         yield runtimes
         await runtimes.discard(SID)
 
@@ -65,11 +80,11 @@ async def test_files_go_both_ways_through_the_executor(sandboxes: DockerRuntimes
 
 
 async def test_the_next_server_finds_the_running_command_and_the_files(
-    engine: Engine, sandboxes: DockerRuntimes, tmp_path: Path
+    engine: Engine, sandboxes: DockerRuntimes, folder: Path
 ) -> None:
     async with opened(sandboxes) as runtime:
         assert (await run(runtime, 0, "echo kept > x; PLACE=here")).exit_code == 0
-    async with docker_runtimes(engine, tmp_path) as next_server, opened(next_server, term=2) as runtime:
+    async with docker_runtimes(engine, folder) as next_server, opened(next_server, term=2) as runtime:
         assert (await run(runtime, 1, "cat x; echo $PLACE")).output == "kept\nhere\n"
 
 
@@ -99,7 +114,7 @@ async def test_what_ran_when_the_container_was_killed_is_lost_and_the_files_are_
 
 
 async def test_nobody_gets_in_without_the_secret_and_nobody_is_told_it(
-    engine: Engine, sandboxes: DockerRuntimes, tmp_path: Path
+    engine: Engine, sandboxes: DockerRuntimes, folder: Path
 ) -> None:
     async with opened(sandboxes) as runtime:
         environment = (await run(runtime, 0, f"env; ls -a {STATE}; cat /proc/*/cmdline | tr '\\0' ' '")).output
@@ -108,7 +123,7 @@ async def test_nobody_gets_in_without_the_secret_and_nobody_is_told_it(
             described = client.api.inspect_container(container)
         [published] = described["NetworkSettings"]["Ports"][f"{PORT}/tcp"]
         assert published["HostIp"] == engine.there
-        secret = (tmp_path / folder_name(SID) / "secret").read_text()
+        secret = (folder / folder_name(SID) / "secret").read_text()
         assert len(secret) == 64
         assert secret not in environment + json.dumps(described)
         assert "\nsecret\n" not in environment
@@ -131,13 +146,40 @@ async def test_without_a_network_only_the_server_reaches_in_and_nothing_leads_ou
                 assert done.exit_code not in (0, None)
 
 
-async def test_a_discarded_sandbox_leaves_no_volume(engine: Engine, sandboxes: DockerRuntimes, tmp_path: Path) -> None:
+async def test_a_discarded_sandbox_leaves_no_volume(engine: Engine, sandboxes: DockerRuntimes, folder: Path) -> None:
     async with opened(sandboxes) as runtime:
         await run(runtime, 0, "echo x > x")
     assert len(volumes(engine, sandboxes)) == 3
     await sandboxes.discard(SID)
     assert (volumes(engine, sandboxes), containers(engine, sandboxes)) == ([], [])
-    assert not (tmp_path / folder_name(SID)).exists()
+    assert not (folder / folder_name(SID)).exists()
+
+
+async def test_a_command_runs_once_though_the_server_is_killed_meanwhile(
+    engine: Engine, sandboxes: DockerRuntimes, tmp_path: Path
+) -> None:
+    settings = {
+        "OHS_RUNTIME__KIND": "docker",
+        "OHS_DOCKER__ADDRESS": engine.address,
+        "OHS_DOCKER__IMAGE": engine.base,
+        "OHS_DOCKER__NETWORK": "none",
+        "OHS_DOCKER__FIREWALL_IMAGE": engine.base,
+    }
+    async with running(tmp_path / "data", settings) as server, Guests(server.url) as guests:
+        sid = await guests.rest.create(llm_model=server.script("slowly", SLOWLY))
+        client = guests.protocol2(sid)
+        await client.connect()
+        said = await client.say("go")
+        await client.until(lambda: any("begun" in stream.text for stream in client.streams.values()))
+        await server.killed()
+        await server.start()
+        await client.connect()
+        await client.until_state("awaiting_user_input", after=said)
+        [ran] = [event for event in await guests.rest.events(sid) if event.get("observation") == "run"]
+        assert ran["content"].split() == ["begun", "over"]
+        status, shown = await guests.rest.ask("GET", f"/api/conversations/{sid}/select-file", file="ran")
+        assert (status, len(shown["code"].split())) == (200, 1)
+        await guests.rest.delete(sid)
 
 
 async def test_an_engine_behind_tls_is_used_by_who_has_a_certificate(docker_engine: Engine, tmp_path: Path) -> None:
