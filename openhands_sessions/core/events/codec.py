@@ -156,22 +156,22 @@ def from_wire(wire: Mapping[str, Any]) -> Event:
     kinds: Mapping[str, type[Action] | type[Observation]] = ACTIONS if "action" in wire else OBSERVATIONS
     body = "args" if "action" in wire else "extras"
     kind = kinds.get(str(wire.get("action", wire.get("observation"))))
-    whole = Unknown(id=EventId(wire.get("id", UNNUMBERED)), wire=dict(wire), timestamp=_time_of(wire))
     if kind is None or not isinstance(wire.get(body, {}), dict):
-        return whole
+        return _whole(wire)
     given: dict[str, Any] = dict(wire.get(body) or {})
     values = {name: given.pop(key) for name, key in own_fields(kind) if key in given}
     if body == "extras":
         values["content"] = wire.get("content", "")
-    rest: dict[str, Any] = {key: value for key, value in wire.items() if key not in _said_by_fields(kind)}
+    said = _SAID[kind]
+    rest: dict[str, Any] = {key: value for key, value in wire.items() if key not in said}
     if given:
         rest[body] = given
     try:
         event: Event = _adapter(kind).validate_python(
             {
                 **values,
-                "id": whole.id,
-                "timestamp": whole.timestamp,
+                "id": wire.get("id", UNNUMBERED),
+                "timestamp": _time_of(wire),
                 "source": Source(wire.get("source", Source.ENVIRONMENT)),
                 "cause": wire.get("cause"),
                 "message": wire.get("message"),
@@ -181,7 +181,7 @@ def from_wire(wire: Mapping[str, Any]) -> Event:
             }
         )
     except (ValidationError, ValueError):
-        return whole
+        return _whole(wire)
     return _without_derived_message(event)
 
 
@@ -197,6 +197,10 @@ def _from_reference(wire: dict[str, Any]) -> dict[str, Any]:
 
 
 UPCASTERS: dict[int, Callable[[dict[str, Any]], dict[str, Any]]] = {0: _from_reference}
+
+
+def _whole(wire: Mapping[str, Any]) -> Unknown:
+    return Unknown(id=EventId(wire.get("id", UNNUMBERED)), wire=dict(wire), timestamp=_time_of(wire))
 
 
 def _without_derived_message(event: Event) -> Event:
@@ -257,6 +261,7 @@ def _read_own_fields(kind: type[Event]) -> tuple[tuple[str, str], ...]:
 
 
 _FIELDS = {kind: _read_own_fields(kind) for kind in (*ACTIONS.values(), *OBSERVATIONS.values())}
+_SAID = {kind: _said_by_fields(kind) for kind in _FIELDS}
 _ADAPTERS: dict[type[Any], TypeAdapter[Any]] = {}
 
 
