@@ -11,7 +11,6 @@ from openhands_sessions.core.events.codec import Stored, decode
 from openhands_sessions.core.events.event import Json
 from openhands_sessions.core.ids import ConversationId, OwnerId
 from openhands_sessions.core.imported import Metadata, Numbering, metadata_of
-from openhands_sessions.core.view import ConversationView, reduce
 from openhands_sessions.ports.installation import Entry, Installation, PassedOver, Theirs, Unreadable
 from openhands_sessions.ports.store import ConversationRow, EventLog, SessionStore
 from openhands_sessions.service.rewriting import Rewriter
@@ -20,10 +19,12 @@ NOBODY = OwnerId("-")
 """Whose a conversation is while it is being imported: no credentials give this owner."""
 MARK = "imported"
 """Where a row's settings say what was imported: `runs` of a Numbering, `through`, their newest number that was looked
-at, and `head`, our newest event behind it."""
+at, and `head`, our newest event behind it. It says so before the end is written behind their events, so that what an
+import which was cut off there has left is not taken for theirs."""
 NOTHING_YET: dict[str, Json] = {"runs": [], "through": -1, "head": -1}
 NEVER_OPENED = 0
 """The term of a conversation that no server has taken yet."""
+GOES_ON_HERE = "has more than was imported, and has been opened here since: it goes on here"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -88,8 +89,8 @@ class Importer:
             return Outcome(place=theirs.place, kind="skipped", problems=[str(error)])
         except NotFound:
             return Outcome(place=theirs.place, kind="skipped", problems=["was deleted here meanwhile"])
-        except (Conflict, Fenced):
-            told = "is being written by another program; import again to have the rest"
+        except Conflict:
+            told = "is being written by another import; import again to have the rest"
             return Outcome(place=theirs.place, kind="skipped", problems=[told])
 
     async def _taken(self, theirs: Theirs) -> Outcome:
@@ -103,12 +104,12 @@ class Importer:
                 return Outcome(place=theirs.place, kind="there", title=about.title or "")
         work = await self._work(theirs, row, about)
         kind: Literal["imported", "continued"] = "imported" if work.through < 0 else "continued"
-        await self._copy(work)
-        mark: Json = {"runs": work.rewriter.numbering.dump(), "through": work.through, "head": work.head}
-        settings = {**row.settings, MARK: mark}
-        await self._store.conversations.update(
-            replace(row, owner=self._owner, settings=settings, updated_at=max(row.updated_at, about.updated_at))
-        )
+        try:
+            await self._copy(work)
+            await self._finish(work, about)
+        except Fenced:
+            await self._store.conversations.update(replace(row, owner=self._owner))
+            raise _Skipped(GOES_ON_HERE) from None
         return Outcome(
             place=theirs.place, kind=kind, title=about.title or "", events=work.events, problems=work.problems
         )
@@ -146,7 +147,7 @@ class Importer:
         if await self._installation.newest(theirs) <= _number(mark, "through"):
             return None
         if await self._store.log(row.id).head() != _number(mark, "head"):
-            raise _Skipped("has more than was imported, and has been opened here since: it goes on here")
+            raise _Skipped(GOES_ON_HERE)
         row = replace(row, owner=NOBODY)
         await self._store.conversations.update(row)
         return row
@@ -155,11 +156,10 @@ class Importer:
         found = row.settings.get(MARK)
         mark = found if isinstance(found, dict) else NOTHING_YET
         log = self._store.log(row.id)
-        view = ConversationView()
+        rewriter = Rewriter(Numbering(mark.get("runs")), self._zone, about.created_at)
         async for batch in log.read(before=_number(mark, "head") + 1):
             for entry in batch:
-                view = reduce(view, decode(entry.text, entry.schema))
-        rewriter = Rewriter(view, Numbering(mark.get("runs")), self._zone, about.created_at)
+                rewriter.fold(decode(entry.text, entry.schema))
         return _Work(theirs, row, log, rewriter, head=await log.head(), through=_number(mark, "through"))
 
     async def _copy(self, work: _Work) -> None:
@@ -178,7 +178,20 @@ class Importer:
             work.problems.append(
                 f"{work.rewriter.unknown} events are of kinds that are not known here; kept as they are"
             )
-        await _append(work, work.rewriter.settled())
+
+    async def _finish(self, work: _Work, about: Metadata) -> None:
+        """End the log, and give the conversation to its owner."""
+        ends = work.rewriter.settled()
+        mark: Json = {
+            "runs": work.rewriter.numbering.dump(),
+            "through": work.through,
+            "head": work.rewriter.view.head,
+        }
+        updated_at = max(work.row.updated_at, about.updated_at)
+        row = replace(work.row, settings={**work.row.settings, MARK: mark}, updated_at=updated_at)
+        await self._store.conversations.update(row)
+        await _append(work, ends)
+        await self._store.conversations.update(replace(row, owner=self._owner))
 
 
 def _rewritten(work: _Work, entry: Entry) -> Stored | None:

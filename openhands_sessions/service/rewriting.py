@@ -37,14 +37,24 @@ _AT_REST = frozenset(
 class Rewriter:
     """Goes through a log once, from where an earlier import has come to."""
 
-    def __init__(self, view: ConversationView, numbering: Numbering, zone: tzinfo | None, begun: datetime) -> None:
+    def __init__(self, numbering: Numbering, zone: tzinfo | None, begun: datetime) -> None:
         """`begun` is when the conversation was made."""
-        self.view = view
+        self.view = ConversationView()
         self.numbering = numbering
         self.unknown = 0
         """How many events were kept whole, since this version does not know them."""
         self._clock = Clock(zone, begun)
         self._open: dict[EventId, Action] = {}
+
+    def fold(self, event: Event) -> None:
+        """The next event of ours: one that an earlier import has stored, or one that was just made."""
+        self.view = reduce(self.view, event)
+        self._clock = replace(self._clock, otherwise=max(self._clock.otherwise, event.timestamp))
+        waiting = {*self.view.open_actions, self.view.pending}
+        if isinstance(event, Action) and event.id in waiting:
+            self._open[event.id] = event
+        if len(self._open) > len(waiting):
+            self._open = {number: action for number, action in self._open.items() if number in waiting}
 
     def take(self, number: int, wire: Mapping[str, Any]) -> Stored:
         """Their event as ours, the next one."""
@@ -52,7 +62,6 @@ class Rewriter:
         self.numbering.add(number, ours)
         event = self._joined(event_of(wire, ours, self.numbering, self._clock))
         self.unknown += isinstance(event, Unknown)
-        self._clock = replace(self._clock, otherwise=max(self._clock.otherwise, event.timestamp))
         return self._recorded(event)
 
     def settled(self) -> Sequence[Stored]:
@@ -80,12 +89,7 @@ class Rewriter:
 
     def _recorded(self, event: Event) -> Stored:
         event, entry = recorded(event)
-        self.view = reduce(self.view, event)
-        waiting = {*self.view.open_actions, self.view.pending}
-        if isinstance(event, Action) and event.id in waiting:
-            self._open[event.id] = event
-        if len(self._open) > len(waiting):
-            self._open = {number: action for number, action in self._open.items() if number in waiting}
+        self.fold(event)
         return entry
 
     def _joined(self, event: Event) -> Event:

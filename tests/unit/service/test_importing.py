@@ -12,14 +12,17 @@ import pytest
 
 from openhands_sessions.adapters.installations.openhands import OpenHandsFolder
 from openhands_sessions.core.dialogue import dialogue
+from openhands_sessions.core.events.actions import MessageAction
 from openhands_sessions.core.events.codec import decode
 from openhands_sessions.core.events.event import Event
+from openhands_sessions.core.events.observations import TurnEndedObservation
 from openhands_sessions.core.ids import LOCAL_OWNER, ConversationId
 from openhands_sessions.core.view import ConversationView
 from openhands_sessions.ports.installation import Entry, PassedOver, Theirs
 from openhands_sessions.ports.store import ConversationRow, SessionStore
 from openhands_sessions.service.importing import Importer, Outcome
 from openhands_sessions.session.stream import folded
+from tests.fakes.store import MortalStore
 from tests.support.reference_folder import SCENES, Talk, agreed, asking, cut_off, finished, long, refused, write
 
 SID = ConversationId("ab" * 16)
@@ -180,6 +183,56 @@ async def test_what_is_no_conversation_of_theirs_to_take_is_left_alone(store: Se
         "users/ada/conversations/twice": ("skipped", "stands here twice; the first one counts"),
     }
     assert await store.log(ConversationId("ours")).head() == -1
+
+
+@pytest.mark.parametrize("tries", [1, 2])
+async def test_a_conversation_that_was_opened_here_stays_seen_when_it_has_grown_over_there(
+    store: SessionStore, tmp_path: Path, tries: int
+) -> None:
+    talk = Talk(SID)
+    finished(talk)
+    write(tmp_path, talk)
+    await imported(store, OpenHandsFolder(tmp_path))
+    before = await kept(store)
+    await store.release(SID, await store.next_term(SID), talk.begun)  # a server has shown it, and written nothing
+    long(talk)
+    write(tmp_path, talk)
+    for _ in range(tries):
+        [outcome] = await imported(store, OpenHandsFolder(tmp_path))
+        assert (outcome.kind, *outcome.problems) == (
+            "skipped",
+            "has more than was imported, and has been opened here since: it goes on here",
+        )
+    assert [row.id for row in await store.conversations.page(LOCAL_OWNER, limit=9)] == [SID]
+    assert await kept(store) == before
+
+
+@pytest.mark.parametrize("scene", [finished, asking, cut_off])
+@pytest.mark.parametrize("stored", [True, False])
+async def test_an_import_that_died_while_it_ended_a_log_takes_that_end_for_its_own(
+    store: SessionStore, tmp_path: Path, scene: Any, stored: bool
+) -> None:
+    talk = Talk(SID)
+    scene(talk)
+    write(tmp_path, talk)
+    mortal = MortalStore(store, dies_at=1, stored=stored)
+    dying = asyncio.create_task(imported(mortal, OpenHandsFolder(tmp_path)))
+    async with asyncio.timeout(5):
+        await mortal.dead.wait()
+        dying.cancel()
+        await asyncio.wait([dying])
+    assert await store.conversations.page(LOCAL_OWNER, limit=9) == []
+    talk.says("are you there?")
+    talk.replies("I am.")
+    write(tmp_path, talk)
+    [outcome] = await imported(store, OpenHandsFolder(tmp_path))
+    assert (outcome.kind, outcome.events, outcome.problems) == ("continued", 6, [])
+    events = await kept(store)
+    assert [event.id for event in events] == list(range(len(events)))
+    assert [event.content for event in events if isinstance(event, MessageAction)][-2:] == ["are you there?", "I am."]
+    now = await view(store)
+    assert (now.owed, now.pending, now.open_actions) == (False, None, ())
+    assert len([event for event in events if isinstance(event, TurnEndedObservation)]) == 1 + stored
 
 
 async def test_two_imports_at_once_double_nothing(store: SessionStore, tmp_path: Path) -> None:
