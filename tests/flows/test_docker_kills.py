@@ -20,6 +20,7 @@ from tests.support.killing import Killer, planned
 from tests.support.ordeal import SCRIPT, Talk
 from tests.support.packages import Missing, unavailable
 from tests.support.running import Server, served
+from tests.support.seen import shown
 
 TALKS = 2
 PARTS, KILLS = 10, 10
@@ -88,6 +89,7 @@ async def endured(data_dir: Path, mortal: MortalEngine, rng: Random, kills: int)
                 endings += talk.check(await guests.rest.events(talk.sid))
         except BaseException as error:
             error.add_note(server.log[-4000:])
+            error.add_note("\n".join(f"{talk.sid}: {shown(talk.client.events[-8:])}" for talk in talks))
             raise
     print(dict(endings))
     assert endings.total() - endings["done"] <= kills * TALKS, "more came to nothing than can have been killed"

@@ -1,12 +1,15 @@
 """The life of a container: made when it is needed, put to rest, found again, and gone when nobody needs it."""
 
 import asyncio
+import time
 from collections.abc import AsyncIterator, Iterator
 from contextlib import AbstractAsyncContextManager, closing
 from dataclasses import replace
 from pathlib import Path
 
+import docker
 import pytest
+from docker.models.containers import Container
 
 from openhands_sessions.adapters.runtimes.docker import DockerRuntimes, open_docker
 from openhands_sessions.adapters.runtimes.docker_container import INSTANCE
@@ -14,7 +17,7 @@ from openhands_sessions.core.errors import RuntimeUnavailable
 from openhands_sessions.core.ids import ConversationId
 from openhands_sessions.ports.runtime import CommandDone, Lost, Running, RuntimeSpec, UnknownAction
 from tests.support.docker_engine import Engine
-from tests.support.docker_sandboxes import PLAIN, comes_to, containers, docker_runtimes
+from tests.support.docker_sandboxes import LOOK_AGAIN, PLAIN, comes_to, containers, docker_runtimes
 from tests.support.sandboxes import SID, Hearing, key, opened, run
 
 RESTS = "rests, and is removed when it has rested long enough"
@@ -197,6 +200,27 @@ async def test_a_sandbox_that_another_server_has_open_is_left_alone(
         assert (await run(runtime, 1, "echo $colour")).output == "blue\n"
 
 
+@pytest.mark.parametrize("then", ["goes on", "is discarded"])
+async def test_an_executor_that_the_engine_has_lost_track_of_is_ended(
+    docker_engine: Engine, runtimes: DockerRuntimes, folder: Path, then: str
+) -> None:
+    async with opened(runtimes) as runtime:
+        await run(runtime, 0, "true")
+        [(container, _)] = containers(docker_engine, runtimes)
+        with closing(docker_engine.client()) as client:
+            lost = await asyncio.to_thread(_under_no_name, client, container)
+            try:
+                if then == "goes on":
+                    assert (await run(runtime, 1, "echo on")).output == "on\n"
+                    assert [status for _, status in containers(docker_engine, runtimes)] == ["running"]
+                else:
+                    await runtimes.discard(SID)
+                    assert [path.name for path in folder.iterdir() if path.is_dir()] == []
+                assert (await asyncio.to_thread(lost.wait, timeout=5))["StatusCode"] == 0
+            finally:
+                lost.remove(force=True)
+
+
 async def test_what_is_not_ours_is_never_touched(docker_engine: Engine, folder: Path, stranger: str) -> None:
     async with docker_runtimes(docker_engine, folder, SHORT_LIVED) as runtimes:
         async with opened(runtimes) as runtime:
@@ -320,6 +344,18 @@ async def test_two_owners_that_start_at_once_share_one_container(
         await asyncio.gather(run(first, 0, "echo x >> runs"), run(second, 1, "echo x >> runs"))
         assert len(containers(docker_engine, runtimes)) == 1
         assert await first.files.read("runs") == b"x\nx\n"
+
+
+def _under_no_name(client: docker.DockerClient, container: str) -> Container:
+    """Put a container that is nobody's in the place of one; its executor listens."""
+    found = client.api.inspect_container(container)
+    client.api.remove_container(container, force=True)
+    body = {**found["Config"], "HostConfig": found["HostConfig"], "Labels": {}}
+    made = client.containers.get(client.api.create_container_from_config(body)["Id"])
+    made.start()
+    while made.logs() != b"ready\n":
+        time.sleep(LOOK_AGAIN)
+    return made
 
 
 def _server(engine: Engine, folder: Path) -> AbstractAsyncContextManager[DockerRuntimes]:

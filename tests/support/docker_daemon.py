@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import docker
-from docker.errors import DockerException
+from docker.errors import DockerException, NotFound
 
 from tests.support.docker_netns import PrivateNetwork
 from tests.support.packages import locked, plain_environment
@@ -85,7 +85,8 @@ class Daemon:
         """Remove everything but the images."""
         with contextlib.closing(docker.DockerClient(base_url=self.address)) as client:
             for container in client.containers.list(all=True):
-                container.remove(force=True, v=True)
+                with contextlib.suppress(NotFound):  # it was just being removed
+                    container.remove(force=True, v=True)
             client.networks.prune()
             client.volumes.prune()
 

@@ -64,8 +64,9 @@ class Killer:
         await self._at_work(talk)
         await asyncio.sleep(kill.moment)
         for victim in kill.victims:
+            if victim in ("server", "daemon"):  # whereas a sandbox may yet have to be made, which takes calm
+                self._calm.clear()
             await self._end(victim, talk)
-            self._calm.clear()
         if "server" in kill.victims:
             await self._server.start()
         if "daemon" in kill.victims:

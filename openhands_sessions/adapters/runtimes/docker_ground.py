@@ -6,6 +6,7 @@ from typing import Protocol
 
 from openhands_sessions.adapters.runtimes import journal
 from openhands_sessions.adapters.runtimes.docker_container import Fitting, shared
+from openhands_sessions.adapters.runtimes.ending import end_executor
 from openhands_sessions.adapters.runtimes.limiter import Limiter
 from openhands_sessions.adapters.runtimes.link import Link, connect, peer
 from openhands_sessions.adapters.runtimes.place import Place
@@ -35,6 +36,10 @@ class Ground(Protocol):
 
     async def listens(self) -> bool:
         """Whether an executor can be reached."""
+
+    async def expel(self) -> None:
+        """End an executor that can be reached though no container runs: a daemon that was killed while it started one
+        has forgotten it."""
 
     async def term(self) -> int:
         """The highest that is known, -1 for none."""
@@ -80,6 +85,9 @@ class SharedGround:
 
     async def listens(self) -> bool:
         return await peer(self.place.socket) is not None
+
+    async def expel(self) -> None:
+        await end_executor(self.place.socket)
 
     async def term(self) -> int:
         return await self._limiter.run(self.place.term)

@@ -81,6 +81,8 @@ class Ladder:
         found = await self.find()
         if found is not None:
             await self._site.engine.remove(found.id)
+        if await self.ground.listens():
+            await self.ground.expel()
         if not workspace:
             return
         if not await self.ground.delete():
@@ -103,7 +105,10 @@ class Ladder:
         """Start it until its executor can be reached: one that is ended meanwhile is started again."""
         for tries_left in reversed(range(_TRIES)):
             try:
-                started = await self._started(await self.find(), term, on_step)
+                found = await self.find()
+                if not _runs(found) and await self.ground.listens():
+                    await self.ground.expel()
+                started = await self._started(found, term, on_step)
                 if await self._answers(started, START_SECONDS):
                     return
                 raise await self._maker.no_answer(started)
@@ -135,6 +140,10 @@ class Ladder:
 
     async def _answers(self, container: Found, seconds: float) -> bool:
         return await self._maker.answers(self.ground, container, seconds)
+
+
+def _runs(found: Found | None) -> bool:
+    return found is not None and found.status in (RUNNING, PAUSED)
 
 
 def container_name(instance: str, folder: str) -> str:

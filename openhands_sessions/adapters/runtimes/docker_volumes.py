@@ -114,6 +114,9 @@ class VolumeGround:
             await link.close()
         return link is not None
 
+    async def expel(self) -> None:
+        """Its port is closed when its daemon has died: nobody here can reach it."""
+
     async def term(self) -> int:
         known = await self._locally(self._read, TERM)
         return -1 if known is None else int(known)

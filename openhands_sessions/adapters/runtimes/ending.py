@@ -22,7 +22,7 @@ async def end_executor(socket: Path) -> None:
                 await link.shutdown()
     except (TimeoutError, RuntimeFailure):
         pid = await peer(socket)
-        if pid is not None:
+        if pid:  # 0 for one in a world of processes that is not ours
             await _kill(_tree(pid))
     finally:
         if link is not None:
