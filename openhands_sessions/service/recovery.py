@@ -6,7 +6,13 @@ from itertools import chain, repeat
 
 import structlog
 
-from openhands_sessions.core.errors import RuntimeUnavailable, SessionsError, StageFailed
+from openhands_sessions.core.errors import (
+    AtCapacity,
+    RuntimeUnavailable,
+    SessionsError,
+    StageFailed,
+    StorageUnavailable,
+)
 from openhands_sessions.core.ids import ConversationId
 from openhands_sessions.ports.store import ConversationRow, SessionStore
 from openhands_sessions.service.directory import Directory
@@ -32,7 +38,7 @@ class Recovery:
 
     async def run(self, waits: Sequence[float] = WAITS) -> None:
         """Returns when nothing is left to be done. One conversation after the other, so that new work is not held up;
-        those whose sandbox cannot be reached are tried again."""
+        those whose sandbox or log cannot be reached, or for which there is no room, are tried again."""
         left = await self._store.held()
         for wait in chain(waits, repeat(waits[-1])):
             await asyncio.sleep(wait)
@@ -41,22 +47,28 @@ class Recovery:
                 return
 
     async def _looked_after(self, sid: ConversationId) -> bool:
-        row = await self._store.conversations.get(sid)
-        session = self._directory.find(sid)
-        if row is None or (session is not None and session.accepting):
-            return True
-        view = await folded(self._store.log(sid), await self._store.snapshots.load(sid))
-        if (view.owed and view.pending is None) or view.stopping is not None:
-            return await self._taken_up(row)
-        await self._store.release(sid, await self._store.next_term(sid), row.updated_at)
+        """False where it is worth another try."""
+        try:
+            row = await self._store.conversations.get(sid)
+            if row is None or self._is_live(sid):
+                return True
+            view = await folded(self._store.log(sid), await self._store.snapshots.load(sid))
+            if self._is_live(sid):
+                return True  # opened meanwhile, and to take its term now would end it
+            if (view.owed and view.pending is None) or view.stopping is not None:
+                return await self._taken_up(row)
+            await self._store.release(sid, await self._store.next_term(sid), row.updated_at)
+        except SessionsError as error:
+            log.warning("a conversation could not be taken up again", conversation_id=sid, problem=error.message)
+            return not isinstance(error, AtCapacity | StorageUnavailable)
         return True
 
+    def _is_live(self, sid: ConversationId) -> bool:
+        session = self._directory.find(sid)
+        return session is not None and session.accepting
+
     async def _taken_up(self, row: ConversationRow) -> bool:
-        try:
-            session = await self._open(row)
-            await session.settled()
-        except SessionsError as error:
-            log.warning("a conversation could not be taken up again", conversation_id=row.id, problem=error.message)
-            return True
+        session = await self._open(row)
+        await session.settled()
         problem = session.problem
         return not (isinstance(problem, StageFailed) and problem.cause_name == RuntimeUnavailable.__name__)

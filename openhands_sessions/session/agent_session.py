@@ -15,7 +15,8 @@ from openhands_sessions.core.errors import (
     StageFailed,
     StorageError,
 )
-from openhands_sessions.core.events.event import AgentState, Event
+from openhands_sessions.core.events.actions import ChangeAgentStateAction
+from openhands_sessions.core.events.event import AgentState, Event, Source
 from openhands_sessions.core.events.observations import AgentStateChangedObservation
 from openhands_sessions.core.ids import UNNUMBERED, ConversationId
 from openhands_sessions.core.lifecycle import SET_UP, Lifecycle, SessionState
@@ -170,6 +171,8 @@ class AgentSession:
         while self._reason is None:
             self._wake.clear()
             await self._wake.wait()
+        if self._reason == "stopped" and self.problem is not None and self.event_stream.view.owed:
+            await self._note_stop()
 
     def _new_workshop(self, stack: AsyncExitStack) -> Workshop:
         return Workshop(
@@ -282,6 +285,16 @@ class AgentSession:
                 await self.event_stream.append(state)
             except SessionsError:
                 log.warning("the failure could not be recorded", conversation_id=self.sid)
+
+    async def _note_stop(self) -> None:
+        """The user stops a session that has failed: whoever takes its turn up later has that to carry out first."""
+        try:
+            async with asyncio.timeout(CLOSE_GRACE):
+                await self.event_stream.append(
+                    ChangeAgentStateAction(agent_state=AgentState.STOPPED, source=Source.USER)
+                )
+        except (SessionsError, TimeoutError):
+            log.warning("the stop could not be recorded", conversation_id=self.sid)
 
     async def _unwind(self, stack: AsyncExitStack) -> None:
         """End the work, then let go of what set-up opened. A step that fails or hangs does not keep the next one."""

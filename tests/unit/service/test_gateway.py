@@ -18,11 +18,10 @@ from openhands_sessions.ports.store import SessionStore
 from openhands_sessions.service.local import digest
 from tests.fakes.files import MemoryFiles
 from tests.fakes.model import FakeModel, FakeModels
-from tests.fakes.openings import DoorAgents, DoorRuntimes, Doorway
-from tests.fakes.store import MortalStore
+from tests.fakes.openings import DoorAgents, Doorway
 from tests.support.logs import read
 from tests.support.offices import ADA, BOB, TALK, Office, working
-from tests.support.scenes import LONG, rest, runs, says, state
+from tests.support.scenes import LONG, rest, state
 
 S = SessionState
 
@@ -227,52 +226,6 @@ async def test_a_new_title_is_told_to_whoever_follows(store: SessionStore) -> No
         office.gateway.retitled(ConversationId("unknown"), "x")
 
 
-@pytest.mark.parametrize("stored", [True, False])
-async def test_the_next_server_goes_on_with_turns_that_were_cut_off(store: SessionStore, stored: bool) -> None:
-    models = FakeModels(FakeModel([runs("echo 1"), says("Done."), says("Done.")]))
-    mortal = MortalStore(store, dies_at=3, stored=stored)
-    office = Office(store=mortal, models=models, layers=[{"llm_model": "fake"}])
-    await office.open()
-    await office.gateway.submit(TALK, SendMessage(content="go"))
-    async with asyncio.timeout(LONG):
-        await mortal.dead.wait()
-        mortal.bury()
-        await office.directory.close_all("shutdown")
-    async with working(Office(store=store, models=models, runtimes=office.runtimes, layers=office.layers)) as later:
-        async with asyncio.timeout(LONG):
-            await later.gateway.recover()
-        session = later.gateway.live(TALK)
-        assert session is not None
-        await state(session, "awaiting_user_input", 5)
-
-
-async def test_a_turn_that_was_cut_off_goes_on_once_its_sandbox_can_be_reached(store: SessionStore) -> None:
-    models = FakeModels(FakeModel([says("Done.")]))
-    office = Office(store=store, models=models, layers=[{"llm_model": "fake"}])
-    session = await office.open()
-    await session.event_stream.append(MessageAction(source=Source.USER, content="go"))
-    await office.gateway.close(TALK, "shutdown")
-    door = Doorway(lambda: RuntimeUnavailable("no docker"))
-    later = Office(store=store, models=models, runtimes=DoorRuntimes(door), layers=office.layers)
-    async with working(later), asyncio.timeout(LONG):
-        recovering = asyncio.create_task(later.gateway.recover(waits=[0.0, 0.01]))
-        while (failed := later.gateway.live(TALK)) is None or failed.accepting:
-            await rest()
-        door.fault = None
-        await recovering
-        session = later.gateway.live(TALK) or failed
-        assert session is not failed
-        await state(session, "awaiting_user_input", 5)
-
-
-async def test_the_next_server_lets_alone_what_was_at_rest(store: SessionStore) -> None:
-    async with working(Office(store=store)) as office:
-        await office.open()
-    async with working(Office(store=store)) as later:
-        await later.gateway.recover()
-        assert len(later.directory) == 0
-
-
 def test_a_digest_tells_commands_apart_and_knows_the_same_again() -> None:
     commands: list[Command] = [
         SendMessage(content="a"),
@@ -322,20 +275,6 @@ async def test_a_failed_session_is_not_built_anew_by_those_who_only_follow(store
         for _ in range(3):
             assert await end_of(office) == "failed"
         assert office.gateway.live(TALK) is failed
-
-
-async def test_those_who_are_looked_after_keep_to_the_room_there_is(store: SessionStore) -> None:
-    models = FakeModels(FakeModel([says("Hello.")] * 2))
-    names = [ConversationId("first"), ConversationId("second")]
-    office = Office(store=store, models=models, layers=[{"llm_model": "fake"}])
-    for name in names:
-        session = await office.open(name)
-        await session.event_stream.append(MessageAction(source=Source.USER, content="go"))
-        await office.gateway.close(name, "shutdown")
-    async with working(Office(store=store, models=models, layers=office.layers, max_sessions=1)) as later:
-        async with asyncio.timeout(LONG):
-            await later.gateway.recover()
-        assert len(later.directory) == 1
 
 
 @pytest.mark.parametrize("reason", ["stopped", "deleted"])

@@ -1,0 +1,156 @@
+"""What an earlier server left when it ended is looked after, and nobody is disturbed by it."""
+
+import asyncio
+
+import pytest
+
+from openhands_sessions.core.commands import SendMessage
+from openhands_sessions.core.errors import RuntimeUnavailable, StorageUnavailable
+from openhands_sessions.core.events.actions import MessageAction
+from openhands_sessions.core.events.codec import decode
+from openhands_sessions.core.events.event import Source
+from openhands_sessions.core.ids import ConversationId
+from openhands_sessions.ports.store import SessionStore, Snapshot, Snapshots
+from openhands_sessions.session.stream import folded
+from tests.fakes.model import FakeModel, FakeModels
+from tests.fakes.openings import DoorRuntimes, Doorway
+from tests.fakes.store import MortalStore
+from tests.support.logs import read
+from tests.support.offices import TALK, Office, working
+from tests.support.scenes import LONG, rest, runs, says, state
+
+
+class Gated:
+    """Snapshots whose first reading is held at a door."""
+
+    def __init__(self, snapshots: Snapshots, door: Doorway) -> None:
+        self._snapshots = snapshots
+        self._door = door
+
+    async def load(self, sid: ConversationId) -> Snapshot | None:
+        if not self._door.entered.is_set():
+            await self._door.enter()
+        return await self._snapshots.load(sid)
+
+    async def save(self, sid: ConversationId, snapshot: Snapshot) -> None:
+        await self._snapshots.save(sid, snapshot)
+
+
+def gated(store: SessionStore, door: Doorway) -> MortalStore:
+    """A store that lives on, but for what the door does."""
+    made = MortalStore(store, dies_at=-1, stored=True)
+    made.snapshots = Gated(store.snapshots, door)
+    return made
+
+
+async def left_owing(store: SessionStore, *names: str) -> Office:
+    """A server that ended while it owed an answer."""
+    models = FakeModels(FakeModel([says("Done.")] * len(names)))
+    office = Office(store=store, models=models, layers=[{"llm_model": "fake"}])
+    for name in names:
+        session = await office.open(name)
+        await session.event_stream.append(MessageAction(source=Source.USER, content="go"))
+        await office.gateway.close(ConversationId(name), "shutdown")
+    return office
+
+
+@pytest.mark.parametrize("stored", [True, False])
+async def test_the_next_server_goes_on_with_turns_that_were_cut_off(store: SessionStore, stored: bool) -> None:
+    models = FakeModels(FakeModel([runs("echo 1"), says("Done."), says("Done.")]))
+    mortal = MortalStore(store, dies_at=3, stored=stored)
+    office = Office(store=mortal, models=models, layers=[{"llm_model": "fake"}])
+    await office.open()
+    await office.gateway.submit(TALK, SendMessage(content="go"))
+    async with asyncio.timeout(LONG):
+        await mortal.dead.wait()
+        mortal.bury()
+        await office.directory.close_all("shutdown")
+    async with working(Office(store=store, models=models, runtimes=office.runtimes, layers=office.layers)) as later:
+        async with asyncio.timeout(LONG):
+            await later.gateway.recover()
+        session = later.gateway.live(TALK)
+        assert session is not None
+        await state(session, "awaiting_user_input", 5)
+
+
+async def test_a_turn_that_was_cut_off_goes_on_once_its_sandbox_can_be_reached(store: SessionStore) -> None:
+    office = await left_owing(store, TALK)
+    door = Doorway(lambda: RuntimeUnavailable("no docker"))
+    later = Office(store=store, models=office.models, runtimes=DoorRuntimes(door), layers=office.layers)
+    async with working(later), asyncio.timeout(LONG):
+        recovering = asyncio.create_task(later.gateway.recover(waits=[0.0, 0.01]))
+        while (failed := later.gateway.live(TALK)) is None or failed.accepting:
+            await rest()
+        door.fault = None
+        await recovering
+        session = later.gateway.live(TALK) or failed
+        assert session is not failed
+        await state(session, "awaiting_user_input", 5)
+
+
+async def test_the_next_server_lets_alone_what_was_at_rest(store: SessionStore) -> None:
+    async with working(Office(store=store)) as office:
+        await office.open()
+    async with working(Office(store=store)) as later:
+        await later.gateway.recover()
+        assert len(later.directory) == 0
+
+
+async def test_those_who_are_looked_after_wait_for_room(store: SessionStore) -> None:
+    office = await left_owing(store, "first", "second")
+    later = Office(store=store, models=office.models, layers=office.layers, max_sessions=1)
+    async with working(later), asyncio.timeout(LONG):
+        await later.gateway.recover(waits=[0.0, 0.01])
+        [last] = [sid for sid in ("first", "second") if later.gateway.live(ConversationId(sid)) is not None]
+        session = later.gateway.live(ConversationId(last))
+        assert session is not None
+        await state(session, "awaiting_user_input", 5)
+    for sid in ("first", "second"):
+        assert (await folded(store.log(ConversationId(sid)), None)).owed is False
+
+
+async def test_one_that_is_opened_while_its_log_is_looked_at_is_let_alone(store: SessionStore) -> None:
+    first = Office(store=store)
+    await first.open()
+    await first.directory.close_all("shutdown")
+    await store.next_term(TALK)  # as a server has it that dies
+    held = asyncio.Event()
+    door = Doorway(held=held)
+    async with working(Office(store=gated(store, door))) as later, asyncio.timeout(LONG):
+        recovering = asyncio.create_task(later.gateway.recover())
+        await door.entered.wait()
+        session = await later.open()
+        held.set()
+        await recovering
+        await later.gateway.submit(TALK, SendMessage(content="$ true"))
+        assert later.gateway.live(TALK) is session
+
+
+async def test_a_store_that_is_away_for_a_moment_keeps_nobody_from_being_looked_after(store: SessionStore) -> None:
+    office = await left_owing(store, "first", "second")
+    door = Doorway(lambda: StorageUnavailable("locked"))
+    later = Office(store=gated(store, door), models=office.models, layers=office.layers)
+    async with working(later), asyncio.timeout(LONG):
+        await later.gateway.recover(waits=[0.0, 0.01])
+        for name in ("first", "second"):
+            session = later.gateway.live(ConversationId(name))
+            assert session is not None
+            await state(session, "awaiting_user_input", 5)
+
+
+async def test_a_stop_of_one_that_cannot_be_taken_up_is_kept_to(store: SessionStore) -> None:
+    office = await left_owing(store, TALK)
+    door = Doorway(lambda: RuntimeUnavailable("no docker"))
+    later = Office(store=store, models=office.models, runtimes=DoorRuntimes(door), layers=office.layers)
+    async with working(later), asyncio.timeout(LONG):
+        recovering = asyncio.create_task(later.gateway.recover(waits=[0.0, 0.01]))
+        while (failed := later.gateway.live(TALK)) is None or failed.accepting:
+            await rest()
+        await later.gateway.close(TALK, "stopped")
+        door.fault = None
+        await recovering
+        session = later.gateway.live(TALK)
+        assert session is not None
+        await state(session, "stopped")
+    events = [decode(entry.text) for entry in await read(store.log(TALK))]
+    assert [event.content for event in events if isinstance(event, MessageAction)] == ["go"]
