@@ -1,4 +1,4 @@
-"""A folder as a zip archive, made while it is read: as the server makes one of a folder that it sees itself."""
+"""A folder as a zip archive, made while it is read."""
 
 from __future__ import annotations
 
@@ -9,14 +9,11 @@ import time
 import zipfile
 from dataclasses import dataclass
 from itertools import islice
-from typing import Generator, Iterator, Optional
+from typing import Generator, Iterator
 
-from .frames import Refusal
+from .pieces import PIECE
 from .workspace import OutsidePath, UnfitFile, Workspace
 
-Pieces = Generator[Optional[bytes], Optional[bytes], None]
-PIECE = 256 << 10
-"""Bytes that are read at once."""
 _FAST = 3
 _EARLIEST, _LATEST = 315_532_800.0, 4_354_819_198.0
 """The times that an archive can tell, in seconds: from 1980 to 2107."""
@@ -44,9 +41,13 @@ class _Entry:
     executable: bool
 
 
-def packed(workspace: Workspace, path: str, limits: ArchiveLimits) -> Pieces:
+class TooMuch(Exception):
+    """A folder is over the limits of an archive."""
+
+
+def packed(workspace: Workspace, path: str, limits: ArchiveLimits) -> Generator[bytes, bytes | None, None]:
     """The archive in pieces. Links to files inside count as the files; links that lead elsewhere, to folders or to
-    nothing, and what is no file are left out. Raises OutsidePath, UnfitFile, and Refusal, all of them before the first
+    nothing, and what is no file are left out. Raises OutsidePath, UnfitFile, and TooMuch, all of them before the first
     piece, but for a folder that grows meanwhile."""
     _measure(workspace, path, limits)
     pieces = _Pieces()
@@ -55,7 +56,7 @@ def packed(workspace: Workspace, path: str, limits: ArchiveLimits) -> Pieces:
         for entry in _entries(workspace, path):
             left -= entry.size
             if left < 0 or len(archive.NameToInfo) >= limits.names:
-                raise Refusal("too_large", "the folder grew over the limit while it was read")
+                raise TooMuch("the folder grew over the limit while it was read")
             if entry.name.endswith("/"):
                 archive.writestr(_info(archive, entry), b"")
             else:
@@ -86,9 +87,7 @@ def _measure(workspace: Workspace, path: str, limits: ArchiveLimits) -> None:
     for names, entry in enumerate(_entries(workspace, path), 1):
         size += entry.size
         if names > limits.names or size > limits.size:
-            raise Refusal(
-                "too_large", f"the folder holds more than {limits.names} files, or more than {limits.size >> 20} MiB"
-            )
+            raise TooMuch(f"the folder holds more than {limits.names} files, or more than {limits.size >> 20} MiB")
 
 
 def _entries(workspace: Workspace, path: str) -> Iterator[_Entry]:

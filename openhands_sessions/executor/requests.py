@@ -9,6 +9,7 @@ import re
 from typing import Any, Awaitable, Callable, Dict
 
 from .actions import Actions
+from .archive import TooMuch
 from .command import Action
 from .editor import Edit
 from .frames import Message, Refusal, optional_int, optional_seconds, optional_text, text_of
@@ -51,6 +52,7 @@ class Requests:
             "list": self._list,
             "stream": self._stream,
             "stream_step": self._stream_step,
+            "stream_end": self._stream_end,
             "query": self._query,
             "pipe": self._pipe,
             "pipe_line": self._pipe_line,
@@ -68,6 +70,8 @@ class Requests:
             raise Refusal("path_refused", str(error)) from error
         except UnfitFile as error:
             raise Refusal("file_problem", str(error)) from error
+        except TooMuch as error:
+            raise Refusal("too_large", str(error)) from error
 
     async def _perform(self, message: Message, tell: Tell) -> Answer:
         """Do an action, or join it, or return what came of it: `outcome`; on the way `piece`s of its output, of which
@@ -136,6 +140,11 @@ class Requests:
         given = optional_text(message, "content")
         piece = await self._streams.step(_key(message, "name"), None if given is None else _decoded(given))
         return {"content": None if piece is None else base64.b64encode(piece).decode()}
+
+    async def _stream_end(self, message: Message, tell: Tell) -> Answer:
+        """Let go of a file before its end; the request that holds it is answered then."""
+        self._streams.end(_key(message, "name"))
+        return {}
 
     async def _status(self, message: Message, tell: Tell) -> Answer:
         """Whether nothing runs, nor waits for its turn: then the sandbox may be put to rest."""

@@ -5,8 +5,9 @@ from __future__ import annotations
 import asyncio
 from typing import Awaitable, Callable
 
-from .archive import PIECE, ArchiveLimits, Pieces, packed
+from .archive import ArchiveLimits, packed
 from .frames import Message, Refusal
+from .pieces import Pieces, reading, writing
 from .workspace import Workspace
 
 _AT_ONCE = 32
@@ -43,12 +44,18 @@ class Streams:
             raise Refusal("file_problem", "the file is not open any more")
         return await stream.step(given)
 
+    def end(self, name: str) -> None:
+        """Have it closed; `hold` returns when it is. What was being written is then as it was."""
+        stream = self._opened.get(name)
+        if stream is not None:
+            stream.ended.set()
+
     def _pieces(self, kind: str, path: str) -> Pieces:
         if kind == "write":
-            return _written(self._workspace, path)
+            return writing(self._workspace, path)
         if kind == "zip":
             return packed(self._workspace, path, ArchiveLimits())
-        return _read(self._workspace, path)
+        return reading(self._workspace, path)
 
 
 class _Stream:
@@ -79,22 +86,3 @@ class _Stream:
             return self._pieces.send(given), False
         except StopIteration:  # which no future can carry
             return None, True
-
-
-def _read(workspace: Workspace, path: str) -> Pieces:
-    with workspace.open(path) as file:
-        while True:
-            piece = file.read(PIECE)
-            if not piece:
-                return
-            yield piece
-
-
-def _written(workspace: Workspace, path: str) -> Pieces:
-    """Takes pieces, and None behind the last one: without it, nothing is changed."""
-    with workspace.replace(path) as file:
-        while True:
-            piece = yield None
-            if piece is None:
-                return
-            file.write(piece)

@@ -22,9 +22,9 @@ from openhands_sessions.adapters.runtimes.files import FolderFiles
 from openhands_sessions.adapters.runtimes.limiter import Limiter
 from openhands_sessions.adapters.runtimes.place import Place
 from openhands_sessions.adapters.runtimes.size_guard import Measure, SizeGuard, size_inside, size_of
-from openhands_sessions.adapters.runtimes.workspace import Workspace
 from openhands_sessions.core.errors import RuntimeUnavailable
 from openhands_sessions.core.ids import ConversationId, folder_name
+from openhands_sessions.executor.workspace import Workspace
 from openhands_sessions.ports.runtime import WORKSPACE, Runtime, RuntimeSpec
 from openhands_sessions.ports.sandboxes import Standing
 

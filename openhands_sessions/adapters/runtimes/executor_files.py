@@ -8,9 +8,10 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager
 
 from openhands_sessions.adapters.runtimes.link import Answer, Link, LinkLost
 from openhands_sessions.adapters.runtimes.messages import nonsense
-from openhands_sessions.core.errors import FileProblem, RuntimeUnavailable, TooLarge
+from openhands_sessions.core.errors import FileProblem, RuntimeFailure, RuntimeUnavailable, TooLarge
 
 PIECE = 256 << 10
+CLOSE_SECONDS = 5.0
 
 Awake = Callable[[], AbstractAsyncContextManager[None]]
 Step = Callable[[bytes | None], Awaitable[bytes | None]]
@@ -86,8 +87,21 @@ class ExecutorFiles:
                     await _whole(holding)
                 yield lambda given: _step(link, name, given)
             finally:
-                holding.cancel()
+                await _closed(link, name, holding)
+
+
+async def _closed(link: Link, name: str, holding: "asyncio.Task[Answer]") -> None:
+    """Wait until the executor has let go of it: what comes next must not find it half written."""
+    try:
+        async with asyncio.timeout(CLOSE_SECONDS):
+            if not holding.done():
+                await link.call("stream_end", {"name": name})
                 await asyncio.wait([holding])
+    except (LinkLost, RuntimeFailure, TimeoutError):
+        pass  # it ends with the connection, or with the request
+    finally:
+        holding.cancel()
+        await asyncio.wait([holding])
 
 
 async def _step(link: Link, name: str, given: bytes | None) -> bytes | None:

@@ -4,11 +4,12 @@ from collections.abc import AsyncGenerator, AsyncIterator, Callable, Generator, 
 from contextlib import contextmanager
 from typing import ParamSpec, TypeVar
 
-from openhands_sessions.adapters.runtimes.archive import PIECE, ArchiveLimits, packed
 from openhands_sessions.adapters.runtimes.limiter import Limiter
 from openhands_sessions.adapters.runtimes.stepping import Steps
-from openhands_sessions.adapters.runtimes.workspace import OutsidePath, UnfitFile, Workspace
 from openhands_sessions.core.errors import FileProblem, PathRefused, TooLarge
+from openhands_sessions.executor.archive import ArchiveLimits, TooMuch, packed
+from openhands_sessions.executor.pieces import reading, writing
+from openhands_sessions.executor.workspace import OutsidePath, UnfitFile, Workspace
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -29,7 +30,7 @@ class FolderFiles:
         return await self._run(self._workspace.names, path)
 
     def pieces(self, path: str) -> AsyncGenerator[bytes, None]:
-        return self._taken(_read(self._workspace, path))
+        return self._taken(reading(self._workspace, path))
 
     def archive(self, path: str = "") -> AsyncGenerator[bytes, None]:
         return self._taken(packed(self._workspace, path, self._archives))
@@ -40,7 +41,7 @@ class FolderFiles:
     async def receive(self, path: str, pieces: AsyncIterator[bytes], *, limit: int) -> int:
         size = 0
         with _told():
-            async with Steps(self._limiter, _write(self._workspace, path)) as steps:
+            async with Steps(self._limiter, writing(self._workspace, path)) as steps:
                 await steps.take()
                 async for piece in pieces:
                     size += len(piece)
@@ -61,19 +62,6 @@ class FolderFiles:
             return await self._limiter.run(function, *args, **kwargs)
 
 
-def _read(workspace: Workspace, path: str) -> Generator[bytes, None, None]:
-    with workspace.open(path) as file:
-        while piece := file.read(PIECE):
-            yield piece
-
-
-def _write(workspace: Workspace, path: str) -> Generator[None, bytes | None, None]:
-    """Takes pieces, and None behind the last one: without it, nothing is changed."""
-    with workspace.replace(path) as file:
-        while (piece := (yield)) is not None:
-            file.write(piece)
-
-
 @contextmanager
 def _told() -> Iterator[None]:
     """Problems by the names that callers know."""
@@ -83,3 +71,5 @@ def _told() -> Iterator[None]:
         raise PathRefused(str(error)) from None
     except UnfitFile as error:
         raise FileProblem(str(error)) from None
+    except TooMuch as error:
+        raise TooLarge(str(error)) from None

@@ -17,9 +17,9 @@ from openhands_sessions.adapters.runtimes.journal import remembered
 from openhands_sessions.adapters.runtimes.limiter import Limiter
 from openhands_sessions.adapters.runtimes.link import Link, connect
 from openhands_sessions.adapters.runtimes.place import Place
-from openhands_sessions.adapters.runtimes.workspace import Workspace
 from openhands_sessions.core.errors import RuntimeUnavailable
 from openhands_sessions.core.ids import ConversationId, folder_name
+from openhands_sessions.executor.workspace import Workspace
 from openhands_sessions.ports.runtime import Lost, Outcome, Runtime, RuntimeSpec, UnknownAction
 
 EXECUTOR = Path(__file__).resolve().parents[2] / "executor"

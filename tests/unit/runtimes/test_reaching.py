@@ -11,8 +11,8 @@ from openhands_sessions.adapters.runtimes.executor_runtime import ExecutorRuntim
 from openhands_sessions.adapters.runtimes.files import FolderFiles
 from openhands_sessions.adapters.runtimes.limiter import Limiter
 from openhands_sessions.adapters.runtimes.link import Link, connect
-from openhands_sessions.adapters.runtimes.workspace import Workspace
 from openhands_sessions.core.errors import RuntimeUnavailable
+from openhands_sessions.executor.workspace import Workspace
 from openhands_sessions.ports.runtime import CommandDone, Lost, RuntimeSpec, UnknownAction
 from tests.support.executors import Box, started
 from tests.support.sandboxes import SID, Hearing, run

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from openhands_sessions.adapters.runtimes.archive import PIECE, ArchiveLimits, packed
-from openhands_sessions.adapters.runtimes.workspace import OutsidePath, UnfitFile, Workspace
-from openhands_sessions.core.errors import TooLarge
+from openhands_sessions.executor.archive import ArchiveLimits, TooMuch, packed
+from openhands_sessions.executor.pieces import PIECE
+from openhands_sessions.executor.workspace import OutsidePath, UnfitFile, Workspace
 
 LIMITS = ArchiveLimits()
 
@@ -84,7 +84,7 @@ def test_a_large_file_takes_little_memory(root: Path) -> None:
 def test_too_much_is_refused_before_the_first_piece(root: Path, limits: ArchiveLimits) -> None:
     for name in "abc":
         (root / name).write_text("x")
-    with pytest.raises(TooLarge):
+    with pytest.raises(TooMuch):
         next(packed(Workspace(root), "", limits))
 
 
