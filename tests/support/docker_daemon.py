@@ -89,6 +89,7 @@ class Daemon:
                     container.remove(force=True, v=True)
             client.networks.prune()
             client.volumes.prune()
+        self._end_forgotten()
 
     def _launch(self) -> None:
         """Returns when it answers."""
@@ -123,6 +124,7 @@ class Daemon:
         pid = self.pid
         if pid is not None:
             end(pid, signal.SIGTERM)
+        self._end_forgotten()
         for child in _offspring(self.folder / "exec"):  # outlives a dockerd that was killed
             end(child, signal.SIGKILL)
         for mount in _mounts_below(self.folder):
@@ -131,6 +133,12 @@ class Daemon:
         for name in ("pid", "docker.sock"):
             (self.folder / name).unlink(missing_ok=True)
         self.network.remove()
+
+    def _end_forgotten(self) -> None:
+        """A daemon that was killed while it started a container knows nothing of it afterwards."""
+        for shim in _offspring(self.folder / "exec", b"containerd-shim"):
+            for child in _children(shim):
+                end(child, signal.SIGKILL)
 
     def _last_words(self) -> str:
         return (self.folder / "log").read_text(errors="replace")[-2000:]
@@ -185,14 +193,22 @@ def _lives(pid: int) -> bool:
         return False
 
 
-def _offspring(folder: Path) -> list[int]:
+def _children(pid: int) -> list[int]:
+    found = []
+    with contextlib.suppress(OSError):
+        for thread in Path(f"/proc/{pid}/task").iterdir():
+            found += [int(child) for child in (thread / "children").read_text().split()]
+    return found
+
+
+def _offspring(folder: Path, name: bytes = b"containerd") -> list[int]:
     """The containerd that works in this folder, and its shims."""
     found = []
     for entry in Path("/proc").iterdir():
         if entry.name.isdigit():
             with contextlib.suppress(OSError):
                 program, _, arguments = (entry / "cmdline").read_bytes().partition(b"\0")
-                if b"containerd" in program and f"{folder}/".encode() in arguments:
+                if name in program and f"{folder}/".encode() in arguments:
                     found.append(int(entry.name))
     return found
 
