@@ -136,6 +136,20 @@ async def test_a_long_trajectory_is_taken_up_to_the_limit(data_dir: Path) -> Non
             assert (status, answer["code"]) == (413, "too_large")
 
 
+async def test_nothing_but_a_trajectory_may_be_longer_than_a_message(data_dir: Path) -> None:
+    """Else it would be read with the conversation's row, by every list."""
+    long = "data:image/png;base64," + "A" * 200_000
+    async with running(data_dir, {"OHS_LIMITS__MESSAGE_BYTES": "100000"}) as server, Guests(server.url) as guests:
+        good = json.dumps([{"action": "message", "source": "user", "args": {"content": "hi"}}])
+        for body in ({"image_urls": [long]}, {"replay_json": good, "settings": {"llm_model": long}}):
+            status, answer = await post(guests, body)
+            assert (status, answer["code"]) == (413, "too_large")
+        deep = '{"settings": {"mcp_config": ' + '{"a": ' * 500 + f'"{long}"' + "}" * 502
+        async with guests.rest.http.post(f"{guests.rest.url}/api/conversations", data=BytesIO(deep.encode())) as answer:
+            assert answer.status == 422
+        assert (await guests.rest.ask("GET", "/api/conversations"))[1]["results"] == []
+
+
 async def post(guests: Guests, body: object) -> tuple[int, Any]:
     """Make a conversation with a body that is too long to be sent at once."""
     sent = BytesIO(json.dumps(body).encode())

@@ -1,13 +1,16 @@
 """`/api/conversations`: create, list, look at, rename, start, stop, delete."""
 
+from typing import Any
+
+import orjson
 from aiohttp import web
 
 from openhands_sessions.core.errors import BadInput, NotFound, TooLarge
 from openhands_sessions.core.events.event import Json
 from openhands_sessions.core.ids import ConversationId
 from openhands_sessions.ports.gateway import SessionSpec
-from openhands_sessions.server.services import body, number, owned, principal, services
-from openhands_sessions.server.wire import RenameIn, StartIn, conversation_status, conversation_wire
+from openhands_sessions.server.services import body, mapping, number, owned, principal, services
+from openhands_sessions.server.wire import RenameIn, StartIn, checked, conversation_status, conversation_wire
 from openhands_sessions.server.wire_conversations import CreateIn
 from openhands_sessions.service.history import Wanted
 
@@ -102,16 +105,27 @@ async def delete(request: web.Request) -> web.Response:
 
 
 async def _asked(request: web.Request) -> CreateIn:
-    """The body, which may hold a trajectory. Raises BadInput, TooLarge."""
-    most = services(request).trajectory_bytes
+    """The body, which may hold a trajectory; without that it is no longer than any other. Raises BadInput, TooLarge."""
+    most, rest = services(request).trajectory_bytes, request.client_max_size
     too_large = TooLarge(f"replay_json must not be larger than {most} bytes")
+    whole = request.clone(client_max_size=ESCAPED * most + rest)
     try:
-        asked = await body(request.clone(client_max_size=ESCAPED * most + request.client_max_size), CreateIn)
+        given = await mapping(whole)
     except web.HTTPRequestEntityTooLarge:
         raise too_large from None
+    asked = checked(CreateIn, given)
     if asked.replay_json is not None and len(asked.replay_json.encode()) > most:
         raise too_large
+    if len(await whole.read()) > rest and _size({**given, "replay_json": None}) > rest:
+        raise TooLarge(f"the body must not be larger than {rest} bytes, but for replay_json")
     return asked
+
+
+def _size(given: dict[str, Any]) -> int:
+    try:
+        return len(orjson.dumps(given))
+    except orjson.JSONEncodeError:
+        raise BadInput("the body", "is nested too deeply") from None
 
 
 async def _opened(request: web.Request, spec: SessionSpec) -> web.Response:
