@@ -34,6 +34,7 @@ test: $(VENV)/.test
 	$(BIN)/mypy
 	$(BIN)/lint-imports --no-logo
 	@$(BIN)/python -m tests.support.docker_prepare
+	@$(BIN)/python -m tests.support.browser
 	$(BIN)/python -m pytest -q -m "not long" -n 2 --dist worksteal
 
 chaos: $(VENV)/.test

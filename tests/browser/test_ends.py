@@ -1,0 +1,71 @@
+"""How a connection of the real client ends, and whether it comes back by itself."""
+
+from pathlib import Path
+
+import pytest
+from playwright.async_api import BrowserContext
+
+from tests.support.model_replies import Call, Reply
+from tests.support.visitors import visiting
+
+WAITS = "echo $OHS_ACTION_ID >> ran; echo begun; until test -e go; do sleep 0.02; done"
+RUNS = Reply(calls=[Call(name="execute_bash", arguments={"command": WAITS})])
+FINISHES = Reply(calls=[Call(name="finish", arguments={"message": "Now it is done."})])
+
+
+@pytest.mark.parametrize("way", ["killed", "stopped"])
+async def test_a_server_that_is_started_again_in_mid_run_is_come_back_to(
+    browser: BrowserContext, data_dir: Path, client_dir: Path, way: str
+) -> None:
+    async with visiting(browser, data_dir, client_dir, {"run": [RUNS, FINISHES]}) as visitors:
+        server, tab = visitors.server, await visitors.tab()
+        sid = await tab.begin("please run [[run]]")
+        beside = visitors.guests.protocol2(sid)
+        await beside.connect()
+        await beside.until(lambda: any("begun" in stream.text for stream in beside.streams.values()))
+        await tab.until("held => held.events.some(event => event.action === 'run')")
+        await (server.killed() if way == "killed" else server.stopped())
+        await tab.until_connected(False)
+        await server.start()
+        (server.workspace(sid) / "go").touch()
+        await tab.until_state("finished")
+        await visitors.judge(sid, tab)
+        assert len((server.workspace(sid) / "ran").read_text().split()) == 1
+        assert (await tab.held()).ends == ["transport close"]
+
+
+async def test_a_conversation_that_is_stopped_ends_the_connection_for_good(
+    browser: BrowserContext, data_dir: Path, client_dir: Path
+) -> None:
+    async with visiting(browser, data_dir, client_dir, {"run": [FINISHES, FINISHES]}) as visitors:
+        tab, later = await visitors.tab(), await visitors.tab()
+        sid = await tab.begin("please finish [[run]]")
+        await tab.until_state("finished")
+        await visitors.guests.rest.ask("POST", f"/api/conversations/{sid}/stop")
+        await tab.until_connected(False)
+        held = await tab.held()
+        assert (held.ends, len(held.visits)) == (["io server disconnect"], 1)
+
+        await later.visit(sid)
+        await later.until("held => held.events.length > 0")
+        await later.say("again [[run]]")
+        await later.until("held => held.events.filter(event => event.action === 'finish').length === 2")
+        await visitors.judge(sid, later)
+        held = await tab.held()
+        assert (held.ends, len(held.visits)) == (["io server disconnect"], 1)
+
+
+async def test_a_refusal_is_told(browser: BrowserContext, data_dir: Path, client_dir: Path) -> None:
+    async with visiting(browser, data_dir, client_dir, {}) as visitors:
+        server, tab = visitors.server, await visitors.tab()
+        await tab.begin()
+        await tab.until_state("awaiting_user_input")
+        await server.stopped()
+        server.settings = {**server.settings, "OHS_SERVER__SESSION_API_KEY": "a-key-from-now-on"}
+        await server.start()
+        await tab.until("held => held.refusals.length > 0")
+        held = await tab.held()
+        [refusal] = held.refusals
+        assert refusal["message"]
+        assert await tab.page.get_by_role("alert").inner_text() == refusal["message"]
+        assert len(held.ends) == 1
