@@ -57,7 +57,7 @@ from openhands_sessions.service.files import Files, UploadLimits
 from openhands_sessions.service.history import History
 from openhands_sessions.service.importing import Importer
 from openhands_sessions.service.local import LocalGateway
-from openhands_sessions.service.replays import Replays
+from openhands_sessions.service.openings import Openings
 from openhands_sessions.service.secrets import SecretsBook
 from openhands_sessions.service.settings import SettingsBook
 from openhands_sessions.service.status import StatusBoard
@@ -177,7 +177,7 @@ async def open_house(
         stack.push_async_callback(titles.close)
         local = config.runtime.local_repositories
         gateway = LocalGateway(
-            store, directory, settings, Replays(sealed), parts.clock, local_repositories=local, titles=titles
+            store, directory, settings, Openings(sealed), parts.clock, local_repositories=local, titles=titles
         )
         key = server.session_api_key
         yield House(

@@ -24,8 +24,8 @@ from openhands_sessions.core.repository import Repository
 from openhands_sessions.ports.gateway import Accepted, EndReason, News, SessionInfo, SessionSpec
 from openhands_sessions.ports.store import ConversationRow, SessionStore
 from openhands_sessions.service.directory import Directory
+from openhands_sessions.service.openings import Openings
 from openhands_sessions.service.recovery import WAITS, Recovery
-from openhands_sessions.service.replays import Replays
 from openhands_sessions.service.settings import SettingsBook, without_secret
 from openhands_sessions.service.titles import Titles, told
 from openhands_sessions.session.agent_session import AgentSession
@@ -44,7 +44,7 @@ class LocalGateway:
         store: SessionStore,
         directory: Directory,
         settings: SettingsBook,
-        replays: Replays,
+        openings: Openings,
         clock: Callable[[], datetime],
         *,
         local_repositories: bool = False,
@@ -55,7 +55,7 @@ class LocalGateway:
         self._store = store
         self._directory = directory
         self._settings = settings
-        self._replays = replays
+        self._openings = openings
         self._clock = clock
         self._titles = titles
 
@@ -144,7 +144,7 @@ class LocalGateway:
             raise BadInput("repository", "must not lie on the server's own machine")
         self._directory.check_room()
         await self._settings.merged(spec.owner, spec.settings)
-        spec, replay = await self._replays.taken(spec)
+        spec, kept = await self._openings.taken(spec)
         moment = self._clock()
         row = ConversationRow(
             id=spec.id,
@@ -156,8 +156,8 @@ class LocalGateway:
             settings={
                 "request": without_secret(spec.settings),
                 "message": spec.initial_message,
-                "images": list(spec.image_urls),
-                **({} if replay is None else {"replay": replay}),
+                "images": kept.images,
+                "replay": kept.replay,
                 **_checkout_row(spec.checkout),
             },
         )
@@ -166,8 +166,7 @@ class LocalGateway:
         except AlreadyExists:
             return await self._row(spec.id)
         except StorageError:
-            if replay is not None:
-                await self._replays.forget(spec.id, replay)
+            await self._openings.forget(spec.id, kept)
             raise
         # Only now is the id ours, and with it the place where its key is kept.
         await self._settings.keep(spec.id, spec.settings)
@@ -189,12 +188,12 @@ class LocalGateway:
         return await self._directory.open(row.id, row.owner, lambda: settings, self._opening(row))
 
     def _opening(self, row: ConversationRow) -> Opening:
-        message, images, replay = row.settings.get("message"), row.settings.get("images"), _text(row, "replay")
+        images, replay = _text(row, "images"), _text(row, "replay")
         return Opening(
-            message=message if isinstance(message, str) else None,
-            image_urls=tuple(str(image) for image in images) if isinstance(images, list) else (),
+            message=_text(row, "message"),
+            images=None if images is None else partial(self._openings.images, row.id, images),
             repository=_checkout(row),
-            replay=None if replay is None else partial(self._replays.steps, row.id, replay),
+            replay=None if replay is None else partial(self._openings.steps, row.id, replay),
         )
 
     def summary(self, row: ConversationRow) -> SessionInfo:

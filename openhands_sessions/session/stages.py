@@ -66,7 +66,8 @@ class Opening:
     """What a conversation begins with; looked at only while its log has no system prompt yet."""
 
     message: str | None = None
-    image_urls: tuple[str, ...] = ()
+    images: Callable[[], Awaitable[Sequence[str]]] | None = None
+    """Loads those of the message."""
     repository: Repository | None = None
     replay: Callable[[], Awaitable[Sequence[Step] | None]] | None = None
     """Loads the recorded steps that follow the message; None where they are lost. Asked for until they have all been
@@ -163,7 +164,8 @@ async def _make_controller(work: Workshop) -> None:
     work.controller = Controller(work.stream, crew, work.settings)
     if work.stream.view.system == UNNUMBERED:
         replay = (ReplayBegunObservation(steps=len(steps)),) if steps else ()
-        await work.stream.append(*_beginning(work, work.agent, toolbox), *replay)
+        images = () if work.opening.images is None else tuple(await work.opening.images())
+        await work.stream.append(*_beginning(work, work.agent, toolbox, images), *replay)
     elif work.stream.view.agent_state in (AgentState.STOPPED, AgentState.LOADING) and not work.stream.view.owed:
         await work.stream.append(*_waiting())
 
@@ -181,7 +183,7 @@ async def _steps(work: Workshop) -> Sequence[Step]:
     return steps or ()
 
 
-def _beginning(work: Workshop, agent: Agent, toolbox: Toolbox) -> Sequence[Event]:
+def _beginning(work: Workshop, agent: Agent, toolbox: Toolbox, images: tuple[str, ...]) -> Sequence[Event]:
     """The first events of a conversation, one append: the prompt, then the first message or the wait for it."""
     instructions = work.settings.conversation_instructions
     system = SystemAction(
@@ -191,14 +193,14 @@ def _beginning(work: Workshop, agent: Agent, toolbox: Toolbox) -> Sequence[Event
         openhands_version=work.parts.version,
         agent_class=agent.name,
     )
-    if work.opening.image_urls and not agent.vision and work.opening.replay is None:
+    if images and not agent.vision and work.opening.replay is None:
         refusal = f"The message was not taken: its images {NO_IMAGES}"
         return (system, AgentStateChangedObservation(agent_state=AgentState.ERROR, reason=refusal))
     if work.opening.message is None:
         return (system, *_waiting())
     assert work.recalling is not None  # MemorySetup comes before
     message = MessageAction(
-        source=Source.USER, content=work.opening.message, image_urls=work.opening.image_urls, wait_for_response=False
+        source=Source.USER, content=work.opening.message, image_urls=images, wait_for_response=False
     )
     running = ChangeAgentStateAction(agent_state=AgentState.RUNNING)
     first = work.stream.next_id + 3

@@ -120,7 +120,7 @@ async def test_what_is_no_trajectory_is_refused_and_nothing_is_kept(server: Serv
         status, answer = await guests.rest.ask("POST", "/api/conversations", body)
         assert (status, answer.get("code"), answer.get("field")) == (422, "bad_input", field), (body, answer)
     assert (await guests.rest.ask("GET", "/api/conversations"))[1]["results"] == []
-    assert not [*server.data_dir.rglob("replay-*")]
+    assert not [*server.data_dir.rglob("opening-*")]
 
 
 async def test_a_long_trajectory_is_taken_up_to_the_limit(data_dir: Path) -> None:
@@ -191,7 +191,7 @@ async def test_a_killed_server_goes_on_where_the_replay_was(data_dir: Path) -> N
                 await client.connect()
         await client.until_state("awaiting_user_input")
         await check(server, client, commands)
-        [kept] = server.data_dir.rglob("replay-*")
+        [kept] = server.data_dir.rglob("opening-*")
         assert kept.stat().st_mode & 0o777 == 0o600
         await guests.rest.delete(client.sid)
         assert not kept.exists()

@@ -25,7 +25,7 @@ from openhands_sessions.ports.store import SessionStore
 from openhands_sessions.service.directory import Directory
 from openhands_sessions.service.history import History
 from openhands_sessions.service.local import LocalGateway
-from openhands_sessions.service.replays import Replays
+from openhands_sessions.service.openings import Openings
 from openhands_sessions.service.settings import SettingsBook
 from openhands_sessions.service.status import StatusBoard
 from openhands_sessions.session.agent_session import AgentSession
@@ -72,7 +72,7 @@ class Office:
             self.parts, self.board, max_sessions=self.max_sessions, idle_timeout=self.idle_timeout
         )
         self.settings = SettingsBook(self.files, self.layers)
-        self.gateway = LocalGateway(self.store, self.directory, self.settings, Replays(self.files), self.now)
+        self.gateway = LocalGateway(self.store, self.directory, self.settings, Openings(self.files), self.now)
         self.history = History(self.store, self.gateway, self.runtimes, self.settings)
 
     def now(self) -> datetime:

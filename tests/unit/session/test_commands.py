@@ -156,7 +156,7 @@ async def test_a_message_in_the_middle_of_a_turn_is_answered_once(store: Session
 
 async def test_an_opening_message_begins_the_first_turn(store: SessionStore) -> None:
     play = scene(store, says("Hello."))
-    play.opening = Opening(message="hi", image_urls=("data:x",))
+    play.opening = Opening(message="hi")
     async with play.live() as session:
         await state(session, "awaiting_user_input")
     assert (await play.told())[:7] == [

@@ -14,6 +14,10 @@ from tests.support.scenes import Scene, ask, only, say, says, state
 PICTURE = "data:image/png;base64,AAAA"
 
 
+async def pictures() -> list[str]:
+    return [PICTURE]
+
+
 async def test_a_model_that_sees_is_shown_the_image(store: SessionStore) -> None:
     model = FakeModel([says("A cat.")])
     async with Scene(store=store, model=model).live() as session:
@@ -38,7 +42,7 @@ async def test_a_model_that_does_not_see_refuses_the_message_and_goes_on_without
 
 
 async def test_a_conversation_that_begins_with_an_image_says_that_it_was_not_taken(store: SessionStore) -> None:
-    play = Scene(store=store, model=FakeModel([says("Hello.")]), opening=Opening(message="look", image_urls=(PICTURE,)))
+    play = Scene(store=store, model=FakeModel([says("Hello.")]), opening=Opening(message="look", images=pictures))
     play.model.vision = False
     async with play.live() as session:
         await state(session, "error")

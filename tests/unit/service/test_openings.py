@@ -1,4 +1,4 @@
-"""A trajectory is kept until it has been replayed, and nothing is kept of one that came to nothing."""
+"""Images and trajectories are kept apart from the rows that lists read, and nothing of what came to nothing."""
 
 import json
 from typing import Any
@@ -7,13 +7,15 @@ import pytest
 
 from openhands_sessions.adapters.stores.memory import MemoryConversations, open_memory
 from openhands_sessions.core.errors import AtCapacity, BadInput, StorageUnavailable
+from openhands_sessions.core.events.actions import MessageAction
 from openhands_sessions.core.ids import LOCAL_OWNER, ConversationId
 from openhands_sessions.ports.gateway import SessionSpec
 from openhands_sessions.ports.store import ConversationRow
-from openhands_sessions.service.replays import Replays
+from openhands_sessions.service.openings import Openings
 from tests.fakes.files import MemoryFiles
+from tests.fakes.model import FakeModel, FakeModels
 from tests.support.offices import TALK, Office, working
-from tests.support.scenes import state
+from tests.support.scenes import says, state
 
 
 def trajectory(text: str = "go") -> str:
@@ -28,23 +30,43 @@ def spec(sid: str = "talk", **more: Any) -> SessionSpec:
 
 async def test_the_first_message_is_the_conversations_and_the_rest_is_kept() -> None:
     files = MemoryFiles()
-    replays = Replays(files)
-    made, name = await replays.taken(spec())
+    openings = Openings(files)
+    made, kept = await openings.taken(spec())
     assert (made.initial_message, made.replay_json) == ("go", None)
-    assert name is not None
-    steps = await replays.steps(TALK, name)
+    assert kept.replay is not None
+    steps = await openings.steps(TALK, kept.replay)
     assert steps is not None
     assert [step.action.KIND for step in steps] == ["finish"]
-    await replays.forget(TALK, name)
-    assert await replays.steps(TALK, name) is None
+    await openings.forget(TALK, kept)
+    assert await openings.steps(TALK, kept.replay) is None
+
+
+@pytest.mark.parametrize("replayed", [True, False])
+async def test_images_are_the_first_messages_and_no_list_reads_them(replayed: bool) -> None:
+    image = f"data:image/png;base64,{'A' * 10_000}"
+    said = {"id": 0, "source": "user", "action": "message", "args": {"content": "look", "image_urls": [image]}}
+    asked: dict[str, Any] = {"initial_message": "look", "image_urls": (image,)}
+    if replayed:
+        asked = {"replay_json": json.dumps([said])}
+    models = FakeModels(FakeModel([says("A cat.")]))
+    async with open_memory() as store:
+        office = Office(store=store, models=models, layers=[{"llm_model": "fake"}])
+        async with working(office):
+            session = await office.open(**asked)
+            await state(session, "awaiting_user_input")
+            message = await session.event_stream.event(session.event_stream.view.first_message)
+            assert isinstance(message, MessageAction)
+            assert (message.content, message.image_urls) == ("look", (image,))
+            [row] = await store.conversations.page(LOCAL_OWNER, limit=9)
+            assert image not in json.dumps(row.settings)
 
 
 async def test_a_damaged_file_counts_as_lost() -> None:
     files = MemoryFiles()
-    replays = Replays(files)
-    _, name = await replays.taken(spec())
+    openings = Openings(files)
+    _, kept = await openings.taken(spec())
     [key] = await files.list()
-    assert name is not None
+    assert kept.replay is not None
     for damaged in (
         b"",
         b"{",
@@ -54,14 +76,14 @@ async def test_a_damaged_file_counts_as_lost() -> None:
         b'[{"action": 7, "outcome": null, "exit_code": null}]',
     ):
         await files.write(key, damaged)
-        assert await replays.steps(TALK, name) is None
+        assert await openings.steps(TALK, kept.replay) is None
 
 
 @pytest.mark.parametrize("wrong", [{"initial_message": "hi"}, {"replay_json": "[]"}])
 async def test_what_is_refused_leaves_nothing(wrong: dict[str, Any]) -> None:
     files = MemoryFiles()
     with pytest.raises(BadInput):
-        await Replays(files).taken(
+        await Openings(files).taken(
             SessionSpec(**{"id": TALK, "owner": LOCAL_OWNER, "replay_json": trajectory(), **wrong})
         )
     assert await files.list() == []

@@ -1,0 +1,86 @@
+"""What conversations begin with and is too large for their rows, which lists read: images and recorded trajectories."""
+
+import asyncio
+import hashlib
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+from openhands_sessions.core.errors import BadInput, NotFound
+from openhands_sessions.core.ids import ConversationId
+from openhands_sessions.core.replay import Step, Trajectory, dump_steps, load_steps, read_trajectory
+from openhands_sessions.ports.files import FileStore
+from openhands_sessions.ports.gateway import SessionSpec
+from openhands_sessions.service.settings import conversation_folder
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Kept:
+    """The names of what was kept; None where there was nothing to keep."""
+
+    replay: str | None = None
+    images: str | None = None
+
+
+class Openings:
+    """Each is a file among the conversation's files, named by its content: so whoever is too late with the same id
+    changes nothing of the other's."""
+
+    def __init__(self, files: FileStore) -> None:
+        self._files = files
+
+    async def taken(self, spec: SessionSpec) -> tuple[SessionSpec, Kept]:
+        """What a conversation is made with once the rest is kept, and the names for that. Raises BadInput, and then
+        nothing is kept; StorageUnavailable."""
+        replay = images = None
+        if spec.replay_json is not None:
+            spec, replay = await self._recorded(spec, spec.replay_json)
+        if spec.image_urls:
+            images = await self._keep(spec.id, json.dumps(spec.image_urls).encode())
+        return replace(spec, image_urls=()), Kept(replay=replay, images=images)
+
+    async def steps(self, sid: ConversationId, name: str) -> Sequence[Step] | None:
+        """A replay's steps, None where they are lost or damaged. Raises StorageUnavailable."""
+        try:
+            content = await self._files.read(_key(sid, name))
+            return await asyncio.to_thread(load_steps, content) if _name(content) == name else None
+        except (NotFound, ValueError):
+            return None
+
+    async def images(self, sid: ConversationId, name: str) -> Sequence[str]:
+        """Raises NotFound, StorageUnavailable."""
+        return [str(image) for image in json.loads(await self._files.read(_key(sid, name)))]
+
+    async def forget(self, sid: ConversationId, kept: Kept) -> None:
+        """Delete what `taken` kept for a conversation that could not be made."""
+        for name in filter(None, (kept.replay, kept.images)):
+            await self._files.delete(_key(sid, name))
+
+    async def _recorded(self, spec: SessionSpec, text: str) -> tuple[SessionSpec, str]:
+        """The trajectory's first message as the conversation's, and the name of the steps behind it."""
+        if spec.initial_message is not None:
+            raise BadInput("initial_user_msg", "must be left out: the trajectory in replay_json has a first message")
+        # Off the loop: a long trajectory takes seconds.
+        trajectory, content = await asyncio.to_thread(_read, text)
+        name = await self._keep(spec.id, content)
+        message = trajectory.message
+        images = message.image_urls or ()
+        return replace(spec, initial_message=message.content, image_urls=images, replay_json=None), name
+
+    async def _keep(self, sid: ConversationId, content: bytes) -> str:
+        name = _name(content)
+        await self._files.write(_key(sid, name), content)
+        return name
+
+
+def _read(text: str) -> tuple[Trajectory, bytes]:
+    trajectory = read_trajectory(text)
+    return trajectory, dump_steps(trajectory.steps)
+
+
+def _name(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()[:32]
+
+
+def _key(sid: ConversationId, name: str) -> str:
+    return f"{conversation_folder(sid)}/opening-{name}.json"
