@@ -86,6 +86,7 @@ async def errors(request: web.Request, handler: Handler) -> web.StreamResponse:
     except web.RequestPayloadError:
         request.content.feed_eof()  # aiohttp would read on, and meet the same again
         response = web.json_response({"detail": "the body cannot be decoded as its headers say"}, status=400)
+        response.force_close()  # where the body ends, and the next request begins, nobody knows
     except Exception as error:
         if isinstance(error, ConnectionError) and (request.transport is None or request.transport.is_closing()):
             return web.Response(status=400)  # the client has gone: nobody reads this

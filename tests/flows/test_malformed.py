@@ -116,5 +116,6 @@ async def test_a_body_that_is_not_packed_as_it_says_is_the_callers_fault(
     async with guests.rest.http.post(url, data=b"not packed at all", headers=headers) as answer:
         assert answer.status == 400
         assert (await answer.json())["detail"]
+        assert answer.headers["Connection"] == "close", "what is left of the body must not be taken for a request"
     assert (await guests.rest.ask("GET", "/api/conversations"))[1]["results"] == []
     assert "Traceback" not in server.log
