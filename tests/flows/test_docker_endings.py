@@ -24,9 +24,12 @@ ALL = pytest.mark.parametrize("command", TREES.values(), ids=TREES.keys())
 
 @pytest.fixture
 async def runtime(docker_engine: Engine, tmp_path: Path) -> AsyncIterator[Runtime]:
-    async with docker_runtimes(docker_engine, tmp_path / "sandboxes") as runtimes, asyncio.timeout(30):
-        async with opened(runtimes) as runtime:
-            yield runtime
+    async with (
+        docker_runtimes(docker_engine, tmp_path / "sandboxes") as runtimes,
+        asyncio.timeout(30),
+        opened(runtimes) as runtime,
+    ):
+        yield runtime
 
 
 async def left_of(runtime: Runtime, action: int) -> str:
