@@ -27,7 +27,10 @@ class Replaying:
     def next(self, view: ConversationView) -> Step | None:
         """The step that is to be issued now; None where the model is to be asked."""
         place = view.replay
-        return self._steps[place.done] if place is not None and place.done < len(self._steps) else None
+        if place is None or place.done >= len(self._steps):
+            self._steps = ()  # it is over, and the session may live long
+            return None
+        return self._steps[place.done]
 
     def more(self, view: ConversationView) -> bool:
         """Whether steps follow the one that is to be issued now."""

@@ -3,6 +3,7 @@
 import asyncio
 import json
 from typing import Any
+from weakref import ref
 
 import pytest
 
@@ -13,16 +14,24 @@ from openhands_sessions.core.events.observations import (
     REPLAY_DIFFERS_ID,
     REPLAY_LOST_ID,
     ErrorObservation,
+    ReplayBegunObservation,
     ReplayEndedObservation,
     RunObservation,
 )
+from openhands_sessions.core.ids import EventId
 from openhands_sessions.core.replay import Step, read_trajectory
+from openhands_sessions.core.settings import SessionSettings
+from openhands_sessions.core.view import ConversationView, reduce
+from openhands_sessions.ports.memory import Recollection
 from openhands_sessions.ports.store import SessionStore
+from openhands_sessions.session.recalling import Recalling
+from openhands_sessions.session.replaying import Replaying
 from openhands_sessions.session.stages import Opening
+from openhands_sessions.session.toolbox import Toolbox
 from tests.fakes.model import FakeModel
 from tests.fakes.runtime import FakeRuntimes
 from tests.fakes.store import MortalStore
-from tests.support.logs import TALK, row
+from tests.support.logs import NOW, TALK, row
 from tests.support.scenes import Scene, arguments, ask, only, says, state, until
 from tests.unit.core.test_replay import run, said
 
@@ -251,3 +260,19 @@ async def test_a_server_that_dies_at_any_append_goes_on_exactly_there() -> None:
 
 def without_resuming(told: list[str]) -> list[str]:
     return [line for line in told if line != "turn_resumed"]
+
+
+class Steps(list[Step]):
+    """One that can be watched."""
+
+
+def test_what_was_replayed_does_not_stay_in_memory() -> None:
+    steps = Steps(read_trajectory(json.dumps([said("go"), *TWO])).steps)
+    gone = ref(steps)
+    replaying = Replaying(steps, Toolbox(()), Recalling(Recollection(), SessionSettings(), lambda: NOW))
+    del steps
+    view = reduce(ConversationView(), ReplayBegunObservation(id=EventId(0), steps=2))
+    assert replaying.next(view) is not None
+    ended = reduce(view, ReplayEndedObservation(id=EventId(1), done=0))
+    assert replaying.next(ended) is None
+    assert gone() is None
