@@ -2,12 +2,14 @@
 
 import asyncio
 import json
+import socket
 import subprocess
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from openhands_sessions.server.rest.conversations import READY_WITHIN
 from tests.support.clients import Client
 from tests.support.guests import Guests
 from tests.support.running import Server, running
@@ -139,31 +141,39 @@ def _messages(client: Client, source: str) -> list[dict[str, Any]]:
 
 
 async def test_a_create_and_a_start_are_answered_when_the_session_is_ready(server: Server, guests: Guests) -> None:
-    ask = guests.rest.ask
     for _ in range(3):
-        _, made = await ask("POST", "/api/conversations", {})
-        shown = await guests.rest.describe(made["conversation_id"])
+        sid = await _answered_when_ready(guests, "/api/conversations", {})
+    await guests.rest.ask("POST", f"/api/conversations/{sid}/stop")
+    await _answered_when_ready(guests, f"/api/conversations/{sid}/start", {"providers_set": []})
+
+
+async def _answered_when_ready(guests: Guests, path: str, body: object) -> str:
+    """Unless this machine is so busy that the moment was over before."""
+    before = asyncio.get_running_loop().time()
+    _, answer = await guests.rest.ask("POST", path, body)
+    took = asyncio.get_running_loop().time() - before
+    sid = str(answer["conversation_id"])
+    shown = await guests.rest.describe(sid)
+    if took < READY_WITHIN:
+        assert answer["conversation_status"] == "RUNNING"
         assert (shown["status"], shown["runtime_status"]) == ("RUNNING", "STATUS$READY")
-        assert made["conversation_status"] == "RUNNING"
-    await ask("POST", f"/api/conversations/{made['conversation_id']}/stop")
-    _, started = await ask("POST", f"/api/conversations/{made['conversation_id']}/start", {"providers_set": []})
-    assert started["conversation_status"] == "RUNNING"
-    assert (await guests.rest.describe(made["conversation_id"]))["status"] == "RUNNING"
+    return sid
 
 
 async def test_a_create_waits_no_longer_than_a_moment_for_a_session_that_takes_long(data_dir: Path) -> None:
-    async with (
-        running(data_dir, SETTINGS) as server,
-        Guests(server.url) as guests,
-        await asyncio.start_server(lambda reader, writer: None, "127.0.0.1", 0) as deaf,
-    ):
-        port = deaf.sockets[0].getsockname()[1]
+    with socket.create_server(("127.0.0.1", 0)) as deaf:
+        port = deaf.getsockname()[1]
+        await _waits_no_longer(data_dir, port)
+
+
+async def _waits_no_longer(data_dir: Path, port: int) -> None:
+    async with running(data_dir, SETTINGS) as server, Guests(server.url) as guests:
         before = asyncio.get_running_loop().time()
         body = {"repository": f"git://127.0.0.1:{port}/never", "initial_user_msg": "hello"}
         status, made = await guests.rest.ask("POST", "/api/conversations", body)
         took = asyncio.get_running_loop().time() - before
         assert (status, made["conversation_status"]) == (200, "STARTING")
-        assert 0.25 <= took < 3
+        assert READY_WITHIN <= took < 3
         shown = await guests.rest.describe(made["conversation_id"])
         assert (shown["status"], shown["runtime_status"]) == ("STARTING", "STATUS$SETTING_UP_WORKSPACE")
         assert await guests.rest.delete(made["conversation_id"]) is True
