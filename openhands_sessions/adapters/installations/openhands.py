@@ -29,7 +29,10 @@ class OpenHandsFolder:
         self._root = root
 
     async def conversations(self) -> Sequence[Theirs | PassedOver]:
-        return await asyncio.to_thread(lambda: list(self._found()))
+        try:
+            return await asyncio.to_thread(lambda: list(self._found()))
+        except OSError as error:
+            raise BadInput("FOLDER", f"cannot be read: {error.strerror}") from None
 
     async def metadata(self, theirs: Theirs) -> Mapping[str, Any]:
         wire = await asyncio.to_thread(self._object, f"{theirs.place}/metadata.json", LARGEST_METADATA)
@@ -99,9 +102,9 @@ class OpenHandsFolder:
 
     def _numbers(self, theirs: Theirs) -> list[int]:
         place = f"{theirs.place}/events"
-        if not (self._root / place).exists():
-            return []
         try:
+            if not (self._root / place).exists():
+                return []
             names = [path.name for path in self._inside(place).iterdir()]
         except OSError as error:
             raise Unreadable(f"its events cannot be read: {error.strerror}") from None

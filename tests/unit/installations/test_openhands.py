@@ -57,6 +57,11 @@ async def test_conversations_of_every_user_are_found_and_the_rest_is_told(root: 
     ]
 
 
+async def test_it_is_the_folder_that_is_at_fault_where_it_cannot_be_looked_at(tmp_path: Path) -> None:
+    with pytest.raises(BadInput, match="FOLDER cannot be read: File name too long"):
+        await OpenHandsFolder(tmp_path / ("x" * 300)).conversations()
+
+
 async def test_a_folder_without_conversations_is_refused(tmp_path: Path) -> None:
     for named in (tmp_path, tmp_path / "gone"):
         with pytest.raises(BadInput):
