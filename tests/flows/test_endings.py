@@ -64,7 +64,7 @@ async def test_a_server_that_ends_slowly_tells_whoever_comes_to_come_again(data_
         await client.connect()
         await client.until_state("awaiting_user_input")
         ending = asyncio.create_task(server.stopped())
-        await operator.until(lambda: operator.states_of(sid)[-1] == "Closing")
+        await operator.until(lambda: operator.states_of(sid)[-1:] == ["Closing"])
         assert (await guests.rest.ask("GET", "/health/ready"))[0] == 503
         assert (await guests.rest.ask("GET", "/health/live"))[0] == 200
         for query in ("", f"&conversation_id={sid}"):
