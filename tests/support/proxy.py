@@ -24,6 +24,7 @@ class Proxy:
         self._next_budget: int | None = None
         self._flowing = asyncio.Event()
         self._flowing.set()
+        self._closed = False
         self._pairs: set[_Pair] = set()
         self._tasks: set[asyncio.Task[None]] = set()
 
@@ -50,15 +51,21 @@ class Proxy:
         self._flowing.set()
 
     async def close(self) -> None:
-        """Abort what is left; returns when nothing is."""
+        """Abort what is left; returns when nothing is. No connection comes in any more, but for those that have."""
+        self._closed = True
         self.flow()
         for pair in list(self._pairs):
             pair.abort(reset=True)
         if self._tasks:
             await asyncio.wait(self._tasks)
+        for _ in range(3):  # so many rounds of the loop from a connection that came in last to the end of its transport
+            await asyncio.sleep(0)
 
     def accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         """Begin with a connection that has come in."""
+        if self._closed:
+            writer.transport.abort()
+            return
         task = asyncio.create_task(self._serve(reader, writer))
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
