@@ -59,7 +59,8 @@ class AnsweringServer(socketio.AsyncServer):  # type: ignore[misc]  # python-soc
             async with asyncio.timeout(self._grace):
                 await connection.queue.join()
         except TimeoutError:
-            abort(self.environ[eio_sid]["aiohttp.request"].transport)
+            if (environ := self.environ.get(eio_sid)) is not None:  # it may have gone at this moment
+                abort(environ["aiohttp.request"].transport)
 
     async def _decoded(self, eio_sid: str, data: str) -> None:
         try:
