@@ -4,11 +4,8 @@ from dataclasses import dataclass, replace
 
 from openhands_sessions.core.commands import Answer, Command, SendMessage
 from openhands_sessions.core.events.event import Action, AgentState, ConfirmationState, Event
-from openhands_sessions.core.events.observations import (
-    AgentStateChangedObservation,
-    StopReason,
-    TurnEndedObservation,
-)
+from openhands_sessions.core.events.observations import AgentStateChangedObservation
+from openhands_sessions.core.events.own import StopReason, TurnEndedObservation
 
 WORKING = frozenset(
     {AgentState.LOADING, AgentState.RUNNING, AgentState.USER_CONFIRMED, AgentState.USER_REJECTED},

@@ -20,7 +20,6 @@ from openhands_sessions.core.events.actions import (
     RunIpythonAction,
     TaskTrackingAction,
     ThinkAction,
-    ToolCallsAction,
     WriteAction,
 )
 from openhands_sessions.core.events.event import Action, AgentState, ConfirmationState, Event, Observation, Source
@@ -36,6 +35,7 @@ from openhands_sessions.core.events.observations import (
     TaskTrackingObservation,
     UserRejectedObservation,
 )
+from openhands_sessions.core.events.own import ToolCallsAction
 from openhands_sessions.ports.gateway import Delta
 
 LINES = 40

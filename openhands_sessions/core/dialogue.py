@@ -5,13 +5,7 @@ from dataclasses import dataclass, field
 
 import orjson
 
-from openhands_sessions.core.events.actions import (
-    CondensationAction,
-    MessageAction,
-    RecallAction,
-    SystemAction,
-    ToolCallsAction,
-)
+from openhands_sessions.core.events.actions import CondensationAction, MessageAction, RecallAction, SystemAction
 from openhands_sessions.core.events.event import Action, ConfirmationState, Event, Json, Observation, Source
 from openhands_sessions.core.events.observations import (
     ErrorObservation,
@@ -20,6 +14,7 @@ from openhands_sessions.core.events.observations import (
     RunObservation,
     UserRejectedObservation,
 )
+from openhands_sessions.core.events.own import ToolCallsAction
 from openhands_sessions.core.ids import EventId
 
 Message = dict[str, Json]

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from openhands_sessions.core.events.observations import StopReason
+from openhands_sessions.core.events.own import StopReason
 from openhands_sessions.core.settings import SessionSettings
 from openhands_sessions.core.view import ConversationView
 

@@ -13,17 +13,16 @@ from openhands_sessions.core.events.actions import (
     ChangeAgentStateAction,
     CondensationAction,
     CondensationRequestAction,
-    InvalidCallAction,
     LoopRecoveryAction,
     MessageAction,
     NullAction,
     RecallAction,
     SystemAction,
-    ToolCallsAction,
 )
 from openhands_sessions.core.events.codec import encode, from_wire
 from openhands_sessions.core.events.event import Action, ConfirmationState, Observation, Source
 from openhands_sessions.core.events.observations import NOT_RUN_ID, RunObservation
+from openhands_sessions.core.events.own import InvalidCallAction, ToolCallsAction
 from openhands_sessions.core.ids import UNNUMBERED
 
 FIELD = "replay_json"

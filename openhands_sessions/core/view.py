@@ -14,10 +14,8 @@ from openhands_sessions.core.events.actions import (
     ChangeAgentStateAction,
     CondensationAction,
     EditAction,
-    InvalidCallAction,
     McpAction,
     MessageAction,
-    PlannedCall,
     ReadAction,
     RecallAction,
     RunAction,
@@ -26,17 +24,17 @@ from openhands_sessions.core.events.actions import (
     TaskItem,
     TaskTrackingAction,
     ThinkAction,
-    ToolCallsAction,
     WriteAction,
 )
 from openhands_sessions.core.events.event import Action, AgentState, ConfirmationState, Event, Observation, Source
-from openhands_sessions.core.events.observations import (
-    LEFT_RUNNING,
-    AgentStateChangedObservation,
+from openhands_sessions.core.events.observations import LEFT_RUNNING, AgentStateChangedObservation, RunObservation
+from openhands_sessions.core.events.own import (
+    InvalidCallAction,
+    PlannedCall,
     ReplayBegunObservation,
     ReplayEndedObservation,
-    RunObservation,
     StopReason,
+    ToolCallsAction,
     TurnEndedObservation,
     TurnResumedObservation,
 )

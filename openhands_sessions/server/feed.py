@@ -4,9 +4,8 @@ from collections.abc import Iterator, Sequence
 
 from engineio.packet import Packet
 
-from openhands_sessions.core.events.actions import OWN_ACTIONS
 from openhands_sessions.core.events.codec import Stored
-from openhands_sessions.core.events.observations import OWN_OBSERVATIONS
+from openhands_sessions.core.events.own import OWN_ACTIONS, OWN_OBSERVATIONS
 from openhands_sessions.server.packets import array_packet, event_packet
 
 SINGLES = 16

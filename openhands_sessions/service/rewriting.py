@@ -12,9 +12,8 @@ from openhands_sessions.core.events.observations import (
     UNKNOWN_OUTCOME_ID,
     AgentStateChangedObservation,
     ErrorObservation,
-    StopReason,
-    TurnEndedObservation,
 )
+from openhands_sessions.core.events.own import StopReason, TurnEndedObservation
 from openhands_sessions.core.ids import EventId
 from openhands_sessions.core.imported import Clock, Numbering, event_of
 from openhands_sessions.core.view import ConversationView, reduce

@@ -10,10 +10,9 @@ from openhands_sessions.core.events.observations import (
     NOT_RUN_ID,
     AgentStateChangedObservation,
     ErrorObservation,
-    StopReason,
-    TurnEndedObservation,
     UserRejectedObservation,
 )
+from openhands_sessions.core.events.own import StopReason, TurnEndedObservation
 from openhands_sessions.core.ids import EventId
 
 REFUSED = "The user refused this action; it was not run."

@@ -6,22 +6,19 @@ from typing import Any, Literal
 
 from openhands_sessions.core.dialogue import result_text
 from openhands_sessions.core.errors import BadInput, ModelFailure
-from openhands_sessions.core.events.actions import (
-    CondensationAction,
-    FinishAction,
-    InvalidCallAction,
-    MessageAction,
-    PlannedCall,
-    RejectAction,
-    ToolCallsAction,
-)
+from openhands_sessions.core.events.actions import CondensationAction, FinishAction, MessageAction, RejectAction
 from openhands_sessions.core.events.event import Action, AgentState, Event, Json, Observation, Source, ToolCall
 from openhands_sessions.core.events.observations import (
     BAD_CALL_ID,
     AgentStateChangedObservation,
     ErrorObservation,
     LoopDetectionObservation,
+)
+from openhands_sessions.core.events.own import (
+    InvalidCallAction,
+    PlannedCall,
     StopReason,
+    ToolCallsAction,
     TurnEndedObservation,
     TurnResumedObservation,
 )

@@ -8,7 +8,8 @@ from openhands_sessions.core.commands import Answer, Command, Pause, Resume, Sen
 from openhands_sessions.core.errors import BadInput, NotAccepting
 from openhands_sessions.core.events.actions import ChangeAgentStateAction, MessageAction
 from openhands_sessions.core.events.event import Action, AgentState, Event, Source
-from openhands_sessions.core.events.observations import AgentStateChangedObservation, ReplayEndedObservation
+from openhands_sessions.core.events.observations import AgentStateChangedObservation
+from openhands_sessions.core.events.own import ReplayEndedObservation
 from openhands_sessions.core.ids import UNNUMBERED, EventId
 from openhands_sessions.core.replay import goes_on
 from openhands_sessions.ports.gateway import Accepted

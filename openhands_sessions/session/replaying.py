@@ -4,9 +4,10 @@ replay that was cut off goes on with the step that is next."""
 from collections.abc import Sequence
 from dataclasses import replace
 
-from openhands_sessions.core.events.actions import MessageAction, PlannedCall
+from openhands_sessions.core.events.actions import MessageAction
 from openhands_sessions.core.events.event import Event, Observation, Source
 from openhands_sessions.core.events.observations import REPLAY_DIFFERS_ID, ErrorObservation
+from openhands_sessions.core.events.own import PlannedCall
 from openhands_sessions.core.ids import EventId
 from openhands_sessions.core.replay import Step
 from openhands_sessions.core.view import ConversationView, Replay

@@ -8,13 +8,8 @@ from datetime import datetime
 from openhands_sessions.core.errors import RuntimeFailure
 from openhands_sessions.core.events.actions import ChangeAgentStateAction, MessageAction, SystemAction
 from openhands_sessions.core.events.event import AgentState, Event, Source
-from openhands_sessions.core.events.observations import (
-    REPLAY_LOST_ID,
-    AgentStateChangedObservation,
-    ErrorObservation,
-    ReplayBegunObservation,
-    ReplayEndedObservation,
-)
+from openhands_sessions.core.events.observations import REPLAY_LOST_ID, AgentStateChangedObservation, ErrorObservation
+from openhands_sessions.core.events.own import ReplayBegunObservation, ReplayEndedObservation
 from openhands_sessions.core.ids import UNNUMBERED, ConversationId, EventId
 from openhands_sessions.core.lifecycle import SessionState
 from openhands_sessions.core.replay import Step

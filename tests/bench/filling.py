@@ -8,13 +8,8 @@ from openhands_sessions.adapters.stores.sqlite import open_sqlite
 from openhands_sessions.core.events.actions import MessageAction, SystemAction
 from openhands_sessions.core.events.codec import stored
 from openhands_sessions.core.events.event import AgentState, Event, Source
-from openhands_sessions.core.events.observations import (
-    AgentStateChangedObservation,
-    RunMetadata,
-    RunObservation,
-    StopReason,
-    TurnEndedObservation,
-)
+from openhands_sessions.core.events.observations import AgentStateChangedObservation, RunMetadata, RunObservation
+from openhands_sessions.core.events.own import StopReason, TurnEndedObservation
 from openhands_sessions.core.ids import LOCAL_OWNER, ConversationId, EventId
 from openhands_sessions.ports.store import ConversationRow
 

@@ -6,10 +6,11 @@ from itertools import groupby
 from pydantic import BaseModel
 
 from openhands_sessions.core.errors import SessionsError
-from openhands_sessions.core.events.actions import ACTIONS, OWN_ACTIONS
+from openhands_sessions.core.events.actions import ACTIONS
 from openhands_sessions.core.events.codec import own_fields
 from openhands_sessions.core.events.event import Action, Observation
-from openhands_sessions.core.events.observations import OBSERVATIONS, OWN_OBSERVATIONS
+from openhands_sessions.core.events.observations import OBSERVATIONS
+from openhands_sessions.core.events.own import OWN_ACTIONS, OWN_OBSERVATIONS
 from openhands_sessions.core.settings import SessionSettings
 from openhands_sessions.core.user_settings import KEPT, KEYS, UserSettings
 from openhands_sessions.server.middleware import HTTP_STATUS

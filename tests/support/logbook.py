@@ -11,13 +11,10 @@ from openhands_sessions.core.events.actions import (
     ChangeAgentStateAction,
     CondensationAction,
     FinishAction,
-    InvalidCallAction,
     MessageAction,
-    PlannedCall,
     RecallAction,
     RunAction,
     SystemAction,
-    ToolCallsAction,
 )
 from openhands_sessions.core.events.event import Action, AgentState, ConfirmationState, Event, Source, ToolCall
 from openhands_sessions.core.events.observations import (
@@ -27,10 +24,15 @@ from openhands_sessions.core.events.observations import (
     RecallObservation,
     RunMetadata,
     RunObservation,
+    UserRejectedObservation,
+)
+from openhands_sessions.core.events.own import (
+    InvalidCallAction,
+    PlannedCall,
     StopReason,
+    ToolCallsAction,
     TurnEndedObservation,
     TurnResumedObservation,
-    UserRejectedObservation,
 )
 from openhands_sessions.core.ids import EventId
 

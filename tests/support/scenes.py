@@ -18,21 +18,11 @@ from openhands_sessions.adapters.tools.ipython import Ipython
 from openhands_sessions.adapters.tools.mcp import McpTool
 from openhands_sessions.adapters.tools.notes import Finish, TaskTracker, Think
 from openhands_sessions.core.commands import SendMessage
-from openhands_sessions.core.events.actions import (
-    ChangeAgentStateAction,
-    InvalidCallAction,
-    MessageAction,
-    RunAction,
-    ToolCallsAction,
-)
+from openhands_sessions.core.events.actions import ChangeAgentStateAction, MessageAction, RunAction
 from openhands_sessions.core.events.codec import decode
 from openhands_sessions.core.events.event import Event
-from openhands_sessions.core.events.observations import (
-    AgentStateChangedObservation,
-    ErrorObservation,
-    RunObservation,
-    TurnEndedObservation,
-)
+from openhands_sessions.core.events.observations import AgentStateChangedObservation, ErrorObservation, RunObservation
+from openhands_sessions.core.events.own import InvalidCallAction, ToolCallsAction, TurnEndedObservation
 from openhands_sessions.core.ids import EventId
 from openhands_sessions.core.lifecycle import SessionState
 from openhands_sessions.core.settings import merge

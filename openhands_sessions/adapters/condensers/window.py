@@ -5,7 +5,7 @@ from collections.abc import Iterator, Sequence
 from openhands_sessions.core.dialogue import dialogue
 from openhands_sessions.core.events.actions import CondensationAction, MessageAction, SystemAction
 from openhands_sessions.core.events.event import Event, Observation, Source
-from openhands_sessions.core.events.observations import TurnEndedObservation
+from openhands_sessions.core.events.own import TurnEndedObservation
 from openhands_sessions.core.view import ANSWERED
 from openhands_sessions.ports.agent import Agent
 from openhands_sessions.ports.condenser import Condensed

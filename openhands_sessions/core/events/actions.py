@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from typing import ClassVar
 
 from openhands_sessions.core.events.event import Action, AgentState, ConfirmationState, Json
+from openhands_sessions.core.events.own import InvalidCallAction, ToolCallsAction
 
 _CONFIRMED = ConfirmationState.CONFIRMED
 UNKNOWN_RISK = -1
@@ -329,43 +330,6 @@ class LoopRecoveryAction(Action):
     option: int = 1
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class PlannedCall:
-    """One tool call of a reply, as the model wrote it."""
-
-    id: str
-    name: str
-    arguments: str
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class ToolCallsAction(Action):
-    """Ours: a model's reply with several tool calls, recorded before the first of them is carried out,
-    so that a restart knows which are still to do."""
-
-    KIND: ClassVar[str] = "tool_calls"
-
-    response_id: str
-    calls: tuple[PlannedCall, ...]
-    thought: str = ""
-
-    def describe(self) -> str:
-        return f"{len(self.calls)} tool calls"
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class InvalidCallAction(Action):
-    """Ours: a tool call that cannot be carried out (unknown tool, malformed arguments); the call itself
-    is in `tool_call_metadata`."""
-
-    KIND: ClassVar[str] = "invalid_call"
-
-    thought: str = ""
-
-    def describe(self) -> str:
-        return "A tool call that cannot be carried out"
-
-
 ACTIONS: dict[str, type[Action]] = {
     kind.KIND: kind
     for kind in (
@@ -394,5 +358,4 @@ ACTIONS: dict[str, type[Action]] = {
         InvalidCallAction,
     )
 }
-OWN_ACTIONS = frozenset({ToolCallsAction.KIND, InvalidCallAction.KIND})
 """Kinds that the V0 client does not know."""

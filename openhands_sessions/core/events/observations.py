@@ -5,11 +5,16 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from enum import StrEnum
 from typing import ClassVar
 
 from openhands_sessions.core.events.actions import TaskItem
 from openhands_sessions.core.events.event import AgentState, Json, Observation
+from openhands_sessions.core.events.own import (
+    ReplayBegunObservation,
+    ReplayEndedObservation,
+    TurnEndedObservation,
+    TurnResumedObservation,
+)
 
 NO_EXIT_CODE = -1
 
@@ -281,64 +286,6 @@ class MessageObservation(Observation):
     KIND: ClassVar[str] = "message"
 
 
-class StopReason(StrEnum):
-    """Why a turn ended."""
-
-    DONE = "done"
-    WAITING = "waiting"
-    STOPPED = "stopped"
-    MAX_ITERATIONS = "max_iterations"
-    MAX_COST = "max_cost"
-    ERROR = "error"
-    STUCK = "stuck"
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class TurnEndedObservation(Observation):
-    """Ours: a turn is over. `seen` is the newest event that the agent had taken into account: a user
-    message behind it is still to be answered."""
-
-    KIND: ClassVar[str] = "turn_ended"
-
-    stop_reason: StopReason
-    seen: int
-    iterations: int = 0
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class TurnResumedObservation(Observation):
-    """Ours: a turn that was cut off goes on; `repeated_calls` counts a model call that never answered."""
-
-    KIND: ClassVar[str] = "turn_resumed"
-
-    repeated_calls: int = 0
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class ReplayBegunObservation(Observation):
-    """Ours: from here on `steps` recorded actions are issued in place of the model. Each of them has this event for
-    its `cause`."""
-
-    KIND: ClassVar[str] = "replay_begun"
-
-    steps: int
-
-    def describe(self) -> str:
-        return f"Replaying {self.steps} recorded steps"
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class ReplayEndedObservation(Observation):
-    """Ours: a replay is given up before its end; `done` of its steps were issued."""
-
-    KIND: ClassVar[str] = "replay_ended"
-
-    done: int
-
-    def describe(self) -> str:
-        return f"The replay was ended behind step {self.done}"
-
-
 OBSERVATIONS: dict[str, type[Observation]] = {
     kind.KIND: kind
     for kind in (
@@ -369,7 +316,4 @@ OBSERVATIONS: dict[str, type[Observation]] = {
         ReplayEndedObservation,
     )
 }
-OWN_OBSERVATIONS = frozenset(
-    kind.KIND for kind in (TurnEndedObservation, TurnResumedObservation, ReplayBegunObservation, ReplayEndedObservation)
-)
 """Kinds that the V0 client does not know."""

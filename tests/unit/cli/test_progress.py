@@ -8,11 +8,8 @@ from openhands_sessions.cli.progress import Progress, Sent
 from openhands_sessions.core.commands import Answer, SendMessage, Stop
 from openhands_sessions.core.events.actions import MessageAction, RunAction
 from openhands_sessions.core.events.event import AgentState, ConfirmationState, Event, Source
-from openhands_sessions.core.events.observations import (
-    AgentStateChangedObservation,
-    StopReason,
-    TurnEndedObservation,
-)
+from openhands_sessions.core.events.observations import AgentStateChangedObservation
+from openhands_sessions.core.events.own import StopReason, TurnEndedObservation
 from openhands_sessions.core.ids import EventId
 
 

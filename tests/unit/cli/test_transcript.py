@@ -9,16 +9,7 @@ from hypothesis import given, strategies
 
 from openhands_sessions.cli.screen import Screen
 from openhands_sessions.cli.transcript import Transcript
-from openhands_sessions.core.events.actions import (
-    ACTIONS,
-    EditAction,
-    FinishAction,
-    MessageAction,
-    PlannedCall,
-    RunAction,
-    TaskItem,
-    ToolCallsAction,
-)
+from openhands_sessions.core.events.actions import ACTIONS, EditAction, FinishAction, MessageAction, RunAction, TaskItem
 from openhands_sessions.core.events.codec import decode
 from openhands_sessions.core.events.event import AgentState, ConfirmationState, Event, Source, ToolCall
 from openhands_sessions.core.events.observations import (
@@ -30,6 +21,7 @@ from openhands_sessions.core.events.observations import (
     RunObservation,
     TaskTrackingObservation,
 )
+from openhands_sessions.core.events.own import PlannedCall, ToolCallsAction
 from openhands_sessions.core.ids import EventId
 from openhands_sessions.ports.gateway import Delta
 

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from openhands_sessions.core.dialogue import NOT_RUN, UNKNOWN, WAITING, dialogue, result_text
-from openhands_sessions.core.events.actions import MessageAction, PlannedCall, RunAction, ToolCallsAction
+from openhands_sessions.core.events.actions import MessageAction, RunAction
 from openhands_sessions.core.events.codec import decode, encode
 from openhands_sessions.core.events.event import Event, Source, ToolCall
 from openhands_sessions.core.events.observations import (
@@ -18,6 +18,7 @@ from openhands_sessions.core.events.observations import (
     RunObservation,
     UserRejectedObservation,
 )
+from openhands_sessions.core.events.own import PlannedCall, ToolCallsAction
 from openhands_sessions.core.ids import EventId
 from tests.support.logbook import ODD_ARGUMENTS, STORIES, Logbook, logbook, valid
 from tests.unit.core.strategies import any_event

@@ -2,7 +2,7 @@
 
 import pytest
 
-from openhands_sessions.core.events.observations import StopReason
+from openhands_sessions.core.events.own import StopReason
 from openhands_sessions.core.limits import over
 from openhands_sessions.core.settings import SessionSettings
 from openhands_sessions.core.view import ConversationView

@@ -19,13 +19,8 @@ from openhands_sessions.core.events.actions import (
 )
 from openhands_sessions.core.events.codec import decode, encode
 from openhands_sessions.core.events.event import AgentState, Event, Source, Unknown
-from openhands_sessions.core.events.observations import (
-    LEFT_RUNNING,
-    RunMetadata,
-    RunObservation,
-    StopReason,
-    TurnEndedObservation,
-)
+from openhands_sessions.core.events.observations import LEFT_RUNNING, RunMetadata, RunObservation
+from openhands_sessions.core.events.own import StopReason, TurnEndedObservation
 from openhands_sessions.core.ids import UNNUMBERED, EventId
 from openhands_sessions.core.view import ConversationView, dump_view, load_view, reduce
 from tests.support.logbook import STORIES, cost, logbook, run_result

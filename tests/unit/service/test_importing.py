@@ -15,7 +15,7 @@ from openhands_sessions.core.dialogue import dialogue
 from openhands_sessions.core.events.actions import MessageAction
 from openhands_sessions.core.events.codec import decode
 from openhands_sessions.core.events.event import Event
-from openhands_sessions.core.events.observations import TurnEndedObservation
+from openhands_sessions.core.events.own import TurnEndedObservation
 from openhands_sessions.core.ids import LOCAL_OWNER, ConversationId
 from openhands_sessions.core.view import ConversationView
 from openhands_sessions.ports.installation import Entry, PassedOver, Theirs

@@ -10,7 +10,7 @@ from openhands_sessions.adapters.agents.choice import AgentChoice
 from openhands_sessions.adapters.agents.model_agent import ModelAgents
 from openhands_sessions.core.events.actions import CondensationAction, RunAction
 from openhands_sessions.core.events.event import Source
-from openhands_sessions.core.events.observations import TurnEndedObservation
+from openhands_sessions.core.events.own import TurnEndedObservation
 from openhands_sessions.core.replay import Step
 from openhands_sessions.ports.model import ModelReply, ModelRequest, ModelSpec, Retry
 from openhands_sessions.ports.store import SessionStore

@@ -12,9 +12,8 @@ from openhands_sessions.core.events.observations import (
     UNKNOWN_OUTCOME_ID,
     AgentStateChangedObservation,
     ErrorObservation,
-    StopReason,
-    TurnEndedObservation,
 )
+from openhands_sessions.core.events.own import StopReason, TurnEndedObservation
 from openhands_sessions.ports.model import Usage
 from openhands_sessions.ports.store import SessionStore
 from tests.fakes.model import FakeCall, FakeModel, FakeReply

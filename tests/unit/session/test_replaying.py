@@ -14,10 +14,9 @@ from openhands_sessions.core.events.observations import (
     REPLAY_DIFFERS_ID,
     REPLAY_LOST_ID,
     ErrorObservation,
-    ReplayBegunObservation,
-    ReplayEndedObservation,
     RunObservation,
 )
+from openhands_sessions.core.events.own import ReplayBegunObservation, ReplayEndedObservation
 from openhands_sessions.core.ids import EventId
 from openhands_sessions.core.replay import Step, read_trajectory
 from openhands_sessions.core.settings import SessionSettings

@@ -7,22 +7,15 @@ from typing import Any
 import pytest
 
 from openhands_sessions.core.errors import ModelFailure
-from openhands_sessions.core.events.actions import (
-    FinishAction,
-    InvalidCallAction,
-    MessageAction,
-    RunAction,
-    ToolCallsAction,
-)
+from openhands_sessions.core.events.actions import FinishAction, MessageAction, RunAction
 from openhands_sessions.core.events.event import Source
 from openhands_sessions.core.events.observations import (
     BAD_CALL_ID,
     AgentStateChangedObservation,
     ErrorObservation,
     RunObservation,
-    StopReason,
-    TurnEndedObservation,
 )
+from openhands_sessions.core.events.own import InvalidCallAction, StopReason, ToolCallsAction, TurnEndedObservation
 from openhands_sessions.ports.gateway import Delta, Status
 from openhands_sessions.ports.model import Retry
 from openhands_sessions.ports.store import SessionStore
