@@ -14,6 +14,7 @@ import pytest
 from tests.support.docker_engine import Engine, NoEngine, opened
 from tests.support.docker_leftovers import leftovers
 from tests.support.packages import unavailable
+from tests.support.processes import called
 
 NOWHERE = "http://127.0.0.1:9"
 _HERE = {"::1", "localhost", "0.0.0.0", "::", ""}
@@ -59,6 +60,13 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     }
     config.hook.pytest_deselected(items=list(left_out))
     items[:] = [item for item in items if item not in left_out]
+
+
+@pytest.fixture(scope="session", autouse=True)
+def no_executor_left(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Executors outlive whoever started them; those of the tests' own folders must not outlive the tests."""
+    yield
+    assert called("executor", "--workspace", str(tmp_path_factory.getbasetemp())) == []
 
 
 @pytest.fixture

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -11,13 +12,14 @@ from openhands_sessions.adapters.gateways.remote import open_remote
 from openhands_sessions.bootstrap import House, open_house
 from openhands_sessions.config.config import Config
 from openhands_sessions.core.commands import Answer, Resume, SendMessage, Stop
-from openhands_sessions.core.errors import BadInput, NotAccepting, NotFound, SessionsError
+from openhands_sessions.core.errors import BadInput, NotAccepting, NotFound, RuntimeUnavailable, SessionsError
 from openhands_sessions.core.events.codec import Stored
 from openhands_sessions.core.events.event import AgentState, Json
 from openhands_sessions.core.ids import LOCAL_OWNER, ConversationId
 from openhands_sessions.core.lifecycle import SessionState
 from openhands_sessions.ports.gateway import Delta, Gateway, News, SessionEnded, SessionInfo, SessionSpec, Status
 from tests.support.houses import following, hear, numbered, read, served, state, turn_ends
+from tests.support.running import discard_sandboxes
 
 SID = ConversationId("talk")
 IDLE = state("awaiting_user_input")
@@ -40,6 +42,8 @@ async def kind(request: pytest.FixtureRequest, data_dir: Path) -> AsyncIterator[
     else:
         async with served(config) as server, open_remote(server.url, None) as remote:
             yield Kind(remote.gateway, server.house)
+    with suppress(RuntimeUnavailable):  # a test may have spoilt the folder: then nothing runs in it
+        await discard_sandboxes(data_dir)
 
 
 @pytest.fixture

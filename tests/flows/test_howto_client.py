@@ -16,7 +16,7 @@ import pytest
 from tests.support.clients import V0Client
 from tests.support.guests import Guests
 from tests.support.programs import Running
-from tests.support.running import Server
+from tests.support.running import Server, discard_sandboxes
 
 TEXT = (Path(__file__).parents[2] / "docs" / "howto" / "use-the-openhands-client.md").read_text()
 SERVED, PROXIED = re.findall(r"^ *(openhands-sessions serve .*)$", TEXT, re.MULTILINE)
@@ -53,6 +53,7 @@ async def serving(words: str, here: Path, **variables: str) -> AsyncIterator[str
     finally:
         process.terminate()
         await server.rest()
+        await discard_sandboxes(here / "data")
 
 
 async def test_the_client_is_served_and_asks_for_settings_first(here: Path) -> None:

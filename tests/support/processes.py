@@ -18,6 +18,18 @@ def marked(*texts: str) -> list[int]:
     return found
 
 
+def called(*texts: str) -> list[str]:
+    """The command lines of processes that hold these texts."""
+    found = []
+    for entry in Path("/proc").iterdir():
+        if entry.name.isdigit():
+            with contextlib.suppress(OSError):
+                words = (entry / "cmdline").read_bytes().replace(b"\0", b" ").decode("utf-8", "replace")
+                if all(text in words for text in texts) and alive(int(entry.name)):
+                    found.append(words)
+    return found
+
+
 def alive(pid: int) -> bool:
     """Whether it is there and has not ended."""
     with contextlib.suppress(OSError):

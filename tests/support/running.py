@@ -108,10 +108,7 @@ class Server:
         """End the server and every sandbox of the folder."""
         if self._process is not None:
             await self.killed()
-        if (self.data_dir / "sessions.db").exists():
-            runtimes = LocalRuntimes(self.data_dir / "runtimes")
-            for sid in await _conversations(self.data_dir):
-                await runtimes.discard(sid)
+        await discard_sandboxes(self.data_dir)
 
     def memory(self) -> float:
         """Resident memory in MB."""
@@ -194,6 +191,14 @@ async def lasting(processes: Sequence[Seen], within: float = 5.0) -> list[Seen]:
             for process in processes:
                 await ended(process.pid)
     return [process for process in processes if alive(process.pid)]
+
+
+async def discard_sandboxes(data_dir: Path) -> None:
+    """End what the local sandboxes of a data folder run, which no server has open any more."""
+    if (data_dir / "sessions.db").exists():
+        runtimes = LocalRuntimes(data_dir / "runtimes")
+        for sid in await _conversations(data_dir):
+            await runtimes.discard(sid)
 
 
 async def _conversations(data_dir: Path) -> list[ConversationId]:
