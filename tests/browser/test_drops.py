@@ -68,10 +68,11 @@ async def drop_and_compare(browser: BrowserContext, data_dir: Path, client_dir: 
 async def drop(tab: Tab, between: Proxy, rng: Random, times: int) -> None:
     """Break a tab's connection so many times: behind so many events, or in the middle of what a reconnect brings."""
     for _ in range(times):
+        # Counted first: a cut that was set up earlier may come at any time from here on, and leave nothing to break.
+        ends = len(await tab.ends())
         await tab.until_connected(within=WITHIN)
         await tab.until("(held, count) => held.events.length >= count", await tab.count() + rng.randint(0, 12), WITHIN)
         if rng.random() < 0.3:
             between.cut_after(rng.randint(GREETING_BYTES, 20_000))
-        ends = len(await tab.ends())
         between.cut()
         await tab.until("(held, ends) => held.ends.length > ends", ends, WITHIN)

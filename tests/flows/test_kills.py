@@ -78,9 +78,10 @@ async def all_end_well(folder: Path, cases: Sequence[Deaths], expected: Outlines
     async with asyncio.TaskGroup() as group:
         for number, deaths in enumerate(cases):
             group.create_task(one(number, deaths))
-    died = sum(deaths.happened > 0 for deaths in cases)
-    print(f"{died} of {len(cases)} stories with a death, {sum(deaths.happened for deaths in cases)} deaths")
-    assert died >= len(cases) * 0.9
+    unharmed = [deaths for deaths in cases if deaths.happened == 0]
+    print(f"{sum(deaths.happened for deaths in cases)} deaths in {len(cases)} stories; none in {unharmed}")
+    # How appends fall together varies, and with it whether the last of their boundaries is ever reached.
+    assert len(unharmed) <= max(1, len(cases) // 10)
 
 
 async def test_a_killed_server_loses_nothing_and_the_next_one_goes_on(
