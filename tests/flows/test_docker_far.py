@@ -6,6 +6,7 @@ import json
 import socket
 from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -18,7 +19,7 @@ from openhands_sessions.core.ids import folder_name
 from openhands_sessions.ports.runtime import Lost, Running
 from tests.support.docker_engine import Engine
 from tests.support.docker_far import certify, far
-from tests.support.docker_sandboxes import containers, docker_runtimes
+from tests.support.docker_sandboxes import LOOK_AGAIN, PLAIN, comes_to, containers, docker_runtimes
 from tests.support.guests import Guests
 from tests.support.programs import Shell
 from tests.support.running import running
@@ -153,6 +154,25 @@ async def test_a_discarded_sandbox_leaves_no_volume(engine: Engine, sandboxes: D
     await sandboxes.discard(SID)
     assert (volumes(engine, sandboxes), containers(engine, sandboxes)) == ([], [])
     assert not (folder / folder_name(SID)).exists()
+
+
+async def test_volumes_go_with_their_container_where_that_is_the_policy_but_for_the_record_of_actions(
+    engine: Engine, folder: Path
+) -> None:
+    settings = replace(PLAIN, pause_after=0.1, remove_after=0.1, keep_workspace=False)
+    async with docker_runtimes(engine, folder, settings) as sandboxes:
+        async with opened(sandboxes) as runtime:
+            await run(runtime, 0, "echo x > file; echo said")
+        await comes_to(engine, sandboxes)
+        for _ in range(500):  # they go a moment after it
+            if len(volumes(engine, sandboxes)) == 1:
+                break
+            await asyncio.sleep(LOOK_AGAIN)
+        async with opened(sandboxes) as runtime:
+            assert (await run(runtime, 0, "echo twice")).output == "said\n"
+            assert (await run(runtime, 1, "ls; echo nothing")).output == "nothing\n"
+        await sandboxes.discard(SID)
+        assert volumes(engine, sandboxes) == []
 
 
 async def test_a_command_runs_once_though_the_server_is_killed_meanwhile(

@@ -112,10 +112,12 @@ async def test_a_workspace_goes_with_its_container_where_that_is_the_policy(
     settings = replace(SHORT_LIVED, keep_workspace=False)
     async with docker_runtimes(docker_engine, folder, settings) as runtimes:
         async with opened(runtimes) as runtime:
-            await run(runtime, 0, "echo x > file")
+            await run(runtime, 0, "echo x > file; echo x > ~/file; echo said")
         await comes_to(docker_engine, runtimes)
         async with opened(runtimes) as runtime:
             assert await runtime.files.list() == []
+            assert (await run(runtime, 0, "echo twice")).output == "said\n"
+            assert (await run(runtime, 1, "ls; ls ~; echo nothing")).output == "nothing\n"
 
 
 @pytest.mark.parametrize("way", ["kill", "remove"])

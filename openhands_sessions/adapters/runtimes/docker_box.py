@@ -131,7 +131,7 @@ class Box:
     async def _discard(self) -> None:
         async with self._changing:
             self._disarm()
-            await self.ladder.remove(workspace=True)
+            await self.ladder.delete(but_the_record=False)
             self._alive = self._paused = False
 
     def _arm(self) -> None:
@@ -183,12 +183,12 @@ class Box:
         """It has rested long enough."""
         async with self._changing:
             with self._hold.alone() as alone:
-                workspace = not self._site.settings.keep_workspace
-                if not alone or self._uses or (workspace and self._opened):
+                keep = self._site.settings.keep_workspace
+                if not alone or self._uses or (self._opened and not keep):
                     self._arm()
                     return
                 try:
-                    await self.ladder.remove(workspace=workspace)
+                    await (self.ladder.remove() if keep else self.ladder.delete(but_the_record=True))
                 except RuntimeFailure as error:
                     log.warning("a sandbox was not removed", conversation_id=self.sid, problem=error.message)
                     self._arm()

@@ -50,8 +50,8 @@ class Ground(Protocol):
     async def remembered(self, key: str) -> Outcome | UnknownAction | Lost | None:
         """What its journal says of an action; None where there is no journal."""
 
-    async def delete(self) -> bool:
-        """Delete all of it, unless an executor runs in it; False then."""
+    async def delete(self, *, but_the_record: bool) -> bool:
+        """Delete all of it, or all but the record of its actions, unless an executor runs in it; False then."""
 
 
 Grounds = Callable[[Place, str], Ground]
@@ -104,8 +104,8 @@ class SharedGround:
     async def remembered(self, key: str) -> Outcome | UnknownAction | Lost | None:
         return await self._limiter.run(journal.remembered, self.place.state, key)
 
-    async def delete(self) -> bool:
+    async def delete(self, *, but_the_record: bool) -> bool:
         try:
-            return await self._limiter.run(self.place.delete, _DELETE_PATIENCE)
+            return await self._limiter.run(self.place.delete, _DELETE_PATIENCE, but_the_record=but_the_record)
         except OSError as error:
             raise RuntimeUnavailable(f"the workspace could not be deleted: {error.strerror}") from error

@@ -76,16 +76,19 @@ class Ladder:
     async def pause(self) -> None:
         await self._site.engine.pause(self.name)
 
-    async def remove(self, *, workspace: bool) -> None:
-        """End the container by force, and delete the workspace if asked to; nothing where there is none."""
+    async def remove(self) -> None:
+        """End the container by force; nothing where there is none."""
         found = await self.find()
         if found is not None:
             await self._site.engine.remove(found.id)
         if await self.ground.listens():
             await self.ground.expel()
-        if not workspace:
-            return
-        if not await self.ground.delete():
+
+    async def delete(self, *, but_the_record: bool) -> None:
+        """Remove it, and delete all that it worked on. The record of its actions is kept for a conversation that goes
+        on: by it, none is begun again in the next sandbox."""
+        await self.remove()
+        if not await self.ground.delete(but_the_record=but_the_record):
             raise RuntimeUnavailable("the sandbox could not be ended: another server has just started it")
 
     async def ending(self) -> str | None:

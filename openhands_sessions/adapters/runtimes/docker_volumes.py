@@ -150,10 +150,11 @@ class VolumeGround:
             archive = await self._engine.get(hand, f"{_ROOM}/state/{journal.NAME}", _JOURNAL_LIMIT)
         return None if archive is None else await asyncio.to_thread(_looked_up, archive, key)
 
-    async def delete(self) -> bool:
-        for volume in self._volumes:
-            await self._engine.remove_volume(volume)
-        if await self._locally(self.place.folder.exists):
+    async def delete(self, *, but_the_record: bool) -> bool:
+        for volume, target in self._volumes.items():
+            if not (but_the_record and target == STATE):
+                await self._engine.remove_volume(volume)
+        if not but_the_record and await self._locally(self.place.folder.exists):
             await self._locally(demolish, self.place.folder)
         return True
 

@@ -48,6 +48,11 @@ class Place:
         return self.folder / "home"
 
     @property
+    def undo(self) -> Path:
+        """What edited files held before."""
+        return self.state / "undo"
+
+    @property
     def hold(self) -> Path:
         """Locked by processes that have the sandbox open; out of its reach."""
         return self.folder / "open"
@@ -109,12 +114,16 @@ class Place:
         finally:
             os.close(file)
 
-    def delete(self, patience: float) -> bool:
-        """Delete all of it, if no executor runs; one that starts or ends is waited for, for at most `patience`
-        seconds. One that is launched later finds no folder, and ends. False where one runs. Raises OSError."""
+    def delete(self, patience: float, *, but_the_record: bool = False) -> bool:
+        """Delete all of it, or all but the record of its actions and terms, if no executor runs; one that starts or
+        ends is waited for, for at most `patience` seconds. One that is launched later finds no folder, and ends. False
+        where one runs. Raises OSError."""
         with self._lock(STARTING, patience) as settled, self._lock(RUNNING, 0) as ended:
-            if settled and ended and self.folder.exists():
-                demolish(self.folder)
+            if settled and ended:
+                for folder in (self.workspace, self.home, self.undo) if but_the_record else (self.folder,):
+                    # A command may have put anything in the last one's place.
+                    with contextlib.suppress(FileNotFoundError, NotADirectoryError):
+                        demolish(folder)
             return settled and ended
 
     @contextlib.contextmanager
