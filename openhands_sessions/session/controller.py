@@ -6,7 +6,13 @@ from typing import Any, Literal
 
 from openhands_sessions.core.dialogue import result_text
 from openhands_sessions.core.errors import BadInput, ModelFailure
-from openhands_sessions.core.events.actions import CondensationAction, FinishAction, MessageAction, RejectAction
+from openhands_sessions.core.events.actions import (
+    CondensationAction,
+    FinishAction,
+    MessageAction,
+    RejectAction,
+    ThinkAction,
+)
 from openhands_sessions.core.events.event import Action, AgentState, Event, Json, Observation, Source, ToolCall
 from openhands_sessions.core.events.observations import (
     BAD_CALL_ID,
@@ -192,7 +198,8 @@ class Controller:
             return await self._say(reply.text, used)
         response = f"{reply.id}#{self._stream.next_id}"
         plan = _distinct(reply.calls)
-        if len(plan) == 1:
+        # A thought has no room for what was said beside it.
+        if len(plan) == 1 and not (reply.text and plan[0].name == ThinkAction.KIND):
             return await self._call(plan[0], response, 1, thought=reply.text, used=used)
         await self._stream.append(
             ToolCallsAction(source=Source.AGENT, response_id=response, calls=plan, thought=reply.text, llm_metrics=used)

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from openhands_sessions.core.errors import ModelFailure
-from openhands_sessions.core.events.actions import FinishAction, MessageAction, RunAction
+from openhands_sessions.core.events.actions import FinishAction, MessageAction, RunAction, ThinkAction
 from openhands_sessions.core.events.event import Source
 from openhands_sessions.core.events.observations import (
     BAD_CALL_ID,
@@ -143,6 +143,17 @@ async def test_one_bad_call_does_not_spoil_the_others(store: SessionStore) -> No
         "think",
         "think",
     ]
+
+
+async def test_what_is_said_beside_a_thought_is_kept(store: SessionStore) -> None:
+    thinks = FakeReply(text="Let me think.", calls=[FakeCall("think", {"thought": "hm"})])
+    play = scene(store, thinks, says("Done."))
+    async with play.live() as session:
+        await ask(session, "go")
+    [thought] = only(await play.events(), ThinkAction)
+    assert thought.thought == "hm"
+    assistant, result = play.model.requests[1].messages[-2:]
+    assert (assistant["content"], result["role"]) == ("Let me think.", "tool")
 
 
 async def test_an_edit_and_a_read_are_done_in_the_sandbox(store: SessionStore) -> None:
