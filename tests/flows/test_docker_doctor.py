@@ -3,13 +3,17 @@
 import asyncio
 import json
 import os
-from collections.abc import Mapping
+import secrets
+import time
+from collections.abc import Iterator, Mapping
 from contextlib import closing
 from pathlib import Path
 
 import pytest
 
+from openhands_sessions.adapters.runtimes.docker_container import INSTANCE
 from tests.support.docker_engine import Engine
+from tests.support.packages import Missing, unavailable
 from tests.support.programs import PROGRAM, Shell
 
 DOCKER = {"OHS_RUNTIME__KIND": "docker", "OHS_DOCKER__PULL": "false", "OHS_SERVER__PORT": "0"}
@@ -27,19 +31,32 @@ async def looked(data_dir: Path, settings: Mapping[str, str]) -> tuple[int, dict
     return done.code, {check["name"]: (check["status"], check["advice"]) for check in checks}
 
 
+@pytest.fixture
+def image(docker_engine: Engine) -> Iterator[str]:
+    """A name of the base image that nobody else makes containers of."""
+    name = f"openhands-sessions-looked-at:{secrets.token_hex(4)}"
+    with closing(docker_engine.client()) as client:
+        client.images.get(docker_engine.base).tag(name)
+        yield name
+        client.images.remove(name)
+
+
 async def test_all_is_well_where_a_sandbox_can_be_made_and_nothing_is_left_of_it(
-    docker_engine: Engine, data_dir: Path
+    docker_engine: Engine, data_dir: Path, image: str
 ) -> None:
     with closing(docker_engine.client()) as client:
-        before = {network.name for network in client.networks.list()}
-        code, found = await looked(data_dir, ours(docker_engine))
-        made = {network.name for network in client.networks.list()} - before
-        probes = [each.name for each in client.containers.list(all=True) if "probe" in each.name]
+        began = int(time.time())
+        code, found = await looked(data_dir, {**ours(docker_engine), "OHS_DOCKER__IMAGE": image})
+        wanted = {"type": "container", "event": "create", "image": image}
+        [made] = client.events(since=began, until=int(time.time()) + 1, filters=wanted, decode=True)
+        left = {"label": f"{INSTANCE}={made['Actor']['Attributes'][INSTANCE]}"}
+        assert client.containers.list(all=True, filters=left) == []
+        assert client.networks.list(filters=left) == []
+        assert client.volumes.list(filters=left) == []
     assert {name: found[name] for name in ("docker", "image", "network", "sandbox")} == dict.fromkeys(
         ("docker", "image", "network", "sandbox"), ("ok", "")
     )
     assert code == 0
-    assert (probes, [name for name in made if name.endswith("-egress")]) == ([], [])
     assert [path.suffix for path in (data_dir / "runtimes" / "docker").iterdir()] == [".pyz"]
 
 
@@ -68,9 +85,10 @@ async def test_what_is_missing_is_told_with_what_to_do(
     assert code == (1 if status == "fail" else 0)
 
 
-@pytest.mark.skipif(os.geteuid() != 0, reason="a file system that only one process sees takes root")
 async def test_an_engine_that_does_not_see_the_servers_folders_is_told(docker_engine: Engine, data_dir: Path) -> None:
     """As one on another machine, or behind a virtual machine's wall."""
+    if os.geteuid() != 0:
+        unavailable(Missing("a file system that only one process sees takes root"))
     data_dir.mkdir()
     process = await asyncio.create_subprocess_exec(
         *("unshare", "--mount", "sh", "-c", 'mount -t tmpfs tmpfs "$OHS_DATA_DIR" && exec "$@"', "sh"),
