@@ -176,11 +176,10 @@ class Transcript:
 
 
 def _thought(event: Action) -> str:
-    """What the model said with this action; with one of several calls it was said before."""
+    """What the model said with this action; what a plan says, its first call says again."""
     if isinstance(event, MessageAction):
         return event.content
-    call = event.tool_call_metadata
-    if call is not None and call.total_calls_in_response > 1 and not isinstance(event, ToolCallsAction):
+    if isinstance(event, ToolCallsAction):
         return ""
     return str(getattr(event, "thought", "") or "")
 

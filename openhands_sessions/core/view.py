@@ -40,7 +40,7 @@ from openhands_sessions.core.events.own import (
 )
 from openhands_sessions.core.ids import UNNUMBERED, EventId
 
-VIEW_VERSION = 3
+VIEW_VERSION = 4
 """Raised whenever the fold changes: older snapshots are then thrown away."""
 
 ANSWERED = (
@@ -94,6 +94,8 @@ class ConversationView:
     response_id: str = ""
     planned: tuple[PlannedCall, ...] = ()
     """Calls of the last reply that no action has taken up yet."""
+    planned_by: EventId = UNNUMBERED
+    """The event that planned them."""
     stopping: AgentState | None = None
     """What the user asked the agent to come to, `stopped` or `paused`, until it has."""
     iterations: int = 0
@@ -123,7 +125,7 @@ def reduce(view: ConversationView, event: Event) -> ConversationView:
     changed = replace(view, head=event.id)
     if view.replay is not None and event.cause is not None and isinstance(event, Action):
         changed = replace(changed, replay=_issued(view.replay, event))
-    if event.llm_metrics is not None and isinstance(event, Action):
+    if spends(view, event):
         changed = _spent(changed, event)
     match event:
         case Observation():
@@ -134,6 +136,15 @@ def reduce(view: ConversationView, event: Event) -> ConversationView:
             return _acted(changed, event)
         case _:
             return changed
+
+
+def spends(view: ConversationView, event: Event) -> bool:
+    """Whether an event behind the view is the first of what a model call led to, so that its usage counts. The planned
+    calls of a reply tell the usage of their plan once more."""
+    if event.llm_metrics is None or not isinstance(event, Action):
+        return False
+    call = event.tool_call_metadata
+    return call is None or not view.response_id or call.model_response.get("id") != view.response_id
 
 
 def dump_view(view: ConversationView) -> str:
@@ -172,7 +183,7 @@ def _acted(view: ConversationView, event: Action) -> ConversationView:
         case RecallAction():
             return replace(view, recalled=True)
         case ToolCallsAction(response_id=response, calls=calls):
-            return replace(view, response_id=response, planned=calls)
+            return replace(view, response_id=response, planned=calls, planned_by=event.id)
         case CondensationAction(forgotten_events_start_id=int() as start, forgotten_events_end_id=int() as end):
             return replace(view, condensed=(start, end), summary_event=event.id)
         case ChangeAgentStateAction(source=Source.USER, agent_state=state):

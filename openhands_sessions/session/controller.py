@@ -1,6 +1,6 @@
 """One turn: decide, act, record, until the agent has spoken."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
@@ -33,6 +33,7 @@ from openhands_sessions.core.limits import over
 from openhands_sessions.core.replay import Step
 from openhands_sessions.core.settings import SessionSettings
 from openhands_sessions.core.stuck import Streak, Verdict, judge
+from openhands_sessions.core.view import spends
 from openhands_sessions.ports.agent import Agent, Briefing
 from openhands_sessions.ports.condenser import Condensed, Condenser
 from openhands_sessions.ports.gateway import Status
@@ -139,11 +140,11 @@ class Controller:
             await self._stream.append(*self._crew.replaying.told(self._stream.view, observation))
         if self._stream.view.agent_state is not AgentState.RUNNING:
             await self._stream.append(AgentStateChangedObservation(agent_state=AgentState.RUNNING))
-        view = self._stream.view
-        for call in view.planned:
-            if await self._call(call, view.response_id, len(view.planned)):
-                return True
-        return False
+        if not self._stream.view.planned:
+            return False
+        plan = await self._recorded(self._stream.view.planned_by)
+        assert isinstance(plan, ToolCallsAction)  # nothing else plans
+        return await self._take_up(plan, self._stream.view.planned)
 
     async def _go_on(self) -> None:
         while True:
@@ -174,7 +175,7 @@ class Controller:
             case MessageAction(content=content):
                 return await self._say(content, None)
             case action:
-                thought = str(getattr(action, "thought", ""))
+                thought = "" if isinstance(action, ThinkAction) else str(getattr(action, "thought", ""))
                 call = replaying.call(step, view.replay)
                 return await self._call(call, f"replay#{self._stream.next_id}", 1, thought=thought)
 
@@ -198,14 +199,21 @@ class Controller:
             return await self._say(reply.text, used)
         response = f"{reply.id}#{self._stream.next_id}"
         plan = _distinct(reply.calls)
-        # A thought has no room for what was said beside it.
+        # In a thought, what was said beside it can no longer be told apart.
         if len(plan) == 1 and not (reply.text and plan[0].name == ThinkAction.KIND):
             return await self._call(plan[0], response, 1, thought=reply.text, used=used)
-        await self._stream.append(
-            ToolCallsAction(source=Source.AGENT, response_id=response, calls=plan, thought=reply.text, llm_metrics=used)
+        planned = ToolCallsAction(
+            source=Source.AGENT, response_id=response, calls=plan, thought=reply.text, llm_metrics=used
         )
-        for place, call in enumerate(plan):
-            if await self._call(call, response, len(plan), thought=reply.text if place == 0 else ""):
+        await self._stream.append(planned)
+        return await self._take_up(planned, plan)
+
+    async def _take_up(self, plan: ToolCallsAction, calls: Sequence[PlannedCall]) -> bool:
+        """Take up what is left of a plan. True where that ended the turn."""
+        for place, call in enumerate(calls, len(plan.calls) - len(calls)):
+            # Clients of the V0 protocol are spared the plan: what it says is said again where they see it.
+            thought = plan.thought if place == 0 else ""
+            if await self._call(call, plan.response_id, len(plan.calls), thought=thought, used=plan.llm_metrics):
                 return True
         return False
 
@@ -222,7 +230,7 @@ class Controller:
         return await self._end(StopReason.WAITING, AgentState.AWAITING_USER_INPUT, said)
 
     async def _call(
-        self, call: PlannedCall, response: str, total: int, *, thought: str = "", used: dict[str, Json] | None = None
+        self, call: PlannedCall, response: str, total: int, *, thought: str = "", used: Mapping[str, Json] | None = None
     ) -> bool:
         """Take up one call. True where that ended the turn."""
         about: dict[str, Any] = {
@@ -241,8 +249,7 @@ class Controller:
             action = self._crew.toolbox.read(call.name, call.arguments)
         except BadInput as wrong:
             return await self._refuse(call, wrong, InvalidCallAction(**about, thought=thought))
-        if not getattr(action, "thought", None):
-            about["thought"] = thought
+        about["thought"] = "\n".join(part for part in (thought, getattr(action, "thought", "")) if part)
         return await self._act(replace(action, **about), call)
 
     async def _refuse(self, call: PlannedCall, wrong: BadInput, invalid: InvalidCallAction) -> bool:
@@ -260,7 +267,7 @@ class Controller:
                 return await self._end(StopReason.DONE, AgentState.REJECTED, action)
         action = self._crew.policy.graded(action, self._settings)
         if self._crew.policy.asks(action, self._settings):
-            calls = self._stream.view.iterations + (action.llm_metrics is not None)
+            calls = self._stream.view.iterations + spends(self._stream.view, action)
             await self._stream.append(*asking(action, seen=self._turn.seen, iterations=calls))
             return True
         [recorded] = await self._stream.append(action)
@@ -289,7 +296,7 @@ class Controller:
         if reason in (StopReason.DONE, StopReason.WAITING) and unheard:
             await self._stream.append(*events)
             return False
-        calls = view.iterations + sum(event.llm_metrics is not None for event in events)
+        calls = view.iterations + sum(spends(view, event) for event in events)
         ended = TurnEndedObservation(stop_reason=reason, seen=self._turn.seen, iterations=calls)
         await self._stream.append(*events, ended, AgentStateChangedObservation(agent_state=state, reason=text))
         return True

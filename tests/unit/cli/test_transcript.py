@@ -9,7 +9,15 @@ from hypothesis import given, strategies
 
 from openhands_sessions.cli.screen import Screen
 from openhands_sessions.cli.transcript import Transcript
-from openhands_sessions.core.events.actions import ACTIONS, EditAction, FinishAction, MessageAction, RunAction, TaskItem
+from openhands_sessions.core.events.actions import (
+    ACTIONS,
+    EditAction,
+    FinishAction,
+    MessageAction,
+    RunAction,
+    TaskItem,
+    ThinkAction,
+)
 from openhands_sessions.core.events.codec import decode
 from openhands_sessions.core.events.event import AgentState, ConfirmationState, Event, Source, ToolCall
 from openhands_sessions.core.events.observations import (
@@ -180,6 +188,13 @@ def test_a_thought_before_several_calls_is_shown_once(transcript: Transcript, pa
     call = ToolCall(function_name="execute_bash", tool_call_id="a", total_calls_in_response=2)
     transcript.event(agents(RunAction(command="one", thought="Two things.", tool_call_metadata=call), 6))
     assert paper.getvalue() == "Two things.\n$ one\n"
+
+
+def test_a_thought_and_what_was_said_beside_it_are_shown_once(transcript: Transcript, paper: io.StringIO) -> None:
+    calls = (PlannedCall(id="a", name="think", arguments='{"thought": "hm"}'),)
+    transcript.event(agents(ToolCallsAction(response_id="r", calls=calls, thought="Let me think."), 5))
+    transcript.event(agents(ThinkAction(thought="Let me think.\nhm"), 6))
+    assert paper.getvalue() == "Let me think.\nhm\n"
 
 
 def test_an_end_is_shown_with_its_words(transcript: Transcript, paper: io.StringIO) -> None:

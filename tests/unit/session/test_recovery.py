@@ -13,8 +13,9 @@ from openhands_sessions.adapters.stores.memory import open_memory
 from openhands_sessions.core.commands import Answer, Command, Pause, Resume, SendMessage, Stop
 from openhands_sessions.core.dialogue import UNKNOWN, dialogue
 from openhands_sessions.core.events.actions import MessageAction
-from openhands_sessions.core.events.event import Observation, Source
+from openhands_sessions.core.events.event import Action, Event, Observation, Source
 from openhands_sessions.core.events.observations import UNKNOWN_OUTCOME_ID
+from openhands_sessions.core.events.own import ToolCallsAction
 from openhands_sessions.ports.runtime import Runtimes, RuntimeSpec
 from openhands_sessions.ports.store import SessionStore
 from openhands_sessions.session.agent_session import AgentSession
@@ -25,7 +26,7 @@ from tests.fakes.runtime import FakeRuntimes
 from tests.fakes.store import MortalStore
 from tests.support.logbook import valid
 from tests.support.logs import TALK, row
-from tests.support.scenes import LONG, Scene, finishes, runs, says, state
+from tests.support.scenes import LONG, Scene, finishes, only, runs, says, state
 
 
 @dataclass(frozen=True)
@@ -51,7 +52,7 @@ def tells(text: str, until: str = "awaiting_user_input") -> Act:
 
 def notes(*names: str) -> FakeReply:
     """Commands that leave a line behind, so that it shows when one is run twice."""
-    return runs(*(f"echo {name} >> ran" for name in names))
+    return runs(*(f"echo {name} >> ran" for name in names), text="I note.")
 
 
 ASKED = "awaiting_user_confirmation"
@@ -168,8 +169,25 @@ async def ends_well(play: Scene, player: Player, story: Story) -> None:
     assert valid(messages)
     assert UNKNOWN not in [message["content"] for message in messages]
     assert UNKNOWN_OUTCOME_ID not in [getattr(event, "error_id", "") for event in events]
+    tell_what_was_used(events)
     assert await left_behind(play.runtimes) == story.ran
     assert (await play.told())[-1] == f"state {story.acts[-1].until}"
+
+
+def tell_what_was_used(events: list[Event]) -> None:
+    """Each action of a reply with several calls says it, on whichever server it was taken up."""
+    for plan in only(events, ToolCallsAction):
+        taken_up = [event for event in only(events, Action) if event.cause is None and answers(plan, event)]
+        assert [event.llm_metrics for event in taken_up] == [plan.llm_metrics] * len(taken_up)
+        totals = [event.tool_call_metadata.total_calls_in_response for event in taken_up if event.tool_call_metadata]
+        assert totals == [len(plan.calls)] * len(taken_up)
+        said = [getattr(event, "thought", "").partition("hm")[0] for event in taken_up]
+        assert said == [plan.thought, *[""] * (len(taken_up) - 1)][: len(taken_up)]
+
+
+def answers(plan: ToolCallsAction, action: Action) -> bool:
+    call = action.tool_call_metadata
+    return call is not None and call.model_response["id"] == plan.response_id
 
 
 async def left_behind(runtimes: Runtimes) -> list[str]:

@@ -8,7 +8,7 @@ import pytest
 
 from openhands_sessions.core.errors import ModelFailure
 from openhands_sessions.core.events.actions import FinishAction, MessageAction, RunAction, ThinkAction
-from openhands_sessions.core.events.event import Source
+from openhands_sessions.core.events.event import Action, Source
 from openhands_sessions.core.events.observations import (
     BAD_CALL_ID,
     AgentStateChangedObservation,
@@ -21,7 +21,20 @@ from openhands_sessions.ports.model import Retry
 from openhands_sessions.ports.store import SessionStore
 from tests.fakes.model import FAKE_USAGE, FakeCall, FakeModel, FakeReply
 from tests.fakes.runtime import FakeRuntimes
-from tests.support.scenes import LONG, Scene, ask, events_of, finishes, only, outline, runs, say, says, state
+from tests.support.scenes import (
+    LONG,
+    Scene,
+    arguments,
+    ask,
+    events_of,
+    finishes,
+    only,
+    outline,
+    runs,
+    say,
+    says,
+    state,
+)
 
 BEGIN = ["state loading", "system", "environment -> awaiting_user_input", "state awaiting_user_input"]
 
@@ -95,6 +108,7 @@ async def test_several_calls_of_a_reply_are_planned_and_done_in_order(store: Ses
     metadata = [action.tool_call_metadata for action in only(events, RunAction)]
     assert [call.tool_call_id for call in metadata if call] == [call.id for call in planned.calls]
     assert {call.total_calls_in_response for call in metadata if call} == {3}
+    assert [action.thought for action in only(events, RunAction)] == ["Three things.", "", ""]
     assert [message["role"] for message in play.model.requests[1].messages[-4:]] == ["assistant", *["tool"] * 3]
 
 
@@ -151,9 +165,33 @@ async def test_what_is_said_beside_a_thought_is_kept(store: SessionStore) -> Non
     async with play.live() as session:
         await ask(session, "go")
     [thought] = only(await play.events(), ThinkAction)
-    assert thought.thought == "hm"
+    assert thought.thought == "Let me think.\nhm"
     assistant, result = play.model.requests[1].messages[-2:]
     assert (assistant["content"], result["role"]) == ("Let me think.", "tool")
+    assert arguments(assistant) == ['{"thought": "hm"}']
+
+
+@pytest.mark.parametrize(
+    "reply",
+    [
+        runs("ls", "make"),
+        FakeReply(text="Let me think.", calls=[FakeCall("think", {"thought": "hm"})]),
+        FakeReply(calls=[FakeCall("dance", "{"), FakeCall("execute_bash", {"command": "ls"})]),
+    ],
+    ids=["several calls", "a thought and text", "a bad call first"],
+)
+async def test_every_action_of_a_reply_says_what_was_used_and_it_counts_once(
+    store: SessionStore, reply: FakeReply
+) -> None:
+    play = scene(store, reply, says("Done."))
+    async with play.live() as session:
+        await ask(session, "go")
+        view = session.event_stream.view
+    events = await play.events()
+    calls: list[Any] = [event.llm_metrics for event in only(events, Action) if event.tool_call_metadata is not None]
+    assert [one["accumulated_cost"] for one in calls] == [FAKE_USAGE.cost] * len(reply.calls)
+    assert view.cost == pytest.approx(2 * FAKE_USAGE.cost)
+    assert [ended.iterations for ended in only(events, TurnEndedObservation)] == [2]
 
 
 async def test_an_edit_and_a_read_are_done_in_the_sandbox(store: SessionStore) -> None:
