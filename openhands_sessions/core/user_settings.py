@@ -1,12 +1,13 @@
 """What a user keeps as settings, by the names of the V0 client, and what of it a conversation is run with."""
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 
 from openhands_sessions.core.errors import BadInput
 from openhands_sessions.core.events.event import Json
+from openhands_sessions.core.nesting import DEEPEST, too_deep
 from openhands_sessions.core.settings import SessionSettings, nearest
 
 KEYS = ("llm_api_key", "search_api_key", "sandbox_api_key")
@@ -19,6 +20,12 @@ AGENTS = {"CodeActAgent": "default", "ShellAgent": "shell"}
 """The V0 client's names for agents of ours."""
 NEVER = 1_000_000
 """Events that a conversation without condenser may come to."""
+
+
+def _flat(value: dict[str, Any]) -> dict[str, Any]:
+    if too_deep(value):
+        raise ValueError(f"must not be nested more than {DEEPEST} levels deep")
+    return value
 
 
 class UserSettings(BaseModel):
@@ -42,7 +49,7 @@ class UserSettings(BaseModel):
     user_consents_to_analytics: bool | None = None
     sandbox_base_container_image: str | None = None
     sandbox_runtime_container_image: str | None = None
-    mcp_config: dict[str, Any] | None = None
+    mcp_config: Annotated[dict[str, Any], AfterValidator(_flat)] | None = None
     search_api_key: str | None = None
     sandbox_api_key: str | None = None
     max_budget_per_task: float | None = Field(None, gt=0)

@@ -11,6 +11,7 @@ from pydantic import BaseModel
 
 from openhands_sessions.core.errors import BadInput, NotFound
 from openhands_sessions.core.ids import ConversationId, conversation_id
+from openhands_sessions.core.nesting import check_nesting
 from openhands_sessions.ports.auth import Auth, Principal
 from openhands_sessions.ports.memory import Memory
 from openhands_sessions.server.middleware import PRINCIPAL
@@ -93,6 +94,7 @@ async def mapping(request: web.Request) -> dict[str, Any]:
         value: Any = orjson.loads(raw) if raw.strip() else {}
     except orjson.JSONDecodeError as error:
         raise BadInput("the body", f"must be JSON: {error}") from None
+    check_nesting(value, "the body")
     if not isinstance(value, dict):
         raise BadInput("the body", f"must be a JSON object, not {type(value).__name__}")
     return value

@@ -26,7 +26,7 @@ from openhands_sessions.ports.store import ConversationRow, SessionStore
 from openhands_sessions.service.directory import Directory
 from openhands_sessions.service.openings import Openings
 from openhands_sessions.service.recovery import WAITS, Recovery
-from openhands_sessions.service.settings import SettingsBook, without_secret
+from openhands_sessions.service.settings import SettingsBook, secret_of, without_secret
 from openhands_sessions.service.titles import Titles, told
 from openhands_sessions.session.agent_session import AgentSession
 from openhands_sessions.session.desk import Keyed
@@ -143,6 +143,7 @@ class LocalGateway:
         if spec.checkout is not None and spec.checkout.local and not self._local_repositories:
             raise BadInput("repository", "must not lie on the server's own machine")
         self._directory.check_room()
+        secret = secret_of(spec.settings)
         await self._settings.merged(spec.owner, spec.settings)
         spec, kept = await self._openings.taken(spec)
         moment = self._clock()
@@ -169,7 +170,7 @@ class LocalGateway:
             await self._openings.forget(spec.id, kept)
             raise
         # Only now is the id ours, and with it the place where its key is kept.
-        await self._settings.keep(spec.id, spec.settings)
+        await self._settings.keep(spec.id, secret)
         return row
 
     async def _row(self, sid: ConversationId) -> ConversationRow:
@@ -213,7 +214,7 @@ class LocalGateway:
             git_provider=_text(row, "git_provider"),
             state=session.state if session is not None and live else None,
             agent_state=None if view is None else view.agent_state,
-            runtime_status=None if session is None or not live else _runtime_status(session.state),
+            runtime_status=None if session is None or not live else runtime_status(session.state),
             head=UNNUMBERED if view is None else view.head,
             last_state=UNNUMBERED if view is None else view.last_state,
             followers=0 if session is None else session.event_stream.followers,
@@ -254,7 +255,8 @@ def _checkout(row: ConversationRow) -> Repository | None:
     return Repository(name=name, url=url, branch=_text(row, "branch"), provider=_text(row, "git_provider"))
 
 
-def _runtime_status(state: SessionState) -> str | None:
+def runtime_status(state: SessionState) -> str:
+    """The exact status of a session that is in this state."""
     if state in SET_UP:
         return STAGES[state].status
     match state:

@@ -9,6 +9,7 @@ from pydantic import ValidationError
 from openhands_sessions.core.errors import NotFound
 from openhands_sessions.core.events.event import Json
 from openhands_sessions.core.ids import ConversationId, OwnerId, folder_name
+from openhands_sessions.core.nesting import check_nesting
 from openhands_sessions.core.settings import SessionSettings, merge
 from openhands_sessions.core.user_settings import UserSettings, changed, layer
 from openhands_sessions.ports.files import FileStore
@@ -48,11 +49,10 @@ class SettingsBook:
             await self._files.write(_user_key(owner), json.dumps(settings.model_dump()).encode())
         return settings
 
-    async def keep(self, sid: ConversationId, request: Mapping[str, Json]) -> None:
-        """Keep the request's key and secrets in a file of their own, apart from the conversation's row."""
-        kept = {name: request[name] for name in SECRETS if request.get(name) is not None}
-        if kept:
-            await self._files.write(_secret_key(sid), json.dumps(kept).encode())
+    async def keep(self, sid: ConversationId, secret: bytes | None) -> None:
+        """Keep what `secret_of` took of a request in a file of its own, apart from the conversation's row."""
+        if secret is not None:
+            await self._files.write(_secret_key(sid), secret)
 
     async def kept(self, sid: ConversationId, row: Mapping[str, Json]) -> dict[str, Json]:
         """The request's layer again, key and all."""
@@ -70,9 +70,17 @@ async def load(files: FileStore, key: str) -> dict[str, Json]:
     """A file's object; empty where there is none, or a damaged one."""
     try:
         content = json.loads(await files.read(key))
-    except (NotFound, ValueError):
+    except (NotFound, ValueError, RecursionError):
         return {}
     return content if isinstance(content, dict) else {}
+
+
+def secret_of(request: Mapping[str, Json]) -> bytes | None:
+    """The request's key and secrets as they are kept, None where it has none. Raises BadInput for a request that
+    cannot be kept."""
+    check_nesting(dict(request), "settings")
+    kept = {name: request[name] for name in SECRETS if request.get(name) is not None}
+    return json.dumps(kept).encode() if kept else None
 
 
 def without_secret(request: Mapping[str, Json]) -> dict[str, Json]:

@@ -69,6 +69,7 @@ async def frames_fuzzed(data_dir: Path, *, seconds: float) -> int:
 
         example = st.tuples(st.sampled_from((1, 2)), st.lists(frames.any(), min_size=1, max_size=8))
         count = await fuzz(example, check, number=_seed(), seconds=seconds)
+        await only(place, {sid, place.calm.sid})
         await lives_on(place, sid)
     return count
 

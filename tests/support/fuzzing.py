@@ -122,6 +122,7 @@ class Frames:
             self.other_events(),
             malformed(),
             undecodable(),
+            nested(),
             self.entries(),
             self.too_large(),
             endings(),
@@ -194,6 +195,18 @@ def malformed() -> st.SearchStrategy[Sent]:
         cut.map(lambda frame: Sent(frame, BARE)),
         asking.map(lambda frame: Sent(frame, ("438[",))),
     )
+
+
+def nested() -> st.SearchStrategy[Sent]:
+    """Commands and connects with something in them that is nested more deeply than anybody means it."""
+    lists = st.sampled_from((101, 254, 260, 1_000, 1_030, 20_000)).map(lambda levels: "[" * levels + "]" * levels)
+    command = '{"action":"message","args":{"content":"x","z":%}}'
+    create = '{"settings":{"mcp_config":{"shttp_servers":[{"url":"http://x.y","z":%}]}}}'
+    asking = lists.map(lambda value: Sent(f'427["oh_user_action",{command.replace("%", value)}]', ("437[",)))
+    entering = lists.map(
+        lambda value: Sent(f'40{{"conversation_id":"deep","create":{create.replace("%", value)}}}', ENTRY)
+    )
+    return asking | entering
 
 
 def undecodable() -> st.SearchStrategy[Sent]:

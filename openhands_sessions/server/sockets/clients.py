@@ -15,6 +15,7 @@ from socketio.exceptions import ConnectionRefusedError as Refused
 from openhands_sessions.core.errors import AtCapacity, BadInput, NotFound, RateLimited, SessionsError
 from openhands_sessions.core.events.event import Json
 from openhands_sessions.core.ids import conversation_id
+from openhands_sessions.core.nesting import check_nesting
 from openhands_sessions.core.settings import SessionSettings
 from openhands_sessions.ports.agent import Agents
 from openhands_sessions.ports.auth import Auth
@@ -138,6 +139,7 @@ class Clients(socketio.AsyncNamespace):  # type: ignore[misc]  # python-socketio
                 raise BadInput("the event", f"must be oh_user_action, not {event[:64]!r}")
             if len(args) != 1:
                 raise BadInput("oh_user_action", f"takes one object, not {len(args)} values")
+            check_nesting(args[0], "the command")
             accepted = await session.dispatch(args[0])
         except SessionsError as error:
             return _refused(session, error)
@@ -168,6 +170,7 @@ def _auth_of(auth: object, query: Mapping[str, str]) -> AuthIn:
     if "after" not in known and EVENT_ID.fullmatch(latest):
         known["after"] = latest
     given = auth if isinstance(auth, dict) else {}
+    check_nesting(given, "auth")
     merged = checked(AuthIn, {**known, **given})
     if merged.protocol not in (1, PROTOCOL):
         raise BadInput("protocol", f"must be {PROTOCOL}, or left out for the V0 client's")

@@ -8,7 +8,7 @@ import pytest
 from openhands_sessions.adapters.files.local import LocalFiles
 from openhands_sessions.core.errors import BadInput
 from openhands_sessions.core.ids import LOCAL_OWNER, ConversationId, OwnerId, folder_name
-from openhands_sessions.service.settings import SettingsBook, without_secret
+from openhands_sessions.service.settings import SettingsBook, secret_of, without_secret
 from tests.fakes.files import MemoryFiles
 
 TALK = ConversationId("talk")
@@ -43,11 +43,28 @@ async def test_a_damaged_file_is_no_layer(content: bytes) -> None:
     assert (await SettingsBook(files, SERVER).merged(LOCAL_OWNER, {})).llm_model == "server"
 
 
+@pytest.mark.parametrize("levels", [101, 300, 5_000])
+async def test_what_is_nested_too_deeply_counts_as_damaged_and_is_not_kept(levels: int) -> None:
+    files, deep = MemoryFiles(), b"[" * levels + b"]" * levels
+    key = f"users/{folder_name(ConversationId(LOCAL_OWNER))}/settings.json"
+    await files.write(key, b'{"llm_model":"users","mcp_config":{"shttp_servers":' + deep + b"}}")
+    book = SettingsBook(files, SERVER)
+    assert (await book.merged(LOCAL_OWNER, {})).llm_model == "server"
+    value: Any = 7
+    for _ in range(levels):
+        value = [value]
+    with pytest.raises(BadInput):
+        secret_of({"mcp_config": value})
+    with pytest.raises(BadInput) as refused:
+        await book.store(LOCAL_OWNER, {"mcp_config": {"sse_servers": value}})
+    assert refused.value.field == "mcp_config"
+
+
 async def test_a_key_is_kept_apart_and_comes_back() -> None:
     book = SettingsBook(MemoryFiles(), ())
     request: dict[str, Any] = {"llm_model": "m", "llm_api_key": "sk-\ud800"}
     assert without_secret(request) == {"llm_model": "m"}
-    await book.keep(TALK, request)
+    await book.keep(TALK, secret_of(request))
     assert await book.kept(TALK, without_secret(request)) == request
     assert await book.kept(ConversationId("other"), {"a": 1}) == {"a": 1}
     await book.forget(TALK)
@@ -58,12 +75,12 @@ async def test_a_key_is_kept_apart_and_comes_back() -> None:
 @pytest.mark.parametrize("request_", [{}, {"llm_model": "m"}, {"llm_api_key": None}])
 async def test_without_a_key_nothing_is_kept(request_: dict[str, Any]) -> None:
     files = MemoryFiles()
-    await SettingsBook(files, ()).keep(TALK, request_)
+    await SettingsBook(files, ()).keep(TALK, secret_of(request_))
     assert await files.list() == []
 
 
 async def test_a_key_on_disk_is_for_its_owner_alone(tmp_path: Any) -> None:
-    await SettingsBook(LocalFiles(tmp_path / "files"), ()).keep(TALK, {"llm_api_key": "sk"})
+    await SettingsBook(LocalFiles(tmp_path / "files"), ()).keep(TALK, secret_of({"llm_api_key": "sk"}))
     [secret] = [path for path in tmp_path.rglob("*") if path.is_file()]
     assert secret.stat().st_mode & 0o777 == 0o600
     assert "talk" not in str(secret.relative_to(tmp_path))
