@@ -22,7 +22,7 @@ V0_STATUSES: Mapping[str, str] = {
     "STATUS$LLM_RETRY": "A call of the model failed and is tried again.",
     "STATUS$ERROR_MEMORY": "What may help could not be recalled; kept for the client, never sent.",
 }
-"""Statuses that the V0 client knows; it is sent no others."""
+"""Statuses that the V0 client knows; it is sent no others, and shown no others."""
 OWN_STATUSES: Mapping[str, str] = {
     "STATUS$INITIALIZING": "The log is read.",
     "STATUS$SETTING_UP_AGENT": "The agent, its model and its tools are made.",
@@ -31,6 +31,12 @@ OWN_STATUSES: Mapping[str, str] = {
     "STATUS$RECONNECTED": "A gateway has its server again.",
 }
 """Statuses of our own, for protocol 2."""
+_SHOWN_AS: Mapping[str, str] = {
+    "STATUS$INITIALIZING": "STATUS$STARTING_RUNTIME",
+    "STATUS$SETTING_UP_AGENT": "STATUS$SETTING_UP_WORKSPACE",
+    "STATUS$SETTING_UP_CONTROLLER": "STATUS$SETTING_UP_WORKSPACE",
+}
+"""What `runtime_status` shows the V0 client where the stage is our own."""
 ERROR_IDS: Mapping[str, str] = {
     "AGENT_ERROR$ERROR_ACTION_NOT_EXECUTED_STOPPED": "It was stopped, before it began or while it ran.",
     "AGENT_ERROR$ERROR_ACTION_NOT_EXECUTED": "It was never begun.",
@@ -47,3 +53,8 @@ MESSAGE_IDS: Mapping[str, str] = {
     "CONVERSATION$NOT_FOUND": "No such conversation.",
 }
 """`msg_id` of answers over REST."""
+
+
+def v0_status(status: str) -> str:
+    """The status nearest to this one that the V0 client knows."""
+    return _SHOWN_AS.get(status, status)

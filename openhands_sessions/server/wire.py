@@ -12,6 +12,7 @@ from openhands_sessions.core.events.event import Json
 from openhands_sessions.core.ids import EventId
 from openhands_sessions.core.lifecycle import SET_UP, SessionState
 from openhands_sessions.ports.gateway import Delta, SessionInfo, Status
+from openhands_sessions.server.statuses import v0_status
 from openhands_sessions.service.status import Overview, SessionStatus
 
 P = TypeVar("P", bound=BaseModel)
@@ -153,12 +154,13 @@ def error_wire(message: str, code: str) -> dict[str, Json]:
 
 
 def conversation_status(state: SessionState | None) -> str:
-    """The conversation's `status`, by which the V0 client decides whether to open its socket."""
+    """The conversation's `status`, by which the V0 client decides whether to open its socket. It must where a session
+    has failed: only there does it hear of the reason, and can it have the session built anew."""
     if state in SET_UP or state is SessionState.CREATED:
         return "STARTING"
-    if state in (SessionState.READY, SessionState.RUNNING):
+    if state in (SessionState.READY, SessionState.RUNNING, SessionState.ERROR):
         return "RUNNING"
-    return "ERROR" if state is SessionState.ERROR else "STOPPED"
+    return "STOPPED"
 
 
 def conversation_wire(info: SessionInfo) -> dict[str, Json]:
@@ -168,7 +170,7 @@ def conversation_wire(info: SessionInfo) -> dict[str, Json]:
         "title": info.title,
         "last_updated_at": timestamp_text(info.updated_at),
         "status": conversation_status(info.state),
-        "runtime_status": info.runtime_status,
+        "runtime_status": None if info.runtime_status is None else v0_status(info.runtime_status),
         "selected_repository": info.repository,
         "selected_branch": info.branch,
         "git_provider": info.git_provider,
@@ -183,6 +185,7 @@ def conversation_wire(info: SessionInfo) -> dict[str, Json]:
             "owner": info.owner,
             "state": info.state,
             "agent_state": info.agent_state,
+            "runtime_status": info.runtime_status,
             "head": info.head,
             "last_state": info.last_state,
             "problem": info.problem,

@@ -279,12 +279,20 @@ class AgentSession:
         self.event_stream.whisper(Status("error", "STATUS$ERROR", text))
         if isinstance(error, StorageError):
             return
-        if self.event_stream.view.head != UNNUMBERED and self.event_stream.view.agent_state is not AgentState.ERROR:
-            try:
+        try:
+            if self.event_stream.view.head != UNNUMBERED and not await self._has_told(text):
                 state = AgentStateChangedObservation(agent_state=AgentState.ERROR, reason=text)
                 await self.event_stream.append(state)
-            except SessionsError:
-                log.warning("the failure could not be recorded", conversation_id=self.sid)
+        except SessionsError:
+            log.warning("the failure could not be recorded", conversation_id=self.sid)
+
+    async def _has_told(self, reason: str) -> bool:
+        """Whether the log ends with this failure already: a session that fails again and again says so once."""
+        if self.event_stream.view.agent_state is not AgentState.ERROR:
+            return False
+        newest = await self.event_stream.event(self.event_stream.view.last_state)
+        told = newest.reason if isinstance(newest, AgentStateChangedObservation) else ""
+        return told == self.event_stream.redactor.text(reason)
 
     async def _note_stop(self) -> None:
         """The user stops a session that has failed: whoever takes its turn up later has that to carry out first."""

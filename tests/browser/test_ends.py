@@ -69,3 +69,20 @@ async def test_a_refusal_is_told(browser: BrowserContext, data_dir: Path, client
         assert refusal["message"]
         assert await tab.page.get_by_role("alert").inner_text() == refusal["message"]
         assert len(held.ends) == 1
+
+
+async def test_a_conversation_that_cannot_be_set_up_says_why_and_goes_on_once_the_settings_are_mended(
+    browser: BrowserContext, data_dir: Path, client_dir: Path
+) -> None:
+    async with visiting(browser, data_dir, client_dir, {"run": [FINISHES]}) as visitors:
+        rest, tab = visitors.guests.rest, await visitors.tab()
+        _, good = await rest.ask("GET", "/api/settings")
+        await rest.ask("POST", "/api/settings", {"llm_model": "nosuch/model"})
+        sid = await tab.begin("please finish [[run]]")
+        await tab.until_state("error")
+        assert await tab.page.get_by_role("alert").inner_text() == (await rest.describe(sid))["session"]["problem"]
+        await rest.ask("POST", "/api/settings", {"llm_model": good["llm_model"]})
+        await tab.page.reload()
+        await tab.until_state("finished")
+        await visitors.judge(sid, tab)
+        assert (await rest.describe(sid))["runtime_status"] == "STATUS$READY"

@@ -142,7 +142,7 @@ async def test_what_may_not_be_cloned_is_refused_and_what_cannot_be_is_told(gues
     sid = await create(guests, repository="git://127.0.0.1:9/x")
     await settled(guests, sid)
     shown = await guests.rest.describe(sid)
-    assert shown["status"] == "ERROR"
+    assert (shown["status"], shown["runtime_status"]) == ("RUNNING", "STATUS$ERROR")
     assert "the repository could not be set up" in shown["session"]["problem"]
 
 

@@ -162,7 +162,7 @@ def info_of(wire: object) -> SessionInfo:
             trigger=str(wire.get("trigger") or ""),
             state=SessionState(own["state"]) if own.get("state") else None,
             agent_state=AgentState(own["agent_state"]) if own.get("agent_state") else None,
-            runtime_status=wire.get("runtime_status"),
+            runtime_status=own.get("runtime_status", wire.get("runtime_status")),
             head=EventId(int(own.get("head", -1))),
             last_state=EventId(int(own.get("last_state", -1))),
             followers=int(wire.get("num_connections") or 0),

@@ -46,6 +46,7 @@ class SessionOut(Reply):
     owner: str
     state: str | None
     agent_state: str | None
+    runtime_status: str | None
     head: int
     last_state: int
     problem: str | None

@@ -134,6 +134,14 @@ async def test_the_next_session_tries_again_and_goes_on(store: SessionStore) -> 
     assert told.count("system") == 1
 
 
+async def test_a_session_that_fails_again_and_again_records_each_reason_once(store: SessionStore) -> None:
+    for fault in (FAULTS[0], FAULTS[0], FAULTS[1]):
+        async with scene(store, S.AGENT_SETUP, Doorway(fault[0])).live():
+            pass
+    failed = only(await scene(store).events(), AgentStateChangedObservation)[1:]
+    assert [each.reason.partition(": ")[2] for each in failed] == [f"{text} ({name})" for _, name, text in FAULTS[:2]]
+
+
 @pytest.mark.parametrize("stage", SET_UP)
 async def test_every_stage_has_a_limit(store: SessionStore, stage: SessionState, gate: asyncio.Event) -> None:
     assert 5 <= STAGES[stage].limit <= 300

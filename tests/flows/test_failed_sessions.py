@@ -1,0 +1,60 @@
+"""A session that cannot be set up is no dead end: whoever comes sees why, and goes on once the cause is mended."""
+
+from tests.support.guests import Guests
+from tests.support.running import Server
+from tests.support.seen import Event, state_of
+
+ANSWERS = """\
+name: spoilt
+replies:
+  - steps:
+      - {say: "Hello."}
+"""
+
+
+async def test_a_failed_session_lets_a_client_in_which_sees_the_reason_and_goes_on(
+    server: Server, guests: Guests
+) -> None:
+    model = server.script("spoilt", "nonsense")
+    operator = guests.operator()
+    await operator.connect()
+    sid = await guests.rest.create(llm_model=model)
+    await operator.until(lambda: operator.states_of(sid)[-1:] == ["Error"])
+    shown = await guests.rest.describe(sid)
+    assert (shown["status"], shown["runtime_status"]) == ("RUNNING", "STATUS$ERROR")
+    assert (shown["session"]["state"], shown["session"]["runtime_status"]) == ("Error", "STATUS$ERROR")
+    _, listed = await guests.rest.ask("GET", "/api/conversations")
+    assert listed["results"] == [shown]
+    web = guests.v0(sid)
+    await web.connect()
+    told = await web.until_state("error")
+    assert told["extras"]["reason"].startswith("AgentSetup failed:")
+    await web.leave()
+
+    server.script("spoilt", ANSWERS)
+    await web.connect()
+    await web.until_state("awaiting_user_input")
+    await web.say("go")
+    await web.until_event(lambda event: event["source"] == "agent" and event["message"] == "Hello.")
+
+
+async def test_each_reason_of_a_session_that_fails_again_and_again_is_told_once(server: Server, guests: Guests) -> None:
+    model = server.script("spoilt", "nonsense")
+    sid = await guests.rest.create(llm_model=model)
+    web = guests.v0(sid)
+    for _ in range(2):
+        await web.connect()
+        await web.until_state("error")
+        await web.say("go")
+        await web.until(lambda: len(web.errors) > 0)
+        web.errors.clear()
+        await web.leave()
+    server.script("spoilt", "name: [")
+    await web.connect()
+    await web.until(lambda: len(reasons(web.events)) == 2)
+    assert len(set(reasons(web.events))) == 2
+    assert reasons(await guests.rest.events(sid)) == reasons(web.events)
+
+
+def reasons(events: list[Event]) -> list[str]:
+    return [event["extras"]["reason"] for event in events if state_of(event) == "error"]
