@@ -14,8 +14,10 @@ from urllib.parse import urlsplit
 import docker
 import requests
 from docker.errors import APIError, DockerException, NotFound
-from docker.utils import kwargs_from_env, parse_repository_tag
+from docker.utils import kwargs_from_env
+from urllib3.exceptions import HTTPError
 
+from openhands_sessions.adapters.runtimes.docker_pulls import OnProgress, Pulls
 from openhands_sessions.adapters.runtimes.docker_refusals import NO_ENGINE, explained
 from openhands_sessions.core.errors import RuntimeUnavailable
 
@@ -51,8 +53,8 @@ class Engine:
         """The machine it runs on, where that is another one, which shares no folders with this; else None."""
         self._threads = ThreadPoolExecutor(_THREADS, thread_name_prefix="docker")
         self._making = threading.Lock()
-        self._closing = threading.Event()
         self._client: Any = None
+        self._pulls = Pulls(self._reached)
 
     async def ping(self) -> None:
         await self._run(lambda client: client.ping())
@@ -77,10 +79,7 @@ class Engine:
     async def list(self, label: str) -> Sequence[Found]:
         """The containers that carry `name=value`, running or not."""
         rows = await self._run(lambda client: client.containers(all=True, filters={"label": label}))
-        return [
-            Found(row["Id"], row["Names"][0].lstrip("/"), row["State"], row["Labels"], made=row["Created"])
-            for row in rows
-        ]
+        return [Found(row["Id"], _name_of(row), row["State"], row["Labels"] or {}, made=row["Created"]) for row in rows]
 
     async def create(self, name: str | None, recipe: Mapping[str, Any], labels: Mapping[str, str]) -> str:
         """Make a container and return its id; where one of this name is there already, that one's. Without a name, the
@@ -142,14 +141,9 @@ class Engine:
         labels: Mapping[str, str] | None = described["Config"]["Labels"] if described is not None else None
         return labels or {}
 
-    async def pull(self, image: str, on_progress: Callable[[int], None]) -> None:
+    async def pull(self, image: str, on_progress: OnProgress) -> None:
         """Fetch an image; `on_progress` is called on the event loop with percents of the bytes that are known of."""
-        loop = asyncio.get_running_loop()
-
-        def tell(done: int) -> None:
-            loop.call_soon_threadsafe(on_progress, done)
-
-        await self._run(lambda client: _pull(client, image, tell, self._closing))
+        await self._pulls.fetch(image, on_progress)
 
     async def make_network(self, name: str, options: Mapping[str, str], labels: Mapping[str, str]) -> None:
         """See to it that there is a bridge network of this name."""
@@ -160,7 +154,7 @@ class Engine:
 
     def stop_pulling(self) -> None:
         """Calls end by themselves before long, but for this one."""
-        self._closing.set()
+        self._pulls.end()
 
     async def close(self) -> None:
         """Waits for the calls under way."""
@@ -176,7 +170,7 @@ class Engine:
         try:
             self._knock()
             return function(self._connected())
-        except (OSError, requests.exceptions.RequestException, DockerException) as error:
+        except (OSError, HTTPError, requests.exceptions.RequestException, DockerException) as error:
             raise explained(error) from error
 
     def _knock(self) -> None:
@@ -193,12 +187,18 @@ class Engine:
     def _connected(self) -> Any:
         with self._making:
             if self._client is None:
-                protection = {} if self.host is None else kwargs_from_env()  # DOCKER_TLS_VERIFY, DOCKER_CERT_PATH
-                protection.pop("base_url", None)
-                self._client = docker.APIClient(
-                    base_url=self._address, timeout=_ANSWER_SECONDS, use_ssh_client=True, **protection
-                )
+                self._client = self._new_client()
             return self._client
+
+    def _reached(self) -> Any:
+        """A client of one's own."""
+        self._knock()
+        return self._new_client()
+
+    def _new_client(self) -> Any:
+        protection = {} if self.host is None else kwargs_from_env()  # DOCKER_TLS_VERIFY, DOCKER_CERT_PATH
+        protection.pop("base_url", None)
+        return docker.APIClient(base_url=self._address, timeout=_ANSWER_SECONDS, use_ssh_client=True, **protection)
 
 
 def _or_none(function: Callable[..., T], *arguments: object, **named: object) -> T | None:
@@ -229,6 +229,12 @@ def _found(described: Mapping[str, Any]) -> Found:
         out_of_memory=state["OOMKilled"],
         exit_code=state["ExitCode"],
     )
+
+
+def _name_of(row: Mapping[str, Any]) -> str:
+    """While it is being removed, a container may have none any more."""
+    names: Sequence[str] = row["Names"] or (row["Id"],)
+    return names[0].lstrip("/")
 
 
 def _create(client: Any, name: str | None, body: Mapping[str, Any]) -> str:
@@ -262,21 +268,3 @@ def _make_network(client: Any, name: str, options: Mapping[str, str], labels: Ma
     except APIError as error:
         if error.status_code != CONFLICT:  # another server of this instance was quicker
             raise
-
-
-def _pull(client: Any, image: str, on_progress: Callable[[int], None], closing: threading.Event) -> None:
-    repository, tag = parse_repository_tag(image)
-    layers: dict[str, tuple[int, int]] = {}
-    told = -1
-    for step in client.pull(repository, tag=tag or "latest", stream=True, decode=True):
-        if "error" in step:
-            raise APIError(step["error"], explanation=step["error"])
-        if closing.is_set():
-            raise RuntimeUnavailable("the server ends")
-        detail = step.get("progressDetail") or {}
-        if "total" in detail:
-            layers[step["id"]] = (detail["current"], detail["total"])
-            done = 100 * sum(each[0] for each in layers.values()) // max(1, sum(each[1] for each in layers.values()))
-            if done != told:
-                told = done
-                on_progress(done)

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 import requests
 from docker.errors import APIError, DockerException, ImageNotFound
+from urllib3.exceptions import HTTPError, ReadTimeoutError
 
 from openhands_sessions.core.errors import RuntimeUnavailable
 from openhands_sessions.core.redaction import without_paths
@@ -13,6 +14,10 @@ NO_ENGINE = (
 )
 NOT_ALLOWED = "the Docker engine's socket is closed to the server's user: add it to the group docker"
 NO_IMAGE = "the image is not there: build ours with `make images`, or name another with docker.image"
+STALLED = (
+    "nothing was heard of it for a while: see whether the engine reaches the registry, or fetch it with `docker pull`,"
+    " then try again"
+)
 NO_RUNTIME = "the Docker engine does not know this runtime: register it in its daemon.json, or unset docker.runtime"
 
 _KNOWN: Sequence[tuple[Sequence[str], str]] = (
@@ -65,7 +70,7 @@ def explained(error: Exception) -> RuntimeUnavailable:
     match error:
         case PermissionError():
             return RuntimeUnavailable(NOT_ALLOWED)
-        case requests.exceptions.ReadTimeout() | TimeoutError():
+        case _ if timed_out(error):
             return RuntimeUnavailable("the Docker engine did not answer in time: is it, or its disk, overloaded?")
         case ImageNotFound():
             return ImageMissing()
@@ -73,9 +78,14 @@ def explained(error: Exception) -> RuntimeUnavailable:
             return ContainerGone("the sandbox was ended from outside just then")
         case APIError():
             return RuntimeUnavailable(_said(str(error.explanation or error)))
-        case requests.exceptions.RequestException() | DockerException() | OSError():
+        case requests.exceptions.RequestException() | DockerException() | HTTPError() | OSError():
             return RuntimeUnavailable(NO_ENGINE)
     raise error
+
+
+def timed_out(error: Exception) -> bool:
+    """Whether it was waited for in vain; the last of these comes of an answer that is read bit by bit."""
+    return isinstance(error, (requests.exceptions.ReadTimeout, TimeoutError, ReadTimeoutError))
 
 
 def _tells_of_an_end(error: APIError) -> bool:

@@ -3,6 +3,8 @@
 import pytest
 import requests
 from docker.errors import APIError, DockerException, ImageNotFound
+from urllib3.connectionpool import HTTPConnectionPool
+from urllib3.exceptions import ProtocolError, ReadTimeoutError
 
 from openhands_sessions.adapters.runtimes.docker_refusals import ImageMissing, explained
 
@@ -34,7 +36,9 @@ def test_a_refusal_says_what_to_do(said: str, told: str) -> None:
     [
         (PermissionError(13, "Permission denied"), "group docker"),
         (requests.exceptions.ReadTimeout(), "did not answer in time"),
+        (ReadTimeoutError(HTTPConnectionPool("localhost"), "/", "Read timed out."), "did not answer in time"),
         (requests.exceptions.ConnectionError(), "start it"),
+        (ProtocolError("Connection broken"), "start it"),
         (DockerException("no"), "start it"),
         (ImageNotFound("404"), "make images"),
     ],
