@@ -1,8 +1,8 @@
-"""A Docker engine that can do nothing but fetch images, and says of it what a test has it say."""
+"""A Docker engine that can do nothing but list containers and fetch images, and says of it what a test has it say."""
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 
@@ -19,9 +19,16 @@ def piece(**step: object) -> bytes:
     return b"%x\r\n%s\r\n" % (len(text), text)
 
 
+async def _nothing(writer: asyncio.StreamWriter) -> None:
+    """Hang up."""
+
+
 @asynccontextmanager
-async def fetching_engine(folder: Path, pull: Pull) -> AsyncIterator[str]:
+async def fetching_engine(
+    folder: Path, pull: Pull = _nothing, containers: Sequence[Mapping[str, object]] = ()
+) -> AsyncIterator[str]:
     """Its address."""
+    listed = json.dumps(containers).encode()
     serving: set[asyncio.Task[None]] = set()
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -30,11 +37,13 @@ async def fetching_engine(folder: Path, pull: Pull) -> AsyncIterator[str]:
         serving.add(task)
         try:
             request = await reader.readuntil(b"\r\n\r\n")
-            if b"/images/create" in request.partition(b"\r\n")[0]:
+            asked = request.partition(b"\r\n")[0]
+            if b"/images/create" in asked:
                 await pull(writer)
             else:
-                writer.write(b"HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: %d\r\n\r\n" % len(_VERSION))
-                writer.write(_VERSION)
+                answer = listed if b"/containers/json" in asked else _VERSION
+                writer.write(b"HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: %d\r\n\r\n" % len(answer))
+                writer.write(answer)
         except (asyncio.CancelledError, asyncio.IncompleteReadError, ConnectionError):
             pass  # the end of the block, or a knock that asks for nothing
         finally:

@@ -40,27 +40,39 @@ class Reaper:
 
     async def reap(self) -> Sequence[Standing]:
         """The rest is watched from then on."""
-        reaped = []
-        for found in await self._engine.list(self._label):
-            standing = await self._judged(found)
-            if not standing.keep:
-                await self._engine.remove(found.id)
-                reaped.append(standing)
-                log.info("a sandbox was removed", container=found.name, why=standing.why)
-            elif standing.conversation is not None:
-                self._box(standing.conversation).watch(paused=found.status != RUNNING)
-        return reaped
+        settled = [await self._settled(found) for found in await self._engine.list(self._label)]
+        return [standing for standing in settled if not standing.keep]
 
     async def look(self) -> None:
-        """Reap, and at most complain."""
+        """Reap, and at most complain: what is wrong with one keeps no other from its end."""
         try:
-            await self.reap()
+            there = await self._engine.list(self._label)
         except SessionsError as error:
             log.warning("sandboxes could not be looked at", problem=error.message)
+            return
+        for found in there:
+            try:
+                await self._settled(found)
+            except (SessionsError, OSError) as error:
+                log.warning("a sandbox could not be looked at", container=found.name, problem=str(error))
+
+    async def _settled(self, found: Found) -> Standing:
+        """Removed, or watched."""
+        standing = await self._judged(found)
+        if not standing.keep:
+            await self._engine.remove(found.id)
+            log.info("a sandbox was removed", container=found.name, why=standing.why)
+        elif standing.conversation is not None:
+            self._box(standing.conversation).watch(paused=found.status != RUNNING)
+        return standing
 
     async def _judged(self, found: Found) -> Standing:
         sid = self._conversation_of(found)
-        keep, why = self._of_none(found) if sid is None else await self._of(sid, found)
+        try:
+            keep, why = self._of_none(found) if sid is None else await self._of(sid, found)
+        except OSError as error:
+            keep, why = True, f"its folder cannot be looked at: {error.strerror}"
+            log.warning("the folder of a sandbox cannot be looked at", container=found.name, problem=str(error))
         return Standing(name=found.name, conversation=sid, status=found.status, keep=keep, why=why)
 
     def _conversation_of(self, found: Found) -> ConversationId | None:
