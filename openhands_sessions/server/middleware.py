@@ -82,7 +82,8 @@ async def errors(request: web.Request, handler: Handler) -> web.StreamResponse:
     except web.HTTPException as error:
         if error.status < 400:
             raise
-        response = web.json_response({"detail": error.reason}, status=error.status)
+        allowed = {name: value for name, value in error.headers.items() if name == "Allow"}
+        response = web.json_response({"detail": error.reason}, status=error.status, headers=allowed)
     except web.RequestPayloadError:
         request.content.feed_eof()  # aiohttp would read on, and meet the same again
         response = web.json_response({"detail": "the body cannot be decoded as its headers say"}, status=400)

@@ -1,5 +1,6 @@
 """The web client, served from a folder: its files as they are, and its page for every path that is its own."""
 
+import re
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -12,6 +13,8 @@ PAGE = "index.html"
 ROUTE = "client"
 NOT_THE_CLIENTS = ("api", "socket.io", "mcp", "health", "alive", "server_info")
 """First parts of paths that are the server's: what is not found there is not found, and never the page."""
+THE_CLIENTS = rf"(?!(?:{'|'.join(map(re.escape, NOT_THE_CLIENTS))})(?:/|%2F|$)).*"
+"""What the route matches: if it took the server's paths too, an unknown one would be known for GET alone."""
 FOR_EVER = "public, max-age=31536000, immutable"
 """What is below `assets` has a name that changes with its content."""
 
@@ -21,14 +24,12 @@ def client_routes(folder: Path) -> Iterable[web.RouteDef]:
     root = folder.resolve()
     if not (root / PAGE).is_file():
         raise BadInput("server.client_dir", f"has no {PAGE}: name the folder with the built web client")
-    return (web.get("/{path:.*}", _serving(root), name=ROUTE),)
+    return (web.get(f"/{{path:{THE_CLIENTS}}}", _serving(root), name=ROUTE),)
 
 
 def _serving(root: Path) -> Handler:
     async def serve(request: web.Request) -> web.StreamResponse:
         parts = request.match_info["path"].split("/")
-        if parts[0] in NOT_THE_CLIENTS:
-            raise web.HTTPNotFound
         file = _file(root, parts)
         if file is None and parts[0] == "assets":
             raise web.HTTPNotFound

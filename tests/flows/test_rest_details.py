@@ -1,6 +1,7 @@
 """What the web client asks in normal use besides conversations, logs, files and settings. One server for all of it."""
 
 import asyncio
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ from tests.support.guests import Guests
 from tests.support.running import running
 
 PAGE = "<!doctype html><title>the client</title>"
+METHODS = ("GET", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
 NEEDED = "Git provider token required. (such as GitHub)."
 
 
@@ -65,6 +67,8 @@ async def _providers(guests: Guests) -> None:
         assert await ask("GET", f"/api/user/{path}") == (401, NEEDED)
     assert await ask("GET", "/api/user/installations", provider="github") == (401, NEEDED)
     assert await ask("GET", "/api/user/suggested-tasks") == (401, "No providers set.")
+    for name, below in product(("a", "a/b", "a%2Fb", "a/b/c"), ("microagents", "microagents/content")):
+        assert await ask("GET", f"/api/user/repository/{name}/{below}") == (401, NEEDED), name
     await ask("POST", "/api/add-git-providers", {"provider_tokens": {"github": {"token": "ghp_x", "host": ""}}})
     assert await ask("GET", "/api/user/repositories") == (200, [])
     assert (await ask("GET", "/api/user/info"))[1]["login"] == ""
@@ -157,7 +161,17 @@ async def _times(guests: Guests) -> None:
 async def _unknown(guests: Guests) -> None:
     for path in ("/api/keys", "/api/billing/credits", "/api/security/policy", "/api", "/mcp/mcp", "/health/x"):
         assert await guests.rest.ask("GET", path) == (404, {"detail": "Not Found"})
-    assert (await guests.rest.ask("POST", "/api/authenticate"))[0] in (404, 405)
+    for method, path in product(METHODS, ("/api/authenticate", "/api/nothing", "/api/keys", "/api", "/mcp/mcp")):
+        assert await guests.rest.ask(method, path) == (404, {"detail": "Not Found"}), (method, path)
+    for method, path, allowed in (
+        ("PUT", "/api/settings", {"GET", "HEAD", "POST"}),
+        ("DELETE", "/api/options/config", {"GET", "HEAD"}),
+        ("POST", "/health", {"GET", "HEAD"}),
+        ("POST", "/conversations/abc", {"GET", "HEAD"}),
+    ):
+        async with guests.rest.http.request(method, f"{guests.rest.url}{path}") as answer:
+            assert (answer.status, await answer.json()) == (405, {"detail": "Method Not Allowed"}), (method, path)
+            assert set(answer.headers["Allow"].split(",")) == allowed
 
 
 async def _client(guests: Guests) -> None:

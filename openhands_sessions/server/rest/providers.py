@@ -41,6 +41,7 @@ ROUTES = (
     web.get("/api/user/repository/branches", _answering(NO_BRANCHES)),
     web.get("/api/user/installations", _answering([])),
     web.get("/api/user/suggested-tasks", _answering([], NONE_SET)),
-    web.get("/api/user/repository/{owner}/{name}/microagents", _answering([])),
-    web.get("/api/user/repository/{owner}/{name}/microagents/content", _answering({"detail": "Not Found"}, status=404)),
+    # A name has as many parts as its provider gives it.
+    web.get("/api/user/repository/{name:.+}/microagents", _answering([])),
+    web.get("/api/user/repository/{name:.+}/microagents/content", _answering({"detail": "Not Found"}, status=404)),
 )

@@ -102,10 +102,10 @@ PROVIDERS = (
     _asking("repository/branches", "A page of a repository's branches.", ANY_OBJECT),
     _asking("installations", "Where the provider's app is installed.", ANY_LIST),
     _asking("suggested-tasks", "What could be done.", ANY_LIST),
-    _asking("repository/{owner}/{name}/microagents", "A repository's files of knowledge.", ANY_LIST),
+    _asking("repository/{name}/microagents", "A repository's files of knowledge.", ANY_LIST),
     Operation(
         method="GET",
-        path="/api/user/repository/{owner}/{name}/microagents/content",
+        path="/api/user/repository/{name}/microagents/content",
         summary="One of them.",
         tag=PROVIDER,
         replies={401: TEXT, 404: ErrorOut},

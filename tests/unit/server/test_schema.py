@@ -40,8 +40,8 @@ GET:/api/conversations/{conversation_id}/microagents GET:/api/conversations/{con
 POST:/api/conversations/{conversation_id}/submit-feedback POST:/api/conversations/{conversation_id}/exp-config
 POST:/api/add-git-providers POST:/api/unset-provider-tokens GET:/api/user/info GET:/api/user/repositories
 GET:/api/user/search/repositories GET:/api/user/search/branches GET:/api/user/repository/branches
-GET:/api/user/installations GET:/api/user/suggested-tasks GET:/api/user/repository/{owner}/{name}/microagents
-GET:/api/user/repository/{owner}/{name}/microagents/content GET:/alive GET:/health GET:/server_info
+GET:/api/user/installations GET:/api/user/suggested-tasks GET:/api/user/repository/{name}/microagents
+GET:/api/user/repository/{name}/microagents/content GET:/alive GET:/health GET:/server_info
 """
 
 
@@ -56,7 +56,7 @@ def document() -> dict[str, Any]:
 
 
 def test_every_route_is_described_and_nothing_else() -> None:
-    served = {(route.method, route.path) for topic in TOPICS for route in topic.ROUTES}
+    served = {(route.method, route.path.replace(":.+}", "}")) for topic in TOPICS for route in topic.ROUTES}
     described = [(operation.method, operation.path) for operation in OPERATIONS]
     assert served == set(described)
     assert len(described) == len(set(described))
