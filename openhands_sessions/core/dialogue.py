@@ -65,6 +65,7 @@ class _Builder:
         self._parts: list[Message | _Reply] = []
         self._replies: dict[str, _Reply] = {}
         self._call_of: dict[EventId, tuple[_Reply, str]] = {}
+        self._prompt = ""
         self._asked: Message | None = None
         """The newest message of the user."""
         self._recalls: dict[EventId | None, Message | None] = {}
@@ -82,6 +83,7 @@ class _Builder:
     def take(self, event: Event) -> None:
         match event:
             case SystemAction(content=content):
+                self._prompt = content
                 self.say({"role": "system", "content": content})
             case MessageAction(source=Source.USER):
                 self._asked = {"role": "user", "content": _content(event)}
@@ -127,7 +129,7 @@ class _Builder:
             return
         match observation:
             case RecallObservation():
-                if text := _recalled(observation):
+                if text := _recalled(observation, self._prompt):
                     self._tell_before(self._recalls.get(observation.cause), text)
             case LoopDetectionObservation(content=content):
                 self.say({"role": "user", "content": content})
@@ -165,11 +167,21 @@ def _content(message: MessageAction) -> Json:
     return [{"type": "text", "text": message.content}, *images]
 
 
-def _recalled(observation: RecallObservation) -> str:
-    parts = [observation.repo_instructions, observation.conversation_instructions]
+def _recalled(observation: RecallObservation, prompt: str) -> str:
+    parts = [_where(observation), observation.repo_instructions]
+    if observation.conversation_instructions not in prompt:  # it holds ours, and not those of an imported conversation
+        parts.append(observation.conversation_instructions)
     if secrets := observation.custom_secrets_descriptions:
         named = "\n".join(f"${name}: {about}" if about else f"${name}" for name, about in secrets.items())
         parts.append(f"These environment variables hold secrets; their values are not shown to you:\n{named}")
     parts += [knowledge.content for knowledge in observation.microagent_knowledge]
     told = "\n\n".join(part for part in parts if part)
     return f"What is known about this workspace:\n{told}" if told else ""
+
+
+def _where(observation: RecallObservation) -> str:
+    if not observation.repo_name:
+        return ""
+    place = f" is in {observation.repo_directory}" if observation.repo_directory else " is in the workspace"
+    branch = f", on the branch {observation.repo_branch}" if observation.repo_branch else ""
+    return f"The repository {observation.repo_name}{place}{branch}."

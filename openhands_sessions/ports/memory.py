@@ -13,7 +13,6 @@ class Recollection:
     all files of knowledge, those that went into the instructions among them."""
 
     instructions: str = ""
-    repository: str = ""
     working_dir: str = "/workspace"
     microagents: tuple[Microagent, ...] = ()
 

@@ -12,6 +12,7 @@ from openhands_sessions.core.events.observations import (
 )
 from openhands_sessions.core.ids import EventId
 from openhands_sessions.core.microagents import triggered
+from openhands_sessions.core.repository import Repository
 from openhands_sessions.core.settings import SessionSettings
 from openhands_sessions.ports.memory import Recollection
 
@@ -22,9 +23,18 @@ KNOWLEDGE = "Added what is known about this."
 class Recalling:
     """One session's. Knowledge is told once, when it is brought up first; a later session tells it again."""
 
-    def __init__(self, found: Recollection, settings: SessionSettings, clock: Callable[[], datetime]) -> None:
+    def __init__(
+        self,
+        found: Recollection,
+        settings: SessionSettings,
+        clock: Callable[[], datetime],
+        repository: Repository | None = None,
+    ) -> None:
+        """`repository` is what the workspace began with."""
         self._found = found
         self._clock = clock
+        self._repository = repository if repository is not None and repository.name else None
+        self._instructions = settings.conversation_instructions or ""
         self._secrets = {name: secret.description for name, secret in settings.custom_secrets.items()}
         self._told: set[str] = set()
 
@@ -47,19 +57,23 @@ class Recalling:
                 cause=EventId(first), content=KNOWLEDGE, recall_type=kind, microagent_knowledge=knowledge
             )
             return (asked, told)
-        return (
-            asked,
-            RecallObservation(
-                cause=EventId(first),
-                content=WORKSPACE,
-                recall_type=kind,
-                repo_name=self._found.repository,
-                repo_instructions=self._found.instructions,
-                working_dir=self._found.working_dir,
-                date=self._clock().date().isoformat(),
-                custom_secrets_descriptions=dict(self._secrets),
-                microagent_knowledge=knowledge,
-            ),
+        return (asked, self._workspace(EventId(first), knowledge))
+
+    def _workspace(self, cause: EventId, knowledge: tuple[MicroagentKnowledge, ...]) -> RecallObservation:
+        repository = self._repository
+        return RecallObservation(
+            cause=cause,
+            content=WORKSPACE,
+            recall_type="workspace_context",
+            repo_name="" if repository is None else repository.name,
+            repo_directory="" if repository is None else self._found.working_dir,
+            repo_branch="" if repository is None else repository.branch or "",
+            repo_instructions=self._found.instructions,
+            conversation_instructions=self._instructions,
+            working_dir=self._found.working_dir,
+            date=self._clock().date().isoformat(),
+            custom_secrets_descriptions=dict(self._secrets),
+            microagent_knowledge=knowledge,
         )
 
     def _knowledge(self, query: str) -> tuple[MicroagentKnowledge, ...]:

@@ -58,7 +58,8 @@ class Parts:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Opening:
-    """What a conversation begins with; looked at only while its log has no system prompt yet."""
+    """What a conversation begins with. The message and its images are looked at only while its log has no system prompt
+    yet."""
 
     message: str | None = None
     images: Callable[[], Awaitable[Sequence[str]]] | None = None
@@ -142,7 +143,7 @@ async def _recall(work: Workshop) -> None:
         if not work.stream.view.recalled:
             raise
         found = Recollection()  # a conversation that knows its workspace already can be read without it
-    work.recalling = Recalling(found, work.settings, work.parts.clock)
+    work.recalling = Recalling(found, work.settings, work.parts.clock, work.opening.repository)
 
 
 async def _make_controller(work: Workshop) -> None:

@@ -8,12 +8,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from openhands_sessions.core.dialogue import NOT_RUN, UNKNOWN, WAITING, dialogue, result_text
-from openhands_sessions.core.events.actions import MessageAction, RunAction
+from openhands_sessions.core.events.actions import MessageAction, RunAction, SystemAction
 from openhands_sessions.core.events.codec import decode, encode
 from openhands_sessions.core.events.event import Event, Source, ToolCall
 from openhands_sessions.core.events.observations import (
     EditObservation,
     ErrorObservation,
+    RecallObservation,
     RunMetadata,
     RunObservation,
     UserRejectedObservation,
@@ -159,6 +160,12 @@ def test_the_models_words_are_said_once_for_several_calls() -> None:
     taken = RunAction(command="ls", thought="First this.", tool_call_metadata=call)
     messages = shown([planned, taken])
     assert [message["content"] for message in messages if message["role"] == "assistant"] == ["First this."]
+
+
+@pytest.mark.parametrize("prompt", ["", "Help.", "Help.\n\nIn verse!"])
+def test_instructions_are_told_once_whether_the_prompt_says_them_or_not(prompt: str) -> None:
+    recalled = RecallObservation(recall_type="workspace_context", conversation_instructions="In verse!")
+    assert str(shown([SystemAction(content=prompt), recalled])).count("In verse!") == 1
 
 
 def test_images_are_shown_beside_the_text() -> None:

@@ -3,8 +3,10 @@
 from openhands_sessions.core.commands import SendMessage
 from openhands_sessions.core.events.actions import RecallAction
 from openhands_sessions.core.events.observations import RecallObservation
+from openhands_sessions.core.repository import repository
 from openhands_sessions.ports.runtime import RuntimeSpec
 from openhands_sessions.ports.store import SessionStore
+from openhands_sessions.session.fetching import fetching
 from openhands_sessions.session.stages import Opening
 from tests.fakes.model import FakeModel, FakeReply
 from tests.fakes.runtime import FakeRuntimes
@@ -43,6 +45,34 @@ async def test_a_first_message_may_bring_it_up_with_what_is_known_of_the_workspa
     shown = str(play.model.requests[0].messages)
     assert "$TOKEN: for the registry" in shown
     assert "hunter2" not in shown
+
+
+async def test_what_the_conversation_was_begun_with_is_recorded_and_told_once(store: SessionStore) -> None:
+    play = await knowing(store, says("Hello."))
+    wanted = repository("octo/hello", "github", "topic")
+    play.runtimes = FakeRuntimes({fetching(wanted): ("", 0)})
+    play.opening = Opening(repository=wanted)
+    play.settings = {"conversation_instructions": "Speak like a pirate."}
+    for texts in ((), ("hi",)):
+        async with play.live() as session:
+            for text in texts:
+                await ask(session, text)
+    [recalled] = only(await play.events(), RecallObservation)
+    assert (recalled.repo_name, recalled.repo_branch) == ("octo/hello", "topic")
+    assert (recalled.repo_directory, recalled.working_dir) == ("/workspace", "/workspace")
+    assert recalled.conversation_instructions == "Speak like a pirate."
+    shown = [str(message["content"]) for message in play.model.requests[0].messages]
+    assert sum(text.count("Speak like a pirate.") for text in shown) == 1
+    assert "The repository octo/hello is in /workspace, on the branch topic." in shown[1]
+
+
+async def test_nothing_is_said_of_a_repository_where_there_is_none(store: SessionStore) -> None:
+    play = await knowing(store, says("Hello."))
+    async with play.live() as session:
+        await ask(session, "hi")
+    [recalled] = only(await play.events(), RecallObservation)
+    assert (recalled.repo_name, recalled.repo_directory, recalled.repo_branch) == ("", "", "")
+    assert "repository" not in str(play.model.requests[0].messages)
 
 
 async def test_a_message_in_the_middle_of_a_turn_brings_it_up_too(store: SessionStore) -> None:
