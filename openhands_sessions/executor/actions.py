@@ -52,6 +52,11 @@ class Actions:
     def idle(self) -> bool:
         return not self._live and (self._command is None or not self._command.running)
 
+    @property
+    def journal(self) -> str:
+        """The name of the journal that knows of them."""
+        return self._journal.name
+
     def live(self, key: str) -> Action | None:
         return self._live.get(key)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import re
@@ -21,19 +22,27 @@ RUNNING = "running"
 DONE = "done"
 FORGOTTEN = "forgotten"
 
+_NAME_LINE = re.compile(rb'\{"journal":"([A-Za-z0-9_-]{1,64})"\}')
 _BEGINNING = re.compile(rb'\{"key":"([A-Za-z0-9_-]+)","state":"([a-z]+)"')  # an outcome behind it may be long
 
 
 class Journal:
     """One line of JSON per change: `{"key", "state", "outcome"}`. Memory holds where an outcome lies, not the outcome.
-    The last outcomes are kept; of older actions only that they were done. A line that a crash tore is cut off."""
+    The last outcomes are kept; of older actions only that they were done. A line that a crash tore is cut off.
+
+    One more line holds its name, `{"journal"}`: a journal that took the place of one that was lost has another."""
 
     def __init__(self, folder: Path) -> None:
+        self.name = ""
         self._path = folder / NAME
         self._places: dict[str, Place | None] = {}  # None: it was begun, and no outcome is known or kept
         self._size = 0
         self._file = self._open()
         self._load()
+        if not self.name:
+            self.name = os.urandom(16).hex()
+            with contextlib.suppress(OSError):  # where it is not kept, the next one has a new one, and knows less
+                self._append({"journal": self.name}, durably=False)  # what comes behind it takes it along
 
     def state(self, key: str) -> str | None:
         """DONE, FORGOTTEN (begun, and no outcome is known or kept), None for an unknown one."""
@@ -71,14 +80,15 @@ class Journal:
             raise KeyError(key)
         return os.pread(self._file, place[1], place[0])
 
-    def _append(self, entry: dict[str, Any]) -> Place:
+    def _append(self, entry: dict[str, Any], *, durably: bool = True) -> Place:
         data = _line_of(entry)
         start = self._size
         try:
             written = 0
             while written < len(data):
                 written += os.write(self._file, data[written:])
-            os.fdatasync(self._file)
+            if durably:
+                os.fdatasync(self._file)
         except OSError:
             os.ftruncate(self._file, start)
             raise
@@ -97,6 +107,9 @@ class Journal:
     def _note(self, line: bytes, start: int) -> None:
         found = _BEGINNING.match(line)
         if found is None:
+            named = _NAME_LINE.match(line)
+            if named is not None:
+                self.name = named.group(1).decode()
             return  # not ours: skipping it leaves at worst one action unknown, stopping would lose them all
         key, state = found.group(1).decode(), found.group(2).decode()
         self._places.pop(key, None)
@@ -109,6 +122,7 @@ class Journal:
         temporary = self._path.with_suffix(".new")
         with temporary.open("wb") as target:
             temporary.chmod(0o600)
+            target.write(_line_of({"journal": self.name}))
             for key in forgotten:
                 target.write(_line_of({"key": key, "state": FORGOTTEN}))
             for key in kept:

@@ -109,7 +109,9 @@ class Requests:
             return {"state": refusal.code}
         if outcome is not None:
             return {"state": "done", "outcome": outcome}
-        return {"state": "unknown" if self._actions.live(key) is None else "running"}
+        if self._actions.live(key) is not None:
+            return {"state": "running"}
+        return {"state": "unknown", "journal": self._actions.journal}
 
     async def _interrupt(self, message: Message, tell: Tell) -> Answer:
         self._actions.interrupt(_key(message))
@@ -147,8 +149,8 @@ class Requests:
         return {}
 
     async def _status(self, message: Message, tell: Tell) -> Answer:
-        """Whether nothing runs, nor waits for its turn: then the sandbox may be put to rest."""
-        return {"idle": self._actions.idle}
+        """Whether nothing runs, nor waits for its turn: then the sandbox may be put to rest; and the journal's name."""
+        return {"idle": self._actions.idle, "journal": self._actions.journal}
 
     async def _query(self, message: Message, tell: Tell) -> Answer:
         """Run a program that changes nothing; it may be run again."""

@@ -22,6 +22,7 @@ from openhands_sessions.adapters.runtimes.files import FolderFiles
 from openhands_sessions.adapters.runtimes.limiter import Limiter
 from openhands_sessions.adapters.runtimes.place import Place
 from openhands_sessions.adapters.runtimes.size_guard import Measure, SizeGuard, size_inside, size_of
+from openhands_sessions.adapters.runtimes.witness import Witness
 from openhands_sessions.core.errors import RuntimeUnavailable
 from openhands_sessions.core.ids import ConversationId, folder_name
 from openhands_sessions.executor.workspace import Workspace
@@ -91,6 +92,7 @@ class DockerRuntimes:
             FolderFiles(Workspace(box.place.workspace, owner=box.place.owner), self._site.limiter)
             if self._near
             else None,
+            Witness(box.place, self._site.limiter),
             command_timeout=self._site.settings.command_timeout,
             awake=lambda: box.used(spec.on_step),
         )

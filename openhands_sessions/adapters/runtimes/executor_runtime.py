@@ -7,8 +7,10 @@ from typing import Protocol
 
 from openhands_sessions.adapters.runtimes.conversing import ExecutorPrograms
 from openhands_sessions.adapters.runtimes.executor_files import Awake, ExecutorFiles
+from openhands_sessions.adapters.runtimes.journal import Unheard
 from openhands_sessions.adapters.runtimes.link import Answer, Link, LinkLost
 from openhands_sessions.adapters.runtimes.messages import nonsense, outcome_of, printed, query_message, task_message
+from openhands_sessions.adapters.runtimes.witness import Witness
 from openhands_sessions.core.errors import NotAsked, RuntimeFailure, RuntimeUnavailable
 from openhands_sessions.core.events.event import Json
 from openhands_sessions.ports.programs import Programs
@@ -26,10 +28,16 @@ from openhands_sessions.ports.runtime import (
 )
 
 _TRIES = 5
+_NAME_LIMIT = 64
+
+Known = Outcome | Running | UnknownAction | Lost
 
 
 class EndedAtWork(RuntimeUnavailable):
     """The executor is gone, and with it the connection on which it was to tell an outcome."""
+
+    def __init__(self) -> None:
+        super().__init__("the sandbox ended while it was at work; ask what became of it")
 
 
 class Reach(Protocol):
@@ -56,6 +64,7 @@ class ExecutorRuntime:
         spec: RuntimeSpec,
         reach: Reach,
         files: Workspace | None,
+        witness: Witness,
         *,
         command_timeout: float,
         awake: Awake = nullcontext,
@@ -65,12 +74,13 @@ class ExecutorRuntime:
         self.programs: Programs = ExecutorPrograms(self._started, spec.environment)
         self._environment = spec.environment
         self._reach = reach
+        self._witness = witness
         self._command_timeout = command_timeout
         self._link: Link | None = None
         self._connecting = asyncio.Lock()
         self._closed = False
         self._never: set[str] = set()  # interrupted while no executor ran that could remember it
-        self._asked_for: set[str] = set()  # without an answer yet: that nothing is left of it does not say it never ran
+        self._journal: tuple[Link, str] | None = None
 
     async def perform(self, key: str, task: Task, on_output: OnOutput) -> Outcome:
         pieces = _Pieces(on_output)
@@ -84,28 +94,25 @@ class ExecutorRuntime:
             raise NotAsked(error.message) from error
         for _ in range(_TRIES):
             try:
+                await self._vouched(key, link)
                 if key in self._never:
                     await link.call("interrupt", {"key": key})
                     self._never.discard(key)
-                self._asked_for.add(key)
                 answer = await link.call("perform", {**body, "from": pieces.end}, pieces.take)
-                self._asked_for.discard(key)
+                self._witness.answered(key)
                 return outcome_of(answer.get("outcome"))
             except LinkLost:
                 link = await self._regained(key)
         raise nonsense()
 
-    async def inquire(self, key: str) -> Outcome | Running | UnknownAction | Lost:
+    async def inquire(self, key: str) -> Known:
         for before_asking in (None, self._reach.claim):
             if before_asking is not None:
                 await before_asking()
             answer = await self._asked("inquire", {"key": key})
             if answer is not None:
-                return _state_of(answer)
-        known = await self._reach.remembered(key)
-        if known is None:
-            return Lost() if key in self._asked_for else UnknownAction()
-        return known
+                return await self._sure(key, _state_of(answer))
+        return await self._sure(key, await self._reach.remembered(key))
 
     async def send_input(self, text: str) -> bool:
         answer = await self._asked("input", {"text": text})
@@ -113,10 +120,10 @@ class ExecutorRuntime:
 
     async def interrupt(self, key: str) -> None:
         try:
-            answer = await self._asked("interrupt", {"key": key})
+            told = await self._interrupted(key)
         except RuntimeFailure:
-            answer = None
-        if answer is None:
+            told = False
+        if not told:
             self.never(key)
 
     async def query(self, query: Query) -> Printed:
@@ -139,6 +146,35 @@ class ExecutorRuntime:
             if self._link is not None:
                 await self._link.close()
 
+    async def _interrupted(self, key: str) -> bool:
+        """Not where the executor has not heard of it but another may have: that would make it one that never ran."""
+        answer = await self._asked("inquire", {"key": key})
+        if answer is None:
+            return False
+        if answer.get("state") == "unknown" and not await self._witness.never_ran(key, _journal_of(answer)):
+            return False
+        return await self._asked("interrupt", {"key": key}) is not None
+
+    async def _sure(self, key: str, known: Known | None) -> Known:
+        """That something has not heard of an action does not say that it never ran."""
+        if not (known is None or isinstance(known, UnknownAction)):
+            return known
+        journal = known.journal if isinstance(known, Unheard) else None
+        return UnknownAction() if await self._witness.never_ran(key, journal) else Lost()
+
+    async def _vouched(self, key: str, link: Link) -> None:
+        """See to it that what becomes of an action can be told later, before it is asked for."""
+        try:
+            if self._journal is None or self._journal[0] is not link:
+                self._journal = link, _journal_of(await link.call("status", {}))
+            here = await self._witness.ask(key, self._journal[1])
+        except RuntimeUnavailable as error:
+            if self._witness.asked(key):
+                raise
+            raise NotAsked(error.message) from error
+        if not here:
+            raise EndedAtWork
+
     async def _asked(self, op: str, body: Mapping[str, Json]) -> Answer | None:
         """The answer of the running executor, None where none runs. Only for what may be asked twice."""
         for _ in range(_TRIES):
@@ -157,9 +193,9 @@ class ExecutorRuntime:
         link = await self._connected()
         if link is not None:
             return link
-        if isinstance(await self._reach.remembered(key), UnknownAction):
+        if isinstance(await self._sure(key, await self._reach.remembered(key)), UnknownAction):
             return await self._started()
-        raise EndedAtWork("the sandbox ended while it was at work; ask what became of it")
+        raise EndedAtWork
 
     async def _started(self) -> Link:
         for _ in range(_TRIES):
@@ -181,16 +217,21 @@ class ExecutorRuntime:
             return self._link
 
 
-def _state_of(answer: Answer) -> Outcome | Running | UnknownAction | Lost:
+def _state_of(answer: Answer) -> Known:
     match answer.get("state"):
         case "running":
             return Running()
         case "unknown":
-            return UnknownAction()
+            return Unheard(_journal_of(answer))
         case "lost":
             return Lost()
         case _:
             return outcome_of(answer.get("outcome"))
+
+
+def _journal_of(answer: Answer) -> str:
+    name = answer.get("journal")
+    return name if isinstance(name, str) and len(name) <= _NAME_LIMIT else ""
 
 
 class _Pieces:

@@ -2,7 +2,9 @@
 
 import json
 import os
+import re
 import stat
+from dataclasses import dataclass
 from pathlib import Path
 
 from openhands_sessions.adapters.runtimes.messages import outcome_of
@@ -12,9 +14,17 @@ from openhands_sessions.ports.runtime import Lost, Outcome, UnknownAction
 NAME = "journal"
 _LINE_LIMIT = 8 << 20
 _LIMIT = 64 << 20
+_NAME_LINE = re.compile(rb'\{"journal":"([A-Za-z0-9_-]{1,64})"\}\n')
 
 
-def remembered(state: Path, key: str) -> Outcome | UnknownAction | Lost | None:
+@dataclass(frozen=True, slots=True)
+class Unheard(UnknownAction):
+    """The journal of this name has not heard of it; whether another one has is not said. "" for one without a name."""
+
+    journal: str
+
+
+def remembered(state: Path, key: str) -> Outcome | Unheard | Lost | None:
     """What the journal in a state folder says of an action whose executor is gone; None where there is no journal.
     Raises RuntimeUnavailable. The sandbox may have written what it likes there: the cost of reading is bounded, and it
     can lie only about itself."""
@@ -29,11 +39,14 @@ def remembered(state: Path, key: str) -> Outcome | UnknownAction | Lost | None:
         os.close(descriptor)
         raise RuntimeUnavailable("the sandbox's journal cannot be read")
     with os.fdopen(descriptor, "rb") as file:
-        found: Outcome | UnknownAction | Lost = UnknownAction()
+        name = ""
+        found: Outcome | Lost | None = None
         while line := file.readline(_LINE_LIMIT):
-            if key.encode() in line and line.endswith(b"\n"):
+            if named := _NAME_LINE.fullmatch(line):
+                name = named.group(1).decode()
+            elif key.encode() in line and line.endswith(b"\n"):
                 found = _said(line, key) or found
-        return found
+        return found or Unheard(name)
 
 
 def _said(line: bytes, key: str) -> Outcome | Lost | None:

@@ -17,6 +17,7 @@ from openhands_sessions.adapters.runtimes.journal import remembered
 from openhands_sessions.adapters.runtimes.limiter import Limiter
 from openhands_sessions.adapters.runtimes.link import Link, connect
 from openhands_sessions.adapters.runtimes.place import Place
+from openhands_sessions.adapters.runtimes.witness import Witness
 from openhands_sessions.core.errors import RuntimeUnavailable
 from openhands_sessions.core.ids import ConversationId, folder_name
 from openhands_sessions.executor.workspace import Workspace
@@ -59,7 +60,8 @@ class LocalRuntimes:
         await self._limiter.run(self._prepare, place)
         reach = _LocalReach(place, spec.term, self._limits, self._search_path, self._limiter)
         files = FolderFiles(Workspace(place.workspace), self._limiter)
-        runtime = ExecutorRuntime(spec, reach, files, command_timeout=self._limits.command_timeout)
+        witness = Witness(place, self._limiter)
+        runtime = ExecutorRuntime(spec, reach, files, witness, command_timeout=self._limits.command_timeout)
         try:
             yield runtime
         finally:

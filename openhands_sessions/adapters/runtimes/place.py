@@ -4,6 +4,7 @@ import contextlib
 import errno
 import fcntl
 import os
+import secrets
 import stat
 import time
 from collections.abc import Iterator
@@ -13,6 +14,7 @@ from pathlib import Path
 from openhands_sessions.adapters.runtimes.demolition import demolish
 
 CONVERSATION = "conversation"
+JOURNAL = "journal"
 TERM = "term"
 STARTING, RUNNING = "starting", "running"
 """Files that an executor locks: the first while it starts and ends, the other for as long as it lives."""
@@ -67,6 +69,28 @@ class Place:
             return (self.folder / CONVERSATION).read_text()
         except OSError:
             return None
+
+    def known_journal(self) -> str | None:
+        """The name of the journal in which actions of this place were last to be written; None where none ever was.
+        Raises OSError."""
+        try:
+            return (self.folder / JOURNAL).read_text(errors="replace")
+        except FileNotFoundError:
+            return None
+
+    def know_journal(self, name: str) -> None:
+        """Write it down, out of the sandbox's reach. Durable when it returns. Raises OSError."""
+        whole = self.folder / f"{JOURNAL}.{secrets.token_hex(4)}"
+        with whole.open("x") as file:
+            file.write(name)
+            file.flush()
+            os.fsync(file.fileno())
+        whole.rename(self.folder / JOURNAL)
+        folder = os.open(self.folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        try:
+            os.fsync(folder)
+        finally:
+            os.close(folder)
 
     def make(self, *more: Path) -> None:
         """The folder, and in it the workspace, the state and `more`. Raises OSError."""

@@ -5,12 +5,12 @@ from pathlib import Path
 
 import pytest
 
-from openhands_sessions.adapters.runtimes.journal import remembered
+from openhands_sessions.adapters.runtimes.journal import Unheard, remembered
 from openhands_sessions.core.errors import RuntimeUnavailable
 from openhands_sessions.executor import journal as module
 from openhands_sessions.executor.fence import Fence
 from openhands_sessions.executor.journal import DONE, FORGOTTEN, Journal, Outcome
-from openhands_sessions.ports.runtime import CommandDone, Lost, UnknownAction
+from openhands_sessions.ports.runtime import CommandDone, Lost
 
 
 def outcome(output: str) -> Outcome:
@@ -69,6 +69,7 @@ def test_a_large_journal_is_compacted_and_forgets_old_outcomes(tmp_path: Path) -
     assert journal.outcome("k-44") == outcome("x" * size)
     journal.close()
     again = Journal(tmp_path)
+    assert again.name == journal.name
     assert [number for number in range(45) if again.state(f"k-{number}") == DONE] == kept
     assert (again.state("k-0"), again.state("open")) == (FORGOTTEN, FORGOTTEN)
     again.close()
@@ -86,8 +87,22 @@ def test_the_journal_can_be_read_without_its_executor(tmp_path: Path) -> None:
         file.write(b'{"key":"c","state":"running"')
     assert remembered(tmp_path, "a") == Lost()
     assert remembered(tmp_path, "b") == CommandDone(output="x", exit_code=0)
-    assert remembered(tmp_path, "c") == UnknownAction()
-    assert remembered(tmp_path, "outcome") == UnknownAction()
+    assert remembered(tmp_path, "c") == Unheard(journal.name)
+    assert remembered(tmp_path, "outcome") == Unheard(journal.name)
+
+
+def test_a_journal_keeps_its_name_and_one_in_its_place_has_another(tmp_path: Path) -> None:
+    names = []
+    for _ in range(2):
+        journal = Journal(tmp_path)
+        names.append(journal.name)
+        journal.start("a")
+        journal.close()
+        assert remembered(tmp_path, "b") == Unheard(journal.name)
+    (tmp_path / "journal").write_bytes(b"")
+    emptied = Journal(tmp_path)
+    emptied.close()
+    assert names == [names[0]] * 2 != [emptied.name] * 2
 
 
 @pytest.mark.parametrize("lie", ["[]", '{"kind":"command"}', '{"kind":"edit","ok":1}', "7"])

@@ -11,6 +11,8 @@ from openhands_sessions.adapters.runtimes.executor_runtime import ExecutorRuntim
 from openhands_sessions.adapters.runtimes.files import FolderFiles
 from openhands_sessions.adapters.runtimes.limiter import Limiter
 from openhands_sessions.adapters.runtimes.link import Link, connect
+from openhands_sessions.adapters.runtimes.place import Place
+from openhands_sessions.adapters.runtimes.witness import Witness
 from openhands_sessions.core.errors import RuntimeUnavailable
 from openhands_sessions.executor.workspace import Workspace
 from openhands_sessions.ports.runtime import CommandDone, Lost, RuntimeSpec, UnknownAction
@@ -87,7 +89,8 @@ async def wire(box: Box, tmp_path: Path) -> AsyncIterator[Wire]:
 @pytest.fixture
 async def runtime(box: Box, wire: Wire, tmp_path: Path) -> AsyncIterator[ExecutorRuntime]:
     files = FolderFiles(Workspace(box.folder), Limiter(1))
-    runtime = ExecutorRuntime(RuntimeSpec(sid=SID, term=1), WiredReach(tmp_path / "wire"), files, command_timeout=30)
+    reach, witness = WiredReach(tmp_path / "wire"), Witness(Place(box.folder), Limiter(1))
+    runtime = ExecutorRuntime(RuntimeSpec(sid=SID, term=1), reach, files, witness, command_timeout=30)
     try:
         yield runtime
     finally:
