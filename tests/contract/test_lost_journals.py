@@ -10,10 +10,12 @@ from pathlib import Path
 
 import pytest
 
+from openhands_sessions.adapters.runtimes.docker_container import INSTANCE
 from openhands_sessions.adapters.runtimes.local import LocalRuntimes
 from openhands_sessions.core.errors import RuntimeUnavailable
 from openhands_sessions.core.ids import folder_name
 from openhands_sessions.ports.runtime import CommandDone, Lost, Runtimes, UnknownAction
+from tests.support.docker_engine import Engine
 from tests.support.docker_sandboxes import docker_runtimes
 from tests.support.sandboxes import SID, Hearing, key, opened, run
 
@@ -104,3 +106,19 @@ async def test_a_sandbox_of_a_version_that_noted_no_journal_goes_on(kind: Kind) 
         assert await runtime.inquire(key(1)) == UnknownAction()
         await run(runtime, 1, "true")
         assert await runtime.inquire(key(2)) == UnknownAction()
+
+
+async def test_what_an_engine_far_away_has_pruned_is_not_run_again(far_engine: Engine, tmp_path: Path) -> None:
+    async with asyncio.timeout(40), docker_runtimes(far_engine, tmp_path / "sandboxes") as runtimes:
+        kind = Kind(runtimes, "/run/executor", tmp_path)
+        await abandoned(kind, "echo $OHS_ACTION_ID >> ran; echo 0 begun; sleep 60")
+        with contextlib.closing(far_engine.client()) as client:
+            [container] = client.containers.list(filters={"label": f"{INSTANCE}={runtimes.instance}"})
+            container.remove(force=True)
+            client.volumes.get(f"{container.name}-state").remove()
+        async with opened(runtimes, term=2) as runtime:
+            assert await runtime.inquire(key(0)) == Lost()
+            await run(runtime, 1, "echo $OHS_ACTION_ID >> ran")
+            assert await runtime.inquire(key(0)) == Lost()
+            assert await runtime.files.read("ran") == f"{key(0)}\n{key(1)}\n".encode()
+        await runtimes.discard(SID)
