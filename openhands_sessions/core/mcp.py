@@ -3,7 +3,9 @@
 from typing import Annotated, Any
 from urllib.parse import urlsplit
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, SecretStr
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
+
+from openhands_sessions.core.texts import Argument, Line, SecretKey
 
 MOST_SERVERS = 32
 _LEAST_SECRET = 8
@@ -22,13 +24,22 @@ def _web_address(url: str) -> str:
     return url
 
 
+def _variable(name: str) -> str:
+    if not name or "=" in name:
+        raise ValueError("must be the name of an environment variable")
+    return name
+
+
+Variable = Annotated[Line, AfterValidator(_variable)]
+
+
 class HttpServer(BaseModel):
     """A server that is reached from ours; `api_key` goes along as a bearer token."""
 
     model_config = ConfigDict(frozen=True, extra="ignore")
 
     url: Annotated[str, Field(max_length=2_000), AfterValidator(_web_address)]
-    api_key: SecretStr | None = None
+    api_key: SecretKey | None = None
 
 
 class StdioServer(BaseModel):
@@ -36,10 +47,10 @@ class StdioServer(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="ignore")
 
-    name: str = Field(min_length=1, max_length=64)
-    command: str = Field(min_length=1, max_length=1_000)
-    args: tuple[str, ...] = Field((), max_length=100)
-    env: dict[str, str] = Field({}, max_length=100)
+    name: Line = Field(min_length=1, max_length=64)
+    command: Argument = Field(min_length=1, max_length=1_000)
+    args: tuple[Argument, ...] = Field((), max_length=100)
+    env: dict[Variable, Argument] = Field({}, max_length=100)
 
 
 Address = Annotated[HttpServer, BeforeValidator(_as_address)]

@@ -6,10 +6,17 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError
 
-from openhands_sessions.core.custom_secrets import check_name, check_value
+from openhands_sessions.core.custom_secrets import check_description, check_name, check_together, check_value
 from openhands_sessions.core.errors import BadInput
 from openhands_sessions.core.events.event import Json
 from openhands_sessions.core.mcp import McpConfig
+from openhands_sessions.core.texts import Address, GitName, Line, SecretKey
+
+NEVER = 1_000_000
+"""Events that a conversation without condenser may come to."""
+LONGEST_WAIT = 1_000_000.0
+"""Seconds; more of them no clock of ours can be set to."""
+LONGEST_INSTRUCTIONS = 1_000_000
 
 
 class CustomSecret(BaseModel):
@@ -24,18 +31,20 @@ class CustomSecret(BaseModel):
 class SessionSettings(BaseModel):
     """One conversation's settings, by the names they have on the wire."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
-    agent: str = Field(
+    agent: Line = Field(
         "default",
         description="Which agent: `default` (needs a model), `shell`, or `default` without a model, which is `shell`.",
     )
-    llm_model: str | None = Field(None, description="The model, by litellm's name, or `scripted:NAME`.")
-    llm_base_url: str | None = Field(
+    llm_model: Line | None = Field(None, description="The model, by litellm's name, or `scripted:NAME`.")
+    llm_base_url: Address | None = Field(
         None, description="Where the model is reached; None for its provider's own address."
     )
-    llm_api_key: SecretStr | None = Field(None, description="The provider's key; shown to nobody.")
-    llm_timeout: float = Field(600.0, gt=0, description="Limit of one model call in seconds, retries included.")
+    llm_api_key: SecretKey | None = Field(None, description="The provider's key; shown to nobody.")
+    llm_timeout: float = Field(
+        600.0, gt=0, le=LONGEST_WAIT, description="Limit of one model call in seconds, retries included."
+    )
     llm_retries: int = Field(4, ge=0, le=20, description="How often a failed model call is tried again.")
     confirmation_mode: bool = Field(False, description="Ask before every action that changes something.")
     security_analyzer: Literal["llm", "rules"] | None = Field(
@@ -45,13 +54,17 @@ class SessionSettings(BaseModel):
     )
     max_iterations: int = Field(100, ge=1, le=100_000, description="Model calls of one turn.")
     max_budget_per_task: float | None = Field(None, gt=0, description="US dollars of one turn; None for no limit.")
-    condenser_max_size: int = Field(240, ge=20, description="Events shown to a model before older ones are condensed.")
-    command_timeout: float = Field(
-        120.0, gt=0, description="Limit of one command in seconds, where the agent names none."
+    condenser_max_size: int = Field(
+        240, ge=20, le=NEVER, description="Events shown to a model before older ones are condensed."
     )
-    conversation_instructions: str | None = Field(None, description="Added to the agent's prompt.")
-    git_user_name: str | None = Field(None, description="Whose name stands on commits.")
-    git_user_email: str | None = Field(None, description="Whose address stands on commits.")
+    command_timeout: float = Field(
+        120.0, gt=0, le=LONGEST_WAIT, description="Limit of one command in seconds, where the agent names none."
+    )
+    conversation_instructions: str | None = Field(
+        None, max_length=LONGEST_INSTRUCTIONS, description="Added to the agent's prompt."
+    )
+    git_user_name: GitName | None = Field(None, description="Whose name stands on commits.")
+    git_user_email: Line | None = Field(None, description="Whose address stands on commits.")
     mcp_config: McpConfig | None = Field(
         None, description="MCP servers: `sse_servers`, `shttp_servers` (`url`, `api_key`) and `stdio_servers`."
     )
@@ -74,6 +87,7 @@ def merge(*layers: Mapping[str, Json]) -> SessionSettings:
         if _leads_elsewhere(merged, layer):
             merged.pop("llm_api_key", None)
         told = {key: value for key, value in layer.items() if value is not None}
+        check_together(told.get("custom_secrets"))
         if isinstance(secrets := told.get("custom_secrets"), dict) and isinstance(
             before := merged.get("custom_secrets"), dict
         ):
@@ -87,6 +101,7 @@ def merge(*layers: Mapping[str, Json]) -> SessionSettings:
     for name, secret in settings.custom_secrets.items():
         check_name(name)
         check_value(secret.value.get_secret_value())
+        check_description(secret.description)
     return settings
 
 

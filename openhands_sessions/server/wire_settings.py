@@ -2,6 +2,7 @@
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from openhands_sessions.core.texts import Address, Key, Line
 from openhands_sessions.server.wire import Payload
 
 
@@ -25,9 +26,9 @@ class SecretChangeIn(BaseModel):
 class TokenIn(BaseModel):
     """A git provider's token; null or empty keeps the one that is stored."""
 
-    token: str | None = Field(None, max_length=10_000)
-    host: str | None = Field(None, max_length=300)
-    user_id: str | None = None
+    token: Key | None = None
+    host: Address | None = None
+    user_id: Line | None = None
 
 
 class ProvidersIn(Payload):

@@ -4,16 +4,18 @@ import asyncio
 import json
 from collections.abc import Mapping, Sequence
 
-from openhands_sessions.core.custom_secrets import check_description, check_name, check_value
+from openhands_sessions.core.custom_secrets import (
+    LONGEST_TOTAL,
+    MOST,
+    check_description,
+    check_name,
+    check_value,
+)
 from openhands_sessions.core.errors import AlreadyExists, NotFound, TooLarge
 from openhands_sessions.core.events.event import Json
 from openhands_sessions.core.ids import OwnerId
 from openhands_sessions.ports.files import FileStore
 from openhands_sessions.service.settings import load, providers_key, secrets_key
-
-MOST = 200
-LONGEST_TOTAL = 24 * 1024
-"""Bytes that a user's secrets may have together: they stand in the environment of every command."""
 
 
 class SecretsBook:

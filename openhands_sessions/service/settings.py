@@ -4,14 +4,12 @@ import asyncio
 import json
 from collections.abc import Mapping, Sequence
 
-from pydantic import ValidationError
-
 from openhands_sessions.core.errors import NotFound
 from openhands_sessions.core.events.event import Json
 from openhands_sessions.core.ids import ConversationId, OwnerId, folder_name
 from openhands_sessions.core.nesting import check_nesting
 from openhands_sessions.core.settings import SessionSettings, merge
-from openhands_sessions.core.user_settings import UserSettings, changed, layer
+from openhands_sessions.core.user_settings import UserSettings, changed, layer, stored
 from openhands_sessions.ports.files import FileStore
 
 SECRETS = ("llm_api_key", "custom_secrets", "mcp_config")
@@ -36,10 +34,7 @@ class SettingsBook:
     async def users(self, owner: OwnerId) -> UserSettings | None:
         """What the user has stored; None before the first time, or where the file is damaged."""
         content = await self._load(_user_key(owner))
-        try:
-            return UserSettings.model_validate(content) if content else None
-        except ValidationError:
-            return None
+        return stored(content) if content else None
 
     async def store(self, owner: OwnerId, given: Mapping[str, Json]) -> UserSettings:
         """Take in what a user has sent, see `changed`. Raises BadInput, and then nothing is stored."""

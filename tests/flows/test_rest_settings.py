@@ -38,6 +38,10 @@ async def test_wrong_settings_are_refused_by_their_name_and_nothing_is_stored(gu
         ({"agent": "NoAgent"}, "agent"),
         ({"max_iterations": 0}, "max_iterations"),
         ({"condenser_max_size": 5}, "condenser_max_size"),
+        ({"git_user_name": "a\0b"}, "git_user_name"),
+        ({"git_user_name": "a\nb"}, "git_user_name"),
+        ({"git_user_email": "x" * 200_000}, "git_user_email"),
+        ({"llm_api_key": "key\n"}, "llm_api_key"),
         ([1], "the body"),
     ):
         status, answer = await ask("POST", "/api/settings", given)
@@ -80,8 +84,15 @@ async def test_tokens_of_git_providers_are_kept_and_only_their_names_are_shown(g
     assert "ghp_secret" not in str(shown)
     assert await ask("POST", "/api/unset-provider-tokens") == (200, {"message": "Unset Git provider tokens"})
     assert (await ask("GET", "/api/settings"))[1]["provider_tokens_set"] == {}
-    status, answer = await ask("POST", "/api/add-git-providers", {"provider_tokens": {"gitbub": {"token": "t"}}})
-    assert (status, answer["field"]) == (422, "provider_tokens.gitbub")
+    for tokens, field in (
+        ({"gitbub": {"token": "t"}}, "gitbub"),
+        ({"github": {"token": "t\n"}}, "github.token"),
+        ({"github": {"token": "t", "host": "a\0b"}}, "github.host"),
+    ):
+        status, answer = await ask("POST", "/api/add-git-providers", {"provider_tokens": tokens})
+        assert (status, answer["field"]) == (422, f"provider_tokens.{field}")
+    status, answer = await ask("POST", "/api/secrets", {"name": "A", "value": "v", "description": "a\0b"})
+    assert (status, answer["field"]) == (422, "description")
 
 
 async def test_with_a_key_nothing_is_stored_in_clear_and_all_is_there_after_a_restart(data_dir: Path) -> None:

@@ -45,6 +45,15 @@ def test_keys_are_masked_and_shown_to_nobody() -> None:
         {"stdio_servers": [{"name": "x"}]},
         {"stdio_servers": [{"name": "", "command": "x"}]},
         {"sse_servers": ["http://x"] * 100},
+        {"sse_servers": [{"url": "http://x", "api_key": "a\r\nb"}]},
+        {"stdio_servers": [{"name": "a\0b", "command": "x"}]},
+        {"stdio_servers": [{"name": "x", "command": "a\0b"}]},
+        {"stdio_servers": [{"name": "x", "command": "y", "args": ["a\0b"]}]},
+        {"stdio_servers": [{"name": "x", "command": "y", "args": ["\ud800"]}]},
+        {"stdio_servers": [{"name": "x", "command": "y", "env": {"A": "a\0b"}}]},
+        {"stdio_servers": [{"name": "x", "command": "y", "env": {"A=B": "c"}}]},
+        {"stdio_servers": [{"name": "x", "command": "y", "env": {"": "c"}}]},
+        {"stdio_servers": [{"name": "x", "command": "y", "env": {"A": "x" * 20_000}}]},
     ],
 )
 def test_what_is_wrong_is_named(wrong: dict[str, Any]) -> None:

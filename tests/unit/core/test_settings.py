@@ -30,6 +30,42 @@ def test_the_last_layer_that_says_something_wins() -> None:
     assert (merged.max_iterations, merged.agent) == (2, "shell")
 
 
+@pytest.mark.parametrize(
+    ("given", "field"),
+    [
+        ({"git_user_name": "a\0b"}, "git_user_name"),
+        ({"git_user_email": "a\nb"}, "git_user_email"),
+        ({"git_user_name": "x" * 257}, "git_user_name"),
+        ({"agent": "a\x1b[2J"}, "agent"),
+        ({"llm_model": "m\r\n"}, "llm_model"),
+        ({"llm_base_url": "http://x\ty"}, "llm_base_url"),
+        ({"llm_api_key": "key\n"}, "llm_api_key"),
+        ({"llm_api_key": "x" * 10_001}, "llm_api_key"),
+        ({"llm_timeout": float("inf")}, "llm_timeout"),
+        ({"llm_timeout": 1e300}, "llm_timeout"),
+        ({"command_timeout": 1e300}, "command_timeout"),
+        ({"max_budget_per_task": float("nan")}, "max_budget_per_task"),
+        ({"condenser_max_size": 10**20}, "condenser_max_size"),
+        ({"conversation_instructions": "x" * 1_000_001}, "conversation_instructions"),
+        ({"custom_secrets": {"A": {"value": "secret", "description": "a\0b"}}}, "description"),
+        ({"custom_secrets": {"A": {"value": "secret", "description": "x" * 1_001}}}, "description"),
+        ({"custom_secrets": {f"A{number}": {"value": "x" * 16_000} for number in range(2)}}, "custom_secrets"),
+        ({"custom_secrets": {f"A{number}": {"value": "x"} for number in range(201)}}, "custom_secrets"),
+    ],
+)
+def test_what_no_command_or_header_could_hold_is_refused_by_its_name(given: dict[str, Any], field: str) -> None:
+    with pytest.raises(BadInput) as refused:
+        merge(given)
+    assert refused.value.field == field
+
+
+@pytest.mark.parametrize(
+    "name", ["Ada Lovelace", "Ærøskøbing é", "\u0646\u200c\u0647", "-", ".a", "👩\u200d💻", "", "x" * 256]
+)
+def test_whoever_has_a_name_may_have_it(name: str) -> None:
+    assert merge({"git_user_name": name, "git_user_email": "ada@example.org"}).git_user_name == name
+
+
 @given(LAYERS)
 @settings(max_examples=200, deadline=None)
 def test_a_key_never_goes_to_an_address_that_another_layer_named_later(layers: list[dict[str, Any]]) -> None:

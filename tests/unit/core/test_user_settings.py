@@ -5,8 +5,8 @@ from typing import Any
 import pytest
 
 from openhands_sessions.core.errors import BadInput
-from openhands_sessions.core.settings import environment, merge, public, secrets
-from openhands_sessions.core.user_settings import KEPT, NEVER, UserSettings, changed, layer, shown
+from openhands_sessions.core.settings import NEVER, environment, merge, public, secrets
+from openhands_sessions.core.user_settings import KEPT, UserSettings, changed, layer, shown, stored
 
 FULL: dict[str, Any] = {
     "language": "en",
@@ -22,12 +22,28 @@ FULL: dict[str, Any] = {
     "git_user_email": "ada@example.org",
 }
 
+NAMES = ("language", "agent", "security_analyzer", "llm_model", "email", "git_user_name", "git_user_email")
+HEADERS = ("llm_api_key", "search_api_key", "sandbox_api_key")
+PLACES = ("llm_base_url", "sandbox_base_container_image", "sandbox_runtime_container_image")
+
 
 def test_what_is_left_out_goes_to_its_default_but_for_keys_and_the_model() -> None:
     now = changed(changed(None, FULL), {"language": "de"})
     assert now.language == "de"
     assert (now.max_iterations, now.confirmation_mode, now.agent, now.git_user_name) == (None, None, None, None)
     assert {key: getattr(now, key) for key in KEPT & FULL.keys()} == {key: FULL[key] for key in KEPT & FULL.keys()}
+
+
+def test_the_key_of_sandboxes_goes_to_its_default_but_is_not_lost_by_sending_back_what_was_shown() -> None:
+    first = changed(None, {"sandbox_api_key": "sandbox-own"})
+    assert changed(first, {"language": "de"}).sandbox_api_key is None
+    assert changed(first, shown(first, {})).sandbox_api_key == "sandbox-own"
+
+
+def test_a_stored_setting_that_is_no_longer_taken_costs_nothing_but_itself() -> None:
+    found = stored({**FULL, "git_user_name": "a\0b", "mcp_config": 7})
+    assert found == changed(None, {key: FULL[key] for key in FULL.keys() - {"git_user_name"}})
+    assert stored({"language": 7}) is None
 
 
 def test_null_keeps_a_key_and_an_empty_text_takes_it_back() -> None:
@@ -86,6 +102,15 @@ def test_the_condenser_is_off_where_the_user_turned_it_off() -> None:
         ({"max_iterations": 0}, "max_iterations", "is wrong"),
         ({"confirmation_mode": [1]}, "confirmation_mode", "is wrong"),
         ({"remote_runtime_resource_factor": float("inf")}, "remote_runtime_resource_factor", "is wrong"),
+        ({"condenser_max_size": 2**63}, "condenser_max_size", "is wrong"),
+        *((({name: text}), name, "is wrong") for name in NAMES for text in ("a\0b", "a\nb", "\x1b[2J", "x" * 257)),
+        *(
+            (({name: text}), name, "is wrong")
+            for name in HEADERS
+            for text in ("a\0b", "k\n", " k", "kéy", "x" * 10_001)
+        ),
+        *((({name: text}), name, "is wrong") for name in PLACES for text in ("a\0b", "a b", "a\n", "x" * 2_001)),
+        *(({"git_user_name": text}, "git_user_name", "git passes over") for text in ("<>", "...", " ", "'", '"; ,')),
     ],
 )
 def test_what_is_no_setting_is_refused_by_its_name(given: dict[str, Any], field: str, told: str) -> None:

@@ -4,10 +4,11 @@ import asyncio
 
 import pytest
 
+from openhands_sessions.core.custom_secrets import LONGEST_TOTAL
 from openhands_sessions.core.errors import AlreadyExists, BadInput, NotFound, TooLarge
 from openhands_sessions.core.ids import LOCAL_OWNER, OwnerId
 from openhands_sessions.core.settings import environment
-from openhands_sessions.service.secrets import LONGEST_TOTAL, SecretsBook
+from openhands_sessions.service.secrets import SecretsBook
 from openhands_sessions.service.settings import SettingsBook
 from tests.fakes.files import MemoryFiles
 
