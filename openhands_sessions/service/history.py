@@ -24,6 +24,21 @@ LOOKED_AT = 200
 """Rows that are read at once where only some of them are wanted."""
 REMEMBERED = 400
 """Events that a wish to remember looks at."""
+PAGE = "observation:browse"
+NOT_EXPORTED = frozenset(
+    {
+        "dom_object",
+        "axtree_object",
+        "active_page_index",
+        "last_browser_action",
+        "last_browser_action_error",
+        "focused_element_bid",
+        "extra_element_properties",
+        "screenshot",
+        "set_of_marks",
+    }
+)
+"""Extras of a browsed page that an export leaves out."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,9 +146,21 @@ class History:
         return remember_prompt([decode(entry.text, entry.schema) for entry in reversed(found)])
 
     async def trajectory(self, sid: ConversationId) -> AsyncIterator[Sequence[Stored]]:
-        """Every event, by id, in batches; hidden ones are left out as an export leaves them out."""
+        """Every event, by id, in batches; hidden ones are left out, and what browsed pages looked like."""
         async for batch in self._store.log(sid).read():
-            yield [entry for entry in batch if not hidden(entry)]
+            yield [_exported(entry) for entry in batch if not hidden(entry)]
+
+
+def _exported(entry: Stored) -> Stored:
+    """Looks into an event only where its kind says that there is something to leave out."""
+    if entry.kind != PAGE:
+        return entry
+    wire = orjson.loads(entry.text)
+    extras = wire.get("extras")
+    if not isinstance(extras, dict):
+        return entry
+    wire["extras"] = {key: value for key, value in extras.items() if key not in NOT_EXPORTED}
+    return replace(entry, text=orjson.dumps(wire).decode())
 
 
 def _encode_page(row: ConversationRow) -> str:

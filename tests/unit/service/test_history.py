@@ -8,6 +8,7 @@ import pytest
 
 from openhands_sessions.core.errors import BadInput, NotFound
 from openhands_sessions.core.events.actions import MessageAction, RunAction
+from openhands_sessions.core.events.codec import from_wire
 from openhands_sessions.core.ids import LOCAL_OWNER, ConversationId
 from openhands_sessions.ports.store import SessionStore
 from openhands_sessions.session.agent_session import AgentSession
@@ -142,3 +143,33 @@ async def test_a_trajectory_is_every_event_but_the_hidden(store: SessionStore) -
         batches = [batch async for batch in office.history.trajectory(TALK)]
         found = [entry.id for batch in batches for entry in batch]
         assert found == [number for number in range(10) if number != hidden.id]
+
+
+async def test_a_trajectory_has_pages_that_were_browsed_without_their_pictures_and_trees(store: SessionStore) -> None:
+    async with working(Office(store=store)) as office:
+        session = await filled(office, 6)
+        kept = {"url": "http://127.0.0.1:8000", "trigger_by_action": "browse", "error": False, "mine": [1]}
+        heavy = {
+            "dom_object": {"a": 1},
+            "axtree_object": {"b": 2},
+            "extra_element_properties": {"c": 3},
+            "screenshot": "data:image/png;base64,AA",
+            "set_of_marks": "data:image/png;base64,BB",
+            "active_page_index": 1,
+            "focused_element_bid": "12",
+            "last_browser_action": "click",
+            "last_browser_action_error": "no",
+        }
+        wire = {"source": "agent", "message": "", "observation": "browse", "content": "Hello é"}
+        page = from_wire({**wire, "extras": {**kept, **heavy}})
+        other = RunAction(command="look at observation:browse")
+        [first, *_] = await session.event_stream.append(page, other, from_wire({**wire, "observation": "odd"}))
+        batches = [batch async for batch in office.history.trajectory(TALK)]
+        shown = [orjson.loads(entry.text) for batch in batches for entry in batch]
+        stored = [orjson.loads(entry.text) for entry in await read(store.log(TALK))]
+        assert set(heavy) <= set(stored[first.id]["extras"])
+        exported = shown[first.id]["extras"]
+        assert not set(heavy) & set(exported)
+        assert {key: exported[key] for key in kept} == kept
+        stored[first.id]["extras"] = exported
+        assert shown == stored
