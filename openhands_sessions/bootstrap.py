@@ -61,7 +61,7 @@ from openhands_sessions.service.openings import Openings
 from openhands_sessions.service.secrets import SecretsBook
 from openhands_sessions.service.settings import SettingsBook
 from openhands_sessions.service.status import StatusBoard
-from openhands_sessions.service.titles import Titles, told
+from openhands_sessions.service.titles import Titles
 from openhands_sessions.session.stages import Parts
 
 OpenedStore = AbstractAsyncContextManager[SessionStore]
@@ -173,7 +173,7 @@ async def open_house(
         encryption = server.encryption_key
         sealed = SealedFiles(files, None if encryption is None else encryption.get_secret_value())
         settings = SettingsBook(sealed, layers(config))
-        titles = Titles(store, told)
+        titles = Titles(store, directory.retitled)
         stack.push_async_callback(titles.close)
         local = config.runtime.local_repositories
         gateway = LocalGateway(

@@ -115,6 +115,12 @@ class ConversationView:
     """Kept behind its end too; None once it was given up."""
 
     @property
+    def under_way(self) -> bool:
+        """Whether there is something that a stop has to end."""
+        left = (self.pending, self.left_running, self.stopping)
+        return self.owed or bool(self.open_actions) or any(one is not None for one in left)
+
+    @property
     def replaying(self) -> bool:
         """Whether recorded steps are left, which are issued in place of the model."""
         return self.replay is not None and self.replay.done < self.replay.steps

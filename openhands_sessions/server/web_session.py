@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Mapping, Sequence
+from contextlib import aclosing
 from dataclasses import dataclass, replace
 
 import socketio
@@ -133,10 +134,9 @@ class WebSession:
         try:
             try:
                 await self._greet()
-                while await self._followed():
-                    self._asleep = True
-                    await self._gateway.revived(self.sid)
-                    self._asleep = False
+                stays = True
+                while stays:
+                    stays = await self._followed() and await self._woken()
             except NotFound:
                 await self._leave("deleted")
             except SessionsError as error:
@@ -155,12 +155,30 @@ class WebSession:
                 async for item in news:
                     await self._forward(item)
         except SessionEnded as end:
-            if self._connection.protocol >= PROTOCOL:
-                self._outbox.put([message_packet("ended", {"reason": end.reason})])
-            if end.reason not in ("idle", "failed"):
-                await self._leave(end.reason)
-                return False
+            return await self._stays(end.reason)
         return True
+
+    async def _woken(self) -> bool:
+        """Wait for another session of the conversation. True where there is one, and the client is still here."""
+        self._asleep = True
+        try:
+            async with aclosing(self._gateway.asleep(self.sid, self._cursor)) as news:
+                async for item in news:
+                    await self._forward(item)
+        except SessionEnded as end:
+            return await self._stays(end.reason)
+        finally:
+            self._asleep = False
+        return True
+
+    async def _stays(self, reason: EndReason) -> bool:
+        """Tell the client that the session is over, and send it away where the conversation is, too."""
+        if self._connection.protocol >= PROTOCOL:
+            self._outbox.put([message_packet("ended", {"reason": reason})])
+        if reason in ("idle", "failed"):
+            return True
+        await self._leave(reason)
+        return False
 
     async def _greet(self) -> None:
         info = await self._gateway.describe(self.sid)

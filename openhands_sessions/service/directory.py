@@ -1,8 +1,7 @@
 """Which sessions live here: admission, joining, and the end of idle ones."""
 
 import asyncio
-from collections.abc import Callable
-from weakref import WeakValueDictionary
+from collections.abc import AsyncGenerator, Callable
 
 import structlog
 
@@ -10,7 +9,8 @@ from openhands_sessions.core.errors import AtCapacity
 from openhands_sessions.core.ids import ConversationId, OwnerId
 from openhands_sessions.core.lifecycle import SessionState
 from openhands_sessions.core.settings import SessionSettings
-from openhands_sessions.ports.gateway import EndReason
+from openhands_sessions.ports.gateway import EndReason, Status
+from openhands_sessions.service.sleepers import Sleepers
 from openhands_sessions.service.status import SessionStatus, StatusBoard
 from openhands_sessions.session.agent_session import AgentSession
 from openhands_sessions.session.stages import Opening, Parts
@@ -31,7 +31,7 @@ class Directory:
         self._tasks: dict[ConversationId, asyncio.Task[None]] = {}
         self._idle: dict[ConversationId, asyncio.TimerHandle] = {}
         self._closings: set[asyncio.Task[None]] = set()
-        self._revivals: WeakValueDictionary[ConversationId, asyncio.Event] = WeakValueDictionary()
+        self._sleepers = Sleepers()
         self._changed_at = 0.0
         self.accepting = True
 
@@ -76,11 +76,23 @@ class Directory:
         self.check_room()
         return self._build(sid, owner, settings(), opening)
 
-    async def revived(self, sid: ConversationId) -> None:
-        """Wait until a session of the conversation lives and can go on, whoever has it built."""
-        while (session := self._sessions.get(sid)) is None or not session.accepting:
-            revival = self._revivals.setdefault(sid, asyncio.Event())
-            await revival.wait()
+    def asleep(self, sid: ConversationId) -> AsyncGenerator[Status, None]:
+        """What is told until a session of the conversation lives and can go on, whoever has it built. Raises
+        SessionEnded once it is stopped or deleted instead."""
+
+        def over() -> bool:
+            session = self._sessions.get(sid)
+            return session is not None and session.accepting
+
+        return self._sleepers.wait(sid, over)
+
+    def retitled(self, sid: ConversationId, title: str) -> None:
+        """Tell whoever follows the conversation, or waits for its session, that it has a new title."""
+        status = Status("info", None, sid, title=title)
+        session = self._sessions.get(sid)
+        if session is not None:
+            session.event_stream.whisper(status)
+        self._sleepers.tell(sid, status)
 
     def _build(self, sid: ConversationId, owner: OwnerId, settings: SessionSettings, opening: Opening) -> AgentSession:
         session = AgentSession(sid, settings, self._parts, opening=opening, on_change=self._changed)
@@ -90,18 +102,19 @@ class Directory:
         self._tasks[sid] = task
         task.add_done_callback(lambda done: self._ended(session, done))
         self._publish(session)
-        if (revival := self._revivals.pop(sid, None)) is not None:
-            revival.set()
+        self._sleepers.wake(sid)
         return session
 
     async def close(self, sid: ConversationId, reason: EndReason) -> None:
-        """End a session; returns when it is Closed and gone from here."""
+        """End a session; returns when it is Closed and gone from here. Where the user has ended it, those who wait for
+        another are sent away."""
         session = self._sessions.get(sid)
-        if session is None:
-            return
-        task = self._tasks[sid]
-        await session.close(reason)
-        await asyncio.wait([task])
+        if session is not None:
+            task = self._tasks[sid]
+            await session.close(reason)
+            await asyncio.wait([task])
+        if reason in ("stopped", "deleted"):
+            self._sleepers.dismiss(sid, reason)
 
     async def close_all(self, reason: EndReason) -> None:
         """End every session, and accept none from now on."""

@@ -3,8 +3,8 @@
 import asyncio
 import hashlib
 import json
-from collections.abc import AsyncIterator, Callable, Sequence
-from contextlib import asynccontextmanager, suppress
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
+from contextlib import aclosing, asynccontextmanager, suppress
 from dataclasses import asdict, replace
 from datetime import datetime
 from functools import partial
@@ -15,19 +15,20 @@ from openhands_sessions.core.errors import (
     BadInput,
     NotAccepting,
     NotFound,
+    SessionsError,
     StorageError,
 )
 from openhands_sessions.core.events.event import Json
 from openhands_sessions.core.ids import UNNUMBERED, ConversationId
 from openhands_sessions.core.lifecycle import SET_UP, SessionState
 from openhands_sessions.core.repository import Repository
-from openhands_sessions.ports.gateway import Accepted, EndReason, News, SessionInfo, SessionSpec
+from openhands_sessions.ports.gateway import Accepted, EndReason, News, SessionEnded, SessionInfo, SessionSpec
 from openhands_sessions.ports.store import ConversationRow, SessionStore
 from openhands_sessions.service.directory import Directory
 from openhands_sessions.service.openings import Openings
 from openhands_sessions.service.recovery import WAITS, Recovery
 from openhands_sessions.service.settings import SettingsBook, secret_of, without_secret
-from openhands_sessions.service.titles import Titles, told
+from openhands_sessions.service.titles import Titles
 from openhands_sessions.session.agent_session import AgentSession
 from openhands_sessions.session.desk import Keyed
 from openhands_sessions.session.stages import STAGES, Opening
@@ -119,9 +120,18 @@ class LocalGateway:
                 async with asyncio.timeout(within):
                     await session.settled()
 
-    async def revived(self, sid: ConversationId) -> None:
-        """Wait until somebody has the conversation's session built anew."""
-        await self._directory.revived(sid)
+    async def asleep(self, sid: ConversationId, after: int) -> AsyncGenerator[News, None]:
+        """For whoever has followed a session to its end, event `after`, and stays: news until somebody has the session
+        built anew. Raises SessionEnded once it is stopped or deleted instead, behind what the log says of that."""
+        try:
+            async with aclosing(self._directory.asleep(sid)) as told:
+                async for status in told:
+                    yield status
+        except SessionEnded:
+            with suppress(SessionsError):  # they are to leave whether or not it can be read
+                async for batch in self._store.log(sid).read(after):
+                    yield batch
+            raise
 
     def live(self, sid: ConversationId) -> AgentSession | None:
         """The session itself, for edges in the same process; None where none is live."""
@@ -129,9 +139,7 @@ class LocalGateway:
 
     def retitled(self, sid: ConversationId, title: str) -> None:
         """Tell whoever follows that the conversation has a new title."""
-        session = self._directory.find(sid)
-        if session is not None:
-            told(session, title)
+        self._directory.retitled(sid, title)
 
     def _spoken(self, session: AgentSession) -> None:
         if self._titles is not None:

@@ -11,8 +11,8 @@ from openhands_sessions.core.errors import ModelFailure, NotFound, SessionsError
 from openhands_sessions.core.events.actions import MessageAction
 from openhands_sessions.core.events.codec import decode
 from openhands_sessions.core.events.event import Source
+from openhands_sessions.core.ids import ConversationId
 from openhands_sessions.core.titles import first_words, made_title
-from openhands_sessions.ports.gateway import Status
 from openhands_sessions.ports.store import SessionStore
 from openhands_sessions.session.agent_session import AgentSession
 
@@ -29,7 +29,7 @@ LOOKED_AT = 50
 class Titles:
     """One task for each conversation without a title that a user has spoken in. `close` ends them."""
 
-    def __init__(self, store: SessionStore, on_title: Callable[[AgentSession, str], None]) -> None:
+    def __init__(self, store: SessionStore, on_title: Callable[[ConversationId, str], None]) -> None:
         self._store = store
         self._on_title = on_title
         self._known: WeakSet[AgentSession] = WeakSet()
@@ -76,12 +76,7 @@ class Titles:
             await self._store.conversations.update(replace(row, title=title))
         except NotFound:
             return
-        self._on_title(session, title)
-
-
-def told(session: AgentSession, title: str) -> None:
-    """Tell whoever follows the session."""
-    session.event_stream.whisper(Status("info", None, session.sid, title=title))
+        self._on_title(session.sid, title)
 
 
 async def _first_message(session: AgentSession) -> str | None:

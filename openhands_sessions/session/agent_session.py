@@ -171,7 +171,7 @@ class AgentSession:
         while self._reason is None:
             self._wake.clear()
             await self._wake.wait()
-        if self._reason == "stopped" and self.problem is not None and self.event_stream.view.owed:
+        if self._reason == "stopped" and self.problem is not None and self.event_stream.view.head != UNNUMBERED:
             await self._note_stop()
 
     def _new_workshop(self, stack: AsyncExitStack) -> Workshop:
@@ -296,10 +296,13 @@ class AgentSession:
 
     async def _note_stop(self) -> None:
         """The user stops a session that has failed: whoever takes its turn up later has that to carry out first."""
+        stopped = AgentState.STOPPED
+        asked = ChangeAgentStateAction(agent_state=stopped, source=Source.USER)
+        under_way = self.event_stream.view.under_way
         try:
             async with asyncio.timeout(CLOSE_GRACE):
                 await self.event_stream.append(
-                    ChangeAgentStateAction(agent_state=AgentState.STOPPED, source=Source.USER)
+                    asked if under_way else AgentStateChangedObservation(agent_state=stopped)
                 )
         except (SessionsError, TimeoutError):
             log.warning("the stop could not be recorded", conversation_id=self.sid)

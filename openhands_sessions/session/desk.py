@@ -80,8 +80,7 @@ class CommandDesk:
     async def close(self, end_turn: EndTurn) -> None:
         """The user closes the session: a stop, where there is something to stop; otherwise the state alone says it."""
         view = self._stream.view
-        asked = (view.pending, view.left_running, view.stopping)
-        if view.owed or view.open_actions or any(one is not None for one in asked):
+        if view.under_way:
             await self.stop(AgentState.STOPPED, end_turn)
         elif view.agent_state is not AgentState.STOPPED:
             await self._stream.append(AgentStateChangedObservation(agent_state=AgentState.STOPPED))

@@ -207,8 +207,9 @@ class EventStream:
         self._wake()
 
     def end(self, reason: EndReason) -> None:
-        """Let every follower finish what is stored, then end with `reason`."""
-        if self._ended is None:
+        """Let every follower finish what is stored, then end with `reason`. The first counts, but where a session has
+        failed and the user ends it: those who are not at its end yet are to leave then, too."""
+        if self._ended is None or (self._ended == "failed" and reason in ("stopped", "deleted")):
             self._ended = reason
             self._loaded.set()
             self._wake()

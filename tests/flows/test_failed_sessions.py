@@ -1,5 +1,6 @@
 """A session that cannot be set up is no dead end: whoever comes sees why, and goes on once the cause is mended."""
 
+from tests.support.clients import Protocol2Client, V0Client
 from tests.support.guests import Guests
 from tests.support.running import Server
 from tests.support.seen import Event, state_of
@@ -54,6 +55,50 @@ async def test_each_reason_of_a_session_that_fails_again_and_again_is_told_once(
     await web.until(lambda: len(reasons(web.events)) == 2)
     assert len(set(reasons(web.events))) == 2
     assert reasons(await guests.rest.events(sid)) == reasons(web.events)
+
+
+async def test_whoever_waits_on_a_failed_session_hears_of_a_title_and_of_its_stop(
+    server: Server, guests: Guests
+) -> None:
+    sid = await guests.rest.create(llm_model=server.script("spoilt", "nonsense"))
+    client, web = guests.protocol2(sid), guests.v0(sid)
+    await failed(client, web)
+    status, _ = await guests.rest.ask("PATCH", f"/api/conversations/{sid}", {"title": "Renamed"})
+    assert status == 200
+    for each in (client, web):
+        await each.until(lambda each=each: any(told.get("conversation_title") == "Renamed" for told in each.statuses))  # type: ignore[misc]
+    assert (await guests.rest.ask("POST", f"/api/conversations/{sid}/stop"))[0] == 200
+    for each in (client, web):
+        await each.until_gone()
+        assert each.dismissed
+        assert [state_of(event) for event in each.events[-2:]] == ["error", "stopped"]
+        assert each.faults == []
+    assert client.others[-2:] == [("ended", {"reason": "failed"}), ("ended", {"reason": "stopped"})]
+    assert client.events == await guests.rest.events(sid)
+    server.script("spoilt", ANSWERS)
+    await web.connect()
+    await web.until_state("awaiting_user_input")
+
+
+async def test_whoever_waits_on_a_failed_session_is_sent_away_when_it_is_deleted(
+    server: Server, guests: Guests
+) -> None:
+    sid = await guests.rest.create(llm_model=server.script("spoilt", "nonsense"))
+    client, web = guests.protocol2(sid), guests.v0(sid)
+    await failed(client, web)
+    assert await guests.rest.delete(sid) is True
+    for each in (client, web):
+        await each.until_gone()
+        assert each.dismissed
+    assert client.others[-1] == ("ended", {"reason": "deleted"})
+
+
+async def failed(client: Protocol2Client, web: V0Client) -> None:
+    """Have both wait on the session, which cannot be set up."""
+    for each in (web, client):
+        await each.connect()
+        await each.until_state("error")
+    assert await client.until_told("ended") == {"reason": "failed"}
 
 
 def reasons(events: list[Event]) -> list[str]:

@@ -243,20 +243,6 @@ def test_a_digest_tells_commands_apart_and_knows_the_same_again() -> None:
     assert digest(SendMessage(content="a")) == digest(SendMessage(content="a"))
 
 
-async def test_whoever_waits_for_a_failed_session_hears_of_its_replacement(store: SessionStore) -> None:
-    door = Doorway(lambda: RuntimeUnavailable("no docker"))
-    async with working(Office(store=store, agents=DoorAgents(door))) as office:
-        await office.open()
-        waiting = [asyncio.create_task(office.gateway.revived(TALK)) for _ in range(2)]
-        await rest()
-        assert not any(task.done() for task in waiting)
-        door.fault = None
-        await office.open()
-        async with asyncio.timeout(LONG):
-            await asyncio.gather(*waiting)
-            await office.gateway.revived(TALK)
-
-
 async def end_of(office: Office) -> str:
     """Follow to the end, and return why it came."""
     async with asyncio.timeout(LONG), office.gateway.follow(TALK, -1) as news:

@@ -18,7 +18,7 @@ from tests.fakes.openings import DoorAgents, DoorRuntimes, Doorway
 from tests.fakes.runtime import FakeRuntimes
 from tests.fakes.store import HeldLog, MortalStore
 from tests.support.logs import TALK
-from tests.support.scenes import LONG, Scene, ask, our_tasks, reason_of_end, rest, runs, say, says, until
+from tests.support.scenes import LONG, Scene, ask, our_tasks, reason_of_end, rest, runs, say, says, state, until
 
 S = SessionState
 REASONS: list[EndReason] = ["stopped", "deleted", "shutdown", "idle"]
@@ -156,6 +156,25 @@ async def test_after_it_has_failed(store: SessionStore) -> None:
         await session.settled()
         assert session.state is S.ERROR
         await close(session)
+        assert await reason_of_end(session) == "stopped"
+    assert (await play.told())[-2:] == ["state error", "state stopped"]
+
+
+async def test_after_it_has_failed_with_a_question_open(store: SessionStore) -> None:
+    play = scene(store, runs("echo 1"))
+    play.settings = {"confirmation_mode": True}
+    async with play.live() as session:
+        await ask(session, "go", "awaiting_user_confirmation")
+    play.agents = DoorAgents(Doorway(lambda: RuntimeUnavailable("no")))
+    async with running(play) as session:
+        await session.settled()
+        await close(session)
+    assert (await play.told())[-1] == "user -> stopped"
+    play.agents = None
+    async with play.live() as session:
+        await state(session, "stopped")
+        assert session.event_stream.view.pending is None
+    assert "run echo 1 (rejected)" in await play.told()
 
 
 async def test_while_it_unwinds_a_failure(store: SessionStore, gate: asyncio.Event) -> None:
