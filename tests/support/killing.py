@@ -12,7 +12,7 @@ from random import Random
 
 from docker.errors import APIError
 
-from openhands_sessions.adapters.runtimes.link import peer
+from openhands_sessions.adapters.runtimes.greeting import peer
 from openhands_sessions.adapters.runtimes.place import Place
 from tests.support.docker_mortal import MortalEngine
 from tests.support.ordeal import Talk

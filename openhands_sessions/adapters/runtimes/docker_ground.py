@@ -7,8 +7,9 @@ from typing import Protocol
 from openhands_sessions.adapters.runtimes import journal
 from openhands_sessions.adapters.runtimes.docker_container import Fitting, shared
 from openhands_sessions.adapters.runtimes.ending import end_executor
+from openhands_sessions.adapters.runtimes.greeting import answers, connect, peer
 from openhands_sessions.adapters.runtimes.limiter import Limiter
-from openhands_sessions.adapters.runtimes.link import Link, connect, peer
+from openhands_sessions.adapters.runtimes.link import Link
 from openhands_sessions.adapters.runtimes.place import Place
 from openhands_sessions.core.errors import RuntimeUnavailable
 from openhands_sessions.ports.runtime import Lost, Outcome, UnknownAction
@@ -35,7 +36,10 @@ class Ground(Protocol):
         """To its executor, as the owner; None where none listens."""
 
     async def listens(self) -> bool:
-        """Whether an executor can be reached."""
+        """Whether there is something to be reached. One that is stopped listens all the same."""
+
+    async def answers(self) -> bool:
+        """Whether an executor can be reached that answers in time."""
 
     async def expel(self) -> None:
         """End an executor that can be reached though no container runs: a daemon that was killed while it started one
@@ -61,8 +65,9 @@ Grounds = Callable[[Place, str], Ground]
 class SharedGround:
     """Folders of this machine, mounted into the container; the executor listens on a socket in one of them."""
 
-    def __init__(self, place: Place, executor: Path, limiter: Limiter) -> None:
+    def __init__(self, place: Place, executor: Path, limiter: Limiter, answer_within: float) -> None:
         self.place = place
+        self._answer_within = answer_within
         self.fitting = shared(place, executor)
         self._limiter = limiter
 
@@ -81,13 +86,16 @@ class SharedGround:
         """Who may open the socket needs to say nothing."""
 
     async def connect(self, term: int) -> Link | None:
-        return await connect(self.place.socket, term=term)
+        return await connect(self.place.socket, term=term, seconds=self._answer_within)
 
     async def listens(self) -> bool:
         try:
             return await peer(self.place.socket) is not None
         except RuntimeUnavailable:
             return False  # what a sandbox has put in its place must not keep it from being removed
+
+    async def answers(self) -> bool:
+        return await answers(connect(self.place.socket, term=None), self._answer_within)
 
     async def expel(self) -> None:
         await end_executor(self.place.socket)

@@ -41,6 +41,7 @@ class Ladder:
         self._pool = pool
         self._maker = Maker(site)
         self._sid = sid
+        self._dismissed = False
         self.ground = site.grounds(place, self.name)
 
     async def prepare(self) -> None:
@@ -67,11 +68,21 @@ class Ladder:
     async def climb(self, term: int, on_step: OnStep) -> None:
         """See to it that an executor can be reached."""
         found = await self.wake()
+        self._dismissed = False
         if found is None or found.status != RUNNING or not await self._answers(found, _BROKEN_SECONDS):
             on_step(STARTING, "Starting the sandbox")
             await self._reach(term, on_step)
         on_step(STARTED, "")
         on_step(READY, "")
+
+    async def dismiss(self) -> None:
+        """End a container that runs and whose executor does not answer; what it has done is in its record."""
+        found = await self.find()
+        if found is None or found.status != RUNNING or await self.ground.answers():
+            return
+        log.warning("a sandbox does not answer, and is ended", conversation_id=self._sid)
+        self._dismissed = True
+        await self.remove()
 
     async def pause(self) -> None:
         await self._site.engine.pause(self.name)
@@ -93,6 +104,8 @@ class Ladder:
 
     async def ending(self) -> str | None:
         """Why it no longer runs, for users; None where it does."""
+        if self._dismissed:
+            return "the sandbox did not answer any more while it was at work, and was ended"
         with contextlib.suppress(RuntimeUnavailable):
             await self._site.engine.wait(self.name, seconds=_END_SECONDS)  # its connection breaks a moment earlier
         found = await self.find()

@@ -70,7 +70,7 @@ class Maker:
         return Found(container, name, RUNNING, carried)
 
     async def answers(self, ground: Ground, container: Found, seconds: float) -> bool:
-        """Wait until its executor can be reached; False where it ends before, or takes longer."""
+        """Wait until its executor can be reached and answers; False where it ends before, or takes longer."""
         looks = 0
         try:
             async with asyncio.timeout(seconds):
@@ -83,7 +83,7 @@ class Maker:
                     await asyncio.sleep(_LOOK_AGAIN)
         except TimeoutError:
             return False
-        return True
+        return await ground.answers()
 
     async def no_answer(self, container: Found) -> RuntimeUnavailable:
         """Why one that was started cannot be reached."""

@@ -13,8 +13,8 @@ from openhands_sessions.adapters.runtimes.demolition import demolish
 from openhands_sessions.adapters.runtimes.docker_container import INSTANCE, WARM
 from openhands_sessions.adapters.runtimes.docker_engine import Found
 from openhands_sessions.adapters.runtimes.docker_maker import START_SECONDS, Maker, Site
+from openhands_sessions.adapters.runtimes.greeting import peer
 from openhands_sessions.adapters.runtimes.hold import Hold
-from openhands_sessions.adapters.runtimes.link import peer
 from openhands_sessions.adapters.runtimes.place import Place
 from openhands_sessions.core.errors import RuntimeUnavailable
 

@@ -43,6 +43,9 @@ class DockerReach:
             awake = True  # an engine that is gone tells nothing, and its containers go on without it for a while
         return await self._ground.connect(self._spec.term) if awake else None
 
+    async def dismiss(self) -> None:
+        await self._box.dismiss()
+
     async def start(self) -> None:
         await self._box.launch(self._spec.term, self._spec.on_step)
 

@@ -40,6 +40,8 @@ class DockerSettings:
     """From the pause to the container's end."""
     keep_workspace: bool = True
     """Whether the workspace outlives the container that `remove_after` ends."""
+    answer_within: float = 10.0
+    """How long an executor may take for what takes no work; one that takes longer, and then again, is ended."""
     command_timeout: float = 600.0
     output_head: int = 64 << 10
     output_tail: int = 64 << 10

@@ -35,6 +35,6 @@ def _grounds(settings: DockerSettings, engine: Engine, limiter: Limiter, program
         return VolumeGround(place, name, engine=engine, settings=settings, programs=programs, limiter=limiter)
 
     def near(place: Place, name: str) -> Ground:
-        return SharedGround(place, programs.path, limiter)
+        return SharedGround(place, programs.path, limiter, settings.answer_within)
 
     return near if engine.host is None else far

@@ -27,8 +27,9 @@ from openhands_sessions.adapters.runtimes.docker_container import (
 )
 from openhands_sessions.adapters.runtimes.docker_engine import Engine
 from openhands_sessions.adapters.runtimes.docker_settings import DockerSettings
+from openhands_sessions.adapters.runtimes.greeting import answers, connect_port
 from openhands_sessions.adapters.runtimes.limiter import Limiter
-from openhands_sessions.adapters.runtimes.link import Link, connect_port
+from openhands_sessions.adapters.runtimes.link import Link, Unreachable
 from openhands_sessions.adapters.runtimes.place import TERM, Place
 from openhands_sessions.core.errors import RuntimeUnavailable
 from openhands_sessions.ports.runtime import WORKSPACE, Lost, Outcome, UnknownAction
@@ -109,10 +110,16 @@ class VolumeGround:
         return link
 
     async def listens(self) -> bool:
-        link = await self._connected(None)
+        try:
+            link = await self._connected(None)
+        except Unreachable:
+            return True
         if link is not None:
             await link.close()
         return link is not None
+
+    async def answers(self) -> bool:
+        return await answers(self._connected(None), self._settings.answer_within)
 
     async def expel(self) -> None:
         """Its port is closed when its daemon has died: nobody here can reach it."""
@@ -185,7 +192,9 @@ class VolumeGround:
             self._port = await self._engine.port(self._name, PORT)
         if self._port is None or secret is None:
             return None
-        return await connect_port(self._engine.host or "", self._port, secret=secret, term=term)
+        return await connect_port(
+            self._engine.host or "", self._port, secret=secret, term=term, seconds=self._settings.answer_within
+        )
 
     def _mount(self, volume: str, target: str) -> dict[str, Any]:
         options = {"NoCopy": True, "Labels": self._labels}

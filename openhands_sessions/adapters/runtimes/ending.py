@@ -6,7 +6,7 @@ import os
 import signal
 from pathlib import Path
 
-from openhands_sessions.adapters.runtimes.link import connect, peer
+from openhands_sessions.adapters.runtimes.greeting import connect, peer
 from openhands_sessions.core.errors import RuntimeFailure, RuntimeUnavailable
 
 END_SECONDS = 3.0

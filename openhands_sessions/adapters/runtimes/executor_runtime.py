@@ -8,7 +8,7 @@ from typing import Protocol
 from openhands_sessions.adapters.runtimes.conversing import ExecutorPrograms
 from openhands_sessions.adapters.runtimes.executor_files import Awake, ExecutorFiles
 from openhands_sessions.adapters.runtimes.journal import Unheard
-from openhands_sessions.adapters.runtimes.link import Answer, Link, LinkLost
+from openhands_sessions.adapters.runtimes.link import Answer, Link, LinkLost, Unreachable
 from openhands_sessions.adapters.runtimes.messages import nonsense, outcome_of, printed, query_message, task_message
 from openhands_sessions.adapters.runtimes.witness import Witness
 from openhands_sessions.core.errors import NotAsked, RuntimeFailure, RuntimeUnavailable
@@ -44,7 +44,10 @@ class Reach(Protocol):
     """How one conversation's executor is reached. All may raise RuntimeUnavailable."""
 
     async def connect(self) -> Link | None:
-        """A connection as the owner; None where no executor runs."""
+        """A connection as the owner; None where no executor runs. Raises Unreachable where it does not answer."""
+
+    async def dismiss(self) -> None:
+        """End, by force, an executor that does not answer: it would be in the way for ever. Nothing where it does."""
 
     async def start(self) -> None:
         """See to it that one runs; nothing where one does."""
@@ -96,7 +99,7 @@ class ExecutorRuntime:
             try:
                 await self._vouched(key, link)
                 if key in self._never:
-                    await link.call("interrupt", {"key": key})
+                    await link.ask("interrupt", {"key": key})
                     self._never.discard(key)
                 answer = await link.call("perform", {**body, "from": pieces.end}, pieces.take)
                 self._witness.answered(key)
@@ -166,7 +169,7 @@ class ExecutorRuntime:
         """See to it that what becomes of an action can be told later, before it is asked for."""
         try:
             if self._journal is None or self._journal[0] is not link:
-                self._journal = link, _journal_of(await link.call("status", {}))
+                self._journal = link, _journal_of(await link.ask("status", {}))
             here = await self._witness.ask(key, self._journal[1])
         except RuntimeUnavailable as error:
             if self._witness.asked(key):
@@ -182,7 +185,7 @@ class ExecutorRuntime:
             if link is None:
                 return None
             try:
-                return await link.call(op, body)
+                return await link.ask(op, body)
             except LinkLost:
                 continue
         raise nonsense()
@@ -213,8 +216,17 @@ class ExecutorRuntime:
                 if self._link.alive:
                     return self._link
                 await self._link.close()
-            self._link = await self._reach.connect()
+                if self._link.silent:
+                    await self._reach.dismiss()
+            self._link = await self._greeted()
             return self._link
+
+    async def _greeted(self) -> Link | None:
+        try:
+            return await self._reach.connect()
+        except Unreachable:
+            await self._reach.dismiss()
+        return await self._reach.connect()
 
 
 def _state_of(answer: Answer) -> Known:

@@ -13,9 +13,10 @@ from pathlib import Path
 from openhands_sessions.adapters.runtimes.ending import END_SECONDS, end_executor
 from openhands_sessions.adapters.runtimes.executor_runtime import ExecutorRuntime
 from openhands_sessions.adapters.runtimes.files import FolderFiles
+from openhands_sessions.adapters.runtimes.greeting import answers, connect
 from openhands_sessions.adapters.runtimes.journal import remembered
 from openhands_sessions.adapters.runtimes.limiter import Limiter
-from openhands_sessions.adapters.runtimes.link import Link, connect
+from openhands_sessions.adapters.runtimes.link import Link
 from openhands_sessions.adapters.runtimes.place import Place
 from openhands_sessions.adapters.runtimes.witness import Witness
 from openhands_sessions.core.errors import RuntimeUnavailable
@@ -34,8 +35,10 @@ _THREADS = 8
 @dataclass(frozen=True, kw_only=True, slots=True)
 class LocalLimits:
     """What a sandbox may use: times in seconds, output in bytes kept of a command's beginning and end. An executor
-    ends when nobody has been connected for `idle_timeout`, 0 for never."""
+    that takes longer than `answer_within` for what takes no work, and then again, is ended; it ends by itself when
+    nobody has been connected for `idle_timeout`, 0 for never."""
 
+    answer_within: float = 10.0
     command_timeout: float = 600.0
     idle_timeout: float = 3600.0
     output_head: int = 64 << 10
@@ -110,7 +113,11 @@ class _LocalReach:
         self._limiter = limiter
 
     async def connect(self) -> Link | None:
-        return await connect(self._place.socket, term=self._term)
+        return await connect(self._place.socket, term=self._term, seconds=self._limits.answer_within)
+
+    async def dismiss(self) -> None:
+        if not await answers(connect(self._place.socket, term=None), self._limits.answer_within):
+            await end_executor(self._place.socket)
 
     async def start(self) -> None:
         await self._limiter.run(self._launch)

@@ -9,8 +9,9 @@ import pytest
 
 from openhands_sessions.adapters.runtimes.executor_runtime import ExecutorRuntime
 from openhands_sessions.adapters.runtimes.files import FolderFiles
+from openhands_sessions.adapters.runtimes.greeting import connect
 from openhands_sessions.adapters.runtimes.limiter import Limiter
-from openhands_sessions.adapters.runtimes.link import Link, connect
+from openhands_sessions.adapters.runtimes.link import Link
 from openhands_sessions.adapters.runtimes.place import Place
 from openhands_sessions.adapters.runtimes.witness import Witness
 from openhands_sessions.core.errors import RuntimeUnavailable
@@ -60,6 +61,9 @@ class WiredReach:
 
     async def connect(self) -> Link | None:
         return await connect(self._socket, term=1)
+
+    async def dismiss(self) -> None:
+        raise AssertionError("it answers")
 
     async def start(self) -> None:
         raise AssertionError("it runs")
