@@ -190,51 +190,6 @@ async def test_what_it_puts_in_the_way_of_the_server_neither_misleads_nor_holds_
     assert containers(docker_engine, runtimes) == []
 
 
-LIES = {
-    "no frames": b"HTTP/1.1 200 OK\r\n\r\n",
-    "an endless frame": b"\xff\xff\xff\xff" + b"x" * 100,
-    "deep nonsense": b"\x00\x00\x20\x00" + b"[" * 8192,
-    "another version": b'\x00\x00\x00\x0f{"version":"1"}',
-    "a wrong answer": b'\x00\x00\x00\x0d{"version":1}\x00\x00\x00\x29{"id":1,"outcome":{"exit_code":"zero","o":1}}',
-}
-
-
-@pytest.mark.parametrize("lie", LIES)
-async def test_one_that_lies_is_not_believed(runtimes: DockerRuntimes, lie: str) -> None:
-    liar = f"""
-import contextlib, os, socket
-os.chdir("/run/executor")
-os.unlink("executor.sock")
-listening = socket.socket(socket.AF_UNIX)
-listening.bind("executor.sock")
-listening.listen()
-print("lying", flush=True)
-while True:
-    client = listening.accept()[0]
-    with contextlib.suppress(OSError):
-        client.sendall({LIES[lie]!r})
-        while client.recv(9999):
-            pass
-"""
-    async with opened(runtimes) as runtime:
-        await runtime.files.write("liar.py", liar.encode())
-        await run(runtime, 0, "(setsid python3 liar.py > said &); until grep -q lying said; do sleep 0.05; done")
-    async with opened(runtimes, term=2) as runtime:
-        with pytest.raises(RuntimeUnavailable):
-            await run(runtime, 1, "true")
-
-
-async def test_a_sandbox_that_cannot_be_reached_any_more_is_made_anew(
-    docker_engine: Engine, runtimes: DockerRuntimes
-) -> None:
-    async with opened(runtimes) as runtime:
-        await run(runtime, 0, "echo kept > file; rm /run/executor/executor.sock")
-        [(container, _)] = containers(docker_engine, runtimes)
-    async with opened(runtimes, term=2) as runtime:
-        assert (await run(runtime, 1, "cat file")).output == "kept\n"
-    assert containers(docker_engine, runtimes)[0][0] != container
-
-
 async def test_a_workspace_can_be_deleted_however_deep_and_closed_it_is(runtimes: DockerRuntimes, folder: Path) -> None:
     deep = 'for _ in range(1500): os.mkdir("d"); os.chdir("d")'
     async with opened(runtimes) as runtime:

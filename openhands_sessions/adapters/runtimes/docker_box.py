@@ -3,19 +3,31 @@
 import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Callable, Coroutine
+from enum import Enum, auto
 from typing import Any
 
 import structlog
 
+from openhands_sessions.adapters.runtimes.docker_engine import Found
 from openhands_sessions.adapters.runtimes.docker_ladder import Ladder
 from openhands_sessions.adapters.runtimes.docker_maker import PAUSED, READY, RUNNING, STARTING, Site
 from openhands_sessions.adapters.runtimes.hold import Hold
-from openhands_sessions.adapters.runtimes.link import LinkLost
+from openhands_sessions.adapters.runtimes.link import LinkLost, Unreachable
 from openhands_sessions.core.errors import RuntimeFailure, RuntimeUnavailable
 from openhands_sessions.core.ids import ConversationId
 from openhands_sessions.ports.runtime import OnStep
 
 log = structlog.get_logger(__name__)
+
+
+class _Stands(Enum):
+    """What is known of the container."""
+
+    NOT = auto()
+    AWAKE = auto()
+    PAUSED = auto()
+    ENDED = auto()
+    """By others, or by itself: what is left is to go when its time comes."""
 
 
 class Box:
@@ -34,14 +46,13 @@ class Box:
         self._timer: asyncio.TimerHandle | None = None
         self._opened = 0
         self._uses = 0
-        self._alive = False
-        self._paused = False
+        self._stands = _Stands.NOT
         self._closed = False
 
     @property
     def needed(self) -> bool:
         """Whether anything is to be kept in mind of it."""
-        return self._alive or self._uses > 0 or self._opened > 0 or bool(self._changes)
+        return self._stands != _Stands.NOT or self._uses > 0 or self._opened > 0 or bool(self._changes)
 
     @property
     def standing(self) -> str:
@@ -74,7 +85,7 @@ class Box:
         self._disarm()
         try:
             async with self._changing:  # it may just be on its way to rest
-                if self._paused or not self._hold.taken:
+                if self._stands == _Stands.PAUSED or not self._hold.taken:
                     await self._take_hold()
                     on_step(STARTING, "Waking the sandbox")
                     await self._wake()
@@ -87,7 +98,11 @@ class Box:
     async def awake(self) -> bool:
         """Whether its executor runs; one that is paused is woken."""
         await self._wake()
-        return self._alive
+        return self._stands == _Stands.AWAKE
+
+    async def dismiss(self) -> None:
+        """End a container whose executor does not answer."""
+        await self._whole(self._dismiss())
 
     async def launch(self, term: int, on_step: OnStep) -> None:
         """See to it that an executor can be reached."""
@@ -99,15 +114,15 @@ class Box:
 
     def watch(self, *, paused: bool) -> None:
         """Take over a container that was found, unless it is known, and let it rest when its time comes."""
-        if not self._alive and not self._changing.locked():
-            self._alive, self._paused = True, paused
+        if self._stands == _Stands.NOT and not self._changing.locked():
+            self._stands = _Stands.PAUSED if paused else _Stands.AWAKE
             self._arm()
 
     async def close(self) -> None:
         """Watch it no longer, and leave it paused unless it is at work."""
         self._closed = True
         self._disarm()
-        if self._alive and not self._paused:
+        if self._stands == _Stands.AWAKE:
             self._begin(self._rest())
         while self._changes:
             await asyncio.wait(self._changes)
@@ -119,26 +134,36 @@ class Box:
             raise RuntimeUnavailable(f"the workspace's folder cannot be used: {error.strerror}") from error
 
     async def _wake(self) -> None:
-        found = await self.ladder.wake()
-        self._alive = found is not None and found.status == RUNNING
-        self._paused = False
+        self._note(await self.ladder.wake())
+
+    def _note(self, found: Found | None) -> None:
+        if found is not None:
+            self._stands = {RUNNING: _Stands.AWAKE, PAUSED: _Stands.PAUSED}.get(found.status, _Stands.ENDED)
+        elif self._site.settings.keep_workspace:
+            self._stands = _Stands.NOT
+        elif self._stands != _Stands.NOT:
+            self._stands = _Stands.ENDED
 
     async def _launch(self, term: int, on_step: OnStep) -> None:
         async with self._changing:
             await self.ladder.climb(term, on_step)
-            self._alive, self._paused = True, False
+            self._stands = _Stands.AWAKE
+
+    async def _dismiss(self) -> None:
+        async with self._changing:
+            await self.ladder.dismiss()
 
     async def _discard(self) -> None:
         async with self._changing:
             self._disarm()
             await self.ladder.delete(but_the_record=False)
-            self._alive = self._paused = False
+            self._stands = _Stands.NOT
 
     def _arm(self) -> None:
         self._disarm()
-        if self._alive and not self._uses and not self._closed:
+        if self._stands != _Stands.NOT and not self._uses and not self._closed:
             settings = self._site.settings
-            seconds = settings.remove_after if self._paused else settings.pause_after
+            seconds = settings.pause_after if self._stands == _Stands.AWAKE else settings.remove_after
             self._timer = asyncio.get_running_loop().call_later(seconds, self._on_idle)
 
     def _disarm(self) -> None:
@@ -147,7 +172,7 @@ class Box:
             self._timer = None
 
     def _on_idle(self) -> None:
-        self._begin(self._remove() if self._paused else self._rest())
+        self._begin(self._rest() if self._stands == _Stands.AWAKE else self._remove())
 
     async def _rest(self) -> None:
         """Pause it, unless it is at work or another process has it open."""
@@ -156,28 +181,28 @@ class Box:
                 try:
                     if alone and not self._uses and await self._is_idle():
                         await self.ladder.pause()
-                        self._paused = True
+                        self._stands = _Stands.PAUSED
                 except (RuntimeFailure, OSError) as error:
                     log.warning("a sandbox was not put to rest", conversation_id=self.sid, problem=str(error))
             self._arm()
 
     async def _is_idle(self) -> bool:
-        """Whether it runs and has nothing to do, by its own account."""
-        found = await self.ladder.find()
-        self._paused = found is not None and found.status == PAUSED  # another process may have done it
-        self._alive = found is not None and found.status in (RUNNING, PAUSED)
-        if found is None or found.status != RUNNING:
+        """Whether it runs and has nothing to do, by its own account; or cannot be asked, and so does nothing for us."""
+        self._note(await self.ladder.find())  # another process may have changed it
+        if self._stands != _Stands.AWAKE:
             return False
         ground = self.ladder.ground
-        link = await ground.connect(await ground.term())
-        if link is None:
-            return False
         try:
-            return (await link.call("status", {})).get("idle") is True
-        except LinkLost:
-            return False
-        finally:
-            await link.close()
+            async with asyncio.timeout(self._site.settings.answer_within):
+                link = await ground.connect(await ground.term())
+                if link is None:
+                    return True
+                try:
+                    return (await link.call("status", {})).get("idle") is True
+                finally:
+                    await link.close()
+        except (LinkLost, TimeoutError, Unreachable):
+            return True
 
     async def _remove(self) -> None:
         """It has rested long enough."""
@@ -193,7 +218,7 @@ class Box:
                     log.warning("a sandbox was not removed", conversation_id=self.sid, problem=error.message)
                     self._arm()
                     return
-            self._alive = self._paused = False
+            self._stands = _Stands.NOT
         self._on_removed(self)
 
     async def _whole(self, change: Coroutine[Any, Any, None]) -> None:
