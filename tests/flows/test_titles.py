@@ -1,11 +1,14 @@
 """A conversation gets a name of its own, which everybody who looks at it is told."""
 
+import asyncio
 from pathlib import Path
 
-from tests.support.clients import Client
+from tests.support.clients import Client, accepted
 from tests.support.guests import Guests
 from tests.support.model_server import MODEL, model_server
 from tests.support.running import Server, running
+
+PIXEL = "data:image/png;base64,iVBORw0KGgo="
 
 
 async def title_of(client: Client) -> str:
@@ -38,6 +41,19 @@ async def test_without_a_model_it_is_the_first_words(server: Server, guests: Gue
     await scripted.connect()
     await scripted.say("hello")
     assert await title_of(scripted) == "A script's name"
+
+
+async def test_who_begins_without_words_gets_it_from_the_first_ones(guests: Guests) -> None:
+    client = guests.protocol2(await guests.rest.create())
+    await client.connect()
+    for wordless in ({"content": ""}, {"content": " \n"}, {"content": "", "image_urls": [PIXEL]}):
+        said = accepted(await client.command("message", **wordless))
+        await client.until_state("awaiting_user_input", after=said)
+    at_once = [client.command("message", content=""), client.command("message", content="$ echo these words")]
+    for answer in await asyncio.gather(*at_once):
+        accepted(answer)
+    assert await title_of(client) == "$ echo these words"
+    assert (await guests.rest.describe(client.sid))["title"] == "$ echo these words"
 
 
 async def test_a_model_makes_it_from_the_first_message(data_dir: Path) -> None:
