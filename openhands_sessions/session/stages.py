@@ -92,6 +92,10 @@ class Workshop:
     controller: Controller | None = None
 
 
+_FAILURES = tuple(f"{state} failed: " for state in SessionState)
+"""How the reasons of StageFailed begin."""
+
+
 @dataclass(frozen=True, slots=True)
 class Stage:
     """One set-up state: `limit` in seconds, `status` as clients are told, `build` adds the part."""
@@ -162,8 +166,8 @@ async def _make_controller(work: Workshop) -> None:
         replay = (ReplayBegunObservation(steps=len(steps)),) if steps else ()
         images = () if work.opening.images is None else tuple(await work.opening.images())
         await work.stream.append(*_beginning(work, work.agent, toolbox, images), *replay)
-    elif work.stream.view.agent_state in (AgentState.STOPPED, AgentState.LOADING) and not work.stream.view.owed:
-        await work.stream.append(*_waiting())
+    elif not work.stream.view.owed and await _says_that_it_is_over(work.stream):
+        await work.stream.append(*_waiting(work.stream.view.pending))
 
 
 async def _steps(work: Workshop) -> Sequence[Step]:
@@ -204,7 +208,18 @@ def _beginning(work: Workshop, agent: Agent, toolbox: Toolbox, images: tuple[str
     return (system, message, running, *recalled)
 
 
-def _waiting() -> Sequence[Event]:
+async def _says_that_it_is_over(stream: EventStream) -> bool:
+    """Whether the newest state is that of a session that was stopped or has failed. A turn that has failed stands."""
+    if stream.view.agent_state is not AgentState.ERROR:
+        return stream.view.agent_state in (AgentState.STOPPED, AgentState.LOADING)
+    newest = await stream.event(stream.view.last_state)
+    return isinstance(newest, AgentStateChangedObservation) and newest.reason.startswith(_FAILURES)
+
+
+def _waiting(pending: EventId | None = None) -> Sequence[Event]:
+    """That the agent waits for the user, or for the answer to the action `pending`."""
+    if pending is not None:
+        return (AgentStateChangedObservation(agent_state=AgentState.AWAITING_USER_CONFIRMATION),)
     state = AgentState.AWAITING_USER_INPUT
     return (ChangeAgentStateAction(agent_state=state), AgentStateChangedObservation(agent_state=state))
 

@@ -24,11 +24,11 @@ from openhands_sessions.core.lifecycle import SET_UP, SessionState
 from openhands_sessions.ports.gateway import Status
 from openhands_sessions.ports.store import SessionStore
 from openhands_sessions.session.stages import STAGES, Stage
-from tests.fakes.model import FakeModel
+from tests.fakes.model import FakeModel, FakeReply
 from tests.fakes.openings import DoorAgents, DoorMemory, DoorRuntimes, Doorway, Fault
 from tests.fakes.runtime import FakeRuntimes
 from tests.fakes.store import MortalStore
-from tests.support.scenes import LONG, Scene, ask, only, our_tasks, reason_of_end, rest, says, state
+from tests.support.scenes import LONG, Scene, ask, only, our_tasks, reason_of_end, rest, runs, says, state
 
 S = SessionState
 FAULTS: list[tuple[Callable[[], Exception], str, str]] = [
@@ -140,6 +140,30 @@ async def test_a_session_that_fails_again_and_again_records_each_reason_once(sto
             pass
     failed = only(await scene(store).events(), AgentStateChangedObservation)[1:]
     assert [each.reason.partition(": ")[2] for each in failed] == [f"{text} ({name})" for _, name, text in FAULTS[:2]]
+
+
+@pytest.mark.parametrize("asks", [False, True])
+async def test_a_session_that_is_set_up_again_takes_back_that_it_failed(store: SessionStore, asks: bool) -> None:
+    play = Scene(store=store, model=FakeModel([runs("echo 1") if asks else says("Hello.")]))
+    play.settings = {"confirmation_mode": True}
+    waits = "awaiting_user_confirmation" if asks else "awaiting_user_input"
+    async with play.live() as session:
+        await ask(session, "hi", waits)
+    play.agents = DoorAgents(Doorway(FAULTS[0][0]))
+    async with play.live():
+        pass
+    play.agents = None
+    async with play.live() as session:
+        assert session.event_stream.view.agent_state == waits
+    assert (await play.told()).count("state error") == 1
+
+
+async def test_a_turn_that_has_failed_is_not_taken_back(store: SessionStore) -> None:
+    play = Scene(store=store, model=FakeModel([FakeReply(fail=ModelFailure("STATUS$ERROR", "no such model"))]))
+    async with play.live() as session:
+        await ask(session, "hi", "error")
+    async with play.live() as session:
+        assert session.event_stream.view.agent_state == "error"
 
 
 @pytest.mark.parametrize("stage", SET_UP)
