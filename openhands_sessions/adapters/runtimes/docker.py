@@ -37,10 +37,6 @@ looks."""
 _INSTANCE = "instance"
 
 
-def _untold(words: str) -> None:
-    """Nobody waits for it."""
-
-
 async def _knows_all(sid: ConversationId) -> bool:
     return True
 
@@ -76,15 +72,13 @@ class DockerRuntimes:
         self._site = site
         self._near = site.engine.host is None
         self._boxes: dict[ConversationId, Box] = {}
-        self._preparing: asyncio.Task[None] | None = None
         self._pool = Pool(site, root, site.settings.warm if self._near else 0)  # folders are moved, volumes cannot be
         self._reaper = Reaper(site, root, self.box, knows)
 
     @contextlib.asynccontextmanager
     async def open(self, spec: RuntimeSpec) -> AsyncIterator[Runtime]:
         await self._site.engine.ping()
-        if self._preparing is None:
-            self._preparing = asyncio.create_task(self._prepare(), name="sandboxes' network")
+        self._site.networks.prepare()
         box = self.box(spec.sid)
         inner = ExecutorRuntime(
             spec,
@@ -130,6 +124,7 @@ class DockerRuntimes:
         while True:
             self._pool.open()
             await self._reaper.look()
+            await self._site.networks.renew()
             await asyncio.sleep(_PERIOD)
 
     async def warm_up(self) -> None:
@@ -158,15 +153,9 @@ class DockerRuntimes:
 
     async def close(self) -> None:
         self._site.engine.stop_pulling()
-        if self._preparing is not None:
-            await asyncio.wait([self._preparing])
+        await self._site.networks.close()
         await self._pool.close()
         await asyncio.gather(*(box.close() for box in self._boxes.values()))
-
-    async def _prepare(self) -> None:
-        """Make the network while nobody waits for it yet. What is wrong is told when a sandbox needs it."""
-        with contextlib.suppress(RuntimeUnavailable):
-            await self._site.networks.ready(_untold)
 
     def _guard(self, measure: Measure) -> SizeGuard:
         settings = self._site.settings

@@ -142,7 +142,7 @@ class Ladder:
         if found is not None and found.status != RUNNING and found.labels.get(RECIPE) == digest(wanted):
             try:
                 await self.ground.arm(found.id)
-                await self._site.engine.start(found.id)
+                await self._maker.begin(found.id, wanted)
             except RuntimeUnavailable as error:
                 log.warning("a container did not start again", conversation_id=self._sid, problem=error.message)
             else:

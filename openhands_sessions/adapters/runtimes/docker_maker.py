@@ -10,7 +10,7 @@ from openhands_sessions.adapters.runtimes.docker_engine import Engine, Found
 from openhands_sessions.adapters.runtimes.docker_ground import Ground, Grounds
 from openhands_sessions.adapters.runtimes.docker_images import Images
 from openhands_sessions.adapters.runtimes.docker_network import Networks
-from openhands_sessions.adapters.runtimes.docker_refusals import ContainerGone
+from openhands_sessions.adapters.runtimes.docker_refusals import ContainerGone, NetworkGone
 from openhands_sessions.adapters.runtimes.docker_settings import DockerSettings
 from openhands_sessions.adapters.runtimes.limiter import Limiter
 from openhands_sessions.core.errors import RuntimeUnavailable
@@ -56,17 +56,31 @@ class Maker:
     async def start(
         self, ground: Ground, name: str, wanted: Recipe, labels: Mapping[str, str], on_step: OnStep
     ) -> Found:
-        """Make a container and start it."""
-        engine = self._site.engine
+        """Make a container and start it; once more where its network turns out not to be as it was."""
+        try:
+            return await self._started(ground, name, wanted, labels, on_step)
+        except NetworkGone:
+            self._site.networks.forget()
+            await self._site.engine.remove(name)
+            return await self._started(ground, name, await self.wanted(ground, on_step), labels, on_step)
+
+    async def begin(self, container: str, wanted: Recipe) -> None:
+        """Start a container that was made like this."""
+        await self._site.engine.start(container)
+        await self._site.networks.sure(wanted["HostConfig"]["NetworkMode"])
+
+    async def _started(
+        self, ground: Ground, name: str, wanted: Recipe, labels: Mapping[str, str], on_step: OnStep
+    ) -> Found:
         carried = {**labels, RECIPE: digest(wanted)}
 
         async def make() -> str:
             await ground.furnish()
-            return await engine.create(name, wanted, carried)
+            return await self._site.engine.create(name, wanted, carried)
 
         container = await self._site.images.having(wanted["Image"], make, lambda words: on_step(STARTING, words))
         await ground.arm(container)
-        await engine.start(container)
+        await self.begin(container, wanted)
         return Found(container, name, RUNNING, carried)
 
     async def answers(self, ground: Ground, container: Found, seconds: float) -> bool:

@@ -2,13 +2,14 @@
 
 import asyncio
 import contextlib
+import math
 from collections.abc import Callable
 
 import structlog
 
 from openhands_sessions.adapters.runtimes.docker_container import INSTANCE
 from openhands_sessions.adapters.runtimes.docker_engine import Engine
-from openhands_sessions.adapters.runtimes.docker_refusals import ImageMissing
+from openhands_sessions.adapters.runtimes.docker_refusals import ImageMissing, NetworkGone
 from openhands_sessions.adapters.runtimes.docker_settings import DockerSettings
 from openhands_sessions.core.errors import RuntimeUnavailable
 
@@ -65,10 +66,16 @@ done 2>/dev/null
 """
 
 
-class Networks:
-    """The network of one instance's sandboxes, made when it is first needed."""
+_SURE_SECONDS = 60.0
 
-    def __init__(self, engine: Engine, settings: DockerSettings, instance: str) -> None:
+
+class Networks:
+    """The network of one instance's sandboxes, made when it is first needed. Who prunes networks or loads a firewall
+    anew asks nobody: after `sure_for` seconds both are seen to again, beside what else is done."""
+
+    def __init__(
+        self, engine: Engine, settings: DockerSettings, instance: str, *, sure_for: float = _SURE_SECONDS
+    ) -> None:
         self._engine = engine
         self._settings = settings
         self._instance = instance
@@ -76,17 +83,28 @@ class Networks:
         self._shut = settings.network == NO_NETWORK
         self._chain = f"OHS-{instance[:8]}{'-N' if self._shut else ''}"
         self._making = asyncio.Lock()
+        self._sure_for = sure_for
         self._ready = False
+        self._seen = -math.inf
+        self._seeing: asyncio.Task[None] | None = None
 
     @property
     def name(self) -> str:
         return f"openhands-sessions-{self._instance}-{self._settings.network}"
 
+    def prepare(self) -> None:
+        """Begin to see to it, unless that was tried just now. What is wrong is told when a sandbox needs it."""
+        if not self._none and asyncio.get_running_loop().time() - self._seen >= self._sure_for:
+            self._begin()
+
     async def ready(self, tell: Callable[[str], None]) -> str:
-        """The name of the network for a new container. Where the rules of `egress` cannot be set that is none, and
-        `tell` hears why. Raises RuntimeUnavailable."""
-        if self._shut and self._engine.host is None:
+        """The name of the network for a new container, in which nothing foreign may run before `sure`. Where the rules
+        of `egress` cannot be set that is none, and `tell` hears why. Raises RuntimeUnavailable."""
+        if self._none:
             return NO_NETWORK
+        if self._ready:
+            self.prepare()
+            return self.name
         async with self._making:
             try:
                 if not self._ready:
@@ -97,13 +115,35 @@ class Networks:
                 tell(f"{NO_RULES}: {error.message}")
                 log.warning("sandboxes have no network", problem=error.message)
                 return NO_NETWORK
-            self._ready = True
         return self.name
+
+    async def sure(self, network: str) -> None:
+        """Wait until it is known again that the rules of a network hold. Raises NetworkGone where they could not be
+        set."""
+        await self.close()
+        if network == self.name and not self._ready:
+            raise NetworkGone
+
+    async def renew(self) -> None:
+        """See to it now, where it was made once."""
+        if self._ready:
+            self._begin()
+            await self.close()
+
+    def forget(self) -> None:
+        """It is not as it was: the next that needs it makes it anew."""
+        self._ready = False
+
+    async def close(self) -> None:
+        """Wait for what was begun."""
+        if self._seeing is not None:
+            await asyncio.wait([self._seeing])
 
     async def remove(self) -> None:
         """Undo `ready`. The containers must be gone."""
-        if self._shut and self._engine.host is None:
+        if self._none:
             return
+        await self.close()
         async with self._making:
             self._ready = False
             await self._engine.remove_network(self.name)
@@ -111,7 +151,25 @@ class Networks:
                 with contextlib.suppress(ImageMissing):  # then it was not there to set them either
                     await self._run_as_host(_UNSET, self._bridge, self._chain)
 
+    @property
+    def _none(self) -> bool:
+        return self._shut and self._engine.host is None
+
+    def _begin(self) -> None:
+        if self._seeing is None or self._seeing.done():
+            self._seeing = asyncio.create_task(self._see(), name="sandboxes' network")
+
+    async def _see(self) -> None:
+        async with self._making:
+            try:
+                await self._make()
+            except RuntimeUnavailable as error:
+                self._ready = False
+                log.warning("the network of the sandboxes is not as it must be", problem=error.message)
+
     async def _make(self) -> None:
+        """Where all is as it must be, this changes nothing."""
+        self._seen = asyncio.get_running_loop().time()
         options = {
             "com.docker.network.bridge.name": self._bridge,
             "com.docker.network.bridge.enable_icc": "false",
@@ -120,6 +178,7 @@ class Networks:
         if self._settings.network != "open":
             names, ranges = ("/dev/null", (_ALL,)) if self._shut else ("/etc/resolv.conf", _CLOSED)
             await self._run_as_host(_SET, self._bridge, self._chain, names, *ranges)
+        self._ready = True
 
     async def _run_as_host(self, script: str, *words: str) -> None:
         """Run a script in the engine's own network: the server may have another one, and need not be root."""

@@ -58,6 +58,13 @@ class ContainerGone(RuntimeUnavailable):
     """There is no such container any more, or none that can be started."""
 
 
+class NetworkGone(RuntimeUnavailable):
+    """The sandboxes' network is no longer there, or no longer guarded."""
+
+    def __init__(self) -> None:
+        super().__init__("the network of the sandboxes was removed or changed from outside just then: try again")
+
+
 class ImageMissing(RuntimeUnavailable):
     """The engine does not have the image."""
 
@@ -76,6 +83,8 @@ def explained(error: Exception) -> RuntimeUnavailable:
             return ImageMissing()
         case APIError() if _tells_of_an_end(error):
             return ContainerGone("the sandbox was ended from outside just then")
+        case APIError() if _tells_of_no_network(error):
+            return NetworkGone()
         case APIError():
             return RuntimeUnavailable(_said(str(error.explanation or error)))
         case requests.exceptions.RequestException() | DockerException() | HTTPError() | OSError():
@@ -91,6 +100,11 @@ def timed_out(error: Exception) -> bool:
 def _tells_of_an_end(error: APIError) -> bool:
     said = str(error.explanation or error).lower()
     return any(sign in said for sign in _ENDS)
+
+
+def _tells_of_no_network(error: APIError) -> bool:
+    said = str(error.explanation or error).lower()
+    return "network" in said and "not found" in said
 
 
 def _said(text: str) -> str:

@@ -24,6 +24,7 @@ def api_error(said: str) -> APIError:
         ("Bind for 0.0.0.0:80 failed: port is already allocated", "in use"),
         ("container is marked for removal and cannot be started", "ended from outside"),
         ("No such container: 0123", "ended from outside"),
+        ("network openhands-sessions-0123-egress not found", "network of the sandboxes was removed"),
         ("something new happened", "something new happened"),
     ],
 )
