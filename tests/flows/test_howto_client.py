@@ -82,6 +82,23 @@ async def test_behind_a_proxy_the_name_must_be_an_allowed_one(here: Path) -> Non
         assert await _talks(url, page) == "through the proxy"
 
 
+async def test_the_proxy_of_the_text_serves_on_any_port(here: Path) -> None:
+    [handed_on] = re.findall(r"proxy_set_header Host (\S+);", TEXT)
+    given = {"$host": NAME, "$http_host": f"{NAME}:8443"}  # as nginx knows the request of a browser
+    page = {"Host": given[handed_on], "Origin": f"https://{NAME}:8443"}
+    async with serving(PROXIED, here) as url, aiohttp.ClientSession() as http:
+        assert (await _posted(http, url, page))[0] == 200
+        assert (await _posted(http, url, {**page, "Origin": f"https://{NAME}"}))[0] == 403
+    [origin] = re.findall(r"`(https://agents\S+)`", TEXT)
+    elsewhere = {"Host": NAME, "Origin": origin}
+    async with (
+        serving(f"{PROXIED} --set server.allowed_origins={origin}", here) as url,
+        aiohttp.ClientSession() as http,
+    ):
+        assert (await _posted(http, url, elsewhere))[0] == 200
+        assert (await _posted(http, url, {**elsewhere, "Origin": "https://evil.example"}))[0] == 403
+
+
 async def test_with_a_key_the_proxy_lets_people_in(here: Path) -> None:
     async with serving(PROXIED, here, OHS_SERVER__SESSION_API_KEY="proxy-key") as url, aiohttp.ClientSession() as http:
         named = {"Host": NAME}
@@ -124,6 +141,11 @@ async def _talks(url: str, headers: Mapping[str, str]) -> str:
 
 async def _asked(http: aiohttp.ClientSession, url: str, headers: Mapping[str, str]) -> tuple[int, Any]:
     async with http.get(f"{url}/api/options/config", headers=headers) as got:
+        return got.status, await got.json()
+
+
+async def _posted(http: aiohttp.ClientSession, url: str, headers: Mapping[str, str]) -> tuple[int, Any]:
+    async with http.post(f"{url}/api/conversations", headers=headers, json={}) as got:
         return got.status, await got.json()
 
 
