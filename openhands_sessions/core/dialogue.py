@@ -5,7 +5,13 @@ from dataclasses import dataclass, field
 
 import orjson
 
-from openhands_sessions.core.events.actions import CondensationAction, MessageAction, RecallAction, SystemAction
+from openhands_sessions.core.events.actions import (
+    CondensationAction,
+    MessageAction,
+    RecallAction,
+    SystemAction,
+    ThinkAction,
+)
 from openhands_sessions.core.events.event import Action, ConfirmationState, Event, Json, Observation, Source
 from openhands_sessions.core.events.observations import (
     ErrorObservation,
@@ -113,8 +119,7 @@ class _Builder:
         if call is None:
             return
         response = str(call.model_response.get("id") or call.tool_call_id)
-        thought = "" if call.function_name == "think" else str(getattr(action, "thought", ""))
-        reply = self._reply(response, thought)
+        reply = self._reply(response, said_beside(action, call.arguments))
         reply.calls.setdefault(call.tool_call_id, (call.function_name, call.arguments))
         self._call_of[action.id] = (reply, call.tool_call_id)
         awaiting = getattr(action, "confirmation_state", None) is ConfirmationState.AWAITING
@@ -152,12 +157,26 @@ def result_text(observation: Observation) -> str:
             return observation.content or observation.describe()
 
 
+def said_beside(action: Action, arguments: str) -> str:
+    """What a model said beside the call that became an action. In a thought it stands in front of the call's own."""
+    thought = str(getattr(action, "thought", "") or "")
+    own = _object(arguments).get("thought") if isinstance(action, ThinkAction) else None
+    if not own:
+        return thought
+    return thought.removesuffix(f"\n{own}") if thought.endswith(f"\n{own}") else ""
+
+
 def _object_text(arguments: str) -> str:
     """The arguments where they are a JSON object, otherwise an empty one: what every provider takes back."""
+    return arguments if _object(arguments) else "{}"
+
+
+def _object(arguments: str) -> dict[str, Json]:
     try:
-        return arguments if isinstance(orjson.loads(arguments), dict) else "{}"
+        given = orjson.loads(arguments)
     except orjson.JSONDecodeError:
-        return "{}"
+        return {}
+    return given if isinstance(given, dict) else {}
 
 
 def _content(message: MessageAction) -> Json:

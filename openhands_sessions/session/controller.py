@@ -4,14 +4,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
-from openhands_sessions.core.dialogue import result_text
+from openhands_sessions.core.dialogue import result_text, said_beside
 from openhands_sessions.core.errors import BadInput, ModelFailure
 from openhands_sessions.core.events.actions import (
     CondensationAction,
     FinishAction,
     MessageAction,
     RejectAction,
-    ThinkAction,
 )
 from openhands_sessions.core.events.event import Action, AgentState, Event, Json, Observation, Source, ToolCall
 from openhands_sessions.core.events.observations import (
@@ -175,8 +174,8 @@ class Controller:
             case MessageAction(content=content):
                 return await self._say(content, None)
             case action:
-                thought = "" if isinstance(action, ThinkAction) else str(getattr(action, "thought", ""))
                 call = replaying.call(step, view.replay)
+                thought = said_beside(action, call.arguments)
                 return await self._call(call, f"replay#{self._stream.next_id}", 1, thought=thought)
 
     async def _ask(self) -> ModelReply:
@@ -199,8 +198,7 @@ class Controller:
             return await self._say(reply.text, used)
         response = f"{reply.id}#{self._stream.next_id}"
         plan = _distinct(reply.calls)
-        # In a thought, what was said beside it can no longer be told apart.
-        if len(plan) == 1 and not (reply.text and plan[0].name == ThinkAction.KIND):
+        if len(plan) == 1:
             return await self._call(plan[0], response, 1, thought=reply.text, used=used)
         planned = ToolCallsAction(
             source=Source.AGENT, response_id=response, calls=plan, thought=reply.text, llm_metrics=used

@@ -191,7 +191,7 @@ def test_a_thought_before_several_calls_is_shown_once(transcript: Transcript, pa
 
 
 def test_a_thought_and_what_was_said_beside_it_are_shown_once(transcript: Transcript, paper: io.StringIO) -> None:
-    calls = (PlannedCall(id="a", name="think", arguments='{"thought": "hm"}'),)
+    calls = tuple(PlannedCall(id=name, name="think", arguments='{"thought": "hm"}') for name in "ab")
     transcript.event(agents(ToolCallsAction(response_id="r", calls=calls, thought="Let me think."), 5))
     transcript.event(agents(ThinkAction(thought="Let me think.\nhm"), 6))
     assert paper.getvalue() == "Let me think.\nhm\n"

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from openhands_sessions.core.dialogue import NOT_RUN, UNKNOWN, WAITING, dialogue, result_text
-from openhands_sessions.core.events.actions import MessageAction, RunAction, SystemAction
+from openhands_sessions.core.events.actions import MessageAction, RunAction, SystemAction, ThinkAction
 from openhands_sessions.core.events.codec import decode, encode
 from openhands_sessions.core.events.event import Event, Source, ToolCall
 from openhands_sessions.core.events.observations import (
@@ -166,6 +166,22 @@ def test_the_models_words_are_said_once_for_several_calls() -> None:
 def test_instructions_are_told_once_whether_the_prompt_says_them_or_not(prompt: str) -> None:
     recalled = RecallObservation(recall_type="workspace_context", conversation_instructions="In verse!")
     assert str(shown([SystemAction(content=prompt), recalled])).count("In verse!") == 1
+
+
+@pytest.mark.parametrize(
+    ("thought", "arguments", "content"),
+    [
+        ("Let me think.\nhm", '{"thought": "hm"}', "Let me think."),
+        ("hm", '{"thought": "hm"}', ""),
+        ("one\ntwo", '{"thought": "one\\ntwo"}', ""),
+        ("otherwise", '{"thought": "hm"}', ""),
+        ("nobody kept what the model wrote", "", "nobody kept what the model wrote"),
+    ],
+)
+def test_what_is_said_beside_a_thought_is_told_apart_from_it(thought: str, arguments: str, content: str) -> None:
+    call = ToolCall(function_name="think", tool_call_id="a", model_response={"id": "r"}, arguments=arguments)
+    [spoken, _] = shown([ThinkAction(thought=thought, tool_call_metadata=call)])
+    assert spoken["content"] == content
 
 
 def test_images_are_shown_beside_the_text() -> None:

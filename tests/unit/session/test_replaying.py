@@ -112,6 +112,26 @@ async def test_what_user_and_agent_said_is_said_again_without_waiting(store: Ses
     ]
 
 
+@pytest.mark.parametrize(
+    ("metadata", "content"),
+    [({}, ""), ({"arguments": '{"thought": "hm"}', "model_response": {"id": "r"}}, "Let me think.")],
+    ids=["theirs", "ours"],
+)
+async def test_a_thought_is_had_again_and_not_doubled(
+    store: SessionStore, metadata: dict[str, Any], content: str
+) -> None:
+    call = {"function_name": "think", "tool_call_id": "c", "total_calls_in_response": 1, **metadata}
+    thought = {**act("think", thought="Let me think.\nhm"), "tool_call_metadata": call}
+    play = replayed(store, thought)
+    play.model = FakeModel([says("Live again.")])
+    async with play.live() as session:
+        await state(session, "awaiting_user_input")
+    [again] = only(await play.events(), ThinkAction)
+    assert again.thought == "Let me think.\nhm"
+    [request] = play.model.requests
+    assert [message["content"] for message in request.messages if message["role"] == "assistant"] == [content]
+
+
 async def test_where_it_went_otherwise_is_said_and_it_goes_on(store: SessionStore) -> None:
     runtimes = FakeRuntimes({"make test": ("", 2)})
     failed = {**ran(1), "observation": "error", "extras": {}}

@@ -164,7 +164,9 @@ async def test_what_is_said_beside_a_thought_is_kept(store: SessionStore) -> Non
     play = scene(store, thinks, says("Done."))
     async with play.live() as session:
         await ask(session, "go")
-    [thought] = only(await play.events(), ThinkAction)
+    events = await play.events()
+    assert outline(events)[8:11] == ["think", "think", "agent: Done."]
+    [thought] = only(events, ThinkAction)
     assert thought.thought == "Let me think.\nhm"
     assistant, result = play.model.requests[1].messages[-2:]
     assert (assistant["content"], result["role"]) == ("Let me think.", "tool")
