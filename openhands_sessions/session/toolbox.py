@@ -39,7 +39,7 @@ class Toolbox:
         """Name and arguments of the call that becomes this action, as a model would write it. Where no tool here makes
         such actions, `read` refuses it."""
         known = action.tool_call_metadata
-        if known is not None and known.arguments:
+        if known is not None and known.arguments and known.function_name in self._tools:
             return known.function_name, known.arguments
         if isinstance(action, McpAction):
             # Each of their functions is a tool of its own.

@@ -78,6 +78,11 @@ RECORDED = ToolCall(function_name="execute_bash", tool_call_id="c", arguments='{
             "execute_bash",
             '{"command":"ls"}',
         ),
+        (
+            RunAction(command="ls", tool_call_metadata=replace(RECORDED, function_name="their_shell")),
+            "execute_bash",
+            '{"command":"ls"}',
+        ),
         (ReadAction(path="a"), "str_replace_editor", '{"command":"view","path":"a"}'),
         (BrowseAction(url="http://x"), "browse", "{}"),
         (McpAction(name="look", arguments={"a": 1}), "look", '{"a":1}'),
