@@ -151,7 +151,7 @@ class _Reading:
         if action.source is Source.ENVIRONMENT or isinstance(action, NOT_ISSUED):
             return False
         if isinstance(action, MessageAction):
-            return bool(action.content.strip())
+            return bool(action.content.strip() or (action.image_urls and action.source is Source.USER))
         call = action.tool_call_metadata
         asked = getattr(action, "confirmation_state", ConfirmationState.CONFIRMED)
         if asked is ConfirmationState.AWAITING and call is not None:

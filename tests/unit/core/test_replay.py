@@ -93,6 +93,14 @@ def test_what_was_not_done_by_anybody_is_not_done_again(entry: dict[str, Any]) -
     assert steps_of(entry) == ()
 
 
+def test_an_image_without_words_is_shown_again() -> None:
+    picture = said("")
+    picture["args"]["image_urls"] = ["data:image/png;base64,AA"]
+    assert read_trajectory(json.dumps([picture])).message.image_urls == ("data:image/png;base64,AA",)
+    [step] = steps_of(picture)
+    assert isinstance(step.action, MessageAction)
+
+
 def test_what_never_ran_is_not_run() -> None:
     never = {"id": 2, "observation": "error", "cause": 1, "content": "", "extras": {"error_id": NOT_RUN_ID}}
     assert steps_of(run(1), never) == ()
