@@ -1,6 +1,7 @@
 """The folder of an OpenHands 0.62: `sessions/{id}`, and `users/{user}/conversations/{id}`."""
 
 import asyncio
+import json
 import re
 import stat
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
@@ -11,6 +12,7 @@ from typing import Any
 import orjson
 
 from openhands_sessions.core.errors import BadInput
+from openhands_sessions.core.events.storable import storable
 from openhands_sessions.core.ids import conversation_id
 from openhands_sessions.ports.installation import Entry, PassedOver, Theirs, Unreadable
 
@@ -133,11 +135,20 @@ class OpenHandsFolder:
                 raise Unreadable("is no file")
             if about.st_size > largest:
                 raise Unreadable(f"has more than {largest >> 20} MB")
-            value = orjson.loads(path.read_bytes())
+            value = _parsed(path.read_bytes())
         except OSError as error:
             raise Unreadable(f"cannot be read: {error.strerror}") from None
-        except orjson.JSONDecodeError:
+        except (ValueError, RecursionError):
             raise Unreadable("is not JSON") from None
         if not isinstance(value, dict):
             raise Unreadable("is no JSON object")
         return value, about.st_size
+
+
+def _parsed(content: bytes) -> Any:
+    """What a file holds. Raises ValueError, RecursionError."""
+    try:
+        return orjson.loads(content)
+    except orjson.JSONDecodeError:
+        # Python's own writer, which theirs is, lets half a surrogate pair and infinite numbers through.
+        return storable(json.loads(content.decode(), parse_constant=lambda _: None))

@@ -10,7 +10,7 @@ from openhands_sessions.adapters.installations import openhands
 from openhands_sessions.adapters.installations.openhands import OpenHandsFolder
 from openhands_sessions.core.errors import BadInput
 from openhands_sessions.core.ids import ConversationId
-from openhands_sessions.ports.installation import PassedOver, Theirs, Unreadable
+from openhands_sessions.ports.installation import Entry, PassedOver, Theirs, Unreadable
 from tests.support.reference_folder import Talk, finished, write
 
 SID = "ab" * 16
@@ -118,6 +118,13 @@ async def test_events_come_by_number_and_each_that_cannot_be_read_says_why(root:
         6: "has more than 32 MB",
     }
     assert await installation.newest(THEIRS) == 1000
+
+
+async def test_what_only_python_takes_for_json_is_read(root: Path, folder: Path) -> None:
+    event = {"id": 3, "observation": "run", "content": "half an emoji \ud83d", "extras": {"cost": float("inf")}}
+    (folder / "events" / "3.json").write_text(json.dumps(event))
+    found = [entry async for batch in OpenHandsFolder(root).events(THEIRS, 2) for entry in batch]
+    assert found[0] == Entry(3, {**event, "content": "half an emoji ?", "extras": {"cost": None}})
 
 
 async def test_batches_are_bounded_by_number_and_by_size(root: Path, folder: Path) -> None:
