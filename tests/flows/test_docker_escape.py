@@ -14,7 +14,7 @@ from openhands_sessions.core.errors import FileProblem, PathRefused, RuntimeFail
 from openhands_sessions.core.ids import folder_name
 from openhands_sessions.ports.runtime import RunCommand, Runtime
 from tests.support.docker_engine import Engine
-from tests.support.docker_sandboxes import PLAIN, containers, docker_runtimes
+from tests.support.docker_sandboxes import PLAIN, comes_to, containers, docker_runtimes
 from tests.support.sandboxes import SID, Hearing, key, opened, perform, run
 
 SMALL = replace(PLAIN, memory=128 << 20, processes=64, file_size=8 << 20, temporary_size=16 << 20)
@@ -131,10 +131,28 @@ async def test_a_workspace_does_not_grow_beyond_its_limit_and_can_be_emptied(
     async with docker_runtimes(docker_engine, folder, settings) as runtimes, opened(runtimes) as runtime:
         fill = "for i in {1..1000}; do head -c 1M /dev/zero > $i; sleep 0.05; done"
         done = await run(runtime, 0, fill)
-        assert done.ended == "interrupted"
+        assert done.ended == "killed"
         assert "holds more than it may" in done.output
         assert (await run(runtime, 1, "rm -rf *; sleep 0.3; ls")).ended == "exit"
         assert (await run(runtime, 2, "sleep 0.3; echo on")).output == "on\n"
+
+
+@pytest.mark.parametrize("place", ["/workspace", "~", "/run/executor"])
+async def test_what_was_left_running_cannot_fill_the_disk_while_no_command_runs(
+    docker_engine: Engine, folder: Path, place: str
+) -> None:
+    settings = replace(PLAIN, workspace_size=8 << 20, look_every=0.1)
+    async with docker_runtimes(docker_engine, folder, settings) as runtimes, opened(runtimes) as runtime:
+        fill = f"cd {place}; (for i in {{1..1000}}; do head -c 1M /dev/zero > fill$i; sleep 0.05; done) &"
+        assert (await run(runtime, 0, fill)).ended == "exit"
+        await comes_to(docker_engine, runtimes)
+        done = await run(runtime, 1, f"cd {place}; ls fill*; sleep 0.5; ls fill*; rm fill*; sleep 0.5; ls fill*")
+        assert done.ended == "exit"
+        files, told = done.output.split("ls: cannot access")
+        assert len(files.split()) == 2 * len(set(files.split()))
+        assert "holds more than it may" in told
+        done = await run(runtime, 2, "sleep 0.3; echo on")
+        assert (done.output, done.ended) == ("on\n", "exit")
 
 
 async def test_an_executor_that_is_killed_from_inside_is_told_and_replaced(runtime: Runtime) -> None:

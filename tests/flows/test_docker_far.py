@@ -224,3 +224,14 @@ async def test_an_engine_behind_tls_is_used_by_who_has_a_certificate(docker_engi
 async def _looked(data_dir: Path, settings: Mapping[str, str]) -> tuple[int, dict[str, str]]:
     done = await Shell(data_dir, settings).run("doctor", "--json")
     return done.code, {check["name"]: check["status"] for check in json.loads(done.out)["checks"]}
+
+
+async def test_its_volumes_do_not_grow_beyond_their_limit_while_no_command_runs(engine: Engine, folder: Path) -> None:
+    settings = replace(PLAIN, workspace_size=8 * MIB, look_every=0.1)
+    async with docker_runtimes(engine, folder, settings) as sandboxes, opened(sandboxes) as runtime:
+        fill = f"cd {STATE}; (for i in {{1..1000}}; do head -c 1M /dev/zero > fill$i; sleep 0.05; done) &"
+        assert (await run(runtime, 0, fill)).ended == "exit"
+        await comes_to(engine, sandboxes)
+        done = await run(runtime, 1, f"rm {STATE}/fill*")
+        assert (done.exit_code, "holds more than it may" in done.output) == (0, True)
+        await sandboxes.discard(SID)

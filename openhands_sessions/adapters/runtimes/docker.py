@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
 
 from openhands_sessions.adapters.runtimes.docker_box import Box
-from openhands_sessions.adapters.runtimes.docker_container import HOME, INSTANCE
+from openhands_sessions.adapters.runtimes.docker_container import INSTANCE
 from openhands_sessions.adapters.runtimes.docker_engine import Engine
 from openhands_sessions.adapters.runtimes.docker_ladder import Ladder
 from openhands_sessions.adapters.runtimes.docker_maker import Site
@@ -21,16 +21,18 @@ from openhands_sessions.adapters.runtimes.executor_runtime import ExecutorRuntim
 from openhands_sessions.adapters.runtimes.files import FolderFiles
 from openhands_sessions.adapters.runtimes.limiter import Limiter
 from openhands_sessions.adapters.runtimes.place import Place
-from openhands_sessions.adapters.runtimes.size_guard import Measure, SizeGuard, size_inside, size_of
+from openhands_sessions.adapters.runtimes.size_guard import SizeGuard
 from openhands_sessions.adapters.runtimes.witness import Witness
 from openhands_sessions.core.errors import RuntimeUnavailable
 from openhands_sessions.core.ids import ConversationId, folder_name
 from openhands_sessions.executor.workspace import Workspace
-from openhands_sessions.ports.runtime import WORKSPACE, Runtime, RuntimeSpec
+from openhands_sessions.ports.runtime import Runtime, RuntimeSpec
 from openhands_sessions.ports.sandboxes import Standing
 
 IPYTHON_LABEL = "openhands-sessions.ipython"
 _THREADS = 8
+_LOOKS = 2
+"""How many sandboxes are measured at once."""
 _FIRST, _PERIOD = 2.0, 300.0
 """Seconds to the first look, which a short-lived command of the same data folder leaves to the server; and between
 looks."""
@@ -72,6 +74,7 @@ class DockerRuntimes:
         self._site = site
         self._near = site.engine.host is None
         self._boxes: dict[ConversationId, Box] = {}
+        self._looking = asyncio.Semaphore(_LOOKS)
         self._pool = Pool(site, root, site.settings.warm if self._near else 0)  # folders are moved, volumes cannot be
         self._reaper = Reaper(site, root, self.box, knows)
 
@@ -90,10 +93,9 @@ class DockerRuntimes:
             command_timeout=self._site.settings.command_timeout,
             awake=lambda: box.used(spec.on_step),
         )
-        measure = size_of(box.place.folder) if self._near else size_inside(inner.query, WORKSPACE, HOME)
         try:
             async with box.open():
-                yield DockerRuntime(inner, box, self._guard(measure), spec.on_step)
+                yield DockerRuntime(inner, box, spec.on_step)
         finally:
             self._forget(box)
             await inner.close()
@@ -137,7 +139,13 @@ class DockerRuntimes:
         if box is None:
             place = Place(self._root / folder_name(sid), self._site.settings.owner)
             ladder = Ladder(self._site, self._pool, sid, place)
-            box = self._boxes[sid] = Box(self._site, sid, ladder, self._forget)
+            guard = SizeGuard(
+                ladder.ground.size,
+                self._site.settings.workspace_size,
+                self._looking,
+                look_every=self._site.settings.look_every,
+            )
+            box = self._boxes[sid] = Box(self._site, sid, ladder, guard, self._forget)
         return box
 
     async def clear(self) -> Sequence[Standing]:
@@ -156,10 +164,6 @@ class DockerRuntimes:
         await self._site.networks.close()
         await self._pool.close()
         await asyncio.gather(*(box.close() for box in self._boxes.values()))
-
-    def _guard(self, measure: Measure) -> SizeGuard:
-        settings = self._site.settings
-        return SizeGuard(measure, settings.workspace_size, look_every=settings.look_every)
 
     def _forget(self, box: Box) -> None:
         if not box.needed and self._boxes.get(box.sid) is box:

@@ -13,11 +13,14 @@ from openhands_sessions.adapters.runtimes.docker_ladder import Ladder
 from openhands_sessions.adapters.runtimes.docker_maker import PAUSED, READY, RUNNING, STARTING, Site
 from openhands_sessions.adapters.runtimes.hold import Hold
 from openhands_sessions.adapters.runtimes.link import LinkLost, Unreachable
+from openhands_sessions.adapters.runtimes.size_guard import SizeGuard
 from openhands_sessions.core.errors import RuntimeFailure, RuntimeUnavailable
 from openhands_sessions.core.ids import ConversationId
 from openhands_sessions.ports.runtime import OnStep
 
 log = structlog.get_logger(__name__)
+
+_END_SECONDS = 5.0
 
 
 class _Stands(Enum):
@@ -34,10 +37,13 @@ class Box:
     """A conversation's container, or the place for one. When nobody has used it for a while it is paused, later
     removed; then `on_removed` is called."""
 
-    def __init__(self, site: Site, sid: ConversationId, ladder: Ladder, on_removed: Callable[["Box"], None]) -> None:
+    def __init__(
+        self, site: Site, sid: ConversationId, ladder: Ladder, guard: SizeGuard, on_removed: Callable[["Box"], None]
+    ) -> None:
         self.sid = sid
         self.place = ladder.place
         self.ladder = ladder
+        self.guard = guard
         self._site = site
         self._on_removed = on_removed
         self._hold = Hold(ladder.place.hold)
@@ -116,12 +122,14 @@ class Box:
         """Take over a container that was found, unless it is known, and let it rest when its time comes."""
         if self._stands == _Stands.NOT and not self._changing.locked():
             self._stands = _Stands.PAUSED if paused else _Stands.AWAKE
+            self._guard()
             self._arm()
 
     async def close(self) -> None:
         """Watch it no longer, and leave it paused unless it is at work."""
         self._closed = True
         self._disarm()
+        await self.guard.rest()
         if self._stands == _Stands.AWAKE:
             self._begin(self._rest())
         while self._changes:
@@ -135,6 +143,7 @@ class Box:
 
     async def _wake(self) -> None:
         self._note(await self.ladder.wake())
+        self._guard()
 
     def _note(self, found: Found | None) -> None:
         if found is not None:
@@ -148,6 +157,7 @@ class Box:
         async with self._changing:
             await self.ladder.climb(term, on_step)
             self._stands = _Stands.AWAKE
+            self._guard()
 
     async def _dismiss(self) -> None:
         async with self._changing:
@@ -156,8 +166,36 @@ class Box:
     async def _discard(self) -> None:
         async with self._changing:
             self._disarm()
+            await self.guard.rest()
             await self.ladder.delete(but_the_record=False)
             self._stands = _Stands.NOT
+
+    def _guard(self) -> None:
+        if self._stands == _Stands.AWAKE and not self._closed:
+            self.guard.watch(lambda: self._whole(self._end()))
+
+    async def _end(self) -> None:
+        """End all that runs in it, for it holds too much; what was under way is written down where that is possible."""
+        async with self._changing:
+            if self._stands != _Stands.AWAKE:
+                return
+            log.warning("a sandbox was ended: it holds more than it may", conversation_id=self.sid)
+            with contextlib.suppress(RuntimeFailure, TimeoutError):
+                async with asyncio.timeout(_END_SECONDS):
+                    await self._shut_down()
+            await self.ladder.remove()
+            self._note(None)
+            self._arm()
+            await self.guard.rest()
+
+    async def _shut_down(self) -> None:
+        ground = self.ladder.ground
+        link = await ground.connect(await ground.term())
+        if link is not None:
+            try:
+                await link.shutdown()
+            finally:
+                await link.close()
 
     def _arm(self) -> None:
         self._disarm()
@@ -182,6 +220,7 @@ class Box:
                     if alone and not self._uses and await self._is_idle():
                         await self.ladder.pause()
                         self._stands = _Stands.PAUSED
+                        await self.guard.rest()
                 except (RuntimeFailure, OSError) as error:
                     log.warning("a sandbox was not put to rest", conversation_id=self.sid, problem=str(error))
             self._arm()
@@ -219,6 +258,7 @@ class Box:
                     self._arm()
                     return
             self._stands = _Stands.NOT
+            await self.guard.rest()
         self._on_removed(self)
 
     async def _whole(self, change: Coroutine[Any, Any, None]) -> None:

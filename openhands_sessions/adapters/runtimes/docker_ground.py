@@ -11,6 +11,7 @@ from openhands_sessions.adapters.runtimes.greeting import answers, connect, peer
 from openhands_sessions.adapters.runtimes.limiter import Limiter
 from openhands_sessions.adapters.runtimes.link import Link
 from openhands_sessions.adapters.runtimes.place import Place
+from openhands_sessions.adapters.runtimes.size_guard import Measure, size_of
 from openhands_sessions.core.errors import RuntimeUnavailable
 from openhands_sessions.ports.runtime import Lost, Outcome, UnknownAction
 
@@ -22,6 +23,8 @@ class Ground(Protocol):
 
     place: Place
     fitting: Fitting
+    size: Measure
+    """What a sandbox has written, in all."""
 
     async def prepare(self) -> None:
         """See to it that the folders of this machine are there."""
@@ -69,6 +72,7 @@ class SharedGround:
         self.place = place
         self._answer_within = answer_within
         self.fitting = shared(place, executor)
+        self.size = size_of(place.folder)
         self._limiter = limiter
 
     async def prepare(self) -> None:

@@ -1,6 +1,5 @@
 """A conversation's sandbox while a session has it open."""
 
-import asyncio
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import replace
@@ -8,11 +7,11 @@ from dataclasses import replace
 from openhands_sessions.adapters.runtimes.docker_box import Box
 from openhands_sessions.adapters.runtimes.executor_runtime import EndedAtWork, ExecutorRuntime
 from openhands_sessions.adapters.runtimes.link import Link
-from openhands_sessions.adapters.runtimes.size_guard import SizeGuard
 from openhands_sessions.core.errors import NotAsked, RuntimeUnavailable
 from openhands_sessions.ports.programs import Conversation, Programs, Spoken
 from openhands_sessions.ports.runtime import (
     CommandDone,
+    EditDone,
     Lost,
     OnOutput,
     OnStep,
@@ -25,7 +24,7 @@ from openhands_sessions.ports.runtime import (
     UnknownAction,
 )
 
-FULL = "\n[the workspace holds more than it may: delete what is not needed]\n"
+FULL = "the workspace holds more than it may, so all that ran in the sandbox was ended: delete what is not needed"
 
 
 class DockerReach:
@@ -59,28 +58,32 @@ class DockerReach:
 class DockerRuntime:
     """An executor's runtime that keeps its box awake for as long as something is asked of it."""
 
-    def __init__(self, inner: ExecutorRuntime, box: Box, guard: SizeGuard, on_step: OnStep) -> None:
+    def __init__(self, inner: ExecutorRuntime, box: Box, on_step: OnStep) -> None:
         self.files = inner.files
-        self._guard = guard
         self.programs: Programs = _AwakePrograms(inner.programs, box, on_step)
         self._inner = inner
         self._box = box
         self._on_step = on_step
 
     async def perform(self, key: str, task: Task, on_output: OnOutput) -> Outcome:
+        guard = self._box.guard
+        told = guard.told
         async with self._used():
-            full = asyncio.Event()
-            guarding = asyncio.create_task(self._end_when_full(key, full), name="size guard")
             try:
                 outcome = await self._inner.perform(key, task, on_output)
             except EndedAtWork as error:
-                raise RuntimeUnavailable(await self._box.ladder.ending() or error.message) from error
-            finally:
-                guarding.cancel()
-                await asyncio.wait([guarding])
-        if full.is_set() and isinstance(outcome, CommandDone):
-            return replace(outcome, output=outcome.output + FULL)
+                outcome = await self._ended(key, error, full=guard.times_full > told)
+        if guard.times_full > told and isinstance(outcome, CommandDone):
+            guard.told = guard.times_full
+            return replace(outcome, output=f"{outcome.output}\n[{FULL}]\n")
         return outcome
+
+    async def _ended(self, key: str, error: EndedAtWork, *, full: bool) -> Outcome:
+        """What the executor could still write down of an action when the sandbox was ended for what it holds."""
+        known = await self._inner.inquire(key) if full else None
+        if isinstance(known, CommandDone | EditDone):
+            return known
+        raise RuntimeUnavailable(FULL if full else await self._box.ladder.ending() or error.message) from error
 
     @asynccontextmanager
     async def _used(self) -> AsyncIterator[None]:
@@ -105,11 +108,6 @@ class DockerRuntime:
                 await self._inner.interrupt(key)
         except RuntimeUnavailable:
             self._inner.never(key)
-
-    async def _end_when_full(self, key: str, full: asyncio.Event) -> None:
-        await self._guard.exceeded()
-        full.set()
-        await self._inner.interrupt(key)
 
     async def query(self, query: Query) -> Printed:
         async with self._box.used(self._on_step):

@@ -29,10 +29,12 @@ from openhands_sessions.adapters.runtimes.docker_engine import Engine
 from openhands_sessions.adapters.runtimes.docker_settings import DockerSettings
 from openhands_sessions.adapters.runtimes.greeting import answers, connect_port
 from openhands_sessions.adapters.runtimes.limiter import Limiter
-from openhands_sessions.adapters.runtimes.link import Link, Unreachable
+from openhands_sessions.adapters.runtimes.link import Link, LinkLost, Unreachable
+from openhands_sessions.adapters.runtimes.messages import printed, query_message
 from openhands_sessions.adapters.runtimes.place import TERM, Place
+from openhands_sessions.adapters.runtimes.size_guard import size_inside
 from openhands_sessions.core.errors import RuntimeUnavailable
-from openhands_sessions.ports.runtime import WORKSPACE, Lost, Outcome, UnknownAction
+from openhands_sessions.ports.runtime import WORKSPACE, Lost, Outcome, Printed, Query, UnknownAction
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -69,6 +71,7 @@ class VolumeGround:
         self._name = name
         self._volumes = {f"{name}-{each}": target for each, target in _TARGETS.items()}
         self._port: int | None = None
+        self.size = size_inside(self._query, *_TARGETS.values())
         self.fitting = Fitting(
             mounts=[
                 *(self._mount(volume, target) for volume, target in self._volumes.items()),
@@ -195,6 +198,17 @@ class VolumeGround:
         return await connect_port(
             self._engine.host or "", self._port, secret=secret, term=term, seconds=self._settings.answer_within
         )
+
+    async def _query(self, query: Query) -> Printed:
+        link = await self.connect(await self.term())
+        if link is None:
+            raise RuntimeUnavailable("no executor can be reached")
+        try:
+            return printed(await link.call("query", query_message(query, environment={})))
+        except LinkLost:
+            raise RuntimeUnavailable("the executor has ended") from None
+        finally:
+            await link.close()
 
     def _mount(self, volume: str, target: str) -> dict[str, Any]:
         options = {"NoCopy": True, "Labels": self._labels}
