@@ -20,7 +20,8 @@ class Fence:
         self.highest = -1
 
     def admit(self, term: int) -> bool:
-        """Whether the owner of this term may act. A higher term than all before is durable when it returns."""
+        """Whether the owner of this term may act. A higher term than all before is durable when it returns. Raises
+        OSError."""
         with self._locked():
             self.highest = max(self.highest, self._stored())
             if term > self.highest:

@@ -9,6 +9,7 @@ import fcntl
 import os
 import signal
 import sys
+import traceback
 from pathlib import Path
 from typing import Callable
 
@@ -17,14 +18,23 @@ from .log import Log
 from .processes import adopt_orphans
 
 OUTPUT_LIMIT = 512 << 10  # an outcome must fit into one frame, however its characters are written there
+CANNOT_RUN = "the executor cannot run: "
 _READY = b"ready"
 
 
 def main(arguments: list[str]) -> int:
     """Run the executor of a state folder, or see that one runs already. As soon as clients can connect, it prints
-    `ready`, or, detached, returns 0; 1 with the reason on standard error where that failed."""
+    `ready`, or, detached, returns 0; 1 with the reason in the last line on standard error where that failed."""
     parsed = _parser().parse_args(arguments)
-    options = Options(
+    try:
+        options = _options(parsed)
+        return _detached(options) if parsed.detach else _run(options, _announce)
+    except OSError as error:
+        return _complain(error)
+
+
+def _options(parsed: argparse.Namespace) -> Options:
+    return Options(
         socket=parsed.socket.absolute(),
         port=parsed.port,
         secret=_secret(parsed.secret),
@@ -34,9 +44,17 @@ def main(arguments: list[str]) -> int:
         head=min(parsed.head, OUTPUT_LIMIT),
         tail=min(parsed.tail, OUTPUT_LIMIT),
     )
-    if not parsed.detach:
-        return _run(options, _announce)
-    return _detached(options)
+
+
+def _complain(error: OSError) -> int:
+    """Say in one line why it ends, where whoever started it looks; the whole of it goes to the log, once there is
+    one."""
+    if sys.stderr is not sys.__stderr__:
+        with contextlib.suppress(OSError):  # the disk may be full
+            traceback.print_exc()
+    if sys.__stderr__ is not None:
+        sys.__stderr__.write(f"{CANNOT_RUN}{error.strerror}\n")
+    return 1
 
 
 def _parser() -> argparse.ArgumentParser:

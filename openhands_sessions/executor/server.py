@@ -39,6 +39,13 @@ class Server:
         said = hello.get("secret", "")
         return hmac.compare_digest(said.encode("utf-8", "replace") if isinstance(said, str) else b"", self._secret)
 
+    def admits(self, term: int) -> bool:
+        """Whether the owner of this term may act. Raises Refusal where that cannot be made durable."""
+        try:
+            return self.fence.admit(term)
+        except OSError as error:
+            raise Refusal("storage", f"the sandbox's disk refuses to note who owns it: {error.strerror}") from error
+
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         """One connection, from its hello to its end."""
         connection = _Connection(self, reader, writer)
@@ -109,7 +116,7 @@ class _Connection:
             if hello.get("op") != "hello" or hello.get("version") != VERSION:
                 raise Refusal("bad_version", f"this executor speaks version {VERSION}")
             self.term = optional_int(hello, "term")
-            if self.term is not None and not self._server.fence.admit(self.term):
+            if self.term is not None and not self._server.admits(self.term):
                 raise Refusal("fenced", "a newer owner has come")
         except Refusal as refusal:
             await self._send({"error": refusal.code, "message": refusal.message})

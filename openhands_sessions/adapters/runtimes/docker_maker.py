@@ -10,11 +10,10 @@ from openhands_sessions.adapters.runtimes.docker_engine import Engine, Found
 from openhands_sessions.adapters.runtimes.docker_ground import Ground, Grounds
 from openhands_sessions.adapters.runtimes.docker_images import Images
 from openhands_sessions.adapters.runtimes.docker_network import Networks
-from openhands_sessions.adapters.runtimes.docker_refusals import ContainerGone, NetworkGone
+from openhands_sessions.adapters.runtimes.docker_refusals import ContainerGone, NetworkGone, ended_early
 from openhands_sessions.adapters.runtimes.docker_settings import DockerSettings
 from openhands_sessions.adapters.runtimes.limiter import Limiter
 from openhands_sessions.core.errors import RuntimeUnavailable
-from openhands_sessions.core.redaction import without_paths
 from openhands_sessions.ports.runtime import OnStep
 
 STARTING, STARTED, READY = "STATUS$STARTING_RUNTIME", "STATUS$RUNTIME_STARTED", "STATUS$READY"
@@ -26,7 +25,6 @@ _LOOK_AGAIN = 0.005
 """Seconds between two looks for the socket of an executor that starts: nothing else tells when it listens."""
 _LOOKS_PER_INSPECTION = 10
 _ENDED_BY_OTHERS = (0, 128 + signal.SIGTERM, 128 + signal.SIGKILL)
-_WORDS = 200
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -106,7 +104,4 @@ class Maker:
             return RuntimeUnavailable(SLOW if self._site.settings.runtime is None else f"{SLOW} {CLOSED_IN}")
         if found is None or found.exit_code in _ENDED_BY_OTHERS:
             return ContainerGone("the sandbox was ended from outside as it began")
-        said = (await self._site.engine.words(found.id)).rpartition("\n")[2][:_WORDS]
-        return RuntimeUnavailable(
-            f"the sandbox ended as it began: the image needs Python 3.8 or newer, and bash. {without_paths(said)}"
-        )
+        return RuntimeUnavailable(ended_early((await self._site.engine.words(found.id)).rpartition("\n")[2]))

@@ -20,9 +20,10 @@ STALLED = (
 )
 NO_RUNTIME = "the Docker engine does not know this runtime: register it in its daemon.json, or unset docker.runtime"
 
+_FULL = ("no space left on device", "disk quota exceeded")
 _KNOWN: Sequence[tuple[Sequence[str], str]] = (
     (
-        ("no space left on device", "disk quota exceeded"),
+        _FULL,
         "the Docker engine's disk is full: free some, `docker system df` shows what is used",
     ),
     (
@@ -50,6 +51,7 @@ _KNOWN: Sequence[tuple[Sequence[str], str]] = (
     (("port is already allocated", "address already in use"), "a port or address that the sandbox needs is in use"),
     (("cannot allocate memory", "minimum memory limit"), "there is too little memory for one more sandbox"),
 )
+_CANNOT_RUN = "the executor cannot run: "
 _ENDS = ("no such container", "marked for removal", "container is dead")
 _LONGEST = 300
 
@@ -90,6 +92,16 @@ def explained(error: Exception) -> RuntimeUnavailable:
         case requests.exceptions.RequestException() | DockerException() | HTTPError() | OSError():
             return RuntimeUnavailable(NO_ENGINE)
     raise error
+
+
+def ended_early(said: str) -> str:
+    """Why a sandbox ended as it began, by the last line that it printed."""
+    if any(sign in said.lower() for sign in _FULL):
+        return "the sandbox ended as it began: the disk that holds the workspaces is full; free some, then try again"
+    told = without_paths(said[:_LONGEST])
+    if said.startswith(_CANNOT_RUN):
+        return f"the sandbox ended as it began: {told}. See to the disk that holds the workspaces, and its folders"
+    return f"the sandbox ended as it began: the image needs Python 3.8 or newer, and bash. {told}"
 
 
 def timed_out(error: Exception) -> bool:

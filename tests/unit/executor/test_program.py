@@ -56,6 +56,27 @@ async def test_it_ignores_what_a_terminal_sends(tmp_path: Path, number: signal.S
         ].endswith("default_int_handler\n")
 
 
+async def test_where_it_cannot_run_its_last_line_says_why(tmp_path: Path) -> None:
+    (tmp_path / "state").write_text("no folder")
+    words = ("--socket", tmp_path / "socket", "--workspace", tmp_path, "--state", tmp_path / "state")
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-I", "-S", EXECUTOR, *words), stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE
+    )
+    said, complained = await process.communicate()
+    assert (process.returncode, said) == (1, b"")
+    assert complained == b"the executor cannot run: File exists\n"
+
+
+async def test_where_it_cannot_listen_the_log_has_the_whole_story(tmp_path: Path) -> None:
+    words = ("--socket", tmp_path / "none" / "socket", "--workspace", tmp_path, "--state", tmp_path / "state")
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-I", "-S", EXECUTOR, *words), stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE
+    )
+    _, complained = await process.communicate()
+    assert complained == b"the executor cannot run: No such file or directory\n"
+    assert "Traceback" in (tmp_path / "state" / "log").read_text()
+
+
 async def test_at_its_end_nothing_is_left(tmp_path: Path) -> None:
     async with started(tmp_path) as box, box.owner() as peer:
         await peer.run(1, LEFT_BEHIND)

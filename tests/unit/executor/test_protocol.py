@@ -39,6 +39,14 @@ async def test_an_owner_that_was_overtaken_is_cut(box: Box) -> None:
             assert (await newer.ask(2, "perform", key="k", task=task))["outcome"]["output"] == "begun\non\n"
 
 
+async def test_an_owner_that_cannot_be_noted_is_told_why(tmp_path: Path) -> None:
+    within = ("bash", "-c", 'ulimit -f 0; exec "$@"', "-")
+    async with started(tmp_path, within=within) as box, box.connected(term=1) as peer:
+        refused = await peer.receive()
+        assert (refused["error"], await peer.receive()) == ("storage", {})
+        assert "File too large" in refused["message"]
+
+
 async def test_who_has_no_term_can_only_end_it(box: Box) -> None:
     async with box.connected(term=None) as peer:
         assert (await peer.receive())["version"] == 1

@@ -6,7 +6,8 @@ from docker.errors import APIError, DockerException, ImageNotFound
 from urllib3.connectionpool import HTTPConnectionPool
 from urllib3.exceptions import ProtocolError, ReadTimeoutError
 
-from openhands_sessions.adapters.runtimes.docker_refusals import ImageMissing, explained
+from openhands_sessions.adapters.runtimes.docker_refusals import ImageMissing, ended_early, explained
+from openhands_sessions.executor.program import CANNOT_RUN
 
 
 def api_error(said: str) -> APIError:
@@ -59,3 +60,17 @@ def test_a_missing_image_is_known_by_its_class() -> None:
 def test_what_is_not_the_engines_is_not_explained_away() -> None:
     with pytest.raises(ZeroDivisionError):
         explained(ZeroDivisionError())
+
+
+@pytest.mark.parametrize(
+    ("said", "told"),
+    [
+        (f"{CANNOT_RUN}No space left on device", "is full"),
+        ("OSError: [Errno 28] No space left on device", "is full"),
+        (f"{CANNOT_RUN}Read-only file system", "Read-only file system. See to the disk"),
+        ("SyntaxError: invalid syntax", "needs Python 3.8 or newer, and bash. SyntaxError"),
+        ("", "needs Python 3.8 or newer, and bash"),
+    ],
+)
+def test_a_sandbox_that_ended_as_it_began_is_told_by_what_it_said_last(said: str, told: str) -> None:
+    assert told in ended_early(said)
