@@ -76,6 +76,16 @@ async def test_polling_is_answered_too(server: Server, guests: Guests, payload: 
     assert "Traceback" not in server.log
 
 
+async def test_the_handshake_says_what_is_taken_by_either_transport(server: Server, guests: Guests) -> None:
+    recorded = {"upgrades": [], "pingTimeout": 20000, "pingInterval": 25000, "maxPayload": 4194304}
+    address = f"{server.url}/socket.io/?EIO=4&transport="
+    async with guests.rest.http.ws_connect(f"{address}websocket") as socket:
+        opened = await socket.receive_str()
+    assert {**json.loads(opened[1:]), "sid": ""} == {**recorded, "sid": ""}
+    [polled] = await _polled(guests.rest.http, f"{address}polling")
+    assert json.loads(polled[1:])["maxPayload"] == recorded["maxPayload"]
+
+
 async def _polled(http: aiohttp.ClientSession, url: str) -> Sequence[str]:
     async with http.get(url) as answer:
         assert answer.status == 200

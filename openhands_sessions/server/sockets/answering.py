@@ -11,7 +11,7 @@ from socketio import packet
 from openhands_sessions.core.errors import BadInput, CallerError, NotFound, TooLarge
 from openhands_sessions.core.events.event import Json
 from openhands_sessions.server.outbox import abort
-from openhands_sessions.server.sockets.frames import ReadableSocket, readable_request
+from openhands_sessions.server.sockets.frames import READ, ReadableSocket, readable_request, true_response
 from openhands_sessions.server.wire import error_wire
 
 ASKING = re.compile(r"[25](?:\d+-)?(?:(/[^,]*),)?(\d{1,15})(?![\d-])")
@@ -27,15 +27,19 @@ WAITING = 256
 
 
 class AnsweringServer(socketio.AsyncServer):  # type: ignore[misc]  # python-socketio has no types
-    """`message_bytes` is the largest message that is taken; up to twice as much is read, to be answered. A client that
-    asks and does not read is not heard until it does, and cut after `grace` seconds."""
+    """`message_bytes` is the largest message that is taken; up to READ times as much is read, to be answered. A client
+    that asks and does not read is not heard until it does, and cut after `grace` seconds."""
 
     def __init__(self, message_bytes: int, grace: float, **options: Any) -> None:
-        super().__init__(max_http_buffer_size=2 * message_bytes, **options)
+        super().__init__(max_http_buffer_size=READ * message_bytes, **options)
         self._message_bytes = message_bytes
         self._grace = grace
-        # There is no public way to have frames looked at before they are decoded.
-        own = {"websocket": ReadableSocket, "translate_request": readable_request}
+        # There is no public way to have frames looked at before they are decoded, or after they are encoded.
+        own = {
+            "websocket": ReadableSocket,
+            "translate_request": readable_request,
+            "make_response": true_response,
+        }
         self.eio._async = {**self.eio._async, **own}
 
     async def _handle_eio_message(self, eio_sid: str, data: object) -> None:

@@ -1,19 +1,26 @@
 """Engine.io's way in: a frame that it cannot read goes on as a message, so that it is answered like any other bad one.
-Otherwise it would end the connection with a traceback, and leave its tasks behind."""
+Otherwise it would end the connection with a traceback, and leave its tasks behind. On its way out, the handshake says
+how much is taken, which is less than what is read to be answered."""
 
 import base64
 import binascii
+import re
 from typing import Any
 
 from aiohttp import web
-from engineio.async_drivers.aiohttp import WebSocket, translate_request
+from engineio.async_drivers.aiohttp import WebSocket, make_response, translate_request
 from engineio.payload import Payload
 
 UNREADABLE = "4?"
 """A message that Socket.IO cannot read."""
 KNOWN = "123456"
 """First characters of what a client may send: close, ping, pong, message, upgrade, nothing."""
+OPENING = "0"
+"""First character of the server's handshake."""
 GOODBYE = "1"
+READ = 2
+"""How many times as much is read as is taken."""
+_LARGEST = re.compile(r'(?<="maxPayload":)\d+')
 SEPARATOR = "\x1e"
 """Between the frames of one polling request."""
 
@@ -23,6 +30,11 @@ def readable(frame: str) -> str:
     if frame[:1] == "b":
         return frame if _is_base64(frame[1:]) else UNREADABLE
     return frame if frame and frame[0] in KNOWN else UNREADABLE
+
+
+def true(frame: str) -> str:
+    """The frame itself; a handshake with the size of what is taken."""
+    return _LARGEST.sub(lambda size: str(int(size[0]) // READ), frame) if frame[:1] == OPENING else frame
 
 
 def _is_base64(text: str) -> bool:
@@ -48,6 +60,15 @@ class ReadableSocket(WebSocket):  # type: ignore[misc]  # engineio has no types
             return data
         self._over = data[:1] == GOODBYE
         return readable(data)
+
+    async def send(self, message: str | bytes) -> None:
+        await super().send(true(message) if isinstance(message, str) else message)
+
+
+def true_response(status: str, headers: object, content: bytes, environ: object) -> web.Response:
+    """The answer to a polling request."""
+    response: web.Response = make_response(status, headers, true(content.decode()).encode(), environ)
+    return response
 
 
 async def readable_request(request: web.Request) -> dict[str, Any]:
