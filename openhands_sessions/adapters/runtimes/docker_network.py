@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import math
 from collections.abc import Callable
+from contextvars import Context
 
 import structlog
 
@@ -157,7 +158,8 @@ class Networks:
 
     def _begin(self) -> None:
         if self._seeing is None or self._seeing.done():
-            self._seeing = asyncio.create_task(self._see(), name="sandboxes' network")
+            # It is nobody's, whoever has it begin: what it logs is to name no conversation.
+            self._seeing = asyncio.create_task(self._see(), name="sandboxes' network", context=Context())
 
     async def _see(self) -> None:
         async with self._making:

@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import secrets
 from collections import deque
+from contextvars import Context
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -51,7 +52,8 @@ class Pool:
     def open(self) -> None:
         """Fill it, without waiting for that; what goes wrong is tried again at the next call."""
         if self._size and (self._filling is None or self._filling.done()):
-            self._filling = asyncio.create_task(self._try_to_fill(), name="warm sandboxes")
+            # It is nobody's, whoever has it begin: what it logs is to name no conversation.
+            self._filling = asyncio.create_task(self._try_to_fill(), name="warm sandboxes", context=Context())
 
     async def fill(self) -> None:
         """Make what is missing. Raises RuntimeUnavailable, OSError."""
