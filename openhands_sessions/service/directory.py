@@ -6,13 +6,15 @@ from collections.abc import AsyncGenerator, Callable
 import structlog
 
 from openhands_sessions.core.errors import AtCapacity
-from openhands_sessions.core.ids import ConversationId, OwnerId
+from openhands_sessions.core.ids import UNNUMBERED, ConversationId, OwnerId
 from openhands_sessions.core.lifecycle import SessionState
 from openhands_sessions.core.settings import SessionSettings
-from openhands_sessions.ports.gateway import EndReason, Status
+from openhands_sessions.ports.gateway import Accepted, EndReason, Status
 from openhands_sessions.service.sleepers import Sleepers
 from openhands_sessions.service.status import SessionStatus, StatusBoard
 from openhands_sessions.session.agent_session import AgentSession
+from openhands_sessions.session.desk import Keyed
+from openhands_sessions.session.failure import record_stop
 from openhands_sessions.session.stages import Opening, Parts
 
 log = structlog.get_logger(__name__)
@@ -76,15 +78,24 @@ class Directory:
         self.check_room()
         return self._build(sid, owner, settings(), opening)
 
-    def asleep(self, sid: ConversationId) -> AsyncGenerator[Status, None]:
-        """What is told until a session of the conversation lives and can go on, whoever has it built. Raises
-        SessionEnded once it is stopped or deleted instead."""
+    def asleep(self, sid: ConversationId) -> AsyncGenerator[Status | None, None]:
+        """What is told until a session of the conversation lives and can go on, whoever has it built; None where it is
+        in the log. Raises SessionEnded once it is stopped or deleted instead."""
 
         def over() -> bool:
             session = self._sessions.get(sid)
             return session is not None and session.accepting
 
         return self._sleepers.wait(sid, over)
+
+    async def stop_failed(self, session: AgentSession, keyed: Keyed | None) -> Accepted:
+        """The user stops a session that has failed, and stays. Raises its problem where it does not know its log,
+        BadInput, StorageError."""
+        if session.problem is not None and session.event_stream.view.head == UNNUMBERED:
+            raise session.problem
+        accepted = await record_stop(session.event_stream, keyed)
+        self._sleepers.wake(session.sid)
+        return accepted
 
     def retitled(self, sid: ConversationId, title: str) -> None:
         """Tell whoever follows the conversation, or waits for its session, that it has a new title."""

@@ -9,7 +9,7 @@ from dataclasses import asdict, replace
 from datetime import datetime
 from functools import partial
 
-from openhands_sessions.core.commands import Command, SendMessage
+from openhands_sessions.core.commands import Command, SendMessage, Stop
 from openhands_sessions.core.errors import (
     AlreadyExists,
     BadInput,
@@ -82,8 +82,10 @@ class LocalGateway:
                 if isinstance(command, SendMessage):
                     self._spoken(session)
                 return accepted
-            except NotAccepting:
-                if session.accepting or session.problem is not None:
+            except SessionsError as error:
+                if error is session.problem and isinstance(command, Stop):
+                    return await self._directory.stop_failed(session, keyed)
+                if session.accepting or session.problem is not None or not isinstance(error, NotAccepting):
                     raise
         raise NotAccepting("the session is closing; send it again")
 
@@ -126,7 +128,12 @@ class LocalGateway:
         try:
             async with aclosing(self._directory.asleep(sid)) as told:
                 async for status in told:
-                    yield status
+                    if status is not None:
+                        yield status
+                        continue
+                    async for batch in self._store.log(sid).read(after):
+                        after = batch[-1].id
+                        yield batch
         except SessionEnded:
             with suppress(SessionsError):  # they are to leave whether or not it can be read
                 async for batch in self._store.log(sid).read(after):

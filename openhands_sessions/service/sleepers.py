@@ -9,10 +9,12 @@ from openhands_sessions.ports.gateway import EndReason, SessionEnded, Status
 
 
 class _Sleep:
-    """What those who wait for one conversation share. `told` is the newest status, lost on whoever is slow."""
+    """What those who wait for one conversation share. `told` is the newest status, lost on whoever is slow; `grown`
+    counts how often the log may have grown."""
 
     def __init__(self) -> None:
         self.told: Status | None = None
+        self.grown = 0
         self.ended: EndReason | None = None
         self._news = asyncio.Event()
 
@@ -32,12 +34,13 @@ class Sleepers:
     def __init__(self) -> None:
         self._sleeps: WeakValueDictionary[ConversationId, _Sleep] = WeakValueDictionary()
 
-    async def wait(self, sid: ConversationId, over: Callable[[], bool]) -> AsyncGenerator[Status, None]:
-        """What is told meanwhile, until `over` says that there is a session again. Raises SessionEnded."""
+    async def wait(self, sid: ConversationId, over: Callable[[], bool]) -> AsyncGenerator[Status | None, None]:
+        """What is told meanwhile, None where that is in the log, until `over` says that there is a session again.
+        Raises SessionEnded."""
         sleep = self._sleeps.get(sid)
         if sleep is None:
             sleep = self._sleeps[sid] = _Sleep()
-        heard = sleep.told
+        heard, read = sleep.told, sleep.grown
         while True:
             news = sleep.news
             if sleep.ended is not None:
@@ -47,12 +50,16 @@ class Sleepers:
             if (told := sleep.told) is not None and told is not heard:
                 heard = told
                 yield told
+            elif read < sleep.grown:
+                read = sleep.grown
+                yield None
             else:
                 await news.wait()
 
     def wake(self, sid: ConversationId) -> None:
-        """There is a session again."""
+        """There is a session again, or something new in the log."""
         if (sleep := self._sleeps.get(sid)) is not None:
+            sleep.grown += 1
             sleep.wake()
 
     def tell(self, sid: ConversationId, status: Status) -> None:

@@ -5,6 +5,7 @@ from collections.abc import Callable, Mapping
 from contextlib import AsyncExitStack
 
 import structlog
+from structlog.contextvars import bound_contextvars
 
 from openhands_sessions.core.commands import Command
 from openhands_sessions.core.errors import (
@@ -15,8 +16,7 @@ from openhands_sessions.core.errors import (
     StageFailed,
     StorageError,
 )
-from openhands_sessions.core.events.actions import ChangeAgentStateAction
-from openhands_sessions.core.events.event import AgentState, Event, Source
+from openhands_sessions.core.events.event import AgentState, Event
 from openhands_sessions.core.events.observations import AgentStateChangedObservation
 from openhands_sessions.core.ids import UNNUMBERED, ConversationId
 from openhands_sessions.core.lifecycle import SET_UP, Lifecycle, SessionState
@@ -27,6 +27,7 @@ from openhands_sessions.ports.gateway import Accepted, EndReason, Status
 from openhands_sessions.ports.runtime import Runtime
 from openhands_sessions.session.controller import Controller
 from openhands_sessions.session.desk import CommandDesk, Keyed, ended
+from openhands_sessions.session.failure import record_failure, record_stop
 from openhands_sessions.session.inbox import Inbox, Waiting
 from openhands_sessions.session.stages import STAGES, Opening, Parts, Stage, Workshop
 from openhands_sessions.session.stream import SNAPSHOT_EVERY, EventStream
@@ -138,8 +139,9 @@ class AgentSession:
         """The life. Never raises, but for a cancel from outside, and then it is closed too."""
         self._task = asyncio.current_task()
         try:
-            if self._reason is None:
-                await self._live()
+            with bound_contextvars(conversation_id=self.sid):
+                if self._reason is None:
+                    await self._live()
         except asyncio.CancelledError:
             if self._reason is None:
                 self._reason = "shutdown"
@@ -171,7 +173,7 @@ class AgentSession:
         while self._reason is None:
             self._wake.clear()
             await self._wake.wait()
-        if self._reason == "stopped" and self.problem is not None and self.event_stream.view.head != UNNUMBERED:
+        if self._reason == "stopped" and self.problem is not None:
             await self._note_stop()
 
     def _new_workshop(self, stack: AsyncExitStack) -> Workshop:
@@ -280,30 +282,19 @@ class AgentSession:
         if isinstance(error, StorageError):
             return
         try:
-            if self.event_stream.view.head != UNNUMBERED and not await self._has_told(text):
-                state = AgentStateChangedObservation(agent_state=AgentState.ERROR, reason=text)
-                await self.event_stream.append(state)
+            await record_failure(self.event_stream, text)
         except SessionsError:
             log.warning("the failure could not be recorded", conversation_id=self.sid)
 
-    async def _has_told(self, reason: str) -> bool:
-        """Whether the log ends with this failure already: a session that fails again and again says so once."""
-        if self.event_stream.view.agent_state is not AgentState.ERROR:
-            return False
-        newest = await self.event_stream.event(self.event_stream.view.last_state)
-        told = newest.reason if isinstance(newest, AgentStateChangedObservation) else ""
-        return told == self.event_stream.redactor.text(reason)
-
     async def _note_stop(self) -> None:
-        """The user stops a session that has failed: whoever takes its turn up later has that to carry out first."""
-        stopped = AgentState.STOPPED
-        asked = ChangeAgentStateAction(agent_state=stopped, source=Source.USER)
-        under_way = self.event_stream.view.under_way
+        view = self.event_stream.view
+        if view.head == UNNUMBERED or view.stopping is AgentState.STOPPED:
+            return
+        if view.agent_state is AgentState.STOPPED and not view.under_way:
+            return
         try:
             async with asyncio.timeout(CLOSE_GRACE):
-                await self.event_stream.append(
-                    asked if under_way else AgentStateChangedObservation(agent_state=stopped)
-                )
+                await record_stop(self.event_stream)
         except (SessionsError, TimeoutError):
             log.warning("the stop could not be recorded", conversation_id=self.sid)
 

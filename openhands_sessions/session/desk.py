@@ -47,14 +47,9 @@ class CommandDesk:
 
     async def take(self, command: Command, keyed: Keyed | None, end_turn: EndTurn) -> Accepted:
         """Durable when it returns. Raises NotAccepting, BadInput, StorageError."""
-        receipt = None
-        if keyed is not None:
-            known = await self._stream.receipt(keyed.key)
-            if known is not None and known.digest != keyed.digest:
-                raise BadInput("key", "was used for another command; take a new one")
-            if known is not None:
-                return Accepted(known.event)
-            receipt = Receipt(key=keyed.key, digest=keyed.digest, event=UNNUMBERED)
+        if (before := await taken_before(self._stream, keyed)) is not None:
+            return before
+        receipt = receipt_of(keyed)
         match command:
             case SendMessage():
                 said = await self._said(command)
@@ -157,6 +152,21 @@ class CommandDesk:
         event = await self._stream.event(event_id)
         assert isinstance(event, Action)  # only actions await an answer
         return event
+
+
+async def taken_before(stream: EventStream, keyed: Keyed | None) -> Accepted | None:
+    """What the command did when it came before. Raises BadInput where that was another one, StorageError."""
+    known = None if keyed is None else await stream.receipt(keyed.key)
+    if keyed is None or known is None:
+        return None
+    if known.digest != keyed.digest:
+        raise BadInput("key", "was used for another command; take a new one")
+    return Accepted(known.event)
+
+
+def receipt_of(keyed: Keyed | None) -> Receipt | None:
+    """What is to be stored with the events of a command."""
+    return None if keyed is None else Receipt(key=keyed.key, digest=keyed.digest, event=UNNUMBERED)
 
 
 async def ended(task: "asyncio.Task[None] | None") -> None:

@@ -93,6 +93,28 @@ async def test_whoever_waits_on_a_failed_session_is_sent_away_when_it_is_deleted
     assert client.others[-1] == ("ended", {"reason": "deleted"})
 
 
+async def test_a_failed_session_is_stopped_over_the_socket_and_all_who_wait_see_it(
+    server: Server, guests: Guests
+) -> None:
+    sid = await guests.rest.create(llm_model=server.script("spoilt", "nonsense"))
+    client, web = guests.protocol2(sid), guests.v0(sid)
+    await failed(client, web)
+    stopped = await client.order("stopped", key="once")
+    for each in (client, web):
+        assert (await each.until_state("stopped"))["id"] == stopped
+    assert await client.order("stopped", key="once") == stopped
+    await web.order("stopped")
+    await web.until_state("stopped", after=stopped)
+    assert client.connected
+    assert web.errors == []
+    server.script("spoilt", ANSWERS)
+    said = await client.say("go")
+    for each in (client, web):
+        await each.until_state("awaiting_user_input", after=said)
+        assert each.faults == []
+    assert client.events == await guests.rest.events(sid)
+
+
 async def failed(client: Protocol2Client, web: V0Client) -> None:
     """Have both wait on the session, which cannot be set up."""
     for each in (web, client):

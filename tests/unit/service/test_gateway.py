@@ -7,10 +7,18 @@ from typing import Any
 import pytest
 
 from openhands_sessions.core.commands import Answer, Command, Pause, Resume, SendMessage, Stop
-from openhands_sessions.core.errors import BadInput, NotAccepting, NotFound, RuntimeUnavailable, StageFailed
+from openhands_sessions.core.errors import (
+    BadInput,
+    NotAccepting,
+    NotFound,
+    RuntimeUnavailable,
+    StageFailed,
+    StorageUnavailable,
+)
 from openhands_sessions.core.events.actions import MessageAction
 from openhands_sessions.core.events.codec import decode
 from openhands_sessions.core.events.event import Source
+from openhands_sessions.core.events.observations import AgentStateChangedObservation
 from openhands_sessions.core.ids import LOCAL_OWNER, ConversationId, EventId, folder_name
 from openhands_sessions.core.lifecycle import SessionState
 from openhands_sessions.ports.gateway import SessionEnded, SessionSpec, Status
@@ -19,6 +27,7 @@ from openhands_sessions.service.local import digest
 from tests.fakes.files import MemoryFiles
 from tests.fakes.model import FakeModel, FakeModels
 from tests.fakes.openings import DoorAgents, Doorway
+from tests.fakes.store import MortalStore
 from tests.support.logs import read
 from tests.support.offices import ADA, BOB, TALK, Office, working
 from tests.support.scenes import LONG, rest, state
@@ -207,6 +216,29 @@ async def test_a_command_to_a_session_that_cannot_be_set_up_says_why(store: Sess
             with pytest.raises(StageFailed, match="no docker"):
                 await office.gateway.submit(TALK, SendMessage(content="hi"))
     assert await words(store) == []
+
+
+async def test_a_stop_of_a_session_that_cannot_be_set_up_is_recorded_once_for_each_key(store: SessionStore) -> None:
+    door = Doorway(lambda: RuntimeUnavailable("no docker"))
+    async with working(Office(store=store, agents=DoorAgents(door))) as office:
+        await office.open()
+        stopped = await office.gateway.submit(TALK, Stop(), key="a")
+        assert (await office.gateway.describe(TALK)).last_state == stopped.id
+        assert await office.gateway.submit(TALK, Stop(), key="a") == stopped
+    told = [decode(entry.text) for entry in await read(store.log(TALK))]
+    states = [one.agent_state for one in told if isinstance(one, AgentStateChangedObservation)]
+    assert states == ["loading", "error", "stopped", "error"]
+
+
+async def test_a_stop_of_a_session_that_does_not_know_its_log_is_refused(store: SessionStore) -> None:
+    refusing = MortalStore(store, dies_at=0, stored=False)
+    refusing.refusal = StorageUnavailable("the disk is full")
+    refusing.dead.set()
+    async with working(Office(store=refusing)) as office:
+        with pytest.raises(StorageUnavailable):
+            await office.open()
+        with pytest.raises(StageFailed, match="the disk is full"):
+            await office.gateway.submit(TALK, Stop())
 
 
 async def test_a_refusal_of_a_session_that_goes_on_is_not_tried_again(store: SessionStore) -> None:
