@@ -1,0 +1,43 @@
+"""Whatever a session's tasks log says of which conversation it is."""
+
+from collections.abc import Callable
+
+from structlog.contextvars import get_contextvars
+
+from openhands_sessions.ports.memory import Recollection
+from openhands_sessions.ports.model import ModelReply, ModelRequest, Retry
+from openhands_sessions.ports.runtime import Workspace
+from openhands_sessions.ports.store import SessionStore
+from tests.fakes.model import FakeModel
+from tests.support.logs import TALK
+from tests.support.scenes import Scene, ask, says
+
+
+class NotingMemory:
+    """Notes what would stand in a line that is logged during set-up."""
+
+    bound: object = None
+
+    async def recall(self, files: Workspace) -> Recollection:
+        self.bound = get_contextvars().get("conversation_id")
+        return Recollection()
+
+
+class NotingModel(FakeModel):
+    """Notes what would stand in a line that is logged during a turn."""
+
+    bound: object = None
+
+    async def complete(
+        self, request: ModelRequest, on_text: Callable[[str], None], on_retry: Callable[[Retry], None]
+    ) -> ModelReply:
+        self.bound = get_contextvars().get("conversation_id")
+        return await super().complete(request, on_text, on_retry)
+
+
+async def test_a_line_of_a_session_names_its_conversation_and_no_other_line_does(store: SessionStore) -> None:
+    memory, model = NotingMemory(), NotingModel([says("Hello.")])
+    async with Scene(store=store, model=model, memory=memory).live() as session:
+        await ask(session, "hi")
+        assert "conversation_id" not in get_contextvars()
+    assert (memory.bound, model.bound) == (TALK, TALK)
