@@ -106,17 +106,21 @@ class History:
         return title
 
     async def delete(self, owner: OwnerId, sid: ConversationId) -> bool:
-        """End the session and delete the conversation with all that is its own; False where there was none."""
+        """End the session and delete the conversation with all that is its own; False where there was none. It is gone
+        from lists when nothing is left: a deletion that fails or is cut off can be asked for again."""
         try:
             await self.find(owner, sid)
         except NotFound:
             return False
-        await self._gateway.close(sid, "deleted")
+        await self._empty(sid)
         deleted = await self._store.conversations.delete(sid)
+        await self._empty(sid)  # of what a client has begun meanwhile
+        return deleted
+
+    async def _empty(self, sid: ConversationId) -> None:
         await self._gateway.close(sid, "deleted")
         await self._runtimes.discard(sid)
         await self._settings.forget(sid)
-        return deleted
 
     async def events(
         self,

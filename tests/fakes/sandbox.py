@@ -92,4 +92,5 @@ class FarRuntimes:
         return await self._runtimes.has_ipython()
 
     async def discard(self, sid: ConversationId) -> None:
+        self.check()
         await self._runtimes.discard(sid)

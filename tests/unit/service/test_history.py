@@ -6,12 +6,15 @@ from typing import Any
 import orjson
 import pytest
 
-from openhands_sessions.core.errors import BadInput, NotFound
+from openhands_sessions.core.errors import BadInput, NotFound, RuntimeUnavailable
 from openhands_sessions.core.events.actions import MessageAction, RunAction
 from openhands_sessions.core.events.codec import from_wire
 from openhands_sessions.core.ids import LOCAL_OWNER, ConversationId
+from openhands_sessions.ports.runtime import RuntimeSpec
 from openhands_sessions.ports.store import SessionStore
 from openhands_sessions.session.agent_session import AgentSession
+from tests.fakes.runtime import FakeRuntimes
+from tests.fakes.sandbox import FarRuntimes
 from tests.support.logbook import run_result
 from tests.support.logs import ids, read
 from tests.support.offices import ADA, BOB, TALK, Office, working
@@ -102,6 +105,24 @@ async def test_deleting_ends_the_session_and_leaves_nothing(store: SessionStore)
         assert await read(store.log(TALK)) == []
         assert await office.files.list() == []
         assert (await office.history.page(LOCAL_OWNER, limit=9, page_id=None)).conversations == []
+
+
+async def test_a_conversation_whose_sandbox_could_not_be_deleted_can_be_deleted_again(store: SessionStore) -> None:
+    runtimes = FarRuntimes(FakeRuntimes())
+    async with working(Office(store=store, runtimes=runtimes)) as office:
+        session = await office.open(settings={"llm_api_key": "k"})
+        assert session.runtime is not None
+        await session.runtime.files.write("a", b"x")
+        runtimes.cut.set()
+        with pytest.raises(RuntimeUnavailable):
+            await office.history.delete(LOCAL_OWNER, TALK)
+        runtimes.cut.clear()
+        assert (await office.history.find(LOCAL_OWNER, TALK)).id == TALK
+        assert await office.history.delete(LOCAL_OWNER, TALK)
+        assert not await office.history.delete(LOCAL_OWNER, TALK)
+        async with runtimes.open(RuntimeSpec(sid=TALK, term=9)) as runtime:
+            assert await runtime.files.list() == []
+    assert await office.files.list() == []
 
 
 async def filled(office: Office, count: int = 10) -> AgentSession:
