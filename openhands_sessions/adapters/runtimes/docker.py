@@ -91,6 +91,7 @@ class DockerRuntimes:
             else None,
             Witness(box.place, self._site.limiter),
             command_timeout=self._site.settings.command_timeout,
+            output_limit=self._site.settings.output_head + self._site.settings.output_tail,
             awake=lambda: box.used(spec.on_step),
         )
         try:

@@ -9,7 +9,16 @@ from openhands_sessions.adapters.runtimes.conversing import ExecutorPrograms
 from openhands_sessions.adapters.runtimes.executor_files import Awake, ExecutorFiles
 from openhands_sessions.adapters.runtimes.journal import Unheard
 from openhands_sessions.adapters.runtimes.link import Answer, Link, LinkLost, Unreachable
-from openhands_sessions.adapters.runtimes.messages import nonsense, outcome_of, printed, query_message, task_message
+from openhands_sessions.adapters.runtimes.messages import (
+    MOST_OUTPUT,
+    nonsense,
+    outcome_of,
+    printed,
+    query_message,
+    task_message,
+    within,
+)
+from openhands_sessions.adapters.runtimes.pieces import Pieces
 from openhands_sessions.adapters.runtimes.witness import Witness
 from openhands_sessions.core.errors import NotAsked, RuntimeFailure, RuntimeUnavailable
 from openhands_sessions.core.events.event import Json
@@ -70,15 +79,18 @@ class ExecutorRuntime:
         witness: Witness,
         *,
         command_timeout: float,
+        output_limit: int = MOST_OUTPUT,
         awake: Awake = nullcontext,
     ) -> None:
-        """Without `files`, they are the executor's to see, and the sandbox is kept `awake` for that."""
+        """`output_limit` is what executors are told to keep of an output, in bytes. Without `files`, they are the
+        executor's to see, and the sandbox is kept `awake` for that."""
         self.files = files or ExecutorFiles(awake, self._started)
         self.programs: Programs = ExecutorPrograms(self._started, spec.environment)
         self._environment = spec.environment
         self._reach = reach
         self._witness = witness
         self._command_timeout = command_timeout
+        self._output_limit = output_limit
         self._link: Link | None = None
         self._connecting = asyncio.Lock()
         self._closed = False
@@ -86,7 +98,7 @@ class ExecutorRuntime:
         self._journal: tuple[Link, str] | None = None
 
     async def perform(self, key: str, task: Task, on_output: OnOutput) -> Outcome:
-        pieces = _Pieces(on_output)
+        pieces = Pieces(on_output)
         body: dict[str, Json] = {
             "key": key,
             "task": task_message(task, environment=self._environment, timeout=self._command_timeout),
@@ -103,7 +115,7 @@ class ExecutorRuntime:
                     self._never.discard(key)
                 answer = await link.call("perform", {**body, "from": pieces.end}, pieces.take)
                 self._witness.answered(key)
-                return outcome_of(answer.get("outcome"))
+                return within(outcome_of(answer.get("outcome")), self._output_limit)
             except LinkLost:
                 link = await self._regained(key)
         raise nonsense()
@@ -160,10 +172,10 @@ class ExecutorRuntime:
 
     async def _sure(self, key: str, known: Known | None) -> Known:
         """That something has not heard of an action does not say that it never ran."""
-        if not (known is None or isinstance(known, UnknownAction)):
-            return known
-        journal = known.journal if isinstance(known, Unheard) else None
-        return UnknownAction() if await self._witness.never_ran(key, journal) else Lost()
+        if known is None or isinstance(known, UnknownAction):
+            journal = known.journal if isinstance(known, Unheard) else None
+            return UnknownAction() if await self._witness.never_ran(key, journal) else Lost()
+        return known if isinstance(known, Running | Lost) else within(known, self._output_limit)
 
     async def _vouched(self, key: str, link: Link) -> None:
         """See to it that what becomes of an action can be told later, before it is asked for."""
@@ -244,21 +256,3 @@ def _state_of(answer: Answer) -> Known:
 def _journal_of(answer: Answer) -> str:
     name = answer.get("journal")
     return name if isinstance(name, str) and len(name) <= _NAME_LIMIT else ""
-
-
-class _Pieces:
-    """Hands on a command's output, and says where some of it did not come."""
-
-    def __init__(self, on_output: OnOutput) -> None:
-        self._on_output = on_output
-        self.end = 0
-        """How much of it came, in bytes."""
-
-    def take(self, piece: Answer) -> None:
-        start, end, text = piece.get("from"), piece.get("to"), piece.get("text")
-        if not (isinstance(start, int) and isinstance(end, int) and isinstance(text, str)):
-            return
-        if start != self.end:
-            text = f"\n[... {start - self.end} bytes not shown ...]\n{text}"
-        self.end = end
-        self._on_output(text)

@@ -64,7 +64,14 @@ class LocalRuntimes:
         reach = _LocalReach(place, spec.term, self._limits, self._search_path, self._limiter)
         files = FolderFiles(Workspace(place.workspace), self._limiter)
         witness = Witness(place, self._limiter)
-        runtime = ExecutorRuntime(spec, reach, files, witness, command_timeout=self._limits.command_timeout)
+        runtime = ExecutorRuntime(
+            spec,
+            reach,
+            files,
+            witness,
+            command_timeout=self._limits.command_timeout,
+            output_limit=self._limits.output_head + self._limits.output_tail,
+        )
         try:
             yield runtime
         finally:

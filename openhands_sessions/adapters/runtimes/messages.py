@@ -2,7 +2,7 @@
 
 import base64
 from collections.abc import Mapping
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import Any, Literal, TypeVar, get_args
 
 from openhands_sessions.core.errors import (
@@ -26,6 +26,16 @@ from openhands_sessions.ports.runtime import (
     RunCommand,
     Task,
 )
+
+MOST_OUTPUT = 1 << 20
+"""Bytes of an output that executors keep at most, whatever they are told."""
+_MOST_NOTES = 1 << 10
+"""Characters that an executor adds to an output."""
+_MOST_CONTENT = 1 << 18
+_MOST_PATH = 1 << 12
+_MOST_WORDS = 500
+_MOST_NUMBER = 1 << 53
+_CUT = "\n[... cut here: the sandbox gave more than it may ...]\n"
 
 T = TypeVar("T")
 Ended = Literal["exit", "timeout", "interrupted", "killed", "shell_exit", "waiting", "busy"]
@@ -63,13 +73,20 @@ def task_message(task: Task, *, environment: Mapping[str, str], timeout: float) 
 
 
 def outcome_of(value: object) -> Outcome:
-    """Raises RuntimeUnavailable where it is none."""
+    """Raises RuntimeUnavailable where it is none. What is longer than any executor makes it is cut."""
     if isinstance(value, dict):
         try:
             return _edit(value) if value.get("kind") == "edit" else _command(value)
         except (KeyError, TypeError):
             pass
     raise nonsense()
+
+
+def within(outcome: Outcome, output_limit: int) -> Outcome:
+    """The outcome with no more output than so many bytes, as executors count them, and their notes."""
+    if isinstance(outcome, CommandDone):
+        return replace(outcome, output=_shortened(outcome.output, output_limit + _MOST_NOTES))
+    return outcome
 
 
 def query_message(query: Query, *, environment: Mapping[str, str]) -> dict[str, Json]:
@@ -87,14 +104,14 @@ def printed(answer: Mapping[str, Any]) -> Printed:
     try:
         code = answer["exit_code"]
         output = base64.b64decode(_checked(answer["printed"], str), validate=True)
-        return Printed(output, None if code is None else _checked(code, int))
+        return Printed(output, None if code is None else _number(code))
     except (KeyError, TypeError, ValueError):
         raise nonsense() from None
 
 
 def refusal(code: str, message: str) -> SessionsError:
     """The error for a request that the executor refused."""
-    return _REFUSALS.get(code, RuntimeUnavailable)(message)
+    return _REFUSALS.get(code, RuntimeUnavailable)(message[:_MOST_WORDS])
 
 
 def nonsense() -> RuntimeUnavailable:
@@ -103,20 +120,20 @@ def nonsense() -> RuntimeUnavailable:
 
 def _command(value: dict[str, Any]) -> CommandDone:
     return CommandDone(
-        output=_checked(value["output"], str),
-        exit_code=None if value["exit_code"] is None else _checked(value["exit_code"], int),
+        output=_shortened(_checked(value["output"], str), MOST_OUTPUT + _MOST_NOTES),
+        exit_code=None if value["exit_code"] is None else _number(value["exit_code"]),
         ended=_ended(value["ended"]),
-        pid=_checked(value.get("pid", -1), int),
-        working_dir=_checked(value.get("working_dir", WORKSPACE), str),
-        omitted=_checked(value.get("omitted", 0), int),
+        pid=_number(value.get("pid", -1)),
+        working_dir=_checked(value.get("working_dir", WORKSPACE), str)[:_MOST_PATH],
+        omitted=_number(value.get("omitted", 0)),
     )
 
 
 def _edit(value: dict[str, Any]) -> EditDone:
     return EditDone(
         ok=_checked(value["ok"], bool),
-        content=_checked(value["content"], str),
-        path=_checked(value["path"], str),
+        content=_shortened(_checked(value["content"], str), _MOST_CONTENT),
+        path=_checked(value["path"], str)[:_MOST_PATH],
         prev_exist=_checked(value["prev_exist"], bool),
         old_content=_text_or_none(value["old_content"]),
         new_content=_text_or_none(value["new_content"]),
@@ -133,7 +150,20 @@ def _ended(value: object) -> Ended:
 
 
 def _text_or_none(value: object) -> str | None:
-    return None if value is None else _checked(value, str)
+    """None also for one over every executor's cap."""
+    text = None if value is None else _checked(value, str)
+    return text if text is None or len(text) <= _MOST_CONTENT else None
+
+
+def _shortened(text: str, most: int) -> str:
+    return text if len(text) <= most else text[: most - len(_CUT)] + _CUT
+
+
+def _number(value: object) -> int:
+    number = _checked(value, int)
+    if abs(number) >= _MOST_NUMBER:
+        raise TypeError(value)
+    return number
 
 
 def _checked(value: object, kind: type[T]) -> T:
