@@ -61,20 +61,6 @@ async def test_a_conversation_that_only_talks_starts_no_container(
     assert containers(docker_engine, runtimes) == []
 
 
-async def test_the_way_to_a_sandbox_is_told(runtimes: DockerRuntimes) -> None:
-    steps: list[tuple[str, str]] = []
-    spec = RuntimeSpec(sid=SID, term=1, on_step=lambda status, words: steps.append((status, words)))
-    async with runtimes.open(spec) as runtime:
-        assert steps == []
-        await run(runtime, 0, "true")
-        await run(runtime, 1, "true")
-    assert steps == [
-        ("STATUS$STARTING_RUNTIME", "Starting the sandbox"),
-        ("STATUS$RUNTIME_STARTED", ""),
-        ("STATUS$READY", ""),
-    ]
-
-
 async def test_an_idle_sandbox_is_paused_and_woken_with_all_that_was_in_it(docker_engine: Engine, folder: Path) -> None:
     async with docker_runtimes(docker_engine, folder, RESTLESS) as runtimes, opened(runtimes) as runtime:
         await run(runtime, 0, "colour=blue; sleep 600 & echo $! > sleeper")

@@ -10,7 +10,7 @@ import structlog
 
 from openhands_sessions.adapters.runtimes.docker_engine import Found
 from openhands_sessions.adapters.runtimes.docker_ladder import Ladder
-from openhands_sessions.adapters.runtimes.docker_maker import PAUSED, READY, RUNNING, STARTING, Site
+from openhands_sessions.adapters.runtimes.docker_maker import PAUSED, RUNNING, Site
 from openhands_sessions.adapters.runtimes.hold import Hold
 from openhands_sessions.adapters.runtimes.link import LinkLost, Unreachable
 from openhands_sessions.adapters.runtimes.size_guard import SizeGuard
@@ -93,17 +93,15 @@ class Box:
             async with self._changing:  # it may just be on its way to rest
                 if self._stands == _Stands.PAUSED or not self._hold.taken:
                     await self._take_hold()
-                    on_step(STARTING, "Waking the sandbox")
-                    await self._wake()
-                    on_step(READY, "")
+                    await self._wake(on_step)
             yield
         finally:
             self._uses -= 1
             self._arm()
 
-    async def awake(self) -> bool:
+    async def awake(self, on_step: OnStep) -> bool:
         """Whether its executor runs; one that is paused is woken."""
-        await self._wake()
+        await self._wake(on_step)
         return self._stands == _Stands.AWAKE
 
     async def dismiss(self) -> None:
@@ -141,8 +139,8 @@ class Box:
         except OSError as error:
             raise RuntimeUnavailable(f"the workspace's folder cannot be used: {error.strerror}") from error
 
-    async def _wake(self) -> None:
-        self._note(await self.ladder.wake())
+    async def _wake(self, on_step: OnStep) -> None:
+        self._note(await self.ladder.wake(on_step))
         self._guard()
 
     def _note(self, found: Found | None) -> None:

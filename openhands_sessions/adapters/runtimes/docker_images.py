@@ -26,4 +26,5 @@ class Images:
             await self._engine.pull(image, lambda done: tell(f"Fetching the image {image}: {done} %"))
         except RuntimeUnavailable as error:
             raise ImageMissing(error.message) from error
+        tell(f"The image {image} is fetched")
         return await make()

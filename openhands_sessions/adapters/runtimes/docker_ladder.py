@@ -8,16 +8,14 @@ from openhands_sessions.adapters.runtimes.docker_container import CONVERSATION, 
 from openhands_sessions.adapters.runtimes.docker_engine import Found
 from openhands_sessions.adapters.runtimes.docker_maker import (
     PAUSED,
-    READY,
     RUNNING,
     START_SECONDS,
-    STARTED,
-    STARTING,
     Maker,
     Site,
 )
 from openhands_sessions.adapters.runtimes.docker_pool import Pool
 from openhands_sessions.adapters.runtimes.docker_refusals import ContainerGone
+from openhands_sessions.adapters.runtimes.docker_stages import READY, STARTED, STARTING, clocked
 from openhands_sessions.adapters.runtimes.place import Place
 from openhands_sessions.core.errors import RuntimeUnavailable
 from openhands_sessions.core.ids import ConversationId, folder_name
@@ -51,11 +49,13 @@ class Ladder:
     async def find(self) -> Found | None:
         return await self._site.engine.find(self.name)
 
-    async def wake(self) -> Found | None:
+    async def wake(self, on_step: OnStep) -> Found | None:
         """The container as it is, but for one that was paused: that one runs again."""
         found = await self.find()
         if found is None or found.status != PAUSED:
             return found
+        tell = clocked(on_step)
+        tell(STARTING, "Waking the sandbox")
         try:
             await self._site.engine.unpause(found.id)
         except RuntimeUnavailable:
@@ -63,17 +63,19 @@ class Ladder:
             if found is not None and found.status == PAUSED:
                 raise
             return found  # somebody else has woken it, or ended it
+        tell(READY, "Sandbox awake")
         return await self.find()
 
     async def climb(self, term: int, on_step: OnStep) -> None:
         """See to it that an executor can be reached."""
-        found = await self.wake()
+        tell = clocked(on_step)
+        found = await self.wake(on_step)
         self._dismissed = False
         if found is None or found.status != RUNNING or not await self._answers(found, _BROKEN_SECONDS):
-            on_step(STARTING, "Starting the sandbox")
-            await self._reach(term, on_step)
-        on_step(STARTED, "")
-        on_step(READY, "")
+            tell(STARTING, "Starting the sandbox: the Docker engine answers")
+            await self._reach(term, tell)
+        tell(STARTED, "Executor up")
+        tell(READY, "Workspace ready")
 
     async def dismiss(self) -> None:
         """End a container that runs and whose executor does not answer; what it has done is in its record."""
@@ -135,14 +137,14 @@ class Ladder:
 
     async def _started(self, found: Found | None, term: int, on_step: OnStep) -> Found:
         if found is None:
-            warm = await self._pool.take(self.place, self.name, self._sid)
+            warm = await self._pool.take(self.place, self.name, self._sid, on_step)
             if warm is not None:
                 return warm
         wanted = await self._maker.wanted(self.ground, on_step)
         if found is not None and found.status != RUNNING and found.labels.get(RECIPE) == digest(wanted):
             try:
                 await self.ground.arm(found.id)
-                await self._maker.begin(found.id, wanted)
+                await self._maker.begin(found.id, wanted, on_step)
             except RuntimeUnavailable as error:
                 log.warning("a container did not start again", conversation_id=self._sid, problem=error.message)
             else:

@@ -12,11 +12,11 @@ from openhands_sessions.adapters.runtimes.docker_images import Images
 from openhands_sessions.adapters.runtimes.docker_network import Networks
 from openhands_sessions.adapters.runtimes.docker_refusals import ContainerGone, NetworkGone, ended_early
 from openhands_sessions.adapters.runtimes.docker_settings import DockerSettings
+from openhands_sessions.adapters.runtimes.docker_stages import STARTING
 from openhands_sessions.adapters.runtimes.limiter import Limiter
 from openhands_sessions.core.errors import RuntimeUnavailable
 from openhands_sessions.ports.runtime import OnStep
 
-STARTING, STARTED, READY = "STATUS$STARTING_RUNTIME", "STATUS$RUNTIME_STARTED", "STATUS$READY"
 RUNNING, PAUSED = "running", "paused"
 START_SECONDS = 20.0
 SLOW = "the sandbox did not get ready in time; is the machine overloaded?"
@@ -62,9 +62,10 @@ class Maker:
             await self._site.engine.remove(name)
             return await self._started(ground, name, await self.wanted(ground, on_step), labels, on_step)
 
-    async def begin(self, container: str, wanted: Recipe) -> None:
+    async def begin(self, container: str, wanted: Recipe, on_step: OnStep) -> None:
         """Start a container that was made like this."""
         await self._site.engine.start(container)
+        on_step(STARTING, "Container started, its executor is waited for")
         await self._site.networks.sure(wanted["HostConfig"]["NetworkMode"])
 
     async def _started(
@@ -77,8 +78,9 @@ class Maker:
             return await self._site.engine.create(name, wanted, carried)
 
         container = await self._site.images.having(wanted["Image"], make, lambda words: on_step(STARTING, words))
+        on_step(STARTING, "Image present, container created")
         await ground.arm(container)
-        await self.begin(container, wanted)
+        await self.begin(container, wanted, on_step)
         return Found(container, name, RUNNING, carried)
 
     async def answers(self, ground: Ground, container: Found, seconds: float) -> bool:

@@ -14,10 +14,13 @@ from openhands_sessions.adapters.runtimes.demolition import demolish
 from openhands_sessions.adapters.runtimes.docker_container import INSTANCE, WARM
 from openhands_sessions.adapters.runtimes.docker_engine import Found
 from openhands_sessions.adapters.runtimes.docker_maker import START_SECONDS, Maker, Site
+from openhands_sessions.adapters.runtimes.docker_network import NO_RULES
+from openhands_sessions.adapters.runtimes.docker_stages import STARTING
 from openhands_sessions.adapters.runtimes.greeting import peer
 from openhands_sessions.adapters.runtimes.hold import Hold
 from openhands_sessions.adapters.runtimes.place import Place
 from openhands_sessions.core.errors import RuntimeUnavailable
+from openhands_sessions.ports.runtime import OnStep
 
 log = structlog.get_logger(__name__)
 
@@ -34,6 +37,8 @@ class Warm:
     container: Found
     place: Place
     hold: Hold
+    lacks: tuple[str, ...] = ()
+    """What the conversation that gets it is to be told."""
 
 
 class Pool:
@@ -62,7 +67,7 @@ class Pool:
             while len(self._ready) < self._size:
                 self._ready.append(await self._made())
 
-    async def take(self, place: Place, name: str, conversation: str) -> Found | None:
+    async def take(self, place: Place, name: str, conversation: str, on_step: OnStep) -> Found | None:
         """A container that runs, moved to this place and given this name; None where none is ready, or the place is not
         as it was when it was made."""
         while self._ready:
@@ -73,6 +78,8 @@ class Pool:
                     await self._remove(warm)
                 elif await self._site.limiter.run(_untouched, place):
                     await self._hand_over(warm, place, name, conversation)
+                    for words in ("A container that waited is taken", *warm.lacks):
+                        on_step(STARTING, words)
                     return warm.container
                 else:
                     self._ready.append(warm)
@@ -120,16 +127,20 @@ class Pool:
         await self._site.limiter.run(hold.take)
         labels = {INSTANCE: self._site.instance, WARM: mark}
         warm = Warm(Found(name, name, "", labels), place, hold)
+        lacks: list[str] = []
+
+        def hear(status: str, words: str) -> None:
+            if words.startswith(NO_RULES):
+                lacks.append(words)
+
         try:
-            container = await self._maker.start(
-                ground, name, await self._maker.wanted(ground, _untold), labels, _untold
-            )
+            container = await self._maker.start(ground, name, await self._maker.wanted(ground, hear), labels, hear)
             if not await self._maker.answers(ground, container, START_SECONDS):
                 raise await self._maker.no_answer(container)
         except BaseException:
             await asyncio.shield(self._remove(warm))
             raise
-        return Warm(container, place, hold)
+        return Warm(container, place, hold, tuple(lacks))
 
     async def _remove(self, warm: Warm) -> None:
         with contextlib.suppress(RuntimeUnavailable):
@@ -137,10 +148,6 @@ class Pool:
         with contextlib.suppress(OSError):
             await self._site.limiter.run(demolish, warm.place.folder)
         warm.hold.release()
-
-
-def _untold(status: str, words: str) -> None:
-    """Nobody waits for it."""
 
 
 def _untouched(place: Place) -> bool:

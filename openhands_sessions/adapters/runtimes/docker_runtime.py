@@ -37,7 +37,7 @@ class DockerReach:
 
     async def connect(self) -> Link | None:
         try:
-            awake = await self._box.awake()
+            awake = await self._box.awake(self._spec.on_step)
         except RuntimeUnavailable:
             awake = True  # an engine that is gone tells nothing, and its containers go on without it for a while
         return await self._ground.connect(self._spec.term) if awake else None
