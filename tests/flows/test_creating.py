@@ -63,6 +63,8 @@ async def _talk(guests: Guests, begin: Any, model: str) -> None:
     await client.until_state("awaiting_user_input")
     system = next(event for event in client.events if event.get("action") == "system")
     assert "Speak like a pirate." in system["args"]["content"]
+    [recalled] = _recalled(client)
+    assert recalled["conversation_instructions"] == "Speak like a pirate."
     [said] = _messages(client, "user")
     assert (said["content"], said["image_urls"]) == ("what is it?", [PICTURE])
     assert _messages(client, "agent")[0]["content"] == "I see."
@@ -80,6 +82,9 @@ async def _repository(guests: Guests, begin: Any, origin: str) -> None:
     )
     ran = await client.until_event(lambda event: event.get("content", "").strip().endswith("* other"))
     assert ran["observation"] == "run"
+    [recalled] = _recalled(client)
+    names = [recalled[name] for name in ("repo_name", "repo_branch", "repo_directory", "working_dir")]
+    assert names == [origin, "other", "/workspace", "/workspace"]
     shown = await guests.rest.describe(client.sid)
     assert (shown["selected_repository"], shown["selected_branch"], shown["git_provider"], shown["trigger"]) == (
         origin,
@@ -133,6 +138,10 @@ async def _by_socket(guests: Guests, **body: Any) -> Client:
     client = guests.protocol2(f"by-socket-{len(json.dumps(body))}")
     await client.connect(create=body)
     return client
+
+
+def _recalled(client: Client) -> list[dict[str, Any]]:
+    return [event["extras"] for event in client.events if event.get("observation") == "recall"]
 
 
 def _messages(client: Client, source: str) -> list[dict[str, Any]]:
