@@ -18,15 +18,14 @@ from openhands_sessions.core.errors import (
     SessionsError,
     StorageError,
 )
-from openhands_sessions.core.events.event import Json
 from openhands_sessions.core.ids import UNNUMBERED, ConversationId
 from openhands_sessions.core.lifecycle import SET_UP, SessionState
-from openhands_sessions.core.repository import Repository
 from openhands_sessions.ports.gateway import Accepted, EndReason, News, SessionEnded, SessionInfo, SessionSpec
 from openhands_sessions.ports.store import ConversationRow, SessionStore
 from openhands_sessions.service.directory import Directory
 from openhands_sessions.service.openings import Openings
 from openhands_sessions.service.recovery import WAITS, Recovery
+from openhands_sessions.service.rows import checkout_of, checkout_row, text_of
 from openhands_sessions.service.settings import SettingsBook, secret_of, without_secret
 from openhands_sessions.service.titles import Titles
 from openhands_sessions.session.agent_session import AgentSession
@@ -174,7 +173,7 @@ class LocalGateway:
                 "message": spec.initial_message,
                 "images": kept.images,
                 "replay": kept.replay,
-                **_checkout_row(spec.checkout),
+                **checkout_row(spec.checkout),
             },
         )
         try:
@@ -204,11 +203,11 @@ class LocalGateway:
         return await self._directory.open(row.id, row.owner, lambda: settings, self._opening(row))
 
     def _opening(self, row: ConversationRow) -> Opening:
-        images, replay = _text(row, "images"), _text(row, "replay")
+        images, replay = text_of(row, "images"), text_of(row, "replay")
         return Opening(
-            message=_text(row, "message"),
+            message=text_of(row, "message"),
             images=None if images is None else partial(self._openings.images, row.id, images),
-            repository=_checkout(row),
+            repository=checkout_of(row),
             replay=None if replay is None else partial(self._openings.steps, row.id, replay),
         )
 
@@ -224,9 +223,9 @@ class LocalGateway:
             created_at=row.created_at,
             updated_at=row.updated_at if session is None else max(row.updated_at, session.event_stream.updated_at),
             trigger=row.trigger,
-            repository=_text(row, "repository"),
-            branch=_text(row, "branch"),
-            git_provider=_text(row, "git_provider"),
+            repository=text_of(row, "repository"),
+            branch=text_of(row, "branch"),
+            git_provider=text_of(row, "git_provider"),
             state=session.state if session is not None and live else None,
             agent_state=None if view is None else view.agent_state,
             runtime_status=None if session is None or not live else runtime_status(session.state),
@@ -248,26 +247,6 @@ def digest(command: Command) -> str:
     """A name for what a command asks, so that a key used again for something else is noticed."""
     content = {"kind": type(command).__name__, **asdict(command)}
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
-
-
-def _text(row: ConversationRow, name: str) -> str | None:
-    value = row.settings.get(name)
-    return value if isinstance(value, str) else None
-
-
-def _checkout_row(checkout: Repository | None) -> dict[str, Json]:
-    """As `_checkout` finds it, with what lists show under the names that they show it by."""
-    if checkout is None:
-        return {}
-    told: dict[str, Json] = {"branch": checkout.branch, "git_provider": checkout.provider, "checkout": checkout.url}
-    return {**told, "repository": checkout.name or None}
-
-
-def _checkout(row: ConversationRow) -> Repository | None:
-    if "checkout" not in row.settings:
-        return None
-    url, name = _text(row, "checkout"), _text(row, "repository") or ""
-    return Repository(name=name, url=url, branch=_text(row, "branch"), provider=_text(row, "git_provider"))
 
 
 def runtime_status(state: SessionState) -> str:
