@@ -199,8 +199,9 @@ def _recalled(observation: RecallObservation, prompt: str) -> str:
 
 
 def _where(observation: RecallObservation) -> str:
+    """Said as what was: the branch may be another by now, and an import brings no files."""
     if not observation.repo_name:
         return ""
-    place = f" is in {observation.repo_directory}" if observation.repo_directory else " is in the workspace"
     branch = f", on the branch {observation.repo_branch}" if observation.repo_branch else ""
-    return f"The repository {observation.repo_name}{place}{branch}."
+    place = observation.repo_directory or "the workspace"
+    return f"The conversation began with the repository {observation.repo_name} in {place}{branch}."

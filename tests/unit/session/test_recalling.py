@@ -63,7 +63,7 @@ async def test_what_the_conversation_was_begun_with_is_recorded_and_told_once(st
     assert recalled.conversation_instructions == "Speak like a pirate."
     shown = [str(message["content"]) for message in play.model.requests[0].messages]
     assert sum(text.count("Speak like a pirate.") for text in shown) == 1
-    assert "The repository octo/hello is in /workspace, on the branch topic." in shown[1]
+    assert "The conversation began with the repository octo/hello in /workspace, on the branch topic." in shown[1]
 
 
 async def test_nothing_is_said_of_a_repository_where_there_is_none(store: SessionStore) -> None:
