@@ -109,9 +109,8 @@ class Requests:
             return {"state": refusal.code}
         if outcome is not None:
             return {"state": "done", "outcome": outcome}
-        if self._actions.live(key) is not None:
-            return {"state": "running"}
-        return {"state": "unknown", "journal": self._actions.journal}
+        state = "unknown" if self._actions.live(key) is None else "running"
+        return {"state": state, "journal": self._actions.journal}
 
     async def _interrupt(self, message: Message, tell: Tell) -> Answer:
         self._actions.interrupt(_key(message))

@@ -126,7 +126,10 @@ class ExecutorRuntime:
                 await before_asking()
             answer = await self._asked("inquire", {"key": key})
             if answer is not None:
-                return await self._sure(key, _state_of(answer))
+                known = await self._sure(key, _state_of(answer))
+                if isinstance(known, Running):
+                    self._witness.adopt(key, _journal_of(answer))
+                return known
         return await self._sure(key, await self._reach.remembered(key))
 
     async def send_input(self, text: str) -> bool:

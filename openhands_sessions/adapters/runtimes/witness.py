@@ -39,6 +39,10 @@ class Witness:
         self._asked_in[key] = journal
         return True
 
+    def adopt(self, key: str, journal: str) -> None:
+        """An action that somebody else asked for is under way, and stands in this journal."""
+        self._asked_in.setdefault(key, journal)
+
     def asked(self, key: str) -> bool:
         """Whether it was, and has not answered."""
         return key in self._asked_in

@@ -122,6 +122,27 @@ async def test_a_journal_that_is_gone_does_not_say_that_nothing_ran(runtime: Run
     assert await runtime.files.read("runs") == b"x\n"
 
 
+async def test_an_adopted_action_is_not_run_again_by_an_executor_that_knows_nothing(
+    runtimes: LocalRuntimes, folder: Path
+) -> None:
+    hearing = Hearing()
+    async with opened(runtimes) as runtime:
+        executor = await executor_of(runtime)
+        running = asyncio.create_task(run(runtime, 0, "echo x >> runs; echo begun; read go", hearing))
+        await hearing.hears("begun")
+        running.cancel()
+        await asyncio.wait([running])
+    async with opened(runtimes, term=2) as runtime:
+        assert await runtime.inquire(key(0)) == Running()
+        (folder / "state/journal").unlink()
+        os.kill(executor, signal.SIGKILL)
+        assert not await runtime.send_input("on\n")
+        with pytest.raises(RuntimeUnavailable):
+            await run(runtime, 0, "echo x >> runs")
+        assert await runtime.inquire(key(0)) == Lost()
+        assert await runtime.files.read("runs") == b"x\n"
+
+
 async def test_a_killed_server_leaves_its_command_to_the_next(runtimes: LocalRuntimes, folder: Path) -> None:
     server = await asyncio.create_subprocess_exec(
         *(sys.executable, "-c", SERVER, folder.parent), stdout=asyncio.subprocess.PIPE, cwd=Path(__file__).parents[3]
