@@ -118,8 +118,15 @@ class Box:
 
     def watch(self, *, paused: bool) -> None:
         """Take over a container that was found, unless it is known, and let it rest when its time comes."""
+        self._take_over(_Stands.PAUSED if paused else _Stands.AWAKE)
+
+    def watch_remains(self) -> None:
+        """As `watch`, where others have removed the container and a workspace is left that is to go with it."""
+        self._take_over(_Stands.ENDED)
+
+    def _take_over(self, found: _Stands) -> None:
         if self._stands == _Stands.NOT and not self._changing.locked():
-            self._stands = _Stands.PAUSED if paused else _Stands.AWAKE
+            self._stands = found
             self._guard()
             self._arm()
 

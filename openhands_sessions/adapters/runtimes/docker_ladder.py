@@ -1,6 +1,8 @@
 """The way to a container that runs: found, woken, started again, or made anew around the same workspace."""
 
 import contextlib
+from collections.abc import Callable
+from typing import ParamSpec
 
 import structlog
 
@@ -22,6 +24,8 @@ from openhands_sessions.core.ids import ConversationId, folder_name
 from openhands_sessions.ports.runtime import OnStep
 
 log = structlog.get_logger(__name__)
+
+P = ParamSpec("P")
 
 _BROKEN_SECONDS = 3.0
 """How long a container that runs already may not be reached; it may just have been started by somebody else."""
@@ -103,6 +107,8 @@ class Ladder:
         await self.remove()
         if not await self.ground.delete(but_the_record=but_the_record):
             raise RuntimeUnavailable("the sandbox could not be ended: another server has just started it")
+        if but_the_record:
+            await self._locally(self.place.forget)
 
     async def ending(self) -> str | None:
         """Why it no longer runs, for users; None where it does."""
@@ -153,8 +159,15 @@ class Ladder:
             on_step(STARTING, "Making the sandbox anew; the workspace is kept")
             await self._site.engine.remove(found.id)
         await self.prepare()
+        await self._locally(self.place.note, self._sid)
         labels = {INSTANCE: self._site.instance, CONVERSATION: self._sid, TERM: str(term)}
         return await self._maker.start(self.ground, self.name, wanted, labels, on_step)
+
+    async def _locally(self, function: Callable[P, None], *args: P.args, **kwargs: P.kwargs) -> None:
+        try:
+            await self._site.limiter.run(function, *args, **kwargs)
+        except OSError as error:
+            raise RuntimeUnavailable(f"the sandbox's folder cannot be used: {error.strerror}") from error
 
     async def _answers(self, container: Found, seconds: float) -> bool:
         return await self._maker.answers(self.ground, container, seconds)

@@ -9,9 +9,11 @@ import structlog
 from openhands_sessions.adapters.runtimes.docker_box import Box
 from openhands_sessions.adapters.runtimes.docker_container import CONVERSATION, INSTANCE, WARM
 from openhands_sessions.adapters.runtimes.docker_engine import Found
+from openhands_sessions.adapters.runtimes.docker_ladder import container_name
 from openhands_sessions.adapters.runtimes.docker_maker import PAUSED, RUNNING, Site
 from openhands_sessions.adapters.runtimes.docker_pool import PREFIX
 from openhands_sessions.adapters.runtimes.hold import Hold
+from openhands_sessions.adapters.runtimes.place import CONVERSATION as NOTE
 from openhands_sessions.adapters.runtimes.place import Place
 from openhands_sessions.core.errors import SessionsError
 from openhands_sessions.core.ids import ConversationId
@@ -29,6 +31,7 @@ class Reaper:
     """Looks at what carries the instance's label, and at nothing else."""
 
     def __init__(self, site: Site, root: Path, box: Callable[[ConversationId], Box], knows: Knows) -> None:
+        self._site = site
         self._engine = site.engine
         self._root = root
         self._label = f"{INSTANCE}={site.instance}"
@@ -40,7 +43,9 @@ class Reaper:
 
     async def reap(self) -> Sequence[Standing]:
         """The rest is watched from then on."""
-        settled = [await self._settled(found) for found in await self._engine.list(self._label)]
+        there = await self._engine.list(self._label)
+        settled = [await self._settled(found) for found in there]
+        await self._watch_remains(there)
         return [standing for standing in settled if not standing.keep]
 
     async def look(self) -> None:
@@ -55,6 +60,16 @@ class Reaper:
                 await self._settled(found)
             except (SessionsError, OSError) as error:
                 log.warning("a sandbox could not be looked at", container=found.name, problem=str(error))
+        await self._watch_remains(there)
+
+    async def _watch_remains(self, there: Sequence[Found]) -> None:
+        """Where workspaces go with their containers, they go also where others have removed the container."""
+        if self._site.settings.keep_workspace:
+            return
+        names = {found.name for found in there}
+        for folder, conversation in (await self._site.limiter.run(_noted, self._root)).items():
+            if container_name(self._site.instance, folder) not in names:
+                self._box(ConversationId(conversation)).watch_remains()
 
     async def _settled(self, found: Found) -> Standing:
         """Removed, or watched."""
@@ -96,3 +111,9 @@ class Reaper:
         if found.status not in (RUNNING, PAUSED):
             return True, "has ended; begins again when it is needed"
         return True, self._box(sid).standing
+
+
+def _noted(root: Path) -> dict[str, str]:
+    """The folders that had a container since they were last cleared, and whose they are."""
+    found = ((path.parent.name, Place(path.parent).noted()) for path in root.glob(f"*/{NOTE}"))
+    return {folder: conversation for folder, conversation in found if conversation}

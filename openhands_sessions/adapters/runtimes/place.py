@@ -63,6 +63,10 @@ class Place:
         """Write down whose place it is. Raises OSError."""
         (self.folder / CONVERSATION).write_text(conversation)
 
+    def forget(self) -> None:
+        """Take the note back. Raises OSError."""
+        (self.folder / CONVERSATION).unlink(missing_ok=True)
+
     def noted(self) -> str | None:
         """Whose place it is, where that was written down."""
         try:
