@@ -140,6 +140,8 @@ class Link:
             self._writer.write(frame(message))
             await self._writer.drain()
         except OSError:
+            self._writer.transport.abort()
+            await asyncio.wait([self._reading])  # or it would be taken for alive, and asked again at once
             raise LinkLost from None
 
     async def _read(self) -> None:

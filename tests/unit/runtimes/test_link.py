@@ -189,3 +189,20 @@ async def refused(path: Path) -> None:
         with pytest.raises(Unreachable) as caught:
             await way
         assert "/" not in caught.value.message
+
+
+async def test_a_connection_that_broke_is_not_alive_when_that_is_told(path: Path) -> None:
+    with socket.socket(socket.AF_UNIX) as listening:
+        listening.bind(str(path))
+        listening.listen()
+        connecting = asyncio.create_task(connect(path, term=1, seconds=SECONDS))
+        far, _ = await asyncio.to_thread(listening.accept)
+        hello = json.dumps({"version": 1}).encode()
+        far.send(struct.pack(">I", len(hello)) + hello)
+        link = await connecting
+        assert link is not None
+        far.close()
+        with pytest.raises(LinkLost):
+            await link.call("inquire", {})
+        assert not link.alive
+        await link.close()
