@@ -220,14 +220,14 @@ class Box:
     async def _rest(self) -> None:
         """Pause it, unless it is at work or another process has it open."""
         async with self._changing:
-            with self._hold.alone() as alone:
-                try:
+            try:
+                with self._hold.alone() as alone:
                     if alone and not self._uses and await self._is_idle():
                         await self.ladder.pause()
                         self._stands = _Stands.PAUSED
                         await self.guard.rest()
-                except (RuntimeFailure, OSError) as error:
-                    log.warning("a sandbox was not put to rest", conversation_id=self.sid, problem=str(error))
+            except (RuntimeFailure, OSError) as error:
+                log.warning("a sandbox was not put to rest", conversation_id=self.sid, problem=str(error))
             self._arm()
 
     async def _is_idle(self) -> bool:
@@ -251,17 +251,17 @@ class Box:
     async def _remove(self) -> None:
         """It has rested long enough."""
         async with self._changing:
-            with self._hold.alone() as alone:
-                keep = self._site.settings.keep_workspace
-                if not alone or self._uses or (self._opened and not keep):
-                    self._arm()
-                    return
-                try:
+            try:
+                with self._hold.alone() as alone:
+                    keep = self._site.settings.keep_workspace
+                    if not alone or self._uses or (self._opened and not keep):
+                        self._arm()
+                        return
                     await (self.ladder.remove() if keep else self.ladder.delete(but_the_record=True))
-                except RuntimeFailure as error:
-                    log.warning("a sandbox was not removed", conversation_id=self.sid, problem=error.message)
-                    self._arm()
-                    return
+            except (RuntimeFailure, OSError) as error:
+                log.warning("a sandbox was not removed", conversation_id=self.sid, problem=str(error))
+                self._arm()
+                return
             self._stands = _Stands.NOT
             await self.guard.rest()
         self._on_removed(self)
