@@ -23,7 +23,7 @@ a connection, and the gateway tells that itself."""
 
 
 class Masking:
-    """A step of the log: every text in a line, however deep, without the secrets."""
+    """A step of the log: every text in a line, however deep, without the secrets, and such as can be written."""
 
     def __init__(self, secrets: Sequence[str]) -> None:
         self._secrets = tuple(secrets)
@@ -34,15 +34,20 @@ class Masking:
     def _masked(self, value: Any) -> Any:
         match value:
             case str():
-                return mask(value, self._secrets)
+                return _writable(mask(value, self._secrets))
             case None | bool() | int() | float():
                 return value
             case Mapping():
-                return {str(key): self._masked(item) for key, item in value.items()}
+                return {_writable(str(key)): self._masked(item) for key, item in value.items()}
             case list() | tuple() | set():
                 return [self._masked(item) for item in value]
             case _:
                 return mask(repr(value), self._secrets)
+
+
+def _writable(text: str) -> str:
+    """The text without the lone surrogates that stand for bytes which were no text."""
+    return text.encode("utf-8", "replace").decode()
 
 
 def configure(level: str, style: str, secrets: Sequence[str], file: TextIO | None = None) -> None:

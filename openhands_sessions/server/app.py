@@ -13,6 +13,7 @@ from aiohttp import web
 
 from openhands_sessions.core.ids import ConversationId
 from openhands_sessions.server import middleware
+from openhands_sessions.server.blame import log_only_our_faults
 from openhands_sessions.server.outbox import hang_up
 from openhands_sessions.server.packets import FastJson
 from openhands_sessions.server.rest import (
@@ -129,6 +130,7 @@ async def _recovering(app: web.Application) -> AsyncIterator[None]:
 @asynccontextmanager
 async def listening(app: web.Application, host: str, port: int, grace: float) -> AsyncIterator[int]:
     """Serve on an address and give the port; the end of the block drains within `grace` seconds. Raises OSError."""
+    log_only_our_faults()
     runner = web.AppRunner(app, access_log=None, shutdown_timeout=grace, handler_cancellation=False)
     await runner.setup()
     try:

@@ -1,5 +1,6 @@
 """What handlers are given: typed keys, and the questions that every handler asks."""
 
+import re
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,6 +25,8 @@ from openhands_sessions.service.local import LocalGateway
 from openhands_sessions.service.secrets import SecretsBook
 from openhands_sessions.service.settings import SettingsBook
 
+WHOLE = re.compile(r"-?[0-9]{1,18}")
+"""No more digits than any limit of ours has."""
 P = TypeVar("P", bound=BaseModel)
 
 
@@ -105,6 +108,6 @@ def number(request: web.Request, name: str, default: int, *, least: int, most: i
     text = request.query.get(name, "")
     if not text:
         return default
-    if not text.lstrip("-").isascii() or not text.lstrip("-").isdigit() or not least <= int(text) <= most:
+    if not WHOLE.fullmatch(text) or not least <= int(text) <= most:
         raise BadInput(name, f"must be a whole number from {least} to {most}")
     return int(text)

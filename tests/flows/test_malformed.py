@@ -1,6 +1,7 @@
 """Packets that libraries fail at: each is answered, by whatever transport it comes, and an answer that nobody takes
 costs no memory."""
 
+import asyncio
 import json
 from collections.abc import Sequence
 from contextlib import suppress
@@ -16,6 +17,14 @@ from tests.support.stalled import StalledClient
 from tests.support.wire import Cut
 
 ERROR = '42["oh_event",{"error":true'
+NO_HTTP = (
+    b"CONNECTX / HTTP/1.1\r\n\r\n",
+    b"GET / HTTP/9.9\r\n\r\n",
+    b"GET / HTTP/1.1\r\nHost: x\r\nContent-Length: -1\r\n\r\n",
+    b"GET / HTTP/1.1\r\nHost: x\r\nA\r\n\r\n",
+    b"GET / HTTP/1.1\r\nHost: x\r\nA: " + b"x" * 20_000 + b"\r\n\r\n",
+    b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03" + b"\x00" * 100,
+)
 MEGABYTES = 15.0
 FRAME = f"42[{' ' * 250}]"
 FRAMES = 300_000
@@ -74,6 +83,43 @@ async def test_polling_is_answered_too(server: Server, guests: Guests, payload: 
         heard += await _polled(http, here)
     assert any(text.startswith(ERROR) for text in heard) or not payload
     assert "Traceback" not in server.log
+
+
+@pytest.mark.parametrize(
+    "text", ["9" * 5_000, "-" + "9" * 5_000, "--5", "-", "+5", "1e3", "\u00b2", "\u0661", "9" * 30]
+)
+async def test_a_number_that_is_none_is_refused_by_its_name(server: Server, guests: Guests, text: str) -> None:
+    sid = await guests.rest.create()
+    for path, name in (("conversations", "limit"), (f"conversations/{sid}/remember-prompt", "event_id")):
+        status, answer = await guests.rest.ask("GET", f"/api/{path}", **{name: text})
+        assert (status, answer["field"]) == (422, name)
+    assert "Traceback" not in server.log
+
+
+async def test_what_is_no_http_is_answered_and_not_logged(server: Server) -> None:
+    for request in NO_HTTP:
+        reader, writer = await asyncio.open_connection("127.0.0.1", server.port)
+        try:
+            writer.write(request)
+            async with asyncio.timeout(10):
+                assert (await reader.read()).split(b" ", 2)[1] == b"400", request
+        finally:
+            writer.close()
+            await writer.wait_closed()
+    assert '"level":"error"' not in server.log
+    assert "Traceback" not in server.log
+
+
+async def test_a_part_whose_name_is_no_text_leaves_no_trace_in_the_log(server: Server, guests: Guests) -> None:
+    url = f"{server.url}/api/conversations/{await guests.rest.create()}/upload-files"
+    headers = {"Content-Type": "multipart/form-data; boundary=x"}
+    for name in (b"filename*=utf-8''\xff", b'filename="\xff', b"filename*=utf-8''a;b", b"filename*=\xed\xa0\x80"):
+        part = b'--x\r\nContent-Disposition: form-data; name="files"; %b\r\n\r\nx\r\n--x--\r\n' % name
+        async with guests.rest.http.post(url, data=part, headers=headers) as answer:
+            assert answer.status == 200
+            assert (await answer.json())["uploaded_files"] == []
+    assert "Traceback" not in server.log
+    assert "Disposition" not in server.log
 
 
 async def test_the_handshake_says_what_is_taken_by_either_transport(server: Server, guests: Guests) -> None:

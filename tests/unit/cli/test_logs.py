@@ -55,6 +55,14 @@ def test_a_secret_never_stands_in_the_log(style: str) -> None:
     assert out.getvalue().count("ValueError") >= 3
 
 
+def test_bytes_that_are_no_text_can_be_logged() -> None:
+    out = logged("json")
+    structlog.get_logger("x").warning("named", name="a\udcff", deep=[{"\ud800": "\udfff"}])
+    logging.getLogger("some.library").warning("named %s", "a\udcff")
+    assert [(line.get("name"), line.get("deep")) for line in lines(out)] == [("a?", [{"?": "?"}]), (None, None)]
+    assert lines(out)[1]["event"] == "named a?"
+
+
 def test_libraries_are_heard_from_warnings_on() -> None:
     out = logged("json", "debug")
     library = logging.getLogger("some.library")
