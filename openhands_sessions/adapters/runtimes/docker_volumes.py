@@ -3,12 +3,10 @@
 import asyncio
 import contextlib
 import fcntl
-import io
 import os
 import secrets
-import tarfile
 import tempfile
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from ipaddress import ip_address
 from pathlib import Path
@@ -16,6 +14,7 @@ from typing import Any, ParamSpec, TypeVar
 
 from openhands_sessions.adapters.runtimes import journal
 from openhands_sessions.adapters.runtimes.demolition import demolish
+from openhands_sessions.adapters.runtimes.docker_archives import packed, unpacked
 from openhands_sessions.adapters.runtimes.docker_container import (
     HOME,
     INSTANCE,
@@ -90,7 +89,7 @@ class VolumeGround:
         await self._locally(self._file(_FURNISHED).touch)
         async with self._hand() as hand:
             names = [volume.rpartition("-")[2] for volume in self._volumes]
-            await self._engine.put(hand, _ROOM, _packed(self._settings.owner, dict.fromkeys(names)))
+            await self._engine.put(hand, _ROOM, packed(self._settings.owner, dict.fromkeys(names)))
             async with self._programs.filling:
                 if not self._programs.there:
                     await self._put_executor(hand)
@@ -103,7 +102,7 @@ class VolumeGround:
             await self._locally(self._write, SECRET, secret)
             self._port = None
             content = {SECRET: secret.encode(), TERM: str(await self.term()).encode()}
-            await self._engine.put(container, STATE, _packed(self._settings.owner, content))
+            await self._engine.put(container, STATE, packed(self._settings.owner, content))
 
     async def connect(self, term: int) -> Link | None:
         link = await self._connected(term)
@@ -137,7 +136,7 @@ class VolumeGround:
             if await self._locally(self._file(_FURNISHED).exists):  # else `arm` will tell the first executor
                 content = {TERM: str(await self.term()).encode()}
                 async with self._hand() as hand:
-                    await self._engine.put(hand, f"{_ROOM}/state", _packed(self._settings.owner, content))
+                    await self._engine.put(hand, f"{_ROOM}/state", packed(self._settings.owner, content))
 
     async def _raise(self, term: int) -> None:
         if term > await self.term():
@@ -186,8 +185,8 @@ class VolumeGround:
         name = self._programs.path.name
         there = await self._engine.get(hand, f"{_ROOM}/programs/{name}", _JOURNAL_LIMIT)
         content = await self._locally(self._programs.path.read_bytes)
-        if there is None or _unpacked(there) != content:
-            await self._engine.put(hand, f"{_ROOM}/programs", _packed((0, 0), {name: content}, mode=0o444))
+        if there is None or unpacked(there) != content:
+            await self._engine.put(hand, f"{_ROOM}/programs", packed((0, 0), {name: content}, mode=0o444))
 
     async def _connected(self, term: int | None) -> Link | None:
         secret = await self._locally(self._read, SECRET)
@@ -249,34 +248,7 @@ def _published(host: str) -> str:
         return ""
 
 
-def _packed(owner: tuple[int, int], entries: Mapping[str, bytes | None], *, mode: int = 0o400) -> bytes:
-    """A tar archive of files, and of folders where there is None."""
-    packed = io.BytesIO()
-    with tarfile.open(fileobj=packed, mode="w") as archive:
-        for name, content in entries.items():
-            entry = tarfile.TarInfo(name)
-            entry.uid, entry.gid = owner
-            entry.mode = mode
-            if content is None:
-                entry.type, entry.mode = tarfile.DIRTYPE, 0o700
-            else:
-                entry.size = len(content)
-            archive.addfile(entry, None if content is None else io.BytesIO(content))
-    return packed.getvalue()
-
-
-def _unpacked(archive: bytes) -> bytes:
-    """The one file in it; nothing where a command has put something else in its place."""
-    try:
-        with tarfile.open(fileobj=io.BytesIO(archive)) as opened:
-            first = opened.next()
-            file = opened.extractfile(first) if first is not None and first.isreg() else None
-            return b"" if file is None else file.read()
-    except tarfile.TarError:
-        return b""
-
-
 def _looked_up(archive: bytes, key: str) -> Outcome | UnknownAction | Lost | None:
     with tempfile.TemporaryDirectory() as folder:
-        (Path(folder) / journal.NAME).write_bytes(_unpacked(archive))
+        (Path(folder) / journal.NAME).write_bytes(unpacked(archive))
         return journal.remembered(Path(folder), key)
