@@ -117,7 +117,7 @@ class DockerSection(Section):
     open_files: int = Field(16_384, ge=256, description="Open files of each of its processes.")
     file_mb: int = Field(4_096, ge=1, description="Largest file that a sandbox may write, in MiB.")
     temporary_mb: int = Field(1_024, ge=16, description="Size of a sandbox's /tmp, in MiB.")
-    workspace_mb: int = Field(10_240, ge=1, description="What a workspace and its home may hold together, in MiB.")
+    workspace_mb: int = Field(10_240, ge=1, description="What workspace, home and records may hold, in MiB.")
     warm: int = Field(1, ge=0, le=100, description="Sandboxes that run already, for conversations to come.")
     pause_after: float = Field(600.0, gt=0, description="Seconds after the last use until a sandbox is paused.")
     remove_after: float = Field(

@@ -30,7 +30,7 @@ class DockerSettings:
     file_size: int = 4 << 30
     temporary_size: int = 1 << 30
     workspace_size: int = 10 << 30
-    """Of workspace and home together; looked at every `look_every` seconds while a command runs."""
+    """Of all that it keeps on disk: workspace, home and records; looked at every `look_every` seconds while it runs."""
     look_every: float = 5.0
     warm: int = 0
     """How many run already and wait for a conversation."""
