@@ -47,7 +47,7 @@ async def test_rules_that_were_flushed_are_set_again(docker_engine: Engine, way:
         await ours.sure(name)
         there = await jumps(docker_engine)
         assert len(there) == 2
-        await as_root(docker_engine, "".join(f"iptables {each.replace('-A', '-D', 1)}\n" for each in there))
+        await as_root(docker_engine, _flushing(there))
         assert await jumps(docker_engine) == []
         if way == "looked at by the keeper":
             await ours.renew()
@@ -72,8 +72,11 @@ async def test_rules_that_cannot_be_set_again_keep_a_sandbox_from_the_network(do
             assert await ours.ready(told.append) == NO_NETWORK
             await ours.sure(NO_NETWORK)
             assert "make images" in "".join(told)
+            await as_root(docker_engine, _flushing(await jumps(docker_engine)))
             client.images.get(docker_engine.base).tag(firewall)
-            assert await ours.ready(told.append) == name
+            await ours.renew()
+            await ours.sure(name)
+            assert len(await jumps(docker_engine)) == 2
     with closing(docker_engine.client()) as client:
         client.images.remove(firewall, force=True)
 
@@ -123,6 +126,10 @@ def _pruned(engine: Engine, runtimes: DockerRuntimes, *, ended: bool) -> None:
         else:
             container.remove(force=True)
         client.networks.prune(filters=ours)
+
+
+def _flushing(rules: list[str]) -> str:
+    return "".join(f"iptables {each.replace('-A', '-D', 1)}\n" for each in rules)
 
 
 async def jumps(engine: Engine) -> list[str]:

@@ -63,8 +63,12 @@ async def test_a_command_runs_once_in_its_container_though_the_server_ends_meanw
     assert containers(docker_engine, sandboxes) == []
     said = await client.say("go")
     await client.until(lambda: any("begun" in stream.text for stream in client.streams.values()))
-    told = [status["id"] for status in client.statuses if "id" in status]
-    assert told[-3:] == ["STATUS$STARTING_RUNTIME", "STATUS$RUNTIME_STARTED", "STATUS$READY"]
+    told = [(status["id"], status["message"].partition(" (")[0]) for status in client.statuses if "id" in status]
+    assert told[-3:] == [
+        ("STATUS$STARTING_RUNTIME", "Container started, its executor is waited for"),
+        ("STATUS$RUNTIME_STARTED", "Executor up"),
+        ("STATUS$READY", "Workspace ready"),
+    ]
     [(container, _)] = containers(docker_engine, sandboxes)
     await (server.killed() if way == "killed" else server.stopped())
     await server.start()

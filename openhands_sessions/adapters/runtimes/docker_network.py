@@ -126,8 +126,8 @@ class Networks:
             raise NetworkGone
 
     async def renew(self) -> None:
-        """See to it now, where it was made once."""
-        if self._ready:
+        """See to it now, where that was tried once: sandboxes may be in it, also where it failed meanwhile."""
+        if self._seen > -math.inf:
             self._begin()
             await self.close()
 
@@ -146,7 +146,7 @@ class Networks:
             return
         await self.close()
         async with self._making:
-            self._ready = False
+            self._ready, self._seen = False, -math.inf
             await self._engine.remove_network(self.name)
             if self._settings.network != "open":
                 with contextlib.suppress(ImageMissing):  # then it was not there to set them either
