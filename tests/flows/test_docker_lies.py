@@ -89,8 +89,8 @@ async def test_a_wrong_answer_is_not_believed(runtimes: DockerRuntimes) -> None:
 async def test_one_that_keeps_silent_holds_neither_a_server_that_ends_nor_the_next(
     docker_engine: Engine, runtimes: DockerRuntimes, folder: Path
 ) -> None:
-    settings = replace(PROMPT, image=docker_engine.base, firewall_image=docker_engine.base, pull=False)
-    async with open_docker(folder, settings, address=docker_engine.address) as ending:
+    patient = replace(PLAIN, answer_within=600, image=docker_engine.base, pull=False)
+    async with open_docker(folder, patient, address=docker_engine.address) as ending:
         await lies(ending, LIES["a hello, and silence"])
     assert [status for _, status in containers(docker_engine, runtimes)] == ["paused"]
     async with opened(runtimes, term=2) as runtime:

@@ -21,6 +21,7 @@ from openhands_sessions.ports.runtime import OnStep
 log = structlog.get_logger(__name__)
 
 _END_SECONDS = 5.0
+_CLOSE_SECONDS = 3.0
 
 
 class _Stands(Enum):
@@ -237,7 +238,7 @@ class Box:
             return False
         ground = self.ladder.ground
         try:
-            async with asyncio.timeout(self._site.settings.answer_within):
+            async with asyncio.timeout(self._patience):
                 link = await ground.connect(await ground.term())
                 if link is None:
                     return True
@@ -247,6 +248,12 @@ class Box:
                     await link.close()
         except (LinkLost, TimeoutError, Unreachable):
             return True
+
+    @property
+    def _patience(self) -> float:
+        """A server that ends has not got the time that an executor has."""
+        seconds = self._site.settings.answer_within
+        return min(seconds, _CLOSE_SECONDS) if self._closed else seconds
 
     async def _remove(self) -> None:
         """It has rested long enough."""
