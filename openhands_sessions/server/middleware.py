@@ -106,9 +106,9 @@ def origin_check(allowed_origins: tuple[str, ...], allowed_hosts: tuple[str, ...
 
     @web.middleware
     async def check(request: web.Request, handler: Handler) -> web.StreamResponse:
-        host = urlsplit(f"//{request.host}").hostname or ""
+        host = _host_name(request.host)
         if not any_host and host not in hosts:
-            raise web.HTTPForbidden(reason=f"host name {host[:64]} is not one of server.allowed_hosts")
+            raise web.HTTPForbidden(reason=f"host name {host[:64]!a} is not one of server.allowed_hosts")
         origin = request.headers.get("Origin")
         if origin is not None and not _same_origin(origin, request) and origin not in allowed_origins:
             raise web.HTTPForbidden(reason="this page's origin is not one of server.allowed_origins")
@@ -117,8 +117,19 @@ def origin_check(allowed_origins: tuple[str, ...], allowed_hosts: tuple[str, ...
     return check
 
 
+def _host_name(host: str) -> str:
+    """The name in a `Host` header, without its port; empty where there can be none."""
+    try:
+        return urlsplit(f"//{host}").hostname or ""
+    except ValueError:
+        return ""
+
+
 def _same_origin(origin: str, request: web.Request) -> bool:
-    return urlsplit(origin).netloc == request.host
+    try:
+        return urlsplit(origin).netloc == request.host
+    except ValueError:
+        return False
 
 
 def authentication(auth: Auth) -> Middleware:

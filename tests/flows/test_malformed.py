@@ -85,14 +85,12 @@ async def test_polling_is_answered_too(server: Server, guests: Guests, payload: 
     assert "Traceback" not in server.log
 
 
-@pytest.mark.parametrize(
-    "text", ["9" * 5_000, "-" + "9" * 5_000, "--5", "-", "+5", "1e3", "\u00b2", "\u0661", "9" * 30]
-)
-async def test_a_number_that_is_none_is_refused_by_its_name(server: Server, guests: Guests, text: str) -> None:
+async def test_a_number_that_is_none_is_refused_by_its_name(server: Server, guests: Guests) -> None:
     sid = await guests.rest.create()
-    for path, name in (("conversations", "limit"), (f"conversations/{sid}/remember-prompt", "event_id")):
-        status, answer = await guests.rest.ask("GET", f"/api/{path}", **{name: text})
-        assert (status, answer["field"]) == (422, name)
+    for text in ("9" * 5_000, "-" + "9" * 5_000, "--5", "-", "+5", "1e3", "\u00b2", "\u0661", "9" * 30):
+        for path, name in (("conversations", "limit"), (f"conversations/{sid}/remember-prompt", "event_id")):
+            status, answer = await guests.rest.ask("GET", f"/api/{path}", **{name: text})
+            assert (status, answer.get("field")) == (422, name), text
     assert "Traceback" not in server.log
 
 
@@ -107,6 +105,21 @@ async def test_what_is_no_http_is_answered_and_not_logged(server: Server) -> Non
             writer.close()
             await writer.wait_closed()
     assert '"level":"error"' not in server.log
+    assert "Traceback" not in server.log
+
+
+async def test_a_place_that_is_none_is_let_in_nowhere(server: Server) -> None:
+    hosts = [b"Host: %b" % host for host in (b"[::1", b"\xff", b"[x]", b"a:b:c", b"", b"a b", b"\xe2\x80\xa8")]
+    origins = [b"Origin: %b" % origin for origin in (b"http://[::1", b"\xff", b"null", b"", b"http://")]
+    for headers in (*hosts, *(b"Host: localhost\r\n%b" % origin for origin in origins)):
+        reader, writer = await asyncio.open_connection("127.0.0.1", server.port)
+        try:
+            writer.write(b"GET /api/settings HTTP/1.1\r\n%b\r\nConnection: close\r\n\r\n" % headers)
+            async with asyncio.timeout(10):
+                assert (await reader.read()).split(b" ", 2)[1] == b"403", headers
+        finally:
+            writer.close()
+            await writer.wait_closed()
     assert "Traceback" not in server.log
 
 
