@@ -349,3 +349,15 @@ def _under_no_name(client: docker.DockerClient, container: str) -> Container:
 def _server(engine: Engine, folder: Path) -> AbstractAsyncContextManager[DockerRuntimes]:
     """A family that leaves its sandboxes as a server does."""
     return open_docker(folder, replace(PLAIN, image=engine.base), address=engine.address)
+
+
+async def test_nothing_is_measured_of_a_container_that_others_have_removed(docker_engine: Engine, folder: Path) -> None:
+    async with docker_runtimes(docker_engine, folder, RESTLESS) as runtimes:
+        async with opened(runtimes) as runtime:
+            await run(runtime, 0, "true")
+            [guard] = [task for task in asyncio.all_tasks() if task.get_name() == "size guard"]
+        with closing(docker_engine.client()) as client:
+            [(container, _)] = containers(docker_engine, runtimes)
+            client.containers.get(container).remove(force=True)
+        async with asyncio.timeout(10):
+            await asyncio.wait([guard])

@@ -150,6 +150,7 @@ class Box:
     async def _wake(self, on_step: OnStep) -> None:
         self._note(await self.ladder.wake(on_step))
         self._guard()
+        await self._unguard()
 
     def _note(self, found: Found | None) -> None:
         if found is not None:
@@ -179,6 +180,10 @@ class Box:
     def _guard(self) -> None:
         if self._stands == _Stands.AWAKE and not self._closed:
             self.guard.watch(lambda: self._whole(self._end()))
+
+    async def _unguard(self) -> None:
+        if self._stands != _Stands.AWAKE:
+            await self.guard.rest()
 
     async def _end(self) -> None:
         """End all that runs in it, for it holds too much; what was under way is written down where that is possible."""
@@ -226,9 +231,9 @@ class Box:
                     if alone and not self._uses and await self._is_idle():
                         await self.ladder.pause()
                         self._stands = _Stands.PAUSED
-                        await self.guard.rest()
             except (RuntimeFailure, OSError) as error:
                 log.warning("a sandbox was not put to rest", conversation_id=self.sid, problem=str(error))
+            await self._unguard()
             self._arm()
 
     async def _is_idle(self) -> bool:

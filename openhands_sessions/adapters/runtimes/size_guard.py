@@ -49,9 +49,10 @@ class SizeGuard:
 
     async def rest(self) -> None:
         """Look no longer: nothing can write."""
-        if self._watching is not None:
-            self._watching.cancel()
-            await asyncio.wait([self._watching])
+        watching, self._watching = self._watching, None
+        if watching is not None:
+            watching.cancel()
+            await asyncio.wait([watching])
 
     async def exceeded(self) -> int:
         """Return when there is more than may be, and how much."""
