@@ -17,15 +17,18 @@ from openhands_sessions.core.errors import RuntimeUnavailable
 OnProgress = Callable[[int], None]
 """Takes percents of the bytes that are known of."""
 _AT_ONCE = 4
+_PATIENCE_SECONDS = 60.0
 _ENDS = "the server ends"
 
 
 class Pulls:
     """Each has a client and a thread of its own, for it may take minutes. `connect` makes a client; it is called in
-    that thread. All may raise RuntimeUnavailable."""
+    that thread. A pull of which nothing is heard for `patience` seconds is given up. All may raise
+    RuntimeUnavailable."""
 
-    def __init__(self, connect: Callable[[], Any]) -> None:
+    def __init__(self, connect: Callable[[], Any], *, patience: float = _PATIENCE_SECONDS) -> None:
         self._connect = connect
+        self._patience = patience
         self._under_way: dict[str, _Pull] = {}
         self._ended = False
 
@@ -38,7 +41,7 @@ class Pulls:
         if pull is None:
             if len(self._under_way) >= _AT_ONCE:
                 raise RuntimeUnavailable("several other images are being fetched: try again when they are there")
-            pull = self._under_way[image] = _Pull(image, self._connect)
+            pull = self._under_way[image] = _Pull(image, self._connect, self._patience)
             pull.outcome.add_done_callback(lambda _: self._under_way.pop(image))
         await pull.awaited(on_progress)
 
@@ -48,16 +51,18 @@ class Pulls:
         ends, which it does not hold up."""
         self._ended = True
         for pull in self._under_way.values():
-            pull.end()
+            pull.end(_ENDS)
 
 
 class _Pull:
     """One image, from the moment when it is made."""
 
-    def __init__(self, image: str, connect: Callable[[], Any]) -> None:
+    def __init__(self, image: str, connect: Callable[[], Any], patience: float) -> None:
         self._image = image
         self._connect = connect
+        self._patience = patience
         self._loop = asyncio.get_running_loop()
+        self._timer = self._loop.call_later(patience, self.end, STALLED)
         self.outcome: asyncio.Future[None] = self._loop.create_future()
         self.outcome.add_done_callback(lambda outcome: outcome.exception())  # perhaps nobody waits any more
         self._listeners: list[OnProgress] = []
@@ -75,12 +80,12 @@ class _Pull:
         finally:
             self._listeners.remove(on_progress)
 
-    def end(self) -> None:
+    def end(self, why: str) -> None:
         self._ending.set()
         if self._answer is not None:
             with contextlib.suppress(OSError, RuntimeError, ValueError):  # it has just ended by itself
                 self._answer.raw.shutdown()
-        self._settle(RuntimeUnavailable(_ENDS))
+        self._settle(RuntimeUnavailable(why))
 
     def _work(self) -> None:
         error: RuntimeUnavailable | None = RuntimeUnavailable("the image could not be fetched")
@@ -115,11 +120,17 @@ class _Pull:
             raise RuntimeUnavailable(_ENDS)
 
     def _note(self, step: dict[str, Any], layers: dict[str, tuple[int, int]]) -> None:
+        self._on_loop(self._heard)
         detail = step.get("progressDetail") or {}
         if detail.get("total"):
             layers[step.get("id", "")] = (detail.get("current", 0), detail["total"])  # the engine leaves a zero out
             done = 100 * sum(each[0] for each in layers.values()) // sum(each[1] for each in layers.values())
             self._on_loop(self._tell, done)
+
+    def _heard(self) -> None:
+        if not self.outcome.done():
+            self._timer.cancel()
+            self._timer = self._loop.call_later(self._patience, self.end, STALLED)
 
     def _tell(self, done: int) -> None:
         if done != self._done and not self.outcome.done():
@@ -128,6 +139,7 @@ class _Pull:
                 listener(done)
 
     def _settle(self, error: RuntimeUnavailable | None) -> None:
+        self._timer.cancel()
         if self.outcome.done():
             return
         if error is None:

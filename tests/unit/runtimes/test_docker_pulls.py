@@ -6,10 +6,12 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
+import docker
 import pytest
 
 from openhands_sessions.adapters.runtimes.docker_engine import Engine
 from openhands_sessions.adapters.runtimes.docker_images import Images
+from openhands_sessions.adapters.runtimes.docker_pulls import Pulls
 from openhands_sessions.adapters.runtimes.docker_refusals import ImageMissing
 from openhands_sessions.core.errors import RuntimeUnavailable
 from tests.support.fetching_engine import BEGUN, END, Pull, fetching_engine, piece
@@ -26,6 +28,10 @@ async def engine_that(folder: Path, pull: Pull) -> AsyncIterator[Engine]:
             yield engine
         finally:
             await engine.close()
+    await no_pull_left()
+
+
+async def no_pull_left() -> None:
     for thread in threading.enumerate():
         if thread.name.startswith("docker pull"):
             await asyncio.to_thread(thread.join, 5)
@@ -85,7 +91,7 @@ async def test_many_who_need_an_image_share_one_pull_and_keep_no_other_call_wait
         go_on.set()
         assert await asyncio.gather(*waiting) == [f"made {number}" for number in range(MANY)]
     assert len(pulls) == 1
-    assert all("100 %" in heard[-1] for heard in told)
+    assert all("100 %" in heard[-2] and "is fetched" in heard[-1] for heard in told)
 
 
 async def test_an_image_that_cannot_be_had_is_told_to_all_and_tried_again_later(tmp_path: Path) -> None:
@@ -142,3 +148,29 @@ async def test_a_pull_of_which_nothing_is_heard_keeps_no_server_from_ending(tmp_
             await engine.close()
         with pytest.raises(RuntimeUnavailable, match="server ends"):
             await engine.pull("small:1", print)
+
+
+@pytest.mark.parametrize("said", [b"", BEGUN + piece(status="Pulling from small", id="1")])
+async def test_a_registry_that_falls_silent_is_told(tmp_path: Path, said: bytes) -> None:
+    async def pull(writer: asyncio.StreamWriter) -> None:
+        writer.write(said)
+        await asyncio.Event().wait()
+
+    async with asyncio.timeout(20), fetching_engine(tmp_path, pull) as address:
+        pulls = Pulls(lambda: docker.APIClient(base_url=address), patience=0.2)
+        with pytest.raises(RuntimeUnavailable, match="docker pull"):
+            await pulls.fetch("small:1", print)
+    await no_pull_left()
+
+
+async def test_a_pull_that_is_slow_but_goes_on_is_not_given_up(tmp_path: Path) -> None:
+    async def pull(writer: asyncio.StreamWriter) -> None:
+        writer.write(BEGUN)
+        for done in range(8):
+            writer.write(piece(id="a", progressDetail={"current": done, "total": 8}))
+            await asyncio.sleep(0.2)  # slower than the patience, all in all
+        writer.write(END)
+
+    async with asyncio.timeout(20), fetching_engine(tmp_path, pull) as address:
+        await Pulls(lambda: docker.APIClient(base_url=address), patience=1.0).fetch("small:1", print)
+    await no_pull_left()
