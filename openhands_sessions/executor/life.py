@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import signal
 import socket
@@ -71,7 +72,8 @@ async def live(options: Options, on_ready: Callable[[], None], on_ending: Callab
         on_ending()
         listening.close()
         if options.port is None:
-            options.socket.unlink(missing_ok=True)
+            with contextlib.suppress(OSError):  # a command may have put anything there
+                options.socket.unlink()
         await actions.close()
         await _end_all()
         shell.close()
@@ -89,7 +91,10 @@ async def _listening(options: Options, server: Server) -> asyncio.AbstractServer
 
 def _bound(path: Path) -> socket.socket:
     """A socket that only its owner can connect to, bound from its folder: a path is limited to 108 bytes."""
-    path.unlink(missing_ok=True)
+    try:
+        path.unlink(missing_ok=True)
+    except IsADirectoryError:  # of a command's making: it must not keep the next executor from its place
+        path.rename(path.with_name(f"{path.name}.{os.urandom(8).hex()}"))
     bound = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     here = os.open(".", os.O_RDONLY | os.O_DIRECTORY)
     old = os.umask(0o177)

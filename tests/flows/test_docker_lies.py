@@ -43,6 +43,7 @@ while True:
 """
 IN_ITS_PLACE = {
     "nothing": "rm executor.sock",
+    "a folder": "rm executor.sock; mkdir executor.sock; touch executor.sock/full",
     "a link": "ln -sf /nowhere executor.sock",
     "a socket of packets": "rm executor.sock; python3 -c 'import socket; "
     'socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM).bind("executor.sock")\'',

@@ -91,6 +91,19 @@ async def test_at_its_end_nothing_is_left(tmp_path: Path) -> None:
         assert '"key":"k-2","state":"done"' in (tmp_path / "state" / "journal").read_text()
 
 
+async def test_a_folder_in_the_place_of_its_socket_is_in_nobodys_way(tmp_path: Path) -> None:
+    async with started(tmp_path) as box, box.owner() as peer:
+        await peer.run(1, "rm executor.sock; mkdir executor.sock; touch executor.sock/full")
+        await peer.send({"id": 2, "op": "perform", "key": "k-2", "task": {"kind": "command", "command": "sleep 1000"}})
+        await peer.ask(3, "inquire", key="k-2")
+        box.process.terminate()
+        async with asyncio.timeout(5):
+            assert await box.process.wait() == 0
+        assert '"key":"k-2","state":"done"' in (tmp_path / "state" / "journal").read_text()
+    async with started(tmp_path) as box, box.owner() as peer:
+        assert (await peer.run(4, "echo on"))["outcome"]["output"] == "on\n"
+
+
 async def test_it_ends_when_nobody_comes(tmp_path: Path) -> None:
     async with started(tmp_path, options=("--idle-timeout", "0.2")) as box:
         async with box.owner() as peer:
