@@ -1,11 +1,9 @@
 """The Gateway over this process's own directory."""
 
 import asyncio
-import hashlib
-import json
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
-from contextlib import aclosing, asynccontextmanager, suppress
-from dataclasses import asdict, replace
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager, suppress
+from dataclasses import replace
 from datetime import datetime
 from functools import partial
 
@@ -20,7 +18,7 @@ from openhands_sessions.core.errors import (
 )
 from openhands_sessions.core.ids import UNNUMBERED, ConversationId
 from openhands_sessions.core.lifecycle import SET_UP, SessionState
-from openhands_sessions.ports.gateway import Accepted, EndReason, News, SessionEnded, SessionInfo, SessionSpec
+from openhands_sessions.ports.gateway import Accepted, EndReason, FeedItem, SessionInfo, SessionSpec
 from openhands_sessions.ports.store import ConversationRow, SessionStore
 from openhands_sessions.service.openings import Openings
 from openhands_sessions.service.recovery import WAITS, Recovery
@@ -29,7 +27,7 @@ from openhands_sessions.service.session_registry import SessionRegistry
 from openhands_sessions.service.settings import SettingsStore, secret_of, without_secret
 from openhands_sessions.service.title_generation import TitleGenerator
 from openhands_sessions.session.agent_session import AgentSession
-from openhands_sessions.session.command_handler import IdempotencyKey
+from openhands_sessions.session.idempotency import IdempotencyKey
 from openhands_sessions.session.setup import STAGES, InitialInput
 
 REVIVALS = 3
@@ -71,7 +69,7 @@ class LocalGateway:
         return await self._describe(row)
 
     async def submit(self, sid: ConversationId, command: Command, *, key: str | None = None) -> Accepted:
-        keyed = None if key is None else IdempotencyKey(key, digest(command))
+        keyed = None if key is None else IdempotencyKey.of(key, command)
         for _ in range(REVIVALS):
             session = self._directory.find(sid)
             if session is None or not session.accepting:
@@ -83,24 +81,23 @@ class LocalGateway:
                 return accepted
             except SessionsError as error:
                 if error is session.problem and isinstance(command, Stop):
-                    return await self._directory.stop_failed(session, keyed)
+                    return await self._directory.stop_failed(session, keyed, None)
                 if session.accepting or session.problem is not None or not isinstance(error, NotAccepting):
                     raise
         raise NotAccepting("the session is closing; send it again")
 
     @asynccontextmanager
-    async def follow(self, sid: ConversationId, after: int) -> AsyncIterator[AsyncIterator[News]]:
+    async def follow(self, sid: ConversationId, after: int) -> AsyncIterator[AsyncIterator[FeedItem]]:
         row = await self._row(sid)
         session = self._directory.find(sid)
         if session is None or session.state is SessionState.CLOSED:
-            session = await self._session(row)
-        # One that has failed is not built anew here, or those who wait for it would build it again and again.
-        await session.event_stream.loaded()
-        news = session.event_stream.follow(after)
+            await self._session(row)
+        # A failed session is not replaced here, or each follower would build it again and again.
+        items = self._directory.feeds.of(sid).follow(after)
         try:
-            yield news
+            yield items
         finally:
-            await news.aclose()
+            await items.aclose()
             self._directory.released(sid)
 
     async def describe(self, sid: ConversationId) -> SessionInfo:
@@ -120,24 +117,6 @@ class LocalGateway:
             with suppress(TimeoutError):
                 async with asyncio.timeout(within):
                     await session.settled()
-
-    async def asleep(self, sid: ConversationId, after: int) -> AsyncGenerator[News, None]:
-        """For whoever has followed a session to its end, event `after`, and stays: news until somebody has the session
-        built anew. Raises SessionEnded once it is stopped or deleted instead, behind what the log says of that."""
-        try:
-            async with aclosing(self._directory.asleep(sid)) as told:
-                async for status in told:
-                    if status is not None:
-                        yield status
-                        continue
-                    async for batch in self._store.log(sid).read(after):
-                        after = batch[-1].id
-                        yield batch
-        except SessionEnded:
-            with suppress(SessionsError):  # they are to leave whether or not it can be read
-                async for batch in self._store.log(sid).read(after):
-                    yield batch
-            raise
 
     def live(self, sid: ConversationId) -> AgentSession | None:
         """The session itself, for edges in the same process; None where none is live."""
@@ -231,7 +210,7 @@ class LocalGateway:
             runtime_status=None if session is None or not live else runtime_status(session.state),
             head=UNNUMBERED if view is None else view.head,
             last_state=UNNUMBERED if view is None else view.last_state,
-            followers=0 if session is None else session.event_stream.followers,
+            followers=0 if session is None else session.event_stream.feed.followers,
             problem=None if session is None or session.problem is None else session.problem.message,
         )
 
@@ -241,12 +220,6 @@ class LocalGateway:
             await session.event_stream.loaded()
         info = self.summary(row)
         return info if info.head != UNNUMBERED else replace(info, head=await self._store.log(row.id).head())
-
-
-def digest(command: Command) -> str:
-    """A name for what a command asks, so that a key used again for something else is noticed."""
-    content = {"kind": type(command).__name__, **asdict(command)}
-    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 
 
 def runtime_status(state: SessionState) -> str:
