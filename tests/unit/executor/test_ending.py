@@ -37,6 +37,7 @@ TREES = {
 
 
 @pytest.mark.parametrize("command", TREES.values(), ids=TREES.keys())
+@pytest.mark.slow
 async def test_the_whole_tree_is_ended_and_the_shell_lives(runtime: Runtime, tmp_path: Path, command: str) -> None:
     await run(runtime, 0, "colour=blue")
     hearing = Hearing()
@@ -59,6 +60,7 @@ async def test_the_whole_tree_is_ended_and_the_shell_lives(runtime: Runtime, tmp
         "exec sh -c 'trap \"\" INT; echo begun; cat'",
     ],
 )
+@pytest.mark.slow
 async def test_a_shell_that_will_not_listen_is_ended_too(runtime: Runtime, tmp_path: Path, command: str) -> None:
     await runtime.files.write("below/a", b"")
     await run(runtime, 0, "cd below; sleep 1000 > /dev/null 2>&1 &")

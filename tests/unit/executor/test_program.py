@@ -33,6 +33,7 @@ def test_each_file_is_python_3_8_and_imports_nothing_of_others(source: Path) -> 
             assert node.level == 1 or (node.module or "").partition(".")[0] in sys.stdlib_module_names
 
 
+@pytest.mark.slow
 async def test_it_runs_as_a_folder_a_module_and_a_zipapp(tmp_path: Path) -> None:
     archive = tmp_path / "executor.pyz"
     zipapp.create_archive(EXECUTOR, archive, filter=lambda path: path.suffix == ".py")

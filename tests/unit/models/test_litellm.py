@@ -123,6 +123,7 @@ def test_litellm_is_not_imported_with_the_adapter() -> None:
         (FaultKind.GARBAGE, UNAVAILABLE, 4),
     ],
 )
+@pytest.mark.slow
 async def test_each_fault_has_its_status_and_only_passing_ones_are_tried_again(
     kind: FaultKind, status: str, tries: int
 ) -> None:
