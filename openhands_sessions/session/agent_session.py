@@ -274,17 +274,17 @@ class AgentSession:
             self._move(SessionState.READY)
 
     async def _fail(self, error: SessionsError) -> None:
-        """The session cannot go on: say so, as far as the log can be reached."""
+        """The session cannot go on: record why, where the log can be reached. The state changes with the event."""
         self.problem = error
-        self._move(SessionState.ERROR)
         text = without_paths(error.message)
         self.event_stream.whisper(Status("error", "STATUS$ERROR", text))
-        if isinstance(error, StorageError):
-            return
         try:
-            await record_failure(self.event_stream, text)
+            if not isinstance(error, StorageError):
+                await record_failure(self.event_stream, text)
         except SessionsError:
             log.warning("the failure could not be recorded", conversation_id=self.sid)
+        if self.state is not SessionState.ERROR:
+            self._move(SessionState.ERROR)
 
     async def _note_stop(self) -> None:
         view = self.event_stream.view
@@ -364,6 +364,9 @@ class AgentSession:
 
     def _heard(self, event: Event) -> None:
         if isinstance(event, AgentStateChangedObservation):
+            failing = self.problem is not None and event.agent_state is AgentState.ERROR
+            if failing and self.state is not SessionState.ERROR:
+                self._move(SessionState.ERROR)
             self._on_change(self)
         if event.id % SNAPSHOT_EVERY == 0:
             self._wake.set()
