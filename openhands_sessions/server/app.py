@@ -1,6 +1,7 @@
 """The network edge put together: one aiohttp application with the sockets in it."""
 
 import asyncio
+import re
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -42,6 +43,7 @@ PING_INTERVAL = 25
 PING_TIMEOUT = 20
 ROOM = 64 * 1024
 """Bytes above the largest message that still reach us, so that a message over the limit is answered."""
+_PLAIN_PARAMETER = re.compile(r"{(\w+)}")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -72,7 +74,7 @@ def application(edge: ServerSettings) -> web.Application:
     )
     app[SERVICES] = edge.services
     for topic in TOPICS:
-        app.add_routes(topic.ROUTES)
+        app.add_routes(map(_any_value, topic.ROUTES))
     sio = _socket_server(limits.message_bytes, limits.slow_client_grace)
     sio.attach(app)
     if edge.client_dir is not None:
@@ -92,6 +94,15 @@ def application(edge: ServerSettings) -> web.Application:
     app.cleanup_ctx.append(_recovering)
     app.on_shutdown.append(end_sessions)
     return app
+
+
+def _any_value(route: web.AbstractRouteDef) -> web.AbstractRouteDef:
+    """The route with parameters that match every value of one path segment; aiohttp's own leave out `{` and `}`. So the
+    handler answers for each value, as the document says."""
+    if isinstance(route, web.RouteDef):
+        path = _PLAIN_PARAMETER.sub(r"{\1:[^/]+}", route.path)
+        return web.RouteDef(route.method, path, route.handler, route.kwargs)
+    return route
 
 
 def _no_room(directory: SessionRegistry, named: str | None) -> bool:

@@ -198,6 +198,7 @@ class AgentSession:
         stage = error.stage if isinstance(error, StageFailed) else str(self.state)
         text = without_paths(error.message)
         self.problem = error
+        self.event_stream.publish_transient(Status("error", "STATUS$ERROR", text))
         if not isinstance(error, StorageError):
             try:
                 async with asyncio.timeout(CLOSE_GRACE):
@@ -206,7 +207,6 @@ class AgentSession:
                 log.warning("the failure could not be recorded", conversation_id=self.sid)
         if self.state is not SessionState.ERROR:
             self._move(SessionState.ERROR)
-        self.event_stream.publish_transient(Status("error", "STATUS$ERROR", text))
 
     async def _note_stop(self) -> None:
         try:

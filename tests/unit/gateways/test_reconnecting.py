@@ -64,6 +64,7 @@ class Ear:
             await self._news.wait()
 
 
+@pytest.mark.slow
 async def test_a_follower_misses_nothing_and_repeats_nothing_over_broken_connections(data_dir: Path) -> None:
     chance = random.Random(7)
     async with broken_line(data_dir) as (server, line, remote):
@@ -191,6 +192,7 @@ async def test_a_message_over_the_servers_limit_is_refused_here(data_dir: Path) 
             await remote.gateway.submit(SID, SendMessage(content="x" * 2_000))
 
 
+@pytest.mark.slow
 async def test_what_lies_here_unread_is_bounded_and_nothing_of_it_is_lost(data_dir: Path) -> None:
     text = "x" * 1_000_000
     async with served(Config(data_dir=data_dir)) as server, open_remote(server.url, None) as remote:

@@ -217,7 +217,7 @@ async def test_an_import_that_died_while_it_ended_a_log_takes_that_end_for_its_o
     write(tmp_path, talk)
     mortal = MortalStore(store, dies_at=1, stored=stored)
     dying = asyncio.create_task(imported(mortal, OpenHandsFolder(tmp_path)))
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(20):
         await mortal.dead.wait()
         dying.cancel()
         await asyncio.wait([dying])

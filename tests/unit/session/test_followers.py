@@ -66,7 +66,7 @@ async def rest(turns: int = 20) -> None:
 
 
 async def next_of(following: AsyncGenerator[FeedItem, None]) -> FeedItem:
-    async with asyncio.timeout(2):
+    async with asyncio.timeout(20):
         return await anext(following)
 
 
@@ -103,7 +103,7 @@ def test_nobody_misses_or_repeats_an_event(
                 for count in counts:
                     await stream.append(*[said()] * count)
 
-            async with asyncio.timeout(5), asyncio.TaskGroup() as group:
+            async with asyncio.timeout(20), asyncio.TaskGroup() as group:
                 for follower, (_, _, late) in zip(here, followers, strict=True):
                     group.create_task(comes(follower, late))
                 writing = [group.create_task(writes(counts)) for counts in writers]
@@ -125,7 +125,7 @@ async def test_a_follower_far_behind_reads_from_the_storage_and_then_live(log: E
     for _ in range(TAIL_ENTRIES * 2):
         await stream.append(said("x" * size))
     behind, near = Follower(stream, pace=1), Follower(stream, TAIL_ENTRIES * 2 - 3)
-    async with asyncio.timeout(5), asyncio.TaskGroup() as group:
+    async with asyncio.timeout(20), asyncio.TaskGroup() as group:
         group.create_task(behind.run())
         group.create_task(near.run())
         for _ in range(5):
@@ -140,7 +140,7 @@ async def test_a_cursor_beyond_the_head_waits_for_what_comes_behind_it(log: Even
     stream = await opened(log)
     await stream.append(said(), said())
     follower = Follower(stream, 3)
-    async with asyncio.timeout(2), asyncio.TaskGroup() as group:
+    async with asyncio.timeout(20), asyncio.TaskGroup() as group:
         group.create_task(follower.run())
         await rest()
         await stream.append(said(), said(), said())
@@ -152,7 +152,7 @@ async def test_followers_may_wait_for_a_log_that_is_not_folded_yet(log: EventLog
     await (await opened(log)).append(said(), said())
     stream = EventStream(log, Feed(log), lambda: NOW)
     follower = Follower(stream)
-    async with asyncio.timeout(2), asyncio.TaskGroup() as group:
+    async with asyncio.timeout(20), asyncio.TaskGroup() as group:
         group.create_task(follower.run())
         await rest()
         await stream.load(2, None)
@@ -165,7 +165,7 @@ async def test_nobody_sees_an_event_before_it_is_durable(log: EventLog) -> None:
     held = HeldLog(log)
     stream = await opened(held)
     follower = Follower(stream)
-    async with asyncio.timeout(2), asyncio.TaskGroup() as group:
+    async with asyncio.timeout(20), asyncio.TaskGroup() as group:
         group.create_task(follower.run())
         appending = stream.append(said())
         await rest()
@@ -201,7 +201,7 @@ async def test_a_follower_who_is_cancelled_is_counted_out(log: EventLog) -> None
 async def test_the_end_comes_behind_all_that_is_stored_and_says_why(log: EventLog, reason: str) -> None:
     stream = await opened(log)
     follower = Follower(stream)
-    async with asyncio.timeout(2), asyncio.TaskGroup() as group:
+    async with asyncio.timeout(20), asyncio.TaskGroup() as group:
         group.create_task(follower.run())
         await stream.append(said())
         stream.feed.end(reason)  # type: ignore[arg-type]  # each is one
@@ -261,7 +261,7 @@ def delta(text: str) -> Delta:
 async def test_transient_items_come_between_the_events_that_they_came_between(log: EventLog) -> None:
     stream = await opened(log)
     fast, slow = Follower(stream), Follower(stream, pace=50)
-    async with asyncio.timeout(2), asyncio.TaskGroup() as group:
+    async with asyncio.timeout(20), asyncio.TaskGroup() as group:
         group.create_task(fast.run())
         group.create_task(slow.run())
         await rest()
@@ -291,7 +291,7 @@ async def test_the_statuses_of_a_set_up_are_for_whoever_comes_while_it_lasts(log
     for name in ("A", "B"):
         stream.publish_transient(Status("info", name, ""))
     follower = Follower(stream)
-    async with asyncio.timeout(2), asyncio.TaskGroup() as group:
+    async with asyncio.timeout(20), asyncio.TaskGroup() as group:
         group.create_task(follower.run())
         await rest()
         stream.feed.end("stopped")

@@ -86,6 +86,7 @@ def unrepeated(states: list[SessionState]) -> list[SessionState]:
 
 @pytest.mark.parametrize("stage", [S.RUNTIME_SETUP, S.AGENT_SETUP, S.MEMORY_SETUP])
 @pytest.mark.parametrize(("fault", "name", "text"), FAULTS, ids=[name for _, name, _ in FAULTS])
+@pytest.mark.slow
 async def test_a_stage_that_fails_says_which_and_why_and_no_more(
     store: SessionStore, stage: SessionState, fault: Fault, name: str, text: str
 ) -> None:
