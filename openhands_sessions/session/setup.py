@@ -139,9 +139,8 @@ async def _open_agent(work: SetupContext) -> None:
 async def _recall(work: SetupContext) -> None:
     assert work.runtime is not None  # RuntimeSetup comes before
     if work.opening.repository is not None and work.stream.view.system == UNNUMBERED:
-        actor = ActionRunner(
-            work.sid, work.stream, work.runtime, ToolRegistry(work.tools), work.settings.command_timeout
-        )
+        tools = ToolRegistry(work.tools)
+        actor = ActionRunner(work.sid, work.stream, work.runtime, tools, work.settings.command_timeout)
         await RepositorySetup(work.stream, actor).take(work.opening.repository)
     try:
         found = await work.parts.memory.recall(work.runtime.files)
