@@ -18,11 +18,11 @@ from openhands_sessions.core.errors import (
 )
 from openhands_sessions.core.ids import UNNUMBERED, ConversationId
 from openhands_sessions.core.lifecycle import SET_UP, SessionState
+from openhands_sessions.core.repository import Repository
 from openhands_sessions.ports.gateway import Accepted, EndReason, FeedItem, SessionInfo, SessionSpec
 from openhands_sessions.ports.store import ConversationRow, SessionStore
-from openhands_sessions.service.openings import Openings
+from openhands_sessions.service.initial_input import InitialInputStore
 from openhands_sessions.service.recovery import WAITS, Recovery
-from openhands_sessions.service.rows import checkout_of, checkout_row, text_of
 from openhands_sessions.service.session_registry import SessionRegistry
 from openhands_sessions.service.settings import SettingsStore, secret_of, without_secret
 from openhands_sessions.service.title_generation import TitleGenerator
@@ -42,7 +42,7 @@ class LocalGateway:
         store: SessionStore,
         directory: SessionRegistry,
         settings: SettingsStore,
-        openings: Openings,
+        initial_input: InitialInputStore,
         clock: Callable[[], datetime],
         *,
         local_repositories: bool = False,
@@ -53,7 +53,7 @@ class LocalGateway:
         self._store = store
         self._directory = directory
         self._settings = settings
-        self._openings = openings
+        self._initial_input = initial_input
         self._clock = clock
         self._titles = titles
 
@@ -64,7 +64,7 @@ class LocalGateway:
         if row.owner != spec.owner:
             raise NotFound("conversation", spec.id)
         session = await self._session(row)
-        if row.title is None and row.settings.get("message"):
+        if row.title is None and row.initial_message:
             self._spoken(session)
         return await self._describe(row)
 
@@ -138,7 +138,7 @@ class LocalGateway:
         self._directory.check_room()
         secret = secret_of(spec.settings)
         await self._settings.merged(spec.owner, spec.settings)
-        spec, kept = await self._openings.taken(spec)
+        spec, kept = await self._initial_input.store(spec)
         moment = self._clock()
         row = ConversationRow(
             id=spec.id,
@@ -147,20 +147,19 @@ class LocalGateway:
             updated_at=moment,
             title=spec.title,
             trigger=spec.trigger,
-            settings={
-                "request": without_secret(spec.settings),
-                "message": spec.initial_message,
-                "images": kept.images,
-                "replay": kept.replay,
-                **checkout_row(spec.checkout),
-            },
+            initial_message=spec.initial_message,
+            images_key=kept.images,
+            replay_key=kept.replay,
+            repository=spec.checkout,
+            checkout=spec.checkout is not None,
+            settings=without_secret(spec.settings),
         )
         try:
             await self._store.conversations.create(row)
         except AlreadyExists:
             return await self._row(spec.id)
-        except StorageError:
-            await self._openings.forget(spec.id, kept)
+        except (BadInput, StorageError):
+            await self._initial_input.forget(spec.id, kept)
             raise
         # Only now is the id ours, and with it the place where its key is kept.
         await self._settings.keep(spec.id, secret)
@@ -176,18 +175,17 @@ class LocalGateway:
         session = self._directory.find(row.id)
         if session is not None and session.accepting:
             return session
-        request = row.settings.get("request")
-        kept = await self._settings.kept(row.id, request if isinstance(request, dict) else {})
+        kept = await self._settings.kept(row.id, row.settings)
         settings = await self._settings.merged(row.owner, kept)
         return await self._directory.open(row.id, row.owner, lambda: settings, self._opening(row))
 
     def _opening(self, row: ConversationRow) -> InitialInput:
-        images, replay = text_of(row, "images"), text_of(row, "replay")
+        images, replay = row.images_key, row.replay_key
         return InitialInput(
-            message=text_of(row, "message"),
-            images=None if images is None else partial(self._openings.images, row.id, images),
-            repository=checkout_of(row),
-            replay=None if replay is None else partial(self._openings.steps, row.id, replay),
+            message=row.initial_message,
+            images=None if images is None else partial(self._initial_input.images, row.id, images),
+            repository=row.repository if row.checkout else None,
+            replay=None if replay is None else partial(self._initial_input.steps, row.id, replay),
         )
 
     def summary(self, row: ConversationRow) -> SessionInfo:
@@ -195,6 +193,7 @@ class LocalGateway:
         session = self._directory.find(row.id)
         live = session is not None and session.state is not SessionState.CLOSED
         view = None if session is None else session.event_stream.view
+        repository = row.repository or Repository()
         return SessionInfo(
             id=row.id,
             owner=row.owner,
@@ -202,9 +201,9 @@ class LocalGateway:
             created_at=row.created_at,
             updated_at=row.updated_at if session is None else max(row.updated_at, session.event_stream.updated_at),
             trigger=row.trigger,
-            repository=text_of(row, "repository"),
-            branch=text_of(row, "branch"),
-            git_provider=text_of(row, "git_provider"),
+            repository=repository.name or None,
+            branch=repository.branch,
+            git_provider=repository.provider,
             state=session.state if session is not None and live else None,
             agent_state=None if view is None else view.agent_state,
             runtime_status=None if session is None or not live else runtime_status(session.state),

@@ -10,7 +10,7 @@ from openhands_sessions.core.settings import SessionSettings
 from openhands_sessions.ports.agent import Agent
 from openhands_sessions.ports.memory import RecalledKnowledge
 from openhands_sessions.ports.runtime import Runtime, RuntimeSpec, Workspace
-from openhands_sessions.ports.store import SessionStore, Snapshot, Snapshots
+from openhands_sessions.ports.store import SessionStore, Snapshot, SnapshotStore
 from tests.fakes.runtime import FakeRuntimes
 
 Fault = Callable[[], Exception] | None
@@ -61,7 +61,7 @@ class DoorStore:
 
     def __init__(self, store: SessionStore, door: Doorway) -> None:
         self.conversations = store.conversations
-        self.snapshots: Snapshots = DoorSnapshots(store.snapshots, door)
+        self.snapshots: SnapshotStore = DoorSnapshots(store.snapshots, door)
         self.log = store.log
         self.next_term = store.next_term
         self.release = store.release
@@ -69,7 +69,7 @@ class DoorStore:
 
 
 class DoorSnapshots:
-    def __init__(self, snapshots: Snapshots, door: Doorway) -> None:
+    def __init__(self, snapshots: SnapshotStore, door: Doorway) -> None:
         self._door = door
         self.save = snapshots.save
         self._load = snapshots.load
