@@ -16,7 +16,7 @@ import structlog
 
 from openhands_sessions import __version__, bootstrap
 from openhands_sessions.cli.settings import loaded
-from openhands_sessions.cli.targets import house
+from openhands_sessions.cli.targets import application
 from openhands_sessions.config.config import Config
 from openhands_sessions.config.errors import ConfigError
 from openhands_sessions.core.errors import SessionsError
@@ -68,7 +68,7 @@ def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
 
 async def _serve(config: Config) -> int:
     stopping = _stopping(config.server.shutdown_grace)
-    async with house(config) as local, AsyncExitStack() as stack:
+    async with application(config) as local, AsyncExitStack() as stack:
         server = config.server
         app = await bootstrap.web_application(local)
         edge = listening(app, server.host, server.port, server.shutdown_grace / 2)
@@ -79,7 +79,7 @@ async def _serve(config: Config) -> int:
         print(greeting(config, port), flush=True)
         log.info("listening", host=server.host, port=port, version=__version__)
         await stopping.wait()
-        log.info("shutting down", sessions=len(local.directory), grace=server.shutdown_grace)
+        log.info("shutting down", sessions=local.sessions.live_sessions, grace=server.shutdown_grace)
     log.info("down")
     return 0
 

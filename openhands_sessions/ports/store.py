@@ -11,6 +11,7 @@ from openhands_sessions.core.events.codec import Stored
 from openhands_sessions.core.events.event import Json
 from openhands_sessions.core.ids import ConversationId, EventId, OwnerId
 from openhands_sessions.core.repository import Repository
+from openhands_sessions.ports.conversations import ANY_CONVERSATION, ConversationFilter
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -75,18 +76,6 @@ class RowChanges(TypedDict, total=False):
     imported: ImportProgress | None
     sandbox: str | None
     archived: bool
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class RowFilter:
-    """Which conversations a page has; None for any."""
-
-    repository: str | None = None
-    """The repository's name, exactly."""
-    trigger: str | None = None
-
-
-ANY_ROW = RowFilter()
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,7 +143,7 @@ class ConversationStore(Protocol):
         *,
         limit: int,
         before: tuple[datetime, ConversationId] | None = None,
-        matching: RowFilter = ANY_ROW,
+        matching: ConversationFilter = ANY_CONVERSATION,
     ) -> Sequence[ConversationRow]:
         """Newest `created_at` first, then highest id; only those that come after `before` in that order. An
         owner of None means all owners. A page of one owner walks along an index, whatever it must match: 50 of

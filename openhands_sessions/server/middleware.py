@@ -144,20 +144,20 @@ def authentication(auth: Auth) -> Middleware:
                 "HTTP_X_SESSION_API_KEY": request.headers.get("X-Session-API-Key", ""),
                 "HTTP_COOKIE": request.headers.get("Cookie", ""),
             }
-            request[PRINCIPAL] = auth.identify(credentials_of(environ, request.query, None))
+            request[PRINCIPAL] = await auth.identify(credentials_of(environ, request.query, None))
         return await handler(request)
 
     return identify
 
 
-def admission(full: Callable[[str | None], bool]) -> Middleware:
+def admission(has_room: Callable[[str | None], bool]) -> Middleware:
     """A middleware that answers a handshake with 503 while there is no room: a connect error would end the client's
-    automatic reconnects. `full` is asked with the conversation that the query names, if it names one."""
+    automatic reconnects. `has_room` is asked with the conversation that the query names, if it names one."""
 
     @web.middleware
     async def admit(request: web.Request, handler: Handler) -> web.StreamResponse:
         handshake = request.path.startswith("/socket.io/") and "sid" not in request.query
-        if handshake and full(request.query.get("conversation_id")):
+        if handshake and not has_room(request.query.get("conversation_id")):
             return error_response(AtCapacity("no room for one more connection now; try again in a moment"))
         return await handler(request)
 

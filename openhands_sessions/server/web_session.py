@@ -19,9 +19,12 @@ from openhands_sessions.ports.gateway import (
     Delta,
     EndReason,
     FeedItem,
+    Gateway,
     SessionClosed,
     SessionEnded,
+    SessionHandle,
     SessionSpec,
+    SessionUsage,
     Status,
 )
 from openhands_sessions.server import batching
@@ -30,8 +33,6 @@ from openhands_sessions.server.rate_limit import TokenBucket
 from openhands_sessions.server.slow_client import END_GRACE, Outbox, SlowClient
 from openhands_sessions.server.statuses import V0_STATUSES
 from openhands_sessions.server.wire import command_of, delta_wire, epoch_of, error_wire, status_wire
-from openhands_sessions.service.local_gateway import LocalGateway
-from openhands_sessions.session.agent_session import AgentSession
 
 log = structlog.get_logger(__name__)
 
@@ -60,18 +61,16 @@ class WebSession:
         sid: ConversationId,
         config: SessionSettings,
         llm_registry: Agents,
-        conversation_stats: Mapping[str, float],
         file_store: FileStore,
         sio: socketio.AsyncServer,
         user_id: OwnerId,
         *,
-        gateway: LocalGateway,
+        gateway: Gateway,
         connection: Connection,
     ) -> None:
         self.sid = sid
         self.config = config
         self.llm_registry = llm_registry
-        self.conversation_stats = conversation_stats
         self.file_store = file_store
         self.sio = sio
         self.user_id = user_id
@@ -84,9 +83,15 @@ class WebSession:
         self._pump: asyncio.Task[None] | None = None
 
     @property
-    def agent_session(self) -> AgentSession | None:
-        """The conversation's engine; None while none is live."""
-        return self._gateway.live(self.sid)
+    def agent_session(self) -> SessionHandle | None:
+        """The conversation's live session, read-only; None while none is live."""
+        return self._gateway.session(self.sid)
+
+    @property
+    def conversation_stats(self) -> SessionUsage:
+        """What the conversation has used, as far as its session is live."""
+        session = self.agent_session
+        return SessionUsage() if session is None else session.usage
 
     async def initialize_agent(
         self,
@@ -99,7 +104,7 @@ class WebSession:
         """Build the conversation's AgentSession, or join it, and begin to follow. `making` says what an unknown
         conversation is made with, the others over it; without it there must be one. Raises
         NotFound, AtCapacity, BadInput."""
-        spec = making or SessionSpec(id=self.sid, owner=self.user_id)
+        spec = making or SessionSpec(id=self.sid)
         message = spec.initial_message if initial_message is None else initial_message
         spec = replace(spec, settings={**spec.settings, **(settings or {})}, initial_message=message)
         await self._gateway.open(spec if replay_json is None else replace(spec, replay_json=replay_json))
@@ -224,15 +229,3 @@ class WebSession:
         if self._connection.protocol >= PROTOCOL:
             self._outbox.put([message_packet("resync", {"reason": "slow_consumer", "after": self._cursor})])
         await self._outbox.end()
-
-
-def stats_of(session: AgentSession | None) -> dict[str, float]:
-    """The usage ledger of a conversation: US dollars and tokens."""
-    if session is None:
-        return {}
-    view = session.event_stream.view
-    return {
-        "cost": view.cost,
-        "prompt_tokens": float(view.prompt_tokens),
-        "completion_tokens": float(view.completion_tokens),
-    }

@@ -6,14 +6,14 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 from openhands_sessions.core.errors import BadInput
+from openhands_sessions.core.event_filter import EventFilter
 from openhands_sessions.core.events.event import Json, Source
-from openhands_sessions.core.ids import ConversationId, OwnerId
+from openhands_sessions.core.ids import ConversationId
 from openhands_sessions.core.microagents import Microagent
 from openhands_sessions.core.repository import Repository, checked_branch, checked_provider, repository
 from openhands_sessions.core.suggested import TaskKind, task_message
 from openhands_sessions.ports.gateway import SessionSpec
 from openhands_sessions.server.wire import Payload, Text, checked
-from openhands_sessions.service.event_filter import EventFilter
 
 NOT_REPLAYED = ("initial_user_msg", "image_urls", "suggested_task")
 """What cannot be asked for together with a replay, which has its own first message."""
@@ -58,7 +58,7 @@ class CreateIn(Payload):
     settings: dict[str, Any] = Field(default_factory=dict)
     init_repository: bool = False
 
-    def spec(self, sid: ConversationId, owner: OwnerId) -> SessionSpec:
+    def spec(self, sid: ConversationId) -> SessionSpec:
         """Raises BadInput."""
         for name in NOT_REPLAYED:
             if self.replay_json is not None and getattr(self, name):
@@ -67,7 +67,6 @@ class CreateIn(Payload):
         microagent = self.create_microagent
         return SessionSpec(
             id=sid,
-            owner=owner,
             create=True,
             settings=self._layer,
             initial_message=self._message or ("" if images else None),

@@ -17,15 +17,18 @@ from openhands_sessions.adapters.policies.confirmation import ConfirmationMode
 from openhands_sessions.adapters.tools.bash import Bash
 from openhands_sessions.adapters.tools.notes import Finish
 from openhands_sessions.core.ids import LOCAL_OWNER, ConversationId, OwnerId
+from openhands_sessions.ports.access import Access
 from openhands_sessions.ports.agent import Agents
+from openhands_sessions.ports.auth import Principal
 from openhands_sessions.ports.files import FileStore
 from openhands_sessions.ports.gateway import SessionSpec
 from openhands_sessions.ports.runtime import Runtimes
 from openhands_sessions.ports.store import SessionStore
-from openhands_sessions.service.history import History
+from openhands_sessions.ports.workspaces import UploadLimits
 from openhands_sessions.service.initial_input import InitialInputStore
-from openhands_sessions.service.local_gateway import LocalGateway
+from openhands_sessions.service.local_access import LocalAccess
 from openhands_sessions.service.session_registry import SessionRegistry
+from openhands_sessions.service.session_service import SessionService
 from openhands_sessions.service.settings import SettingsStore
 from openhands_sessions.service.status_board import StatusBoard
 from openhands_sessions.session.agent_session import AgentSession
@@ -72,8 +75,15 @@ class Office:
             self.parts, self.board, max_sessions=self.max_sessions, idle_timeout=self.idle_timeout
         )
         self.settings = SettingsStore(self.files, self.layers)
-        self.gateway = LocalGateway(self.store, self.directory, self.settings, InitialInputStore(self.files), self.now)
-        self.history = History(self.store, self.gateway, self.runtimes, self.settings)
+        initial = InitialInputStore(self.files)
+        self.sessions = SessionService(self.store, self.directory, self.settings, initial, self.now)
+        self._access = LocalAccess(self.sessions, self.runtimes, self.parts.memory, UploadLimits())
+        self.gateway = self.of(LOCAL_OWNER).gateway
+        self.conversations = self.of(LOCAL_OWNER).conversations
+
+    def of(self, owner: OwnerId) -> Access:
+        """The ports of one user."""
+        return self._access.of(Principal(owner=owner, operator=False))
 
     def now(self) -> datetime:
         """A second later each time."""
@@ -81,7 +91,7 @@ class Office:
 
     async def open(self, sid: str = "talk", owner: OwnerId = LOCAL_OWNER, **spec: Any) -> AgentSession:
         """Make or join a conversation, and wait until its session is set up."""
-        await self.gateway.open(SessionSpec(id=ConversationId(sid), owner=owner, create=True, **spec))
+        await self.of(owner).gateway.open(SessionSpec(id=ConversationId(sid), create=True, **spec))
         session = self.directory.find(ConversationId(sid))
         assert session is not None
         async with asyncio.timeout(LONG):

@@ -59,19 +59,31 @@ class RestClient:
         self._address = address
 
     async def call(
-        self, method: str, path: str, *, body: Json = None, query: Mapping[str, str | int] | None = None
+        self,
+        method: str,
+        path: str,
+        *,
+        body: Json = None,
+        form: aiohttp.FormData | None = None,
+        query: Mapping[str, str | int] | None = None,
     ) -> Any:
         """The JSON of the answer. Raises what the server refuses with, and Unreachable."""
-        async with self.answer(method, path, body=body, query=query) as response:
+        async with self.answer(method, path, body=body, form=form, query=query) as response:
             return _json(await response.read())
 
     @asynccontextmanager
     async def answer(
-        self, method: str, path: str, *, body: Json = None, query: Mapping[str, str | int] | None = None
+        self,
+        method: str,
+        path: str,
+        *,
+        body: Json = None,
+        form: aiohttp.FormData | None = None,
+        query: Mapping[str, str | int] | None = None,
     ) -> AsyncIterator[aiohttp.ClientResponse]:
         """A good answer, not yet read. Raises as `call` does, also while it is read."""
         url = f"{self._address.url}{path}"
-        sent = None if body is None else orjson.dumps(body)
+        sent = form if body is None else orjson.dumps(body)
         headers = {} if body is None else {"Content-Type": "application/json"}
         try:
             async with self._session.request(method, url, data=sent, params=query, headers=headers) as response:
@@ -98,7 +110,8 @@ def _refused(status: int, content: bytes) -> SessionsError:
         told = None
     if not isinstance(told, dict):
         return UnreadableMessage(f"status {status} with an answer")
-    return refusal({"code": CODES.get(status), "message": f"the server refuses with status {status}"} | told)
+    message = told.get("error") or f"the server refuses with status {status}"
+    return refusal({"code": CODES.get(status), "message": message} | told)
 
 
 def _reason(error: aiohttp.ClientError) -> str:

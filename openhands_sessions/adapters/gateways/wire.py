@@ -20,6 +20,7 @@ from openhands_sessions.core.errors import (
     Unauthorized,
     Unreachable,
 )
+from openhands_sessions.core.event_filter import EventFilter
 from openhands_sessions.core.events.codec import SCHEMA, Stored
 from openhands_sessions.core.events.event import AgentState, Json
 from openhands_sessions.core.ids import LOCAL_OWNER, ConversationId, EventId, OwnerId
@@ -126,6 +127,20 @@ def news_of(wire: Any) -> Sequence[Stored] | Status:
             return Status("error", str(wire.get("code") or "") or None, str(message))
         case _:
             return [stored_of(wire)]
+
+
+def filter_wire(wanted: EventFilter) -> dict[str, Json]:
+    """An event filter as `GET …/events` takes it."""
+    asked: dict[str, Json] = {
+        "source": wanted.source,
+        "query": wanted.text or None,
+        "include_types": list[Json](sorted(wanted.kinds)) or None,
+        "exclude_types": list[Json](sorted(wanted.without)) or None,
+        "exclude_hidden": wanted.shown_only or None,
+        "start_date": None if wanted.since is None else wanted.since.isoformat(),
+        "end_date": None if wanted.until is None else wanted.until.isoformat(),
+    }
+    return {name: value for name, value in asked.items() if value is not None}
 
 
 def delta_of(wire: Any) -> Delta:

@@ -27,13 +27,12 @@ from openhands_sessions.core.errors import (
 )
 from openhands_sessions.core.events.codec import Stored
 from openhands_sessions.core.ids import ConversationId, EventId, OwnerId
+from openhands_sessions.ports.conversations import ANY_CONVERSATION, ConversationFilter
 from openhands_sessions.ports.store import (
-    ANY_ROW,
     ConversationRow,
     ConversationStore,
     Receipt,
     RowChanges,
-    RowFilter,
     Snapshot,
     SnapshotStore,
 )
@@ -159,7 +158,7 @@ class MemoryConversations:
         *,
         limit: int,
         before: tuple[datetime, ConversationId] | None = None,
-        matching: RowFilter = ANY_ROW,
+        matching: ConversationFilter = ANY_CONVERSATION,
     ) -> Sequence[ConversationRow]:
         rows = [
             kept.row
@@ -242,7 +241,7 @@ def _place(row: ConversationRow) -> tuple[datetime, ConversationId]:
     return row.created_at, row.id
 
 
-def _matches(row: ConversationRow, wanted: RowFilter) -> bool:
+def _matches(row: ConversationRow, wanted: ConversationFilter) -> bool:
     name = None if row.repository is None else row.repository.name
     return wanted.repository in (None, name) and wanted.trigger in (None, row.trigger)
 

@@ -24,7 +24,8 @@ from openhands_sessions.adapters.stores.sqlite_writer import Writer
 from openhands_sessions.core.errors import AlreadyExists, Conflict, NotFound
 from openhands_sessions.core.ids import ConversationId, EventId, OwnerId
 from openhands_sessions.core.repository import Repository
-from openhands_sessions.ports.store import ANY_ROW, ConversationRow, RowChanges, RowFilter, Snapshot
+from openhands_sessions.ports.conversations import ANY_CONVERSATION, ConversationFilter
+from openhands_sessions.ports.store import ConversationRow, RowChanges, Snapshot
 
 _Value: TypeAlias = str | int | None
 
@@ -72,7 +73,7 @@ class SqliteConversations:
         *,
         limit: int,
         before: tuple[datetime, ConversationId] | None = None,
-        matching: RowFilter = ANY_ROW,
+        matching: ConversationFilter = ANY_CONVERSATION,
     ) -> Sequence[ConversationRow]:
         query, values = page_query(owner, limit=limit, before=before, matching=matching)
         return await self._readers.call(partial(_select, query, values))
@@ -105,7 +106,11 @@ class SqliteSnapshots:
 
 
 def page_query(
-    owner: OwnerId | None, *, limit: int, before: tuple[datetime, ConversationId] | None, matching: RowFilter = ANY_ROW
+    owner: OwnerId | None,
+    *,
+    limit: int,
+    before: tuple[datetime, ConversationId] | None,
+    matching: ConversationFilter = ANY_CONVERSATION,
 ) -> tuple[str, tuple[str | int, ...]]:
     """The statement of one page and its values: a walk along an index, whatever is asked of one owner's rows."""
     query, values = _ROW, list[str | int]()

@@ -8,9 +8,9 @@ from aiohttp import web
 from openhands_sessions.core.errors import BadInput, NotFound, TooLarge
 from openhands_sessions.core.events.event import Json
 from openhands_sessions.core.ids import ConversationId
+from openhands_sessions.ports.conversations import ConversationFilter
 from openhands_sessions.ports.gateway import SessionSpec
-from openhands_sessions.ports.store import RowFilter
-from openhands_sessions.server.services import body, mapping, number, owned, principal, services
+from openhands_sessions.server.services import access, body, mapping, number, owned, services
 from openhands_sessions.server.wire import RenameIn, StartIn, checked, conversation_status, conversation_wire
 from openhands_sessions.server.wire_conversations import CreateIn
 
@@ -26,7 +26,7 @@ TRIGGERS = (
 
 async def create(request: web.Request) -> web.Response:
     asked = await _asked(request)
-    spec = asked.spec(ConversationId(services(request).new_id()), principal(request).owner)
+    spec = asked.spec(ConversationId(services(request).new_id()))
     return await _opened(request, spec)
 
 
@@ -38,11 +38,10 @@ async def _page(request: web.Request, trigger: str | None) -> web.Response:
     limit = number(request, "limit", 20, least=1, most=100)
     if trigger is not None and trigger not in TRIGGERS:
         raise BadInput("conversation_trigger", f"must be one of {', '.join(TRIGGERS)}")
-    found = await services(request).history.page(
-        principal(request).owner,
+    found = await access(request).conversations.page(
         limit=limit,
         page_id=request.query.get("page_id"),
-        matching=RowFilter(repository=request.query.get("selected_repository") or None, trigger=trigger),
+        matching=ConversationFilter(repository=request.query.get("selected_repository") or None, trigger=trigger),
     )
     results: list[Json] = [conversation_wire(info) for info in found.conversations]
     return web.json_response({"results": results, "next_page_id": found.next_page})
@@ -58,7 +57,7 @@ async def describe(request: web.Request) -> web.Response:
         sid = await owned(request)
     except NotFound:
         return web.json_response(None)
-    return web.json_response(conversation_wire(await services(request).gateway.describe(sid)))
+    return web.json_response(conversation_wire(await access(request).gateway.describe(sid)))
 
 
 async def start(request: web.Request) -> web.Response:
@@ -68,7 +67,7 @@ async def start(request: web.Request) -> web.Response:
     except NotFound:
         unknown = {"status": "error", "conversation_id": request.match_info["conversation_id"]}
         return web.json_response(unknown, status=404)
-    return await _opened(request, SessionSpec(id=sid, owner=principal(request).owner))
+    return await _opened(request, SessionSpec(id=sid))
 
 
 async def stop(request: web.Request) -> web.Response:
@@ -77,8 +76,8 @@ async def stop(request: web.Request) -> web.Response:
         sid = await owned(request)
     except NotFound:
         return web.json_response(_stopped(text, "The conversation was not running.", "STOPPED"))
-    info = await services(request).gateway.describe(sid)
-    await services(request).gateway.close(sid, "stopped")
+    info = await access(request).gateway.describe(sid)
+    await access(request).gateway.close(sid, "stopped")
     running = info.state is not None
     told = "The conversation was stopped." if running else "The conversation was not running."
     return web.json_response(_stopped(sid, told, conversation_status(info.state)))
@@ -91,8 +90,7 @@ async def rename(request: web.Request) -> web.Response:
     except NotFound:
         unknown = {"status": "error", "message": "Conversation not found", "msg_id": "CONVERSATION$NOT_FOUND"}
         return web.json_response(unknown, status=404)
-    title = await services(request).history.rename(principal(request).owner, sid, asked.title)
-    services(request).gateway.retitled(sid, title)
+    await access(request).conversations.rename(sid, asked.title)
     return web.json_response(True)
 
 
@@ -101,7 +99,7 @@ async def delete(request: web.Request) -> web.Response:
         sid = await owned(request)
     except NotFound:
         return web.json_response(False)
-    return web.json_response(await services(request).history.delete(principal(request).owner, sid))
+    return web.json_response(await access(request).conversations.delete(sid))
 
 
 async def _asked(request: web.Request) -> CreateIn:
@@ -130,7 +128,7 @@ def _size(given: dict[str, Any]) -> int:
 
 async def _opened(request: web.Request, spec: SessionSpec) -> web.Response:
     """The V0 client looks at a conversation that is not ready only every 3 s: what is soon ready is waited for."""
-    gateway = services(request).gateway
+    gateway = access(request).gateway
     await gateway.open(spec)
     await gateway.ready(spec.id, READY_WITHIN)
     info = await gateway.describe(spec.id)

@@ -4,7 +4,7 @@ from aiohttp import web
 
 from openhands_sessions.core.commands import SendMessage
 from openhands_sessions.core.events.event import Json
-from openhands_sessions.server.services import body, mapping, number, owned, principal, services
+from openhands_sessions.server.services import access, body, mapping, number, owned, principal, services
 from openhands_sessions.server.wire import command_of
 from openhands_sessions.server.wire_conversations import FeedbackIn, SayIn, microagent_wire
 
@@ -36,16 +36,15 @@ async def exp_config(request: web.Request) -> web.Response:
 async def microagents(request: web.Request) -> web.Response:
     """What the workspace says now, which may be more than the conversation was told at its beginning."""
     sid = await owned(request)
-    found = services(request)
-    recollection = await found.memory.recall(await found.files.workspace(principal(request).owner, sid))
-    listed: list[Json] = [microagent_wire(microagent) for microagent in recollection.microagents]
+    found = await access(request).workspaces.microagents(sid)
+    listed: list[Json] = [microagent_wire(microagent) for microagent in found]
     return web.json_response({"microagents": listed})
 
 
 async def remember_prompt(request: web.Request) -> web.Response:
     sid = await owned(request)
     event = number(request, "event_id", LARGEST_ID, least=0, most=LARGEST_ID)
-    prompt = await services(request).history.remember_prompt(sid, event)
+    prompt = await access(request).conversations.remember_prompt(sid, event)
     return web.json_response({"status": "success", "prompt": prompt})
 
 
@@ -59,14 +58,14 @@ async def feedback(request: web.Request) -> web.Response:
 async def add_event(request: web.Request) -> web.Response:
     sid = await owned(request)
     command, key = command_of(await mapping(request))
-    await services(request).gateway.submit(sid, command, key=key)
+    await access(request).gateway.submit(sid, command, key=key)
     return web.json_response({"success": True})
 
 
 async def say(request: web.Request) -> web.Response:
     sid = await owned(request)
     given = await body(request, SayIn)
-    await services(request).gateway.submit(sid, SendMessage(content=given.message))
+    await access(request).gateway.submit(sid, SendMessage(content=given.message))
     return web.json_response({"success": True})
 
 

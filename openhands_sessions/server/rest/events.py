@@ -4,10 +4,11 @@ import orjson
 from aiohttp import web
 
 from openhands_sessions.core.errors import BadInput
+from openhands_sessions.core.event_filter import EventFilter
+from openhands_sessions.ports.conversations import EventRange
 from openhands_sessions.server.middleware import NOT_KEPT, error_response
-from openhands_sessions.server.services import number, owned, services
+from openhands_sessions.server.services import access, number, owned
 from openhands_sessions.server.wire_conversations import picked
-from openhands_sessions.service.event_filter import EventFilter
 
 MOST = 100
 LARGEST_ID = 2**53
@@ -19,18 +20,21 @@ async def events(request: web.Request) -> web.Response:
         limit = number(request, "limit", 20, least=1, most=MOST)
     except BadInput as error:
         return error_response(error, status=400)
+    found, more = await access(request).conversations.events(sid, _range(request, limit))
+    listed = ",".join([entry.text for entry in found])
+    text = f'{{"events":[{listed}],"has_more":{"true" if more else "false"}}}'
+    return web.Response(text=text, content_type="application/json")
+
+
+def _range(request: web.Request, limit: int) -> EventRange:
     end = number(request, "end_id", -1, least=-1, most=LARGEST_ID)
-    found, more = await services(request).history.events(
-        sid,
+    return EventRange(
         start=number(request, "start_id", 0, least=0, most=LARGEST_ID),
         end=None if end < 0 else end,
         reverse=request.query.get("reverse", "").lower() in ("true", "1"),
         limit=limit,
         matching=_filter(request),
     )
-    listed = ",".join([entry.text for entry in found])
-    text = f'{{"events":[{listed}],"has_more":{"true" if more else "false"}}}'
-    return web.Response(text=text, content_type="application/json")
 
 
 def _filter(request: web.Request) -> EventFilter | None:
@@ -49,14 +53,10 @@ async def trajectory(request: web.Request) -> web.StreamResponse:
         headers={"Content-Type": "application/json; charset=utf-8", "Cache-Control": NOT_KEPT}
     )
     await response.prepare(request)
-    await response.write(b'{"trajectory":[')
-    first = True
-    async for batch in services(request).history.trajectory(sid):
-        if batch:
-            text = ",".join([entry.text for entry in batch])
-            await response.write((text if first else f",{text}").encode())
-            first = False
-    await response.write(b"]}")
+    await response.write(b'{"trajectory":')
+    async for chunk in access(request).conversations.export(sid):
+        await response.write(chunk)
+    await response.write(b"}")
     await response.write_eof()
     return response
 

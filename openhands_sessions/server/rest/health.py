@@ -24,10 +24,10 @@ async def health(request: web.Request) -> web.Response:
 
 
 async def ready(request: web.Request) -> web.Response:
-    directory = services(request).directory
-    if not directory.accepting:
+    operations = services(request).operations
+    if not operations.accepting:
         return web.json_response({"status": "shutting_down"}, status=503)
-    return web.json_response({"status": "ok", "sessions": len(directory)})
+    return web.json_response({"status": "ok", "sessions": operations.live_sessions})
 
 
 async def server_info(request: web.Request) -> web.Response:
@@ -36,9 +36,9 @@ async def server_info(request: web.Request) -> web.Response:
     return web.json_response(
         {
             "version": found.version,
-            "sessions": len(found.directory),
+            "sessions": found.operations.live_sessions,
             "uptime": now - found.started,
-            "idle_time": found.directory.idle_time(found.started),
+            "idle_time": found.operations.idle_time(found.started),
             "resources": await asyncio.to_thread(_resources, found.data_dir, now - found.started),
         }
     )

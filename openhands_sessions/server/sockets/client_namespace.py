@@ -17,6 +17,7 @@ from openhands_sessions.core.events.event import Json
 from openhands_sessions.core.ids import conversation_id
 from openhands_sessions.core.nesting import check_nesting
 from openhands_sessions.core.settings import SessionSettings
+from openhands_sessions.ports.access import AccessControl
 from openhands_sessions.ports.agent import Agents
 from openhands_sessions.ports.auth import Auth
 from openhands_sessions.ports.files import FileStore
@@ -24,10 +25,9 @@ from openhands_sessions.ports.gateway import SessionSpec
 from openhands_sessions.server.credentials import credentials_of
 from openhands_sessions.server.rate_limit import TokenBucket
 from openhands_sessions.server.slow_client import Outbox, abort
-from openhands_sessions.server.web_session import PROTOCOL, Connection, WebSession, stats_of
+from openhands_sessions.server.web_session import PROTOCOL, Connection, WebSession
 from openhands_sessions.server.wire import AuthIn, checked
 from openhands_sessions.server.wire_conversations import CreateIn
-from openhands_sessions.service.local_gateway import LocalGateway
 
 log = structlog.get_logger(__name__)
 
@@ -53,7 +53,7 @@ class ClientLimits:
 class ClientDependencies:
     """What WebSessions are made of."""
 
-    gateway: LocalGateway
+    access: AccessControl
     auth: Auth
     files: FileStore
     agents: Agents
@@ -95,7 +95,7 @@ class ClientNamespace(socketio.AsyncNamespace):  # type: ignore[misc]  # python-
         parts = self._parts
         query = {name: values[-1] for name, values in parse_qs(environ.get("QUERY_STRING", "")).items()}
         given = _auth_of(auth, query)
-        principal = parts.auth.identify(credentials_of(environ, query, given.session_api_key))
+        principal = await parts.auth.identify(credentials_of(environ, query, given.session_api_key))
         _check_providers(query.get("providers_set", ""))
         if given.conversation_id is None:
             raise BadInput("conversation_id", "is missing: name a conversation in the query or in auth")
@@ -111,16 +111,14 @@ class ClientNamespace(socketio.AsyncNamespace):  # type: ignore[misc]  # python-
             version=parts.version,
             limits=limits.wire(),
         )
-        live = parts.gateway.live(sid)
         session = WebSession(
             sid,
-            parts.defaults if live is None else live.settings,
+            parts.defaults,
             parts.agents,
-            stats_of(live),
             parts.files,
             self.server,
             principal.owner,
-            gateway=parts.gateway,
+            gateway=parts.access.of(principal).gateway,
             connection=connection,
         )
         return session, given
@@ -181,7 +179,7 @@ def _making(create: bool | dict[str, Any], session: WebSession) -> SessionSpec |
     """What a conversation is made with that there is not yet; None where none is to be made. Raises BadInput."""
     if create is False:
         return None
-    return checked(CreateIn, {} if create is True else create).spec(session.sid, session.user_id)
+    return checked(CreateIn, {} if create is True else create).spec(session.sid)
 
 
 def _check_providers(listed: str) -> None:

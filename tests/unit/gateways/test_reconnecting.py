@@ -10,14 +10,15 @@ import pytest
 from aiohttp import web
 
 from openhands_sessions.adapters.gateways import connection as links
-from openhands_sessions.adapters.gateways.remote import Remote, open_remote
+from openhands_sessions.adapters.gateways.remote import open_remote
 from openhands_sessions.adapters.gateways.rest import ServerAddress
 from openhands_sessions.adapters.gateways.wire import UnreadableMessage
 from openhands_sessions.config.config import Config
 from openhands_sessions.core.commands import SendMessage, Stop
 from openhands_sessions.core.errors import BadInput, NotFound, TooLarge, Unauthorized, Unreachable
 from openhands_sessions.core.events.codec import Stored
-from openhands_sessions.core.ids import LOCAL_OWNER, ConversationId
+from openhands_sessions.core.ids import ConversationId
+from openhands_sessions.ports.access import Access
 from openhands_sessions.ports.gateway import Delta, FeedItem, Gateway, SessionClosed, SessionEnded, SessionSpec, Status
 from openhands_sessions.server.app import listening
 from tests.support.houses import Served, following, numbered, read, served, state, turn_ends
@@ -29,12 +30,12 @@ TURNS = 20
 
 
 async def new(gateway: Gateway) -> None:
-    await gateway.open(SessionSpec(id=SID, owner=LOCAL_OWNER, create=True))
+    await gateway.open(SessionSpec(id=SID, create=True))
     await read(gateway, SID, -1, IDLE)
 
 
 @asynccontextmanager
-async def broken_line(data_dir: Path, *, patience: float = 10.0) -> AsyncIterator[tuple[Served, Proxy, Remote]]:
+async def broken_line(data_dir: Path, *, patience: float = 10.0) -> AsyncIterator[tuple[Served, Proxy, Access]]:
     """A server, a line to it that breaks when told, and the remote at its end."""
     async with (
         served(Config(data_dir=data_dir)) as server,
@@ -68,7 +69,7 @@ class Ear:
 async def test_a_follower_misses_nothing_and_repeats_nothing_over_broken_connections(data_dir: Path) -> None:
     chance = random.Random(7)
     async with broken_line(data_dir) as (server, line, remote):
-        here, ear = server.house.gateway, Ear()
+        here, ear = server.house.local.gateway, Ear()
         last: asyncio.Future[int] = asyncio.get_running_loop().create_future()
         await new(here)
         async with asyncio.timeout(30), remote.gateway.follow(SID, -1) as news, asyncio.TaskGroup() as tasks:
@@ -87,7 +88,7 @@ async def test_a_follower_misses_nothing_and_repeats_nothing_over_broken_connect
 
 async def test_a_command_that_a_broken_connection_swallowed_is_carried_out_once(data_dir: Path) -> None:
     async with broken_line(data_dir) as (server, line, remote):
-        await new(server.house.gateway)
+        await new(server.house.local.gateway)
         async with asyncio.timeout(20), remote.gateway.follow(SID, -1) as news, asyncio.TaskGroup() as tasks:
             end: asyncio.Event = asyncio.Event()
             tasks.create_task(drain(news, end))
@@ -98,8 +99,8 @@ async def test_a_command_that_a_broken_connection_swallowed_is_carried_out_once(
                 line.cut()
                 answers.append((await sending).id)
             end.set()
-            await server.house.gateway.submit(SID, Stop())
-        log = await read(server.house.gateway, SID, -1, numbered(answers[-1]))
+            await server.house.local.gateway.submit(SID, Stop())
+        log = await read(server.house.local.gateway, SID, -1, numbered(answers[-1]))
         said = [entry.id for entry in log if entry.kind == "action:message" and '"source":"user"' in entry.text]
         assert said == answers
 
@@ -112,7 +113,7 @@ async def drain(news: AsyncIterator[FeedItem], end: asyncio.Event) -> None:
 
 async def test_the_end_of_a_connection_and_its_return_are_told(data_dir: Path) -> None:
     async with broken_line(data_dir) as (server, line, remote):
-        await new(server.house.gateway)
+        await new(server.house.local.gateway)
         async with asyncio.timeout(10), remote.gateway.follow(SID, -1) as news:
             await following(news, IDLE)
             line.cut()
@@ -136,18 +137,18 @@ async def test_a_server_that_comes_back_is_followed_on(data_dir: Path, free_port
         async with served(config, free_port) as server:
             said = await remote.gateway.submit(SID, SendMessage(content="are you back?"))
             seen += await following(news, turn_ends)
-            assert seen == await read(server.house.gateway, SID, -1, numbered(seen[-1].id))
+            assert seen == await read(server.house.local.gateway, SID, -1, numbered(seen[-1].id))
             assert said.id in [entry.id for entry in seen]
             await follow.__aexit__(None, None, None)
 
 
 async def test_a_conversation_deleted_while_the_connection_was_broken_has_ended(data_dir: Path) -> None:
     async with broken_line(data_dir) as (server, line, remote):
-        await new(server.house.gateway)
+        await new(server.house.local.gateway)
         async with asyncio.timeout(10), remote.gateway.follow(SID, -1) as news:
             await following(news, IDLE)
             line.cut()
-            await server.house.history.delete(LOCAL_OWNER, SID)
+            await server.house.local.conversations.delete(SID)
             with pytest.raises(SessionEnded, match="deleted"):
                 await following(news, turn_ends)
 
@@ -196,14 +197,14 @@ async def test_a_message_over_the_servers_limit_is_refused_here(data_dir: Path) 
 async def test_what_lies_here_unread_is_bounded_and_nothing_of_it_is_lost(data_dir: Path) -> None:
     text = "x" * 1_000_000
     async with served(Config(data_dir=data_dir)) as server, open_remote(server.url, None) as remote:
-        await new(server.house.gateway)
+        await new(server.house.local.gateway)
         async with asyncio.timeout(20), remote.gateway.follow(SID, -1) as news:
             await following(news, IDLE)
             for _ in range(2 * links.BACKLOG // len(text)):
-                said = (await server.house.gateway.submit(SID, SendMessage(content=text))).id
-                await read(server.house.gateway, SID, said, turn_ends)
+                said = (await server.house.local.gateway.submit(SID, SendMessage(content=text))).id
+                await read(server.house.local.gateway, SID, said, turn_ends)
             got = await following(news, numbered(said))
-        assert got == await read(server.house.gateway, SID, got[0].id - 1, numbered(said))
+        assert got == await read(server.house.local.gateway, SID, got[0].id - 1, numbered(said))
 
 
 @pytest.mark.parametrize(
@@ -230,7 +231,7 @@ Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
 @asynccontextmanager
-async def answering(handler: Handler) -> AsyncIterator[Remote]:
+async def answering(handler: Handler) -> AsyncIterator[Access]:
     """A remote whose server answers everything alike."""
     app = web.Application()
     app.router.add_route("*", "/{path:.*}", handler)

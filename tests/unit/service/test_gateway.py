@@ -21,6 +21,7 @@ from openhands_sessions.core.events.event import Source
 from openhands_sessions.core.events.observations import AgentStateChangedObservation
 from openhands_sessions.core.ids import LOCAL_OWNER, ConversationId, EventId, folder_name
 from openhands_sessions.core.lifecycle import SessionState
+from openhands_sessions.ports.conversations import EventRange
 from openhands_sessions.ports.gateway import SessionClosed, SessionEnded, SessionSpec, Status
 from openhands_sessions.ports.store import SessionStore
 from openhands_sessions.session.idempotency import IdempotencyKey
@@ -35,8 +36,8 @@ from tests.support.scenes import LONG, rest, state
 S = SessionState
 
 
-def spec(owner: Any = LOCAL_OWNER, **more: Any) -> SessionSpec:
-    return SessionSpec(id=TALK, owner=owner, **{"create": True, **more})
+def spec(**more: Any) -> SessionSpec:
+    return SessionSpec(id=TALK, **{"create": True, **more})
 
 
 async def words(store: SessionStore) -> list[str]:
@@ -56,12 +57,36 @@ async def test_an_unknown_conversation_is_made_only_when_asked_for(store: Sessio
 
 async def test_somebody_elses_conversation_is_like_an_unknown_one(store: SessionStore) -> None:
     async with working(Office(store=store)) as office:
-        await office.gateway.open(spec(ADA))
+        await office.of(ADA).gateway.open(spec())
+        bobs = office.of(BOB)
         with pytest.raises(NotFound) as foreign:
-            await office.gateway.open(spec(BOB))
-        with pytest.raises(NotFound) as unknown:
-            await office.gateway.open(SessionSpec(id=TALK, owner=BOB))
-        assert foreign.value.message == unknown.value.message
+            await bobs.gateway.open(spec())
+        calls = (
+            lambda: bobs.gateway.open(SessionSpec(id=TALK)),
+            lambda: bobs.gateway.submit(TALK, SendMessage(content="hi")),
+            lambda: bobs.gateway.describe(TALK),
+            lambda: bobs.gateway.ready(TALK, 1),
+            lambda: bobs.gateway.close(TALK, "stopped"),
+            lambda: bobs.conversations.check(TALK),
+            lambda: bobs.conversations.rename(TALK, ""),
+            lambda: bobs.conversations.events(TALK, EventRange()),
+            lambda: bobs.conversations.remember_prompt(TALK, 1),
+            lambda: anext(bobs.conversations.export(TALK)),
+            lambda: bobs.workspaces.list_files(TALK),
+            lambda: bobs.workspaces.read_text(TALK, "a"),
+            lambda: bobs.workspaces.changes(TALK),
+            lambda: bobs.workspaces.microagents(TALK),
+        )
+        for call in calls:
+            with pytest.raises(NotFound) as unknown:
+                await call()
+            assert foreign.value.message == unknown.value.message
+        async with office.of(ADA).gateway.follow(TALK, -1):
+            with pytest.raises(NotFound):
+                async with bobs.gateway.follow(TALK, -1):
+                    pass
+        assert bobs.gateway.session(TALK) is None
+        assert not await bobs.conversations.delete(TALK)
 
 
 async def test_two_who_make_the_same_conversation_get_the_same_one(store: SessionStore) -> None:
@@ -69,7 +94,7 @@ async def test_two_who_make_the_same_conversation_get_the_same_one(store: Sessio
         infos = await asyncio.gather(*(office.gateway.open(spec()) for _ in range(10)))
         assert {info.id for info in infos} == {TALK}
         others = await asyncio.gather(
-            *(office.gateway.open(spec(BOB, settings={"llm_api_key": "bobs"})) for _ in range(3)),
+            *(office.of(BOB).gateway.open(spec(settings={"llm_api_key": "bobs"})) for _ in range(3)),
             return_exceptions=True,
         )
         assert {type(one) for one in others} == {NotFound}
@@ -79,7 +104,7 @@ async def test_two_who_make_the_same_conversation_get_the_same_one(store: Sessio
 async def test_a_deleted_conversation_is_gone_and_its_id_with_it(store: SessionStore) -> None:
     async with working(Office(store=store)) as office:
         await office.gateway.open(spec())
-        assert await office.history.delete(LOCAL_OWNER, TALK)
+        assert await office.conversations.delete(TALK)
         for attempt in (
             office.gateway.open(spec(settings={"llm_api_key": "k"})),
             office.gateway.describe(TALK),
@@ -114,7 +139,7 @@ async def test_a_key_is_kept_apart_from_the_row_and_over_a_restart(store: Sessio
     async with working(Office(store=store, files=files, models=models)) as office:
         session = await office.open()
         assert session.settings.max_iterations == 7
-        assert await office.history.delete(LOCAL_OWNER, TALK)
+        assert await office.conversations.delete(TALK)
     assert [one.api_key for one in models.opened] == ["sk-very-secret"] * 2
     assert await files.list() == []
 
@@ -246,16 +271,16 @@ async def test_a_refusal_of_a_session_that_goes_on_is_not_tried_again(store: Ses
         session = await office.open()
         with pytest.raises(NotAccepting, match="awaits an answer"):
             await office.gateway.submit(TALK, Answer(confirmed=True))
-        assert office.gateway.live(TALK) is session
+        assert office.directory.find(TALK) is session
 
 
 async def test_a_new_title_is_told_to_whoever_follows(store: SessionStore) -> None:
     async with working(Office(store=store)) as office:
         session = await office.open()
         async with office.gateway.follow(TALK, session.event_stream.view.head) as news:
-            asyncio.get_running_loop().call_soon(office.gateway.retitled, TALK, "New")
+            asyncio.get_running_loop().call_soon(office.directory.retitled, TALK, "New")
             assert await anext(news) == Status("info", None, TALK, title="New")
-        office.gateway.retitled(ConversationId("unknown"), "x")
+        office.directory.retitled(ConversationId("unknown"), "x")
 
 
 def test_a_digest_tells_commands_apart_and_knows_the_same_again() -> None:
@@ -293,7 +318,7 @@ async def test_a_failed_session_is_not_built_anew_by_those_who_only_follow(store
         failed = await office.open()
         for _ in range(3):
             assert await end_of(office) == "failed"
-        assert office.gateway.live(TALK) is failed
+        assert office.directory.find(TALK) is failed
 
 
 @pytest.mark.parametrize("reason", ["stopped", "deleted"])

@@ -25,7 +25,7 @@ def trajectory(text: str = "go") -> str:
 
 
 def spec(sid: str = "talk", **more: Any) -> SessionSpec:
-    return SessionSpec(id=ConversationId(sid), owner=LOCAL_OWNER, create=True, replay_json=trajectory(), **more)
+    return SessionSpec(id=ConversationId(sid), create=True, replay_json=trajectory(), **more)
 
 
 async def test_the_first_message_is_the_conversations_and_the_rest_is_kept() -> None:
@@ -83,9 +83,7 @@ async def test_a_damaged_file_counts_as_lost() -> None:
 async def test_what_is_refused_leaves_nothing(wrong: dict[str, Any]) -> None:
     files = MemoryFiles()
     with pytest.raises(BadInput):
-        await InitialInputStore(files).store(
-            SessionSpec(**{"id": TALK, "owner": LOCAL_OWNER, "replay_json": trajectory(), **wrong})
-        )
+        await InitialInputStore(files).store(SessionSpec(**{"id": TALK, "replay_json": trajectory(), **wrong}))
     assert await files.list() == []
 
 
@@ -94,7 +92,7 @@ async def test_it_is_replayed_and_goes_with_the_conversation() -> None:
         session = await office.open(replay_json=trajectory())
         await state(session, "finished")
         assert len(await office.files.list()) == 1
-        await office.history.delete(LOCAL_OWNER, TALK)
+        await office.conversations.delete(TALK)
         assert await office.files.list() == []
 
 

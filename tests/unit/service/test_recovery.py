@@ -67,8 +67,8 @@ async def test_the_next_server_goes_on_with_turns_that_were_cut_off(store: Sessi
         await office.directory.close_all("shutdown")
     async with working(Office(store=store, models=models, runtimes=office.runtimes, layers=office.layers)) as later:
         async with asyncio.timeout(LONG):
-            await later.gateway.recover()
-        session = later.gateway.live(TALK)
+            await later.sessions.recover()
+        session = later.directory.find(TALK)
         assert session is not None
         await state(session, "awaiting_user_input", 5)
 
@@ -78,12 +78,12 @@ async def test_a_turn_that_was_cut_off_goes_on_once_its_sandbox_can_be_reached(s
     door = Doorway(lambda: RuntimeUnavailable("no docker"))
     later = Office(store=store, models=office.models, runtimes=DoorRuntimes(door), layers=office.layers)
     async with working(later), asyncio.timeout(LONG):
-        recovering = asyncio.create_task(later.gateway.recover(waits=[0.0, 0.01]))
-        while (failed := later.gateway.live(TALK)) is None or failed.accepting:
+        recovering = asyncio.create_task(later.sessions.recover(waits=[0.0, 0.01]))
+        while (failed := later.directory.find(TALK)) is None or failed.accepting:
             await rest()
         door.fault = None
         await recovering
-        session = later.gateway.live(TALK) or failed
+        session = later.directory.find(TALK) or failed
         assert session is not failed
         await state(session, "awaiting_user_input", 5)
 
@@ -92,7 +92,7 @@ async def test_the_next_server_lets_alone_what_was_at_rest(store: SessionStore) 
     async with working(Office(store=store)) as office:
         await office.open()
     async with working(Office(store=store)) as later:
-        await later.gateway.recover()
+        await later.sessions.recover()
         assert len(later.directory) == 0
 
 
@@ -100,9 +100,9 @@ async def test_those_who_are_looked_after_wait_for_room(store: SessionStore) -> 
     office = await left_owing(store, "first", "second")
     later = Office(store=store, models=office.models, layers=office.layers, max_sessions=1)
     async with working(later), asyncio.timeout(LONG):
-        await later.gateway.recover(waits=[0.0, 0.01])
-        [last] = [sid for sid in ("first", "second") if later.gateway.live(ConversationId(sid)) is not None]
-        session = later.gateway.live(ConversationId(last))
+        await later.sessions.recover(waits=[0.0, 0.01])
+        [last] = [sid for sid in ("first", "second") if later.directory.find(ConversationId(sid)) is not None]
+        session = later.directory.find(ConversationId(last))
         assert session is not None
         await state(session, "awaiting_user_input", 5)
     for sid in ("first", "second"):
@@ -117,13 +117,13 @@ async def test_one_that_is_opened_while_its_log_is_looked_at_is_let_alone(store:
     held = asyncio.Event()
     door = Doorway(held=held)
     async with working(Office(store=gated(store, door))) as later, asyncio.timeout(LONG):
-        recovering = asyncio.create_task(later.gateway.recover())
+        recovering = asyncio.create_task(later.sessions.recover())
         await door.entered.wait()
         session = await later.open()
         held.set()
         await recovering
         await later.gateway.submit(TALK, SendMessage(content="$ true"))
-        assert later.gateway.live(TALK) is session
+        assert later.directory.find(TALK) is session
 
 
 async def test_a_store_that_is_away_for_a_moment_keeps_nobody_from_being_looked_after(store: SessionStore) -> None:
@@ -131,9 +131,9 @@ async def test_a_store_that_is_away_for_a_moment_keeps_nobody_from_being_looked_
     door = Doorway(lambda: StorageUnavailable("locked"))
     later = Office(store=gated(store, door), models=office.models, layers=office.layers)
     async with working(later), asyncio.timeout(LONG):
-        await later.gateway.recover(waits=[0.0, 0.01])
+        await later.sessions.recover(waits=[0.0, 0.01])
         for name in ("first", "second"):
-            session = later.gateway.live(ConversationId(name))
+            session = later.directory.find(ConversationId(name))
             assert session is not None
             await state(session, "awaiting_user_input", 5)
 
@@ -143,13 +143,13 @@ async def test_a_stop_of_one_that_cannot_be_taken_up_is_kept_to(store: SessionSt
     door = Doorway(lambda: RuntimeUnavailable("no docker"))
     later = Office(store=store, models=office.models, runtimes=DoorRuntimes(door), layers=office.layers)
     async with working(later), asyncio.timeout(LONG):
-        recovering = asyncio.create_task(later.gateway.recover(waits=[0.0, 0.01]))
-        while (failed := later.gateway.live(TALK)) is None or failed.accepting:
+        recovering = asyncio.create_task(later.sessions.recover(waits=[0.0, 0.01]))
+        while (failed := later.directory.find(TALK)) is None or failed.accepting:
             await rest()
         await later.gateway.close(TALK, "stopped")
         door.fault = None
         await recovering
-        session = later.gateway.live(TALK)
+        session = later.directory.find(TALK)
         assert session is not None
         await state(session, "stopped")
     events = [decode(entry.text) for entry in await read(store.log(TALK))]

@@ -7,11 +7,11 @@ import pytest
 from openhands_sessions.core.commands import SendMessage
 from openhands_sessions.core.errors import AtCapacity, NotAccepting, RuntimeUnavailable
 from openhands_sessions.core.events.event import AgentState
-from openhands_sessions.core.ids import LOCAL_OWNER, ConversationId
+from openhands_sessions.core.ids import ConversationId
 from openhands_sessions.core.lifecycle import SessionState
+from openhands_sessions.ports.access import Overview
 from openhands_sessions.ports.gateway import SessionSpec
 from openhands_sessions.ports.store import SessionStore
-from openhands_sessions.service.status_board import Overview
 from openhands_sessions.session.agent_session import AgentSession
 from tests.fakes.model import FakeModel, FakeModels, FakeReply
 from tests.fakes.openings import DoorAgents, Doorway
@@ -22,7 +22,7 @@ S = SessionState
 
 
 def spec(number: int) -> SessionSpec:
-    return SessionSpec(id=ConversationId(f"talk-{number}"), owner=LOCAL_OWNER, create=True)
+    return SessionSpec(id=ConversationId(f"talk-{number}"), create=True)
 
 
 async def busy(office: Office, count: int) -> list[AgentSession]:

@@ -8,8 +8,9 @@ import pytest
 
 from openhands_sessions.core.ids import LOCAL_OWNER, ConversationId, EventId
 from openhands_sessions.core.lifecycle import SET_UP, SessionState
+from openhands_sessions.ports.access import Overview, SessionStatus
 from openhands_sessions.ports.store import SessionStore
-from openhands_sessions.service.status_board import BATCH, KEPT_CHANGES, Overview, SessionStatus, StatusBoard
+from openhands_sessions.service.status_board import BATCH, KEPT_CHANGES, StatusBoard
 from tests.fakes.model import FakeModel, FakeModels
 from tests.support.logs import NOW
 from tests.support.offices import TALK, Office, working

@@ -72,7 +72,7 @@ async def test_they_get_the_events_of_the_next_session(store: SessionStore) -> N
 async def test_they_hear_of_each_new_title_once(store: SessionStore) -> None:
     async with failed(store) as (office, door, followers):
         for title in ("one", "two"):
-            office.gateway.retitled(TALK, title)
+            office.directory.retitled(TALK, title)
             await rest()
         late = Follower(office, 0)
         await rest()
@@ -93,7 +93,7 @@ async def test_a_stop_is_told_after_what_it_recorded(store: SessionStore) -> Non
 
 async def test_a_deleted_conversation_has_nothing_more_to_say(store: SessionStore) -> None:
     async with failed(store) as (office, _, followers):
-        assert await office.history.delete((await office.gateway.describe(TALK)).owner, TALK)
+        assert await office.conversations.delete(TALK)
         for follower in followers:
             await follower.over()
             assert (follower.ended, follower.ids) == ("deleted", [])

@@ -10,6 +10,7 @@ from openhands_sessions.core.errors import BadInput, NotFound, RuntimeUnavailabl
 from openhands_sessions.core.events.actions import MessageAction, RunAction
 from openhands_sessions.core.events.codec import from_wire
 from openhands_sessions.core.ids import LOCAL_OWNER, ConversationId
+from openhands_sessions.ports.conversations import EventRange
 from openhands_sessions.ports.runtime import RuntimeSpec
 from openhands_sessions.ports.store import SessionStore
 from openhands_sessions.session.agent_session import AgentSession
@@ -23,7 +24,7 @@ from tests.support.offices import ADA, BOB, TALK, Office, working
 async def named(office: Office, *names: str, owner: Any = LOCAL_OWNER) -> None:
     for name in names:
         await office.open(name, owner)
-        await office.gateway.close(ConversationId(name), "idle")
+        await office.directory.close(ConversationId(name), "idle")
 
 
 async def test_conversations_are_listed_page_by_page_the_newest_first(store: SessionStore) -> None:
@@ -34,7 +35,7 @@ async def test_conversations_are_listed_page_by_page_the_newest_first(store: Ses
         page_id: str | None = ""
         sizes = []
         while page_id is not None:
-            page = await office.history.page(LOCAL_OWNER, limit=3, page_id=page_id)
+            page = await office.conversations.page(limit=3, page_id=page_id)
             seen += [info.id for info in page.conversations]
             sizes.append(len(page.conversations))
             page_id = page.next_page
@@ -45,9 +46,9 @@ async def test_conversations_are_listed_page_by_page_the_newest_first(store: Ses
 async def test_a_page_that_is_just_full_is_the_last(store: SessionStore) -> None:
     async with working(Office(store=store)) as office:
         await named(office, "a", "b")
-        page = await office.history.page(LOCAL_OWNER, limit=2, page_id=None)
+        page = await office.conversations.page(limit=2, page_id=None)
         assert (len(page.conversations), page.next_page) == (2, None)
-        assert (await office.history.page(ADA, limit=2, page_id=None)).conversations == []
+        assert (await office.of(ADA).conversations.page(limit=2, page_id=None)).conversations == []
 
 
 @pytest.mark.parametrize(
@@ -61,20 +62,20 @@ async def test_a_page_that_no_list_gave_is_refused(store: SessionStore, page_id:
     async with working(Office(store=store)) as office:
         await named(office, "a")
         with pytest.raises(BadInput):
-            await office.history.page(LOCAL_OWNER, limit=3, page_id=page_id)
+            await office.conversations.page(limit=3, page_id=page_id)
 
 
 async def test_a_conversation_is_found_by_its_owner_alone(store: SessionStore) -> None:
     async with working(Office(store=store)) as office:
         await named(office, "talk", owner=ADA)
-        assert (await office.history.find(ADA, TALK)).id == TALK
+        await office.of(ADA).conversations.check(TALK)
         for owner in (BOB, LOCAL_OWNER):
             with pytest.raises(NotFound):
-                await office.history.find(owner, TALK)
+                await office.of(owner).conversations.check(TALK)
             with pytest.raises(NotFound):
-                await office.history.rename(owner, TALK, "Mine")
-            assert not await office.history.delete(owner, TALK)
-        assert (await office.history.find(ADA, TALK)).title is None
+                await office.of(owner).conversations.rename(TALK, "Mine")
+            assert not await office.of(owner).conversations.delete(TALK)
+        assert (await office.of(ADA).gateway.describe(TALK)).title == "Conversation talk"
 
 
 @pytest.mark.parametrize("title", ["", "   ", "x" * 201])
@@ -82,7 +83,7 @@ async def test_a_title_has_bounds(store: SessionStore, title: str) -> None:
     async with working(Office(store=store)) as office:
         await named(office, "talk")
         with pytest.raises(BadInput) as refused:
-            await office.history.rename(LOCAL_OWNER, TALK, title)
+            await office.conversations.rename(TALK, title)
         assert refused.value.field == "title"
 
 
@@ -90,7 +91,7 @@ async def test_a_conversation_is_renamed_and_without_a_title_named_after_its_id(
     async with working(Office(store=store)) as office:
         await named(office, "talk")
         assert (await office.gateway.describe(TALK)).title == "Conversation talk"
-        await office.history.rename(LOCAL_OWNER, TALK, "  Mine ")
+        await office.conversations.rename(TALK, "  Mine ")
         assert (await office.gateway.describe(TALK)).title == "Mine"
 
 
@@ -99,12 +100,12 @@ async def test_deleting_ends_the_session_and_leaves_nothing(store: SessionStore)
         session = await office.open(settings={"llm_api_key": "k"})
         assert session.runtime is not None
         await session.runtime.files.write("a", b"x")
-        assert await office.history.delete(LOCAL_OWNER, TALK)
-        assert not await office.history.delete(LOCAL_OWNER, TALK)
+        assert await office.conversations.delete(TALK)
+        assert not await office.conversations.delete(TALK)
         assert session.state == "Closed"
         assert await read(store.log(TALK)) == []
         assert await office.files.list() == []
-        assert (await office.history.page(LOCAL_OWNER, limit=9, page_id=None)).conversations == []
+        assert (await office.conversations.page(limit=9, page_id=None)).conversations == []
 
 
 async def test_a_conversation_whose_sandbox_could_not_be_deleted_can_be_deleted_again(store: SessionStore) -> None:
@@ -115,11 +116,11 @@ async def test_a_conversation_whose_sandbox_could_not_be_deleted_can_be_deleted_
         await session.runtime.files.write("a", b"x")
         runtimes.cut.set()
         with pytest.raises(RuntimeUnavailable):
-            await office.history.delete(LOCAL_OWNER, TALK)
+            await office.conversations.delete(TALK)
         runtimes.cut.clear()
-        assert (await office.history.find(LOCAL_OWNER, TALK)).id == TALK
-        assert await office.history.delete(LOCAL_OWNER, TALK)
-        assert not await office.history.delete(LOCAL_OWNER, TALK)
+        await office.conversations.check(TALK)
+        assert await office.conversations.delete(TALK)
+        assert not await office.conversations.delete(TALK)
         async with runtimes.open(RuntimeSpec(sid=TALK, term=9)) as runtime:
             assert await runtime.files.list() == []
     assert await office.files.list() == []
@@ -151,8 +152,13 @@ async def test_events_are_read_by_page_in_both_directions(
 ) -> None:
     async with working(Office(store=store)) as office:
         await filled(office)
-        entries, further = await office.history.events(TALK, **asked)
+        entries, further = await office.conversations.events(TALK, EventRange(**asked))
         assert (ids(entries), further) == (found, more)
+
+
+async def exported_events(office: Office) -> list[dict[str, Any]]:
+    events: list[dict[str, Any]] = orjson.loads(b"".join([chunk async for chunk in office.conversations.export(TALK)]))
+    return events
 
 
 async def test_a_trajectory_is_every_event_but_the_hidden(store: SessionStore) -> None:
@@ -161,8 +167,7 @@ async def test_a_trajectory_is_every_event_but_the_hidden(store: SessionStore) -
         shown = RunAction(command="echo '\"hidden\":true'")
         [hidden, _, _] = await session.event_stream.append(RunAction(command="ls", hidden=True), shown, shown)
         await session.event_stream.append(run_result(hidden, "x"))  # type: ignore[arg-type]  # it went in as an action
-        batches = [batch async for batch in office.history.trajectory(TALK)]
-        found = [entry.id for batch in batches for entry in batch]
+        found = [event["id"] for event in await exported_events(office)]
         assert found == [number for number in range(10) if number != hidden.id]
 
 
@@ -185,8 +190,7 @@ async def test_a_trajectory_has_pages_that_were_browsed_without_their_pictures_a
         page = from_wire({**wire, "extras": {**kept, **heavy}})
         other = RunAction(command="look at observation:browse")
         [first, *_] = await session.event_stream.append(page, other, from_wire({**wire, "observation": "odd"}))
-        batches = [batch async for batch in office.history.trajectory(TALK)]
-        shown = [orjson.loads(entry.text) for batch in batches for entry in batch]
+        shown = await exported_events(office)
         stored = [orjson.loads(entry.text) for entry in await read(store.log(TALK))]
         assert set(heavy) <= set(stored[first.id]["extras"])
         exported = shown[first.id]["extras"]

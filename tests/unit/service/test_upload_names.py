@@ -3,7 +3,7 @@
 import pytest
 
 from openhands_sessions.core.errors import BadInput
-from openhands_sessions.service.files import upload_name
+from openhands_sessions.service.local_workspaces import upload_name
 
 
 @pytest.mark.parametrize(
