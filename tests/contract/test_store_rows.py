@@ -9,7 +9,7 @@ import pytest
 from openhands_sessions.core.errors import AlreadyExists, BadInput, NotFound
 from openhands_sessions.core.ids import ConversationId, EventId, OwnerId
 from openhands_sessions.ports.store import Receipt, SessionStore, Snapshot
-from tests.support.logs import NOW, OTHER, TALK, UNKNOWN, entries, ids, read, row
+from tests.support.store_entries import NOW, OTHER, TALK, UNKNOWN, entries, ids, read, row
 
 ADA, BOB = OwnerId("ada"), OwnerId("bob")
 

@@ -11,7 +11,7 @@ from openhands_sessions.adapters.installations.openhands import OpenHandsFolder
 from openhands_sessions.core.errors import BadInput
 from openhands_sessions.core.ids import ConversationId
 from openhands_sessions.ports.installation import Entry, PassedOver, Theirs, Unreadable
-from tests.support.reference_folder import Talk, finished, write
+from tests.support.openhands_folder import Talk, finished, write
 
 SID = "ab" * 16
 THEIRS = Theirs(ConversationId(SID), f"sessions/{SID}")

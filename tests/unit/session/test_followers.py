@@ -14,7 +14,7 @@ from openhands_sessions.ports.gateway import Delta, News, SessionEnded, Status
 from openhands_sessions.ports.store import EventLog
 from openhands_sessions.session.stream import TAIL_CHARACTERS, TAIL_ENTRIES, WHISPERS, EventStream
 from tests.fakes.store import HeldLog
-from tests.support.logs import NOW, TALK, row
+from tests.support.store_entries import NOW, TALK, row
 
 
 def said(text: str = "x") -> MessageAction:

@@ -14,7 +14,7 @@ from openhands_sessions.core.view import VIEW_VERSION
 from openhands_sessions.ports.store import EventLog, Receipt, Snapshot
 from openhands_sessions.session.stream import EventStream
 from tests.fakes.store import HeldLog
-from tests.support.logs import NOW, ids, read
+from tests.support.store_entries import NOW, ids, read
 
 
 def said(text: str = "x") -> MessageAction:

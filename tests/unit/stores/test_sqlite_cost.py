@@ -15,7 +15,7 @@ from openhands_sessions.adapters.stores.sqlite_reading import OUTLINE, TEXTS, Fo
 from openhands_sessions.adapters.stores.sqlite_rows import page_query
 from openhands_sessions.core.ids import ConversationId, OwnerId
 from openhands_sessions.ports.store import ConversationRow
-from tests.support.logs import NOW, OTHER, TALK, entries, ids, read, row
+from tests.support.store_entries import NOW, OTHER, TALK, entries, ids, read, row
 
 
 class Steps:

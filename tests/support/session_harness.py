@@ -1,4 +1,4 @@
-"""A session over a store in memory, a scripted model and a sandbox of the tests, and ways to wait for what happens."""
+"""One session over a memory store, a scripted model and a fake sandbox, and ways to wait for its events."""
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
@@ -37,7 +37,7 @@ from openhands_sessions.session.stages import STAGES, Opening, Parts, Stage
 from tests.fakes.model import FakeCall, FakeModel, FakeModels, FakeReply
 from tests.fakes.runtime import FakeRuntimes
 from tests.fakes.store import MortalStore
-from tests.support.logs import NOW, TALK, read
+from tests.support.store_entries import NOW, TALK, read
 
 E = TypeVar("E", bound=Event)
 LONG = 5.0
@@ -58,7 +58,7 @@ def finishes(text: str = "done") -> FakeReply:
 
 
 @dataclass(kw_only=True)
-class Scene:
+class SessionHarness:
     """What sessions of one conversation share; a session after another is as after a restart."""
 
     store: SessionStore
