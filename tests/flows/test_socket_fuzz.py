@@ -36,8 +36,8 @@ async def test_whoever_connects_however_is_let_in_or_refused_in_words(data_dir: 
 
 @REPORTED_IN_CI
 async def test_frames_and_handshakes_of_a_new_seed_are_answered(data_dir: Path) -> None:
-    await frames_fuzzed(data_dir / "frames", seconds=1, fixed=False)
-    await handshakes_fuzzed(data_dir / "handshakes", seconds=1, fixed=False)
+    await frames_fuzzed(data_dir.with_name("frames"), seconds=1, fixed=False)
+    await handshakes_fuzzed(data_dir.with_name("handshakes"), seconds=1, fixed=False)
 
 
 @pytest.mark.long

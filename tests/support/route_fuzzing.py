@@ -4,6 +4,7 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from typing import Any
+from urllib.parse import quote
 
 import schemathesis
 from hypothesis import HealthCheck, Phase, given, seed, settings
@@ -44,7 +45,7 @@ def ask_with_path_values(url: str, document: Mapping[str, Any], names: Sequence[
     for operation in _operations(schemathesis.openapi.from_dict(dict(document))):
         parameters = [each.name for each in operation.path_parameters]
         for name in names if parameters else ():
-            case = operation.Case(path_parameters=dict.fromkeys(parameters, name))
+            case = operation.Case(path_parameters=dict.fromkeys(parameters, quote(name, safe="")))
             case.validate_response(case.call(base_url=url, timeout=LONGEST), checks=CHECKS)
             asked += 1
     return asked

@@ -40,7 +40,7 @@ from tests.fakes.store import MortalStore
 from tests.support.store_entries import NOW, TALK, read
 
 E = TypeVar("E", bound=Event)
-LONG = 5.0
+LONG = 30.0
 """Seconds that nothing here takes, unless it hangs."""
 
 
