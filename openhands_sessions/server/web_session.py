@@ -16,13 +16,13 @@ from openhands_sessions.core.settings import SessionSettings
 from openhands_sessions.ports.agent import Agents
 from openhands_sessions.ports.files import FileStore
 from openhands_sessions.ports.gateway import Accepted, Delta, EndReason, News, SessionEnded, SessionSpec, Status
-from openhands_sessions.server import feed
-from openhands_sessions.server.outbox import END_GRACE, Outbox, SlowClient
+from openhands_sessions.server import batching
 from openhands_sessions.server.packets import message_packet
-from openhands_sessions.server.rates import TokenBucket
+from openhands_sessions.server.rate_limit import TokenBucket
+from openhands_sessions.server.slow_client import END_GRACE, Outbox, SlowClient
 from openhands_sessions.server.statuses import V0_STATUSES
 from openhands_sessions.server.wire import command_of, delta_wire, epoch_of, error_wire, status_wire
-from openhands_sessions.service.local import LocalGateway
+from openhands_sessions.service.local_gateway import LocalGateway
 from openhands_sessions.session.agent_session import AgentSession
 
 log = structlog.get_logger(__name__)
@@ -108,7 +108,7 @@ class WebSession:
         """Send one event now, unless the client has it or is spared it."""
         if event.id > self._cursor:
             self._cursor = event.id
-            for packets in feed.singles(self._chosen([stored(event)])):
+            for packets in batching.singles(self._chosen([stored(event)])):
                 self._outbox.put(packets)
 
     def refuse(self, error: SessionsError) -> None:
@@ -216,16 +216,16 @@ class WebSession:
                 # Events that on_event has sent meanwhile lie behind the cursor.
                 fresh = [entry for entry in entries if entry.id > self._cursor]
                 chosen = self._chosen(fresh)
-                for packets in feed.arrays(chosen) if whole else feed.singles(chosen):
+                for packets in batching.arrays(chosen) if whole else batching.singles(chosen):
                     await self._outbox.send(packets)
-                    if len(fresh) > feed.FEW:
+                    if len(fresh) > batching.FEW:
                         await asyncio.sleep(0)
                 self._cursor = max(self._cursor, entries[-1].id)
 
     def _chosen(self, entries: Sequence[Stored]) -> Sequence[Stored]:
         if self._connection.protocol >= PROTOCOL:
             return entries
-        return feed.for_v0(entries, head=self._head, last_state=self._last_state)
+        return batching.for_v0(entries, head=self._head, last_state=self._last_state)
 
     async def _leave(self, reason: EndReason) -> None:
         """The session is over for this client: with a Socket.IO disconnect it stays away, without it comes back."""

@@ -14,10 +14,10 @@ from openhands_sessions.core.ids import ConversationId, OwnerId, conversation_id
 from openhands_sessions.ports.gateway import SessionInfo
 from openhands_sessions.ports.runtime import Runtimes
 from openhands_sessions.ports.store import ConversationRow, SessionStore
-from openhands_sessions.service.local import LocalGateway
+from openhands_sessions.service.local_gateway import LocalGateway
 from openhands_sessions.service.picking import Picked, hidden
-from openhands_sessions.service.remembering import remember_prompt
-from openhands_sessions.service.settings import SettingsBook
+from openhands_sessions.service.remember_prompt import remember_prompt
+from openhands_sessions.service.settings import SettingsStore
 
 LONGEST_TITLE = 200
 LOOKED_AT = 200
@@ -68,7 +68,7 @@ EVERYTHING = Wanted()
 class History:
     """Conversations of one owner. An id of somebody else's is NotFound, like an unknown one."""
 
-    def __init__(self, store: SessionStore, gateway: LocalGateway, runtimes: Runtimes, settings: SettingsBook) -> None:
+    def __init__(self, store: SessionStore, gateway: LocalGateway, runtimes: Runtimes, settings: SettingsStore) -> None:
         self._store = store
         self._gateway = gateway
         self._runtimes = runtimes

@@ -9,9 +9,15 @@ from typing import Literal
 from openhands_sessions.core.errors import AlreadyExists, Conflict, Fenced, NotFound
 from openhands_sessions.core.events.codec import Stored, decode
 from openhands_sessions.core.events.event import Json
+from openhands_sessions.core.foreign_events import EventNumbering, Metadata, metadata_of
 from openhands_sessions.core.ids import ConversationId, OwnerId
-from openhands_sessions.core.imported import Metadata, Numbering, metadata_of
-from openhands_sessions.ports.installation import Entry, Installation, PassedOver, Theirs, Unreadable
+from openhands_sessions.ports.installation import (
+    ForeignConversation,
+    ForeignEvent,
+    Installation,
+    SkippedConversation,
+    UnreadableConversation,
+)
 from openhands_sessions.ports.store import ConversationRow, EventLog, SessionStore
 from openhands_sessions.service.rewriting import Rewriter
 
@@ -46,7 +52,7 @@ class _Skipped(Exception):
 class _Work:
     """One conversation while it is taken. `head` is the newest event that is stored."""
 
-    theirs: Theirs
+    theirs: ForeignConversation
     row: ConversationRow
     log: EventLog
     rewriter: Rewriter
@@ -74,18 +80,18 @@ class Importer:
         seen: set[ConversationId] = set()
         for each in found:
             match each:
-                case PassedOver(place=place, why=why):
+                case SkippedConversation(place=place, why=why):
                     yield Outcome(place=place, kind="skipped", problems=[why])
-                case Theirs(id=sid, place=place) if sid in seen:
+                case ForeignConversation(id=sid, place=place) if sid in seen:
                     yield Outcome(place=place, kind="skipped", problems=["stands here twice; the first one counts"])
-                case Theirs():
+                case ForeignConversation():
                     seen.add(each.id)
                     yield await self._outcome(each)
 
-    async def _outcome(self, theirs: Theirs) -> Outcome:
+    async def _outcome(self, theirs: ForeignConversation) -> Outcome:
         try:
             return await self._taken(theirs)
-        except (Unreadable, _Skipped) as error:
+        except (UnreadableConversation, _Skipped) as error:
             return Outcome(place=theirs.place, kind="skipped", problems=[str(error)])
         except NotFound:
             return Outcome(place=theirs.place, kind="skipped", problems=["was deleted here meanwhile"])
@@ -93,7 +99,7 @@ class Importer:
             told = "is being written by another import; import again to have the rest"
             return Outcome(place=theirs.place, kind="skipped", problems=[told])
 
-    async def _taken(self, theirs: Theirs) -> Outcome:
+    async def _taken(self, theirs: ForeignConversation) -> Outcome:
         about = await self._metadata(theirs)
         row = await self._store.conversations.get(theirs.id)
         if row is None:
@@ -114,16 +120,16 @@ class Importer:
             place=theirs.place, kind=kind, title=about.title or "", events=work.events, problems=work.problems
         )
 
-    async def _metadata(self, theirs: Theirs) -> Metadata:
+    async def _metadata(self, theirs: ForeignConversation) -> Metadata:
         try:
             about = metadata_of(await self._installation.metadata(theirs), theirs.id)
-        except Unreadable as error:
+        except UnreadableConversation as error:
             raise _Skipped(f"metadata.json {error}") from None
         if about is None:
             raise _Skipped("metadata.json does not say when it was created")
         return about
 
-    async def _created(self, theirs: Theirs, about: Metadata) -> ConversationRow:
+    async def _created(self, theirs: ForeignConversation, about: Metadata) -> ConversationRow:
         row = ConversationRow(
             id=theirs.id,
             owner=NOBODY,
@@ -139,7 +145,7 @@ class Importer:
             raise _Skipped("was deleted here, and stays so") from None
         return row
 
-    async def _reopened(self, theirs: Theirs, row: ConversationRow) -> ConversationRow | None:
+    async def _reopened(self, theirs: ForeignConversation, row: ConversationRow) -> ConversationRow | None:
         """The row, taken back from its owner because there is more now; None where nothing is to do."""
         mark = row.settings.get(MARK)
         if not isinstance(mark, dict):
@@ -152,11 +158,11 @@ class Importer:
         await self._store.conversations.update(row)
         return row
 
-    async def _work(self, theirs: Theirs, row: ConversationRow, about: Metadata) -> _Work:
+    async def _work(self, theirs: ForeignConversation, row: ConversationRow, about: Metadata) -> _Work:
         found = row.settings.get(MARK)
         mark = found if isinstance(found, dict) else NOTHING_YET
         log = self._store.log(row.id)
-        rewriter = Rewriter(Numbering(mark.get("runs")), self._zone, about.created_at)
+        rewriter = Rewriter(EventNumbering(mark.get("runs")), self._zone, about.created_at)
         async for batch in log.read(before=_number(mark, "head") + 1):
             for entry in batch:
                 rewriter.fold(decode(entry.text, entry.schema))
@@ -194,7 +200,7 @@ class Importer:
         await self._store.conversations.update(replace(row, owner=self._owner))
 
 
-def _rewritten(work: _Work, entry: Entry) -> Stored | None:
+def _rewritten(work: _Work, entry: ForeignEvent) -> Stored | None:
     if entry.wire is None:
         work.problems.append(f"event {entry.number} {entry.problem}; skipped")
         return None

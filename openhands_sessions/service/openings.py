@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 
 from openhands_sessions.core.errors import BadInput, NotFound
 from openhands_sessions.core.ids import ConversationId
-from openhands_sessions.core.replay import Step, Trajectory, dump_steps, load_steps, read_trajectory
+from openhands_sessions.core.trajectory import Trajectory, TrajectoryStep, dump_steps, load_steps, read_trajectory
 from openhands_sessions.ports.files import FileStore
 from openhands_sessions.ports.gateway import SessionSpec
 from openhands_sessions.service.settings import conversation_folder
@@ -39,7 +39,7 @@ class Openings:
             images = await self._keep(spec.id, json.dumps(spec.image_urls).encode())
         return replace(spec, image_urls=()), Kept(replay=replay, images=images)
 
-    async def steps(self, sid: ConversationId, name: str) -> Sequence[Step] | None:
+    async def steps(self, sid: ConversationId, name: str) -> Sequence[TrajectoryStep] | None:
         """A replay's steps, None where they are lost or damaged. Raises StorageUnavailable."""
         try:
             content = await self._files.read(_key(sid, name))

@@ -8,7 +8,7 @@ import orjson
 
 from openhands_sessions.core.events.codec import Stored
 from openhands_sessions.core.events.event import EPOCH, Source
-from openhands_sessions.core.imported import moment_of
+from openhands_sessions.core.foreign_events import moment_of
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

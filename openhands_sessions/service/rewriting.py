@@ -14,8 +14,8 @@ from openhands_sessions.core.events.observations import (
     ErrorObservation,
 )
 from openhands_sessions.core.events.own import StopReason, TurnEndedObservation
+from openhands_sessions.core.foreign_events import Clock, EventNumbering, event_of
 from openhands_sessions.core.ids import EventId
-from openhands_sessions.core.imported import Clock, Numbering, event_of
 from openhands_sessions.core.view import ConversationView, reduce
 from openhands_sessions.session.approvals import withdrawing
 
@@ -36,7 +36,7 @@ _AT_REST = frozenset(
 class Rewriter:
     """Goes through a log once, from where an earlier import has come to."""
 
-    def __init__(self, numbering: Numbering, zone: tzinfo | None, begun: datetime) -> None:
+    def __init__(self, numbering: EventNumbering, zone: tzinfo | None, begun: datetime) -> None:
         """`begun` is when the conversation was made."""
         self.view = ConversationView()
         self.numbering = numbering

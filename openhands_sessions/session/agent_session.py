@@ -20,17 +20,17 @@ from openhands_sessions.core.events.event import AgentState, Event
 from openhands_sessions.core.events.observations import AgentStateChangedObservation
 from openhands_sessions.core.ids import UNNUMBERED, ConversationId
 from openhands_sessions.core.lifecycle import SET_UP, Lifecycle, SessionState
-from openhands_sessions.core.redaction import Redactor, without_paths
+from openhands_sessions.core.masking import SecretMasker, without_paths
 from openhands_sessions.core.settings import SessionSettings, secrets
 from openhands_sessions.ports.agent import Agent
 from openhands_sessions.ports.gateway import Accepted, EndReason, Status
 from openhands_sessions.ports.runtime import Runtime
-from openhands_sessions.session.controller import Controller
-from openhands_sessions.session.desk import CommandDesk, Keyed, ended
+from openhands_sessions.session.agent_controller import AgentController
+from openhands_sessions.session.command_handler import CommandHandler, IdempotencyKey, ended
+from openhands_sessions.session.command_queue import CommandQueue, QueuedCommand
+from openhands_sessions.session.event_stream import SNAPSHOT_EVERY, EventStream
 from openhands_sessions.session.failure import record_failure, record_stop
-from openhands_sessions.session.inbox import Inbox, Waiting
-from openhands_sessions.session.stages import STAGES, Opening, Parts, Stage, Workshop
-from openhands_sessions.session.stream import SNAPSHOT_EVERY, EventStream
+from openhands_sessions.session.setup import STAGES, Dependencies, InitialInput, SetupContext, SetupStage
 
 log = structlog.get_logger(__name__)
 
@@ -46,27 +46,27 @@ class AgentSession:
         self,
         sid: ConversationId,
         settings: SessionSettings,
-        parts: Parts,
+        parts: Dependencies,
         *,
-        opening: Opening | None = None,
+        opening: InitialInput | None = None,
         on_change: Callable[["AgentSession"], None] = lambda session: None,
-        stages: Mapping[SessionState, Stage] = STAGES,
+        stages: Mapping[SessionState, SetupStage] = STAGES,
     ) -> None:
         self.sid = sid
         self.settings = settings
-        self.event_stream = EventStream(parts.store.log(sid), parts.clock, Redactor(secrets(settings)))
+        self.event_stream = EventStream(parts.store.log(sid), parts.clock, SecretMasker(secrets(settings)))
         self.memory = parts.memory
         self.llm_registry = parts.agents
         self.problem: SessionsError | None = None
         """Why the session cannot go on, for users."""
         self._parts = parts
-        self._opening = opening or Opening()
+        self._opening = opening or InitialInput()
         self._on_change = on_change
         self._stages = stages
         self._lifecycle = Lifecycle()
-        self._workshop: Workshop | None = None
-        self._desk: CommandDesk | None = None
-        self._inbox = Inbox()
+        self._workshop: SetupContext | None = None
+        self._desk: CommandHandler | None = None
+        self._inbox = CommandQueue()
         self._wake = asyncio.Event()
         self._settled = asyncio.Event()
         self._closed = asyncio.Event()
@@ -84,7 +84,7 @@ class AgentSession:
         return self._lifecycle.state
 
     @property
-    def controller(self) -> Controller | None:
+    def controller(self) -> AgentController | None:
         """Takes the turns; None until ControllerSetup has made it."""
         return None if self._workshop is None else self._workshop.controller
 
@@ -112,7 +112,7 @@ class AgentSession:
         """Wait until set-up has ended, well or not."""
         await self._settled.wait()
 
-    async def submit(self, command: Command, keyed: Keyed | None = None) -> Accepted:
+    async def submit(self, command: Command, keyed: IdempotencyKey | None = None) -> Accepted:
         """Hand a command over; durable when it returns. Commands take effect in the order of their calls. A caller that
         is cancelled takes nothing back. Raises NotAccepting, BadInput, StorageError."""
         if not self.accepting:
@@ -176,8 +176,8 @@ class AgentSession:
         if self._reason == "stopped" and self.problem is not None:
             await self._note_stop()
 
-    def _new_workshop(self, stack: AsyncExitStack) -> Workshop:
-        return Workshop(
+    def _new_workshop(self, stack: AsyncExitStack) -> SetupContext:
+        return SetupContext(
             sid=self.sid,
             settings=self.settings,
             parts=self._parts,
@@ -186,11 +186,11 @@ class AgentSession:
             stack=stack,
         )
 
-    async def _set_up(self, work: Workshop) -> None:
+    async def _set_up(self, work: SetupContext) -> None:
         for state in SET_UP:
             stage = self._stages[state]
             self._move(state)
-            self.event_stream.whisper(Status("info", stage.status, ""))
+            self.event_stream.publish_transient(Status("info", stage.status, ""))
             try:
                 async with asyncio.timeout(stage.limit):
                     await stage.build(work)
@@ -201,11 +201,11 @@ class AgentSession:
             except OSError as error:
                 raise StageFailed(state, type(error).__name__, error.strerror or "the system refused") from error
         assert work.controller is not None  # the last stage made it
-        assert work.recalling is not None  # and the one before it this
-        self._desk = CommandDesk(self.event_stream, work.controller, work.recalling)
+        assert work.knowledge is not None  # and the one before it this
+        self._desk = CommandHandler(self.event_stream, work.controller, work.knowledge)
         self._snapshot_head = work.snapshot_head
         self._move(SessionState.READY)
-        self.event_stream.whisper(Status("info", "STATUS$READY", ""))
+        self.event_stream.publish_transient(Status("info", "STATUS$READY", ""))
         self.event_stream.opened = True
         self._settled.set()
 
@@ -230,7 +230,7 @@ class AgentSession:
         view = self.event_stream.view
         return view.owed and view.pending is None
 
-    async def _take(self, waiting: Waiting) -> None:
+    async def _take(self, waiting: QueuedCommand) -> None:
         assert self._desk is not None  # set-up is over
         self._taking = True
         try:
@@ -277,7 +277,7 @@ class AgentSession:
         """The session cannot go on: record why, where the log can be reached. The state changes with the event."""
         self.problem = error
         text = without_paths(error.message)
-        self.event_stream.whisper(Status("error", "STATUS$ERROR", text))
+        self.event_stream.publish_transient(Status("error", "STATUS$ERROR", text))
         try:
             if not isinstance(error, StorageError):
                 await record_failure(self.event_stream, text)

@@ -5,8 +5,8 @@ from openhands_sessions.core.events.event import AgentState, Event, Source
 from openhands_sessions.core.events.observations import AgentStateChangedObservation
 from openhands_sessions.core.ids import UNNUMBERED
 from openhands_sessions.ports.gateway import Accepted
-from openhands_sessions.session.desk import Keyed, receipt_of, taken_before
-from openhands_sessions.session.stream import EventStream
+from openhands_sessions.session.command_handler import IdempotencyKey, receipt_of, taken_before
+from openhands_sessions.session.event_stream import EventStream
 
 
 async def record_failure(stream: EventStream, reason: str) -> None:
@@ -20,10 +20,10 @@ async def _has_told(stream: EventStream, reason: str) -> bool:
         return False
     newest = await stream.event(stream.view.last_state)
     told = newest.reason if isinstance(newest, AgentStateChangedObservation) else ""
-    return told == stream.redactor.text(reason)
+    return told == stream.masker.text(reason)
 
 
-async def record_stop(stream: EventStream, keyed: Keyed | None = None) -> Accepted:
+async def record_stop(stream: EventStream, keyed: IdempotencyKey | None = None) -> Accepted:
     """The user stops it. Where a turn was cut off, whoever takes that up later has the stop to carry out first;
     otherwise it is stopped with this. Call it where the log is known. Raises BadInput, StorageError."""
     if (before := await taken_before(stream, keyed)) is not None:

@@ -17,7 +17,7 @@ from openhands_sessions.core.events.event import Source
 from openhands_sessions.core.events.observations import RunObservation
 from openhands_sessions.core.ids import LOCAL_OWNER, ConversationId
 from openhands_sessions.ports.store import ConversationRow
-from openhands_sessions.session.stream import EventStream
+from openhands_sessions.session.event_stream import EventStream
 from tests.bench.client import RawClient, connected
 
 REPLAYS = 40

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from openhands_sessions.adapters.gateways.remote import open_remote
-from openhands_sessions.bootstrap import House, open_house
+from openhands_sessions.bootstrap import Application, open_application
 from openhands_sessions.config.config import Config
 from openhands_sessions.core.commands import Answer, Resume, SendMessage, Stop
 from openhands_sessions.core.errors import BadInput, NotAccepting, NotFound, RuntimeUnavailable, SessionsError
@@ -30,14 +30,14 @@ class Kind:
     """A gateway, and the house behind it."""
 
     gateway: Gateway
-    house: House
+    house: Application
 
 
 @pytest.fixture(params=["local", "remote"])
 async def kind(request: pytest.FixtureRequest, data_dir: Path) -> AsyncIterator[Kind]:
     config = Config(data_dir=data_dir)
     if request.param == "local":
-        async with open_house(config) as house:
+        async with open_application(config) as house:
             yield Kind(house.gateway, house)
     else:
         async with in_process_server(config) as server, open_remote(server.url, None) as remote:

@@ -8,7 +8,7 @@ from openhands_sessions.adapters.agents.shell import ShellAgent
 from openhands_sessions.core.ids import ConversationId
 from openhands_sessions.core.settings import SessionSettings
 from openhands_sessions.ports.agent import Agent
-from openhands_sessions.ports.memory import Recollection
+from openhands_sessions.ports.memory import RecalledKnowledge
 from openhands_sessions.ports.runtime import Runtime, RuntimeSpec, Workspace
 from tests.fakes.runtime import FakeRuntimes
 
@@ -92,7 +92,7 @@ class DoorMemory:
         self.door = door
         self.asked: Sequence[Workspace] = ()
 
-    async def recall(self, files: Workspace) -> Recollection:
+    async def recall(self, files: Workspace) -> RecalledKnowledge:
         self.asked = [*self.asked, files]
         await self.door.enter()
-        return Recollection(instructions="Be kind.")
+        return RecalledKnowledge(instructions="Be kind.")

@@ -59,7 +59,7 @@ async def cut_and_compare(data_dir: Path, *, cuts: int, events: int) -> None:
 
     assert model.complaints == []
     assert status["num_connections"] == 4
-    judge(log, watcher, cutters)
+    check_repetition(log, watcher, cutters)
     assert len(log) >= events
     for cutter in cutters:
         print(f"{cutter.cuts} cuts, {cutter.in_replay} during replay, {len(log)} events")
@@ -84,7 +84,7 @@ async def _converse(
         answering.cancel()
 
 
-def judge(log: list[Event], watcher: Client, cutters: list[ConnectionCutter]) -> None:
+def check_repetition(log: list[Event], watcher: Client, cutters: list[ConnectionCutter]) -> None:
     """Everybody got what is due."""
     whole, web = (cutter.client for cutter in cutters)
     assert [event["id"] for event in log] == list(range(len(log)))

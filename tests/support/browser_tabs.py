@@ -115,7 +115,7 @@ class Tab:
         return await self.page.locator(f"li{bearing}").all_inner_texts()
 
 
-def judge(log: Sequence[Event], held: PageEvents) -> None:
+def check_repetition(log: Sequence[Event], held: PageEvents) -> None:
     """What a page holds at the end is the log as rule 2 shows it to such a client, each event once and in order."""
     assert [event["id"] for event in log] == list(range(len(log)))
     assert held.ids == sorted(set(held.ids)), "something came twice, or too late"
@@ -144,12 +144,12 @@ class BrowserClients:
         """A new tab, on no page yet; `url` where it is to reach the server by another way."""
         return Tab(await self.browser.new_page(), url or self.server.url)
 
-    async def judge(self, sid: str, *tabs: Tab, within: float = WITHIN) -> None:
+    async def check_repetition(self, sid: str, *tabs: Tab, within: float = WITHIN) -> None:
         """Wait until each tab has the newest event that is shown at all, then compare it with the log."""
         log = await self.clients.rest.events(sid)
         for tab in tabs:
             await tab.until_shown(log, within)
-            judge(log, await tab.held())
+            check_repetition(log, await tab.held())
 
 
 @asynccontextmanager

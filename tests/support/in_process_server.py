@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
-from openhands_sessions.bootstrap import House, open_house, web_application
+from openhands_sessions.bootstrap import Application, open_application, web_application
 from openhands_sessions.config.config import Config
 from openhands_sessions.core.events.codec import Stored
 from openhands_sessions.core.ids import ConversationId
@@ -19,7 +19,7 @@ PATIENCE = 10.0
 class InProcessServer:
     """A house, and where it is reached."""
 
-    house: House
+    house: Application
     port: int
 
     @property
@@ -30,7 +30,7 @@ class InProcessServer:
 @asynccontextmanager
 async def in_process_server(config: Config, port: int = 0) -> AsyncIterator[InProcessServer]:
     """A server on loopback for the length of the block."""
-    async with open_house(config) as house:
+    async with open_application(config) as house:
         app = await web_application(house)
         async with listening(app, "127.0.0.1", port, grace=2.0) as found:
             yield InProcessServer(house, found)

@@ -33,7 +33,7 @@ from openhands_sessions.ports.memory import Memory
 from openhands_sessions.ports.runtime import Runtimes
 from openhands_sessions.ports.store import SessionStore
 from openhands_sessions.session.agent_session import AgentSession
-from openhands_sessions.session.stages import STAGES, Opening, Parts, Stage
+from openhands_sessions.session.setup import STAGES, Dependencies, InitialInput, SetupStage
 from tests.fakes.model import FakeCall, FakeModel, FakeModels, FakeReply
 from tests.fakes.runtime import FakeRuntimes
 from tests.fakes.store import MortalStore
@@ -65,17 +65,17 @@ class SessionHarness:
     model: FakeModel
     runtimes: Runtimes = field(default_factory=FakeRuntimes)
     settings: dict[str, Any] = field(default_factory=dict)
-    opening: Opening = field(default_factory=Opening)
+    opening: InitialInput = field(default_factory=InitialInput)
     memory: Memory = field(default_factory=WorkspaceMemory)
     agents: Agents | None = None
     mcp: McpServers | None = None
-    stages: Mapping[SessionState, Stage] = field(default_factory=lambda: STAGES)
+    stages: Mapping[SessionState, SetupStage] = field(default_factory=lambda: STAGES)
     changes: list[SessionState] = field(default_factory=list)
     """The states that sessions went through."""
 
     def new_session(self, store: SessionStore | None = None) -> AgentSession:
         default = AgentChoice({"default": ModelAgents(FakeModels(self.model)), "shell": ShellAgents()})
-        parts = Parts(
+        parts = Dependencies(
             store=store or self.store,
             runtimes=self.runtimes,
             agents=self.agents or default,

@@ -5,8 +5,8 @@ import random
 import time
 from collections.abc import AsyncGenerator, Callable, Iterator, Sequence
 
-from openhands_sessions.adapters.gateways.link import Ended, Hello, Link, LinkLost
-from openhands_sessions.adapters.gateways.wire import Unreadable
+from openhands_sessions.adapters.gateways.connection import ConnectionLost, Ended, GatewayConnection, Hello
+from openhands_sessions.adapters.gateways.wire import UnreadableMessage
 from openhands_sessions.core.errors import AtCapacity, NotFound, Unreachable
 from openhands_sessions.core.events.codec import Stored
 from openhands_sessions.ports.gateway import Delta, News, SessionEnded, Status
@@ -15,14 +15,14 @@ RECONNECTING = Status("info", "STATUS$RECONNECTING", "The connection is lost; tr
 RECONNECTED = Status("info", "STATUS$RECONNECTED", "Connected again.")
 FIRST_DELAY = 0.1
 LONGEST_DELAY = 5.0
-AGAIN = (LinkLost, Unreachable, AtCapacity)
+AGAIN = (ConnectionLost, Unreachable, AtCapacity)
 """What a new connection may mend."""
 
 
 class Follower:
     """Holds the cursor. `patience` is in seconds: how long a server may be away."""
 
-    def __init__(self, new_link: Callable[[], Link], after: int, patience: float) -> None:
+    def __init__(self, new_link: Callable[[], GatewayConnection], after: int, patience: float) -> None:
         self._new_link = new_link
         self._cursor = after
         self._patience = patience
@@ -42,7 +42,7 @@ class Follower:
         while True:
             try:
                 item = await self.link.next()
-            except LinkLost:
+            except ConnectionLost:
                 yield RECONNECTING
                 await self._reconnect()
                 yield RECONNECTED
@@ -62,7 +62,7 @@ class Follower:
         fresh = [entry for entry in entries if entry.id > self._cursor]
         for entry in fresh:
             if entry.id != self._cursor + 1:
-                raise Unreadable(f"event {entry.id} behind event {self._cursor}, which")
+                raise UnreadableMessage(f"event {entry.id} behind event {self._cursor}, which")
             self._cursor = entry.id
         return fresh
 
@@ -75,7 +75,7 @@ class Follower:
                 hello = await self.link.connect(self._cursor)
             except NotFound:
                 raise SessionEnded("deleted") from None
-            except Unreadable:
+            except UnreadableMessage:
                 raise
             except (Unreachable, AtCapacity):
                 continue

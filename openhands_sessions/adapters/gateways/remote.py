@@ -7,11 +7,11 @@ from uuid import uuid4
 
 import aiohttp
 
-from openhands_sessions.adapters.gateways.archive import RemoteArchive
+from openhands_sessions.adapters.gateways.connection import GatewayConnection
 from openhands_sessions.adapters.gateways.follower import AGAIN, Follower, delays
-from openhands_sessions.adapters.gateways.link import Link
-from openhands_sessions.adapters.gateways.rest import Address, Rest, timeouts
-from openhands_sessions.adapters.gateways.wire import Unreadable, command_wire
+from openhands_sessions.adapters.gateways.remote_conversations import RemoteConversations
+from openhands_sessions.adapters.gateways.rest import RestClient, ServerAddress, timeouts
+from openhands_sessions.adapters.gateways.wire import UnreadableMessage, command_wire
 from openhands_sessions.core.commands import Command, SendMessage
 from openhands_sessions.core.errors import NotFound, Unreachable
 from openhands_sessions.core.events.event import Json
@@ -27,9 +27,9 @@ class RemoteGateway:
 
     def __init__(
         self,
-        archive: RemoteArchive,
-        rest: Rest,
-        new_link: Callable[[ConversationId], Link],
+        archive: RemoteConversations,
+        rest: RestClient,
+        new_link: Callable[[ConversationId], GatewayConnection],
         patience: float,
     ) -> None:
         self._archive = archive
@@ -57,7 +57,7 @@ class RemoteGateway:
             link = next((each.link for each in followers if each.link.alive), None)
             try:
                 return await (self._send_alone(sid, wire) if link is None else link.call(wire))
-            except Unreadable:
+            except UnreadableMessage:
                 raise
             except AGAIN as error:
                 problem = error
@@ -119,19 +119,19 @@ class Remote:
     """One other server."""
 
     gateway: RemoteGateway
-    archive: RemoteArchive
+    archive: RemoteConversations
 
 
 @asynccontextmanager
 async def open_remote(url: str, session_api_key: str | None, *, patience: float = PATIENCE) -> AsyncIterator[Remote]:
     """Speak to the server at `url`. Connects when first asked. Raises BadInput for what is no address."""
-    address = Address.of(url)
+    address = ServerAddress.of(url)
     headers = {} if session_api_key is None else {"X-Session-API-Key": session_api_key}
     connector = aiohttp.TCPConnector(limit=0)
     async with aiohttp.ClientSession(
         connector=connector, headers=headers, timeout=timeouts(), cookie_jar=aiohttp.DummyCookieJar()
     ) as session:
-        rest = Rest(session, address)
-        archive = RemoteArchive(rest)
-        gateway = RemoteGateway(archive, rest, lambda sid: Link(session, address, sid), patience)
+        rest = RestClient(session, address)
+        archive = RemoteConversations(rest)
+        gateway = RemoteGateway(archive, rest, lambda sid: GatewayConnection(session, address, sid), patience)
         yield Remote(gateway, archive)

@@ -28,7 +28,7 @@ from openhands_sessions.core.events.event import (
 from openhands_sessions.core.events.observations import OBSERVATIONS, RunObservation
 from openhands_sessions.core.events.storable import storable
 from openhands_sessions.core.ids import UNNUMBERED, EventId
-from openhands_sessions.core.redaction import Redactor
+from openhands_sessions.core.masking import SecretMasker
 
 SCHEMA = 1
 """Version of the stored form. Rows of version 0 are the reference's own files."""
@@ -82,11 +82,11 @@ def recorded(event: Event) -> tuple[Event, Stored]:
     return event, Stored(id=event.id, kind=kind_of(event), schema=SCHEMA, text=text)
 
 
-def redacted(event: Event, entry: Stored, redactor: Redactor) -> tuple[Event, Stored]:
+def masked(event: Event, entry: Stored, masker: SecretMasker) -> tuple[Event, Stored]:
     """What `recorded` gives, without secrets."""
-    if not redactor.touches(entry.text):
+    if not masker.touches(entry.text):
         return event, entry
-    text = _text(redactor.tree(orjson.loads(entry.text)))
+    text = _text(masker.tree(orjson.loads(entry.text)))
     return decode(text), replace(entry, text=text)
 
 

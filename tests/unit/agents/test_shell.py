@@ -8,12 +8,12 @@ import pytest
 
 from openhands_sessions.adapters.agents.shell import WELCOME, ShellAgent, ShellAgents, command_of
 from openhands_sessions.core.settings import SessionSettings
-from openhands_sessions.ports.agent import Briefing
+from openhands_sessions.ports.agent import AgentInput
 from openhands_sessions.ports.model import ModelReply
 
 
 async def decide(*messages: dict[str, Any]) -> ModelReply:
-    briefing = Briefing(messages=[{"role": "system", "content": "x"}, *messages], tools=[])
+    briefing = AgentInput(messages=[{"role": "system", "content": "x"}, *messages], tools=[])
     return await ShellAgent().decide(briefing, lambda text: None, lambda retry: None)
 
 

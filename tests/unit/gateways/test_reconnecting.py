@@ -9,10 +9,10 @@ from pathlib import Path
 import pytest
 from aiohttp import web
 
-from openhands_sessions.adapters.gateways import link as links
+from openhands_sessions.adapters.gateways import connection as links
 from openhands_sessions.adapters.gateways.remote import Remote, open_remote
-from openhands_sessions.adapters.gateways.rest import Address
-from openhands_sessions.adapters.gateways.wire import Unreadable
+from openhands_sessions.adapters.gateways.rest import ServerAddress
+from openhands_sessions.adapters.gateways.wire import UnreadableMessage
 from openhands_sessions.config.config import Config
 from openhands_sessions.core.commands import SendMessage, Stop
 from openhands_sessions.core.errors import BadInput, NotFound, TooLarge, Unauthorized, Unreachable
@@ -225,7 +225,7 @@ async def test_what_lies_here_unread_is_bounded_and_nothing_of_it_is_lost(data_d
 )
 def test_what_is_no_address_is_refused(url: str) -> None:
     with pytest.raises(BadInput, match="must be like"):
-        Address.of(url)
+        ServerAddress.of(url)
 
 
 @pytest.mark.parametrize(
@@ -237,7 +237,7 @@ def test_what_is_no_address_is_refused(url: str) -> None:
     ],
 )
 def test_an_address_may_have_a_path_and_no_scheme(url: str, origin: str, path: str) -> None:
-    assert Address.of(url) == Address(origin, path)
+    assert ServerAddress.of(url) == ServerAddress(origin, path)
 
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
@@ -275,9 +275,9 @@ async def not_here(request: web.Request) -> web.StreamResponse:
 @pytest.mark.parametrize("handler", [hello, some_json, proxy_error])
 async def test_a_server_of_another_kind_is_told_so(handler: Handler) -> None:
     async with answering(handler) as remote:
-        with pytest.raises(Unreadable, match="is it an openhands-sessions server"):
+        with pytest.raises(UnreadableMessage, match="is it an openhands-sessions server"):
             await remote.gateway.describe(SID)
-        with pytest.raises(Unreadable):
+        with pytest.raises(UnreadableMessage):
             await remote.gateway.submit(SID, Stop())
         with pytest.raises(Unreachable):
             async with remote.gateway.follow(SID, -1):

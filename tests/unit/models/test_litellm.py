@@ -12,7 +12,7 @@ from random import Random
 
 import pytest
 
-from openhands_sessions.adapters.models.litellm import LiteLlmModel, LiteLlmModels, Patience
+from openhands_sessions.adapters.models.litellm import LiteLlmModel, LiteLlmModels, RetryPolicy
 from openhands_sessions.core.errors import ModelFailure
 from openhands_sessions.core.events.event import Json
 from openhands_sessions.ports.model import ModelReply, ModelRequest, ModelSpec, Retry
@@ -72,7 +72,7 @@ class Desk:
 
 
 @asynccontextmanager
-async def desk(script: Scripted, patience: Patience | None = None) -> AsyncIterator[Desk]:
+async def desk(script: Scripted, patience: RetryPolicy | None = None) -> AsyncIterator[Desk]:
     """A desk whose sleeps are noted down and take no time."""
     naps: list[float] = []
 
@@ -155,7 +155,7 @@ async def test_a_cut_reply_is_asked_for_again_from_its_beginning(kind: FaultKind
 
 
 async def test_waits_grow_and_vary_within_their_bounds() -> None:
-    async with desk(always(FaultKind.UNAVAILABLE), Patience(first=1.0, longest=5.0)) as at:
+    async with desk(always(FaultKind.UNAVAILABLE), RetryPolicy(first=1.0, longest=5.0)) as at:
         await at.fail(await at.open(retries=5))
         assert at.naps == [retry.wait for retry in at.retries]
         for nap, longest in zip(at.naps, [1, 2, 4, 5, 5], strict=True):
@@ -183,7 +183,7 @@ async def test_a_server_that_is_not_there_is_tried_again() -> None:
 
 
 async def test_the_limit_in_time_is_over_all_tries() -> None:
-    async with desk(always(FaultKind.SILENCE), Patience(silence=0.05)) as at:
+    async with desk(always(FaultKind.SILENCE), RetryPolicy(silence=0.05)) as at:
         model = await at.open(timeout=2.5, retries=1_000)
         failed = await at.fail(model)
         assert failed.status == UNAVAILABLE
@@ -210,7 +210,7 @@ async def test_a_cancel_closes_the_stream(kind: FaultKind) -> None:
 
 
 async def test_a_cancel_between_tries_is_heard() -> None:
-    async with model_server(always(FaultKind.UNAVAILABLE)) as server, LiteLlmModels(Patience(first=3600)) as models:
+    async with model_server(always(FaultKind.UNAVAILABLE)) as server, LiteLlmModels(RetryPolicy(first=3600)) as models:
         announced = asyncio.Event()
         model = await models.open(ModelSpec(name="openai/x", base_url=server.url))
         call = asyncio.create_task(model.complete(HELLO, lambda piece: None, lambda retry: announced.set()))

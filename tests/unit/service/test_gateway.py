@@ -23,7 +23,7 @@ from openhands_sessions.core.ids import LOCAL_OWNER, ConversationId, EventId, fo
 from openhands_sessions.core.lifecycle import SessionState
 from openhands_sessions.ports.gateway import SessionEnded, SessionSpec, Status
 from openhands_sessions.ports.store import SessionStore
-from openhands_sessions.service.local import digest
+from openhands_sessions.service.local_gateway import digest
 from tests.fakes.files import MemoryFiles
 from tests.fakes.model import FakeModel, FakeModels
 from tests.fakes.openings import DoorAgents, Doorway

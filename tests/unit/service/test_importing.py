@@ -18,10 +18,10 @@ from openhands_sessions.core.events.event import Event
 from openhands_sessions.core.events.own import TurnEndedObservation
 from openhands_sessions.core.ids import LOCAL_OWNER, ConversationId
 from openhands_sessions.core.view import ConversationView
-from openhands_sessions.ports.installation import Entry, PassedOver, Theirs
+from openhands_sessions.ports.installation import ForeignConversation, ForeignEvent, SkippedConversation
 from openhands_sessions.ports.store import ConversationRow, SessionStore
 from openhands_sessions.service.importing import Importer, Outcome
-from openhands_sessions.session.stream import folded
+from openhands_sessions.session.event_stream import folded
 from tests.fakes.store import MortalStore
 from tests.support.openhands_folder import SCENES, Talk, agreed, asking, cut_off, finished, long, refused, write
 
@@ -35,16 +35,16 @@ class CutOff:
         self._whole = whole
         self._batches = batches
 
-    async def conversations(self) -> Sequence[Theirs | PassedOver]:
+    async def conversations(self) -> Sequence[ForeignConversation | SkippedConversation]:
         return await self._whole.conversations()
 
-    async def metadata(self, theirs: Theirs) -> Mapping[str, Any]:
+    async def metadata(self, theirs: ForeignConversation) -> Mapping[str, Any]:
         return await self._whole.metadata(theirs)
 
-    async def newest(self, theirs: Theirs) -> int:
+    async def newest(self, theirs: ForeignConversation) -> int:
         return await self._whole.newest(theirs)
 
-    async def events(self, theirs: Theirs, after: int) -> AsyncIterator[Sequence[Entry]]:
+    async def events(self, theirs: ForeignConversation, after: int) -> AsyncIterator[Sequence[ForeignEvent]]:
         left = self._batches
         async for batch in self._whole.events(theirs, after):
             if left == 0:

@@ -12,7 +12,7 @@ from openhands_sessions.core.lifecycle import SET_UP, SessionState
 from openhands_sessions.ports.gateway import EndReason
 from openhands_sessions.ports.store import SessionStore
 from openhands_sessions.session.agent_session import AgentSession
-from openhands_sessions.session.stages import STAGES, Stage, Workshop
+from openhands_sessions.session.setup import STAGES, SetupContext, SetupStage
 from tests.fakes.model import FakeModel, FakeReply
 from tests.fakes.openings import DoorAgents, DoorRuntimes, Doorway
 from tests.fakes.runtime import FakeRuntimes
@@ -86,12 +86,12 @@ async def test_before_it_was_ever_set_up(store: SessionStore, reason: EndReason)
 async def test_in_the_middle_of_each_stage(store: SessionStore, stage: SessionState, reason: EndReason) -> None:
     entered, never = asyncio.Event(), asyncio.Event()
 
-    async def hangs(work: Workshop) -> None:
+    async def hangs(work: SetupContext) -> None:
         entered.set()
         await never.wait()
 
     harness = scene(store)
-    harness.stages = {**STAGES, stage: Stage(60, "x", hangs)}
+    harness.stages = {**STAGES, stage: SetupStage(60, "x", hangs)}
     async with running(harness) as session:
         waiting = asyncio.create_task(session.submit(SendMessage(content="hi")))
         await entered.wait()

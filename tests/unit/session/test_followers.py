@@ -12,7 +12,7 @@ from openhands_sessions.core.events.actions import MessageAction
 from openhands_sessions.core.events.event import Source
 from openhands_sessions.ports.gateway import Delta, News, SessionEnded, Status
 from openhands_sessions.ports.store import EventLog
-from openhands_sessions.session.stream import TAIL_CHARACTERS, TAIL_ENTRIES, WHISPERS, EventStream
+from openhands_sessions.session.event_stream import TAIL_CHARACTERS, TAIL_ENTRIES, TRANSIENTS, EventStream
 from tests.fakes.store import HeldLog
 from tests.support.store_entries import NOW, TALK, row
 
@@ -224,9 +224,9 @@ async def test_whispers_come_between_the_events_that_they_came_between(log: Even
         group.create_task(slow.run())
         await rest()
         for number in range(5):
-            stream.whisper(delta(str(number)))
+            stream.publish_transient(delta(str(number)))
             await stream.append(said())
-        stream.whisper(delta("last"))
+        stream.publish_transient(delta("last"))
         stream.end("stopped")
     story: list[int | Delta] = [thing for number in range(5) for thing in (delta(str(number)), number)]
     assert fast.news == slow.news == [*story, delta("last")]
@@ -234,11 +234,11 @@ async def test_whispers_come_between_the_events_that_they_came_between(log: Even
 
 async def test_whispers_from_before_are_not_for_those_who_come_later(log: EventLog) -> None:
     stream = await opened(log)
-    stream.whisper(delta("before"))
+    stream.publish_transient(delta("before"))
     following = stream.follow(-1)
     first = asyncio.create_task(next_of(following))
     await rest()
-    stream.whisper(delta("after"))
+    stream.publish_transient(delta("after"))
     assert await first == delta("after")
     await following.aclose()
 
@@ -247,7 +247,7 @@ async def test_the_statuses_of_a_set_up_are_for_whoever_comes_while_it_lasts(log
     stream = await opened(log)
     stream.opened = False
     for name in ("A", "B"):
-        stream.whisper(Status("info", name, ""))
+        stream.publish_transient(Status("info", name, ""))
     follower = Follower(stream)
     async with asyncio.timeout(20), asyncio.TaskGroup() as group:
         group.create_task(follower.run())
@@ -259,16 +259,16 @@ async def test_the_statuses_of_a_set_up_are_for_whoever_comes_while_it_lasts(log
 async def test_a_follower_too_far_behind_loses_whispers_and_no_event(log: EventLog) -> None:
     stream = await opened(log)
     following = stream.follow(-1)
-    stream.whisper(delta("heard"))
+    stream.publish_transient(delta("heard"))
     # not yet begun to follow, so the first whisper that it gets is one from after its beginning
     task = asyncio.create_task(next_of(following))
     await rest()
     await stream.append(said())
     assert not isinstance(await task, Delta)
-    for number in range(WHISPERS * 2):
-        stream.whisper(delta(str(number)))
+    for number in range(TRANSIENTS * 2):
+        stream.publish_transient(delta(str(number)))
     await stream.append(said())
-    found = [await next_of(following) for _ in range(WHISPERS + 1)]
-    assert found[:WHISPERS] == [delta(str(number)) for number in range(WHISPERS, WHISPERS * 2)]
+    found = [await next_of(following) for _ in range(TRANSIENTS + 1)]
+    assert found[:TRANSIENTS] == [delta(str(number)) for number in range(TRANSIENTS, TRANSIENTS * 2)]
     assert not isinstance(found[-1], Delta)
     await following.aclose()

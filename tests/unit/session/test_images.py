@@ -7,7 +7,7 @@ from openhands_sessions.core.errors import BadInput
 from openhands_sessions.core.events.actions import MessageAction
 from openhands_sessions.core.events.observations import AgentStateChangedObservation
 from openhands_sessions.ports.store import SessionStore
-from openhands_sessions.session.stages import Opening
+from openhands_sessions.session.setup import InitialInput
 from tests.fakes.model import FakeModel
 from tests.support.session_harness import SessionHarness, ask, only, say, says, state
 
@@ -43,7 +43,7 @@ async def test_a_model_that_does_not_see_refuses_the_message_and_goes_on_without
 
 async def test_a_conversation_that_begins_with_an_image_says_that_it_was_not_taken(store: SessionStore) -> None:
     harness = SessionHarness(
-        store=store, model=FakeModel([says("Hello.")]), opening=Opening(message="look", images=pictures)
+        store=store, model=FakeModel([says("Hello.")]), opening=InitialInput(message="look", images=pictures)
     )
     harness.model.vision = False
     async with harness.live() as session:

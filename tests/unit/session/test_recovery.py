@@ -19,7 +19,7 @@ from openhands_sessions.core.events.own import ToolCallsAction
 from openhands_sessions.ports.runtime import Runtimes, RuntimeSpec
 from openhands_sessions.ports.store import SessionStore
 from openhands_sessions.session.agent_session import AgentSession
-from openhands_sessions.session.desk import Keyed
+from openhands_sessions.session.command_handler import IdempotencyKey
 from tests.fakes.model import FakeCall, FakeModel, FakeReply
 from tests.fakes.planner import PlanModel
 from tests.fakes.runtime import FakeRuntimes
@@ -117,7 +117,7 @@ class Player:
     async def act(self, session: AgentSession) -> None:
         while self.place < len(self._acts):
             act = self._acts[self.place]
-            accepted = await session.submit(act.command, Keyed(f"key {self.place}", "digest"))
+            accepted = await session.submit(act.command, IdempotencyKey(f"key {self.place}", "digest"))
             await state(session, act.until, accepted.id)
             self.place += 1
 

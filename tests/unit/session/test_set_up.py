@@ -23,7 +23,7 @@ from openhands_sessions.core.events.observations import AgentStateChangedObserva
 from openhands_sessions.core.lifecycle import SET_UP, SessionState
 from openhands_sessions.ports.gateway import Status
 from openhands_sessions.ports.store import SessionStore
-from openhands_sessions.session.stages import STAGES, Stage
+from openhands_sessions.session.setup import STAGES, SetupStage
 from tests.fakes.model import FakeModel, FakeReply
 from tests.fakes.openings import DoorAgents, DoorMemory, DoorRuntimes, Doorway, Fault
 from tests.fakes.runtime import FakeRuntimes
@@ -187,7 +187,7 @@ async def test_every_stage_has_a_limit(store: SessionStore, stage: SessionState,
     async def hangs(work: object) -> None:
         await gate.wait()
 
-    stages = {**STAGES, stage: Stage(0.01, STAGES[stage].status, hangs)}
+    stages = {**STAGES, stage: SetupStage(0.01, STAGES[stage].status, hangs)}
     harness = SessionHarness(store=store, model=FakeModel([]), stages=stages)
     async with harness.live() as session:
         assert isinstance(session.problem, StageFailed)
