@@ -17,8 +17,8 @@ from tests.fakes.runtime import FakeRuntimes
 from tests.support.docker_engine import Engine
 from tests.support.docker_far import far
 from tests.support.docker_sandboxes import docker_runtimes
-from tests.support.logs import OTHER, TALK, row
 from tests.support.sandboxes import CAP, FLOOD, FLOODED, SID, opened
+from tests.support.store_entries import OTHER, TALK, row
 
 
 @pytest.fixture(params=["memory", "sqlite"])

@@ -27,8 +27,8 @@ from openhands_sessions.ports.gateway import (
     SessionSpec,
     Status,
 )
-from tests.support.houses import following, hear, numbered, read, served, state, turn_ends
-from tests.support.running import discard_sandboxes
+from tests.support.in_process_server import following, hear, in_process_server, numbered, read, state, turn_ends
+from tests.support.running_server import discard_sandboxes
 
 SID = ConversationId("talk")
 IDLE = state("awaiting_user_input")
@@ -49,7 +49,7 @@ async def kind(request: pytest.FixtureRequest, data_dir: Path) -> AsyncIterator[
         async with open_application(config) as house:
             yield Kind(house.local.gateway, house)
     else:
-        async with served(config) as server, open_remote(server.url, None) as remote:
+        async with in_process_server(config) as server, open_remote(server.url, None) as remote:
             yield Kind(remote.gateway, server.house)
     with suppress(RuntimeUnavailable):  # a test may have spoilt the folder: then nothing runs in it
         await discard_sandboxes(data_dir)

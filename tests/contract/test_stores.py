@@ -17,7 +17,7 @@ from openhands_sessions.core.errors import (
 from openhands_sessions.core.events.codec import Stored
 from openhands_sessions.core.ids import EventId
 from openhands_sessions.ports.store import EventLog, OpenStore, Receipt, SessionStore
-from tests.support.logs import OTHER, TALK, UNKNOWN, entries, ids, read, row
+from tests.support.store_entries import OTHER, TALK, UNKNOWN, entries, ids, read, row
 
 
 class TestLog:

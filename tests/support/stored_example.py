@@ -22,10 +22,10 @@ from openhands_sessions.core.repository import Repository, repository
 from openhands_sessions.ports.gateway import SessionSpec
 from openhands_sessions.ports.installation import ForeignConversation, ForeignEvent, SkippedConversation
 from openhands_sessions.service.importing import Importer
-from tests.support.houses import read, state
-from tests.support.logs import entries
-from tests.support.reference_folder import Talk, finished, write
-from tests.support.running import discard_sandboxes
+from tests.support.in_process_server import read, state
+from tests.support.openhands_folder import Talk, finished, write
+from tests.support.running_server import discard_sandboxes
+from tests.support.store_entries import entries
 
 IMPORTED, CUT_OFF = "ab" * 16, "cd" * 16
 PIXEL = "data:image/png;base64,iVBORw0KGgo="

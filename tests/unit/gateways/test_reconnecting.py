@@ -21,7 +21,15 @@ from openhands_sessions.core.ids import ConversationId
 from openhands_sessions.ports.access import Access
 from openhands_sessions.ports.gateway import Delta, FeedItem, Gateway, SessionClosed, SessionEnded, SessionSpec, Status
 from openhands_sessions.server.app import listening
-from tests.support.houses import Served, following, numbered, read, served, state, turn_ends
+from tests.support.in_process_server import (
+    InProcessServer,
+    following,
+    in_process_server,
+    numbered,
+    read,
+    state,
+    turn_ends,
+)
 from tests.support.proxy import Proxy, proxy
 
 SID = ConversationId("talk")
@@ -35,10 +43,12 @@ async def new(gateway: Gateway) -> None:
 
 
 @asynccontextmanager
-async def broken_line(data_dir: Path, *, patience: float = 10.0) -> AsyncIterator[tuple[Served, Proxy, Access]]:
+async def broken_line(
+    data_dir: Path, *, patience: float = 10.0
+) -> AsyncIterator[tuple[InProcessServer, Proxy, Access]]:
     """A server, a line to it that breaks when told, and the remote at its end."""
     async with (
-        served(Config(data_dir=data_dir)) as server,
+        in_process_server(Config(data_dir=data_dir)) as server,
         proxy(server.port) as line,
         open_remote(line.url, None, patience=patience) as remote,
     ):
@@ -129,12 +139,12 @@ async def first(count: int, news: AsyncIterator[FeedItem]) -> AsyncIterator[Feed
 async def test_a_server_that_comes_back_is_followed_on(data_dir: Path, free_port: int) -> None:
     config = Config(data_dir=data_dir)
     async with open_remote(f"http://127.0.0.1:{free_port}", None) as remote, asyncio.timeout(20):
-        async with served(config, free_port) as server:
+        async with in_process_server(config, free_port) as server:
             await new(remote.gateway)
             follow = remote.gateway.follow(SID, -1)
             news = await follow.__aenter__()
             seen = await following(news, IDLE)
-        async with served(config, free_port) as server:
+        async with in_process_server(config, free_port) as server:
             said = await remote.gateway.submit(SID, SendMessage(content="are you back?"))
             seen += await following(news, turn_ends)
             assert seen == await read(server.house.local.gateway, SID, -1, numbered(seen[-1].id))
@@ -163,7 +173,7 @@ async def test_a_server_that_stays_away_is_given_up(data_dir: Path) -> None:
 
 async def test_a_follower_gives_up_after_its_patience(data_dir: Path) -> None:
     async with asyncio.timeout(15), AsyncExitStack() as servers:
-        server = await servers.enter_async_context(served(Config(data_dir=data_dir)))
+        server = await servers.enter_async_context(in_process_server(Config(data_dir=data_dir)))
         async with open_remote(server.url, None, patience=0.3) as remote:
             await new(remote.gateway)
             async with remote.gateway.follow(SID, -1) as news:
@@ -175,19 +185,23 @@ async def test_a_follower_gives_up_after_its_patience(data_dir: Path) -> None:
 
 async def test_a_wrong_key_is_told(data_dir: Path) -> None:
     config = Config(data_dir=data_dir, server={"session_api_key": "open sesame"})
-    async with served(config) as server, open_remote(server.url, "sesame") as remote, asyncio.timeout(10):
+    async with in_process_server(config) as server, open_remote(server.url, "sesame") as remote, asyncio.timeout(10):
         with pytest.raises(Unauthorized):
             await remote.gateway.describe(SID)
         with pytest.raises(Unauthorized):
             async with remote.gateway.follow(SID, -1):
                 pass
-    async with served(config) as server, open_remote(server.url, "open sesame") as remote, asyncio.timeout(10):
+    async with (
+        in_process_server(config) as server,
+        open_remote(server.url, "open sesame") as remote,
+        asyncio.timeout(10),
+    ):
         await new(remote.gateway)
 
 
 async def test_a_message_over_the_servers_limit_is_refused_here(data_dir: Path) -> None:
     config = Config(data_dir=data_dir, limits={"message_bytes": 2_000})
-    async with served(config) as server, open_remote(server.url, None) as remote, asyncio.timeout(10):
+    async with in_process_server(config) as server, open_remote(server.url, None) as remote, asyncio.timeout(10):
         await new(remote.gateway)
         with pytest.raises(TooLarge, match="2000 bytes"):
             await remote.gateway.submit(SID, SendMessage(content="x" * 2_000))
@@ -196,7 +210,7 @@ async def test_a_message_over_the_servers_limit_is_refused_here(data_dir: Path) 
 @pytest.mark.slow
 async def test_what_lies_here_unread_is_bounded_and_nothing_of_it_is_lost(data_dir: Path) -> None:
     text = "x" * 1_000_000
-    async with served(Config(data_dir=data_dir)) as server, open_remote(server.url, None) as remote:
+    async with in_process_server(Config(data_dir=data_dir)) as server, open_remote(server.url, None) as remote:
         await new(server.house.local.gateway)
         async with asyncio.timeout(20), remote.gateway.follow(SID, -1) as news:
             await following(news, IDLE)

@@ -8,7 +8,7 @@ from openhands_sessions.ports.gateway import SessionInfo
 from openhands_sessions.server.statuses import OWN_STATUSES, V0_STATUSES
 from openhands_sessions.server.wire import conversation_wire
 from openhands_sessions.service.session_service import runtime_status
-from tests.support.logs import NOW
+from tests.support.store_entries import NOW
 
 S = SessionState
 

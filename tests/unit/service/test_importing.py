@@ -23,7 +23,7 @@ from openhands_sessions.ports.store import ConversationRow, SessionStore
 from openhands_sessions.service.importing import Importer, ImportOutcome
 from openhands_sessions.session.event_stream import folded
 from tests.fakes.store import MortalStore
-from tests.support.reference_folder import SCENES, Talk, agreed, asking, cut_off, finished, long, refused, write
+from tests.support.openhands_folder import SCENES, Talk, agreed, asking, cut_off, finished, long, refused, write
 
 SID = ConversationId("ab" * 16)
 

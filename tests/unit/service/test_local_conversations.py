@@ -16,26 +16,26 @@ from openhands_sessions.ports.store import SessionStore
 from openhands_sessions.session.agent_session import AgentSession
 from tests.fakes.runtime import FakeRuntimes
 from tests.fakes.sandbox import FarRuntimes
-from tests.support.logbook import run_result
-from tests.support.logs import ids, read
-from tests.support.offices import ADA, BOB, TALK, Office, working
+from tests.support.log_builder import run_result
+from tests.support.service_layer import ADA, BOB, TALK, ServiceLayer, running_service
+from tests.support.store_entries import ids, read
 
 
-async def named(office: Office, *names: str, owner: Any = LOCAL_OWNER) -> None:
+async def named(service: ServiceLayer, *names: str, owner: Any = LOCAL_OWNER) -> None:
     for name in names:
-        await office.open(name, owner)
-        await office.directory.close(ConversationId(name), "idle")
+        await service.open(name, owner)
+        await service.directory.close(ConversationId(name), "idle")
 
 
 async def test_conversations_are_listed_page_by_page_the_newest_first(store: SessionStore) -> None:
-    async with working(Office(store=store)) as office:
-        await named(office, *"abcdefg")
-        await named(office, "foreign", owner=BOB)
+    async with running_service(ServiceLayer(store=store)) as service:
+        await named(service, *"abcdefg")
+        await named(service, "foreign", owner=BOB)
         seen: list[str] = []
         page_id: str | None = ""
         sizes = []
         while page_id is not None:
-            page = await office.conversations.page(limit=3, page_id=page_id)
+            page = await service.conversations.page(limit=3, page_id=page_id)
             seen += [info.id for info in page.conversations]
             sizes.append(len(page.conversations))
             page_id = page.next_page
@@ -44,11 +44,11 @@ async def test_conversations_are_listed_page_by_page_the_newest_first(store: Ses
 
 
 async def test_a_page_that_is_just_full_is_the_last(store: SessionStore) -> None:
-    async with working(Office(store=store)) as office:
-        await named(office, "a", "b")
-        page = await office.conversations.page(limit=2, page_id=None)
+    async with running_service(ServiceLayer(store=store)) as service:
+        await named(service, "a", "b")
+        page = await service.conversations.page(limit=2, page_id=None)
         assert (len(page.conversations), page.next_page) == (2, None)
-        assert (await office.of(ADA).conversations.page(limit=2, page_id=None)).conversations == []
+        assert (await service.of(ADA).conversations.page(limit=2, page_id=None)).conversations == []
 
 
 @pytest.mark.parametrize(
@@ -59,76 +59,76 @@ async def test_a_page_that_is_just_full_is_the_last(store: SessionStore) -> None
     + [base64.urlsafe_b64encode(orjson.dumps({"v0": ["2026-01-01T00:00:00", "talk"]})).decode()],
 )
 async def test_a_page_that_no_list_gave_is_refused(store: SessionStore, page_id: str) -> None:
-    async with working(Office(store=store)) as office:
-        await named(office, "a")
+    async with running_service(ServiceLayer(store=store)) as service:
+        await named(service, "a")
         with pytest.raises(BadInput):
-            await office.conversations.page(limit=3, page_id=page_id)
+            await service.conversations.page(limit=3, page_id=page_id)
 
 
 async def test_a_conversation_is_found_by_its_owner_alone(store: SessionStore) -> None:
-    async with working(Office(store=store)) as office:
-        await named(office, "talk", owner=ADA)
-        await office.of(ADA).conversations.check(TALK)
+    async with running_service(ServiceLayer(store=store)) as service:
+        await named(service, "talk", owner=ADA)
+        await service.of(ADA).conversations.check(TALK)
         for owner in (BOB, LOCAL_OWNER):
             with pytest.raises(NotFound):
-                await office.of(owner).conversations.check(TALK)
+                await service.of(owner).conversations.check(TALK)
             with pytest.raises(NotFound):
-                await office.of(owner).conversations.rename(TALK, "Mine")
-            assert not await office.of(owner).conversations.delete(TALK)
-        assert (await office.of(ADA).gateway.describe(TALK)).title == "Conversation talk"
+                await service.of(owner).conversations.rename(TALK, "Mine")
+            assert not await service.of(owner).conversations.delete(TALK)
+        assert (await service.of(ADA).gateway.describe(TALK)).title == "Conversation talk"
 
 
 @pytest.mark.parametrize("title", ["", "   ", "x" * 201])
 async def test_a_title_has_bounds(store: SessionStore, title: str) -> None:
-    async with working(Office(store=store)) as office:
-        await named(office, "talk")
+    async with running_service(ServiceLayer(store=store)) as service:
+        await named(service, "talk")
         with pytest.raises(BadInput) as refused:
-            await office.conversations.rename(TALK, title)
+            await service.conversations.rename(TALK, title)
         assert refused.value.field == "title"
 
 
 async def test_a_conversation_is_renamed_and_without_a_title_named_after_its_id(store: SessionStore) -> None:
-    async with working(Office(store=store)) as office:
-        await named(office, "talk")
-        assert (await office.gateway.describe(TALK)).title == "Conversation talk"
-        await office.conversations.rename(TALK, "  Mine ")
-        assert (await office.gateway.describe(TALK)).title == "Mine"
+    async with running_service(ServiceLayer(store=store)) as service:
+        await named(service, "talk")
+        assert (await service.gateway.describe(TALK)).title == "Conversation talk"
+        await service.conversations.rename(TALK, "  Mine ")
+        assert (await service.gateway.describe(TALK)).title == "Mine"
 
 
 async def test_deleting_ends_the_session_and_leaves_nothing(store: SessionStore) -> None:
-    async with working(Office(store=store)) as office:
-        session = await office.open(settings={"llm_api_key": "k"})
+    async with running_service(ServiceLayer(store=store)) as service:
+        session = await service.open(settings={"llm_api_key": "k"})
         assert session.runtime is not None
         await session.runtime.files.write("a", b"x")
-        assert await office.conversations.delete(TALK)
-        assert not await office.conversations.delete(TALK)
+        assert await service.conversations.delete(TALK)
+        assert not await service.conversations.delete(TALK)
         assert session.state == "Closed"
         assert await read(store.log(TALK)) == []
-        assert await office.files.list() == []
-        assert (await office.conversations.page(limit=9, page_id=None)).conversations == []
+        assert await service.files.list() == []
+        assert (await service.conversations.page(limit=9, page_id=None)).conversations == []
 
 
 async def test_a_conversation_whose_sandbox_could_not_be_deleted_can_be_deleted_again(store: SessionStore) -> None:
     runtimes = FarRuntimes(FakeRuntimes())
-    async with working(Office(store=store, runtimes=runtimes)) as office:
-        session = await office.open(settings={"llm_api_key": "k"})
+    async with running_service(ServiceLayer(store=store, runtimes=runtimes)) as service:
+        session = await service.open(settings={"llm_api_key": "k"})
         assert session.runtime is not None
         await session.runtime.files.write("a", b"x")
         runtimes.cut.set()
         with pytest.raises(RuntimeUnavailable):
-            await office.conversations.delete(TALK)
+            await service.conversations.delete(TALK)
         runtimes.cut.clear()
-        await office.conversations.check(TALK)
-        assert await office.conversations.delete(TALK)
-        assert not await office.conversations.delete(TALK)
+        await service.conversations.check(TALK)
+        assert await service.conversations.delete(TALK)
+        assert not await service.conversations.delete(TALK)
         async with runtimes.open(RuntimeSpec(sid=TALK, term=9)) as runtime:
             assert await runtime.files.list() == []
-    assert await office.files.list() == []
+    assert await service.files.list() == []
 
 
-async def filled(office: Office, count: int = 10) -> AgentSession:
+async def filled(service: ServiceLayer, count: int = 10) -> AgentSession:
     """A conversation with so many events."""
-    session = await office.open()
+    session = await service.open()
     there = session.event_stream.view.head + 1
     await session.event_stream.append(*[MessageAction(content=str(number)) for number in range(count - there)])
     return session
@@ -150,30 +150,30 @@ async def filled(office: Office, count: int = 10) -> AgentSession:
 async def test_events_are_read_by_page_in_both_directions(
     store: SessionStore, asked: dict[str, Any], found: list[int], more: bool
 ) -> None:
-    async with working(Office(store=store)) as office:
-        await filled(office)
-        entries, further = await office.conversations.events(TALK, EventRange(**asked))
+    async with running_service(ServiceLayer(store=store)) as service:
+        await filled(service)
+        entries, further = await service.conversations.events(TALK, EventRange(**asked))
         assert (ids(entries), further) == (found, more)
 
 
-async def exported_events(office: Office) -> list[dict[str, Any]]:
-    events: list[dict[str, Any]] = orjson.loads(b"".join([chunk async for chunk in office.conversations.export(TALK)]))
+async def exported_events(service: ServiceLayer) -> list[dict[str, Any]]:
+    events: list[dict[str, Any]] = orjson.loads(b"".join([chunk async for chunk in service.conversations.export(TALK)]))
     return events
 
 
 async def test_a_trajectory_is_every_event_but_the_hidden(store: SessionStore) -> None:
-    async with working(Office(store=store)) as office:
-        session = await filled(office, 6)
+    async with running_service(ServiceLayer(store=store)) as service:
+        session = await filled(service, 6)
         shown = RunAction(command="echo '\"hidden\":true'")
         [hidden, _, _] = await session.event_stream.append(RunAction(command="ls", hidden=True), shown, shown)
         await session.event_stream.append(run_result(hidden, "x"))  # type: ignore[arg-type]  # it went in as an action
-        found = [event["id"] for event in await exported_events(office)]
+        found = [event["id"] for event in await exported_events(service)]
         assert found == [number for number in range(10) if number != hidden.id]
 
 
 async def test_a_trajectory_has_pages_that_were_browsed_without_their_pictures_and_trees(store: SessionStore) -> None:
-    async with working(Office(store=store)) as office:
-        session = await filled(office, 6)
+    async with running_service(ServiceLayer(store=store)) as service:
+        session = await filled(service, 6)
         kept = {"url": "http://127.0.0.1:8000", "trigger_by_action": "browse", "error": False, "mine": [1]}
         heavy = {
             "dom_object": {"a": 1},
@@ -190,7 +190,7 @@ async def test_a_trajectory_has_pages_that_were_browsed_without_their_pictures_a
         page = from_wire({**wire, "extras": {**kept, **heavy}})
         other = RunAction(command="look at observation:browse")
         [first, *_] = await session.event_stream.append(page, other, from_wire({**wire, "observation": "odd"}))
-        shown = await exported_events(office)
+        shown = await exported_events(service)
         stored = [orjson.loads(entry.text) for entry in await read(store.log(TALK))]
         assert set(heavy) <= set(stored[first.id]["extras"])
         exported = shown[first.id]["extras"]

@@ -19,7 +19,7 @@ from openhands_sessions.core.errors import AlreadyExists, Conflict, Fenced, NotF
 from openhands_sessions.core.events.codec import Stored
 from openhands_sessions.core.ids import ConversationId, EventId
 from openhands_sessions.ports.store import Receipt, SessionStore
-from tests.support.logs import ids, read, row
+from tests.support.store_entries import ids, read, row
 
 pytestmark = pytest.mark.slow
 T = TypeVar("T")

@@ -16,7 +16,7 @@ from openhands_sessions.adapters.stores.sqlite_reader import OUTLINE, TEXTS, Eve
 from openhands_sessions.core.ids import ConversationId, OwnerId
 from openhands_sessions.ports.conversations import ANY_CONVERSATION, ConversationFilter
 from openhands_sessions.ports.store import ConversationRow
-from tests.support.logs import NOW, OTHER, TALK, entries, ids, read, row
+from tests.support.store_entries import NOW, OTHER, TALK, entries, ids, read, row
 
 
 class Steps:

@@ -11,7 +11,7 @@ import pytest
 from openhands_sessions.adapters.stores.sqlite import SqliteStore, open_sqlite
 from openhands_sessions.adapters.stores.sqlite_schema import MIGRATIONS
 from openhands_sessions.core.errors import StorageError, StorageUnavailable
-from tests.support.logs import TALK, entries, ids, read, row
+from tests.support.store_entries import TALK, entries, ids, read, row
 
 
 def mode(path: Path) -> int:

@@ -15,7 +15,7 @@ from openhands_sessions.ports.conversations import ANY_CONVERSATION, Conversatio
 from openhands_sessions.ports.store import ConversationRow, ImportProgress, SessionStore
 from openhands_sessions.service.importing import NOBODY
 from openhands_sessions.session.event_stream import folded
-from tests.support.logs import ids, read, row
+from tests.support.store_entries import ids, read, row
 from tests.support.stored_example import CUT_OFF, IMPORTED
 
 FIRST = Path(__file__).parents[2] / "golden" / "store_v1.sql"

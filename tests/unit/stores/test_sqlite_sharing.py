@@ -10,7 +10,7 @@ from openhands_sessions.core.errors import AlreadyExists, Conflict, Fenced, NotF
 from openhands_sessions.core.events.codec import Stored
 from openhands_sessions.core.ids import ConversationId, EventId
 from openhands_sessions.ports.store import Receipt
-from tests.support.logs import TALK, entries, ids, read, row
+from tests.support.store_entries import TALK, entries, ids, read, row
 
 
 @pytest.fixture

@@ -1,4 +1,4 @@
-"""Programs that tests need: where they are missing, Debian's packages are installed if this may be done."""
+"""Programs that tests need: installed from Debian packages where they are missing and this is allowed."""
 
 import contextlib
 import fcntl

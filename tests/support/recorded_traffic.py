@@ -11,7 +11,7 @@ from typing import Any
 
 import yaml
 
-from tests.support.seen import Event, state_of
+from tests.support.event_summaries import Event, state_of
 
 TRAFFIC = Path(__file__).parents[1] / "golden" / "traffic"
 SAID = ("command", "path", "thought", "final_thought", "agent_state", "confirmation_state", "is_input", "hidden")

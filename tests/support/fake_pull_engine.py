@@ -1,4 +1,4 @@
-"""A Docker engine that can do nothing but list containers and fetch images, and says of it what a test has it say."""
+"""A Docker API that only lists containers and pulls images, with answers from the test."""
 
 import asyncio
 import json
@@ -24,7 +24,7 @@ async def _nothing(writer: asyncio.StreamWriter) -> None:
 
 
 @asynccontextmanager
-async def fetching_engine(
+async def fake_pull_engine(
     folder: Path, pull: Pull = _nothing, containers: Sequence[Mapping[str, object]] = ()
 ) -> AsyncIterator[str]:
     """Its address."""

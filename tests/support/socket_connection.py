@@ -1,4 +1,4 @@
-"""One real Socket.IO connection: everything that came over it, in order, and its end."""
+"""One real Socket.IO connection: all that came over it, in order, and how it ended."""
 
 import asyncio
 from collections.abc import Callable, Mapping
@@ -16,11 +16,11 @@ CONNECT_WITHIN = 30.0
 _CLOSE_WITHIN = 2.0
 
 
-class Cut(Exception):
+class ConnectionCut(Exception):
     """The connection ended, or was never made."""
 
 
-class Refused(Exception):
+class ConnectionRefused(Exception):
     """The server answered with a connect error. `told` is what it said."""
 
     def __init__(self, told: Any) -> None:
@@ -28,7 +28,7 @@ class Refused(Exception):
         self.told = told
 
 
-class Wire:
+class SocketConnection:
     """Made for one connection. `take` is called with the name and the value of each packet, in order."""
 
     def __init__(
@@ -69,35 +69,35 @@ class Wire:
                 )
         except _BROKEN as error:
             await self.close()
-            raise Cut(repr(error)) from error
+            raise ConnectionCut(repr(error)) from error
         self._reading = self._sio.eio.read_loop_task
         self._reading.add_done_callback(lambda done: self._ended())
         async with asyncio.timeout(CONNECT_WITHIN):
             await self._accepted.wait()
         if self._refusal is not None:
             await self.close()
-            raise Refused(self._refusal)
+            raise ConnectionRefused(self._refusal)
         if self._namespace not in self._sio.namespaces:
-            raise Cut("the connection was lost before it was accepted")
+            raise ConnectionCut("the connection was lost before it was accepted")
 
     async def emit(self, name: str, *values: object) -> None:
         """Send and expect no answer. Raises Cut."""
         try:
             await self._sio.emit(name, values, namespace=self._namespace)
         except SocketIOError as error:
-            raise Cut(repr(error)) from error
+            raise ConnectionCut(repr(error)) from error
 
     async def call(self, name: str, *values: object) -> Any:
         """Send and return the acknowledgement. Raises Cut where none can come any more."""
         answer: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
         self._asked.add(answer)
         if not self.alive:
-            raise Cut("the connection is gone")
+            raise ConnectionCut("the connection is gone")
         try:
             await self._sio.emit(name, values, namespace=self._namespace, callback=_settling(answer))
             return await answer
         except SocketIOError as error:
-            raise Cut(repr(error)) from error
+            raise ConnectionCut(repr(error)) from error
         finally:
             self._asked.discard(answer)
 
@@ -137,7 +137,7 @@ class Wire:
         self._accepted.set()
         for answer in self._asked:
             if not answer.done():
-                answer.set_exception(Cut("the connection was lost before the answer came"))
+                answer.set_exception(ConnectionCut("the connection was lost before the answer came"))
         self._on_end()
 
 

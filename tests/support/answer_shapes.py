@@ -1,4 +1,4 @@
-"""What an answer must look like, as data."""
+"""Compares a JSON answer with a shape: types, keys and values given as data."""
 
 from collections.abc import Callable
 from typing import Any
@@ -7,7 +7,7 @@ ANY = object()
 """Whatever there is."""
 
 
-def misfit(shape: Any, value: Any, place: str = "") -> str:
+def mismatch(shape: Any, value: Any, place: str = "") -> str:
     """Where a value is not of a shape; nothing where it is.
 
     A shape is a value, a type, a tuple of shapes of which one must fit, a dict (exactly these keys), a list of one
@@ -17,13 +17,13 @@ def misfit(shape: Any, value: Any, place: str = "") -> str:
         case type():
             ok = isinstance(value, shape) and not (shape is int and isinstance(value, bool))
         case tuple():
-            ok = any(not misfit(each, value) for each in shape)
+            ok = any(not mismatch(each, value) for each in shape)
         case dict():
             return _of_object(shape, value, place)
         case [each]:
             if not isinstance(value, list):
                 return f"{place}: {value!r} is no list"
-            return next(filter(None, (misfit(each, item, f"{place}[{n}]") for n, item in enumerate(value))), "")
+            return next(filter(None, (mismatch(each, item, f"{place}[{n}]") for n, item in enumerate(value))), "")
         case Callable():
             ok = shape(value)
         case _:
@@ -34,4 +34,4 @@ def misfit(shape: Any, value: Any, place: str = "") -> str:
 def _of_object(shape: dict[str, Any], value: Any, place: str) -> str:
     if not isinstance(value, dict) or value.keys() != shape.keys():
         return f"{place}: {value!r} has not the keys {sorted(shape)}"
-    return next(filter(None, (misfit(each, value[key], f"{place}.{key}") for key, each in shape.items())), "")
+    return next(filter(None, (mismatch(each, value[key], f"{place}.{key}") for key, each in shape.items())), "")

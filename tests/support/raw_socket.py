@@ -1,4 +1,4 @@
-"""A websocket on which anything can be sent, and what comes back, as text."""
+"""A websocket that sends any text and returns what comes back as text."""
 
 import json
 from collections.abc import Mapping
@@ -6,7 +6,7 @@ from urllib.parse import urlencode
 
 import aiohttp
 
-from tests.support.wire import Cut
+from tests.support.socket_connection import ConnectionCut
 
 _FIRST_PROBE = 10**6
 """Above the numbers that tests give to their own packets."""
@@ -27,7 +27,7 @@ class RawSocket:
         try:
             self._socket = await self._http.ws_connect(f"{self._url}/socket.io/?{asked}", max_msg_size=0)
         except aiohttp.WSServerHandshakeError as refusal:
-            raise Cut(refusal.status) from refusal
+            raise ConnectionCut(refusal.status) from refusal
         await self.next()
 
     async def connect(self, auth: str = "") -> str:
@@ -45,14 +45,14 @@ class RawSocket:
             else:
                 await self._open.send_bytes(frame)
         except (ConnectionError, aiohttp.ClientError) as error:
-            raise Cut(repr(error)) from error
+            raise ConnectionCut(repr(error)) from error
 
     async def next(self) -> str:
         """The next frame; pings are answered on the way. Raises Cut at the end of the connection."""
         while True:
             message = await self._open.receive()
             if message.type is not aiohttp.WSMsgType.TEXT:
-                raise Cut(f"{message.type.name} {message.data!r} {message.extra!r}")
+                raise ConnectionCut(f"{message.type.name} {message.data!r} {message.extra!r}")
             if message.data != "2":
                 return str(message.data)
             await self._open.send_str("3")

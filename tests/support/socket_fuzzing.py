@@ -1,4 +1,4 @@
-"""What anybody could send to the socket: rightly by the server's own schema, nearly so, and not at all."""
+"""Strategies of socket frames: valid by the server's own schema, nearly valid, and malformed."""
 
 import asyncio
 import base64

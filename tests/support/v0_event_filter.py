@@ -1,8 +1,8 @@
-"""What a V0 client is to be sent of a log: the wire's second rule, written down a second time."""
+"""Which events of a log a V0 client gets: the second rule of the wire, written independently of the server."""
 
 from collections.abc import Sequence
 
-from tests.support.seen import Event, state_of
+from tests.support.event_summaries import Event, state_of
 
 V0_ACTIONS = frozenset(
     {
@@ -55,12 +55,12 @@ V0_OBSERVATIONS = frozenset(
 """Observations that the V0 client knows and is sent: all but `null`."""
 
 
-def known(event: Event) -> bool:
+def known_to_v0(event: Event) -> bool:
     """Whether the V0 client is sent events of this kind at all."""
     return event.get("action") in V0_ACTIONS or event.get("observation") in V0_OBSERVATIONS
 
 
-def sent(log: Sequence[Event], *, after: int, head: int) -> list[Event]:
+def events_for_v0(log: Sequence[Event], *, after: int, head: int) -> list[Event]:
     """What a client that connects with `after`, when the log ends at `head`, is sent from then on. Of the states up to
     `head` only the newest."""
     newest = max((event["id"] for event in log[: head + 1] if state_of(event)), default=-1)
@@ -68,7 +68,7 @@ def sent(log: Sequence[Event], *, after: int, head: int) -> list[Event]:
         event
         for event in log
         if event["id"] > after
-        and known(event)
+        and known_to_v0(event)
         and not (state_of(event) and event["id"] <= head and event["id"] != newest)
     ]
 
@@ -77,5 +77,6 @@ def explains(log: Sequence[Event], got: Sequence[int], *, after: int, heads: ran
     """Whether these ids are the first that a client was sent, if it connected at one of these heads."""
     differing = [head for head in heads if head == heads.start or state_of(log[head])]
     return any(
-        [event["id"] for event in sent(log, after=after, head=head)][: len(got)] == list(got) for head in differing
+        [event["id"] for event in events_for_v0(log, after=after, head=head)][: len(got)] == list(got)
+        for head in differing
     )

@@ -1,4 +1,4 @@
-"""A server under fire, with a conversation that must not feel it, and a look at what is left in the end."""
+"""A server that gets fuzzed input, an undisturbed conversation on it, and a check that nothing is left over."""
 
 import asyncio
 import os
@@ -18,11 +18,11 @@ import jsonschema_rs
 from openhands_sessions.adapters.stores.sqlite import open_sqlite
 from openhands_sessions.core.ids import ConversationId, OwnerId
 from openhands_sessions.ports.store import ConversationRow
-from tests.support.clients import Protocol2Client
-from tests.support.guests import Guests
-from tests.support.running import Server, served
+from tests.support.running_server import Server, prepared_server
+from tests.support.server_clients import Clients
+from tests.support.socket_clients import Protocol2Client
 
-WATCHED = ("-m", "tests.support.watched_server", "serve")
+WATCHED = ("-m", "tests.support.task_reporting_server", "serve")
 MESSAGE_BYTES = 100_000
 LIMITS = {
     "OHS_LLM__MODEL": "scripted:calm",
@@ -43,11 +43,11 @@ PASSING = ("RequestHandler.start", "AsyncSocket._send_ping")
 
 
 @dataclass
-class Besieged:
+class FuzzedServer:
     """A server under fire, and who talks to it meanwhile."""
 
     server: Server
-    guests: Guests
+    clients: Clients
     document: Mapping[str, Any]
     calm: Protocol2Client
     delays: list[float] = field(default_factory=list)
@@ -62,21 +62,21 @@ class Besieged:
 
 
 @asynccontextmanager
-async def besieged(data_dir: Path) -> AsyncIterator[Besieged]:
+async def fuzzed_server(data_dir: Path) -> AsyncIterator[FuzzedServer]:
     """A server with a conversation that goes on undisturbed; in the end, nothing must be left of what was sent."""
     pipe = data_dir.with_suffix(".pipe")
     os.mkfifo(pipe)
     async with AsyncExitStack() as stack:
-        program = served(data_dir, {**LIMITS, "TASKS_PIPE": str(pipe)}, program=WATCHED)
+        program = prepared_server(data_dir, {**LIMITS, "TASKS_PIPE": str(pipe)}, program=WATCHED)
         server = await stack.enter_async_context(program)
         server.script("calm", CALM)
         await _somebody_else(data_dir)
         await server.start()
-        guests = await stack.enter_async_context(Guests(server.url))
-        _, document = await guests.rest.ask("GET", "/api/socket.schema.json")
-        calm = guests.protocol2(await guests.rest.create())
+        clients = await stack.enter_async_context(Clients(server.url))
+        _, document = await clients.rest.ask("GET", "/api/socket.schema.json")
+        calm = clients.protocol2(await clients.rest.create())
         await calm.connect()
-        place = Besieged(server, guests, document, calm)
+        place = FuzzedServer(server, clients, document, calm)
         await _warm_up(place)
         memory, tasks = server.memory(), await _most_tasks(server, pipe)
         talking = asyncio.create_task(_talk(place), name="talking")
@@ -110,7 +110,7 @@ async def _somebody_else(data_dir: Path) -> None:
         await store.conversations.create(row)
 
 
-async def _talk(place: Besieged) -> None:
+async def _talk(place: FuzzedServer) -> None:
     """Speak and be answered, over and over."""
     while True:
         begun = time.monotonic()
@@ -119,15 +119,15 @@ async def _talk(place: Besieged) -> None:
         place.delays.append(time.monotonic() - begun)
 
 
-async def _warm_up(place: Besieged) -> None:
+async def _warm_up(place: FuzzedServer) -> None:
     """What the first of its kind costs is no leak."""
     for _ in range(20):
         said = await place.calm.say("Good morning.")
         await place.calm.until_state("awaiting_user_input", after=said)
 
 
-async def _calm_in_the_end(place: Besieged) -> None:
-    log = await place.guests.rest.events(place.calm.sid)
+async def _calm_in_the_end(place: FuzzedServer) -> None:
+    log = await place.clients.rest.events(place.calm.sid)
     await place.calm.until_id(log[-1]["id"])
     assert place.calm.events == log
     assert place.calm.faults == []
@@ -135,13 +135,13 @@ async def _calm_in_the_end(place: Besieged) -> None:
     assert max(place.delays) < LONGEST_DELAY
 
 
-async def lives_on(place: Besieged, sid: str) -> None:
+async def lives_on(place: FuzzedServer, sid: str) -> None:
     """The conversation goes on, and its log holds nothing but events."""
-    client = place.guests.protocol2(sid)
+    client = place.clients.protocol2(sid)
     await client.connect()
     said = await client.say(f"Go on. {uuid4()}")
     await client.until_state("awaiting_user_input", after=said)
-    log = await place.guests.rest.events(sid)
+    log = await place.clients.rest.events(sid)
     assert [event["id"] for event in log] == list(range(len(log)))
     event = place.validator({"$ref": "#/$defs/Event"})
     for each in log:
@@ -150,25 +150,25 @@ async def lives_on(place: Besieged, sid: str) -> None:
     await client.leave()
 
 
-async def only(place: Besieged, expected: set[str]) -> None:
+async def only_these_are_left(place: FuzzedServer, expected: set[str]) -> None:
     """There is no conversation but these: whoever is refused leaves none."""
     found: set[str] = set()
     after: str | None = ""
     while after is not None:
-        _, page = await place.guests.rest.ask("GET", "/api/conversations", limit=100, page_id=after)
+        _, page = await place.clients.rest.ask("GET", "/api/conversations", limit=100, page_id=after)
         found |= {each["conversation_id"] for each in page["results"]}
         after = page["next_page_id"]
     assert found <= expected, found - expected
 
 
-async def _quiet(place: Besieged, before: Counter[str], pipe: Path) -> None:
+async def _quiet(place: FuzzedServer, before: Counter[str], pipe: Path) -> None:
     """Every conversation but one is over, and with it every task that was its own."""
     after: str | None = ""
     while after is not None:
-        _, page = await place.guests.rest.ask("GET", "/api/conversations", limit=100, page_id=after)
+        _, page = await place.clients.rest.ask("GET", "/api/conversations", limit=100, page_id=after)
         for each in page["results"]:
             if each["conversation_id"] != place.calm.sid and each["status"] != "STOPPED":
-                await place.guests.rest.ask("POST", f"/api/conversations/{each['conversation_id']}/stop")
+                await place.clients.rest.ask("POST", f"/api/conversations/{each['conversation_id']}/stop")
         after = page["next_page_id"]
     left = before
     for _ in range(LOOKS):

@@ -1,20 +1,26 @@
-"""What a user does in a tab of the browser, and what the page in it holds."""
+"""Tabs of a real browser: what a user does in one, the events that its page holds, and the server that they visit."""
 
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
-from playwright.async_api import Page
+from playwright.async_api import BrowserContext, Page
 from playwright.async_api import TimeoutError as TooLate
 
-from tests.support.rule2 import explains, known
-from tests.support.seen import Event, shown, state_of
+from tests.support.event_summaries import Event, shown, state_of
+from tests.support.model_replies import Answer
+from tests.support.model_server import MODEL, ModelServer, model_server
+from tests.support.running_server import Server, running_server
+from tests.support.server_clients import Clients
+from tests.support.v0_event_filter import explains, known_to_v0
 
 WITHIN = 20.0
 
 
 @dataclass(frozen=True)
-class Held:
+class PageEvents:
     """The page's memory at one moment. Each visit is the cursor of a connection, and the ids that came over it."""
 
     events: Sequence[Event]
@@ -75,7 +81,7 @@ class Tab:
 
     async def until_shown(self, log: Sequence[Event], within: float = WITHIN) -> None:
         """Wait for the newest event of a log that such a page is shown."""
-        await self.until_id(max(event["id"] for event in log if known(event)), within)
+        await self.until_id(max(event["id"] for event in log if known_to_v0(event)), within)
 
     async def until_state(self, state: str, *, after: int = -1, within: float = WITHIN) -> int:
         """Wait for the agent to come to a state; the id of the event that says so."""
@@ -90,10 +96,10 @@ class Tab:
     async def until_connected(self, yes: bool = True, within: float = WITHIN) -> None:
         await self.until("(held, yes) => held.connected === yes", yes, within)
 
-    async def held(self) -> Held:
+    async def held(self) -> PageEvents:
         value = await self.page.evaluate("window.held")
         visits = [(-1 if visit["after"] is None else visit["after"], visit["ids"]) for visit in value["visits"]]
-        return Held(value["events"], visits, value["ends"], value["refusals"], value["failed"])
+        return PageEvents(value["events"], visits, value["ends"], value["refusals"], value["failed"])
 
     async def count(self) -> int:
         """How many events the page holds."""
@@ -109,14 +115,60 @@ class Tab:
         return await self.page.locator(f"li{bearing}").all_inner_texts()
 
 
-def check_repetition(log: Sequence[Event], held: Held) -> None:
+def check_repetition(log: Sequence[Event], held: PageEvents) -> None:
     """What a page holds at the end is the log as rule 2 shows it to such a client, each event once and in order."""
     assert [event["id"] for event in log] == list(range(len(log)))
     assert held.ids == sorted(set(held.ids)), "something came twice, or too late"
     assert list(held.events) == [log[id] for id in held.ids]
-    stateless = [event["id"] for event in log if known(event) and not state_of(event)]
+    stateless = [event["id"] for event in log if known_to_v0(event) and not state_of(event)]
     assert stateless == [event["id"] for event in held.events if not state_of(event)]
-    newest = max((event["id"] for event in log if known(event)), default=-1)
+    newest = max((event["id"] for event in log if known_to_v0(event)), default=-1)
     assert held.ids[-1:] == [newest]
     for after, ids in held.visits:
         assert explains(log, ids, after=after, heads=range(max(after, 0), len(log))), (after, ids)
+
+
+SETTINGS = {"OHS_LIMITS__MESSAGES_PER_SECOND": "1000", "OHS_LIMITS__MESSAGES_BURST": "1000"}
+
+
+@dataclass(frozen=True)
+class BrowserClients:
+    """Those who visit one server. `clients` are beside the browser."""
+
+    browser: BrowserContext
+    server: Server
+    model: ModelServer
+    clients: Clients
+
+    async def tab(self, url: str | None = None) -> Tab:
+        """A new tab, on no page yet; `url` where it is to reach the server by another way."""
+        return Tab(await self.browser.new_page(), url or self.server.url)
+
+    async def check_repetition(self, sid: str, *tabs: Tab, within: float = WITHIN) -> None:
+        """Wait until each tab has the newest event that is shown at all, then compare it with the log."""
+        log = await self.clients.rest.events(sid)
+        for tab in tabs:
+            await tab.until_shown(log, within)
+            check_repetition(log, await tab.held())
+
+
+@asynccontextmanager
+async def browser_clients(
+    browser: BrowserContext,
+    data_dir: Path,
+    client_dir: Path,
+    scripts: Mapping[str, Sequence[Answer]],
+    **settings: object,
+) -> AsyncIterator[BrowserClients]:
+    """A server whose model plays these scripts. `settings` are stored as the user's own, beside the model."""
+    served = SETTINGS | {"OHS_SERVER__CLIENT_DIR": str(client_dir)}
+    async with (
+        model_server(scripts) as model,
+        running_server(data_dir, served) as server,
+        Clients(server.url) as clients,
+    ):
+        chosen = {"llm_model": f"openai/{MODEL}", "llm_base_url": model.url, "llm_api_key": "sk-loopback", **settings}
+        status, answer = await clients.rest.ask("POST", "/api/settings", chosen)
+        assert status == 200, answer
+        yield BrowserClients(browser, server, model, clients)
+        assert model.complaints == []

@@ -1,4 +1,4 @@
-"""Entries and rows to fill a store with, and how tests read them back."""
+"""Entries and rows to fill a store with, and how to read them back."""
 
 from collections.abc import Sequence
 from datetime import UTC, datetime

@@ -1,4 +1,4 @@
-"""The service layer as a server has it, with scripted agents and sandboxes of the tests."""
+"""The service layer as a server builds it, with scripted agents and fake sandboxes."""
 
 import asyncio
 from collections.abc import AsyncIterator, Mapping, Sequence
@@ -36,15 +36,15 @@ from openhands_sessions.session.setup import Dependencies
 from tests.fakes.files import MemoryFiles
 from tests.fakes.model import FakeModel, FakeModels
 from tests.fakes.runtime import FakeRuntimes
-from tests.support.logs import NOW
-from tests.support.scenes import LONG, our_tasks
+from tests.support.session_harness import LONG, our_tasks
+from tests.support.store_entries import NOW
 
 TALK = ConversationId("talk")
 ADA, BOB = OwnerId("ada"), OwnerId("bob")
 
 
 @dataclass(kw_only=True)
-class Office:
+class ServiceLayer:
     """The parts of a server without its edges; another over the same store and files is the next server."""
 
     store: SessionStore
@@ -100,13 +100,13 @@ class Office:
 
 
 @asynccontextmanager
-async def working(office: Office) -> AsyncIterator[Office]:
+async def running_service(service: ServiceLayer) -> AsyncIterator[ServiceLayer]:
     """Every session is closed at the end, and no task is left."""
     before = our_tasks()
     try:
-        yield office
+        yield service
     finally:
         async with asyncio.timeout(LONG):
-            await office.directory.close_all("shutdown")
-    assert len(office.directory) == 0
+            await service.directory.close_all("shutdown")
+    assert len(service.directory) == 0
     assert our_tasks() <= before, "a task is left behind"

@@ -1,9 +1,10 @@
-"""Asks a server everything that its own document says can be asked, rightly and wrongly, and judges the answers."""
+"""Sends right and wrong requests to every operation of the OpenAPI document, and checks the answers against it."""
 
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from typing import Any
+from urllib.parse import quote
 
 import schemathesis
 from hypothesis import HealthCheck, Phase, given, seed, settings
@@ -19,7 +20,7 @@ LONGEST = 30.0
 MODES = (GenerationMode.POSITIVE, GenerationMode.NEGATIVE)
 
 
-def ask_everything(
+def fuzz_routes(
     url: str, document: Mapping[str, Any], known: Mapping[str, str], *, times: int, number: int, seconds: float = 0.0
 ) -> int:
     """Ask each operation `times` times in each mode, over and over for so many seconds, but once at least; `known` are
@@ -37,14 +38,14 @@ def ask_everything(
     return asked
 
 
-def ask_with_names(url: str, document: Mapping[str, Any], names: Sequence[str]) -> int:
+def ask_with_path_values(url: str, document: Mapping[str, Any], names: Sequence[str]) -> int:
     """Ask each operation that has path parameters with each of these names, without a body. How many answers were
     judged. Raises what schemathesis raises of a wrong answer."""
     asked = 0
     for operation in _operations(schemathesis.openapi.from_dict(dict(document))):
         parameters = [each.name for each in operation.path_parameters]
         for name in names if parameters else ():
-            case = operation.Case(path_parameters=dict.fromkeys(parameters, name))
+            case = operation.Case(path_parameters=dict.fromkeys(parameters, quote(name, safe="")))
             case.validate_response(case.call(base_url=url, timeout=LONGEST), checks=CHECKS)
             asked += 1
     return asked

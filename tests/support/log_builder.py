@@ -1,4 +1,4 @@
-"""Logs as sessions write them, without a session: for what is folded and shown from a log."""
+"""Builds logs as sessions write them, without a session, for tests of what is folded and shown."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
@@ -39,7 +39,7 @@ from openhands_sessions.core.ids import EventId
 ODD_ARGUMENTS = ['{"command": "ls"}', "{}", "", "[1]", '"ls"', "null", '{"command": ', '{"a": NaN}', '{"é": "\\ud83d"}']
 
 
-class Logbook:
+class LogBuilder:
     """Numbers what it is told. `appends` says where each append begins."""
 
     def __init__(self) -> None:
@@ -272,30 +272,30 @@ def id_of(action: Event) -> str:
     return action.tool_call_metadata.tool_call_id
 
 
-STEPS: dict[str, Callable[[Logbook], None]] = {
-    "message": Logbook.message,
-    "recall": Logbook.recall,
-    "speak": Logbook.speak,
-    "finish": Logbook.finish,
+STEPS: dict[str, Callable[[LogBuilder], None]] = {
+    "message": LogBuilder.message,
+    "recall": LogBuilder.recall,
+    "speak": LogBuilder.speak,
+    "finish": LogBuilder.finish,
     "one call": lambda book: book.reply(ODD_ARGUMENTS[0]),
     "an odd call": lambda book: book.reply(ODD_ARGUMENTS[len(book.events) % len(ODD_ARGUMENTS)]),
     "three calls": lambda book: book.reply(*ODD_ARGUMENTS[:3]),
-    "take up": Logbook.take_up,
-    "ask": Logbook.ask,
-    "confirm": Logbook.confirm,
-    "reject": Logbook.reject,
-    "observe": Logbook.observe,
-    "invalid": Logbook.invalid,
-    "note": Logbook.note,
-    "stop": Logbook.stop,
-    "crash": Logbook.crash,
-    "condense": Logbook.condense,
+    "take up": LogBuilder.take_up,
+    "ask": LogBuilder.ask,
+    "confirm": LogBuilder.confirm,
+    "reject": LogBuilder.reject,
+    "observe": LogBuilder.observe,
+    "invalid": LogBuilder.invalid,
+    "note": LogBuilder.note,
+    "stop": LogBuilder.stop,
+    "crash": LogBuilder.crash,
+    "condense": LogBuilder.condense,
 }
 
 
-def logbook(steps: Sequence[str]) -> Logbook:
+def built_log(steps: Sequence[str]) -> LogBuilder:
     """The log of a conversation in which this happened."""
-    book = Logbook()
+    book = LogBuilder()
     book.begin()
     for step in steps:
         STEPS[step](book)

@@ -1,4 +1,4 @@
-"""A session over a store in memory, a scripted model and a sandbox of the tests, and ways to wait for what happens."""
+"""One session over a memory store, a scripted model and a fake sandbox, and ways to wait for its events."""
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
@@ -39,10 +39,10 @@ from tests.fakes.model import FakeCall, FakeModel, FakeModels, FakeReply
 from tests.fakes.openings import DoorAgents, DoorMemory, DoorRuntimes, DoorStore, Doorway
 from tests.fakes.runtime import FakeRuntimes
 from tests.fakes.store import MortalStore
-from tests.support.logs import NOW, TALK, read
+from tests.support.store_entries import NOW, TALK, read
 
 E = TypeVar("E", bound=Event)
-LONG = 5.0
+LONG = 30.0
 """Seconds that nothing here takes, unless it hangs."""
 
 
@@ -60,7 +60,7 @@ def finishes(text: str = "done") -> FakeReply:
 
 
 @dataclass(kw_only=True)
-class Scene:
+class SessionHarness:
     """What sessions of one conversation share; a session after another is as after a restart."""
 
     store: SessionStore
@@ -157,20 +157,20 @@ class Held:
     store: SessionStore | None = None
 
 
-def hold(play: Scene, stage: SessionState) -> Held:
+def hold(harness: SessionHarness, stage: SessionState) -> Held:
     """Have sessions wait in one set-up state."""
     door, store = Doorway(held=asyncio.Event()), None
     match stage:
         case SessionState.INITIALIZING:
-            store = DoorStore(play.store, door)
+            store = DoorStore(harness.store, door)
         case SessionState.RUNTIME_SETUP:
-            play.runtimes = DoorRuntimes(door)
+            harness.runtimes = DoorRuntimes(door)
         case SessionState.AGENT_SETUP:
-            play.agents = DoorAgents(door)
+            harness.agents = DoorAgents(door)
         case SessionState.MEMORY_SETUP:
-            play.memory = DoorMemory(door)
+            harness.memory = DoorMemory(door)
         case _:
-            play.opening = InitialInput(message="hi", images=door.images)
+            harness.opening = InitialInput(message="hi", images=door.images)
     return Held(door.entered, store)
 
 

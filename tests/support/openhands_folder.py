@@ -1,4 +1,4 @@
-"""Makes folders as OpenHands 0.62 keeps its conversations in."""
+"""Writes conversation folders as OpenHands 0.62 does."""
 
 import base64
 import json

@@ -1,4 +1,4 @@
-"""A whole server in the test's own process, and a way to read what a gateway's followers get."""
+"""A whole server in the test's own process, and ways to read what a gateway's followers get."""
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
@@ -16,7 +16,7 @@ PATIENCE = 10.0
 
 
 @dataclass(frozen=True)
-class Served:
+class InProcessServer:
     """A house, and where it is reached."""
 
     house: Application
@@ -28,12 +28,12 @@ class Served:
 
 
 @asynccontextmanager
-async def served(config: Config, port: int = 0) -> AsyncIterator[Served]:
+async def in_process_server(config: Config, port: int = 0) -> AsyncIterator[InProcessServer]:
     """A server on loopback for the length of the block."""
     async with open_application(config) as house:
         app = await web_application(house)
         async with listening(app, "127.0.0.1", port, grace=2.0) as found:
-            yield Served(house, found)
+            yield InProcessServer(house, found)
 
 
 async def read(gateway: Gateway, sid: ConversationId, after: int, until: Callable[[Stored], bool]) -> list[Stored]:

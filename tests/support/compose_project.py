@@ -1,4 +1,4 @@
-"""The project's docker-compose.yml, run as people run it, in a folder of its own."""
+"""The project's docker-compose.yml, run in a folder of its own."""
 
 import asyncio
 import contextlib
@@ -16,7 +16,7 @@ from openhands_sessions.adapters.runtimes.docker_settings import SANDBOX_USER
 from tests.support.docker_engine import Engine
 from tests.support.docker_sandboxes import PLAIN, docker_runtimes
 from tests.support.docker_server import ROOT, server_image
-from tests.support.packages import install, plain_environment
+from tests.support.system_packages import install, plain_environment
 
 KEY = "sesame"
 HEALTHY_WITHIN = 60.0
@@ -31,7 +31,7 @@ class Done:
     err: str
 
 
-class Composed:
+class ComposeProject:
     """One folder with the file and its .env, and what was started by them. `words` is how Compose is called."""
 
     def __init__(self, folder: Path, engine: Engine, words: Sequence[str]) -> None:
@@ -102,9 +102,9 @@ class Composed:
 
 
 @asynccontextmanager
-async def composed(folder: Path, engine: Engine) -> AsyncIterator[Composed]:
+async def compose_project(folder: Path, engine: Engine) -> AsyncIterator[ComposeProject]:
     """Not started yet; nothing is left of it, nor of its sandboxes. Raises Missing."""
-    there = Composed(folder, engine, await asyncio.to_thread(_words))
+    there = ComposeProject(folder, engine, await asyncio.to_thread(_words))
     there.configure(
         SERVER_IMAGE=await asyncio.to_thread(server_image, engine),
         OHS_DOCKER__IMAGE=engine.base,

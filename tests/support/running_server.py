@@ -1,4 +1,4 @@
-"""Starts the real server as a process, kills it, starts it again, and sees to it that nothing is left of it."""
+"""Starts the real server as a process, kills it, starts it again, and checks that no process is left."""
 
 import asyncio
 import os
@@ -17,14 +17,14 @@ from openhands_sessions.core.ids import ConversationId, folder_name
 from tests.support.processes import alive, ended
 
 READY_WITHIN = 60.0
-END_WITHIN = 30.0
+END_WITHIN = 60.0
 _LOOK_AGAIN = 0.01
 """Seconds between two knocks at a server that starts: nothing tells us when it listens but the socket itself."""
 PLAIN = ("-m", "openhands_sessions", "serve")
 FAILING = ("-m", "tests.support.failing_server")
 
 
-class Ended(Exception):
+class ServerEnded(Exception):
     """The server ended before it was ready."""
 
 
@@ -132,11 +132,11 @@ class Server:
                 except aiohttp.ClientConnectionError:
                     pass
                 await asyncio.sleep(_LOOK_AGAIN)
-        raise Ended(f"the server ended with code {self._running.returncode} before it was ready: {self.log}")
+        raise ServerEnded(f"the server ended with code {self._running.returncode} before it was ready: {self.log}")
 
 
 @asynccontextmanager
-async def served(
+async def prepared_server(
     data_dir: Path, settings: Mapping[str, str] | None = None, *, program: Sequence[str] = PLAIN
 ) -> AsyncIterator[Server]:
     """A server that is not started yet; the end of the block leaves no process behind, or fails."""
@@ -146,21 +146,21 @@ async def served(
         yield server
     finally:
         await server.clean_up()
-        assert not await lasting(processes_of(data_dir)), "processes were left behind"
+        assert not await still_running(processes_of(data_dir)), "processes were left behind"
 
 
 @asynccontextmanager
-async def running(
+async def running_server(
     data_dir: Path, settings: Mapping[str, str] | None = None, *, program: Sequence[str] = PLAIN
 ) -> AsyncIterator[Server]:
     """As `served`, and started."""
-    async with served(data_dir, settings, program=program) as server:
+    async with prepared_server(data_dir, settings, program=program) as server:
         await server.start()
         yield server
 
 
 @dataclass(frozen=True, slots=True)
-class Seen:
+class ProcessInfo:
     """A process of this machine."""
 
     pid: int
@@ -168,7 +168,7 @@ class Seen:
     folder: str = field(default="")
 
 
-def processes_of(folder: Path) -> list[Seen]:
+def processes_of(folder: Path) -> list[ProcessInfo]:
     """Every live process that works in a folder or names it, but this one."""
     found = []
     for entry in Path("/proc").iterdir():
@@ -180,11 +180,11 @@ def processes_of(folder: Path) -> list[Seen]:
         except OSError:
             continue
         if str(folder) in command or f"{there}/".startswith(f"{folder}/"):
-            found.append(Seen(int(entry.name), command, there))
+            found.append(ProcessInfo(int(entry.name), command, there))
     return found
 
 
-async def lasting(processes: Sequence[Seen], within: float = 5.0) -> list[Seen]:
+async def still_running(processes: Sequence[ProcessInfo], within: float = 5.0) -> list[ProcessInfo]:
     """Those that have not ended after so many seconds."""
     with suppress(TimeoutError):
         async with asyncio.timeout(within):

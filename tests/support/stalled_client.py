@@ -1,4 +1,4 @@
-"""A client that connects and then reads nothing, until it is told to read what has come."""
+"""A client that connects and reads nothing until the test tells it to."""
 
 import json
 import socket
@@ -6,7 +6,7 @@ from urllib.parse import urlencode
 
 import aiohttp
 
-from tests.support.seen import Event
+from tests.support.event_summaries import Event
 
 _RECEIVE_BUFFER = 4096
 """Bytes that the kernel takes in for it: little, so that the server feels it soon."""

@@ -1,4 +1,4 @@
-"""A conversation that is told to its end however often the server dies meanwhile, and what must be true of it then."""
+"""A fixed conversation that is played to its end while the server dies at chosen calls; and the checks."""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
@@ -9,12 +9,20 @@ from random import Random
 
 import aiohttp
 
-from tests.support.clients import Protocol2Client
-from tests.support.guests import Guests
-from tests.support.outline import ENDLESS, check_actions, command_of, confirmation_of, outline, owed
-from tests.support.running import Ended, Server
-from tests.support.seen import Event, shown
-from tests.support.wire import Cut
+from tests.support.event_summaries import (
+    ENDLESS,
+    Event,
+    check_actions,
+    command_of,
+    confirmation_of,
+    outline,
+    shown,
+    turn_is_owed,
+)
+from tests.support.running_server import Server, ServerEnded
+from tests.support.server_clients import Clients
+from tests.support.socket_clients import Protocol2Client
+from tests.support.socket_connection import ConnectionCut
 
 MAIN, ASKING = "main", "asking"
 MARK = "echo $OHS_ACTION_ID >> ran; echo $$ >> shells"
@@ -45,12 +53,12 @@ replies:
 WAITING = "awaiting_user_input"
 OWED_WITHIN = 60.0
 """Seconds in which something must happen where something is owed."""
-DEAD = (Cut, aiohttp.ClientError, Ended)
+DEAD = (ConnectionCut, aiohttp.ClientError, ServerEnded)
 """What a client notices of a server's death."""
 
 
 @dataclass
-class Deaths:
+class PlannedDeaths:
     """How the servers of a story die: each of the first at the boundary that is named, the one that runs when the
     first message is sent so many seconds later, if `moment` is set. The next server keeps a tally of its boundaries."""
 
@@ -60,17 +68,17 @@ class Deaths:
     happened: int = 0
 
 
-class Story:
+class CrashScenario:
     """Tells it. Whenever the server dies another one is started, and left to itself until nothing is owed."""
 
-    def __init__(self, server: Server, guests: Guests, deaths: Deaths) -> None:
+    def __init__(self, server: Server, clients: Clients, deaths: PlannedDeaths) -> None:
         self.acknowledged: dict[str, tuple[str, int]] = {}
         """For each key, the conversation and the id."""
         self._server = server
-        self._guests = guests
+        self._server_clients = clients
         self._deaths = deaths
         self._left = list(deaths.kills)
-        self._clients = {sid: guests.protocol2(sid) for sid in (MAIN, ASKING)}
+        self._clients = {sid: clients.protocol2(sid) for sid in (MAIN, ASKING)}
         self._model = server.script("story", SCRIPT)
 
     async def tell(self) -> None:
@@ -111,11 +119,11 @@ class Story:
 
     async def _left_to_itself(self) -> None:
         """Wait, without being a client of any conversation, until nothing is owed."""
-        operator = self._guests.operator()
+        operator = self._server_clients.operator()
         await operator.connect()
         while True:
             seen = len(operator.changes)
-            waiting = [log for log in [await self._log(sid) for sid in (MAIN, ASKING)] if owed(log)]
+            waiting = [log for log in [await self._log(sid) for sid in (MAIN, ASKING)] if turn_is_owed(log)]
             if not waiting:
                 break
             try:
@@ -126,9 +134,9 @@ class Story:
         await operator.leave()
 
     async def _log(self, sid: str) -> list[Event]:
-        if await self._guests.rest.describe(sid) is None:
+        if await self._server_clients.rest.describe(sid) is None:
             return []
-        return await self._guests.rest.events(sid)
+        return await self._server_clients.rest.events(sid)
 
     async def _connected(self, client: Protocol2Client) -> None:
         if not client.connected:
@@ -165,7 +173,7 @@ class Story:
         """Judge the logs; what happened in each, in few words."""
         outlines = {}
         for sid, client in self._clients.items():
-            log = await self._guests.rest.events(sid)
+            log = await self._server_clients.rest.events(sid)
             assert [event["id"] for event in log] == list(range(len(log)))
             assert client.events == log
             assert client.faults == []
@@ -182,7 +190,7 @@ def _more_than(changes: Sequence[object], count: int) -> bool:
     return len(changes) > count
 
 
-def spread(points: Sequence[str], count: int, rng: Random) -> list[str]:
+def spread_points(points: Sequence[str], count: int, rng: Random) -> list[str]:
     """So many of the points, one at random from each stretch."""
     stretch = len(points) / count
     return [points[int(place * stretch + rng.random() * stretch)] for place in range(count)]

@@ -1,4 +1,4 @@
-"""What a log says happened, in few words; and whether what the commands left behind agrees with it."""
+"""Short words for the events of a log, for comparisons and for the messages of failed tests."""
 
 from collections import Counter
 from collections.abc import Sequence
@@ -6,7 +6,24 @@ from pathlib import Path
 from typing import Any
 
 from openhands_sessions.core.ids import ConversationId, folder_name
-from tests.support.seen import Event, kind_of, state_of
+
+Event = dict[str, Any]
+"""A stored event, as it came over the wire."""
+
+
+def kind_of(event: Event) -> str:
+    return f"action:{event['action']}" if "action" in event else f"observation:{event['observation']}"
+
+
+def state_of(event: Event) -> str | None:
+    """The agent state that an event tells of, if any."""
+    return event["extras"]["agent_state"] if event.get("observation") == "agent_state_changed" else None
+
+
+def shown(events: Sequence[Event]) -> list[str]:
+    """Events in few words, for messages of failed tests."""
+    return [f"{event['id']} {kind_of(event)} {str(event.get('message'))[:60]!r}" for event in events]
+
 
 ENDLESS = "sleep 100"
 """In the command that only a stop ends."""
@@ -36,7 +53,7 @@ def _words(path: Path) -> list[str]:
     return path.read_text().split() if path.exists() else []
 
 
-def owed(log: Sequence[Event]) -> bool:
+def turn_is_owed(log: Sequence[Event]) -> bool:
     """Whether the agent has something to take up, or to end, without anybody's help."""
     begun = max((event["id"] for event in log if _begins(event)), default=-1)
     ended = max((event["id"] for event in log if kind_of(event) == "observation:turn_ended"), default=-1)

@@ -1,4 +1,4 @@
-"""A conversation that goes on and on, and clients whose connections break while it does."""
+"""A long conversation, and clients whose connections break during it."""
 
 import asyncio
 import json
@@ -7,11 +7,11 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from random import Random
 
-from tests.support.clients import Client, Protocol2Client
+from tests.support.event_summaries import Event
 from tests.support.model_replies import Answer, Call, Reply
 from tests.support.proxy import Proxy
-from tests.support.seen import Event
-from tests.support.wire import Cut
+from tests.support.socket_clients import Client, Protocol2Client
+from tests.support.socket_connection import ConnectionCut
 
 SAID = "Now I look at what is there, one thing after another, and say what I see."
 GREETING_BYTES = 700
@@ -55,7 +55,7 @@ def _awaits_answer(event: Event) -> bool:
 
 
 @dataclass
-class Cutter:
+class ConnectionCutter:
     """Breaks one client's connection at random points, a third of them during a replay. `watcher` sees everything."""
 
     client: Client
@@ -103,7 +103,7 @@ class Cutter:
         """One connection to its end, which comes after so many events where the proxy has not been told when."""
         self.heads.append(self.watcher.last)
         before = self.between.cuts
-        with suppress(Cut):
+        with suppress(ConnectionCut):
             await self.client.connect()
             if wanted is not None:
                 await self.client.until(lambda: len(self.client.visits[-1].ids) >= wanted, within=60)

@@ -1,4 +1,4 @@
-"""Clients of a conversation, over the real Socket.IO client: they keep what they get and judge it as it comes."""
+"""Socket.IO clients of a conversation, by protocol 2 and as V0: they keep and check what they get."""
 
 import asyncio
 from collections.abc import Callable, Mapping
@@ -7,8 +7,8 @@ from typing import Any
 
 import aiohttp
 
-from tests.support.seen import Event, shown, state_of
-from tests.support.wire import Cut, Wire
+from tests.support.event_summaries import Event, shown, state_of
+from tests.support.socket_connection import ConnectionCut, SocketConnection
 
 ENVELOPE = {"id", "source", "message", "timestamp"}
 
@@ -48,7 +48,7 @@ class Client:
         self._http = http
         self._key = key
         self._news = asyncio.Event()
-        self._wire: Wire | None = None
+        self._wire: SocketConnection | None = None
 
     @property
     def last(self) -> int:
@@ -72,7 +72,7 @@ class Client:
         """Connect with the last id received. Raises Refused and Cut."""
         await self.leave()
         self._begin()
-        self._wire = Wire(self._http, self.take, self._wake)
+        self._wire = SocketConnection(self._http, self.take, self._wake)
         query, auth = self.asking(**more)
         await self._wire.connect(self.url, query, auth)
 
@@ -97,7 +97,7 @@ class Client:
             async with asyncio.timeout(within):
                 while not holds():
                     if not self.connected:
-                        raise Cut("the connection was lost")
+                        raise ConnectionCut("the connection was lost")
                     self._news.clear()
                     await self._news.wait()
         except TimeoutError:
@@ -182,9 +182,9 @@ class Client:
         self._news.set()
 
     @property
-    def _open(self) -> Wire:
+    def _open(self) -> SocketConnection:
         if self._wire is None:
-            raise Cut("never connected")
+            raise ConnectionCut("never connected")
         return self._wire
 
 

@@ -1,4 +1,4 @@
-"""The program as people run it: over pipes, and on a terminal."""
+"""The command line as users run it: over pipes and on a terminal."""
 
 import asyncio
 import fcntl
@@ -13,7 +13,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
-SECONDS = 20.0
+SECONDS = 90.0
 PROGRAM = (sys.executable, "-m", "openhands_sessions")
 _ON_A_TERMINAL = (
     "import fcntl, os, sys, termios; os.setsid(); fcntl.ioctl(0, termios.TIOCSCTTY, 0);"
@@ -23,7 +23,7 @@ _CODES = re.compile(r"\x1b\[[0-9;?]*[a-zA-Z]")
 
 
 @dataclass(frozen=True)
-class Shell:
+class CommandLine:
     """How the program is called: with this data folder, and these variables besides."""
 
     data_dir: Path
@@ -53,7 +53,7 @@ class Shell:
         return Done(process.returncode or 0, out.decode(), err.decode())
 
     @asynccontextmanager
-    async def start(self, *arguments: str) -> AsyncIterator["Running"]:
+    async def start(self, *arguments: str) -> AsyncIterator["RunningProgram"]:
         """A program that goes on, over pipes."""
         process = await asyncio.create_subprocess_exec(
             *PROGRAM,
@@ -64,7 +64,7 @@ class Shell:
             stderr=asyncio.subprocess.PIPE,
         )
         try:
-            yield Running(process)
+            yield RunningProgram(process)
         finally:
             await _ended(process)
 
@@ -96,7 +96,7 @@ class Done:
     err: str
 
 
-class Running:
+class RunningProgram:
     """A program that runs."""
 
     def __init__(self, process: asyncio.subprocess.Process) -> None:
