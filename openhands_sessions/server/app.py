@@ -12,8 +12,8 @@ import structlog
 from aiohttp import web
 
 from openhands_sessions.core.ids import ConversationId
+from openhands_sessions.protocol.socket_messages import SocketJson
 from openhands_sessions.server import middleware
-from openhands_sessions.server.packets import PacketJson
 from openhands_sessions.server.request_logging import hide_client_faults
 from openhands_sessions.server.rest import (
     conversations,
@@ -72,7 +72,7 @@ def application(edge: ServerSettings) -> web.Application:
     )
     app[SERVICES] = edge.services
     for topic in TOPICS:
-        app.add_routes(topic.ROUTES)
+        app.add_routes([web.route(row.method, row.pattern, handler) for row, handler in topic.HANDLERS.items()])
     sio = _socket_server(limits.message_bytes, limits.slow_client_grace)
     sio.attach(app)
     if edge.client_dir is not None:
@@ -109,7 +109,7 @@ def _socket_server(message_bytes: int, grace: float) -> socketio.AsyncServer:
         message_bytes,
         grace,
         async_mode="aiohttp",
-        json=PacketJson,
+        json=SocketJson,
         async_handlers=False,
         cors_allowed_origins="*",
         ping_interval=PING_INTERVAL,

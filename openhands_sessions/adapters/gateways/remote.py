@@ -9,14 +9,17 @@ import aiohttp
 
 from openhands_sessions.adapters.gateways.connection import GatewayConnection
 from openhands_sessions.adapters.gateways.follower import AGAIN, Follower, delays
+from openhands_sessions.adapters.gateways.reading import UnreadableMessage
 from openhands_sessions.adapters.gateways.remote_conversations import RemoteConversations
 from openhands_sessions.adapters.gateways.rest import RestClient, ServerAddress, timeouts
-from openhands_sessions.adapters.gateways.wire import UnreadableMessage, command_wire
 from openhands_sessions.core.commands import Command, SendMessage
 from openhands_sessions.core.errors import NotFound, Unreachable
 from openhands_sessions.core.events.event import Json
 from openhands_sessions.core.ids import ConversationId
 from openhands_sessions.ports.gateway import Accepted, EndReason, News, SessionInfo, SessionSpec
+from openhands_sessions.protocol import routes
+from openhands_sessions.protocol.commands import command_wire
+from openhands_sessions.protocol.conversations import CreateIn, StartIn
 
 PATIENCE = 60.0
 """Seconds that a server may be away before following and sending give up."""
@@ -46,7 +49,7 @@ class RemoteGateway:
                 raise
             await self._create(spec)
         else:
-            await self._rest.call("POST", f"/api/conversations/{spec.id}/start", body={})
+            await self._rest.call(routes.START_CONVERSATION, spec.id, body=StartIn())
         return await self.describe(spec.id)
 
     async def submit(self, sid: ConversationId, command: Command, *, key: str | None = None) -> Accepted:
@@ -83,18 +86,16 @@ class RemoteGateway:
         return await self._archive.describe(sid)
 
     async def close(self, sid: ConversationId, reason: EndReason) -> None:
-        await self._rest.call("POST", f"/api/conversations/{sid}/stop", body={})
+        await self._rest.call(routes.STOP_CONVERSATION, sid)
 
     async def _create(self, spec: SessionSpec) -> None:
-        later = bool(spec.image_urls)  # what makes a conversation carries no images: a message of its own does
-        making: dict[str, Json] = {"settings": spec.settings}
-        if not later:
-            making["initial_user_msg"] = spec.initial_message
-        if spec.replay_json is not None:
-            making["replay_json"] = spec.replay_json
+        later = bool(spec.image_urls)  # images go with a message of their own
+        message = None if later else spec.initial_message
+        # The server validates it, and its refusal names the field.
+        body = CreateIn.model_construct(settings=spec.settings, initial_user_msg=message, replay_json=spec.replay_json)
         link = self._new_link(spec.id)
         try:
-            await link.connect(-1, making)
+            await link.connect(-1, body.wire())
             if later:
                 said = SendMessage(content=spec.initial_message or "", image_urls=spec.image_urls)
                 await link.call(command_wire(said, f"opening-{spec.id}"))

@@ -3,13 +3,15 @@
 from collections.abc import AsyncIterator, Sequence
 from typing import Any
 
+from openhands_sessions.adapters.gateways.reading import UnreadableMessage, info_of
 from openhands_sessions.adapters.gateways.rest import RestClient
-from openhands_sessions.adapters.gateways.wire import UnreadableMessage, info_of
 from openhands_sessions.core.errors import NotFound
 from openhands_sessions.core.ids import ConversationId
 from openhands_sessions.ports.gateway import SessionInfo
+from openhands_sessions.protocol import routes
+from openhands_sessions.protocol.conversations import RenameIn
 
-PAGE = 100
+PAGE: int = routes.LIMIT.schema["maximum"]
 """Most conversations that a server lists at once."""
 _OPENING = b'{"trajectory":'
 
@@ -25,7 +27,7 @@ class RemoteConversations:
         query: dict[str, str | int] = {"limit": min(limit, PAGE)}
         if page_id is not None:
             query["page_id"] = page_id
-        match await self._rest.call("GET", "/api/conversations", query=query):
+        match await self._rest.call(routes.LIST_CONVERSATIONS, query=query):
             case {"results": [*results], "next_page_id": next_page}:
                 return [info_of(wire) for wire in results], next_page
             case _:
@@ -33,23 +35,23 @@ class RemoteConversations:
 
     async def describe(self, sid: ConversationId) -> SessionInfo:
         """Raises NotFound."""
-        wire = await self._rest.call("GET", f"/api/conversations/{sid}")
+        wire = await self._rest.call(routes.DESCRIBE_CONVERSATION, sid)
         if wire is None:
             raise NotFound("conversation", sid)
         return info_of(wire)
 
     async def rename(self, sid: ConversationId, title: str) -> None:
         """Raises NotFound, BadInput."""
-        await self._rest.call("PATCH", f"/api/conversations/{sid}", body={"title": title})
+        await self._rest.call(routes.RENAME_CONVERSATION, sid, body=RenameIn.model_construct(title=title))
 
     async def delete(self, sid: ConversationId) -> bool:
         """False where there was none."""
-        deleted: Any = await self._rest.call("DELETE", f"/api/conversations/{sid}")
+        deleted: Any = await self._rest.call(routes.DELETE_CONVERSATION, sid)
         return deleted is True
 
     async def export(self, sid: ConversationId) -> AsyncIterator[bytes]:
         """The trajectory, a JSON list, in pieces as they come. Raises NotFound."""
-        async with self._rest.answer("GET", f"/api/conversations/{sid}/trajectory") as response:
+        async with self._rest.answer(routes.EXPORT_TRAJECTORY, sid) as response:
             held = b""
             opened = False
             async for piece in response.content.iter_any():

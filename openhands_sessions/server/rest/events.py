@@ -1,28 +1,31 @@
 """`/api/conversations/{id}/events` and `/trajectory`: the log as it is stored, spliced without decoding."""
 
+from collections.abc import Mapping
+from datetime import UTC, datetime
+
 import orjson
 from aiohttp import web
+from aiohttp.typedefs import Handler
 
 from openhands_sessions.core.errors import BadInput
+from openhands_sessions.protocol import routes
+from openhands_sessions.protocol.conversations import FilterIn
+from openhands_sessions.protocol.payloads import checked
 from openhands_sessions.server.middleware import NOT_KEPT, error_response
 from openhands_sessions.server.services import number, owned, services
-from openhands_sessions.server.wire_conversations import picked
 from openhands_sessions.service.picking import Picked
-
-MOST = 100
-LARGEST_ID = 2**53
 
 
 async def events(request: web.Request) -> web.Response:
     sid = await owned(request)
     try:
-        limit = number(request, "limit", 20, least=1, most=MOST)
+        limit = number(request, routes.LIMIT)
     except BadInput as error:
         return error_response(error, status=400)
-    end = number(request, "end_id", -1, least=-1, most=LARGEST_ID)
+    end = number(request, routes.END_ID)
     found, more = await services(request).history.events(
         sid,
-        start=number(request, "start_id", 0, least=0, most=LARGEST_ID),
+        start=number(request, routes.START_ID),
         end=None if end < 0 else end,
         reverse=request.query.get("reverse", "").lower() in ("true", "1"),
         limit=limit,
@@ -34,13 +37,33 @@ async def events(request: web.Request) -> web.Response:
 
 
 def _wanted(request: web.Request) -> Picked | None:
-    text = request.query.get("filter", "")
+    """Raises BadInput that names the field."""
+    text = request.query.get(routes.FILTER.name, "")
     if not text:
         return None
     try:
-        return picked(orjson.loads(text))
+        value = orjson.loads(text)
     except orjson.JSONDecodeError as error:
         raise BadInput("filter", f"must be JSON: {error}") from None
+    if not isinstance(value, dict):
+        raise BadInput("filter", "must be a JSON object")
+    try:
+        asked = checked(FilterIn, value)
+    except BadInput as error:
+        raise BadInput(f"filter.{error.field}", error.message.removeprefix(f"{error.field} ")) from None
+    return Picked(
+        source=asked.source,
+        text=asked.query or "",
+        kinds=frozenset(asked.include_types or ()),
+        without=frozenset(asked.exclude_types or ()),
+        shown_only=asked.exclude_hidden,
+        since=_aware(asked.start_date),
+        until=_aware(asked.end_date),
+    )
+
+
+def _aware(moment: datetime | None) -> datetime | None:
+    return moment if moment is None or moment.tzinfo else moment.replace(tzinfo=UTC)
 
 
 async def trajectory(request: web.Request) -> web.StreamResponse:
@@ -61,7 +84,7 @@ async def trajectory(request: web.Request) -> web.StreamResponse:
     return response
 
 
-ROUTES = (
-    web.get("/api/conversations/{conversation_id}/events", events),
-    web.get("/api/conversations/{conversation_id}/trajectory", trajectory),
-)
+HANDLERS: Mapping[routes.Route, Handler] = {
+    routes.READ_EVENTS: events,
+    routes.EXPORT_TRAJECTORY: trajectory,
+}

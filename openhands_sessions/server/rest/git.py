@@ -1,10 +1,14 @@
 """`/api/conversations/{id}/git/changes` and `/git/diff`: what has changed in the workspace's repository."""
 
+from collections.abc import Mapping
+
 from aiohttp import web
+from aiohttp.typedefs import Handler
 
 from openhands_sessions.core.errors import BadInput, PathRefused
 from openhands_sessions.core.events.event import Json
 from openhands_sessions.ports.runtime import Runtime
+from openhands_sessions.protocol import routes
 from openhands_sessions.server.services import owned, principal, services
 from openhands_sessions.service.git import NoRepository, changes, diff
 
@@ -39,7 +43,7 @@ async def _runtime(request: web.Request) -> Runtime:
     return await services(request).files.runtime(principal(request).owner, sid)
 
 
-ROUTES = (
-    web.get("/api/conversations/{conversation_id}/git/changes", git_changes),
-    web.get("/api/conversations/{conversation_id}/git/diff", git_diff),
-)
+HANDLERS: Mapping[routes.Route, Handler] = {
+    routes.GIT_CHANGES: git_changes,
+    routes.GIT_DIFF: git_diff,
+}

@@ -11,10 +11,11 @@ from typing import Any
 
 import pytest
 
-from openhands_sessions.server.schema.document import openapi
+from openhands_sessions.protocol.openapi import openapi
 
 OLD: dict[str, Any] = json.loads((Path(__file__).parents[2] / "golden" / "openapi_0.1.json").read_text())
-WORDS = ("title", "description", "summary")
+WORDS = ("title", "description", "summary", "discriminator")
+"""What says nothing more: a discriminator only names the field that tells alternatives apart."""
 OPERATIONS = [(path, method) for path, methods in OLD["paths"].items() for method in methods]
 MISSING = object()
 
@@ -167,9 +168,11 @@ def _of_objects(
 
 
 def _followed(schema: Any, document: Mapping[str, Any]) -> Any:
-    """A schema without a reference at its top, and without words."""
+    """A schema without a reference at its top, and with one type in each place."""
     while isinstance(schema, dict) and isinstance(schema.get("$ref"), str):
         schema = document["components"]["schemas"][schema["$ref"].rpartition("/")[2]]
+    if isinstance(schema, dict) and isinstance(kinds := schema.get("type"), list):
+        return {"anyOf": [{**schema, "type": kind} for kind in kinds]}
     return schema
 
 
