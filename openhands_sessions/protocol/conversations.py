@@ -113,26 +113,19 @@ class CreateIn(Payload):
 
 
 class RenameIn(Payload):
-    """Body of `PATCH /api/conversations/{id}`."""
-
     title: str = Field(min_length=1, max_length=200)
 
 
 class StartIn(Payload):
-    """Body of `POST /api/conversations/{id}/start`."""
-
     providers_set: list[str] | None = None
 
 
 class SayIn(Payload):
-    """Body of `POST /api/conversations/{id}/message`."""
-
     message: Text = Field(min_length=1)
 
 
 class FeedbackIn(Message):
-    """Body of `POST /api/conversations/{id}/submit-feedback`. Other keys are ignored: the events that the client adds
-    are in the log already."""
+    """Other keys are ignored: the events that the client adds are in the log already."""
 
     email: str = Field("", max_length=300)
     version: str = Field("", max_length=100)
@@ -207,15 +200,7 @@ class ConversationOut(Reply):
             created_at=timestamp_text(info.created_at),
             pr_number=[],
             conversation_version="V0",
-            session=SessionOut(
-                owner=info.owner,
-                state=info.state,
-                agent_state=info.agent_state,
-                runtime_status=info.runtime_status,
-                head=info.head,
-                last_state=info.last_state,
-                problem=info.problem,
-            ),
+            session=SessionOut.model_validate(info, from_attributes=True),
         )
 
     def info(self) -> SessionInfo:

@@ -66,7 +66,7 @@ def openapi(version: str) -> dict[str, Any]:
 
 
 def _operation(route: Route, components: Components) -> Schema:
-    replies = dict.fromkeys(ALWAYS, ErrorOut) | route.replies
+    replies = {**dict.fromkeys(ALWAYS, ErrorOut), **route.replies}
     described: Schema = {
         "summary": route.summary,
         "tags": [route.tag],
@@ -90,7 +90,7 @@ def _reply(route: Route, status: int, shape: Shape, components: Components) -> S
 def _parameters(route: Route) -> list[Schema]:
     filled_in = [
         {"name": name, "in": "path", "required": True, "schema": ID if name == "conversation_id" else TEXT}
-        for name in route.parameters
+        for name in re.findall(r"{(\w+)}", route.path)
     ]
     asked = [
         {"name": each.name, "in": "query", "required": each.required, "schema": each.schema} for each in route.query

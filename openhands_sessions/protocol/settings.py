@@ -13,15 +13,13 @@ PROVIDERS = dict.fromkeys(("github", "gitlab", "bitbucket", "azure_devops", "for
 
 
 class SecretIn(Payload):
-    """Body of `POST /api/secrets`."""
-
     name: str
     value: str
     description: str | None = None
 
 
 class SecretChangeIn(Payload):
-    """Body of `PUT /api/secrets/{name}`: the value stays, so a `value` is refused."""
+    """The value stays, so a `value` is refused."""
 
     name: str
     description: str | None = None
@@ -36,8 +34,6 @@ class TokenIn(Message):
 
 
 class ProvidersIn(Payload):
-    """Body of `POST /api/add-git-providers`."""
-
     provider_tokens: dict[str, TokenIn] = Field(max_length=16)
 
 

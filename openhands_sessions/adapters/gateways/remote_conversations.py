@@ -51,7 +51,7 @@ class RemoteConversations:
 
     async def export(self, sid: ConversationId) -> AsyncIterator[bytes]:
         """The trajectory, a JSON list, in pieces as they come. Raises NotFound."""
-        async with self._rest.answer(routes.EXPORT_TRAJECTORY, sid) as response:
+        async with self._rest.answer(routes.EXPORT, sid) as response:
             held = b""
             opened = False
             async for piece in response.content.iter_any():

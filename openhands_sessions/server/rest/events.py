@@ -86,5 +86,5 @@ async def trajectory(request: web.Request) -> web.StreamResponse:
 
 HANDLERS: Mapping[routes.Route, Handler] = {
     routes.READ_EVENTS: events,
-    routes.EXPORT_TRAJECTORY: trajectory,
+    routes.EXPORT: trajectory,
 }
