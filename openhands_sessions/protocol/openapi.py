@@ -90,7 +90,7 @@ def _reply(route: Route, status: int, shape: Shape, components: Components) -> S
 def _parameters(route: Route) -> list[Schema]:
     filled_in = [
         {"name": name, "in": "path", "required": True, "schema": ID if name == "conversation_id" else TEXT}
-        for name in re.findall(r"{(\w+)}", route.path)
+        for name in route.parameters
     ]
     asked = [
         {"name": each.name, "in": "query", "required": each.required, "schema": each.schema} for each in route.query

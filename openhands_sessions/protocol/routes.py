@@ -3,6 +3,7 @@
 The server registers its handlers from it, the remote gateway takes its paths from it, and OpenAPI is made from it.
 """
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import partial
@@ -69,9 +70,9 @@ class Parameter:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Route:
-    """One row. `call` is the method and aiohttp's pattern. `reply` is the good answer, if there is one, with `status`
-    and `media`; `errors` are the others by status, besides those that any route may answer. `access` says who may
-    ask."""
+    """One row. `call` is the method and the path. `reply` is the good answer, if there is one, with its `status` and
+    `media`; `errors` are the others by status, besides those that any route may answer. `access` says who may ask,
+    `slashes` whether parameters of the path may hold slashes."""
 
     call: str
     summary: str
@@ -84,19 +85,26 @@ class Route:
     media: str = "application/json"
     errors: Mapping[int, Shape] = field(default_factory=dict)
     access: Literal["anyone", "caller"] = "caller"
+    slashes: bool = False
 
     @property
     def method(self) -> str:
         return self.call.partition(" ")[0]
 
     @property
-    def pattern(self) -> str:
+    def path(self) -> str:
         return self.call.partition(" ")[2]
 
     @property
-    def path(self) -> str:
-        """With each part that is filled in as `{name}`."""
-        return self.pattern.replace(":.+}", "}")
+    def parameters(self) -> list[str]:
+        """The names of the path's parameters."""
+        return re.findall(r"{(\w+)}", self.path)
+
+    @property
+    def pattern(self) -> str:
+        """The path for aiohttp, whose own parameters do not match every value: they leave out `{` and `}`."""
+        matched = "(?s:.+)" if self.slashes else "[^/]+"
+        return re.sub(r"{(\w+)}", rf"{{\1:{matched}}}", self.path)
 
     @property
     def replies(self) -> Mapping[int, Shape]:
@@ -251,12 +259,12 @@ SEARCH_BRANCHES = _of_user("GET /api/user/search/branches", "Branches by name.",
 REPOSITORY_BRANCHES = _of_user(f"GET {REPOSITORY}/branches", "A page of a repository's branches.", OBJECT)
 INSTALLATIONS = _of_user("GET /api/user/installations", "Where the provider's app is installed.", LIST)
 SUGGESTED_TASKS = _of_user("GET /api/user/suggested-tasks", "What could be done.", LIST)
-# A repository's name has as many parts as its provider gives it.
-REPOSITORY_MICROAGENTS = _of_user(
-    f"GET {REPOSITORY}/{{name:.+}}/microagents", "A repository's files of knowledge.", LIST
+_of_repository = partial(_of_user, slashes=True)
+REPOSITORY_MICROAGENTS = _of_repository(
+    f"GET {REPOSITORY}/{{name}}/microagents", "A repository's files of knowledge.", LIST
 )
-REPOSITORY_MICROAGENT = _of_user(
-    f"GET {REPOSITORY}/{{name:.+}}/microagents/content", "One of them.", None, errors={401: TEXT, 404: ErrorOut}
+REPOSITORY_MICROAGENT = _of_repository(
+    f"GET {REPOSITORY}/{{name}}/microagents/content", "One of them.", None, errors={401: TEXT, 404: ErrorOut}
 )
 
 _options = partial(Route, tag="options")

@@ -16,7 +16,7 @@ from openhands_sessions.adapters.gateways.rest import CONNECT_SECONDS, ServerAdd
 from openhands_sessions.core.errors import SessionsError, TooLarge, Unreachable
 from openhands_sessions.core.events.event import Json
 from openhands_sessions.core.ids import ConversationId
-from openhands_sessions.ports.gateway import Accepted, News
+from openhands_sessions.ports.gateway import Accepted, FeedItem, SessionClosed
 from openhands_sessions.protocol.errors import error_of
 from openhands_sessions.protocol.socket_messages import PROTOCOL, AuthIn, DeltaOut, Ended, Hello, SocketJson
 
@@ -37,7 +37,7 @@ class GatewayConnection:
     def __init__(self, session: aiohttp.ClientSession, address: ServerAddress, sid: ConversationId) -> None:
         self._address = address
         self._sid = sid
-        self._arrived: deque[News | Ended] = deque()
+        self._arrived: deque[FeedItem] = deque()
         self._waiting = 0
         self._full = False
         self._news = asyncio.Event()
@@ -61,7 +61,7 @@ class GatewayConnection:
             "oh_event": lambda wire: self._arrive(news_of(wire)),
             "oh_events": lambda wires: self._arrive([stored_of(wire) for wire in wires]),
             "oh_delta": lambda wire: self._arrive(read(DeltaOut, wire, "a delta").delta()),
-            "ended": lambda wire: self._arrive(read(Ended, wire, "an end")),
+            "ended": lambda wire: self._arrive(SessionClosed(read(Ended, wire, "an end").reason)),
         }
         for name, reader in readers.items():
             self._sio.on(name, partial(self._read, reader))
@@ -100,7 +100,7 @@ class GatewayConnection:
             await self.close()
             raise
 
-    async def next(self) -> News | Ended:
+    async def next(self) -> FeedItem:
         """What has come, in order. Raises ConnectionLost, and Unreachable for what cannot be read."""
         while not self._arrived:
             if self._problem is not None:
@@ -161,7 +161,7 @@ class GatewayConnection:
         if not self._greeted.done():
             self._greeted.set_result(hello)
 
-    def _arrive(self, item: News | Ended) -> None:
+    def _arrive(self, item: FeedItem) -> None:
         if self._full:
             return
         self._arrived.append(item)
@@ -187,7 +187,7 @@ class GatewayConnection:
         self._news.set()
 
 
-def _size(item: News | Ended) -> int:
+def _size(item: FeedItem) -> int:
     match item:
         case [*entries]:
             return sum(len(entry.text) for entry in entries)

@@ -13,7 +13,7 @@ from openhands_sessions.protocol.conversations import FilterIn
 from openhands_sessions.protocol.payloads import checked
 from openhands_sessions.server.middleware import NOT_KEPT, error_response
 from openhands_sessions.server.services import number, owned, services
-from openhands_sessions.service.picking import Picked
+from openhands_sessions.service.event_filter import EventFilter
 
 
 async def events(request: web.Request) -> web.Response:
@@ -29,14 +29,14 @@ async def events(request: web.Request) -> web.Response:
         end=None if end < 0 else end,
         reverse=request.query.get("reverse", "").lower() in ("true", "1"),
         limit=limit,
-        wanted=_wanted(request),
+        matching=_filter(request),
     )
     listed = ",".join([entry.text for entry in found])
     text = f'{{"events":[{listed}],"has_more":{"true" if more else "false"}}}'
     return web.Response(text=text, content_type="application/json")
 
 
-def _wanted(request: web.Request) -> Picked | None:
+def _filter(request: web.Request) -> EventFilter | None:
     """Raises BadInput that names the field."""
     text = request.query.get(routes.FILTER.name, "")
     if not text:
@@ -51,7 +51,7 @@ def _wanted(request: web.Request) -> Picked | None:
         asked = checked(FilterIn, value)
     except BadInput as error:
         raise BadInput(f"filter.{error.field}", error.message.removeprefix(f"{error.field} ")) from None
-    return Picked(
+    return EventFilter(
         source=asked.source,
         text=asked.query or "",
         kinds=frozenset(asked.include_types or ()),

@@ -6,10 +6,12 @@ import pytest
 
 from openhands_sessions.core.commands import SendMessage
 from openhands_sessions.core.errors import AtCapacity, NotAccepting, RuntimeUnavailable
+from openhands_sessions.core.events.event import AgentState
 from openhands_sessions.core.ids import LOCAL_OWNER, ConversationId
 from openhands_sessions.core.lifecycle import SessionState
 from openhands_sessions.ports.gateway import SessionSpec
 from openhands_sessions.ports.store import SessionStore
+from openhands_sessions.service.status_board import Overview
 from openhands_sessions.session.agent_session import AgentSession
 from tests.fakes.model import FakeModel, FakeModels, FakeReply
 from tests.fakes.openings import DoorAgents, Doorway
@@ -141,6 +143,26 @@ async def test_a_session_that_works_is_not_idle(store: SessionStore, gate: async
         assert session.state is S.RUNNING
         gate.set()
         await closed(office)
+
+
+async def test_a_session_fails_in_one_moment_for_its_readers(store: SessionStore) -> None:
+    door = Doorway(lambda: RuntimeUnavailable("no"))
+    async with working(Office(store=store, agents=DoorAgents(door))) as office:
+        seen: list[tuple[S, AgentState]] = []
+
+        async def watch() -> None:
+            async for news in office.board.watch():
+                if not isinstance(news, Overview):
+                    seen.extend((each.state, each.agent_state) for each in news)
+
+        watching = asyncio.create_task(watch())
+        await office.open()
+        await rest()
+        watching.cancel()
+        await asyncio.wait([watching])
+        assert (S.ERROR, AgentState.ERROR) in seen
+        assert {agent for state, agent in seen if state is S.ERROR} == {AgentState.ERROR}
+        assert {state for state, agent in seen if agent is AgentState.ERROR} == {S.ERROR}
 
 
 async def test_a_failed_session_is_replaced(store: SessionStore) -> None:

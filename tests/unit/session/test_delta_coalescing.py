@@ -19,7 +19,7 @@ class Ear:
         self._news.set()
 
     async def heard(self, count: int) -> list[Delta]:
-        async with asyncio.timeout(2):
+        async with asyncio.timeout(20):
             while len(self.deltas) < count:
                 self._news.clear()
                 await self._news.wait()

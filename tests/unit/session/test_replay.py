@@ -254,6 +254,7 @@ async def test_lost_steps_are_said_and_the_model_goes_on(store: SessionStore) ->
 DEADLY = [*TWO, said("One.", "agent"), said("more"), run(7, "echo c >> ran"), ran(7, 1), FINISH]
 
 
+@pytest.mark.slow
 async def test_a_server_that_dies_at_any_append_goes_on_exactly_there() -> None:
     async with open_memory() as store:
         await store.conversations.create(row(TALK))
