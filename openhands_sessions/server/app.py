@@ -1,7 +1,6 @@
 """The network edge put together: one aiohttp application with the sockets in it."""
 
 import asyncio
-import re
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -11,8 +10,8 @@ import socketio
 import structlog
 from aiohttp import web
 
+from openhands_sessions.protocol.socket_messages import SocketJson
 from openhands_sessions.server import middleware
-from openhands_sessions.server.packets import PacketJson
 from openhands_sessions.server.request_logging import hide_client_faults
 from openhands_sessions.server.rest import (
     conversations,
@@ -40,7 +39,6 @@ PING_INTERVAL = 25
 PING_TIMEOUT = 20
 ROOM = 64 * 1024
 """Bytes above the largest message that still reach us, so that a message over the limit is answered."""
-_PLAIN_PARAMETER = re.compile(r"{(\w+)}")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -71,7 +69,7 @@ def build_app(edge: ServerSettings) -> web.Application:
     )
     app[SERVICES] = edge.services
     for topic in TOPICS:
-        app.add_routes(map(_any_value, topic.ROUTES))
+        app.add_routes([web.route(row.method, row.pattern, handler) for row, handler in topic.HANDLERS.items()])
     sio = _socket_server(limits.message_bytes, limits.slow_client_grace)
     sio.attach(app)
     if edge.client_dir is not None:
@@ -93,15 +91,6 @@ def build_app(edge: ServerSettings) -> web.Application:
     return app
 
 
-def _any_value(route: web.AbstractRouteDef) -> web.AbstractRouteDef:
-    """The route with parameters that match every value of one path segment; aiohttp's own leave out `{` and `}`. So the
-    handler answers for each value, as the document says."""
-    if isinstance(route, web.RouteDef):
-        path = _PLAIN_PARAMETER.sub(r"{\1:[^/]+}", route.path)
-        return web.RouteDef(route.method, path, route.handler, route.kwargs)
-    return route
-
-
 def _socket_server(message_bytes: int, grace: float) -> socketio.AsyncServer:
     """Handlers are awaited one after the other, so a client that floods waits for itself. Origins are checked by our
     middleware, for REST and sockets alike."""
@@ -109,7 +98,7 @@ def _socket_server(message_bytes: int, grace: float) -> socketio.AsyncServer:
         message_bytes,
         grace,
         async_mode="aiohttp",
-        json=PacketJson,
+        json=SocketJson,
         async_handlers=False,
         cors_allowed_origins="*",
         ping_interval=PING_INTERVAL,

@@ -15,8 +15,9 @@ from openhands_sessions.core.ids import ConversationId, conversation_id
 from openhands_sessions.core.nesting import check_nesting
 from openhands_sessions.ports.access import Access, AccessControl, Feedback, Operations, UserSecrets, UserSettingsStore
 from openhands_sessions.ports.auth import Auth, Principal
+from openhands_sessions.protocol.payloads import checked
+from openhands_sessions.protocol.routes import Parameter
 from openhands_sessions.server.middleware import PRINCIPAL
-from openhands_sessions.server.wire import checked
 
 WHOLE = re.compile(r"-?[0-9]{1,18}")
 """No more digits than any limit of ours has."""
@@ -98,11 +99,13 @@ async def mapping(request: web.Request) -> dict[str, Any]:
     return value
 
 
-def number(request: web.Request, name: str, default: int, *, least: int, most: int) -> int:
-    """A whole number of the query. Raises BadInput."""
-    text = request.query.get(name, "")
+def number(request: web.Request, parameter: Parameter) -> int:
+    """A whole number of the query; without a default, the largest where it is left out. Raises BadInput."""
+    least, most = parameter.schema["minimum"], parameter.schema["maximum"]
+    default: int = ({"default": most} | parameter.schema)["default"]
+    text = request.query.get(parameter.name, "")
     if not text:
         return default
     if not WHOLE.fullmatch(text) or not least <= int(text) <= most:
-        raise BadInput(name, f"must be a whole number from {least} to {most}")
+        raise BadInput(parameter.name, f"must be a whole number from {least} to {most}")
     return int(text)

@@ -27,16 +27,25 @@ from openhands_sessions.ports.gateway import (
     SessionUsage,
     Status,
 )
+from openhands_sessions.protocol.commands import command_of
+from openhands_sessions.protocol.errors import BareError
+from openhands_sessions.protocol.socket_messages import (
+    PROTOCOL,
+    ConnectionLimits,
+    DeltaOut,
+    Ended,
+    Hello,
+    Resync,
+    StatusUpdate,
+    epoch_of,
+)
+from openhands_sessions.protocol.statuses import V0_STATUSES
 from openhands_sessions.server import batching
 from openhands_sessions.server.packets import message_packet
 from openhands_sessions.server.rate_limit import TokenBucket
 from openhands_sessions.server.slow_client import END_GRACE, Outbox, SlowClient
-from openhands_sessions.server.statuses import V0_STATUSES
-from openhands_sessions.server.wire import command_of, delta_wire, epoch_of, error_wire, status_wire
 
 log = structlog.get_logger(__name__)
-
-PROTOCOL = 2
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -50,7 +59,7 @@ class Connection:
     after: int
     epoch: str | None
     version: str
-    limits: Mapping[str, Json]
+    limits: ConnectionLimits
 
 
 class WebSession:
@@ -126,7 +135,7 @@ class WebSession:
     def refuse(self, error: SessionsError) -> None:
         """Tell a V0 client, which asks for no acknowledgement, what was wrong."""
         if self._connection.protocol < PROTOCOL:
-            self._outbox.put([message_packet("oh_event", error_wire(error.message, error.code))])
+            self._outbox.put([message_packet("oh_event", BareError.of(error).wire())])
 
     async def close(self) -> None:
         """Stop following. The AgentSession lives on."""
@@ -155,7 +164,7 @@ class WebSession:
             except NotFound:
                 await self._leave("deleted")
             except SessionsError as error:
-                self._outbox.put([message_packet("oh_event", error_wire(error.message, error.code))])
+                self._outbox.put([message_packet("oh_event", BareError.of(error).wire())])
                 await self._leave("shutdown")
         except SlowClient:
             await self._cut()
@@ -165,7 +174,7 @@ class WebSession:
 
     def _tell_end(self, reason: EndReason) -> None:
         if self._connection.protocol >= PROTOCOL:
-            self._outbox.put([message_packet("ended", {"reason": reason})])
+            self._outbox.put([message_packet("ended", Ended(reason=reason).wire())])
 
     async def _greet(self) -> None:
         info = await self._gateway.describe(self.sid)
@@ -174,19 +183,19 @@ class WebSession:
             self._cursor = min(self._cursor, info.head)
             return
         epoch = epoch_of(info.created_at)
-        hello: dict[str, Json] = {
-            "protocol": PROTOCOL,
-            "server_version": self._connection.version,
-            "conversation_id": self.sid,
-            "head": info.head,
-            "epoch": epoch,
-            "limits": dict(self._connection.limits),
-        }
-        packets = [message_packet("hello", hello)]
+        hello = Hello(
+            protocol=PROTOCOL,
+            server_version=self._connection.version,
+            conversation_id=self.sid,
+            head=info.head,
+            epoch=epoch,
+            limits=self._connection.limits,
+        )
+        packets = [message_packet("hello", hello.wire())]
         other_log = self._connection.epoch not in (None, epoch)
         if other_log or self._cursor > info.head:
-            reason = "epoch" if other_log else "cursor_beyond_head"
-            packets.append(message_packet("resync", {"reason": reason, "after": -1}))
+            resync = Resync(reason="epoch" if other_log else "cursor_beyond_head", after=-1)
+            packets.append(message_packet("resync", resync.wire()))
             self._cursor = -1
         await self._outbox.send(packets)
 
@@ -197,10 +206,10 @@ class WebSession:
                 self._tell_end(reason)
             case Delta():
                 if whole:
-                    await self._outbox.send([message_packet("oh_delta", delta_wire(item))])
+                    await self._outbox.send([message_packet("oh_delta", DeltaOut.of(item))])
             case Status(id=name, title=title):
                 if whole or title is not None or name in V0_STATUSES:
-                    await self._outbox.send([message_packet("oh_event", status_wire(item, self.sid))])
+                    await self._outbox.send([message_packet("oh_event", StatusUpdate.of(item, self.sid).wire())])
             case entries:
                 # on_event may have sent some of them already.
                 fresh = [entry for entry in entries if entry.id > self._cursor]
@@ -227,5 +236,6 @@ class WebSession:
     async def _cut(self) -> None:
         log.warning("client cut", conversation_id=self.sid, reason="slow_consumer", cursor=self._cursor)
         if self._connection.protocol >= PROTOCOL:
-            self._outbox.put([message_packet("resync", {"reason": "slow_consumer", "after": self._cursor})])
+            resync = Resync(reason="slow_consumer", after=self._cursor)
+            self._outbox.put([message_packet("resync", resync.wire())])
         await self._outbox.end()

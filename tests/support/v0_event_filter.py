@@ -61,11 +61,11 @@ def known_to_v0(event: Event) -> bool:
 
 
 def events_for_v0(log: Sequence[Event], *, after: int, head: int) -> list[Event]:
-    """What a client that connects with `after`, when the log ends at `head`, is sent from then on. Of the states up to
-    `head` only the newest."""
+    """What a client that connects with `after`, when the log ends at `head`, is sent from then on, without authors. Of
+    the states up to `head` only the newest."""
     newest = max((event["id"] for event in log[: head + 1] if state_of(event)), default=-1)
     return [
-        event
+        {key: value for key, value in event.items() if key != "author"}
         for event in log
         if event["id"] > after
         and known_to_v0(event)

@@ -9,10 +9,10 @@ import aiohttp
 
 from openhands_sessions.adapters.gateways.connection import GatewayConnection
 from openhands_sessions.adapters.gateways.follower import AGAIN, Follower, delays
+from openhands_sessions.adapters.gateways.reading import UnreadableMessage, info_of
 from openhands_sessions.adapters.gateways.remote_conversations import RemoteConversations
 from openhands_sessions.adapters.gateways.remote_workspaces import RemoteWorkspaces
 from openhands_sessions.adapters.gateways.rest import RestClient, ServerAddress, timeouts
-from openhands_sessions.adapters.gateways.wire import UnreadableMessage, command_wire, info_of
 from openhands_sessions.core.commands import Command, SendMessage
 from openhands_sessions.core.errors import NotFound, Unreachable
 from openhands_sessions.core.events.event import Json
@@ -28,6 +28,9 @@ from openhands_sessions.ports.gateway import (
     SessionSpec,
     SessionUsage,
 )
+from openhands_sessions.protocol import routes
+from openhands_sessions.protocol.commands import command_wire
+from openhands_sessions.protocol.conversations import CreateIn, StartIn
 
 KNOWN = 256
 """Conversations whose newest description is kept."""
@@ -60,7 +63,7 @@ class RemoteGateway:
                 raise
             await self._create(spec)
         else:
-            await self._rest.call("POST", f"/api/conversations/{spec.id}/start", body={})
+            await self._rest.call(routes.START_CONVERSATION, spec.id, body=StartIn())
         return await self.describe(spec.id)
 
     async def submit(self, sid: ConversationId, command: Command, *, key: str | None = None) -> Accepted:
@@ -94,7 +97,7 @@ class RemoteGateway:
             await follower.close()
 
     async def describe(self, sid: ConversationId) -> SessionInfo:
-        wire = await self._rest.call("GET", f"/api/conversations/{sid}")
+        wire = await self._rest.call(routes.DESCRIBE_CONVERSATION, sid)
         if wire is None:
             self._known.pop(sid, None)
             raise NotFound("conversation", sid)
@@ -116,18 +119,16 @@ class RemoteGateway:
         return None if info is None or info.state is None else SessionHandle(info.state, {}, SessionUsage())
 
     async def close(self, sid: ConversationId, reason: EndReason) -> None:
-        await self._rest.call("POST", f"/api/conversations/{sid}/stop", body={})
+        await self._rest.call(routes.STOP_CONVERSATION, sid)
 
     async def _create(self, spec: SessionSpec) -> None:
-        later = bool(spec.image_urls)  # what makes a conversation carries no images: a message of its own does
-        making: dict[str, Json] = {"settings": spec.settings}
-        if not later:
-            making["initial_user_msg"] = spec.initial_message
-        if spec.replay_json is not None:
-            making["replay_json"] = spec.replay_json
+        later = bool(spec.image_urls)  # images go with a message of their own
+        message = None if later else spec.initial_message
+        # The server validates it, and its refusal names the field.
+        body = CreateIn.model_construct(settings=spec.settings, initial_user_msg=message, replay_json=spec.replay_json)
         connection = self._new_connection(spec.id)
         try:
-            await connection.connect(-1, making)
+            await connection.connect(-1, body.wire())
             if later:
                 said = SendMessage(content=spec.initial_message or "", image_urls=spec.image_urls)
                 await connection.call(command_wire(said, f"opening-{spec.id}"))

@@ -3,16 +3,16 @@
 from collections.abc import AsyncIterator, Sequence
 from typing import Any
 
-import orjson
-
+from openhands_sessions.adapters.gateways.reading import UnreadableMessage, info_of, stored_of
 from openhands_sessions.adapters.gateways.rest import RestClient
-from openhands_sessions.adapters.gateways.wire import UnreadableMessage, filter_wire, info_of, stored_of
 from openhands_sessions.core.errors import NotFound
 from openhands_sessions.core.events.codec import Stored
 from openhands_sessions.core.ids import ConversationId
 from openhands_sessions.ports.conversations import ANY_CONVERSATION, ConversationFilter, ConversationPage, EventRange
+from openhands_sessions.protocol import routes
+from openhands_sessions.protocol.conversations import FilterIn, RenameIn
 
-LARGEST_PAGE = 100
+LARGEST_PAGE: int = routes.LIMIT.schema["maximum"]
 """Most conversations, and most events, that a server lists at once."""
 _OPENING = b'{"trajectory":'
 
@@ -24,7 +24,7 @@ class RemoteConversations:
         self._rest = rest
 
     async def check(self, sid: ConversationId) -> None:
-        if await self._rest.call("GET", f"/api/conversations/{sid}") is None:
+        if await self._rest.call(routes.DESCRIBE_CONVERSATION, sid) is None:
             raise NotFound("conversation", sid)
 
     async def page(
@@ -38,18 +38,18 @@ class RemoteConversations:
             "conversation_trigger": matching.trigger,
         }
         query: dict[str, str | int] = {name: value for name, value in asked.items() if value is not None}
-        match await self._rest.call("GET", "/api/conversations", query=query):
+        match await self._rest.call(routes.LIST_CONVERSATIONS, query=query):
             case {"results": [*results], "next_page_id": next_page}:
                 return ConversationPage([info_of(wire) for wire in results], next_page)
             case _:
                 raise UnreadableMessage("a list")
 
     async def rename(self, sid: ConversationId, title: str) -> str:
-        await self._rest.call("PATCH", f"/api/conversations/{sid}", body={"title": title})
+        await self._rest.call(routes.RENAME_CONVERSATION, sid, body=RenameIn.model_construct(title=title))
         return title.strip()
 
     async def delete(self, sid: ConversationId) -> bool:
-        deleted: Any = await self._rest.call("DELETE", f"/api/conversations/{sid}")
+        deleted: Any = await self._rest.call(routes.DELETE_CONVERSATION, sid)
         return deleted is True
 
     async def events(self, sid: ConversationId, wanted: EventRange) -> tuple[Sequence[Stored], bool]:
@@ -59,15 +59,15 @@ class RemoteConversations:
         if wanted.reverse:
             query["reverse"] = "true"
         if wanted.matching is not None:
-            query["filter"] = orjson.dumps(filter_wire(wanted.matching)).decode()
-        match await self._rest.call("GET", f"/api/conversations/{sid}/events", query=query):
+            query["filter"] = FilterIn.of(wanted.matching).model_dump_json(exclude_defaults=True)
+        match await self._rest.call(routes.READ_EVENTS, sid, query=query):
             case {"events": [*events], "has_more": bool(more)}:
                 return [stored_of(wire) for wire in events], more
             case _:
                 raise UnreadableMessage("events")
 
     async def remember_prompt(self, sid: ConversationId, event: int) -> str:
-        answer = await self._rest.call("GET", f"/api/conversations/{sid}/remember-prompt", query={"event_id": event})
+        answer = await self._rest.call(routes.REMEMBER_PROMPT, sid, query={"event_id": event})
         match answer:
             case {"prompt": str(prompt)}:
                 return prompt
@@ -76,7 +76,7 @@ class RemoteConversations:
 
     async def export(self, sid: ConversationId) -> AsyncIterator[bytes]:
         """The trajectory, a JSON list, in chunks as they come. Raises NotFound."""
-        async with self._rest.answer("GET", f"/api/conversations/{sid}/trajectory") as response:
+        async with self._rest.answer(routes.EXPORT, sid) as response:
             held = b""
             opened = False
             async for chunk in response.content.iter_any():

@@ -5,12 +5,14 @@ from typing import Any
 
 import aiohttp
 
+from openhands_sessions.adapters.gateways.reading import UnreadableMessage
 from openhands_sessions.adapters.gateways.rest import RestClient
-from openhands_sessions.adapters.gateways.wire import UnreadableMessage
 from openhands_sessions.core.errors import SessionsError
 from openhands_sessions.core.ids import ConversationId
 from openhands_sessions.core.microagents import Microagent
 from openhands_sessions.ports.workspaces import FileChange, FileDiff, NoRepository, SkippedUpload, UploadLimits
+from openhands_sessions.protocol import routes
+from openhands_sessions.protocol.routes import Route
 
 NO_REPOSITORY = "Not a git repository"
 
@@ -25,10 +27,10 @@ class RemoteWorkspaces:
         self._rest = rest
 
     async def list_files(self, sid: ConversationId, path: str = "") -> Sequence[str]:
-        return _texts(await self._get(sid, "list-files", path=path), "a list of files")
+        return _texts(await self._get(routes.LIST_FILES, sid, path=path), "a list of files")
 
     async def read_text(self, sid: ConversationId, path: str) -> str:
-        match await self._get(sid, "select-file", file=path):
+        match await self._get(routes.READ_FILE, sid, file=path):
             case {"code": str(code)}:
                 return code
             case _:
@@ -37,7 +39,7 @@ class RemoteWorkspaces:
     async def upload(self, sid: ConversationId, name: str, chunks: AsyncIterator[bytes]) -> str | SkippedUpload:
         form = aiohttp.FormData()
         form.add_field("files", chunks, filename=name, content_type="application/octet-stream")
-        match await self._rest.call("POST", f"/api/conversations/{sid}/upload-files", form=form):
+        match await self._rest.call(routes.UPLOAD_FILES, sid, form=form):
             case {"uploaded_files": [str(path)]}:
                 return path
             case {"skipped_files": [{"name": str(skipped), "reason": str(reason)}]}:
@@ -46,42 +48,41 @@ class RemoteWorkspaces:
                 raise UnreadableMessage("an upload's result")
 
     async def archive(self, sid: ConversationId, path: str = "") -> AsyncGenerator[bytes, None]:
-        url = f"/api/conversations/{sid}/zip-directory"
-        async with self._rest.answer("GET", url, query={"path": path}) as response:
+        async with self._rest.answer(routes.ZIP_DIRECTORY, sid, query={"path": path}) as response:
             async for chunk in response.content.iter_any():
                 yield chunk
 
     async def changes(self, sid: ConversationId) -> Sequence[FileChange]:
-        found = await self._git(sid, "git/changes")
+        found = await self._git(routes.GIT_CHANGES, sid)
         try:
             return [FileChange(str(each["path"]), str(each["status"])) for each in found]
         except (TypeError, KeyError):
             raise UnreadableMessage("changes") from None
 
     async def diff(self, sid: ConversationId, path: str) -> FileDiff:
-        match await self._git(sid, "git/diff", path=path):
+        match await self._git(routes.GIT_DIFF, sid, path=path):
             case {"original": str(original), "modified": str(modified)}:
                 return FileDiff(original, modified)
             case _:
                 raise UnreadableMessage("a diff")
 
     async def microagents(self, sid: ConversationId) -> Sequence[Microagent]:
-        match await self._get(sid, "microagents"):
+        match await self._get(routes.LIST_MICROAGENTS, sid):
             case {"microagents": [*found]}:
                 return [_microagent(each) for each in found]
             case _:
                 raise UnreadableMessage("microagents")
 
-    async def _git(self, sid: ConversationId, name: str, **query: str) -> Any:
+    async def _git(self, route: Route, sid: ConversationId, **query: str) -> Any:
         try:
-            return await self._get(sid, name, **query)
+            return await self._get(route, sid, **query)
         except SessionsError as error:
             if error.message == NO_REPOSITORY:
                 raise NoRepository from None
             raise
 
-    async def _get(self, sid: ConversationId, name: str, **query: str) -> Any:
-        return await self._rest.call("GET", f"/api/conversations/{sid}/{name}", query=query)
+    async def _get(self, route: Route, sid: ConversationId, **query: str) -> Any:
+        return await self._rest.call(route, sid, query=query)
 
 
 def _texts(found: object, what: str) -> Sequence[str]:

@@ -1,15 +1,17 @@
 """`/api/conversations/{id}/list-files`, `/select-file`, `/upload-files` and `/zip-directory`: the workspace's files."""
 
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import aclosing, contextmanager
 
 from aiohttp import BodyPartReader, MultipartReader, web
 from aiohttp.http_exceptions import HttpProcessingError
+from aiohttp.typedefs import Handler
 
 from openhands_sessions.core.errors import BadInput, PathRefused, SessionsError, TooLarge
 from openhands_sessions.core.events.event import Json
 from openhands_sessions.core.ids import ConversationId
 from openhands_sessions.ports.workspaces import SkippedUpload
+from openhands_sessions.protocol import routes
 from openhands_sessions.server.middleware import NOT_KEPT
 from openhands_sessions.server.services import access, owned
 
@@ -125,9 +127,9 @@ def _well_formed() -> Iterator[None]:
         raise BadInput("the body", "is no well-formed multipart/form-data") from error
 
 
-ROUTES = (
-    web.get("/api/conversations/{conversation_id}/list-files", list_files),
-    web.get("/api/conversations/{conversation_id}/select-file", select_file),
-    web.post("/api/conversations/{conversation_id}/upload-files", upload_files),
-    web.get("/api/conversations/{conversation_id}/zip-directory", zip_directory),
-)
+HANDLERS: Mapping[routes.Route, Handler] = {
+    routes.LIST_FILES: list_files,
+    routes.READ_FILE: select_file,
+    routes.UPLOAD_FILES: upload_files,
+    routes.ZIP_DIRECTORY: zip_directory,
+}

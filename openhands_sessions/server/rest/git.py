@@ -1,10 +1,14 @@
 """`/api/conversations/{id}/git/changes` and `/git/diff`: what has changed in the workspace's repository."""
 
+from collections.abc import Mapping
+
 from aiohttp import web
+from aiohttp.typedefs import Handler
 
 from openhands_sessions.core.errors import BadInput, PathRefused
 from openhands_sessions.core.events.event import Json
 from openhands_sessions.ports.workspaces import NoRepository
+from openhands_sessions.protocol import routes
 from openhands_sessions.server.services import access, owned
 
 NONE = {"error": "Not a git repository"}
@@ -34,7 +38,7 @@ async def git_diff(request: web.Request) -> web.Response:
     return web.json_response({"original": found.original, "modified": found.modified})
 
 
-ROUTES = (
-    web.get("/api/conversations/{conversation_id}/git/changes", git_changes),
-    web.get("/api/conversations/{conversation_id}/git/diff", git_diff),
-)
+HANDLERS: Mapping[routes.Route, Handler] = {
+    routes.GIT_CHANGES: git_changes,
+    routes.GIT_DIFF: git_diff,
+}

@@ -4,11 +4,14 @@ import asyncio
 import os
 import resource
 import shutil
+from collections.abc import Mapping
 from pathlib import Path
 
 from aiohttp import web
+from aiohttp.typedefs import Handler
 
 from openhands_sessions.core.events.event import Json
+from openhands_sessions.protocol import routes
 from openhands_sessions.server.services import services
 
 _PAGE = resource.getpagesize()
@@ -77,10 +80,10 @@ def _memory() -> tuple[int, int]:
     return int(virtual) * _PAGE, int(resident) * _PAGE
 
 
-ROUTES = (
-    web.get("/alive", live),
-    web.get("/health", health),
-    web.get("/health/live", live),
-    web.get("/health/ready", ready),
-    web.get("/server_info", server_info),
-)
+HANDLERS: Mapping[routes.Route, Handler] = {
+    routes.ALIVE: live,
+    routes.HEALTH: health,
+    routes.LIVE: live,
+    routes.READY: ready,
+    routes.SERVER_INFO: server_info,
+}

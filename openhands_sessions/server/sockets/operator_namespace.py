@@ -8,17 +8,20 @@ import socketio
 import structlog
 from socketio.exceptions import ConnectionRefusedError as Refused
 
-from openhands_sessions.core.errors import SessionsError, Unauthorized
+from openhands_sessions.core.errors import BadInput, SessionsError, Unauthorized
 from openhands_sessions.ports.access import Operations, Overview
 from openhands_sessions.ports.auth import Auth
+from openhands_sessions.protocol.errors import Acknowledgement
+from openhands_sessions.protocol.payloads import checked
+from openhands_sessions.protocol.socket_messages import AuthIn, OperatorOverview, OperatorStatus
 from openhands_sessions.server.credentials import credentials_of
 from openhands_sessions.server.packets import message_packet
 from openhands_sessions.server.slow_client import END_GRACE, Outbox, SlowClient
-from openhands_sessions.server.wire import AuthIn, checked, operator_wire, overview_wire
 
 log = structlog.get_logger(__name__)
 
 NAMESPACE = "/operator"
+REFUSAL = Acknowledgement(ok=False, code=BadInput.code, message="operators only watch; commands go to /").wire()
 
 
 class OperatorNamespace(socketio.AsyncNamespace):  # type: ignore[misc]  # python-socketio has no types
@@ -38,7 +41,7 @@ class OperatorNamespace(socketio.AsyncNamespace):  # type: ignore[misc]  # pytho
             case "disconnect":
                 return await self._disconnect(args[0])
             case _:
-                return {"ok": False, "code": "bad_input", "message": "operators only watch; commands go to /"}
+                return REFUSAL
 
     async def _connect(self, socket_id: str, environ: dict[str, Any], auth: object = None) -> None:
         query = {name: values[-1] for name, values in parse_qs(environ.get("QUERY_STRING", "")).items()}
@@ -56,9 +59,11 @@ class OperatorNamespace(socketio.AsyncNamespace):  # type: ignore[misc]  # pytho
         try:
             async for news in self._operations.watch():
                 if isinstance(news, Overview):
-                    packets = [message_packet("sessions", overview_wire(news), NAMESPACE)]
+                    overview = OperatorOverview.model_validate(news, from_attributes=True)
+                    packets = [message_packet("sessions", overview.wire(), NAMESPACE)]
                 else:
-                    packets = [message_packet("session", operator_wire(status), NAMESPACE) for status in news]
+                    changes = [OperatorStatus.model_validate(status, from_attributes=True) for status in news]
+                    packets = [message_packet("session", change.wire(), NAMESPACE) for change in changes]
                 await outbox.send(packets)
             outbox.close()
         except SlowClient:

@@ -10,9 +10,9 @@ import pytest
 from aiohttp import web
 
 from openhands_sessions.adapters.gateways import connection as links
+from openhands_sessions.adapters.gateways.reading import UnreadableMessage
 from openhands_sessions.adapters.gateways.remote import open_remote
 from openhands_sessions.adapters.gateways.rest import ServerAddress
-from openhands_sessions.adapters.gateways.wire import UnreadableMessage
 from openhands_sessions.config.config import Config
 from openhands_sessions.core.commands import SendMessage, Stop
 from openhands_sessions.core.errors import BadInput, NotFound, TooLarge, Unauthorized, Unreachable

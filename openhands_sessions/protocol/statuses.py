@@ -1,4 +1,4 @@
-"""Ids that programs know messages by, and what each of them says."""
+"""Ids of statuses, errors and messages, and what each of them says."""
 
 from collections.abc import Mapping
 

@@ -11,9 +11,10 @@ import pytest
 
 from openhands_sessions.core.events.actions import ACTIONS
 from openhands_sessions.core.events.observations import OBSERVATIONS
+from openhands_sessions.protocol.asyncapi import socket_schema
+from openhands_sessions.protocol.openapi import openapi
+from openhands_sessions.protocol.routes import ROUTES
 from openhands_sessions.server.app import TOPICS
-from openhands_sessions.server.schema.document import OPERATIONS, openapi
-from openhands_sessions.server.schema.socket import socket_schema
 
 GOLDEN = Path(__file__).parents[2] / "golden"
 TRAFFIC = sorted((GOLDEN / "traffic").glob("*.jsonl"))
@@ -55,15 +56,15 @@ def document() -> dict[str, Any]:
     return openapi("1")
 
 
-def test_every_route_is_described_and_nothing_else() -> None:
-    served = {(route.method, route.path.replace(":(?s:.+)}", "}")) for topic in TOPICS for route in topic.ROUTES}
-    described = [(operation.method, operation.path) for operation in OPERATIONS]
-    assert served == set(described)
-    assert len(described) == len(set(described))
+def test_every_route_has_one_handler_and_every_handler_a_route() -> None:
+    handled = [route for topic in TOPICS for route in topic.HANDLERS]
+    assert len(handled) == len(set(handled))
+    assert set(handled) == set(ROUTES)
+    assert len({(route.method, route.path) for route in ROUTES}) == len(ROUTES)
 
 
 def test_every_route_that_the_web_client_asks_is_there() -> None:
-    described = {(operation.method, operation.path) for operation in OPERATIONS}
+    described = {(route.method, route.path) for route in ROUTES}
     asked = [(method, path) for line in ASKED.split() for method, _, path in (line.partition(":"),)]
     assert len(asked) > 40
     assert [each for each in asked if each not in described] == []
@@ -85,7 +86,7 @@ def test_every_schema_is_one(document: dict[str, Any], socket: dict[str, Any]) -
 
 def test_names_of_operations_are_distinct(document: dict[str, Any]) -> None:
     names = [about["operationId"] for methods in document["paths"].values() for about in methods.values()]
-    assert len(names) == len(set(names)) == len(OPERATIONS)
+    assert len(names) == len(set(names)) == len(ROUTES)
     assert all(re.fullmatch(r"[a-z_0-9]+", name) for name in names)
 
 

@@ -5,8 +5,8 @@ import pytest
 from openhands_sessions.core.ids import LOCAL_OWNER, ConversationId, EventId
 from openhands_sessions.core.lifecycle import SET_UP, SessionState
 from openhands_sessions.ports.gateway import SessionInfo
-from openhands_sessions.server.statuses import OWN_STATUSES, V0_STATUSES
-from openhands_sessions.server.wire import conversation_wire
+from openhands_sessions.protocol.conversations import ConversationOut
+from openhands_sessions.protocol.statuses import OWN_STATUSES, V0_STATUSES
 from openhands_sessions.service.session_service import runtime_status
 from tests.support.store_entries import NOW
 
@@ -32,7 +32,7 @@ def info(state: SessionState | None) -> SessionInfo:
 
 @pytest.mark.parametrize("state", S)
 def test_the_v0_client_is_shown_statuses_that_it_knows_and_others_the_exact_ones(state: SessionState) -> None:
-    shown = conversation_wire(info(state))
+    shown = ConversationOut.of(info(state)).wire()
     assert shown["runtime_status"] in V0_STATUSES
     exact = shown["session"]["runtime_status"]  # type: ignore[index,call-overload]  # it is a mapping
     assert exact == runtime_status(state)
@@ -41,7 +41,7 @@ def test_the_v0_client_is_shown_statuses_that_it_knows_and_others_the_exact_ones
 
 @pytest.mark.parametrize("state", [None, *S])
 def test_a_socket_may_be_opened_where_the_session_is_set_up_or_has_failed(state: SessionState | None) -> None:
-    shown = conversation_wire(info(state))
+    shown = ConversationOut.of(info(state)).wire()
     opens = shown["status"] == "RUNNING" and shown["runtime_status"] not in (None, "STATUS$STOPPED")
     assert opens == (state in (S.READY, S.RUNNING, S.ERROR))
     assert (shown["status"] == "STARTING") == (state in (S.CREATED, *SET_UP))
