@@ -7,7 +7,7 @@ from typing import Protocol
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Spoken:
+class ProgramSpec:
     """A program that is spoken to line by line, in `/workspace`; `environment` is given to it besides what every
     command gets."""
 
@@ -15,7 +15,7 @@ class Spoken:
     environment: Mapping[str, str] = field(default_factory=dict)
 
 
-class Conversation(Protocol):
+class ProgramSession(Protocol):
     """A program that runs, as one who speaks to it sees it."""
 
     def lines(self) -> AsyncGenerator[str, None]:
@@ -28,6 +28,6 @@ class Conversation(Protocol):
 class Programs(Protocol):
     """Programs inside the sandbox beside the shell. They end with the connection: no key, and no record of them."""
 
-    def converse(self, program: Spoken) -> AbstractAsyncContextManager[Conversation]:
+    def converse(self, program: ProgramSpec) -> AbstractAsyncContextManager[ProgramSession]:
         """Start a program, and the executor where it does not run; one that cannot be started is one that has ended.
         The end of the block ends it with all that it started. Raises RuntimeUnavailable."""

@@ -8,11 +8,11 @@ from pathlib import Path
 
 import pytest
 
-from openhands_sessions.adapters.runtimes.docker import DockerRuntimes
-from openhands_sessions.adapters.runtimes.docker_container import INSTANCE
-from openhands_sessions.adapters.runtimes.docker_engine import Engine as DockerEngine
-from openhands_sessions.adapters.runtimes.docker_network import NO_NETWORK, Networks
-from openhands_sessions.adapters.runtimes.docker_refusals import NetworkGone
+from openhands_sessions.adapters.runtimes.docker.container_spec import INSTANCE
+from openhands_sessions.adapters.runtimes.docker.engine import DockerEngine
+from openhands_sessions.adapters.runtimes.docker.errors import NetworkGone
+from openhands_sessions.adapters.runtimes.docker.networks import NO_NETWORK, SandboxNetwork
+from openhands_sessions.adapters.runtimes.docker.runtimes import DockerRuntimes
 from openhands_sessions.core.ids import ConversationId
 from openhands_sessions.ports.runtime import RuntimeSpec
 from tests.support.docker_engine import Engine
@@ -26,10 +26,10 @@ _JUMPS = "iptables -S DOCKER-USER; iptables -S INPUT"
 
 
 @asynccontextmanager
-async def networks(engine: Engine, firewall: str, *, sure_for: float = 3600) -> AsyncIterator[Networks]:
+async def networks(engine: Engine, firewall: str, *, sure_for: float = 3600) -> AsyncIterator[SandboxNetwork]:
     """Of an instance without sandboxes."""
     reached = DockerEngine(engine.address)
-    made = Networks(reached, replace(EGRESS, firewall_image=firewall), MARK, sure_for=sure_for)
+    made = SandboxNetwork(reached, replace(EGRESS, firewall_image=firewall), MARK, sure_for=sure_for)
     try:
         async with asyncio.timeout(60):
             yield made

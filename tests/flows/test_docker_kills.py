@@ -11,7 +11,7 @@ from random import Random, SystemRandom
 
 import pytest
 
-from openhands_sessions.adapters.runtimes.place import Place
+from openhands_sessions.adapters.runtimes.local.paths import SandboxPaths
 from openhands_sessions.core.ids import ConversationId, folder_name
 from tests.support.docker_engine import Engine
 from tests.support.docker_mortal import MortalEngine, mortal_engine
@@ -98,7 +98,7 @@ async def endured(data_dir: Path, mortal: MortalEngine, rng: Random, kills: int)
 async def begun(server: Server, guests: Guests, calm: asyncio.Event) -> Talk:
     sid = await guests.rest.create(llm_model=server.script("ordeal", SCRIPT))
     folder = server.data_dir / "runtimes" / "docker" / folder_name(ConversationId(sid))
-    return Talk(guests, sid, Place(folder), calm)
+    return Talk(guests, sid, SandboxPaths(folder), calm)
 
 
 async def test_kills_in_mid_command_run_nothing_twice_and_hide_nothing(

@@ -11,8 +11,8 @@ import docker
 import pytest
 from docker.models.containers import Container
 
-from openhands_sessions.adapters.runtimes.docker import DockerRuntimes, open_docker
-from openhands_sessions.adapters.runtimes.docker_container import INSTANCE
+from openhands_sessions.adapters.runtimes.docker.container_spec import INSTANCE
+from openhands_sessions.adapters.runtimes.docker.runtimes import DockerRuntimes, open_docker
 from openhands_sessions.core.errors import RuntimeUnavailable
 from openhands_sessions.core.ids import ConversationId
 from openhands_sessions.ports.runtime import CommandDone, Lost, Running, RuntimeSpec, UnknownAction

@@ -8,7 +8,7 @@ from pathlib import Path
 from structlog.testing import capture_logs
 from structlog.typing import EventDict
 
-from openhands_sessions.adapters.runtimes.docker import DockerRuntimes, open_docker
+from openhands_sessions.adapters.runtimes.docker.runtimes import DockerRuntimes, open_docker
 from openhands_sessions.core.ids import ConversationId, folder_name
 from openhands_sessions.ports.runtime import RuntimeSpec
 from tests.support.docker_engine import Engine

@@ -12,8 +12,8 @@ from random import Random
 
 from docker.errors import APIError
 
-from openhands_sessions.adapters.runtimes.greeting import peer
-from openhands_sessions.adapters.runtimes.place import Place
+from openhands_sessions.adapters.runtimes.executor_client.handshake import listener_pid
+from openhands_sessions.adapters.runtimes.local.paths import SandboxPaths
 from tests.support.docker_mortal import MortalEngine
 from tests.support.ordeal import Talk
 from tests.support.running import Server
@@ -101,14 +101,14 @@ class Killer:
                 await asyncio.sleep(_LOOK_AGAIN)
 
 
-async def _end_executor(place: Place) -> bool:
-    pid = await peer(place.socket)
+async def _end_executor(place: SandboxPaths) -> bool:
+    pid = await listener_pid(place.socket)
     if pid is not None:
         os.kill(pid, signal.SIGKILL)
     return pid is not None
 
 
-def _end_container(mortal: MortalEngine, place: Place, *, remove: bool) -> bool:
+def _end_container(mortal: MortalEngine, place: SandboxPaths, *, remove: bool) -> bool:
     with contextlib.closing(mortal.engine.client()) as client:
         for container in client.containers.list(filters={"name": place.folder.name}):
             with contextlib.suppress(APIError):  # it has ended meanwhile, or begins only now

@@ -5,7 +5,7 @@ from collections import Counter
 
 import aiohttp
 
-from openhands_sessions.adapters.runtimes.place import Place
+from openhands_sessions.adapters.runtimes.local.paths import SandboxPaths
 from openhands_sessions.core.events.observations import NO_EXIT_CODE, NOT_RUN_ID, UNKNOWN_OUTCOME_ID
 from openhands_sessions.core.ids import ConversationId, EventId, action_key
 from tests.support.guests import Guests
@@ -38,7 +38,7 @@ _GONE = (Cut, Refused, aiohttp.ClientError)
 class Talk:
     """One conversation, and a client that does not let go of it. `calm` is set while nothing is known to be down."""
 
-    def __init__(self, guests: Guests, sid: str, place: Place, calm: asyncio.Event) -> None:
+    def __init__(self, guests: Guests, sid: str, place: SandboxPaths, calm: asyncio.Event) -> None:
         self.sid = sid
         self.place = place
         self.client = guests.protocol2(sid)

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from openhands_sessions.adapters.runtimes.local import LocalRuntimes
+from openhands_sessions.adapters.runtimes.local.runtimes import LocalRuntimes
 from openhands_sessions.ports.runtime import RunCommand
 from tests.support.running import lasting, processes_of
 from tests.support.sandboxes import SID, Hearing, key, opened

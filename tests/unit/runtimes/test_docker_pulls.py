@@ -9,10 +9,10 @@ from pathlib import Path
 import docker
 import pytest
 
-from openhands_sessions.adapters.runtimes.docker_engine import Engine
-from openhands_sessions.adapters.runtimes.docker_images import Images
-from openhands_sessions.adapters.runtimes.docker_pulls import Pulls
-from openhands_sessions.adapters.runtimes.docker_refusals import ImageMissing
+from openhands_sessions.adapters.runtimes.docker.engine import DockerEngine
+from openhands_sessions.adapters.runtimes.docker.errors import ImageMissing
+from openhands_sessions.adapters.runtimes.docker.image_pulls import ImagePulls
+from openhands_sessions.adapters.runtimes.docker.images import Images
 from openhands_sessions.core.errors import RuntimeUnavailable
 from tests.support.fetching_engine import BEGUN, END, Pull, fetching_engine, piece
 
@@ -21,9 +21,9 @@ MANY = 20
 
 
 @asynccontextmanager
-async def engine_that(folder: Path, pull: Pull) -> AsyncIterator[Engine]:
+async def engine_that(folder: Path, pull: Pull) -> AsyncIterator[DockerEngine]:
     async with asyncio.timeout(20), fetching_engine(folder, pull) as address:
-        engine = Engine(address)
+        engine = DockerEngine(address)
         try:
             yield engine
         finally:
@@ -157,7 +157,7 @@ async def test_a_registry_that_falls_silent_is_told(tmp_path: Path, said: bytes)
         await asyncio.Event().wait()
 
     async with asyncio.timeout(20), fetching_engine(tmp_path, pull) as address:
-        pulls = Pulls(lambda: docker.APIClient(base_url=address), patience=0.2)
+        pulls = ImagePulls(lambda: docker.APIClient(base_url=address), patience=0.2)
         with pytest.raises(RuntimeUnavailable, match="docker pull"):
             await pulls.fetch("small:1", print)
     await no_pull_left()
@@ -172,5 +172,5 @@ async def test_a_pull_that_is_slow_but_goes_on_is_not_given_up(tmp_path: Path) -
         writer.write(END)
 
     async with asyncio.timeout(20), fetching_engine(tmp_path, pull) as address:
-        await Pulls(lambda: docker.APIClient(base_url=address), patience=1.0).fetch("small:1", print)
+        await ImagePulls(lambda: docker.APIClient(base_url=address), patience=1.0).fetch("small:1", print)
     await no_pull_left()

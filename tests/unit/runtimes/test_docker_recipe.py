@@ -6,17 +6,19 @@ from pathlib import Path
 
 import pytest
 
-from openhands_sessions.adapters.runtimes.docker_container import digest, recipe, shared
-from openhands_sessions.adapters.runtimes.docker_settings import SANDBOX_USER, DockerSettings
-from openhands_sessions.adapters.runtimes.executor_archive import executor_archive
-from openhands_sessions.adapters.runtimes.place import Place
+from openhands_sessions.adapters.runtimes.docker.container_spec import bind_mounts, container_spec, spec_digest
+from openhands_sessions.adapters.runtimes.docker.executor_archive import executor_archive
+from openhands_sessions.adapters.runtimes.docker.settings import SANDBOX_USER, DockerSettings
+from openhands_sessions.adapters.runtimes.local.paths import SandboxPaths
 
 SETTINGS = DockerSettings()
-PLACE = Place(Path("/data/talk"))
+PLACE = SandboxPaths(Path("/data/talk"))
 
 
 def asked(settings: DockerSettings = SETTINGS) -> dict[str, object]:
-    host: dict[str, object] = recipe(settings, shared(PLACE, Path("/data/executor.pyz")), "none")["HostConfig"]
+    host: dict[str, object] = container_spec(settings, bind_mounts(PLACE, Path("/data/executor.pyz")), "none")[
+        "HostConfig"
+    ]
     return host
 
 
@@ -55,10 +57,14 @@ def test_a_runtime_of_the_engine_is_named_only_where_one_is_set() -> None:
 
 @pytest.mark.parametrize("change", [{"memory": 1 << 30}, {"image": "other"}, {"user": 1234}, {"output_head": 1}])
 def test_another_recipe_has_another_digest(change: dict[str, object]) -> None:
-    plain = recipe(SETTINGS, shared(PLACE, Path("/e")), "none")
-    other = recipe(replace(SETTINGS, **change), shared(PLACE, Path("/e")), "none")  # type: ignore[arg-type]  # any field
-    assert digest(plain) == digest(recipe(SETTINGS, shared(PLACE, Path("/e")), "none"))
-    assert digest(plain) != digest(other) != digest(recipe(SETTINGS, shared(PLACE, Path("/e")), "bridge"))
+    plain = container_spec(SETTINGS, bind_mounts(PLACE, Path("/e")), "none")
+    other = container_spec(replace(SETTINGS, **change), bind_mounts(PLACE, Path("/e")), "none")  # type: ignore[arg-type]  # any field
+    assert spec_digest(plain) == spec_digest(container_spec(SETTINGS, bind_mounts(PLACE, Path("/e")), "none"))
+    assert (
+        spec_digest(plain)
+        != spec_digest(other)
+        != spec_digest(container_spec(SETTINGS, bind_mounts(PLACE, Path("/e")), "bridge"))
+    )
 
 
 def test_the_executor_is_archived_once_and_readable_for_others(tmp_path: Path) -> None:

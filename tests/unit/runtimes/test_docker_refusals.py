@@ -6,7 +6,7 @@ from docker.errors import APIError, DockerException, ImageNotFound
 from urllib3.connectionpool import HTTPConnectionPool
 from urllib3.exceptions import ProtocolError, ReadTimeoutError
 
-from openhands_sessions.adapters.runtimes.docker_refusals import ImageMissing, ended_early, explained
+from openhands_sessions.adapters.runtimes.docker.errors import ImageMissing, early_exit_message, user_error
 from openhands_sessions.executor.program import CANNOT_RUN
 
 
@@ -30,7 +30,7 @@ def api_error(said: str) -> APIError:
     ],
 )
 def test_a_refusal_says_what_to_do(said: str, told: str) -> None:
-    assert told in explained(api_error(said)).message
+    assert told in user_error(api_error(said)).message
 
 
 @pytest.mark.parametrize(
@@ -46,20 +46,20 @@ def test_a_refusal_says_what_to_do(said: str, told: str) -> None:
     ],
 )
 def test_an_engine_that_cannot_be_used_is_told_by_its_cause(error: Exception, told: str) -> None:
-    assert told in explained(error).message
+    assert told in user_error(error).message
 
 
 def test_no_path_of_the_host_is_told() -> None:
-    assert "/srv/secret" not in explained(api_error("cannot read /srv/secret/place")).message
+    assert "/srv/secret" not in user_error(api_error("cannot read /srv/secret/place")).message
 
 
 def test_a_missing_image_is_known_by_its_class() -> None:
-    assert isinstance(explained(ImageNotFound("404")), ImageMissing)
+    assert isinstance(user_error(ImageNotFound("404")), ImageMissing)
 
 
 def test_what_is_not_the_engines_is_not_explained_away() -> None:
     with pytest.raises(ZeroDivisionError):
-        explained(ZeroDivisionError())
+        user_error(ZeroDivisionError())
 
 
 @pytest.mark.parametrize(
@@ -73,4 +73,4 @@ def test_what_is_not_the_engines_is_not_explained_away() -> None:
     ],
 )
 def test_a_sandbox_that_ended_as_it_began_is_told_by_what_it_said_last(said: str, told: str) -> None:
-    assert told in ended_early(said)
+    assert told in early_exit_message(said)

@@ -2,11 +2,11 @@
 
 from pathlib import Path
 
-from openhands_sessions.adapters.runtimes.hold import Hold
+from openhands_sessions.adapters.runtimes.local.file_lock import FileLock
 
 
 def test_who_has_it_open_is_seen_by_others_and_may_rest_it_alone(tmp_path: Path) -> None:
-    mine, theirs = Hold(tmp_path / "open"), Hold(tmp_path / "open")
+    mine, theirs = FileLock(tmp_path / "open"), FileLock(tmp_path / "open")
     mine.take()
     with mine.alone() as alone:
         assert alone
@@ -19,7 +19,7 @@ def test_who_has_it_open_is_seen_by_others_and_may_rest_it_alone(tmp_path: Path)
 
 
 def test_two_that_have_it_open_leave_each_other_alone(tmp_path: Path) -> None:
-    mine, theirs = Hold(tmp_path / "open"), Hold(tmp_path / "open")
+    mine, theirs = FileLock(tmp_path / "open"), FileLock(tmp_path / "open")
     mine.take()
     theirs.take()
     with mine.alone() as alone:
@@ -30,7 +30,7 @@ def test_two_that_have_it_open_leave_each_other_alone(tmp_path: Path) -> None:
 
 
 def test_one_that_loses_it_for_a_moment_knows(tmp_path: Path) -> None:
-    mine, theirs = Hold(tmp_path / "open"), Hold(tmp_path / "open")
+    mine, theirs = FileLock(tmp_path / "open"), FileLock(tmp_path / "open")
     mine.take()
     with mine.alone():
         pass
@@ -43,5 +43,5 @@ def test_one_that_loses_it_for_a_moment_knows(tmp_path: Path) -> None:
 
 
 def test_a_folder_that_is_not_there_is_open_to_nobody(tmp_path: Path) -> None:
-    with Hold(tmp_path / "nothing" / "open").alone() as alone:
+    with FileLock(tmp_path / "nothing" / "open").alone() as alone:
         assert alone

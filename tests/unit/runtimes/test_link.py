@@ -12,8 +12,12 @@ from typing import Any
 
 import pytest
 
-from openhands_sessions.adapters.runtimes.greeting import answers, connect, peer
-from openhands_sessions.adapters.runtimes.link import Link, LinkLost, Unreachable
+from openhands_sessions.adapters.runtimes.executor_client.connection import (
+    ConnectionLost,
+    ExecutorConnection,
+    ExecutorUnresponsive,
+)
+from openhands_sessions.adapters.runtimes.executor_client.handshake import connect_socket, is_responsive, listener_pid
 
 SECONDS = 0.1
 Answering = Callable[[dict[str, Any]], dict[str, Any] | None]
@@ -66,8 +70,8 @@ async def tell(writer: asyncio.StreamWriter, message: dict[str, Any]) -> None:
 
 
 @asynccontextmanager
-async def linked(path: Path) -> AsyncIterator[Link]:
-    link = await connect(path, term=1, seconds=SECONDS)
+async def linked(path: Path) -> AsyncIterator[ExecutorConnection]:
+    link = await connect_socket(path, term=1, seconds=SECONDS)
     assert link is not None
     try:
         yield link
@@ -84,9 +88,12 @@ async def path(tmp_path: Path) -> AsyncIterator[Path]:
 async def test_one_that_falls_silent_is_given_up(path: Path) -> None:
     async with executor(path, of_nothing), linked(path) as link:
         others = [asyncio.create_task(link.call("inquire", {})) for _ in range(2)]
-        with pytest.raises(LinkLost):
+        with pytest.raises(ConnectionLost):
             await link.call("perform", {})
-        assert [type(each) for each in await asyncio.gather(*others, return_exceptions=True)] == [LinkLost, LinkLost]
+        assert [type(each) for each in await asyncio.gather(*others, return_exceptions=True)] == [
+            ConnectionLost,
+            ConnectionLost,
+        ]
         assert link.silent
         assert not link.alive
 
@@ -106,7 +113,7 @@ async def test_one_that_gives_signs_of_life_may_take_its_time(path: Path) -> Non
 
 async def test_what_takes_no_work_is_not_waited_for_however_lively_one_is(path: Path) -> None:
     async with executor(path, of_status_only), linked(path) as link:
-        with pytest.raises(LinkLost):
+        with pytest.raises(ConnectionLost):
             await link.ask("inquire", {})
         assert link.silent
 
@@ -129,7 +136,7 @@ async def test_one_that_reads_nothing_keeps_nobody(path: Path) -> None:
     with socket.socket(socket.AF_UNIX) as listening:
         listening.bind(str(path))
         listening.listen()
-        connecting = asyncio.create_task(connect(path, term=1, seconds=5))
+        connecting = asyncio.create_task(connect_socket(path, term=1, seconds=5))
         there, _ = await asyncio.to_thread(listening.accept)
         with there:
             there.sendall(b'\x00\x00\x00\x0d{"version":1}')
@@ -143,18 +150,18 @@ async def test_one_that_reads_nothing_keeps_nobody(path: Path) -> None:
 
 
 async def test_one_that_does_not_say_hello_is_told_from_one_that_is_gone(path: Path) -> None:
-    assert await connect(path, term=1) is None
+    assert await connect_socket(path, term=1) is None
     async with executor(path, of_nothing, greets=False):
-        with pytest.raises(Unreachable):
-            await connect(path, term=1, seconds=SECONDS)
-        assert not await answers(connect(path, term=None, seconds=SECONDS), SECONDS)
+        with pytest.raises(ExecutorUnresponsive):
+            await connect_socket(path, term=1, seconds=SECONDS)
+        assert not await is_responsive(connect_socket(path, term=None, seconds=SECONDS), SECONDS)
 
 
 async def test_a_hello_alone_is_no_answer(path: Path) -> None:
     async with executor(path, of_nothing):
-        assert not await answers(connect(path, term=None), SECONDS)
+        assert not await is_responsive(connect_socket(path, term=None), SECONDS)
     async with executor(path, of_status_only):
-        assert await answers(connect(path, term=None), 10)
+        assert await is_responsive(connect_socket(path, term=None), 10)
 
 
 @pytest.mark.parametrize("kind", [socket.SOCK_DGRAM, socket.SOCK_SEQPACKET])
@@ -174,8 +181,8 @@ async def test_a_socket_that_no_more_can_wait_at_is_none(path: Path) -> None:
                 client = waiting.enter_context(socket.socket(socket.AF_UNIX))
                 client.setblocking(False)
                 client.connect(str(path))
-        with pytest.raises(Unreachable):
-            await connect(path, term=1, seconds=SECONDS)
+        with pytest.raises(ExecutorUnresponsive):
+            await connect_socket(path, term=1, seconds=SECONDS)
 
 
 async def test_a_folder_is_no_socket(path: Path) -> None:
@@ -185,8 +192,8 @@ async def test_a_folder_is_no_socket(path: Path) -> None:
 
 async def refused(path: Path) -> None:
     """No way to it, and no word of where it lies."""
-    for way in (connect(path, term=1, seconds=SECONDS), peer(path)):
-        with pytest.raises(Unreachable) as caught:
+    for way in (connect_socket(path, term=1, seconds=SECONDS), listener_pid(path)):
+        with pytest.raises(ExecutorUnresponsive) as caught:
             await way
         assert "/" not in caught.value.message
 
@@ -195,14 +202,14 @@ async def test_a_connection_that_broke_is_not_alive_when_that_is_told(path: Path
     with socket.socket(socket.AF_UNIX) as listening:
         listening.bind(str(path))
         listening.listen()
-        connecting = asyncio.create_task(connect(path, term=1, seconds=SECONDS))
+        connecting = asyncio.create_task(connect_socket(path, term=1, seconds=SECONDS))
         far, _ = await asyncio.to_thread(listening.accept)
         hello = json.dumps({"version": 1}).encode()
         far.send(struct.pack(">I", len(hello)) + hello)
         link = await connecting
         assert link is not None
         far.close()
-        with pytest.raises(LinkLost):
+        with pytest.raises(ConnectionLost):
             await link.call("inquire", {})
         assert not link.alive
         await link.close()

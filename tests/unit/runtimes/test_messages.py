@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from openhands_sessions.adapters.runtimes.messages import MOST_OUTPUT, outcome_of, refusal, within
+from openhands_sessions.adapters.runtimes.executor_client.messages import MOST_OUTPUT, outcome_of, refusal, within
 from openhands_sessions.core.errors import RuntimeUnavailable
 from openhands_sessions.ports.runtime import CommandDone, EditDone
 

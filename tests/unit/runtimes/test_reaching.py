@@ -7,13 +7,13 @@ from pathlib import Path
 
 import pytest
 
-from openhands_sessions.adapters.runtimes.executor_runtime import ExecutorRuntime
-from openhands_sessions.adapters.runtimes.files import FolderFiles
-from openhands_sessions.adapters.runtimes.greeting import connect
-from openhands_sessions.adapters.runtimes.limiter import Limiter
-from openhands_sessions.adapters.runtimes.link import Link
-from openhands_sessions.adapters.runtimes.place import Place
-from openhands_sessions.adapters.runtimes.witness import Witness
+from openhands_sessions.adapters.runtimes.executor_client.connection import ExecutorConnection
+from openhands_sessions.adapters.runtimes.executor_client.folder_files import FolderFiles
+from openhands_sessions.adapters.runtimes.executor_client.handshake import connect_socket
+from openhands_sessions.adapters.runtimes.executor_client.journal_identity import JournalIdentity
+from openhands_sessions.adapters.runtimes.executor_client.runtime import ExecutorRuntime
+from openhands_sessions.adapters.runtimes.local.paths import SandboxPaths
+from openhands_sessions.adapters.runtimes.threads import ThreadLimiter
 from openhands_sessions.core.errors import RuntimeUnavailable
 from openhands_sessions.executor.workspace import Workspace
 from openhands_sessions.ports.runtime import CommandDone, Lost, RuntimeSpec, UnknownAction
@@ -59,10 +59,10 @@ class WiredReach:
     def __init__(self, socket: Path) -> None:
         self._socket = socket
 
-    async def connect(self) -> Link | None:
-        return await connect(self._socket, term=1)
+    async def connect(self) -> ExecutorConnection | None:
+        return await connect_socket(self._socket, term=1)
 
-    async def dismiss(self) -> None:
+    async def end_unresponsive(self) -> None:
         raise AssertionError("it answers")
 
     async def start(self) -> None:
@@ -71,7 +71,7 @@ class WiredReach:
     async def claim(self) -> None:
         pass
 
-    async def remembered(self, key: str) -> CommandDone | UnknownAction | Lost:
+    async def recorded_outcome(self, key: str) -> CommandDone | UnknownAction | Lost:
         raise AssertionError("it runs")
 
 
@@ -92,8 +92,8 @@ async def wire(box: Box, tmp_path: Path) -> AsyncIterator[Wire]:
 
 @pytest.fixture
 async def runtime(box: Box, wire: Wire, tmp_path: Path) -> AsyncIterator[ExecutorRuntime]:
-    files = FolderFiles(Workspace(box.folder), Limiter(1))
-    reach, witness = WiredReach(tmp_path / "wire"), Witness(Place(box.folder), Limiter(1))
+    files = FolderFiles(Workspace(box.folder), ThreadLimiter(1))
+    reach, witness = WiredReach(tmp_path / "wire"), JournalIdentity(SandboxPaths(box.folder), ThreadLimiter(1))
     runtime = ExecutorRuntime(RuntimeSpec(sid=SID, term=1), reach, files, witness, command_timeout=30)
     try:
         yield runtime
@@ -123,7 +123,7 @@ async def test_what_was_printed_while_it_was_cut_off_comes_afterwards(
     wire.cut()
     async with box.owner() as other:
         assert (await other.ask(1, "input", text="on\n"))["taken"]
-        await Limiter(1).run((box.folder / "said").read_text)
+        await ThreadLimiter(1).run((box.folder / "said").read_text)
         wire.passing.set()
         assert await runtime.send_input("end\n")
     assert (await running).output == "begun\nunheard\nend\n"

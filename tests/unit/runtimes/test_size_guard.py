@@ -4,14 +4,14 @@ import asyncio
 from functools import partial
 from pathlib import Path
 
-from openhands_sessions.adapters.runtimes.size_guard import SizeGuard, size_of
+from openhands_sessions.adapters.runtimes.docker.size_guard import SizeGuard, folder_size
 from openhands_sessions.core.errors import RuntimeUnavailable
 
 LIMIT = 1 << 20
 
 
 async def test_growing_beyond_the_limit_is_noticed(tmp_path: Path) -> None:
-    guard = SizeGuard(size_of(tmp_path), LIMIT, asyncio.Semaphore(1), look_every=0.01)
+    guard = SizeGuard(folder_size(tmp_path), LIMIT, asyncio.Semaphore(1), look_every=0.01)
     noticing = asyncio.create_task(guard.exceeded())
     (tmp_path / "small").write_bytes(b"x" * 1000)
     await asyncio.wait([noticing], timeout=0.2)
@@ -22,7 +22,7 @@ async def test_growing_beyond_the_limit_is_noticed(tmp_path: Path) -> None:
 
 
 async def test_one_that_is_too_large_may_become_smaller_but_not_larger(tmp_path: Path) -> None:
-    guard = SizeGuard(size_of(tmp_path), LIMIT, asyncio.Semaphore(1), look_every=0.01)
+    guard = SizeGuard(folder_size(tmp_path), LIMIT, asyncio.Semaphore(1), look_every=0.01)
     full = asyncio.Queue[None](1)
     for number in range(3):
         (tmp_path / str(number)).write_bytes(b"x" * LIMIT)
@@ -38,7 +38,7 @@ async def test_one_that_is_too_large_may_become_smaller_but_not_larger(tmp_path:
 
 
 async def test_one_that_could_not_be_ended_is_to_be_ended_again(tmp_path: Path) -> None:
-    guard = SizeGuard(size_of(tmp_path), LIMIT, asyncio.Semaphore(1), look_every=0.01)
+    guard = SizeGuard(folder_size(tmp_path), LIMIT, asyncio.Semaphore(1), look_every=0.01)
     tries = asyncio.Queue[None](2)
 
     async def fail() -> None:
@@ -54,7 +54,7 @@ async def test_one_that_could_not_be_ended_is_to_be_ended_again(tmp_path: Path) 
 
 
 async def test_what_cannot_be_measured_is_not_too_large(tmp_path: Path) -> None:
-    guard = SizeGuard(size_of(tmp_path / "nothing"), LIMIT, asyncio.Semaphore(1), look_every=0.01)
+    guard = SizeGuard(folder_size(tmp_path / "nothing"), LIMIT, asyncio.Semaphore(1), look_every=0.01)
     noticing = asyncio.create_task(guard.exceeded())
     await asyncio.wait([noticing], timeout=0.1)
     assert not noticing.done()
