@@ -28,7 +28,7 @@ from openhands_sessions.adapters.models.choice import ModelChoice
 from openhands_sessions.adapters.models.litellm import LiteLlmModels
 from openhands_sessions.adapters.models.scripted import ScriptedModels
 from openhands_sessions.adapters.policies.confirmation import ConfirmationMode
-from openhands_sessions.adapters.runtimes.docker.settings import DockerSettings
+from openhands_sessions.adapters.runtimes.docker.container_spec import DockerSettings
 from openhands_sessions.adapters.runtimes.local.runtimes import LocalLimits, LocalRuntimes
 from openhands_sessions.adapters.stores.memory import open_memory
 from openhands_sessions.adapters.stores.sqlite import open_sqlite
@@ -86,11 +86,11 @@ def _local(config: Config, store: SessionStore) -> OpenedRuntimes:
 def _docker(config: Config, store: SessionStore) -> AbstractAsyncContextManager[LastingRuntimes]:
     from openhands_sessions.adapters.runtimes.docker import runtimes as docker  # brings a library that is slow to load
 
-    async def knows(sid: ConversationId) -> bool:
+    async def exists(sid: ConversationId) -> bool:
         return await store.conversations.get(sid) is not None
 
     address = config.docker.address
-    return docker.open_docker(_docker_folder(config), _docker_settings(config), address=address, knows=knows)
+    return docker.open_docker(_docker_folder(config), _docker_settings(config), address=address, exists=exists)
 
 
 def _docker_folder(config: Config) -> Path:

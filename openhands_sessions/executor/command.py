@@ -5,37 +5,37 @@ from __future__ import annotations
 import asyncio
 from typing import Any, Callable
 
-from .frames import Refusal
+from .frames import RequestRefused
 from .journal import Outcome
-from .order import Ending, Order
-from .output import Capture, Listener
+from .output import OutputCapture, OutputListener
+from .processes import CommandRequest, ExitStatus
 from .shell import Shell
 
 
-class Action:
+class ActiveAction:
     """An action under way, or one that waits for its turn. `done` gives its outcome, or the refusal to begin it."""
 
-    def __init__(self, capture: Capture) -> None:
+    def __init__(self, capture: OutputCapture) -> None:
         loop = asyncio.get_event_loop()
         self.capture = capture
-        self.done: asyncio.Future[Outcome | Refusal] = loop.create_future()
+        self.done: asyncio.Future[Outcome | RequestRefused] = loop.create_future()
         self.stop: asyncio.Future[str] = loop.create_future()
-        self._listeners: set[Listener] = set()
+        self._listeners: set[OutputListener] = set()
 
-    def listen(self, offset: int) -> Listener:
+    def listen(self, offset: int) -> OutputListener:
         """A place in the output, for one who has what comes before `offset`."""
-        listener = Listener(self.capture, offset)
+        listener = OutputListener(self.capture, offset)
         self._listeners.add(listener)
         return listener
 
-    def leave(self, listener: Listener) -> None:
+    def leave(self, listener: OutputListener) -> None:
         self._listeners.discard(listener)
 
-    def take_over(self, capture: Capture) -> None:
+    def continue_with(self, capture: OutputCapture) -> None:
         """Go on with what was printed before this action began to attend."""
         self.capture = capture
         for listener in self._listeners:
-            listener.go_over(capture)
+            listener.restart_with(capture)
 
     def add(self, data: bytes) -> None:
         self.capture.add(data)
@@ -46,25 +46,25 @@ class Action:
         if not self.stop.done():
             self.stop.set_result(reason)
 
-    def finish(self, outcome: Outcome | Refusal) -> None:
+    def finish(self, outcome: Outcome | RequestRefused) -> None:
         self.done.set_result(outcome)
         for listener in self._listeners:
             listener.end()
 
 
-class Command:
+class ShellCommand:
     """A command in the shell. The action that began it may let go of it while it runs; what it prints then is kept for
     the next one that attends it."""
 
-    def __init__(self, order: Order, shell: Shell, new_capture: Callable[[], Capture]) -> None:
+    def __init__(self, request: CommandRequest, shell: Shell, new_capture: Callable[[], OutputCapture]) -> None:
         loop = asyncio.get_event_loop()
-        self.keys = {order.key}
+        self.keys = {request.key}
         self._new_capture = new_capture
-        self._meanwhile = new_capture()
-        self._action: Action | None = None
+        self._unattended = new_capture()
+        self._action: ActiveAction | None = None
         self._heard = loop.time()
         self._stop: asyncio.Future[str] = loop.create_future()
-        self._ending = loop.create_task(shell.run(order, self._on_data, self._stop))
+        self._ending = loop.create_task(shell.run(request, self._on_data, self._stop))
 
     @property
     def running(self) -> bool:
@@ -85,12 +85,12 @@ class Command:
     async def ended(self) -> None:
         await asyncio.wait({self._ending})
 
-    async def attended(self, key: str, action: Action, patience: float | None) -> Ending | None:
+    async def wait_for(self, key: str, action: ActiveAction, patience: float | None) -> ExitStatus | None:
         """Wait for its end on behalf of an action, which gets what it prints; None where it printed nothing for
         `patience` seconds and runs on. Raises OSError where it could not be begun."""
         self.keys.add(key)
-        action.take_over(self._meanwhile)
-        self._meanwhile = self._new_capture()
+        action.continue_with(self._unattended)
+        self._unattended = self._new_capture()
         self._action = action
         self._heard = asyncio.get_event_loop().time()
         try:
@@ -98,13 +98,13 @@ class Command:
                 if action.stop.done():
                     self.end(action.stop.result())
                     await self.ended()
-                elif not await self._news(action, patience):
+                elif not await self._wait_for_event(action, patience):
                     return None
         finally:
             self._action = None
         return self._ending.result()
 
-    async def _news(self, action: Action, patience: float | None) -> bool:
+    async def _wait_for_event(self, action: ActiveAction, patience: float | None) -> bool:
         """Whether something happened before patience was at its end."""
         until = None if patience is None else self._heard + patience - asyncio.get_event_loop().time()
         if until is not None and until <= 0:
@@ -116,6 +116,6 @@ class Command:
     def _on_data(self, data: bytes) -> None:
         self._heard = asyncio.get_event_loop().time()
         if self._action is None:
-            self._meanwhile.add(data)
+            self._unattended.add(data)
         else:
             self._action.add(data)

@@ -19,7 +19,7 @@ class BadFrame(Exception):
     """What came is no frame: nothing behind it can be understood either."""
 
 
-class Refusal(Exception):
+class RequestRefused(Exception):
     """A request that is answered with no; `code` is the machine-readable reason."""
 
     def __init__(self, code: str, message: str) -> None:
@@ -56,7 +56,7 @@ def text_of(message: Message, name: str) -> str:
     """A text that must be there."""
     value = message.get(name)
     if not isinstance(value, str):
-        raise Refusal("bad_request", f"{name} must be a text")
+        raise RequestRefused("bad_request", f"{name} must be a text")
     return value
 
 
@@ -68,7 +68,7 @@ def optional_int(message: Message, name: str) -> int | None:
     value = message.get(name)
     if value is None or (isinstance(value, int) and not isinstance(value, bool)):
         return value
-    raise Refusal("bad_request", f"{name} must be an integer")
+    raise RequestRefused("bad_request", f"{name} must be an integer")
 
 
 def optional_seconds(message: Message, name: str) -> float | None:
@@ -78,4 +78,4 @@ def optional_seconds(message: Message, name: str) -> float | None:
         return None
     if isinstance(value, (int, float)) and not isinstance(value, bool) and 0 < value < 1e9:
         return float(value)
-    raise Refusal("bad_request", f"{name} must be a number of seconds above 0")
+    raise RequestRefused("bad_request", f"{name} must be a number of seconds above 0")

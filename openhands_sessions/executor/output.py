@@ -9,7 +9,7 @@ from typing import Any
 PENDING = 32 << 10
 
 
-class Capture:
+class OutputCapture:
     """The first `head` and the last `tail` bytes of an output of any length, in memory of that size."""
 
     def __init__(self, head: int, tail: int) -> None:
@@ -56,16 +56,16 @@ def skip_broken(data: bytes) -> bytes:
     return data[start:]
 
 
-class Listener:
+class OutputListener:
     """One client's place in the output of a running command, which begins at `offset` or, where that is not kept any
     more, as soon after it as what is kept does. What it does not fetch in time is dropped from the front, and the
     offsets (in bytes of the whole output) show the gap: a slow client costs PENDING bytes."""
 
-    def __init__(self, capture: Capture, offset: int = 0) -> None:
+    def __init__(self, capture: OutputCapture, offset: int = 0) -> None:
         self._decoder = codecs.getincrementaldecoder("utf-8")("replace")
-        self._news = asyncio.Event()
+        self._wait_for_event = asyncio.Event()
         self._ended: asyncio.Future[None] = asyncio.get_event_loop().create_future()
-        self._begin(capture, offset)
+        self._record_start(capture, offset)
 
     @property
     def ended(self) -> bool:
@@ -80,21 +80,21 @@ class Listener:
             self._start = self._end - PENDING
             self._torn = True
             self._decoder.reset()
-        self._news.set()
+        self._wait_for_event.set()
 
-    def go_over(self, capture: Capture) -> None:
+    def restart_with(self, capture: OutputCapture) -> None:
         """Begin anew with another output; nothing of the one before was added yet."""
-        self._begin(capture, 0)
+        self._record_start(capture, 0)
 
     def end(self) -> None:
         """No more will be added."""
         if not self._ended.done():
             self._ended.set_result(None)
-        self._news.set()
+        self._wait_for_event.set()
 
     def take(self) -> dict[str, Any] | None:
         """The next piece, None where there is none."""
-        self._news.clear()
+        self._wait_for_event.clear()
         data = bytes(self._pending)
         self._pending.clear()
         text = self._decoder.decode(skip_broken(data) if self._torn else data)
@@ -104,16 +104,16 @@ class Listener:
         start, self._start = self._start, self._end - len(self._decoder.getstate()[0])
         return {"from": start, "to": self._start, "text": text}
 
-    def _begin(self, capture: Capture, offset: int) -> None:
+    def _record_start(self, capture: OutputCapture, offset: int) -> None:
         self._pending = bytearray(capture.since(offset))
         self._end = capture.total
         self._start = self._end - len(self._pending)
         self._torn = self._start != offset
         if self._pending:
-            self._news.set()
+            self._wait_for_event.set()
 
-    async def news(self, pause: float) -> None:
+    async def wait(self, pause: float) -> None:
         """Wait until there is a piece or the end; pieces that are less than `pause` seconds apart come together."""
         await asyncio.wait({self._ended}, timeout=pause)
         if not self._ended.done():
-            await self._news.wait()
+            await self._wait_for_event.wait()

@@ -6,16 +6,38 @@ import asyncio
 import contextlib
 import os
 import signal
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Iterable
+from typing import Iterable, NamedTuple
 
 try:
     import ctypes
 except ImportError:  # not every image's Python has it
     ctypes = None  # type: ignore[assignment]
 
+EXIT, SHELL_EXIT, TIMEOUT, INTERRUPTED, KILLED = "exit", "shell_exit", "timeout", "interrupted", "killed"
+WAITING, BUSY = "waiting", "busy"  # it runs on; it was not run
 _PR_SET_CHILD_SUBREAPER = 36
 _CHILDREN_LISTED = Path(f"/proc/self/task/{os.getpid()}/children").exists()
+
+
+@dataclass(frozen=True)
+class CommandRequest:
+    """A command for the shell. `cwd` is a real path; `timeout` in seconds."""
+
+    key: str
+    command: str
+    timeout: float | None = None
+    cwd: str | None = None
+    environment: dict[str, str] = field(default_factory=dict)
+
+
+class ExitStatus(NamedTuple):
+    """How a command ended. `exit_code` is None where it was ended by force."""
+
+    reason: str
+    exit_code: int | None
+    pid: int
 
 
 def adopt_orphans() -> None:
@@ -74,7 +96,7 @@ def signal_group(group: int, number: signal.Signals) -> None:
         os.killpg(group, number)
 
 
-class Reaper:
+class ChildReaper:
     """Collects every child that ended, adopted ones too, and tells those who wait for one."""
 
     def __init__(self) -> None:

@@ -5,33 +5,32 @@ from __future__ import annotations
 import asyncio
 from typing import Awaitable, Callable
 
-from .archive import ArchiveLimits, packed
-from .frames import Message, Refusal
-from .pieces import Pieces, reading, writing
-from .workspace import Workspace
+from .chunks import ArchiveLimits, Chunks, read_chunks, write_chunks, zip_chunks
+from .frames import Message, RequestRefused
+from .workspace import WorkspaceFolder
 
 _AT_ONCE = 32
 
-Tell = Callable[[Message], Awaitable[None]]
+Send = Callable[[Message], Awaitable[None]]
 
 
-class Streams:
+class FileStreams:
     """Each by a name that its owner gave it. A step blocks, so it is done in a thread."""
 
-    def __init__(self, workspace: Workspace) -> None:
+    def __init__(self, workspace: WorkspaceFolder) -> None:
         self._workspace = workspace
         self._opened: dict[str, _Stream] = {}
 
-    async def hold(self, name: str, kind: str, path: str, tell: Tell) -> None:
+    async def keep_open(self, name: str, kind: str, path: str, send: Send) -> None:
         """Open it, tell so, and keep it until the end of it was taken. Being cancelled closes it: what was being
         written is then as it was. Raises OutsidePath, UnfitFile, Refusal."""
         if name in self._opened or len(self._opened) >= _AT_ONCE:
-            raise Refusal("busy", "the name is taken, or too many files are open")
+            raise RequestRefused("busy", "the name is taken, or too many files are open")
         stream = self._opened[name] = _Stream(self._pieces(kind, path))
         try:
             if kind == "write":
                 await stream.step(None)
-            await tell({"piece": {"started": True}})
+            await send({"piece": {"started": True}})
             await stream.ended.wait()
         finally:
             del self._opened[name]
@@ -41,7 +40,7 @@ class Streams:
         """Give it a piece, or take one; None for the end, in both ways. Raises as `hold`."""
         stream = self._opened.get(name)
         if stream is None:
-            raise Refusal("file_problem", "the file is not open any more")
+            raise RequestRefused("file_problem", "the file is not open any more")
         return await stream.step(given)
 
     def end(self, name: str) -> None:
@@ -50,16 +49,16 @@ class Streams:
         if stream is not None:
             stream.ended.set()
 
-    def _pieces(self, kind: str, path: str) -> Pieces:
+    def _pieces(self, kind: str, path: str) -> Chunks:
         if kind == "write":
-            return writing(self._workspace, path)
+            return write_chunks(self._workspace, path)
         if kind == "zip":
-            return packed(self._workspace, path, ArchiveLimits())
-        return reading(self._workspace, path)
+            return zip_chunks(self._workspace, path, ArchiveLimits())
+        return read_chunks(self._workspace, path)
 
 
 class _Stream:
-    def __init__(self, pieces: Pieces) -> None:
+    def __init__(self, pieces: Chunks) -> None:
         self.ended = asyncio.Event()
         self._pieces = pieces
         self._stepping = asyncio.Lock()
@@ -72,10 +71,10 @@ class _Stream:
             finally:
                 if not step.done():
                     await asyncio.wait([step])
-            taken, ended = step.result()
+            drain, ended = step.result()
             if ended:
                 self.ended.set()
-            return taken
+            return drain
 
     async def close(self) -> None:
         async with self._stepping:

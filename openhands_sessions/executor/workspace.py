@@ -27,7 +27,7 @@ class UnfitFile(Exception):
     """No such file, not a file, too large, or the system says no; the message says which."""
 
 
-class Found(NamedTuple):
+class FoundPath(NamedTuple):
     """Where a path led: an open folder and a name in it, `.` for the folder itself; what is there, None for nothing.
     It holds good for as long as the block that gave it."""
 
@@ -40,7 +40,7 @@ class Found(NamedTuple):
         return self.status is not None and stat.S_ISDIR(self.status.st_mode)
 
 
-class Workspace:
+class WorkspaceFolder:
     """The files below one folder. `/workspace/…` names them, and so does a path relative to it. Every part of a path
     is opened by itself from the folder above it, so that no link, however it is moved about meanwhile, leads out;
     links that stay inside are followed. What is made here is given to `owner`, a user and a group, where there is
@@ -60,7 +60,7 @@ class Workspace:
         return "/".join([NAME, *self._parts(path)])
 
     @contextlib.contextmanager
-    def find(self, path: str, *, make_folders: bool = False) -> Iterator[Found]:
+    def find(self, path: str, *, make_folders: bool = False) -> Iterator[FoundPath]:
         """Walk to a path. Raises OutsidePath, and UnfitFile for whatever the system refuses inside the block."""
         parts = self._parts(path)
         try:
@@ -165,7 +165,7 @@ class _Walk:
         for descriptor in self._opened:
             os.close(descriptor)
 
-    def to(self, parts: list[str], make_folders: bool) -> Found:
+    def to(self, parts: list[str], make_folders: bool) -> FoundPath:
         ahead = deque(parts)
         while ahead:
             name = ahead.popleft()
@@ -173,14 +173,14 @@ class _Walk:
             if status is None:
                 if ahead:
                     raise FileNotFoundError(errno.ENOENT, name)
-                return Found(self._way[-1], name, None)
+                return FoundPath(self._way[-1], name, None)
             if stat.S_ISLNK(status.st_mode):
                 ahead.extendleft(reversed(self._target()))
             elif not stat.S_ISDIR(status.st_mode):
                 if ahead:
                     raise NotADirectoryError(errno.ENOTDIR, name)
-                return Found(self._way[-1], name, status)
-        return Found(self._way[-1], ".", os.fstat(self._way[-1]))
+                return FoundPath(self._way[-1], name, status)
+        return FoundPath(self._way[-1], ".", os.fstat(self._way[-1]))
 
     def _step(self, name: str, make: bool) -> os.stat_result | None:
         """Go to what has this name in the present folder, into it where it is a folder; None where nothing has it."""
@@ -224,7 +224,7 @@ class _Walk:
         return parts
 
 
-def _opened(found: Found, path: str) -> BinaryIO:
+def _opened(found: FoundPath, path: str) -> BinaryIO:
     if found.status is None:
         raise FileNotFoundError(errno.ENOENT, path)
     flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC  # a pipe put in its place must not hold us
@@ -236,7 +236,7 @@ def _opened(found: Found, path: str) -> BinaryIO:
 
 
 @contextlib.contextmanager
-def _replacing(found: Found, owner: tuple[int, int] | None) -> Iterator[BinaryIO]:
+def _replacing(found: FoundPath, owner: tuple[int, int] | None) -> Iterator[BinaryIO]:
     temporary = ".ohs-" + os.urandom(8).hex()
     descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o644, dir_fd=found.folder)
     try:

@@ -12,7 +12,7 @@ from tests.support.sandboxes import run
 
 
 async def test_lines_go_to_and_fro_beside_the_shell(runtime: Runtime) -> None:
-    async with runtime.programs.converse(ProgramSpec(words=("cat",))) as cat, aclosing(cat.lines()) as lines:
+    async with runtime.programs.open(ProgramSpec(words=("cat",))) as cat, aclosing(cat.lines()) as lines:
         for text in ("one", "", "zwö", "x" * 100_000):
             await cat.write(text)
             assert await anext(lines) == text
@@ -23,14 +23,14 @@ async def test_lines_go_to_and_fro_beside_the_shell(runtime: Runtime) -> None:
 
 async def test_several_are_spoken_to_at_once(runtime: Runtime) -> None:
     spoken = ProgramSpec(words=("cat",))
-    async with runtime.programs.converse(spoken) as first, runtime.programs.converse(spoken) as second:
+    async with runtime.programs.open(spoken) as first, runtime.programs.open(spoken) as second:
         await first.write("first")
         await second.write("second")
         assert [await anext(first.lines()), await anext(second.lines())] == ["first", "second"]
 
 
 async def test_one_that_is_not_there_has_ended_at_once(runtime: Runtime) -> None:
-    async with runtime.programs.converse(ProgramSpec(words=("no-such-program",))) as nothing:
+    async with runtime.programs.open(ProgramSpec(words=("no-such-program",))) as nothing:
         async with asyncio.timeout(10):
             assert [line async for line in nothing.lines()] == []
         with pytest.raises(RuntimeUnavailable):

@@ -188,7 +188,7 @@ class EchoPrograms:
     """Knows `cat`, and nothing else."""
 
     @asynccontextmanager
-    async def converse(self, program: ProgramSpec) -> AsyncIterator[ProgramSession]:
+    async def open(self, program: ProgramSpec) -> AsyncIterator[ProgramSession]:
         yield _Echo(ended=program.words[0] != "cat")
 
 

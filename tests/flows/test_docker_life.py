@@ -169,7 +169,7 @@ async def test_a_container_whose_conversation_is_gone_is_reaped(docker_engine: E
             async with runtimes.open(RuntimeSpec(sid=sid, term=1)) as runtime:
                 await run(runtime, 0, "true")
         settings = replace(PLAIN, image=docker_engine.base)
-        async with open_docker(folder, settings, address=docker_engine.address, knows=knows) as later:
+        async with open_docker(folder, settings, address=docker_engine.address, exists=knows) as later:
             await comes_to(docker_engine, runtimes, "running")
             [kept] = await later.survey()
             assert (kept.conversation, kept.keep, kept.why) == ("other", True, RESTS)

@@ -92,8 +92,8 @@ async def test_one_that_a_killed_server_was_giving_away_is_made_anew(
 ) -> None:
     [(waited, _)] = containers(docker_engine, runtimes)
     place = SandboxPaths(folder / folder_name(SID), PLAIN.owner)
-    place.make(place.home)
-    place.note(SID)
+    place.create(place.home)
+    place.write_conversation(SID)
     [waiting] = folder.glob("warm-*")
     with closing(docker_engine.client()) as client:
         name = container_name(runtimes.instance, folder_name(SID))

@@ -20,7 +20,7 @@ Heard = SessionMessage | Exception
 async def piped(server: StdioServer, programs: Programs) -> AsyncIterator[TransportStreams]:
     """The program ends with the block."""
     spoken = ProgramSpec(words=(server.command, *server.args), environment=server.env)
-    async with programs.converse(spoken) as conversation, anyio.create_task_group() as group:
+    async with programs.open(spoken) as conversation, anyio.create_task_group() as group:
         heard, hearing = anyio.create_memory_object_stream[Heard](0)
         saying, said = anyio.create_memory_object_stream[SessionMessage](0)
         group.start_soon(_listen, conversation, heard)

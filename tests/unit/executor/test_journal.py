@@ -8,8 +8,8 @@ import pytest
 from openhands_sessions.adapters.runtimes.executor_client.journal import NotInJournal, recorded_outcome
 from openhands_sessions.core.errors import RuntimeUnavailable
 from openhands_sessions.executor import journal as module
-from openhands_sessions.executor.fence import Fence
 from openhands_sessions.executor.journal import DONE, FORGOTTEN, Journal, Outcome
+from openhands_sessions.executor.server import OwnerTerms
 from openhands_sessions.ports.runtime import CommandDone, Lost
 
 
@@ -123,11 +123,11 @@ def test_a_journal_that_is_no_file_is_not_read(tmp_path: Path) -> None:
 
 
 def test_the_highest_term_outlives_the_executor(tmp_path: Path) -> None:
-    fence = Fence(tmp_path)
+    fence = OwnerTerms(tmp_path)
     assert fence.admit(3)
     assert fence.admit(3)
     assert not fence.admit(2)
-    again = Fence(tmp_path)
+    again = OwnerTerms(tmp_path)
     assert not again.admit(2)
     assert again.admit(4)
     assert not fence.admit(3)  # it reads again what was raised behind its back

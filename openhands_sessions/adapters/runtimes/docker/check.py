@@ -1,4 +1,4 @@
-"""Whether Docker sandboxes can be had as they are configured: by making one."""
+"""Checks that Docker sandboxes work as they are configured, by creating one."""
 
 import contextlib
 import secrets
@@ -7,15 +7,12 @@ from collections.abc import AsyncIterator
 from dataclasses import replace
 from pathlib import Path
 
-from openhands_sessions.adapters.runtimes.docker.container_spec import INSTANCE
-from openhands_sessions.adapters.runtimes.docker.context import make_context
+from openhands_sessions.adapters.runtimes.docker.container_spec import INSTANCE, DockerSettings
 from openhands_sessions.adapters.runtimes.docker.engine import DockerEngine
 from openhands_sessions.adapters.runtimes.docker.errors import NO_IMAGE, NO_RUNTIME
-from openhands_sessions.adapters.runtimes.docker.factory import START_SECONDS, ContainerFactory, DockerContext
-from openhands_sessions.adapters.runtimes.docker.networks import SandboxNetwork
-from openhands_sessions.adapters.runtimes.docker.settings import DockerSettings
-from openhands_sessions.adapters.runtimes.local.paths import SandboxPaths
-from openhands_sessions.adapters.runtimes.local.untrusted_tree import remove_untrusted_tree
+from openhands_sessions.adapters.runtimes.docker.factory import ContainerFactory, DockerContext, make_context
+from openhands_sessions.adapters.runtimes.docker.network import SandboxNetwork
+from openhands_sessions.adapters.runtimes.local.paths import SandboxPaths, remove_untrusted_tree
 from openhands_sessions.adapters.runtimes.threads import ThreadLimiter
 from openhands_sessions.core.errors import RuntimeUnavailable
 from openhands_sessions.ports.sandboxes import Check
@@ -24,13 +21,13 @@ _PREFIX = "probe-"
 
 
 async def check_docker(root: Path, settings: DockerSettings, *, address: str | None) -> list[Check]:
-    """What was looked at, up to the first thing that keeps sandboxes from being made. Of what is made for it nothing is
-    left. Raises OSError where the folder cannot be used."""
+    """The checks, up to the first that fails and is vital. Removes all that it creates. Raises OSError where the folder
+    cannot be used."""
     limiter, engine, mark = ThreadLimiter(1), DockerEngine(address), secrets.token_hex(8)
     paths = SandboxPaths(root / f"{_PREFIX}{mark}", settings.owner)
     try:
         context = await make_context(root, replace(settings, pull=False), engine, limiter, mark)
-        return [looked async for looked in _looks(context, paths, fetched=settings.pull)]
+        return [check async for check in _checks(context, paths, pull=settings.pull)]
     finally:
         with contextlib.suppress(RuntimeUnavailable):
             for container in await engine.list(f"{INSTANCE}={mark}"):
@@ -43,7 +40,7 @@ async def check_docker(root: Path, settings: DockerSettings, *, address: str | N
         await engine.close()
 
 
-async def _looks(context: DockerContext, paths: SandboxPaths, *, fetched: bool) -> AsyncIterator[Check]:
+async def _checks(context: DockerContext, paths: SandboxPaths, *, pull: bool) -> AsyncIterator[Check]:
     try:
         yield Check(name="docker", found=f"version {await context.engine.version()}")
     except RuntimeUnavailable as error:
@@ -56,38 +53,32 @@ async def _looks(context: DockerContext, paths: SandboxPaths, *, fetched: bool) 
         if settings.runtime not in there:
             return
     if not await context.engine.has_image(settings.image):
-        problem = f"{settings.image} is fetched when it is first needed" if fetched else NO_IMAGE
-        yield Check(name="image", found="not there", problem=problem, vital=not fetched)
+        problem = f"{settings.image} is fetched when it is first needed" if pull else NO_IMAGE
+        yield Check(name="image", found="not there", problem=problem, vital=not pull)
         return
     yield Check(name="image", found=settings.image)
-    yield await _network(context)
-    yield await _sandbox(context, paths)
+    yield await _check_network(context)
+    yield await _check_sandbox(context, paths)
 
 
-async def _network(context: DockerContext) -> Check:
-    told: list[str] = []
+async def _check_network(context: DockerContext) -> Check:
+    problems: list[str] = []
+    network = context.settings.network
     try:
-        await context.networks.ready(told.append)
+        await context.network.ready(problems.append)
     except RuntimeUnavailable as error:
-        return Check(name="network", found=context.settings.network, problem=error.message)
-    return Check(name="network", found="none" if told else context.settings.network, problem="".join(told), vital=False)
+        return Check(name="network", found=network, problem=error.message)
+    return Check(name="network", found="none" if problems else network, problem="".join(problems), vital=False)
 
 
-async def _sandbox(context: DockerContext, paths: SandboxPaths) -> Check:
-    """Make one and reach it: the engine must see the same folders."""
-    factory, began = ContainerFactory(context), time.monotonic()
+async def _check_sandbox(context: DockerContext, paths: SandboxPaths) -> Check:
+    """Create a container and connect to it: the engine must see the same folders."""
+    began = time.monotonic()
     try:
         name = f"openhands-sessions-{context.instance}"
-        storage = context.storage_of(paths, name)
+        storage = context.storage(paths, name)
         await storage.prepare()
-        spec = await factory.spec(storage, _untold)
-        container = await factory.start(storage, name, spec, {INSTANCE: context.instance}, _untold)
-        if not await factory.answers(storage, container, START_SECONDS):
-            raise await factory.no_answer(container)
+        await ContainerFactory(context).run(storage, name, {INSTANCE: context.instance}, lambda *step: None)
     except RuntimeUnavailable as error:
         return Check(name="sandbox", found="could not be made", problem=error.message)
     return Check(name="sandbox", found=f"made in {round(1000 * (time.monotonic() - began))} ms")
-
-
-def _untold(status: str, words: str) -> None:
-    """Nobody waits for it."""

@@ -1,23 +1,23 @@
-"""How a sandbox's container is made: what it gets to see, and everything that is taken away from it."""
+"""The settings of Docker sandboxes, and the request to create a container: its mounts, its limits, its labels."""
 
 import hashlib
 import json
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
-from openhands_sessions.adapters.runtimes.docker.settings import DockerSettings
 from openhands_sessions.adapters.runtimes.local.paths import SandboxPaths
 from openhands_sessions.ports.runtime import WORKSPACE
 
 HOME = "/sandbox"
 STATE = "/run/executor"
 EXECUTOR = "/run/executor.pyz"
-PROGRAMS = "/run/programs"
-"""Where the executor lies as a volume, which cannot be mounted on a file."""
+EXECUTOR_VOLUME = "/run/programs"
+"""Where the volume with the executor is mounted; a volume cannot be mounted on a file."""
 PORT = 7411
-"""On which an executor listens that shares no folder with the server."""
+"""Where an executor listens that shares no folder with the server."""
 _TCP = f"{PORT}/tcp"
 SECRET = "secret"
 INSTANCE = "openhands-sessions.instance"
@@ -25,17 +25,65 @@ CONVERSATION = "openhands-sessions.conversation"
 TERM = "openhands-sessions.term"
 SPEC_DIGEST = "openhands-sessions.recipe"
 WARM = "openhands-sessions.warm"
-"""Labels. The term is the owner's who had it made; a later owner may have attached to it. One that waited for a
-conversation has WARM instead of that and the term: labels cannot be changed."""
+"""Labels. TERM is the term of the owner who created the container; later owners use it, too. A warm container has WARM
+instead of CONVERSATION and TERM, also after a conversation got it: labels cannot be changed."""
 
+Network = Literal["none", "egress", "open"]
+SANDBOX_USER = 10_001
+"""The uid of the sandboxes of a server that runs as root; no user of the host has it."""
 ContainerSpec = dict[str, Any]
-"""What the engine is asked for, but for name and labels."""
+"""The body of the request to create a container, as the engine's API has it, without name and labels."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class DockerSettings:
+    """Sizes in bytes, times in seconds."""
+
+    image: str = "openhands-sessions-python"
+    pull: bool = True
+    """Whether a missing image is fetched."""
+    runtime: str | None = None
+    """The engine's runtime, for example `runsc`; None for its own default."""
+    user: int | None = None
+    """The uid of the sandbox; None for the server's own, unless that is root."""
+    network: Network = "egress"
+    firewall_image: str = "openhands-sessions-base"
+    """Has iptables, for `egress`."""
+    memory: int = 2 << 30
+    cpus: float = 2.0
+    processes: int = 512
+    open_files: int = 16_384
+    file_size: int = 4 << 30
+    temporary_size: int = 1 << 30
+    workspace_size: int = 10 << 30
+    """Of workspace, home and state together; measured every `look_every` seconds while the container runs."""
+    look_every: float = 5.0
+    warm: int = 0
+    """How many containers run before a conversation needs them."""
+    pause_after: float = 600.0
+    """From the last use to the pause."""
+    remove_after: float = 3_600.0
+    """From the pause to the removal of the container."""
+    keep_workspace: bool = True
+    """Whether the workspace is kept when `remove_after` has passed."""
+    answer_within: float = 10.0
+    """How long an executor may take for an answer that needs no work; one that takes longer twice is killed."""
+    command_timeout: float = 600.0
+    output_head: int = 64 << 10
+    output_tail: int = 64 << 10
+
+    @property
+    def owner(self) -> tuple[int, int]:
+        """User and group of the sandbox's processes and folders. Never root."""
+        if self.user is not None:
+            return self.user, self.user
+        return (os.geteuid(), os.getegid()) if os.geteuid() else (SANDBOX_USER, SANDBOX_USER)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class MountSpec:
-    """What a container is given: mounts as the engine's API has them, where the executor lies in it, and options of the
-    executor. `published` is the address under which its port is, None where it has none."""
+    """Mounts as the engine's API has them, the executor's path in the container, and its options. `published` is the
+    address at which its port is published, None for an executor without one."""
 
     mounts: list[dict[str, Any]]
     executor: str
@@ -44,13 +92,12 @@ class MountSpec:
 
 
 def container_spec(settings: DockerSettings, mounts: MountSpec, network: str) -> ContainerSpec:
-    """The body of a request to make a container, as the engine's API has it."""
     user, group = settings.owner
     return {
         "Image": settings.image,
         "User": f"{user}:{group}",
         "Entrypoint": ["python3", "-I", "-S", mounts.executor],
-        "Cmd": _words(settings, mounts),
+        "Cmd": _command_line(settings, mounts),
         "Env": [f"HOME={HOME}", "USER=sandbox", "LOGNAME=sandbox", "LANG=C.UTF-8", "SHELL=/bin/bash"],
         "WorkingDir": WORKSPACE,
         "Hostname": "sandbox",
@@ -60,7 +107,7 @@ def container_spec(settings: DockerSettings, mounts: MountSpec, network: str) ->
             "NetworkMode": network,
             "Init": True,
             "LogConfig": {"Type": "json-file", "Config": {"max-size": "64k", "max-file": "1"}},
-            **_taken_away(settings),
+            **_restrictions(settings),
             **({} if mounts.published is None else {"PortBindings": {_TCP: [{"HostIp": mounts.published}]}}),
         },
         **({} if mounts.published is None else {"ExposedPorts": {_TCP: {}}}),
@@ -68,8 +115,7 @@ def container_spec(settings: DockerSettings, mounts: MountSpec, network: str) ->
 
 
 def bind_mounts(paths: SandboxPaths, executor: Path) -> MountSpec:
-    """Folders of this machine. Unlike `Binds`, these mounts are refused where the source is missing; `Binds` would make
-    a folder of it."""
+    """Folders of this machine. The engine refuses these mounts where the source is missing; `Binds` would create it."""
     folders = ((paths.workspace, WORKSPACE), (paths.state, STATE), (paths.home, HOME))
     mounts: list[dict[str, Any]] = [
         *({"Type": "bind", "Source": str(source), "Target": target} for source, target in folders),
@@ -79,16 +125,16 @@ def bind_mounts(paths: SandboxPaths, executor: Path) -> MountSpec:
 
 
 def spec_digest(spec: ContainerSpec) -> str:
-    """Tells whether a container was made like this."""
+    """Tells whether a container was created with the same spec."""
     return hashlib.sha256(json.dumps(spec, sort_keys=True).encode()).hexdigest()[:16]
 
 
-def _words(settings: DockerSettings, mounts: MountSpec) -> list[str]:
+def _command_line(settings: DockerSettings, mounts: MountSpec) -> list[str]:
     options = {
         "--socket": f"{STATE}/executor.sock",
         "--workspace": WORKSPACE,
         "--state": STATE,
-        "--idle-timeout": 0,  # the container is paused and ended from outside
+        "--idle-timeout": 0,  # the server pauses and removes the container
         "--head": settings.output_head,
         "--tail": settings.output_tail,
         **mounts.options,
@@ -96,8 +142,8 @@ def _words(settings: DockerSettings, mounts: MountSpec) -> list[str]:
     return [str(word) for option in options.items() for word in option]
 
 
-def _taken_away(settings: DockerSettings) -> dict[str, Any]:
-    """The engine's own filter of system calls stays on: naming none keeps its default."""
+def _restrictions(settings: DockerSettings) -> dict[str, Any]:
+    """No seccomp profile is named, so the engine's default stays on."""
     return {
         "ReadonlyRootfs": True,
         "Tmpfs": {
@@ -110,9 +156,9 @@ def _taken_away(settings: DockerSettings) -> dict[str, Any]:
         "IpcMode": "private",
         "PidsLimit": settings.processes,
         "Memory": settings.memory,
-        "MemorySwap": settings.memory,  # of memory and swap together: no swap
+        "MemorySwap": settings.memory,  # memory plus swap: no swap
         "NanoCpus": int(settings.cpus * 1_000_000_000),
-        "OomScoreAdj": 500,  # rather a sandbox than the server
+        "OomScoreAdj": 500,  # a sandbox is killed before the server
         "ShmSize": 64 << 20,
         "Ulimits": [
             _limit("nofile", settings.open_files),

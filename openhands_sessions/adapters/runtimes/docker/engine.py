@@ -1,4 +1,4 @@
-"""The Docker engine: its blocking library, behind threads of its own and never on the event loop."""
+"""The Docker engine's API: the blocking library, called in threads of its own."""
 
 import asyncio
 import contextlib
@@ -30,8 +30,8 @@ _ANSWER_SECONDS = 60
 
 @dataclass(frozen=True, slots=True)
 class ContainerInfo:
-    """A container as the engine describes it. `status` is the engine's: created, running, paused, exited, …; `made` is
-    when, in seconds of the epoch, 0 where it was not asked for."""
+    """A container as the engine describes it. `status` is the engine's: created, running, paused, exited, …; `created`
+    in seconds of the epoch, 0 where it is not known."""
 
     id: str
     name: str
@@ -39,22 +39,27 @@ class ContainerInfo:
     labels: Mapping[str, str]
     out_of_memory: bool = False
     exit_code: int = 0
-    made: float = 0.0
+    created: float = 0.0
 
 
 class DockerEngine:
-    """One engine, by its socket. Every method may raise RuntimeUnavailable with what to do. A call that is cancelled
-    goes on in its thread."""
+    """One engine. Every method may raise RuntimeUnavailable, with advice for users. A call that is cancelled goes on in
+    its thread."""
 
     def __init__(self, address: str | None = None) -> None:
         self._address = address or os.environ.get("DOCKER_HOST") or USUAL_ADDRESS
         parts = urlsplit(self._address)
         self.host = None if parts.scheme == "unix" else parts.hostname or ""
-        """The machine it runs on, where that is another one, which shares no folders with this; else None."""
+        """The host of its address; None for a unix socket."""
         self._threads = ThreadPoolExecutor(_THREADS, thread_name_prefix="docker")
-        self._making = threading.Lock()
+        self._client_lock = threading.Lock()
         self._client: Any = None
-        self._pulls = ImagePulls(self._reached)
+        self._pulls = ImagePulls(self._own_client)
+
+    @property
+    def local(self) -> bool:
+        """Whether it runs on this machine, and so sees its folders."""
+        return self.host is None
 
     async def ping(self) -> None:
         await self._run(lambda client: client.ping())
@@ -64,7 +69,7 @@ class DockerEngine:
         return str(answer["Version"])
 
     async def runtimes(self) -> Sequence[str]:
-        """The names of what it can run containers with."""
+        """The names of its container runtimes."""
         answer = await self._run(lambda client: client.info())
         return sorted(answer["Runtimes"])
 
@@ -80,14 +85,14 @@ class DockerEngine:
         """The containers that carry `name=value`, running or not."""
         rows = await self._run(lambda client: client.containers(all=True, filters={"label": label}))
         return [
-            ContainerInfo(row["Id"], _name_of(row), row["State"], row["Labels"] or {}, made=row["Created"])
+            ContainerInfo(row["Id"], _name_of(row), row["State"], row["Labels"] or {}, created=row["Created"])
             for row in rows
         ]
 
-    async def create(self, name: str | None, recipe: Mapping[str, Any], labels: Mapping[str, str]) -> str:
-        """Make a container and return its id; where one of this name is there already, that one's. Without a name, the
-        engine thinks of one."""
-        return await self._run(lambda client: _create(client, name, {**recipe, "Labels": dict(labels)}))
+    async def create(self, name: str | None, spec: Mapping[str, Any], labels: Mapping[str, str]) -> str:
+        """Create a container and return its id; the id of the existing one where the name is taken. Without a name the
+        engine chooses one."""
+        return await self._run(lambda client: _create(client, name, {**spec, "Labels": dict(labels)}))
 
     async def start(self, container: str) -> None:
         await self._run(lambda client: client.start(container))
@@ -102,13 +107,13 @@ class DockerEngine:
         return await self._run(lambda client: _or_none(_get, client, container, path, limit))
 
     async def port(self, container: str, inside: int) -> int | None:
-        """Under which port of the engine's machine a container's is published; None where it does not run."""
+        """The port of the engine's machine at which a container's port is published; None where it does not run."""
         described = await self._run(lambda client: _or_none(client.inspect_container, container))
         published = described["NetworkSettings"]["Ports"].get(f"{inside}/tcp") if described is not None else None
         return int(published[0]["HostPort"]) if published else None
 
     async def volumes(self, label: str) -> Sequence[str]:
-        """The names of those that carry `name=value`."""
+        """The names of the volumes that carry `name=value`."""
         answer = await self._run(lambda client: client.volumes(filters={"label": label}))
         return [volume["Name"] for volume in answer["Volumes"] or ()]
 
@@ -125,38 +130,38 @@ class DockerEngine:
         await self._run(lambda client: client.unpause(container))
 
     async def remove(self, container: str) -> None:
-        """End it by force, with the volumes that are its own; nothing where there is none."""
+        """Kill and remove a container with its anonymous volumes; nothing where there is none."""
         await self._run(lambda client: _remove(client, container))
 
-    async def words(self, container: str) -> str:
-        """The last of what it printed."""
-        said: bytes = await self._run(lambda client: client.logs(container, tail=20))
-        return said.decode("utf-8", "replace").strip()
+    async def log_tail(self, container: str) -> str:
+        """The last lines that it printed."""
+        tail: bytes = await self._run(lambda client: client.logs(container, tail=20))
+        return tail.decode("utf-8", "replace").strip()
 
     async def wait(self, container: str, *, seconds: float = _ANSWER_SECONDS) -> int:
-        """Its exit code, once it has ended."""
+        """Wait for its end and return the exit code."""
         answer = await self._run(lambda client: client.wait(container, timeout=seconds))
         return int(answer["StatusCode"])
 
     async def labels_of(self, image: str) -> Mapping[str, str]:
-        """An image's labels; none for one that is not there."""
+        """An image's labels; empty where there is no such image."""
         described = await self._run(lambda client: _or_none(client.inspect_image, image))
         labels: Mapping[str, str] | None = described["Config"]["Labels"] if described is not None else None
         return labels or {}
 
     async def pull(self, image: str, on_progress: OnProgress) -> None:
-        """Fetch an image; `on_progress` is called on the event loop with percents of the bytes that are known of."""
+        """Fetch an image; `on_progress` is called on the event loop with percents of the bytes announced so far."""
         await self._pulls.fetch(image, on_progress)
 
-    async def make_network(self, name: str, options: Mapping[str, str], labels: Mapping[str, str]) -> None:
-        """See to it that there is a bridge network of this name."""
-        await self._run(lambda client: _make_network(client, name, options, labels))
+    async def create_network(self, name: str, options: Mapping[str, str], labels: Mapping[str, str]) -> None:
+        """Create a bridge network; nothing where there is one of this name."""
+        await self._run(lambda client: _create_network(client, name, options, labels))
 
     async def remove_network(self, name: str) -> None:
         await self._run(lambda client: _or_none(client.remove_network, name))
 
     def stop_pulling(self) -> None:
-        """Calls end by themselves before long, but for this one."""
+        """End the pulls; all other calls have a time limit."""
         self._pulls.end()
 
     async def close(self) -> None:
@@ -171,41 +176,41 @@ class DockerEngine:
 
     def _call(self, function: Callable[[Any], T]) -> T:
         try:
-            self._knock()
-            return function(self._connected())
+            self._check_socket()
+            return function(self._shared_client())
         except (OSError, HTTPError, requests.exceptions.RequestException, DockerException) as error:
             raise user_error(error) from error
 
-    def _knock(self) -> None:
-        """The library leaves a socket open when it cannot connect, and does not say why it could not."""
+    def _check_socket(self) -> None:
+        """Connect once before the library does: it leaks its socket when it cannot connect, and hides the reason."""
         if self.host is not None:
             return
         path = self._address.partition("://")[2]
         try:
-            with socket.socket(socket.AF_UNIX) as knock:
-                knock.connect(path)
+            with socket.socket(socket.AF_UNIX) as probe:
+                probe.connect(path)
         except (FileNotFoundError, ConnectionRefusedError):
             raise RuntimeUnavailable(NO_ENGINE) from None
 
-    def _connected(self) -> Any:
-        with self._making:
+    def _shared_client(self) -> Any:
+        with self._client_lock:
             if self._client is None:
                 self._client = self._new_client()
             return self._client
 
-    def _reached(self) -> Any:
-        """A client of one's own."""
-        self._knock()
+    def _own_client(self) -> Any:
+        """A client for one pull."""
+        self._check_socket()
         return self._new_client()
 
     def _new_client(self) -> Any:
-        protection = {} if self.host is None else kwargs_from_env()  # DOCKER_TLS_VERIFY, DOCKER_CERT_PATH
-        protection.pop("base_url", None)
-        return docker.APIClient(base_url=self._address, timeout=_ANSWER_SECONDS, use_ssh_client=True, **protection)
+        tls = {} if self.host is None else kwargs_from_env()  # DOCKER_TLS_VERIFY, DOCKER_CERT_PATH
+        tls.pop("base_url", None)
+        return docker.APIClient(base_url=self._address, timeout=_ANSWER_SECONDS, use_ssh_client=True, **tls)
 
 
 def _or_none(function: Callable[..., T], *arguments: object, **named: object) -> T | None:
-    """What the engine answers, None where it knows of no such thing."""
+    """The engine's answer, None where it has no such object."""
     try:
         return function(*arguments, **named)
     except NotFound:
@@ -213,10 +218,10 @@ def _or_none(function: Callable[..., T], *arguments: object, **named: object) ->
 
 
 def _get(client: Any, container: str, path: str, limit: int) -> bytes:
-    pieces, _ = client.get_archive(container, path)
+    chunks, _ = client.get_archive(container, path)
     archive = bytearray()
-    for piece in pieces:
-        archive += piece
+    for chunk in chunks:
+        archive += chunk
         if len(archive) > limit:
             raise RuntimeUnavailable("a file of the sandbox is too large")
     return bytes(archive)
@@ -235,7 +240,7 @@ def _found(described: Mapping[str, Any]) -> ContainerInfo:
 
 
 def _name_of(row: Mapping[str, Any]) -> str:
-    """While it is being removed, a container may have none any more."""
+    """A container that is being removed may have none."""
     names: Sequence[str] = row["Names"] or (row["Id"],)
     return names[0].lstrip("/")
 
@@ -259,15 +264,15 @@ def _remove(client: Any, container: str) -> None:
     except APIError as error:
         if error.status_code != CONFLICT:
             raise
-        with contextlib.suppress(NotFound):  # somebody else is just at it
+        with contextlib.suppress(NotFound):  # another process is removing it
             client.wait(container, timeout=_ANSWER_SECONDS, condition="removed")
 
 
-def _make_network(client: Any, name: str, options: Mapping[str, str], labels: Mapping[str, str]) -> None:
+def _create_network(client: Any, name: str, options: Mapping[str, str], labels: Mapping[str, str]) -> None:
     if any(network["Name"] == name for network in client.networks(names=[name])):
         return
     try:
         client.create_network(name, driver="bridge", options=options, labels=labels, check_duplicate=True)
     except APIError as error:
-        if error.status_code != CONFLICT:  # another server of this instance was quicker
+        if error.status_code != CONFLICT:  # another server of this instance has just created it
             raise

@@ -1,4 +1,4 @@
-"""What the Docker engine refuses, in words that say what to do."""
+"""The Docker engine's errors as errors for users, with advice."""
 
 from collections.abc import Sequence
 
@@ -57,11 +57,11 @@ _LONGEST = 300
 
 
 class ContainerGone(RuntimeUnavailable):
-    """There is no such container any more, or none that can be started."""
+    """The container is gone, or cannot be started any more."""
 
 
 class NetworkGone(RuntimeUnavailable):
-    """The sandboxes' network is no longer there, or no longer guarded."""
+    """The sandboxes' network was removed, or its firewall rules were."""
 
     def __init__(self) -> None:
         super().__init__("the network of the sandboxes was removed or changed from outside just then: try again")
@@ -75,7 +75,7 @@ class ImageMissing(RuntimeUnavailable):
 
 
 def user_error(error: Exception) -> RuntimeUnavailable:
-    """The error for users. What the engine said itself comes along, without paths, where nothing better is known."""
+    """The error for users. An unknown one carries the engine's own text, without paths."""
     match error:
         case PermissionError():
             return RuntimeUnavailable(NOT_ALLOWED)
@@ -83,19 +83,19 @@ def user_error(error: Exception) -> RuntimeUnavailable:
             return RuntimeUnavailable("the Docker engine did not answer in time: is it, or its disk, overloaded?")
         case ImageNotFound():
             return ImageMissing()
-        case APIError() if _tells_of_an_end(error):
+        case APIError() if _means_container_gone(error):
             return ContainerGone("the sandbox was ended from outside just then")
-        case APIError() if _tells_of_no_network(error):
+        case APIError() if _means_network_gone(error):
             return NetworkGone()
         case APIError():
-            return RuntimeUnavailable(_said(str(error.explanation or error)))
+            return RuntimeUnavailable(_message_for(str(error.explanation or error)))
         case requests.exceptions.RequestException() | DockerException() | HTTPError() | OSError():
             return RuntimeUnavailable(NO_ENGINE)
     raise error
 
 
 def early_exit_message(said: str) -> str:
-    """Why a sandbox ended as it began, by the last line that it printed."""
+    """Why a sandbox ended at its start, by the last line that it printed."""
     if any(sign in said.lower() for sign in _FULL):
         return "the sandbox ended as it began: the disk that holds the workspaces is full; free some, then try again"
     told = without_paths(said[:_LONGEST])
@@ -105,21 +105,21 @@ def early_exit_message(said: str) -> str:
 
 
 def timed_out(error: Exception) -> bool:
-    """Whether it was waited for in vain; the last of these comes of an answer that is read bit by bit."""
+    """Whether the engine did not answer in time; ReadTimeoutError is raised while an answer is streamed."""
     return isinstance(error, (requests.exceptions.ReadTimeout, TimeoutError, ReadTimeoutError))
 
 
-def _tells_of_an_end(error: APIError) -> bool:
+def _means_container_gone(error: APIError) -> bool:
     said = str(error.explanation or error).lower()
     return any(sign in said for sign in _ENDS)
 
 
-def _tells_of_no_network(error: APIError) -> bool:
+def _means_network_gone(error: APIError) -> bool:
     said = str(error.explanation or error).lower()
     return "network" in said and "not found" in said
 
 
-def _said(text: str) -> str:
+def _message_for(text: str) -> str:
     lower = text.lower()
     for signs, advice in _KNOWN:
         if any(sign in lower for sign in signs):

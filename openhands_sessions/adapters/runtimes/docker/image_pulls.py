@@ -1,4 +1,4 @@
-"""Images on their way to the engine: each is fetched once, for all who wait for it."""
+"""Pulls of images: each image is fetched once, for all conversations that wait for it."""
 
 import asyncio
 import contextlib
@@ -15,15 +15,15 @@ from openhands_sessions.adapters.runtimes.docker.errors import STALLED, timed_ou
 from openhands_sessions.core.errors import RuntimeUnavailable
 
 OnProgress = Callable[[int], None]
-"""Takes percents of the bytes that are known of."""
+"""Called with percents of the bytes announced so far."""
 _AT_ONCE = 4
 _PATIENCE_SECONDS = 60.0
 _ENDS = "the server ends"
 
 
 class ImagePulls:
-    """Each has a client and a thread of its own, for it may take minutes. `connect` makes a client; it is called in
-    that thread. A pull of which nothing is heard for `patience` seconds is given up. All may raise
+    """Each pull has a client and a thread of its own, because it may take minutes. `connect` creates the client; it is
+    called in that thread. A pull without progress for `patience` seconds is given up. All methods may raise
     RuntimeUnavailable."""
 
     def __init__(self, connect: Callable[[], Any], *, patience: float = _PATIENCE_SECONDS) -> None:
@@ -33,8 +33,8 @@ class ImagePulls:
         self._ended = False
 
     async def fetch(self, image: str, on_progress: OnProgress) -> None:
-        """Returns when the image is there. `on_progress` is called on the event loop. A pull goes on when those who
-        wait for it are cancelled."""
+        """Returns when the engine has the image. `on_progress` is called on the event loop. The pull goes on when the
+        caller is cancelled."""
         if self._ended:
             raise RuntimeUnavailable(_ENDS)
         pull = self._under_way.get(image)
@@ -46,16 +46,15 @@ class ImagePulls:
         await pull.awaited(on_progress)
 
     def end(self) -> None:
-        """End those under way, also where nothing is heard of them; whoever waits is told. None begins any more. The
-        thread of one that the engine has not said a word of yet is left behind, until the engine does or the process
-        ends, which it does not hold up."""
+        """End the running pulls and refuse new ones. The thread of a pull that the engine has not answered yet goes on
+        until the engine answers or the process ends, which it does not delay."""
         self._ended = True
         for pull in self._under_way.values():
             pull.end(_ENDS)
 
 
 class _Pull:
-    """One image, from the moment when it is made."""
+    """The pull of one image; it begins at once."""
 
     def __init__(self, image: str, connect: Callable[[], Any], patience: float) -> None:
         self._image = image
@@ -64,7 +63,7 @@ class _Pull:
         self._loop = asyncio.get_running_loop()
         self._timer = self._loop.call_later(patience, self.end, STALLED)
         self.outcome: asyncio.Future[None] = self._loop.create_future()
-        self.outcome.add_done_callback(lambda outcome: outcome.exception())  # perhaps nobody waits any more
+        self.outcome.add_done_callback(lambda outcome: outcome.exception())  # its callers may be cancelled
         self._listeners: list[OnProgress] = []
         self._done: int | None = None
         self._answer: requests.Response | None = None
@@ -83,7 +82,7 @@ class _Pull:
     def end(self, why: str) -> None:
         self._ending.set()
         if self._answer is not None:
-            with contextlib.suppress(OSError, RuntimeError, ValueError):  # it has just ended by itself
+            with contextlib.suppress(OSError, RuntimeError, ValueError):  # it has just ended
                 self._answer.raw.shutdown()
         self._settle(RuntimeUnavailable(why))
 
@@ -114,20 +113,20 @@ class _Pull:
                 self._note(step, layers)
 
     def _keep(self, answer: requests.Response, **_: object) -> None:
-        """It is read as it comes, so whoever has it can break it off."""
+        """Keep the streamed response, so that `end` can shut it down."""
         self._answer = answer
         if self._ending.is_set():
             raise RuntimeUnavailable(_ENDS)
 
     def _note(self, step: dict[str, Any], layers: dict[str, tuple[int, int]]) -> None:
-        self._on_loop(self._heard)
+        self._on_loop(self._restart_timer)
         detail = step.get("progressDetail") or {}
         if detail.get("total"):
-            layers[step.get("id", "")] = (detail.get("current", 0), detail["total"])  # the engine leaves a zero out
+            layers[step.get("id", "")] = (detail.get("current", 0), detail["total"])  # the engine omits a zero
             done = 100 * sum(each[0] for each in layers.values()) // sum(each[1] for each in layers.values())
             self._on_loop(self._tell, done)
 
-    def _heard(self) -> None:
+    def _restart_timer(self) -> None:
         if not self.outcome.done():
             self._timer.cancel()
             self._timer = self._loop.call_later(self._patience, self.end, STALLED)
@@ -148,5 +147,5 @@ class _Pull:
             self.outcome.set_exception(error)
 
     def _on_loop(self, function: Callable[..., None], *arguments: object) -> None:
-        with contextlib.suppress(RuntimeError):  # the loop has ended, and with it whoever would have listened
+        with contextlib.suppress(RuntimeError):  # the loop has ended
             self._loop.call_soon_threadsafe(function, *arguments)

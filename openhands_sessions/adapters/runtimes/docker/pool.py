@@ -1,4 +1,4 @@
-"""Containers that run already and wait for a conversation, so that its first command need not wait for one."""
+"""Warm containers: they run before a conversation needs them, so that its first command need not wait for a start."""
 
 import asyncio
 import contextlib
@@ -12,37 +12,35 @@ import structlog
 
 from openhands_sessions.adapters.runtimes.docker.container_spec import INSTANCE, WARM
 from openhands_sessions.adapters.runtimes.docker.engine import ContainerInfo
-from openhands_sessions.adapters.runtimes.docker.factory import START_SECONDS, ContainerFactory, DockerContext
-from openhands_sessions.adapters.runtimes.docker.networks import NO_RULES
-from openhands_sessions.adapters.runtimes.docker.stages import STARTING
+from openhands_sessions.adapters.runtimes.docker.factory import STARTING, ContainerFactory, DockerContext
+from openhands_sessions.adapters.runtimes.docker.network import NO_RULES
 from openhands_sessions.adapters.runtimes.executor_client.handshake import listener_pid
 from openhands_sessions.adapters.runtimes.local.file_lock import FileLock
-from openhands_sessions.adapters.runtimes.local.paths import SandboxPaths
-from openhands_sessions.adapters.runtimes.local.untrusted_tree import remove_untrusted_tree
+from openhands_sessions.adapters.runtimes.local.paths import SandboxPaths, remove_untrusted_tree
 from openhands_sessions.core.errors import RuntimeUnavailable
 from openhands_sessions.ports.runtime import OnStep
 
 log = structlog.get_logger(__name__)
 
 PREFIX = "warm-"
-"""Of the folders in which they wait."""
-_REFILL_AFTER = 1.0
-"""Seconds after one was taken until the next is made: the conversation comes first."""
+"""Of the folders of warm containers."""
+_REFILL_SECONDS = 1.0
+"""From the use of a warm container to the creation of the next: the conversation comes first."""
 
 
 @dataclass(frozen=True, slots=True)
 class WarmContainer:
-    """One that waits, in a folder of its own."""
+    """A container without a conversation, in a folder of its own."""
 
     container: ContainerInfo
     paths: SandboxPaths
-    hold: FileLock
-    lacks: tuple[str, ...] = ()
-    """What the conversation that gets it is to be told."""
+    lock: FileLock
+    warnings: tuple[str, ...] = ()
+    """For the users of the conversation that gets it."""
 
 
 class ContainerPool:
-    """Keeps so many containers ready, from `open` until `close`; what cannot be made now is made later."""
+    """Keeps `size` containers ready. A failure to create one is retried at the next `open`."""
 
     def __init__(self, context: DockerContext, root: Path, size: int) -> None:
         self._context = context
@@ -50,35 +48,35 @@ class ContainerPool:
         self._size = size
         self._factory = ContainerFactory(context)
         self._ready: deque[WarmContainer] = deque()
-        self._making = asyncio.Lock()
+        self._creating = asyncio.Lock()
         self._filling: asyncio.Task[None] | None = None
-        self._refill: asyncio.TimerHandle | None = None
+        self._refill_timer: asyncio.TimerHandle | None = None
 
     def open(self) -> None:
-        """Fill it, without waiting for that; what goes wrong is tried again at the next call."""
+        """Begin to fill the pool."""
         if self._size and (self._filling is None or self._filling.done()):
-            # It is nobody's, whoever has it begin: what it logs is to name no conversation.
+            # An empty context: its logs must not carry the id of the conversation that happens to trigger it.
             self._filling = asyncio.create_task(self._try_to_fill(), name="warm sandboxes", context=Context())
 
     async def fill(self) -> None:
-        """Make what is missing. Raises RuntimeUnavailable, OSError."""
-        async with self._making:
-            await self._context.limiter.run(_sweep, self._root)
+        """Create the missing containers. Raises RuntimeUnavailable, OSError."""
+        async with self._creating:
+            await self._context.limiter.run(_delete_leftovers, self._root)
             while len(self._ready) < self._size:
-                self._ready.append(await self._made())
+                self._ready.append(await self._create())
 
     async def take(self, paths: SandboxPaths, name: str, conversation: str, on_step: OnStep) -> ContainerInfo | None:
-        """A container that runs, moved to this place and given this name; None where none is ready, or the place is not
-        as it was when it was made."""
+        """A running container, moved to these paths and renamed; None where none is ready, or where the paths hold
+        files already."""
         while self._ready:
             warm = self._ready.popleft()
             self._refill_later()
             try:
                 if await listener_pid(warm.paths.socket) is None:
                     await self._remove(warm)
-                elif await self._context.limiter.run(_untouched, paths):
+                elif await self._context.limiter.run(_are_empty, paths):
                     await self._hand_over(warm, paths, name, conversation)
-                    for words in ("A container that waited is taken", *warm.lacks):
+                    for words in ("A container that waited is taken", *warm.warnings):
                         on_step(STARTING, words)
                     return warm.container
                 else:
@@ -90,9 +88,9 @@ class ContainerPool:
         return None
 
     async def close(self) -> None:
-        """Remove all that wait."""
-        if self._refill is not None:
-            self._refill.cancel()
+        """Remove all warm containers."""
+        if self._refill_timer is not None:
+            self._refill_timer.cancel()
         if self._filling is not None:
             self._filling.cancel()
             await asyncio.wait([self._filling])
@@ -100,16 +98,16 @@ class ContainerPool:
             await self._remove(self._ready.pop())
 
     async def _hand_over(self, warm: WarmContainer, paths: SandboxPaths, name: str, conversation: str) -> None:
-        """The name comes first: nothing but the container of that name is ever at work in the place, and one that a
-        server which is killed in between leaves under it is made anew."""
-        await self._context.limiter.run(paths.note, conversation)
+        """Renames first: only the container of that name may use the paths. Where the server is killed in between, the
+        next start finds a container of that name and creates it again."""
+        await self._context.limiter.run(paths.write_conversation, conversation)
         await self._context.engine.rename(warm.container.id, name)
-        await self._context.limiter.run(_move, warm, paths)
+        await self._context.limiter.run(_move_folders, warm, paths)
 
     def _refill_later(self) -> None:
-        if self._refill is not None:
-            self._refill.cancel()
-        self._refill = asyncio.get_running_loop().call_later(_REFILL_AFTER, self.open)
+        if self._refill_timer is not None:
+            self._refill_timer.cancel()
+        self._refill_timer = asyncio.get_running_loop().call_later(_REFILL_SECONDS, self.open)
 
     async def _try_to_fill(self) -> None:
         try:
@@ -117,56 +115,54 @@ class ContainerPool:
         except (RuntimeUnavailable, OSError) as error:
             log.warning("no sandbox could be made to wait", problem=str(error))
 
-    async def _made(self) -> WarmContainer:
+    async def _create(self) -> WarmContainer:
         mark = secrets.token_hex(8)
         paths = SandboxPaths(self._root / f"{PREFIX}{mark}", self._context.settings.owner)
-        hold = FileLock(paths.hold)
+        lock = FileLock(paths.lock)
         name = f"openhands-sessions-{self._context.instance}-{PREFIX}{mark}"
-        storage = self._context.storage_of(paths, name)
+        storage = self._context.storage(paths, name)
         await storage.prepare()
-        await self._context.limiter.run(hold.take)
+        await self._context.limiter.run(lock.acquire)
         labels = {INSTANCE: self._context.instance, WARM: mark}
-        warm = WarmContainer(ContainerInfo(name, name, "", labels), paths, hold)
-        lacks: list[str] = []
+        warm = WarmContainer(ContainerInfo(name, name, "", labels), paths, lock)
+        warnings: list[str] = []
 
-        def hear(status: str, words: str) -> None:
+        def on_step(status: str, words: str) -> None:
             if words.startswith(NO_RULES):
-                lacks.append(words)
+                warnings.append(words)
 
         try:
-            container = await self._factory.start(storage, name, await self._factory.spec(storage, hear), labels, hear)
-            if not await self._factory.answers(storage, container, START_SECONDS):
-                raise await self._factory.no_answer(container)
+            container = await self._factory.run(storage, name, labels, on_step)
         except BaseException:
             await asyncio.shield(self._remove(warm))
             raise
-        return WarmContainer(container, paths, hold, tuple(lacks))
+        return WarmContainer(container, paths, lock, tuple(warnings))
 
     async def _remove(self, warm: WarmContainer) -> None:
         with contextlib.suppress(RuntimeUnavailable):
             await self._context.engine.remove(warm.container.id)
         with contextlib.suppress(OSError):
             await self._context.limiter.run(remove_untrusted_tree, warm.paths.folder)
-        warm.hold.release()
+        warm.lock.release()
 
 
-def _untouched(paths: SandboxPaths) -> bool:
-    """Whether its folders are as those of a container that waits. Raises OSError."""
+def _are_empty(paths: SandboxPaths) -> bool:
+    """Whether the folders are as those of a warm container. Raises OSError."""
     return not any(any(folder.iterdir()) for folder in (paths.workspace, paths.state, paths.home))
 
 
-def _move(warm: WarmContainer, paths: SandboxPaths) -> None:
-    """Give a place the folders of a container that runs in them. Raises OSError."""
-    here = warm.paths
-    for old, new in ((here.workspace, paths.workspace), (here.state, paths.state), (here.home, paths.home)):
-        old.rename(new)  # over an empty folder
-    remove_untrusted_tree(here.folder)
-    warm.hold.release()
+def _move_folders(warm: WarmContainer, paths: SandboxPaths) -> None:
+    """Move the folders that a warm container has mounted. Raises OSError."""
+    old = warm.paths
+    for source, target in ((old.workspace, paths.workspace), (old.state, paths.state), (old.home, paths.home)):
+        source.rename(target)  # replaces an empty folder
+    remove_untrusted_tree(old.folder)
+    warm.lock.release()
 
 
-def _sweep(root: Path) -> None:
-    """Delete the folders that a server which was killed has left. Raises OSError."""
+def _delete_leftovers(root: Path) -> None:
+    """Delete the folders of warm containers of a server that was killed. Raises OSError."""
     for folder in root.glob(f"{PREFIX}*"):
-        with FileLock(SandboxPaths(folder).hold).alone() as alone:
-            if alone:
+        with FileLock(SandboxPaths(folder).lock).exclusive() as exclusive:
+            if exclusive:
                 remove_untrusted_tree(folder)

@@ -1,4 +1,4 @@
-"""A conversation's sandbox while a session has it open."""
+"""A conversation's container while a session has it open."""
 
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -27,8 +27,8 @@ from openhands_sessions.ports.runtime import (
 FULL = "the workspace holds more than it may, so all that ran in the sandbox was ended: delete what is not needed"
 
 
-class _ContainerHost:
-    """Reaches the executor in a box."""
+class ContainerHost:
+    """Starts the executor of a container."""
 
     def __init__(self, lifecycle: ContainerLifecycle, spec: RuntimeSpec) -> None:
         self._lifecycle = lifecycle
@@ -39,14 +39,14 @@ class _ContainerHost:
         try:
             awake = await self._lifecycle.awake(self._spec.on_step)
         except RuntimeUnavailable:
-            awake = True  # an engine that is gone tells nothing, and its containers go on without it for a while
+            awake = True  # containers go on for a while without their engine
         return await self._storage.connect(self._spec.term) if awake else None
 
     async def end_unresponsive(self) -> None:
         await self._lifecycle.end_unresponsive()
 
     async def start(self) -> None:
-        await self._lifecycle.launch(self._spec.term, self._spec.on_step)
+        await self._lifecycle.ensure_running(self._spec.term, self._spec.on_step)
 
     async def claim(self) -> None:
         await self._storage.claim(self._spec.term)
@@ -56,7 +56,7 @@ class _ContainerHost:
 
 
 class DockerRuntime:
-    """An executor's runtime that keeps its box awake for as long as something is asked of it."""
+    """An ExecutorRuntime that keeps its container awake during each call."""
 
     def __init__(self, inner: ExecutorRuntime, lifecycle: ContainerLifecycle, on_step: OnStep) -> None:
         self.files = inner.files
@@ -67,32 +67,16 @@ class DockerRuntime:
 
     async def perform(self, key: str, task: Task, on_output: OnOutput) -> Outcome:
         guard = self._lifecycle.guard
-        told = guard.told
+        reported = guard.times_reported
         async with self._used():
             try:
                 outcome = await self._inner.perform(key, task, on_output)
             except ExecutorEnded as error:
-                outcome = await self._ended(key, error, full=guard.times_full > told)
-        if guard.times_full > told and isinstance(outcome, CommandDone):
-            guard.told = guard.times_full
+                outcome = await self._outcome_after_end(key, error, full=guard.times_full > reported)
+        if guard.times_full > reported and isinstance(outcome, CommandDone):
+            guard.times_reported = guard.times_full
             return replace(outcome, output=f"{outcome.output}\n[{FULL}]\n")
         return outcome
-
-    async def _ended(self, key: str, error: ExecutorEnded, *, full: bool) -> Outcome:
-        """What the executor could still write down of an action when the sandbox was ended for what it holds."""
-        known = await self._inner.inquire(key) if full else None
-        if isinstance(known, CommandDone | EditDone):
-            return known
-        raise RuntimeUnavailable(FULL if full else await self._lifecycle.starter.ending() or error.message) from error
-
-    @asynccontextmanager
-    async def _used(self) -> AsyncIterator[None]:
-        async with AsyncExitStack() as stack:
-            try:
-                await stack.enter_async_context(self._lifecycle.used(self._on_step))
-            except RuntimeUnavailable as error:
-                raise NotAsked(error.message) from error
-            yield
 
     async def inquire(self, key: str) -> Outcome | Running | UnknownAction | Lost:
         async with self._lifecycle.used(self._on_step):
@@ -107,15 +91,33 @@ class DockerRuntime:
             async with self._lifecycle.used(self._on_step):
                 await self._inner.interrupt(key)
         except RuntimeUnavailable:
-            self._inner.never(key)
+            self._inner.never_run(key)
 
     async def query(self, query: Query) -> Printed:
         async with self._lifecycle.used(self._on_step):
             return await self._inner.query(query)
 
+    async def _outcome_after_end(self, key: str, error: ExecutorEnded, *, full: bool) -> Outcome:
+        """What the executor could record of an action before the sandbox was ended for its size."""
+        known = await self._inner.inquire(key) if full else None
+        if isinstance(known, CommandDone | EditDone):
+            return known
+        raise RuntimeUnavailable(
+            FULL if full else await self._lifecycle.starter.end_reason() or error.message
+        ) from error
+
+    @asynccontextmanager
+    async def _used(self) -> AsyncIterator[None]:
+        async with AsyncExitStack() as stack:
+            try:
+                await stack.enter_async_context(self._lifecycle.used(self._on_step))
+            except RuntimeUnavailable as error:
+                raise NotAsked(error.message) from error
+            yield
+
 
 class _AwakePrograms:
-    """A box that has such a program is in use for as long as the program runs: paused, it would not answer."""
+    """Keeps the container awake for as long as a program runs: in a paused one it would not answer."""
 
     def __init__(self, inner: Programs, lifecycle: ContainerLifecycle, on_step: OnStep) -> None:
         self._inner = inner
@@ -123,6 +125,6 @@ class _AwakePrograms:
         self._on_step = on_step
 
     @asynccontextmanager
-    async def converse(self, program: ProgramSpec) -> AsyncIterator[ProgramSession]:
-        async with self._lifecycle.used(self._on_step), self._inner.converse(program) as conversation:
-            yield conversation
+    async def open(self, program: ProgramSpec) -> AsyncIterator[ProgramSession]:
+        async with self._lifecycle.used(self._on_step), self._inner.open(program) as session:
+            yield session

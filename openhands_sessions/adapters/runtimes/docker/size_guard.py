@@ -1,4 +1,4 @@
-"""Notices when a sandbox's folders grow beyond what they may hold."""
+"""Ends a sandbox whose folders grow over their limit."""
 
 import asyncio
 import contextlib
@@ -15,62 +15,62 @@ log = structlog.get_logger(__name__)
 
 Measure = Callable[[], Awaitable[int]]
 """In bytes."""
-_LOOK_EVERY = 5.0
-_REST = 20.0
-"""How many times as long as a look took nothing is looked at."""
+_MEASURE_EVERY = 5.0
+_REST_FACTOR = 20.0
+"""The pause after a measurement, as a multiple of its duration."""
 _ANSWER_SECONDS = 40.0
 _SLACK = 1 << 20
-"""Bytes by which one that holds too much may grow: an executor writes down what it does."""
-_MEASURE = ("nice", "du", "-s", "-x", "--block-size=1")
+"""Bytes by which a sandbox over its limit may grow: its executor writes a journal."""
+_DU = ("nice", "du", "-s", "-x", "--block-size=1")
 
 
 class SizeGuard:
-    """Looks now and then, while a sandbox can write: engines offer no quota on every file system. So it may write a
-    little more than `limit` bytes before that is noticed, and is ended then. What it holds by then it may keep, or
-    make smaller. `looking` bounds how many are looked at together."""
+    """Measures a sandbox periodically while it can write, because engines offer quotas on few file systems. A sandbox
+    may write more than `limit` bytes until the next measurement, and is ended then. It may keep what it holds by then,
+    and may make it smaller. `concurrency` bounds how many sandboxes are measured at once."""
 
     def __init__(
-        self, measure: Measure, limit: int, looking: asyncio.Semaphore, *, look_every: float = _LOOK_EVERY
+        self, measure: Measure, limit: int, concurrency: asyncio.Semaphore, *, every: float = _MEASURE_EVERY
     ) -> None:
         self.times_full = 0
-        self.told = 0
-        """Of these times, how many its conversation was told."""
+        self.times_reported = 0
+        """How many of these times its conversation was told."""
         self._measure = measure
         self._limit = limit
         self._allowed = limit
-        self._looking = looking
-        self._look_every = look_every
+        self._concurrency = concurrency
+        self._every = every
         self._watching: asyncio.Task[None] | None = None
 
-    def watch(self, on_full: Callable[[], Awaitable[None]]) -> None:
-        """From now on; `on_full` is to end all that could write, and may raise RuntimeFailure where it could not."""
+    def start(self, on_full: Callable[[], Awaitable[None]]) -> None:
+        """`on_full` ends all that can write, and raises RuntimeFailure where it cannot."""
         if self._watching is None or self._watching.done():
             self._watching = asyncio.create_task(self._watch(on_full), name="size guard")
 
-    async def rest(self) -> None:
-        """Look no longer: nothing can write."""
+    async def stop(self) -> None:
+        """For a sandbox that cannot write now."""
         watching, self._watching = self._watching, None
         if watching is not None:
             watching.cancel()
             await asyncio.wait([watching])
 
-    async def exceeded(self) -> int:
-        """Return when there is more than may be, and how much."""
-        wait = self._look_every
+    async def wait_until_full(self) -> int:
+        """Returns the size when it is over the limit."""
+        wait = self._every
         while True:
             await asyncio.sleep(wait)
-            async with self._looking:
+            async with self._concurrency:
                 began = time.monotonic()
                 size = await self._measure()
                 took = time.monotonic() - began
             if size > self._allowed:
                 return size
             self._allowed = max(self._limit, min(self._allowed, size + _SLACK))
-            wait = max(self._look_every, _REST * took)
+            wait = max(self._every, _REST_FACTOR * took)
 
     async def _watch(self, on_full: Callable[[], Awaitable[None]]) -> None:
         while True:
-            size = await self.exceeded()
+            size = await self.wait_until_full()
             before, self._allowed = self._allowed, size + _SLACK
             self.times_full += 1
             try:
@@ -81,12 +81,12 @@ class SizeGuard:
 
 
 def folder_size(folder: Path) -> Measure:
-    """What a folder holds; 0 where it cannot be told."""
+    """The size of a folder; 0 where it cannot be measured."""
 
-    async def measured() -> int:
+    async def measure() -> int:
         try:
             process = await asyncio.create_subprocess_exec(
-                *_MEASURE,
+                *_DU,
                 str(folder),
                 stdin=asyncio.subprocess.DEVNULL,
                 stdout=asyncio.subprocess.PIPE,
@@ -95,30 +95,30 @@ def folder_size(folder: Path) -> Measure:
         except OSError:
             return 0
         try:
-            said, _ = await process.communicate()
+            printed, _ = await process.communicate()
         finally:
             if process.returncode is None:
                 with contextlib.suppress(ProcessLookupError):
                     process.kill()
                 await process.wait()
-        return _sum(said)
+        return _sum(printed)
 
-    return measured
+    return measure
 
 
 def size_in_sandbox(ask: Callable[[Query], Awaitable[Printed]], *folders: str) -> Measure:
-    """What folders of a sandbox hold, as it says itself; 0 where it cannot be told."""
+    """The size of folders inside a sandbox, as its own `du` says; 0 where it does not answer."""
 
-    async def measured() -> int:
+    async def measure() -> int:
         try:
             async with asyncio.timeout(_ANSWER_SECONDS):
-                return _sum((await ask(Query(words=(*_MEASURE, *folders)))).output)
+                return _sum((await ask(Query(words=(*_DU, *folders)))).output)
         except (RuntimeFailure, TimeoutError):
             return 0
 
-    return measured
+    return measure
 
 
-def _sum(said: bytes) -> int:
-    sizes = [line.split(b"\t", 1)[0] for line in said.splitlines()]
+def _sum(printed: bytes) -> int:
+    sizes = [line.split(b"\t", 1)[0] for line in printed.splitlines()]
     return sum(int(size) for size in sizes if size.isdigit())

@@ -1,66 +1,69 @@
-"""Sandboxes of an engine on another machine: their things are volumes there, their executor is reached by a port."""
+"""Sandboxes of an engine on another machine: their files lie in volumes, their executor is reached by a TCP port."""
 
 import asyncio
 import contextlib
 import fcntl
+import io
 import os
 import secrets
+import tarfile
 import tempfile
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from ipaddress import ip_address
 from pathlib import Path
 from typing import Any, ParamSpec, TypeVar
 
-from openhands_sessions.adapters.runtimes.docker.archives import packed, unpacked
 from openhands_sessions.adapters.runtimes.docker.container_spec import (
+    EXECUTOR_VOLUME,
     HOME,
     INSTANCE,
     PORT,
-    PROGRAMS,
     SECRET,
     STATE,
+    DockerSettings,
     MountSpec,
 )
 from openhands_sessions.adapters.runtimes.docker.engine import DockerEngine
-from openhands_sessions.adapters.runtimes.docker.settings import DockerSettings
 from openhands_sessions.adapters.runtimes.docker.size_guard import size_in_sandbox
-from openhands_sessions.adapters.runtimes.executor_client import journal
 from openhands_sessions.adapters.runtimes.executor_client.connection import (
     ConnectionLost,
     ExecutorConnection,
     ExecutorUnresponsive,
 )
 from openhands_sessions.adapters.runtimes.executor_client.handshake import connect_port, is_responsive
-from openhands_sessions.adapters.runtimes.executor_client.messages import printed, query_message
-from openhands_sessions.adapters.runtimes.local.paths import TERM, SandboxPaths
-from openhands_sessions.adapters.runtimes.local.untrusted_tree import remove_untrusted_tree
+from openhands_sessions.adapters.runtimes.executor_client.journal import recorded_outcome
+from openhands_sessions.adapters.runtimes.executor_client.messages import query_message, query_result
+from openhands_sessions.adapters.runtimes.local.paths import TERM, SandboxPaths, remove_untrusted_tree
 from openhands_sessions.adapters.runtimes.threads import ThreadLimiter
 from openhands_sessions.core.errors import RuntimeUnavailable
+from openhands_sessions.executor.journal import NAME as JOURNAL
 from openhands_sessions.ports.runtime import WORKSPACE, Lost, Outcome, Printed, Query, UnknownAction
 
 P = ParamSpec("P")
 T = TypeVar("T")
-_ROOM = "/volumes"
+_MOUNT_ROOT = "/volumes"
 _TARGETS = {"workspace": WORKSPACE, "state": STATE, "home": HOME}
-_FURNISHED, _ARMING = "furnished", "arming"
+_PREPARED, _TERM_LOCK = "furnished", "arming"
+"""Files: the volumes were created; locked while a term or a secret is written."""
 _JOURNAL_LIMIT = 65 << 20
 _PRIVATE = 0o600
 
 
-class Programs:
-    """The volume with the executor, which all sandboxes of an instance mount; filled once by each server."""
+class ExecutorVolume:
+    """The volume with the executor, which all sandboxes of an instance mount; each server fills it once."""
 
     def __init__(self, instance: str, executor: Path) -> None:
         self.instance = instance
-        self.volume = executor_volume(instance, executor.stem)
-        self.path = executor
-        self.there = False
+        self.name = executor_volume(instance, executor.stem)
+        self.executor = executor
+        self.filled = False
         self.filling = asyncio.Lock()
 
 
 class VolumeStorage:
-    """On this machine is only what nobody else shall know or change: who has it open, its secret, the highest term."""
+    """Volumes for the workspace, the state and the home. The folder on this machine holds what the sandbox must not
+    see or change: the lock of those that have it open, the secret, the highest owner's term."""
 
     def __init__(
         self,
@@ -69,15 +72,15 @@ class VolumeStorage:
         *,
         engine: DockerEngine,
         settings: DockerSettings,
-        programs: Programs,
+        executor: ExecutorVolume,
         limiter: ThreadLimiter,
     ) -> None:
         self.paths = paths
         self._limiter = limiter
         self._engine = engine
         self._settings = settings
-        self._programs = programs
-        self._labels = {INSTANCE: programs.instance}
+        self._executor = executor
+        self._labels = {INSTANCE: executor.instance}
         self._name = name
         self._volumes = {f"{name}-{each}": target for each, target in _TARGETS.items()}
         self._port: int | None = None
@@ -85,123 +88,123 @@ class VolumeStorage:
         self.mounts = MountSpec(
             mounts=[
                 *(self._mount(volume, target) for volume, target in self._volumes.items()),
-                self._mount(programs.volume, PROGRAMS) | {"ReadOnly": True},
+                self._mount(executor.name, EXECUTOR_VOLUME) | {"ReadOnly": True},
             ],
-            executor=f"{PROGRAMS}/{programs.path.name}",
+            executor=f"{EXECUTOR_VOLUME}/{executor.executor.name}",
             options={"--port": PORT, "--secret": f"{STATE}/{SECRET}"},
-            published=_published(engine.host or ""),
+            published=_publish_address(engine.host or ""),
         )
 
     async def prepare(self) -> None:
-        await self._locally(self.paths.folder.mkdir, 0o700, True, True)
+        await self._on_disk(self.paths.folder.mkdir, 0o700, True, True)
 
     async def prepare_mounts(self) -> None:
-        """Make the volumes, give them to the sandbox's user, and see that the executor is there."""
-        await self._locally(self._file(_FURNISHED).touch)
-        async with self._hand() as hand:
+        """Create the volumes, give them to the sandbox's user, and put the executor into its volume."""
+        await self._on_disk(self._file(_PREPARED).touch)
+        async with self._file_carrier() as carrier:
             names = [volume.rpartition("-")[2] for volume in self._volumes]
-            await self._engine.put(hand, _ROOM, packed(self._settings.owner, dict.fromkeys(names)))
-            async with self._programs.filling:
-                if not self._programs.there:
-                    await self._put_executor(hand)
-                    self._programs.there = True
+            await self._engine.put(carrier, _MOUNT_ROOT, _tar(self._settings.owner, dict.fromkeys(names)))
+            async with self._executor.filling:
+                if not self._executor.filled:
+                    await self._put_executor(carrier)
+                    self._executor.filled = True
 
     async def set_secret(self, container: str) -> None:
-        """A new secret for each start: the executor deletes it when it has read it."""
+        """The executor deletes the file once it has read it, so each start needs a new one."""
         secret = secrets.token_hex(32)
-        async with self._alone():
-            await self._locally(self._write, SECRET, secret)
+        async with self._term_lock():
+            await self._on_disk(self._write, SECRET, secret)
             self._port = None
             content = {SECRET: secret.encode(), TERM: str(await self.term()).encode()}
-            await self._engine.put(container, STATE, packed(self._settings.owner, content))
+            await self._engine.put(container, STATE, _tar(self._settings.owner, content))
 
     async def connect(self, term: int) -> ExecutorConnection | None:
-        link = await self._connected(term)
-        if link is not None and term > await self.term():
-            async with self._alone():
-                await self._raise(term)
-        return link
+        connection = await self._connect(term)
+        if connection is not None and term > await self.term():
+            async with self._term_lock():
+                await self._raise_term(term)
+        return connection
 
     async def listens(self) -> bool:
         try:
-            link = await self._connected(None)
+            connection = await self._connect(None)
         except ExecutorUnresponsive:
             return True
-        if link is not None:
-            await link.close()
-        return link is not None
+        if connection is not None:
+            await connection.close()
+        return connection is not None
 
-    async def answers(self) -> bool:
-        return await is_responsive(self._connected(None), self._settings.answer_within)
+    async def is_responsive(self) -> bool:
+        return await is_responsive(self._connect(None), self._settings.answer_within)
 
     async def kill(self) -> None:
-        """Its port is closed when its daemon has died: nobody here can reach it."""
+        """Nothing: the port of an executor is closed when its daemon has died."""
 
     async def term(self) -> int:
-        known = await self._locally(self._read, TERM)
+        known = await self._on_disk(self._read, TERM)
         return -1 if known is None else int(known)
 
     async def claim(self, term: int) -> None:
-        async with self._alone():
-            await self._raise(term)
-            if await self._locally(self._file(_FURNISHED).exists):  # else `arm` will tell the first executor
+        async with self._term_lock():
+            await self._raise_term(term)
+            if await self._on_disk(self._file(_PREPARED).exists):  # else `set_secret` gives it to the first executor
                 content = {TERM: str(await self.term()).encode()}
-                async with self._hand() as hand:
-                    await self._engine.put(hand, f"{_ROOM}/state", packed(self._settings.owner, content))
+                async with self._file_carrier() as carrier:
+                    await self._engine.put(carrier, f"{_MOUNT_ROOT}/state", _tar(self._settings.owner, content))
 
-    async def _raise(self, term: int) -> None:
+    async def recorded_outcome(self, key: str) -> Outcome | UnknownAction | Lost | None:
+        if not await self._on_disk(self._file(_PREPARED).exists):
+            return None
+        async with self._file_carrier() as carrier:
+            archive = await self._engine.get(carrier, f"{_MOUNT_ROOT}/state/{JOURNAL}", _JOURNAL_LIMIT)
+        return None if archive is None else await asyncio.to_thread(_outcome_in, archive, key)
+
+    async def delete(self, *, keep_journal: bool = False) -> bool:
+        for volume, target in self._volumes.items():
+            if not (keep_journal and target == STATE):
+                await self._engine.remove_volume(volume)
+        if not keep_journal and await self._on_disk(self.paths.folder.exists):
+            await self._on_disk(remove_untrusted_tree, self.paths.folder)
+        return True
+
+    async def _raise_term(self, term: int) -> None:
         if term > await self.term():
-            await self._locally(self._write, TERM, str(term))
+            await self._on_disk(self._write, TERM, str(term))
 
     @asynccontextmanager
-    async def _alone(self) -> AsyncIterator[None]:
-        """One at a time tells an executor of terms, among all servers of this data folder."""
-        lock = await self._locally(os.open, self._file(_ARMING), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, _PRIVATE)
+    async def _term_lock(self) -> AsyncIterator[None]:
+        """Excludes other servers of this data folder."""
+        lock = await self._on_disk(os.open, self._file(_TERM_LOCK), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, _PRIVATE)
         try:
-            await self._locally(fcntl.flock, lock, fcntl.LOCK_EX)
+            await self._on_disk(fcntl.flock, lock, fcntl.LOCK_EX)
             yield
         finally:
             os.close(lock)
 
-    async def recorded_outcome(self, key: str) -> Outcome | UnknownAction | Lost | None:
-        if not await self._locally(self._file(_FURNISHED).exists):
-            return None
-        async with self._hand() as hand:
-            archive = await self._engine.get(hand, f"{_ROOM}/state/{journal.NAME}", _JOURNAL_LIMIT)
-        return None if archive is None else await asyncio.to_thread(_looked_up, archive, key)
-
-    async def delete(self, *, but_the_record: bool) -> bool:
-        for volume, target in self._volumes.items():
-            if not (but_the_record and target == STATE):
-                await self._engine.remove_volume(volume)
-        if not but_the_record and await self._locally(self.paths.folder.exists):
-            await self._locally(remove_untrusted_tree, self.paths.folder)
-        return True
-
     @asynccontextmanager
-    async def _hand(self) -> AsyncIterator[str]:
-        """A container that never runs: through it, files are put into volumes and taken out."""
+    async def _file_carrier(self) -> AsyncIterator[str]:
+        """A container that never runs, through which files are put into volumes and taken out of them."""
         mounts = [
-            *(self._mount(volume, f"{_ROOM}/{volume.rpartition('-')[2]}") for volume in self._volumes),
-            self._mount(self._programs.volume, f"{_ROOM}/programs"),
+            *(self._mount(volume, f"{_MOUNT_ROOT}/{volume.rpartition('-')[2]}") for volume in self._volumes),
+            self._mount(self._executor.name, f"{_MOUNT_ROOT}/programs"),
         ]
-        recipe = {"Image": self._settings.image, "Entrypoint": ["true"], "HostConfig": {"Mounts": mounts}}
-        hand = await self._engine.create(None, recipe, self._labels)
+        spec = {"Image": self._settings.image, "Entrypoint": ["true"], "HostConfig": {"Mounts": mounts}}
+        carrier = await self._engine.create(None, spec, self._labels)
         try:
-            yield hand
+            yield carrier
         finally:
-            await asyncio.shield(self._engine.remove(hand))
+            await asyncio.shield(self._engine.remove(carrier))
 
-    async def _put_executor(self, hand: str) -> None:
-        name = self._programs.path.name
-        there = await self._engine.get(hand, f"{_ROOM}/programs/{name}", _JOURNAL_LIMIT)
-        content = await self._locally(self._programs.path.read_bytes)
-        if there is None or unpacked(there) != content:
-            await self._engine.put(hand, f"{_ROOM}/programs", packed((0, 0), {name: content}, mode=0o444))
+    async def _put_executor(self, carrier: str) -> None:
+        name = self._executor.executor.name
+        there = await self._engine.get(carrier, f"{_MOUNT_ROOT}/programs/{name}", _JOURNAL_LIMIT)
+        content = await self._on_disk(self._executor.executor.read_bytes)
+        if there is None or _file_in_tar(there) != content:
+            await self._engine.put(carrier, f"{_MOUNT_ROOT}/programs", _tar((0, 0), {name: content}, mode=0o444))
 
-    async def _connected(self, term: int | None) -> ExecutorConnection | None:
-        secret = await self._locally(self._read, SECRET)
-        with contextlib.suppress(RuntimeUnavailable):  # an engine that is gone tells nothing; its containers go on
+    async def _connect(self, term: int | None) -> ExecutorConnection | None:
+        secret = await self._on_disk(self._read, SECRET)
+        with contextlib.suppress(RuntimeUnavailable):  # containers go on for a while without their engine
             self._port = await self._engine.port(self._name, PORT)
         if self._port is None or secret is None:
             return None
@@ -210,15 +213,15 @@ class VolumeStorage:
         )
 
     async def _query(self, query: Query) -> Printed:
-        link = await self.connect(await self.term())
-        if link is None:
+        connection = await self.connect(await self.term())
+        if connection is None:
             raise RuntimeUnavailable("no executor can be reached")
         try:
-            return printed(await link.call("query", query_message(query, environment={})))
+            return query_result(await connection.call("query", query_message(query, environment={})))
         except ConnectionLost:
             raise RuntimeUnavailable("the executor has ended") from None
         finally:
-            await link.close()
+            await connection.close()
 
     def _mount(self, volume: str, target: str) -> dict[str, Any]:
         options = {"NoCopy": True, "Labels": self._labels}
@@ -228,10 +231,10 @@ class VolumeStorage:
         return self.paths.folder / name
 
     def _write(self, name: str, text: str) -> None:
-        whole = self._file(f"{name}.new")
-        whole.touch(_PRIVATE)
-        whole.write_text(text)
-        whole.rename(self._file(name))
+        temporary = self._file(f"{name}.new")
+        temporary.touch(_PRIVATE)
+        temporary.write_text(text)
+        temporary.rename(self._file(name))
 
     def _read(self, name: str) -> str | None:
         try:
@@ -239,7 +242,7 @@ class VolumeStorage:
         except FileNotFoundError:
             return None
 
-    async def _locally(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+    async def _on_disk(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         try:
             return await self._limiter.run(function, *args, **kwargs)
         except OSError as error:
@@ -250,16 +253,42 @@ def executor_volume(instance: str, name: str) -> str:
     return f"openhands-sessions-{instance}-program-{name}"
 
 
-def _published(host: str) -> str:
-    """The address of the engine's machine under which ports are published: the one by which the engine is reached,
-    where that is known; else all."""
+def _publish_address(host: str) -> str:
+    """The address at which the engine's machine publishes ports: the engine's own where it is known, else all."""
     try:
         return str(ip_address(host))
     except ValueError:
         return ""
 
 
-def _looked_up(archive: bytes, key: str) -> Outcome | UnknownAction | Lost | None:
+def _outcome_in(archive: bytes, key: str) -> Outcome | UnknownAction | Lost | None:
     with tempfile.TemporaryDirectory() as folder:
-        (Path(folder) / journal.NAME).write_bytes(unpacked(archive))
-        return journal.recorded_outcome(Path(folder), key)
+        (Path(folder) / JOURNAL).write_bytes(_file_in_tar(archive))
+        return recorded_outcome(Path(folder), key)
+
+
+def _tar(owner: tuple[int, int], entries: Mapping[str, bytes | None], *, mode: int = 0o400) -> bytes:
+    """An archive of files, and of folders where the content is None."""
+    whole = io.BytesIO()
+    with tarfile.open(fileobj=whole, mode="w") as archive:
+        for name, content in entries.items():
+            entry = tarfile.TarInfo(name)
+            entry.uid, entry.gid = owner
+            entry.mode = mode
+            if content is None:
+                entry.type, entry.mode = tarfile.DIRTYPE, 0o700
+            else:
+                entry.size = len(content)
+            archive.addfile(entry, None if content is None else io.BytesIO(content))
+    return whole.getvalue()
+
+
+def _file_in_tar(archive: bytes) -> bytes:
+    """The content of the first entry; empty where a command has replaced the file by something else."""
+    try:
+        with tarfile.open(fileobj=io.BytesIO(archive)) as opened:
+            first = opened.next()
+            file = opened.extractfile(first) if first is not None and first.isreg() else None
+            return b"" if file is None else file.read()
+    except tarfile.TarError:
+        return b""

@@ -1,156 +1,154 @@
-"""A connection to an executor: many requests at once, each with its answer and the pieces that come before it."""
+"""A connection to an executor: concurrent requests, each with its answer and the chunks sent before the answer."""
 
 import asyncio
 import contextlib
-import json
-import struct
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any
 
 from openhands_sessions.adapters.runtimes.executor_client.messages import refusal
 from openhands_sessions.core.errors import RuntimeUnavailable
 from openhands_sessions.core.events.event import Json
+from openhands_sessions.executor.frames import MAX_FRAME, BadFrame, Message, encode, read_frame
 
-MAX_FRAME = 8 << 20
 ANSWER_SECONDS = 10.0
-"""How long an executor may take for an answer that takes no work."""
-_SIGNS = 3
-"""How often one in a row is asked for a sign of life: a machine that slept may miss an answer that has come."""
+"""How long an executor may take for an answer that needs no work."""
+_MISSED_ANSWERS = 3
+"""Status requests in a row without an answer that end the connection: a machine that slept may miss one."""
 _CLOSE_SECONDS = 1.0
 
-Message = dict[str, Any]
 OnChunk = Callable[[Message], None]
-
-_LENGTH = struct.Struct(">I")
 
 
 class ConnectionLost(Exception):
-    """The connection ended before the answer came: what was asked may have been done."""
+    """The connection ended before the answer came: the request may have been carried out."""
 
 
 class ExecutorUnresponsive(RuntimeUnavailable):
-    """Something is there, but no executor that answers."""
+    """Something listens, but it is not an executor that answers."""
 
     def __init__(self, message: str = "the sandbox does not answer") -> None:
         super().__init__(message)
 
 
 @dataclass(slots=True)
-class _Call:
+class _PendingCall:
     answer: asyncio.Future[Message]
-    on_piece: OnChunk | None
+    on_chunk: OnChunk | None
 
 
 class ExecutorConnection:
-    """One connection that has been greeted. Whoever opened it closes it. While an answer is awaited, the executor must
-    say something, or give a sign of life when it is asked for one each `seconds`; else the connection ends."""
+    """One connection after its handshake. Its opener closes it. While a call is pending and the executor is silent, it
+    is asked for its status every `seconds`; without an answer to that the connection ends."""
 
     def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, seconds: float) -> None:
-        self.silent = False
-        """It has ended because the executor was silent for too long."""
+        self.timed_out = False
+        """The connection ended because the executor was silent for too long."""
         self._reader = reader
         self._writer = writer
         self._seconds = seconds
-        self._calls: dict[int, _Call] = {}
-        self._last = 0
-        self._unheard = 0
-        self._looking: asyncio.TimerHandle | None = None
+        self._calls: dict[int, _PendingCall] = {}
+        self._last_id = 0
+        self._unanswered = 0
+        self._status_timer: asyncio.TimerHandle | None = None
         self._reading = asyncio.create_task(self._read())
 
     @property
     def alive(self) -> bool:
-        return not self.silent and not self._reading.done()
+        return not self.timed_out and not self._reading.done()
 
     async def ask(self, op: str, body: Mapping[str, Json]) -> Message:
-        """As `call`, for what takes no work: where no answer comes in time, the connection ends."""
+        """As `call`, for requests that need no work: without an answer in time, the connection ends."""
         try:
             async with asyncio.timeout(self._seconds):
                 return await self.call(op, body)
         except TimeoutError:
-            self._give_up()
+            self._time_out()
             raise ConnectionLost from None
 
-    async def call(self, op: str, body: Mapping[str, Json], on_piece: OnChunk | None = None) -> Message:
-        """Ask and return the answer. Being cancelled takes back the request, not what it began. Raises
+    async def call(self, op: str, body: Mapping[str, Json], on_chunk: OnChunk | None = None) -> Message:
+        """Send a request and return its answer. Cancelling withdraws the request, not the action it started. Raises
         ConnectionLost, and RuntimeFailure where the executor refuses."""
         if not self.alive:
             raise ConnectionLost
-        self._last += 1
-        number = self._last
-        call = self._calls[number] = _Call(asyncio.get_running_loop().create_future(), on_piece)
-        self._watch()
+        self._last_id += 1
+        number = self._last_id
+        call = self._calls[number] = _PendingCall(asyncio.get_running_loop().create_future(), on_chunk)
+        self._start_status_timer()
         try:
             await self._send({"id": number, "op": op, **body})
             return await call.answer
         except asyncio.CancelledError:
-            self._last += 1
-            self._writer.write(frame({"id": self._last, "op": "release", "of": number}))
+            self._last_id += 1
+            self._writer.write(encode({"id": self._last_id, "op": "release", "of": number}))
             raise
         finally:
             del self._calls[number]
 
     async def shutdown(self) -> None:
-        """Have the executor end itself; returns when it has. Raises RuntimeFailure."""
+        """Ask the executor to end itself; returns when it has. Raises RuntimeFailure."""
         with contextlib.suppress(ConnectionLost):
             await self.call("shutdown", {})
         await asyncio.wait([self._reading])
 
     async def close(self) -> None:
-        self._unwatch()
+        self._stop_status_timer()
         self._reading.cancel()
         await asyncio.wait([self._reading])
         self._writer.close()
         try:
-            async with asyncio.timeout(_CLOSE_SECONDS):  # one that does not read keeps what was said from leaving
+            async with asyncio.timeout(_CLOSE_SECONDS):  # a peer that does not read keeps the buffer from draining
                 await self._writer.wait_closed()
         except TimeoutError:
             self._writer.transport.abort()
         except OSError:
             pass
 
-    def _watch(self) -> None:
-        if self._looking is None:
-            self._unheard = 0
-            self._looking = asyncio.get_running_loop().call_later(self._seconds, self._look)
+    def _start_status_timer(self) -> None:
+        if self._status_timer is None:
+            self._unanswered = 0
+            self._status_timer = asyncio.get_running_loop().call_later(self._seconds, self._ask_status)
 
-    def _unwatch(self) -> None:
-        if self._looking is not None:
-            self._looking.cancel()
-            self._looking = None
+    def _stop_status_timer(self) -> None:
+        if self._status_timer is not None:
+            self._status_timer.cancel()
+            self._status_timer = None
 
-    def _look(self) -> None:
-        self._looking = None
-        if not self._calls:  # and so it may be paused
+    def _ask_status(self) -> None:
+        self._status_timer = None
+        if not self._calls:  # the sandbox may be paused
             return
-        if self._unheard == _SIGNS:
-            self._give_up()
+        if self._unanswered == _MISSED_ANSWERS:
+            self._time_out()
             return
-        self._unheard += 1
-        self._last += 1
-        self._writer.write(frame({"id": self._last, "op": "status"}))
-        self._looking = asyncio.get_running_loop().call_later(self._seconds, self._look)
+        self._unanswered += 1
+        self._last_id += 1
+        self._writer.write(encode({"id": self._last_id, "op": "status"}))
+        self._status_timer = asyncio.get_running_loop().call_later(self._seconds, self._ask_status)
 
-    def _give_up(self) -> None:
-        self.silent = True
+    def _time_out(self) -> None:
+        self.timed_out = True
         self._writer.transport.abort()
 
-    async def _send(self, message: Mapping[str, Json]) -> None:
+    async def _send(self, message: Message) -> None:
         try:
-            self._writer.write(frame(message))
+            frame = encode(message)
+        except BadFrame:
+            raise refusal("bad_request", f"the request is larger than {MAX_FRAME} bytes") from None
+        try:
+            self._writer.write(frame)
             await self._writer.drain()
         except OSError:
             self._writer.transport.abort()
-            await asyncio.wait([self._reading])  # or it would be taken for alive, and asked again at once
+            await asyncio.wait([self._reading])  # until then `alive` is true, and the next call would come here again
             raise ConnectionLost from None
 
     async def _read(self) -> None:
         try:
-            while (message := await read_frame(self._reader)) is not None:
-                self._unheard = 0
+            while (message := await read_message(self._reader)) is not None:
+                self._unanswered = 0
                 self._take(message)
         finally:
-            self._unwatch()
+            self._stop_status_timer()
             for call in self._calls.values():
                 if not call.answer.done():
                     call.answer.set_exception(ConnectionLost())
@@ -159,32 +157,20 @@ class ExecutorConnection:
         number = message.get("id")
         call = self._calls.get(number) if isinstance(number, int) else None
         if call is None or call.answer.done():
-            return  # the answer to a request that was taken back
-        piece = message.get("piece")
-        if isinstance(piece, dict):
-            if call.on_piece is not None:
-                call.on_piece(piece)
+            return  # the answer to a request that was withdrawn
+        chunk = message.get("piece")
+        if isinstance(chunk, dict):
+            if call.on_chunk is not None:
+                call.on_chunk(chunk)
         elif "error" in message:
             call.answer.set_exception(refusal(str(message["error"]), str(message.get("message", ""))))
         else:
             call.answer.set_result(message)
 
 
-def frame(message: Mapping[str, Json]) -> bytes:
-    """A message as it travels: its length in four bytes, and its JSON."""
-    text = json.dumps(message, separators=(",", ":")).encode()
-    if len(text) > MAX_FRAME:
-        raise refusal("bad_request", f"the request is larger than {MAX_FRAME} bytes")
-    return _LENGTH.pack(len(text)) + text
-
-
-async def read_frame(reader: asyncio.StreamReader) -> Message | None:
-    """The next message; None at the end of the connection, or where what comes is none."""
+async def read_message(reader: asyncio.StreamReader) -> Message | None:
+    """The next message; None at the end of the connection, or where what follows is not a frame."""
     try:
-        (length,) = _LENGTH.unpack(await reader.readexactly(_LENGTH.size))
-        if length > MAX_FRAME:
-            return None
-        message = json.loads(await reader.readexactly(length))
-    except (asyncio.IncompleteReadError, OSError, ValueError, RecursionError):
+        return await read_frame(reader)
+    except (BadFrame, OSError):
         return None
-    return message if isinstance(message, dict) else None

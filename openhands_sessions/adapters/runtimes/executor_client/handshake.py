@@ -1,11 +1,11 @@
-"""The way to a connection with an executor: who is there, and whether it answers."""
+"""How a connection to an executor is opened: by its unix socket or its TCP port, then a hello."""
 
 import asyncio
 import os
 import socket
 import stat
 import struct
-from collections.abc import Awaitable, Mapping
+from collections.abc import Awaitable
 from pathlib import Path
 
 from openhands_sessions.adapters.runtimes.executor_client.connection import (
@@ -13,14 +13,12 @@ from openhands_sessions.adapters.runtimes.executor_client.connection import (
     ConnectionLost,
     ExecutorConnection,
     ExecutorUnresponsive,
-    frame,
-    read_frame,
+    read_message,
 )
 from openhands_sessions.adapters.runtimes.executor_client.messages import refusal
 from openhands_sessions.core.errors import RuntimeFailure, RuntimeUnavailable
-from openhands_sessions.core.events.event import Json
+from openhands_sessions.executor.frames import VERSION, Message, encode
 
-VERSION = 1
 CONNECT_SECONDS = 10.0
 _CREDENTIALS = struct.Struct("3i")
 
@@ -28,16 +26,16 @@ _Streams = tuple[asyncio.StreamReader, asyncio.StreamWriter]
 
 
 async def connect_socket(path: Path, *, term: int | None, seconds: float = ANSWER_SECONDS) -> ExecutorConnection | None:
-    """Connect and say hello; None where no process listens. Raises ExecutorUnresponsive where the listener does not
-    answer in time or is no executor; RuntimeUnavailable where a newer owner has connected."""
-    streams = await _connected(path)
-    return None if streams is None else await _greeted(streams, {"term": term}, seconds)
+    """Connect and say hello; None where nothing listens. Raises ExecutorUnresponsive where the listener does not answer
+    in time or is not an executor; RuntimeUnavailable where an owner of a higher term has connected before."""
+    streams = await _open_socket(path)
+    return None if streams is None else await _handshake(streams, {"term": term}, seconds)
 
 
 async def connect_port(
     host: str, port: int, *, secret: str, term: int | None, seconds: float = ANSWER_SECONDS
 ) -> ExecutorConnection | None:
-    """As `connect`, over the network, to one that knows the secret."""
+    """As `connect_socket`, over TCP, to an executor that expects the secret."""
     try:
         async with asyncio.timeout(CONNECT_SECONDS):
             streams = await asyncio.open_connection(host, port)
@@ -45,30 +43,31 @@ async def connect_port(
         return None
     except (TimeoutError, OSError) as error:
         raise RuntimeUnavailable("the sandbox's port cannot be reached; does a firewall keep it shut?") from error
-    return await _greeted(streams, {"term": term, "secret": secret}, seconds)
+    return await _handshake(streams, {"term": term, "secret": secret}, seconds)
 
 
 async def is_responsive(connecting: Awaitable[ExecutorConnection | None], seconds: float = ANSWER_SECONDS) -> bool:
-    """Whether there is an executor that answers, in time, more than a hello."""
+    """Whether an executor answers both the hello and a status request in time."""
     try:
         async with asyncio.timeout(seconds):
-            link = await connecting
-            if link is None:
+            connection = await connecting
+            if connection is None:
                 return False
             try:
-                await link.call("status", {})
+                await connection.call("status", {})
             finally:
-                await link.close()
+                await connection.close()
     except (ExecutorUnresponsive, ConnectionLost, TimeoutError):
         return False
     except RuntimeFailure:
-        return True  # it refuses, and so it is there
+        return True  # a refusal is an answer
     return True
 
 
 async def listener_pid(path: Path) -> int | None:
-    """The pid of the listening process, None where none listens. Needs no answer of it. Raises ExecutorUnresponsive."""
-    streams = await _connected(path)
+    """The pid of the process that listens on the socket, which need not answer; None where there is none. Raises
+    ExecutorUnresponsive."""
+    streams = await _open_socket(path)
     if streams is None:
         return None
     writer = streams[1]
@@ -83,13 +82,13 @@ async def listener_pid(path: Path) -> int | None:
     return pid
 
 
-async def _greeted(streams: _Streams, who: Mapping[str, Json], seconds: float) -> ExecutorConnection | None:
+async def _handshake(streams: _Streams, identity: Message, seconds: float) -> ExecutorConnection | None:
     reader, writer = streams
     try:
         async with asyncio.timeout(seconds):
-            writer.write(frame({"op": "hello", "version": VERSION, **who}))
-            hello = await read_frame(reader)
-    except OSError:  # time is up, too
+            writer.write(encode({"op": "hello", "version": VERSION, **identity}))
+            hello = await read_message(reader)
+    except OSError:  # TimeoutError is one
         hello = {}
     except BaseException:
         writer.close()
@@ -98,15 +97,15 @@ async def _greeted(streams: _Streams, who: Mapping[str, Json], seconds: float) -
         return ExecutorConnection(reader, writer, seconds)
     writer.close()
     if hello is None:
-        return None  # it is ending
+        return None  # the executor is ending
     if "error" in hello:
         raise refusal(str(hello["error"]), str(hello.get("message", "")))
     raise ExecutorUnresponsive
 
 
-async def _connected(path: Path) -> _Streams | None:
-    """Connect to a socket that a sandbox may have put a link in the place of; through its descriptor, for a path is
-    limited to 108 bytes."""
+async def _open_socket(path: Path) -> _Streams | None:
+    """Connect without following a link that the sandbox may have put there. Goes through a descriptor, because a
+    socket's path is limited to 108 bytes."""
     try:
         descriptor = os.open(path, os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC)
     except FileNotFoundError:
@@ -119,13 +118,13 @@ async def _connected(path: Path) -> _Streams | None:
         streams = await asyncio.open_unix_connection(f"/proc/self/fd/{descriptor}")
     except (ConnectionRefusedError, FileNotFoundError):
         return None
-    except OSError as error:  # it is of another kind, or more wait for it than it can hold
+    except OSError as error:  # another type of socket, or a full backlog
         raise _unusable(error) from error
     finally:
         os.close(descriptor)
     try:
         streams[1].get_extra_info("socket").getpeername()
-    except OSError as error:  # which asyncio does not tell
+    except OSError as error:  # asyncio does not report that the connection was never made
         streams[1].close()
         raise _unusable(error) from error
     return streams

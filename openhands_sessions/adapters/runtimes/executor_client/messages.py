@@ -1,4 +1,4 @@
-"""What is said to an executor and what it answers. A sandbox is not trusted: every answer is checked."""
+"""Requests to an executor and its answers. A sandbox is not trusted: every answer is checked."""
 
 import base64
 from collections.abc import Mapping
@@ -14,11 +14,13 @@ from openhands_sessions.core.errors import (
     TooLarge,
 )
 from openhands_sessions.core.events.event import Json
+from openhands_sessions.executor.frames import Message
 from openhands_sessions.ports.runtime import (
     WORKSPACE,
     CommandDone,
     EditDone,
     GiveInput,
+    OnOutput,
     Outcome,
     Printed,
     Query,
@@ -28,7 +30,7 @@ from openhands_sessions.ports.runtime import (
 )
 
 MOST_OUTPUT = 1 << 20
-"""Bytes of an output that executors keep at most, whatever they are told."""
+"""Bytes of an output that an executor keeps at most, whatever its options say."""
 _MOST_NOTES = 1 << 10
 """Characters that an executor adds to an output."""
 _MOST_CONTENT = 1 << 18
@@ -49,7 +51,7 @@ _REFUSALS: Mapping[str, type[SessionsError]] = {
 
 
 def task_message(task: Task, *, environment: Mapping[str, str], timeout: float) -> dict[str, Json]:
-    """A task as the executor takes it; `timeout` (seconds) is for commands that have none."""
+    """A task in the executor's protocol; `timeout` (seconds) is for commands that have none."""
     if isinstance(task, RunCommand):
         return {
             "kind": "command",
@@ -73,7 +75,7 @@ def task_message(task: Task, *, environment: Mapping[str, str], timeout: float) 
 
 
 def outcome_of(value: object) -> Outcome:
-    """Raises RuntimeUnavailable where it is none. What is longer than any executor makes it is cut."""
+    """Raises RuntimeUnavailable for a malformed value. Texts over the limits of any executor are cut."""
     if isinstance(value, dict):
         try:
             return _edit(value) if value.get("kind") == "edit" else _command(value)
@@ -82,15 +84,15 @@ def outcome_of(value: object) -> Outcome:
     raise malformed_answer()
 
 
-def within(outcome: Outcome, output_limit: int) -> Outcome:
-    """The outcome with no more output than so many bytes, as executors count them, and their notes."""
+def truncated(outcome: Outcome, output_limit: int) -> Outcome:
+    """The outcome with at most `output_limit` of output, in bytes as executors count them, plus their notes."""
     if isinstance(outcome, CommandDone):
-        return replace(outcome, output=_shortened(outcome.output, output_limit + _MOST_NOTES))
+        return replace(outcome, output=_cut(outcome.output, output_limit + _MOST_NOTES))
     return outcome
 
 
 def query_message(query: Query, *, environment: Mapping[str, str]) -> dict[str, Json]:
-    """A query as the executor takes it."""
+    """A query in the executor's protocol."""
     return {
         "words": list(query.words),
         "timeout": query.timeout,
@@ -99,18 +101,18 @@ def query_message(query: Query, *, environment: Mapping[str, str]) -> dict[str, 
     }
 
 
-def printed(answer: Mapping[str, Any]) -> Printed:
-    """The answer to a query. Raises RuntimeUnavailable where it is none."""
+def query_result(answer: Mapping[str, Any]) -> Printed:
+    """The answer to a query. Raises RuntimeUnavailable for a malformed one."""
     try:
         code = answer["exit_code"]
-        output = base64.b64decode(_checked(answer["printed"], str), validate=True)
+        output = base64.b64decode(_typed(answer["printed"], str), validate=True)
         return Printed(output, None if code is None else _number(code))
     except (KeyError, TypeError, ValueError):
         raise malformed_answer() from None
 
 
 def refusal(code: str, message: str) -> SessionsError:
-    """The error for a request that the executor refused."""
+    """The error for a request that the executor refused with this code."""
     return _REFUSALS.get(code, RuntimeUnavailable)(message[:_MOST_WORDS])
 
 
@@ -120,21 +122,21 @@ def malformed_answer() -> RuntimeUnavailable:
 
 def _command(value: dict[str, Any]) -> CommandDone:
     return CommandDone(
-        output=_shortened(_checked(value["output"], str), MOST_OUTPUT + _MOST_NOTES),
+        output=_cut(_typed(value["output"], str), MOST_OUTPUT + _MOST_NOTES),
         exit_code=None if value["exit_code"] is None else _number(value["exit_code"]),
         ended=_ended(value["ended"]),
         pid=_number(value.get("pid", -1)),
-        working_dir=_checked(value.get("working_dir", WORKSPACE), str)[:_MOST_PATH],
+        working_dir=_typed(value.get("working_dir", WORKSPACE), str)[:_MOST_PATH],
         omitted=_number(value.get("omitted", 0)),
     )
 
 
 def _edit(value: dict[str, Any]) -> EditDone:
     return EditDone(
-        ok=_checked(value["ok"], bool),
-        content=_shortened(_checked(value["content"], str), _MOST_CONTENT),
-        path=_checked(value["path"], str)[:_MOST_PATH],
-        prev_exist=_checked(value["prev_exist"], bool),
+        ok=_typed(value["ok"], bool),
+        content=_cut(_typed(value["content"], str), _MOST_CONTENT),
+        path=_typed(value["path"], str)[:_MOST_PATH],
+        prev_exist=_typed(value["prev_exist"], bool),
         old_content=_text_or_none(value["old_content"]),
         new_content=_text_or_none(value["new_content"]),
         diff=_text_or_none(value["diff"]),
@@ -150,23 +152,41 @@ def _ended(value: object) -> Ended:
 
 
 def _text_or_none(value: object) -> str | None:
-    """None also for one over every executor's cap."""
-    text = None if value is None else _checked(value, str)
+    """None also for a text over the limit of any executor."""
+    text = None if value is None else _typed(value, str)
     return text if text is None or len(text) <= _MOST_CONTENT else None
 
 
-def _shortened(text: str, most: int) -> str:
+def _cut(text: str, most: int) -> str:
     return text if len(text) <= most else text[: most - len(_CUT)] + _CUT
 
 
 def _number(value: object) -> int:
-    number = _checked(value, int)
+    number = _typed(value, int)
     if abs(number) >= _MOST_NUMBER:
         raise TypeError(value)
     return number
 
 
-def _checked(value: object, kind: type[T]) -> T:
+def _typed(value: object, kind: type[T]) -> T:
     if not isinstance(value, kind):
         raise TypeError(value)
     return value
+
+
+class OutputChunks:
+    """Passes a command's output on, with a note where bytes of it were not received."""
+
+    def __init__(self, on_output: OnOutput) -> None:
+        self._on_output = on_output
+        self.end = 0
+        """Offset after the last received byte."""
+
+    def take(self, chunk: Message) -> None:
+        start, end, text = chunk.get("from"), chunk.get("to"), chunk.get("text")
+        if not (isinstance(start, int) and isinstance(end, int) and isinstance(text, str)):
+            return
+        if start != self.end:
+            text = f"\n[... {start - self.end} bytes not shown ...]\n{text}"
+        self.end = end
+        self._on_output(text)

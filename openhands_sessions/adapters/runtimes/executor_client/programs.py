@@ -1,4 +1,4 @@
-"""Programs in a sandbox that are spoken to line by line, through its executor."""
+"""Programs in a sandbox whose input and output go through its executor, line by line."""
 
 import asyncio
 import secrets
@@ -6,62 +6,61 @@ from collections import deque
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 
-from openhands_sessions.adapters.runtimes.executor_client.connection import ConnectionLost, ExecutorConnection, Message
+from openhands_sessions.adapters.runtimes.executor_client.connection import ConnectionLost, ExecutorConnection
 from openhands_sessions.core.errors import RuntimeUnavailable
 from openhands_sessions.core.events.event import Json
+from openhands_sessions.executor.frames import Message
 from openhands_sessions.ports.programs import ProgramSession, ProgramSpec
 
-MOST_WAITING = 8 << 20
-"""Characters of lines that nobody has taken yet; a program that says more is let go of."""
+BUFFER_LIMIT = 8 << 20
+"""Characters of unread lines; a program that prints more is ended."""
 
 
 class ExecutorPrograms:
-    """`started` gives a connection to the executor, which runs then."""
+    """`connect` starts the executor where it does not run, and returns a connection to it."""
 
-    def __init__(self, started: Callable[[], Awaitable[ExecutorConnection]], environment: Mapping[str, str]) -> None:
-        self._started = started
+    def __init__(self, connect: Callable[[], Awaitable[ExecutorConnection]], environment: Mapping[str, str]) -> None:
+        self._connect = connect
         self._environment = environment
 
     @asynccontextmanager
-    async def converse(self, program: ProgramSpec) -> AsyncIterator[ProgramSession]:
-        link = await self._started()
+    async def open(self, program: ProgramSpec) -> AsyncIterator[ProgramSession]:
+        connection = await self._connect()
         body: dict[str, Json] = {
             "name": secrets.token_hex(8),
             "words": list(program.words),
             "environment": {**self._environment, **program.environment},
         }
-        lines = _Lines(link, str(body["name"]))
-        running = asyncio.create_task(link.call("pipe", body, lines.take))
-        running.add_done_callback(lines.end)
+        session = _ExecutorProgramSession(connection, str(body["name"]))
+        running = asyncio.create_task(connection.call("pipe", body, session.take))
+        running.add_done_callback(session.end)
         try:
-            await lines.started.wait()
-            yield lines
+            await session.started.wait()
+            yield session
         finally:
             running.cancel()
             await asyncio.wait({running})
 
 
-class _Lines:
-    """What one program has said, and the way to tell it something."""
-
-    def __init__(self, link: ExecutorConnection, name: str) -> None:
-        self._link = link
+class _ExecutorProgramSession:
+    def __init__(self, connection: ExecutorConnection, name: str) -> None:
+        self._connection = connection
         self._name = name
-        self._waiting: deque[str] = deque()
+        self._unread: deque[str] = deque()
         self._size = 0
         self._ended = False
         self.started = asyncio.Event()
-        """It can be spoken to, or has ended already."""
+        """It runs, or has ended already."""
         self._news = asyncio.Event()
 
-    def take(self, piece: Message) -> None:
+    def take(self, chunk: Message) -> None:
         self.started.set()
-        line = piece.get("line")
+        line = chunk.get("line")
         if not isinstance(line, str) or self._ended:
             return
-        self._waiting.append(line)
+        self._unread.append(line)
         self._size += len(line)
-        self._ended = self._size > MOST_WAITING
+        self._ended = self._size > BUFFER_LIMIT
         self._news.set()
 
     def end(self, running: "asyncio.Task[Message]") -> None:
@@ -69,13 +68,13 @@ class _Lines:
         self.started.set()
         self._news.set()
         if not running.cancelled():
-            running.exception()  # that it has ended is all there is to know
+            running.exception()  # mark it as retrieved; readers and writers only see that the program ended
 
     async def lines(self) -> AsyncGenerator[str, None]:
         while True:
             self._news.clear()
-            while self._waiting:
-                line = self._waiting.popleft()
+            while self._unread:
+                line = self._unread.popleft()
                 self._size -= len(line)
                 yield line
             if self._ended:
@@ -84,7 +83,7 @@ class _Lines:
 
     async def write(self, line: str) -> None:
         try:
-            answer = await self._link.call("pipe_line", {"name": self._name, "text": line})
+            answer = await self._connection.call("pipe_line", {"name": self._name, "text": line})
         except ConnectionLost:
             answer = {}
         if answer.get("taken") is not True:

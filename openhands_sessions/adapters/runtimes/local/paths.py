@@ -1,33 +1,32 @@
-"""Where one conversation's sandbox lies on this machine, and what is read and written there without its executor."""
+"""The folder of one conversation's sandbox on this machine, and how it is read, written and deleted safely."""
 
 import contextlib
 import errno
-import fcntl
 import os
-import secrets
 import stat
-import time
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 
-from openhands_sessions.adapters.runtimes.local.untrusted_tree import remove_untrusted_tree
+from openhands_sessions.adapters.runtimes.local.file_lock import lock_within
 
 CONVERSATION = "conversation"
-JOURNAL = "journal"
 TERM = "term"
 STARTING, RUNNING = "starting", "running"
 """Files that an executor locks: the first while it starts and ends, the other for as long as it lives."""
-_LOOK_AGAIN = 0.01
-_TERM_PATIENCE = 2.0
+_TERM_SECONDS = 2.0
 _NUMBER_LIMIT = 32
+_NAMES_AT_ONCE = 1000
+_READ_FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+_FIND_FOLDER = os.O_PATH | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
 @dataclass(frozen=True, slots=True)
 class SandboxPaths:
-    """A folder with the workspace and the executor's state in it. What runs in the sandbox may do there as it likes:
-    nothing is opened through a link, and nothing waits for it for long. `owner` is the user and group that it runs
-    under, None for ours."""
+    """A folder with the workspace and the executor's state. Commands may change anything below those two: no link is
+    followed there, and nothing is waited for without a limit. `owner` is the user and group that the sandbox runs
+    under, None for the server's own. All methods block, and may raise OSError."""
 
     folder: Path
     owner: tuple[int, int] | None = None
@@ -46,7 +45,7 @@ class SandboxPaths:
 
     @property
     def home(self) -> Path:
-        """Of kinds whose sandboxes have a home besides the workspace."""
+        """The home folder, where it is not the workspace."""
         return self.folder / "home"
 
     @property
@@ -55,49 +54,26 @@ class SandboxPaths:
         return self.state / "undo"
 
     @property
-    def hold(self) -> Path:
-        """Locked by processes that have the sandbox open; out of its reach."""
+    def lock(self) -> Path:
+        """Locked by processes that have the sandbox open; the sandbox does not see it."""
         return self.folder / "open"
 
-    def note(self, conversation: str) -> None:
-        """Write down whose place it is. Raises OSError."""
+    def write_conversation(self, conversation: str) -> None:
+        """Note whose sandbox this is."""
         (self.folder / CONVERSATION).write_text(conversation)
 
-    def forget(self) -> None:
-        """Take the note back. Raises OSError."""
+    def forget_conversation(self) -> None:
         (self.folder / CONVERSATION).unlink(missing_ok=True)
 
-    def noted(self) -> str | None:
-        """Whose place it is, where that was written down."""
+    def read_conversation(self) -> str | None:
+        """Whose sandbox this is; None where that is not noted or cannot be read."""
         try:
             return (self.folder / CONVERSATION).read_text()
         except OSError:
             return None
 
-    def known_journal(self) -> str | None:
-        """The name of the journal in which actions of this place were last to be written; None where none ever was.
-        Raises OSError."""
-        try:
-            return (self.folder / JOURNAL).read_text(errors="replace")
-        except FileNotFoundError:
-            return None
-
-    def know_journal(self, name: str) -> None:
-        """Write it down, out of the sandbox's reach. Durable when it returns. Raises OSError."""
-        whole = self.folder / f"{JOURNAL}.{secrets.token_hex(4)}"
-        with whole.open("x") as file:
-            file.write(name)
-            file.flush()
-            os.fsync(file.fileno())
-        whole.rename(self.folder / JOURNAL)
-        folder = os.open(self.folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-        try:
-            os.fsync(folder)
-        finally:
-            os.close(folder)
-
-    def make(self, *more: Path) -> None:
-        """The folder, and in it the workspace, the state and `more`. Raises OSError."""
+    def create(self, *more: Path) -> None:
+        """Create the folder, and in it the workspace, the state and `more`."""
         self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         for folder in (self.workspace, self.state, *more):
             folder.mkdir(mode=0o700, exist_ok=True)
@@ -108,30 +84,41 @@ class SandboxPaths:
                 raise PermissionError(13, os.strerror(13))
 
     def term(self) -> int:
-        """The highest that was written down, -1 for none. Raises OSError."""
+        """The highest owner's term that was written, -1 for none."""
         try:
-            with self._opened(TERM, os.O_RDONLY) as file:
+            with self._open(TERM, os.O_RDONLY) as file:
                 return int(os.read(file, _NUMBER_LIMIT))
         except (FileNotFoundError, ValueError):
             return -1
 
     def raise_term(self, term: int) -> None:
-        """Write down that an owner of this term has come; never lowers what is there. Raises OSError."""
-        with self._opened(f"{TERM}.lock", os.O_RDWR | os.O_CREAT) as lock:
-            if not _locked(lock, time.monotonic() + _TERM_PATIENCE):  # the executor takes it too
+        """Write the term of an owner unless a higher one is written."""
+        with self._open(f"{TERM}.lock", os.O_RDWR | os.O_CREAT) as lock:
+            if not lock_within(lock, _TERM_SECONDS):  # the executor takes it too
                 raise TimeoutError(errno.ETIMEDOUT, os.strerror(errno.ETIMEDOUT))
             if self.term() >= term:
                 return
             temporary = self.state / f"{TERM}.new"
             temporary.unlink(missing_ok=True)
-            with self._opened(temporary.name, os.O_WRONLY | os.O_CREAT | os.O_EXCL) as file:
+            with self._open(temporary.name, os.O_WRONLY | os.O_CREAT | os.O_EXCL) as file:
                 os.write(file, str(term).encode())
                 os.fsync(file)
             temporary.rename(self.state / TERM)
 
+    def delete(self, seconds: float, *, keep_journal: bool = False) -> bool:
+        """Delete the folder, or all of it but the journal and the term, unless an executor runs: False then. One that
+        starts or ends is waited for, at most so many seconds; one that starts later finds no folder and ends."""
+        with self._locked(STARTING, seconds) as settled, self._locked(RUNNING, 0) as ended:
+            if settled and ended:
+                for folder in (self.workspace, self.home, self.undo) if keep_journal else (self.folder,):
+                    # A command may have put anything in the place of `undo`.
+                    with contextlib.suppress(FileNotFoundError, NotADirectoryError):
+                        remove_untrusted_tree(folder)
+            return settled and ended
+
     @contextlib.contextmanager
-    def _opened(self, name: str, flags: int) -> Iterator[int]:
-        """A plain file of the state folder."""
+    def _open(self, name: str, flags: int) -> Iterator[int]:
+        """Open a regular file of the state folder."""
         file = os.open(self.state / name, flags | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, 0o600)
         try:
             if not stat.S_ISREG(os.fstat(file).st_mode):
@@ -142,36 +129,66 @@ class SandboxPaths:
         finally:
             os.close(file)
 
-    def delete(self, patience: float, *, but_the_record: bool = False) -> bool:
-        """Delete all of it, or all but the record of its actions and terms, if no executor runs; one that starts or
-        ends is waited for, for at most `patience` seconds. One that is launched later finds no folder, and ends. False
-        where one runs. Raises OSError."""
-        with self._lock(STARTING, patience) as settled, self._lock(RUNNING, 0) as ended:
-            if settled and ended:
-                for folder in (self.workspace, self.home, self.undo) if but_the_record else (self.folder,):
-                    # A command may have put anything in the last one's place.
-                    with contextlib.suppress(FileNotFoundError, NotADirectoryError):
-                        remove_untrusted_tree(folder)
-            return settled and ended
-
     @contextlib.contextmanager
-    def _lock(self, name: str, patience: float) -> Iterator[bool]:
-        """Whether it could be had. What a command has put in the file's place is nobody's lock."""
+    def _locked(self, name: str, seconds: float) -> Iterator[bool]:
+        """Whether the lock could be acquired. A file that a command put there in its place locks nothing."""
         with contextlib.ExitStack() as stack:
             try:
-                file = stack.enter_context(self._opened(name, os.O_RDWR | os.O_CREAT))
+                file = stack.enter_context(self._open(name, os.O_RDWR | os.O_CREAT))
             except OSError:
                 file = None
-            yield file is None or _locked(file, time.monotonic() + patience)
+            yield file is None or lock_within(file, seconds)
 
 
-def _locked(file: int, until: float) -> bool:
-    while True:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            if time.monotonic() >= until:
-                return False
-            time.sleep(_LOOK_AGAIN)
-        else:
-            return True
+def remove_untrusted_tree(folder: Path) -> None:
+    """Delete a folder that commands have filled: of any depth, with folders closed to us. Follows no link. Folders are
+    moved to the top before they are emptied, so that neither the recursion nor the open files nor the memory grow with
+    the depth. Raises OSError."""
+    top = os.open(folder, _READ_FOLDER)
+    try:
+        prefix = os.urandom(8).hex()
+        moved = 0
+        while names := _some_names(top):
+            for name in names:
+                if not _make_accessible(name, top):
+                    os.unlink(name, dir_fd=top)
+                    continue
+                below = os.open(name, _READ_FOLDER, dir_fd=top)
+                try:
+                    moved = _move_up(below, top, prefix, moved)
+                finally:
+                    os.close(below)
+                os.rmdir(name, dir_fd=top)
+    finally:
+        os.close(top)
+    folder.rmdir()
+
+
+def _move_up(folder: int, top: int, prefix: str, moved: int) -> int:
+    """Delete the files and move the folders to the top; returns how many folders were moved in all."""
+    while names := _some_names(folder):
+        for name in names:
+            if _make_accessible(name, folder):
+                moved += 1
+                os.rename(name, f"{prefix}-{moved}", src_dir_fd=folder, dst_dir_fd=top)
+            else:
+                os.unlink(name, dir_fd=folder)
+    return moved
+
+
+def _some_names(folder: int) -> list[str]:
+    with os.scandir(folder) as entries:
+        return [entry.name for entry in islice(entries, _NAMES_AT_ONCE)]
+
+
+def _make_accessible(name: str, parent: int) -> bool:
+    """Whether it is a folder, which can be entered and changed afterwards."""
+    try:
+        folder = os.open(name, _FIND_FOLDER, dir_fd=parent)
+    except NotADirectoryError:
+        return False
+    try:
+        Path(f"/proc/self/fd/{folder}").chmod(0o700)
+    finally:
+        os.close(folder)
+    return True

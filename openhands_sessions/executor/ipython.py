@@ -12,8 +12,18 @@ import subprocess
 from pathlib import Path
 from typing import Any, Callable
 
-from .order import EXIT, KILLED, SHELL_EXIT, TIMEOUT, Ending, Order
-from .processes import Reaper, descendants, signal_all, signal_group
+from .processes import (
+    EXIT,
+    KILLED,
+    SHELL_EXIT,
+    TIMEOUT,
+    ChildReaper,
+    CommandRequest,
+    ExitStatus,
+    descendants,
+    signal_all,
+    signal_group,
+)
 
 GRACE = 0.3
 _ROUNDS = 2
@@ -23,16 +33,16 @@ _LOST = b"\n[Python was ended with the cell; its variables are gone]\n"
 OnData = Callable[[bytes], None]
 
 
-class Cells:
+class IPythonCells:
     """Starts an IPython for the first cell, and again where a cell ended it."""
 
-    def __init__(self, reaper: Reaper, *, workspace: Path, state: Path) -> None:
+    def __init__(self, reaper: ChildReaper, *, workspace: Path, state: Path) -> None:
         self._reaper = reaper
         self._workspace = str(workspace)
         self._file = state / "cell"
-        self._kernel: _Kernel | None = None
+        self._kernel: _KernelProcess | None = None
 
-    async def run(self, order: Order, on_data: OnData, stop: asyncio.Future[str]) -> Ending:
+    async def run(self, request: CommandRequest, on_data: OnData, stop: asyncio.Future[str]) -> ExitStatus:
         """Run one cell; `stop` is resolved with the reason to end it. The exit code is 1 for one that raised. Raises
         OSError where no Python can be started."""
         if self._kernel is not None and self._kernel.ended.done():  # between two cells
@@ -40,16 +50,16 @@ class Cells:
             self._kernel = None
             on_data(_LOST)
         kernel = self._kernel = self._kernel or await self._started()
-        self._file.write_bytes(order.command.encode("utf-8", "replace"))
-        environment = {**order.environment, "OHS_ACTION_ID": order.key}
+        self._file.write_bytes(request.command.encode("utf-8", "replace"))
+        environment = {**request.environment, "OHS_ACTION_ID": request.key}
         kernel.on_data = on_data
         answer = kernel.ask({"file": str(self._file), "environment": environment})
         try:
-            forced = await _until_answered(kernel, answer, order.timeout, stop)
+            forced = await _until_answered(kernel, answer, request.timeout, stop)
             kernel.drain()
             if not kernel.ended.done():
                 ok = answer.done() and answer.result()
-                return Ending(forced or EXIT, None if forced else int(not ok), kernel.pid)
+                return ExitStatus(forced or EXIT, None if forced else int(not ok), kernel.pid)
             self._kernel = None
             return _lost(kernel, forced, on_data)
         finally:
@@ -61,16 +71,16 @@ class Cells:
         if self._kernel is not None:
             self._kernel.close()
 
-    async def _started(self) -> _Kernel:
-        kernel = _Kernel(self._reaper, self._workspace)
+    async def _started(self) -> _KernelProcess:
+        kernel = _KernelProcess(self._reaper, self._workspace)
         await kernel.connect()
         return kernel
 
 
-class _Kernel:
+class _KernelProcess:
     """The process, and the three pipes to it."""
 
-    def __init__(self, reaper: Reaper, cwd: str) -> None:
+    def __init__(self, reaper: ChildReaper, cwd: str) -> None:
         python = shutil.which("python3")
         if python is None:
             raise FileNotFoundError(2, "there is no python3 in the sandbox")
@@ -101,13 +111,13 @@ class _Kernel:
         for descriptor in (self._output, self._orders):
             os.set_blocking(descriptor, False)
         loop.add_reader(self._output, self._read)
-        self._told = asyncio.StreamReader()
-        protocol = asyncio.StreamReaderProtocol(self._told)
+        self._outcome_of = asyncio.StreamReader()
+        protocol = asyncio.StreamReaderProtocol(self._outcome_of)
         self._transport, _ = await loop.connect_read_pipe(lambda: protocol, os.fdopen(self._answers, "rb", 0))
 
-    def ask(self, order: dict[str, Any]) -> asyncio.Task[bool]:
+    def ask(self, request: dict[str, Any]) -> asyncio.Task[bool]:
         with contextlib.suppress(BrokenPipeError):  # it has ended, which is noticed where its end is awaited
-            os.write(self._orders, json.dumps(order).encode() + b"\n")
+            os.write(self._orders, json.dumps(request).encode() + b"\n")
         return asyncio.get_event_loop().create_task(self._answer())
 
     def drain(self) -> None:
@@ -129,7 +139,7 @@ class _Kernel:
         self._transport.close()
 
     async def _answer(self) -> bool:
-        line = await self._told.readline()
+        line = await self._outcome_of.readline()
         if not line:
             await asyncio.shield(self.ended)
         return line.strip() == b'{"ok": true}'
@@ -153,12 +163,12 @@ class _Kernel:
 def _source() -> str:
     """The program's text, also where we are a zipapp."""
     loader: Any = globals()["__loader__"]
-    text: bytes = loader.get_data(str(Path(__file__).with_name("kernel.py")))
+    text: bytes = loader.get_data(str(Path(__file__).with_name("ipython_kernel.py")))
     return text.decode()
 
 
 async def _until_answered(
-    kernel: _Kernel, answer: asyncio.Task[bool], timeout: float | None, stop: asyncio.Future[str]
+    kernel: _KernelProcess, answer: asyncio.Task[bool], timeout: float | None, stop: asyncio.Future[str]
 ) -> str | None:
     """Wait for the end of the cell, or of Python, and return the reason if it was ended by force."""
     futures: list[asyncio.Future[Any]] = [answer, kernel.ended]
@@ -178,13 +188,13 @@ async def _until_answered(
     return forced
 
 
-def _lost(kernel: _Kernel, forced: str | None, on_data: OnData) -> Ending:
+def _lost(kernel: _KernelProcess, forced: str | None, on_data: OnData) -> ExitStatus:
     code = kernel.ended.result()
     if forced is None and code == 127:  # it has said what it lacks
-        return Ending(EXIT, code, kernel.pid)
+        return ExitStatus(EXIT, code, kernel.pid)
     on_data(_LOST)
-    how = forced or (SHELL_EXIT if code >= 0 else KILLED)
-    return Ending(how, code if how == SHELL_EXIT else None, kernel.pid)
+    reason = forced or (SHELL_EXIT if code >= 0 else KILLED)
+    return ExitStatus(reason, code if reason == SHELL_EXIT else None, kernel.pid)
 
 
 def _unheard(data: bytes) -> None:

@@ -94,7 +94,7 @@ async def test_one_that_falls_silent_is_given_up(path: Path) -> None:
             ConnectionLost,
             ConnectionLost,
         ]
-        assert link.silent
+        assert link.timed_out
         assert not link.alive
 
 
@@ -115,7 +115,7 @@ async def test_what_takes_no_work_is_not_waited_for_however_lively_one_is(path: 
     async with executor(path, of_status_only), linked(path) as link:
         with pytest.raises(ConnectionLost):
             await link.ask("inquire", {})
-        assert link.silent
+        assert link.timed_out
 
 
 async def test_one_that_is_asked_nothing_may_keep_silent(path: Path) -> None:

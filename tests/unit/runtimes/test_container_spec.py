@@ -6,9 +6,14 @@ from pathlib import Path
 
 import pytest
 
-from openhands_sessions.adapters.runtimes.docker.container_spec import bind_mounts, container_spec, spec_digest
-from openhands_sessions.adapters.runtimes.docker.executor_archive import executor_archive
-from openhands_sessions.adapters.runtimes.docker.settings import SANDBOX_USER, DockerSettings
+from openhands_sessions.adapters.runtimes.docker.container_spec import (
+    SANDBOX_USER,
+    DockerSettings,
+    bind_mounts,
+    container_spec,
+    spec_digest,
+)
+from openhands_sessions.adapters.runtimes.docker.storage import executor_archive
 from openhands_sessions.adapters.runtimes.local.paths import SandboxPaths
 
 SETTINGS = DockerSettings()

@@ -9,11 +9,13 @@ import time
 import zipfile
 from dataclasses import dataclass
 from itertools import islice
-from typing import Generator, Iterator
+from typing import Generator, Iterator, Optional
 
-from .pieces import PIECE
-from .workspace import OutsidePath, UnfitFile, Workspace
+from .workspace import OutsidePath, UnfitFile, WorkspaceFolder
 
+CHUNK_SIZE = 256 << 10
+"""Bytes that are read at once."""
+Chunks = Generator[Optional[bytes], Optional[bytes], None]
 _FAST = 3
 _EARLIEST, _LATEST = 315_532_800.0, 4_354_819_198.0
 """The times that an archive can tell, in seconds: from 1980 to 2107."""
@@ -41,38 +43,58 @@ class _Entry:
     executable: bool
 
 
-class TooMuch(Exception):
+class ArchiveTooLarge(Exception):
     """A folder is over the limits of an archive."""
 
 
-def packed(workspace: Workspace, path: str, limits: ArchiveLimits) -> Generator[bytes, bytes | None, None]:
+def read_chunks(workspace: WorkspaceFolder, path: str) -> Generator[bytes, bytes | None, None]:
+    """Raises OutsidePath, UnfitFile."""
+    with workspace.open(path) as file:
+        while True:
+            piece = file.read(CHUNK_SIZE)
+            if not piece:
+                return
+            yield piece
+
+
+def write_chunks(workspace: WorkspaceFolder, path: str) -> Generator[None, bytes | None, None]:
+    """Takes pieces, and None behind the last one: without it, nothing is changed. Raises OutsidePath, UnfitFile."""
+    with workspace.replace(path) as file:
+        while True:
+            piece = yield
+            if piece is None:
+                return
+            file.write(piece)
+
+
+def zip_chunks(workspace: WorkspaceFolder, path: str, limits: ArchiveLimits) -> Generator[bytes, bytes | None, None]:
     """The archive in pieces. Links to files inside count as the files; links that lead elsewhere, to folders or to
     nothing, and what is no file are left out. Raises OutsidePath, UnfitFile, and TooMuch, all of them before the first
     piece, but for a folder that grows meanwhile."""
-    _measure(workspace, path, limits)
-    pieces = _Pieces()
+    _check_limits(workspace, path, limits)
+    pieces = _ChunkBuffer()
     left = limits.size
     with zipfile.ZipFile(pieces, "w", zipfile.ZIP_DEFLATED, compresslevel=_FAST) as archive:
         for entry in _entries(workspace, path):
             left -= entry.size
             if left < 0 or len(archive.NameToInfo) >= limits.names:
-                raise TooMuch("the folder grew over the limit while it was read")
+                raise ArchiveTooLarge("the folder grew over the limit while it was read")
             if entry.name.endswith("/"):
                 archive.writestr(_info(archive, entry), b"")
             else:
-                for _ in _written(workspace, entry, archive):
-                    yield from pieces.taken(PIECE)
-            yield from pieces.taken(PIECE)
-    yield from pieces.taken()
+                for _ in _write_file(workspace, entry, archive):
+                    yield from pieces.drain(CHUNK_SIZE)
+            yield from pieces.drain(CHUNK_SIZE)
+    yield from pieces.drain()
 
 
-def _written(workspace: Workspace, entry: _Entry, archive: zipfile.ZipFile) -> Iterator[None]:
+def _write_file(workspace: WorkspaceFolder, entry: _Entry, archive: zipfile.ZipFile) -> Iterator[None]:
     """Write a file, as much of it as there was when the folder was read, and stop after each piece."""
     left = entry.size
     try:
         with workspace.open(entry.path) as file, archive.open(_info(archive, entry), "w") as target:
             while left:
-                content = file.read(min(left, PIECE))
+                content = file.read(min(left, CHUNK_SIZE))
                 if not content:
                     return
                 left -= len(content)
@@ -82,15 +104,17 @@ def _written(workspace: Workspace, entry: _Entry, archive: zipfile.ZipFile) -> I
         return  # it may be gone since
 
 
-def _measure(workspace: Workspace, path: str, limits: ArchiveLimits) -> None:
+def _check_limits(workspace: WorkspaceFolder, path: str, limits: ArchiveLimits) -> None:
     size = 0
     for names, entry in enumerate(_entries(workspace, path), 1):
         size += entry.size
         if names > limits.names or size > limits.size:
-            raise TooMuch(f"the folder holds more than {limits.names} files, or more than {limits.size >> 20} MiB")
+            raise ArchiveTooLarge(
+                f"the folder holds more than {limits.names} files, or more than {limits.size >> 20} MiB"
+            )
 
 
-def _entries(workspace: Workspace, path: str) -> Iterator[_Entry]:
+def _entries(workspace: WorkspaceFolder, path: str) -> Iterator[_Entry]:
     """What is below a folder, without the folder itself. Raises OutsidePath, UnfitFile."""
     with workspace.find(path) as found:
         if not found.is_folder:
@@ -102,7 +126,7 @@ def _entries(workspace: Workspace, path: str) -> Iterator[_Entry]:
         os.close(folder)
 
 
-def _below(workspace: Workspace, folder: int, path: str, name: str) -> Iterator[_Entry]:
+def _below(workspace: WorkspaceFolder, folder: int, path: str, name: str) -> Iterator[_Entry]:
     """Links are not followed on the way, so that there is no going in circles."""
     with os.scandir(folder) as scanned:
         entries = sorted(islice(scanned, _NAMES), key=lambda entry: entry.name)
@@ -119,7 +143,7 @@ def _below(workspace: Workspace, folder: int, path: str, name: str) -> Iterator[
                 yield _Entry(shown, real, found.st_size, found.st_mtime, bool(found.st_mode & stat.S_IXUSR))
 
 
-def _inside(workspace: Workspace, parent: int, own: str, path: str, name: str) -> Iterator[_Entry]:
+def _inside(workspace: WorkspaceFolder, parent: int, own: str, path: str, name: str) -> Iterator[_Entry]:
     folder = os.open(own, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=parent)
     try:
         yield from _below(workspace, folder, path, name + "/")
@@ -127,7 +151,7 @@ def _inside(workspace: Workspace, parent: int, own: str, path: str, name: str) -
         os.close(folder)
 
 
-def _file(workspace: Workspace, path: str, entry: os.DirEntry[str]) -> os.stat_result | None:
+def _file(workspace: WorkspaceFolder, path: str, entry: os.DirEntry[str]) -> os.stat_result | None:
     """What is known of a file, or of the one that a link leads to; None for what is none."""
     if entry.is_symlink():
         with workspace.find(path) as found:
@@ -150,7 +174,7 @@ def _info(archive: zipfile.ZipFile, entry: _Entry) -> zipfile.ZipInfo:
     return info
 
 
-class _Pieces:
+class _ChunkBuffer:
     """What an archive is written to: kept until it is taken, and never wound back."""
 
     def __init__(self) -> None:
@@ -167,7 +191,7 @@ class _Pieces:
 
     def close(self) -> None: ...
 
-    def taken(self, least: int = 0) -> Iterator[bytes]:
+    def drain(self, least: int = 0) -> Iterator[bytes]:
         """All of it as one piece, where that would have `least` bytes; otherwise nothing yet."""
         if self._size > least:
             yield b"".join(self._kept)

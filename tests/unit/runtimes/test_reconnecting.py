@@ -8,14 +8,13 @@ from pathlib import Path
 import pytest
 
 from openhands_sessions.adapters.runtimes.executor_client.connection import ExecutorConnection
-from openhands_sessions.adapters.runtimes.executor_client.folder_files import FolderFiles
+from openhands_sessions.adapters.runtimes.executor_client.files import FolderFiles
 from openhands_sessions.adapters.runtimes.executor_client.handshake import connect_socket
-from openhands_sessions.adapters.runtimes.executor_client.journal_identity import JournalIdentity
+from openhands_sessions.adapters.runtimes.executor_client.journal import JournalIdentity
 from openhands_sessions.adapters.runtimes.executor_client.runtime import ExecutorRuntime
-from openhands_sessions.adapters.runtimes.local.paths import SandboxPaths
 from openhands_sessions.adapters.runtimes.threads import ThreadLimiter
 from openhands_sessions.core.errors import RuntimeUnavailable
-from openhands_sessions.executor.workspace import Workspace
+from openhands_sessions.executor.workspace import WorkspaceFolder
 from openhands_sessions.ports.runtime import CommandDone, Lost, RuntimeSpec, UnknownAction
 from tests.support.executors import Box, started
 from tests.support.sandboxes import SID, Hearing, run
@@ -53,14 +52,17 @@ async def pass_on(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) ->
     writer.close()
 
 
-class WiredReach:
-    """Reaches one executor over a wire."""
+class WiredHost:
+    """Reaches one executor over a wire; `connected` is set after each handshake."""
 
     def __init__(self, socket: Path) -> None:
         self._socket = socket
+        self.connected = asyncio.Event()
 
     async def connect(self) -> ExecutorConnection | None:
-        return await connect_socket(self._socket, term=1)
+        connection = await connect_socket(self._socket, term=1)
+        self.connected.set()
+        return connection
 
     async def end_unresponsive(self) -> None:
         raise AssertionError("it answers")
@@ -91,10 +93,15 @@ async def wire(box: Box, tmp_path: Path) -> AsyncIterator[Wire]:
 
 
 @pytest.fixture
-async def runtime(box: Box, wire: Wire, tmp_path: Path) -> AsyncIterator[ExecutorRuntime]:
-    files = FolderFiles(Workspace(box.folder), ThreadLimiter(1))
-    reach, witness = WiredReach(tmp_path / "wire"), JournalIdentity(SandboxPaths(box.folder), ThreadLimiter(1))
-    runtime = ExecutorRuntime(RuntimeSpec(sid=SID, term=1), reach, files, witness, command_timeout=30)
+def host(wire: Wire, tmp_path: Path) -> WiredHost:
+    return WiredHost(tmp_path / "wire")
+
+
+@pytest.fixture
+async def runtime(box: Box, host: WiredHost) -> AsyncIterator[ExecutorRuntime]:
+    files = FolderFiles(WorkspaceFolder(box.folder), ThreadLimiter(1))
+    journal = JournalIdentity(box.folder, ThreadLimiter(1))
+    runtime = ExecutorRuntime(RuntimeSpec(sid=SID, term=1), host, files, journal, command_timeout=30)
     try:
         yield runtime
     finally:
@@ -131,17 +138,23 @@ async def test_what_was_printed_while_it_was_cut_off_comes_afterwards(
     assert hearing.text in ("begun\n", "begun\nunheard\n", "begun\nunheard\nend\n")
 
 
-async def test_a_connection_that_is_cut_again_and_again_is_given_up(runtime: ExecutorRuntime, wire: Wire) -> None:
+async def test_a_connection_that_is_cut_again_and_again_is_given_up(
+    runtime: ExecutorRuntime, host: WiredHost, wire: Wire
+) -> None:
     hearing = Hearing()
     running = asyncio.create_task(run(runtime, 0, "echo begun; read go", hearing))
     await hearing.hears("begun\n")
 
     async def keep_cutting() -> None:
-        while not running.done():
+        while True:
+            await host.connected.wait()
+            host.connected.clear()
             wire.cut()
-            await asyncio.sleep(0.005)
 
-    await keep_cutting()
+    cutting = asyncio.create_task(keep_cutting())
+    await asyncio.wait([running])
+    cutting.cancel()
+    await asyncio.wait([cutting])
     with pytest.raises(RuntimeUnavailable):
         await running
     assert await runtime.send_input("on\n")

@@ -43,9 +43,9 @@ def _shell() -> Any:
     return shell
 
 
-def _run(shell: Any, order: Any) -> bool:
-    os.environ.update(order["environment"])
-    code = Path(order["file"]).read_text(encoding="utf-8")
+def _run(shell: Any, request: Any) -> bool:
+    os.environ.update(request["environment"])
+    code = Path(request["file"]).read_text(encoding="utf-8")
     try:
         signal.signal(signal.SIGINT, signal.default_int_handler)
         try:

@@ -13,27 +13,24 @@ from pathlib import Path
 from typing import Callable
 
 from .actions import Actions
-from .cells import Cells
-from .editor import Editor
-from .fence import Fence
-from .idle import IdleTimer
+from .editor import TextEditor, UndoHistory
+from .ipython import IPythonCells
 from .journal import Journal
-from .output import Capture
-from .processes import Reaper, alive, children, descendants, signal_all
-from .programs import Programs
-from .requests import Requests
-from .server import Server
+from .output import OutputCapture
+from .processes import ChildReaper, alive, children, descendants, signal_all
+from .programs import ProgramRunner
+from .requests import RequestHandlers
+from .server import OwnerTerms, SocketServer
 from .shell import Shell
-from .undo import UndoHistory
-from .workspace import Workspace
+from .workspace import WorkspaceFolder
 
-_LAST_CHANCE = 0.2
-_AT_MOST = 2.0
+_TERM_GRACE = 0.2
+_END_LIMIT = 2.0
 _LOOK = 0.005
 
 
 @dataclass(frozen=True)
-class Options:
+class ExecutorOptions:
     """Where it works, and its limits: seconds and bytes. With a port, clients must say the secret."""
 
     socket: Path
@@ -46,20 +43,22 @@ class Options:
     tail: int
 
 
-async def live(options: Options, on_ready: Callable[[], None], on_ending: Callable[[], None]) -> None:
+async def serve(options: ExecutorOptions, on_ready: Callable[[], None], on_ending: Callable[[], None]) -> None:
     """Serve until a signal, an owner or the idle timer ends it. `on_ready` is called when clients can connect,
     `on_ending` when they no longer can."""
     loop = asyncio.get_event_loop()
     ending = asyncio.Event()
     loop.add_signal_handler(signal.SIGTERM, ending.set)
-    reaper = Reaper()
+    reaper = ChildReaper()
     journal = Journal(options.state)
-    workspace = Workspace(options.workspace)
+    workspace = WorkspaceFolder(options.workspace)
     shell = Shell(reaper, workspace=workspace.root, state=options.state)
-    editor = Editor(workspace, UndoHistory(options.state / "undo"))
-    cells = Cells(reaper, workspace=workspace.root, state=options.state)
-    actions = Actions(journal, shell, editor, workspace, lambda: Capture(options.head, options.tail), cells=cells)
-    server = Server(Requests(actions, shell, workspace, Programs(reaper)), Fence(options.state), options.secret)
+    editor = TextEditor(workspace, UndoHistory(options.state / "undo"))
+    cells = IPythonCells(reaper, workspace=workspace.root, state=options.state)
+    actions = Actions(journal, shell, editor, workspace, lambda: OutputCapture(options.head, options.tail), cells=cells)
+    server = SocketServer(
+        RequestHandlers(actions, shell, workspace, ProgramRunner(reaper)), OwnerTerms(options.state), options.secret
+    )
     timer = IdleTimer(options.idle_timeout, lambda: server.idle and actions.idle, ending.set)
     server.on_change = actions.on_change = timer.look
     server.on_shutdown = ending.set
@@ -75,7 +74,7 @@ async def live(options: Options, on_ready: Callable[[], None], on_ending: Callab
             with contextlib.suppress(OSError):  # a command may have put anything there
                 options.socket.unlink()
         await actions.close()
-        await _end_all()
+        await _end_all_processes()
         shell.close()
         cells.close()
         reaper.close()
@@ -83,13 +82,13 @@ async def live(options: Options, on_ready: Callable[[], None], on_ending: Callab
         await server.close()
 
 
-async def _listening(options: Options, server: Server) -> asyncio.AbstractServer:
+async def _listening(options: ExecutorOptions, server: SocketServer) -> asyncio.AbstractServer:
     if options.port is None:
-        return await asyncio.start_unix_server(server.serve, sock=_bound(options.socket))
+        return await asyncio.start_unix_server(server.serve, sock=_bind(options.socket))
     return await asyncio.start_server(server.serve, "0.0.0.0", options.port)
 
 
-def _bound(path: Path) -> socket.socket:
+def _bind(path: Path) -> socket.socket:
     """A socket that only its owner can connect to, bound from its folder: a path is limited to 108 bytes."""
     try:
         path.unlink(missing_ok=True)
@@ -108,14 +107,32 @@ def _bound(path: Path) -> socket.socket:
     return bound
 
 
-async def _end_all() -> None:
+async def _end_all_processes() -> None:
     """End every process of the sandbox: asked first, then by force."""
     left = descendants(children(os.getpid()))
     for number in (signal.SIGHUP, signal.SIGTERM, signal.SIGCONT):
         signal_all(left, number)
-    patient, until = time.monotonic() + _LAST_CHANCE, time.monotonic() + _AT_MOST
+    patient, until = time.monotonic() + _TERM_GRACE, time.monotonic() + _END_LIMIT
     while any(alive(pid) for pid in left) and time.monotonic() < until:
         await asyncio.sleep(_LOOK)
         left = descendants(children(os.getpid()))
         if time.monotonic() > patient:
             signal_all(left, signal.SIGKILL)
+
+
+class IdleTimer:
+    """Calls `on_end` when there was nothing to do for so many seconds on end; never where they are 0. Whoever begins or
+    ends something calls `look`."""
+
+    def __init__(self, seconds: float, is_idle: Callable[[], bool], on_end: Callable[[], None]) -> None:
+        self._seconds = seconds
+        self._is_idle = is_idle
+        self._on_end = on_end
+        self._timer: asyncio.TimerHandle | None = None
+
+    def look(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        if self._seconds > 0 and self._is_idle():
+            self._timer = asyncio.get_event_loop().call_later(self._seconds, self._on_end)
