@@ -1,4 +1,4 @@
-"""Every action by its key: none is done twice, and what became of each can be told."""
+"""Every action by its key: none runs twice, and the status of each is known."""
 
 from __future__ import annotations
 
@@ -20,7 +20,8 @@ _TO_SAY = "the action was begun by an executor that is gone, or its result is no
 
 
 class Actions:
-    """What was, is and will be done. Commands and input take turns in the shell; edits wait for nobody."""
+    """The finished, running and waiting actions. Commands, cells and input take turns in the shell; edits run at
+    once."""
 
     def __init__(
         self,
@@ -41,12 +42,12 @@ class Actions:
         self._active: dict[str, ActiveAction] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self._turn = asyncio.Lock()
-        self._command: ShellCommand | None = None  # the last one, until its end was told
-        self._unwritten: dict[str, Outcome] = {}  # outcomes that a full disk did not take
+        self._command: ShellCommand | None = None  # the last one, until its exit status is returned
+        self._unwritten: dict[str, Outcome] = {}  # outcomes that could not be written to a full disk
         self.on_change: Callable[[], None] = lambda: None
 
         self.closing = False
-        """Nothing more is begun."""
+        """No action is started any more."""
 
     @property
     def idle(self) -> bool:
@@ -54,7 +55,7 @@ class Actions:
 
     @property
     def journal(self) -> str:
-        """The name of the journal that knows of them."""
+        """The name of the journal."""
         return self._journal.name
 
     def active(self, key: str) -> ActiveAction | None:
@@ -72,26 +73,26 @@ class Actions:
         return self._journal.outcome(key) if state == DONE else None
 
     def run(self, request: CommandRequest, patience: float | None) -> ActiveAction:
-        """Let a command run when its turn comes. The key must be new."""
+        """Queue a command. The key must be new."""
         return self._queued(request.key, lambda action: self._run(request, action, patience))
 
     def cell(self, request: CommandRequest) -> ActiveAction:
-        """Let a cell of Python run when its turn comes. The key must be new."""
+        """Queue a cell of Python. The key must be new."""
         return self._queued(request.key, lambda action: self._run_cell(request, action))
 
     def give_input(self, key: str, text: str, patience: float | None) -> ActiveAction:
-        """Type for the command that was let go of, and attend it, when the turn comes. The key must be new."""
+        """Queue input for the command that runs on, and wait for it again. The key must be new."""
         return self._queued(key, lambda action: self._send_input(key, text, action, patience))
 
     def edit(self, key: str, edit: Edit) -> Outcome:
-        """Carry out an edit. The key must be new."""
+        """Run an edit. The key must be new."""
         self._record_start(key)
         outcome = self._editor.apply(edit)
         self._record(key, outcome)
         return outcome
 
     def interrupt(self, key: str) -> None:
-        """End it; one that was never heard of will never be run."""
+        """End an action. An unknown one is recorded as never to be run."""
         action = self._active.get(key)
         if action is not None:
             action.end(INTERRUPTED)
@@ -101,7 +102,7 @@ class Actions:
             self._record(key, self._not_run(INTERRUPTED))
 
     async def close(self) -> None:
-        """End all that runs or waits, and keep its outcomes."""
+        """End all running and waiting actions, and record their outcomes."""
         self.closing = True
         for action in self._active.values():
             action.end(KILLED)
@@ -194,7 +195,7 @@ class Actions:
         try:
             self._journal.finish(key, outcome)
         except OSError:
-            self._unwritten[key] = outcome  # it is true all the same, and may be told for as long as we live
+            self._unwritten[key] = outcome  # known only as long as this process lives
 
     def _not_run(self, reason: str, output: str = "") -> Outcome:
         return {

@@ -1,4 +1,4 @@
-"""One bash process, which takes its orders from a pipe and leaves the terminal to the commands."""
+"""One bash process, which reads its input from a pipe and leaves the terminal to the commands."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ _FIRST = "set +o history +o histexpand; unset HISTFILE MAILCHECK; PS1= PS2="
 
 
 class BashProcess:
-    """An interactive bash, for only that gives each command its own process group and comes back from an interrupt
-    with its variables. Its standard input is the pipe, so that input meant for a command is never taken for an order;
-    what it says itself (prompts, notices of ended jobs) goes nowhere."""
+    """An interactive bash: only that gives each command a process group and keeps its variables after an interrupt. Its
+    standard input is the pipe, so that input for a command is never executed by bash. Its own output (prompts, notices
+    of ended jobs) is discarded."""
 
     def __init__(self, reaper: ChildReaper, *, terminal: int, home: str, cwd: str, cwd_file: Path) -> None:
         commands_end, self._commands = os.pipe()
@@ -37,22 +37,22 @@ class BashProcess:
         self.execute(f"{_FIRST}; trap {shlex.quote(on_exit)} EXIT")
 
     def execute(self, line: str) -> None:
-        """One line to be executed when what is executed now has ended."""
+        """Queue one line, to be executed after what runs now."""
         data = line.encode("utf-8", "replace") + b"\n"
-        with contextlib.suppress(BrokenPipeError):  # it has ended, which is noticed where its end is awaited
+        with contextlib.suppress(BrokenPipeError):  # it has ended; its `ended` is awaited elsewhere
             try:
                 whole = os.write(self._commands, data) == len(data)
             except BlockingIOError:
                 whole = False
             if not whole:
-                self.signal(signal.SIGKILL)  # half an order must never be executed
+                self.signal(signal.SIGKILL)  # half a line must never be executed
 
     def signal(self, number: signal.Signals) -> None:
         if not self.ended.done():
             os.kill(self.pid, number)
 
     def folder(self) -> str | None:
-        """Where it stands, or stood when it ended; None where that cannot be told."""
+        """Its working folder, or the last one where it has ended; None where that is not known."""
         with contextlib.suppress(OSError):
             if self.ended.done():
                 return self._cwd_file.read_text()
@@ -64,7 +64,7 @@ class BashProcess:
 
 
 def exports(old: dict[str, str], new: dict[str, str]) -> list[str]:
-    """The orders that turn one environment into another."""
+    """The bash commands that turn one environment into another."""
     gone = [name for name in old if name not in new]
     changed = [f"{name}={shlex.quote(value)}" for name, value in new.items() if old.get(name) != value]
     commands_end = []

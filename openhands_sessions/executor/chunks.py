@@ -1,4 +1,4 @@
-"""A folder as a zip archive, made while it is read."""
+"""Files read and written in chunks, and folders zipped in chunks, so that none need be in memory whole."""
 
 from __future__ import annotations
 
@@ -14,19 +14,19 @@ from typing import Generator, Iterator, Optional
 from .workspace import OutsidePath, UnfitFile, WorkspaceFolder
 
 CHUNK_SIZE = 256 << 10
-"""Bytes that are read at once."""
+"""In bytes."""
 Chunks = Generator[Optional[bytes], Optional[bytes], None]
 _FAST = 3
 _EARLIEST, _LATEST = 315_532_800.0, 4_354_819_198.0
-"""The times that an archive can tell, in seconds: from 1980 to 2107."""
+"""The range of times in a zip archive, in seconds: 1980 to 2107."""
 _DEPTH = 100
 _NAMES = 100_000
-"""Names of one folder that are looked at; so many are too much for any archive."""
+"""Names of one folder that are read; more are over the limit of any archive."""
 
 
 @dataclass(frozen=True)
 class ArchiveLimits:
-    """How much may go into one archive: bytes before they are packed, and names."""
+    """Limits of one archive: bytes before compression, and names."""
 
     size: int = 4 << 30
     names: int = 50_000
@@ -34,7 +34,7 @@ class ArchiveLimits:
 
 @dataclass(frozen=True)
 class _Entry:
-    """A file or a folder (`name` ends in `/`) of the archive; `path` is how the workspace knows it."""
+    """A file or a folder (`name` ends in `/`) of the archive; `path` is its path in the workspace."""
 
     name: str
     path: str
@@ -45,6 +45,15 @@ class _Entry:
 
 class ArchiveTooLarge(Exception):
     """A folder is over the limits of an archive."""
+
+
+def open_chunks(workspace: WorkspaceFolder, kind: str, path: str) -> Chunks:
+    """A generator for a file to `read` or to `write`, or for a folder as `zip`."""
+    if kind == "write":
+        return write_chunks(workspace, path)
+    if kind == "zip":
+        return zip_chunks(workspace, path, ArchiveLimits())
+    return read_chunks(workspace, path)
 
 
 def read_chunks(workspace: WorkspaceFolder, path: str) -> Generator[bytes, bytes | None, None]:
@@ -58,7 +67,7 @@ def read_chunks(workspace: WorkspaceFolder, path: str) -> Generator[bytes, bytes
 
 
 def write_chunks(workspace: WorkspaceFolder, path: str) -> Generator[None, bytes | None, None]:
-    """Takes pieces, and None behind the last one: without it, nothing is changed. Raises OutsidePath, UnfitFile."""
+    """Takes chunks, then None: without that, nothing is changed. Raises OutsidePath, UnfitFile."""
     with workspace.replace(path) as file:
         while True:
             piece = yield
@@ -68,13 +77,12 @@ def write_chunks(workspace: WorkspaceFolder, path: str) -> Generator[None, bytes
 
 
 def zip_chunks(workspace: WorkspaceFolder, path: str, limits: ArchiveLimits) -> Generator[bytes, bytes | None, None]:
-    """The archive in pieces. Links to files inside count as the files; links that lead elsewhere, to folders or to
-    nothing, and what is no file are left out. Raises OutsidePath, UnfitFile, and TooMuch, all of them before the first
-    piece, but for a folder that grows meanwhile."""
+    """A zip archive in chunks. Links to files inside count as the files; other links, and what is not a file, are left
+    out. Raises OutsidePath, UnfitFile and ArchiveTooLarge, before the first chunk unless the folder grows meanwhile."""
     _check_limits(workspace, path, limits)
-    pieces = _ChunkBuffer()
+    buffer = _ChunkBuffer()
     left = limits.size
-    with zipfile.ZipFile(pieces, "w", zipfile.ZIP_DEFLATED, compresslevel=_FAST) as archive:
+    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED, compresslevel=_FAST) as archive:
         for entry in _entries(workspace, path):
             left -= entry.size
             if left < 0 or len(archive.NameToInfo) >= limits.names:
@@ -83,13 +91,13 @@ def zip_chunks(workspace: WorkspaceFolder, path: str, limits: ArchiveLimits) -> 
                 archive.writestr(_info(archive, entry), b"")
             else:
                 for _ in _write_file(workspace, entry, archive):
-                    yield from pieces.drain(CHUNK_SIZE)
-            yield from pieces.drain(CHUNK_SIZE)
-    yield from pieces.drain()
+                    yield from buffer.drain(CHUNK_SIZE)
+            yield from buffer.drain(CHUNK_SIZE)
+    yield from buffer.drain()
 
 
 def _write_file(workspace: WorkspaceFolder, entry: _Entry, archive: zipfile.ZipFile) -> Iterator[None]:
-    """Write a file, as much of it as there was when the folder was read, and stop after each piece."""
+    """Write a file up to the size that it had when the folder was read, and yield after each chunk."""
     left = entry.size
     try:
         with workspace.open(entry.path) as file, archive.open(_info(archive, entry), "w") as target:
@@ -101,7 +109,7 @@ def _write_file(workspace: WorkspaceFolder, entry: _Entry, archive: zipfile.ZipF
                 target.write(content)
                 yield
     except (UnfitFile, OutsidePath):
-        return  # it may be gone since
+        return  # removed meanwhile
 
 
 def _check_limits(workspace: WorkspaceFolder, path: str, limits: ArchiveLimits) -> None:
@@ -115,7 +123,7 @@ def _check_limits(workspace: WorkspaceFolder, path: str, limits: ArchiveLimits) 
 
 
 def _entries(workspace: WorkspaceFolder, path: str) -> Iterator[_Entry]:
-    """What is below a folder, without the folder itself. Raises OutsidePath, UnfitFile."""
+    """All entries below a folder. Raises OutsidePath, UnfitFile."""
     with workspace.find(path) as found:
         if not found.is_folder:
             raise UnfitFile(f"{path or '.'} is not a folder")
@@ -127,13 +135,13 @@ def _entries(workspace: WorkspaceFolder, path: str) -> Iterator[_Entry]:
 
 
 def _below(workspace: WorkspaceFolder, folder: int, path: str, name: str) -> Iterator[_Entry]:
-    """Links are not followed on the way, so that there is no going in circles."""
+    """Does not follow links to folders, which may form circles."""
     with os.scandir(folder) as scanned:
         entries = sorted(islice(scanned, _NAMES), key=lambda entry: entry.name)
     for entry in entries:
         shown = name + os.fsencode(entry.name).decode("utf-8", "replace")
         real = f"{path}/{entry.name}" if path else entry.name
-        with contextlib.suppress(OSError, OutsidePath, UnfitFile):  # gone since
+        with contextlib.suppress(OSError, OutsidePath, UnfitFile):  # removed meanwhile
             if entry.is_dir(follow_symlinks=False):
                 status = entry.stat(follow_symlinks=False)
                 yield _Entry(shown + "/", real, 0, status.st_mtime, True)
@@ -152,7 +160,7 @@ def _inside(workspace: WorkspaceFolder, parent: int, own: str, path: str, name: 
 
 
 def _file(workspace: WorkspaceFolder, path: str, entry: os.DirEntry[str]) -> os.stat_result | None:
-    """What is known of a file, or of the one that a link leads to; None for what is none."""
+    """The status of a file, or of the file that a link leads to; None for anything else."""
     if entry.is_symlink():
         with workspace.find(path) as found:
             status = found.status
@@ -163,19 +171,19 @@ def _file(workspace: WorkspaceFolder, path: str, entry: os.DirEntry[str]) -> os.
 
 def _info(archive: zipfile.ZipFile, entry: _Entry) -> zipfile.ZipInfo:
     name = entry.name
-    while name in archive.NameToInfo:  # two names that are no text may look alike
+    while name in archive.NameToInfo:  # names that are not UTF-8 may become equal
         name = name.rstrip("/") + "_" + "/" * name.endswith("/")
     info = zipfile.ZipInfo(name, time.gmtime(min(max(entry.changed, _EARLIEST), _LATEST))[:6])
     folder = name.endswith("/")
     mode = stat.S_IFDIR | 0o755 if folder else stat.S_IFREG | (0o755 if entry.executable else 0o644)
     info.external_attr = mode << 16 | (0x10 if folder else 0)
-    info.file_size = entry.size  # so that the archive leaves room for large numbers where they are needed
+    info.file_size = entry.size  # lets zipfile choose the 64-bit format where needed
     info.compress_type = zipfile.ZIP_STORED if folder else zipfile.ZIP_DEFLATED
     return info
 
 
 class _ChunkBuffer:
-    """What an archive is written to: kept until it is taken, and never wound back."""
+    """The unseekable file that the archive is written to; keeps the bytes until they are drained."""
 
     def __init__(self) -> None:
         self._kept: list[bytes] = []
@@ -187,12 +195,12 @@ class _ChunkBuffer:
         return len(content)
 
     def flush(self) -> None:
-        """There is nothing behind it, as there is nothing for `close`."""
+        """Nothing to do, as in `close`."""
 
     def close(self) -> None: ...
 
     def drain(self, least: int = 0) -> Iterator[bytes]:
-        """All of it as one piece, where that would have `least` bytes; otherwise nothing yet."""
+        """All bytes as one chunk where there are more than `least`; otherwise nothing yet."""
         if self._size > least:
             yield b"".join(self._kept)
             self._kept.clear()

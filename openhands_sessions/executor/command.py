@@ -1,4 +1,4 @@
-"""Actions that wait for a command, and the command that they wait for, one after another."""
+"""The running command of the shell, and the actions that wait for it, one after another."""
 
 from __future__ import annotations
 
@@ -13,7 +13,8 @@ from .shell import Shell
 
 
 class ActiveAction:
-    """An action under way, or one that waits for its turn. `done` gives its outcome, or the refusal to begin it."""
+    """A running action, or one that waits for its turn. The result of `done` is its outcome, or the refusal to start
+    it."""
 
     def __init__(self, capture: OutputCapture) -> None:
         loop = asyncio.get_event_loop()
@@ -23,7 +24,7 @@ class ActiveAction:
         self._listeners: set[OutputListener] = set()
 
     def listen(self, offset: int) -> OutputListener:
-        """A place in the output, for one who has what comes before `offset`."""
+        """A reader of the output from `offset` on."""
         listener = OutputListener(self.capture, offset)
         self._listeners.add(listener)
         return listener
@@ -32,7 +33,7 @@ class ActiveAction:
         self._listeners.discard(listener)
 
     def continue_with(self, capture: OutputCapture) -> None:
-        """Go on with what was printed before this action began to attend."""
+        """Begin with what the command printed before this action waited for it."""
         self.capture = capture
         for listener in self._listeners:
             listener.restart_with(capture)
@@ -53,8 +54,8 @@ class ActiveAction:
 
 
 class ShellCommand:
-    """A command in the shell. The action that began it may let go of it while it runs; what it prints then is kept for
-    the next one that attends it."""
+    """A command in the shell. The action that started it may return before it ends; what it prints after that is kept
+    for the next action that waits for it."""
 
     def __init__(self, request: CommandRequest, shell: Shell, new_capture: Callable[[], OutputCapture]) -> None:
         loop = asyncio.get_event_loop()
@@ -62,7 +63,7 @@ class ShellCommand:
         self._new_capture = new_capture
         self._unattended = new_capture()
         self._action: ActiveAction | None = None
-        self._heard = loop.time()
+        self._last_output = loop.time()
         self._stop: asyncio.Future[str] = loop.create_future()
         self._ending = loop.create_task(shell.run(request, self._on_data, self._stop))
 
@@ -72,7 +73,7 @@ class ShellCommand:
 
     @property
     def stopping(self) -> bool:
-        """It was told to end."""
+        """Its end was requested."""
         return self._stop.done()
 
     def on_end(self, call: Callable[[], None]) -> None:
@@ -86,13 +87,13 @@ class ShellCommand:
         await asyncio.wait({self._ending})
 
     async def wait_for(self, key: str, action: ActiveAction, patience: float | None) -> ExitStatus | None:
-        """Wait for its end on behalf of an action, which gets what it prints; None where it printed nothing for
-        `patience` seconds and runs on. Raises OSError where it could not be begun."""
+        """Wait for its end on behalf of an action, which gets its output; None where it printed nothing for `patience`
+        seconds and runs on. Raises OSError where it could not be started."""
         self.keys.add(key)
         action.continue_with(self._unattended)
         self._unattended = self._new_capture()
         self._action = action
-        self._heard = asyncio.get_event_loop().time()
+        self._last_output = asyncio.get_event_loop().time()
         try:
             while self.running:
                 if action.stop.done():
@@ -105,8 +106,8 @@ class ShellCommand:
         return self._ending.result()
 
     async def _wait_for_event(self, action: ActiveAction, patience: float | None) -> bool:
-        """Whether something happened before patience was at its end."""
-        until = None if patience is None else self._heard + patience - asyncio.get_event_loop().time()
+        """Whether it ended, or its end was requested, before `patience` was over."""
+        until = None if patience is None else self._last_output + patience - asyncio.get_event_loop().time()
         if until is not None and until <= 0:
             return False
         happened: list[asyncio.Future[Any]] = [self._ending, action.stop]
@@ -114,7 +115,7 @@ class ShellCommand:
         return True
 
     def _on_data(self, data: bytes) -> None:
-        self._heard = asyncio.get_event_loop().time()
+        self._last_output = asyncio.get_event_loop().time()
         if self._action is None:
             self._unattended.add(data)
         else:

@@ -1,4 +1,4 @@
-"""The editor tool: see, create and change text files, with a refusal that says what to do instead."""
+"""The editor tool: views, creates and changes text files; its refusals say what to do instead."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ Outcome = Dict[str, Any]
 
 @dataclass(frozen=True)
 class Edit:
-    """One operation as it was asked for."""
+    """One requested operation."""
 
     command: str
     path: str
@@ -37,7 +37,7 @@ class Edit:
 
 
 class CannotEdit(Exception):
-    """Nothing was changed; the message says why and what to do."""
+    """Nothing was changed; the message says why, and what to do."""
 
 
 class TextEditor:
@@ -55,7 +55,7 @@ class TextEditor:
         }
 
     def apply(self, edit: Edit) -> Outcome:
-        """Carry it out and return what came of it: an outcome of kind `edit`."""
+        """Run it and return an outcome of kind `edit`."""
         command = self._commands.get(edit.command)
         try:
             if command is None:
@@ -228,7 +228,7 @@ def _numbered(lines: list[str], first: int, last: int) -> str:
 
 
 def _snippet(path: str, text: str, first: int, last: int) -> str:
-    """The changed lines (counted from 0) and those around them."""
+    """The changed lines (counted from 0) with the lines around them."""
     lines = lines_of(text)
     start, end = max(0, first - _SNIPPET), min(len(lines), last + 1 + _SNIPPET)
     shown = _numbered(lines, start + 1, end)
@@ -238,7 +238,7 @@ def _snippet(path: str, text: str, first: int, last: int) -> str:
 
 
 class PreviousContent(NamedTuple):
-    """A file before an edit; a content of None says that there was none."""
+    """A file before an edit; the content is None where there was no file."""
 
     content: bytes | None
 
@@ -259,7 +259,7 @@ class UndoHistory:
         self._drop_oldest()
 
     def last(self, path: str) -> PreviousContent | None:
-        """What the file held before its last edit; None where no edit is known."""
+        """The file before its last edit; None where no edit is known."""
         entry = self._newest(path)
         if entry is None:
             return None

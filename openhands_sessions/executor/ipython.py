@@ -1,4 +1,4 @@
-"""Cells of Python, one after another in one IPython, which keeps their variables."""
+"""Cells of Python, run one after another in one IPython process, which keeps their variables."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ OnData = Callable[[bytes], None]
 
 
 class IPythonCells:
-    """Starts an IPython for the first cell, and again where a cell ended it."""
+    """Starts IPython for the first cell, and again after a cell ended it."""
 
     def __init__(self, reaper: ChildReaper, *, workspace: Path, state: Path) -> None:
         self._reaper = reaper
@@ -43,8 +43,8 @@ class IPythonCells:
         self._kernel: _KernelProcess | None = None
 
     async def run(self, request: CommandRequest, on_data: OnData, stop: asyncio.Future[str]) -> ExitStatus:
-        """Run one cell; `stop` is resolved with the reason to end it. The exit code is 1 for one that raised. Raises
-        OSError where no Python can be started."""
+        """Run one cell; the result of `stop` is the reason to end it. The exit code is 1 for a cell that raised. Raises
+        OSError where Python cannot be started."""
         if self._kernel is not None and self._kernel.ended.done():  # between two cells
             self._kernel.close()
             self._kernel = None
@@ -63,7 +63,7 @@ class IPythonCells:
             self._kernel = None
             return _lost(kernel, forced, on_data)
         finally:
-            kernel.on_data = _unheard
+            kernel.on_data = _discard_output
             if self._kernel is None:
                 kernel.close()
 
@@ -78,7 +78,7 @@ class IPythonCells:
 
 
 class _KernelProcess:
-    """The process, and the three pipes to it."""
+    """The process and its three pipes."""
 
     def __init__(self, reaper: ChildReaper, cwd: str) -> None:
         python = shutil.which("python3")
@@ -102,7 +102,7 @@ class _KernelProcess:
             for descriptor in (output, orders, answers):
                 os.close(descriptor)
         self.pid = self._process.pid
-        self.on_data: OnData = _unheard
+        self.on_data: OnData = _discard_output
         self.ended = reaper.watch(self.pid, apart=True)
         self.ended.add_done_callback(self._note_end)
 
@@ -116,12 +116,12 @@ class _KernelProcess:
         self._transport, _ = await loop.connect_read_pipe(lambda: protocol, os.fdopen(self._answers, "rb", 0))
 
     def ask(self, request: dict[str, Any]) -> asyncio.Task[bool]:
-        with contextlib.suppress(BrokenPipeError):  # it has ended, which is noticed where its end is awaited
+        with contextlib.suppress(BrokenPipeError):  # it has ended; its `ended` is awaited elsewhere
             os.write(self._orders, json.dumps(request).encode() + b"\n")
         return asyncio.get_event_loop().create_task(self._answer())
 
     def drain(self) -> None:
-        """Take what it has printed so far."""
+        """Read what it has printed so far."""
         while self._read():
             pass
 
@@ -161,7 +161,7 @@ class _KernelProcess:
 
 
 def _source() -> str:
-    """The program's text, also where we are a zipapp."""
+    """The source of the program, also from inside a zipapp."""
     loader: Any = globals()["__loader__"]
     text: bytes = loader.get_data(str(Path(__file__).with_name("ipython_kernel.py")))
     return text.decode()
@@ -170,7 +170,7 @@ def _source() -> str:
 async def _until_answered(
     kernel: _KernelProcess, answer: asyncio.Task[bool], timeout: float | None, stop: asyncio.Future[str]
 ) -> str | None:
-    """Wait for the end of the cell, or of Python, and return the reason if it was ended by force."""
+    """Wait for the end of the cell or of Python; returns the reason if the cell was ended by force."""
     futures: list[asyncio.Future[Any]] = [answer, kernel.ended]
     await asyncio.wait([*futures, stop], timeout=timeout, return_when=asyncio.FIRST_COMPLETED)
     if answer.done() or kernel.ended.done():
@@ -190,12 +190,12 @@ async def _until_answered(
 
 def _lost(kernel: _KernelProcess, forced: str | None, on_data: OnData) -> ExitStatus:
     code = kernel.ended.result()
-    if forced is None and code == 127:  # it has said what it lacks
+    if forced is None and code == 127:  # IPython is missing, and it has printed so
         return ExitStatus(EXIT, code, kernel.pid)
     on_data(_LOST)
     reason = forced or (SHELL_EXIT if code >= 0 else KILLED)
     return ExitStatus(reason, code if reason == SHELL_EXIT else None, kernel.pid)
 
 
-def _unheard(data: bytes) -> None:
-    """What comes between two cells, from threads that they left running."""
+def _discard_output(data: bytes) -> None:
+    """Discard what threads of earlier cells print between two cells."""

@@ -1,5 +1,5 @@
-"""Runs in a Python that has IPython: one cell after another, ordered over one pipe and answered over another. It is
-handed over as text, and imports nothing of ours."""
+"""Runs in a Python that has IPython: reads requests to run a cell from one pipe, and answers on another. It is passed
+to that Python as text, and imports nothing of this package."""
 
 import importlib
 import json
@@ -13,7 +13,7 @@ MISSING = 127
 
 
 def main(orders: int, answers: int) -> int:
-    """Take orders until there are no more: `{"file", "environment"}`, answered by `{"ok"}` behind the output."""
+    """Answer requests `{"file", "environment"}` with `{"ok"}`, after the output, until the pipe is closed."""
     for descriptor in (orders, answers):
         os.set_inheritable(descriptor, False)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
@@ -34,7 +34,7 @@ def _shell() -> Any:
     config = importlib.import_module("traitlets.config").Config()
     config.HistoryManager.enabled = False
     shell = module.InteractiveShell.instance(config=config)
-    for name in ("nocolor", "NoColor"):  # as newer and older versions call it
+    for name in ("nocolor", "NoColor"):  # the name in newer, and in older versions
         try:
             shell.colors = name
         except Exception:

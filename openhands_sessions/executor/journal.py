@@ -1,4 +1,4 @@
-"""What is known of each action, on disk before it is done and before its outcome is told."""
+"""The record of all actions: each is written before it starts, its outcome before it is returned."""
 
 from __future__ import annotations
 
@@ -23,29 +23,29 @@ DONE = "done"
 FORGOTTEN = "forgotten"
 
 _NAME_LINE = re.compile(rb'\{"journal":"([A-Za-z0-9_-]{1,64})"\}')
-_BEGINNING = re.compile(rb'\{"key":"([A-Za-z0-9_-]+)","state":"([a-z]+)"')  # an outcome behind it may be long
+_BEGINNING = re.compile(rb'\{"key":"([A-Za-z0-9_-]+)","state":"([a-z]+)"')  # without the outcome, which may be long
 
 
 class Journal:
-    """One line of JSON per change: `{"key", "state", "outcome"}`. Memory holds where an outcome lies, not the outcome.
-    The last outcomes are kept; of older actions only that they were done. A line that a crash tore is cut off.
+    """One line of JSON per change: `{"key", "state", "outcome"}`. Memory holds where an outcome is in the file, not the
+    outcome. The last outcomes are kept, of older actions only that they ran. A line that a crash cut short is removed.
 
-    One more line holds its name, `{"journal"}`: a journal that took the place of one that was lost has another."""
+    One more line holds the journal's name, `{"journal"}`: one that replaces a lost journal has another name."""
 
     def __init__(self, folder: Path) -> None:
         self.name = ""
         self._path = folder / NAME
-        self._extents: dict[str, Extent | None] = {}  # None: it was begun, and no outcome is known or kept
+        self._extents: dict[str, Extent | None] = {}  # None: it was started, and no outcome is known or kept
         self._size = 0
         self._file = self._open()
         self._load()
         if not self.name:
             self.name = os.urandom(16).hex()
-            with contextlib.suppress(OSError):  # where it is not kept, the next one has a new one, and knows less
-                self._append({"journal": self.name}, durably=False)  # what comes behind it takes it along
+            with contextlib.suppress(OSError):  # on a full disk, the next executor gives it another name
+                self._append({"journal": self.name}, durably=False)  # the next entry makes it durable
 
     def state(self, key: str) -> str | None:
-        """DONE, FORGOTTEN (begun, and no outcome is known or kept), None for an unknown one."""
+        """DONE, FORGOTTEN (started, and no outcome is known or kept), None for an unknown action."""
         if key not in self._extents:
             return None
         return FORGOTTEN if self._extents[key] is None else DONE
@@ -63,7 +63,7 @@ class Journal:
     def finish(self, key: str, outcome: Outcome) -> None:
         """Durable when it returns. Raises OSError, and then nothing is written."""
         extent = self._append({"key": key, "state": DONE, "outcome": outcome})
-        self._extents.pop(key, None)  # so that the newest stand last
+        self._extents.pop(key, None)  # the newest last
         self._extents[key] = extent
         if self._size > COMPACT_BYTES:
             self._compact()
@@ -110,7 +110,7 @@ class Journal:
             named = _NAME_LINE.match(line)
             if named is not None:
                 self.name = named.group(1).decode()
-            return  # not ours: skipping it leaves at worst one action unknown, stopping would lose them all
+            return  # skipping a bad line loses one action at worst, stopping would lose them all
         key, state = found.group(1).decode(), found.group(2).decode()
         self._extents.pop(key, None)
         self._extents[key] = (start, len(line)) if state == DONE else None

@@ -1,4 +1,4 @@
-"""The program: its options, and how it lets go of whoever started it."""
+"""The command line of the executor: options, locks, detaching, log file."""
 
 from __future__ import annotations
 
@@ -24,8 +24,8 @@ _READY = b"ready"
 
 
 def main(arguments: list[str]) -> int:
-    """Run the executor of a state folder, or see that one runs already. As soon as clients can connect, it prints
-    `ready`, or, detached, returns 0; 1 with the reason in the last line on standard error where that failed."""
+    """Run the executor of a state folder; return 0 at once where one runs. As soon as clients can connect, print
+    `ready`, or, with --detach, return 0; on failure return 1, with the reason in the last line on standard error."""
     parsed = _parser().parse_args(arguments)
     try:
         options = _options(parsed)
@@ -48,8 +48,7 @@ def _options(parsed: argparse.Namespace) -> ExecutorOptions:
 
 
 def _report_failure(error: OSError) -> int:
-    """Say in one line why it ends, where whoever started it looks; the whole of it goes to the log, once there is
-    one."""
+    """Print the reason in one line on the original standard error; the traceback goes to the log, if it is open."""
     if sys.stderr is not sys.__stderr__:
         with contextlib.suppress(OSError):  # the disk may be full
             traceback.print_exc()
@@ -73,7 +72,7 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _secret(path: Path | None) -> str:
-    """Read and deleted at once: what runs here later shall not find it."""
+    """Read the secret and delete its file: commands must not find it."""
     if path is None:
         return ""
     secret = path.read_text().strip()
@@ -120,10 +119,10 @@ def _run(options: ExecutorOptions, on_ready: Callable[[], None]) -> int:
     os.umask(0o022)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGHUP, signal.SIG_IGN)
-    options.state.mkdir(mode=0o700, exist_ok=True)  # not the folder above it: it is gone if the sandbox was discarded
+    options.state.mkdir(mode=0o700, exist_ok=True)  # without its parent, which is gone if the sandbox was discarded
     os.chdir(options.state)
     starting = _lock_file("starting")
-    fcntl.flock(starting, fcntl.LOCK_EX)  # who has it is starting or ending: then nobody can tell whether one runs
+    fcntl.flock(starting, fcntl.LOCK_EX)  # held while an executor starts or ends
     try:
         fcntl.flock(_lock_file("running"), fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
@@ -145,7 +144,8 @@ def _lock_file(name: str) -> int:
 
 
 class ErrorLog(io.TextIOBase):
-    """Stands in for standard error. Begins anew when it is half full at the start."""
+    """Replaces standard error; limited, so that no fault fills the disk. Truncated at the start where it is half
+    full."""
 
     def __init__(self, path: Path) -> None:
         old = path.stat().st_size if path.exists() else 0

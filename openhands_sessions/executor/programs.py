@@ -1,4 +1,4 @@
-"""Programs beside the shell: they know nothing of its folder and variables, and wait for no command."""
+"""Programs beside the shell: they do not see its folder and variables, and do not wait for its commands."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ from .processes import ChildReaper, descendants, signal_all
 _QUERIES_AT_ONCE = 8
 _SESSIONS_AT_ONCE = 64
 _PIECE = 64 << 10
-LONGEST_LINE = 1 << 20  # it must fit into one frame, however its characters are written there
+LONGEST_LINE = 1 << 20  # escaped, it must fit into one frame
 
 Send = Callable[[Message], Awaitable[None]]
 
 
 @dataclass(frozen=True)
 class Program:
-    """What is to be run: words, a real folder, and what is added to our own environment."""
+    """Words, a real folder, and what is added to the executor's own environment."""
 
     words: list[str]
     cwd: str
@@ -31,15 +31,15 @@ class Program:
 
 
 class ProgramRunner:
-    """Runs programs, each in a session of its own, and leaves nothing of them behind."""
+    """Runs programs, each in a session of its own, and kills all that they leave running."""
 
     def __init__(self, reaper: ChildReaper) -> None:
         self._reaper = reaper
         self._room = asyncio.Semaphore(_QUERIES_AT_ONCE)
 
     async def query(self, program: Program, timeout: float, limit: int) -> tuple[int | None, bytes]:
-        """What it printed, at most `limit` bytes, and its exit code: None where it was ended for printing more, or for
-        running longer than `timeout` seconds. Raises OSError where it cannot be started."""
+        """The exit code and the output, at most `limit` bytes; None for the code where it was ended for printing more,
+        or for running longer than `timeout` seconds. Raises OSError where it cannot be started."""
         async with self._room, self.started(program, subprocess.DEVNULL) as (process, ended):
             return await self._printed(process, ended, timeout, limit)
 
@@ -47,7 +47,7 @@ class ProgramRunner:
     async def started(
         self, program: Program, stdin: int
     ) -> AsyncIterator[tuple[subprocess.Popen[bytes], asyncio.Future[int]]]:
-        """A program and its exit code to come; the end of the block ends it with all that it started."""
+        """A program and the future of its exit code; the end of the block kills it and its descendants."""
         process = _start_action(program, stdin)
         ended = self._reaper.watch(process.pid, apart=True)
         try:
@@ -92,7 +92,7 @@ def _start_action(program: Program, stdin: int) -> subprocess.Popen[bytes]:
 
 @contextlib.asynccontextmanager
 async def read_chunks(process: subprocess.Popen[bytes], limit: int = _PIECE) -> AsyncIterator[asyncio.StreamReader]:
-    """What it prints, as a stream."""
+    """Its output as a stream."""
     loop = asyncio.get_event_loop()
     reader = asyncio.StreamReader(limit=limit)
     transport, _ = await loop.connect_read_pipe(lambda: asyncio.StreamReaderProtocol(reader), process.stdout)
@@ -103,15 +103,15 @@ async def read_chunks(process: subprocess.Popen[bytes], limit: int = _PIECE) -> 
 
 
 class ProgramSessions:
-    """Each by a name that its owner gave it."""
+    """Programs with an open input, each by a name that its owner chose."""
 
     def __init__(self, programs: ProgramRunner) -> None:
         self._programs = programs
         self._writers: dict[str, asyncio.StreamWriter] = {}
 
     async def run(self, name: str, program: Program, send: Send) -> int:
-        """Tell that it can be spoken to, then hand each line on, until it ends or prints one that is too long; its exit
-        code. Being cancelled ends it, and all that it started. Raises OSError where it cannot be started."""
+        """Run a program and send each line that it prints, until it ends or prints one that is too long; returns its
+        exit code. Cancelling kills it and its descendants. Raises OSError where it cannot be started."""
         if name in self._writers or len(self._writers) >= _SESSIONS_AT_ONCE:
             raise RequestRefused("busy", "the name is taken, or too many programs are spoken to")
         async with self._programs.started(program, subprocess.PIPE) as (process, ended):
@@ -127,7 +127,7 @@ class ProgramSessions:
             return await asyncio.shield(ended)
 
     async def write(self, name: str, line: str) -> bool:
-        """False where there is no such program any more."""
+        """False where the program has ended."""
         writer = self._writers.get(name)
         if writer is None or writer.is_closing():
             return False

@@ -1,4 +1,4 @@
-"""What each request means: checked, carried out, answered."""
+"""The handlers of all requests: each checks its request, runs it, and returns the answer."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ Send = Callable[[Message], Awaitable[None]]
 
 
 class RequestHandlers:
-    """The requests of an owner, by name."""
+    """The handlers by the name of the request (`op`)."""
 
     def __init__(self, actions: Actions, shell: Shell, workspace: WorkspaceFolder, programs: ProgramRunner) -> None:
         self._actions = actions
@@ -59,7 +59,7 @@ class RequestHandlers:
         }
 
     async def answer(self, message: Message, send: Send) -> Answer:
-        """Carry out a request; `tell` sends a piece of its answer ahead. Raises Refusal."""
+        """Run a request; `send` sends chunks before the answer. Raises RequestRefused."""
         carry_out = self._named.get(text_of(message, "op"))
         if carry_out is None:
             raise RequestRefused("bad_request", "there is no such request")
@@ -73,14 +73,16 @@ class RequestHandlers:
             raise RequestRefused("too_large", str(error)) from error
 
     async def _perform(self, message: Message, send: Send) -> Answer:
-        """Do an action, or join it, or return what came of it: `outcome`; on the way `piece`s of its output, of which
-        the owner has what comes before `from`."""
+        """Run an action, or join it, or return its recorded `outcome`; before that `piece`s of its output from `from`
+        on."""
         key = _key(message)
         outcome = self._actions.outcome(key)
         action = self._actions.active(key)
         if outcome is None and action is None:
             if self._actions.closing:
-                await asyncio.get_event_loop().create_future()  # our end is the answer: then the next one is asked
+                await (
+                    asyncio.get_event_loop().create_future()
+                )  # the connection ends soon, and the owner asks the next executor
             task = message.get("task")
             if not isinstance(task, dict):
                 raise RequestRefused("bad_request", "task must be an object")
@@ -131,27 +133,27 @@ class RequestHandlers:
         return {"names": self._workspace.names(text_of(message, "path"))}
 
     async def _stream(self, message: Message, send: Send) -> Answer:
-        """Open a file by a `name`: to `read`, to `write`, or a folder as `zip`; until its end was taken or given."""
+        """Open a file under a `name`: to `read`, to `write`, or a folder as `zip`; answered when it is closed."""
         await self._streams.keep_open(_key(message, "name"), text_of(message, "kind"), text_of(message, "path"), send)
         return {}
 
     async def _stream_step(self, message: Message, send: Send) -> Answer:
-        """Give or take a piece: `content`, which is null for the end."""
+        """Write or read one chunk: `content`, null at the end."""
         given = optional_text(message, "content")
         piece = await self._streams.step(_key(message, "name"), None if given is None else _decoded(given))
         return {"content": None if piece is None else base64.b64encode(piece).decode()}
 
     async def _stream_end(self, message: Message, send: Send) -> Answer:
-        """Let go of a file before its end; the request that holds it is answered then."""
+        """Close a file before its end; the request that opened it is answered then."""
         self._streams.end(_key(message, "name"))
         return {}
 
     async def _status(self, message: Message, send: Send) -> Answer:
-        """Whether nothing runs, nor waits for its turn: then the sandbox may be put to rest; and the journal's name."""
+        """`idle`: nothing runs or waits, so the sandbox may be paused; and the journal's name."""
         return {"idle": self._actions.idle, "journal": self._actions.journal}
 
     async def _query(self, message: Message, send: Send) -> Answer:
-        """Run a program that changes nothing; it may be run again."""
+        """Run a program that changes nothing; owners may repeat the request."""
         timeout = optional_seconds(message, "timeout") or _QUERY_SECONDS
         limit = optional_int(message, "limit")
         limit = READ_LIMIT if limit is None else max(0, min(limit, READ_LIMIT))

@@ -1,4 +1,4 @@
-"""The executor's life: what it is put together from, and how it is taken apart."""
+"""Runs the executor: assembles its parts, serves clients, ends all processes, closes the parts."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ _LOOK = 0.005
 
 @dataclass(frozen=True)
 class ExecutorOptions:
-    """Where it works, and its limits: seconds and bytes. With a port, clients must say the secret."""
+    """Its paths, and its limits in seconds and bytes. With a port, clients must know the secret."""
 
     socket: Path
     port: int | None
@@ -71,7 +71,7 @@ async def serve(options: ExecutorOptions, on_ready: Callable[[], None], on_endin
         on_ending()
         listening.close()
         if options.port is None:
-            with contextlib.suppress(OSError):  # a command may have put anything there
+            with contextlib.suppress(OSError):  # a command may have replaced it by anything
                 options.socket.unlink()
         await actions.close()
         await _end_all_processes()
@@ -89,10 +89,10 @@ async def _listening(options: ExecutorOptions, server: SocketServer) -> asyncio.
 
 
 def _bind(path: Path) -> socket.socket:
-    """A socket that only its owner can connect to, bound from its folder: a path is limited to 108 bytes."""
+    """A socket that only its owner can connect to; bound from its folder, because its path is limited to 108 bytes."""
     try:
         path.unlink(missing_ok=True)
-    except IsADirectoryError:  # of a command's making: it must not keep the next executor from its place
+    except IsADirectoryError:  # created by a command; it must not prevent the next executor from starting
         path.rename(path.with_name(f"{path.name}.{os.urandom(8).hex()}"))
     bound = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     here = os.open(".", os.O_RDONLY | os.O_DIRECTORY)
@@ -108,7 +108,7 @@ def _bind(path: Path) -> socket.socket:
 
 
 async def _end_all_processes() -> None:
-    """End every process of the sandbox: asked first, then by force."""
+    """End every process of the sandbox: by SIGHUP and SIGTERM first, then by SIGKILL."""
     left = descendants(children(os.getpid()))
     for number in (signal.SIGHUP, signal.SIGTERM, signal.SIGCONT):
         signal_all(left, number)
@@ -121,8 +121,7 @@ async def _end_all_processes() -> None:
 
 
 class IdleTimer:
-    """Calls `on_end` when there was nothing to do for so many seconds on end; never where they are 0. Whoever begins or
-    ends something calls `look`."""
+    """Calls `on_end` after so many idle seconds; never for 0. Call `look` after each change of what is running."""
 
     def __init__(self, seconds: float, is_idle: Callable[[], bool], on_end: Callable[[], None]) -> None:
         self._seconds = seconds

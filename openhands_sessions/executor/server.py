@@ -1,4 +1,4 @@
-"""The socket: who may speak, and in which order the answers leave."""
+"""The socket server: handshakes, owners' terms, concurrent requests."""
 
 from __future__ import annotations
 
@@ -20,16 +20,15 @@ _HELLO_BYTES = 4096
 
 
 class OwnerTerms:
-    """The highest term ever seen, on disk. Whoever starts us may raise it there before we can be reached, so the file
-    is read again at every admission: they are rare."""
+    """The highest owner's term ever seen, on disk. The server may raise it there before this executor listens, so the
+    file is read again at each handshake."""
 
     def __init__(self, folder: Path) -> None:
         self._path = folder / TERM_FILE
         self.highest = -1
 
     def admit(self, term: int) -> bool:
-        """Whether the owner of this term may act. A higher term than all before is durable when it returns. Raises
-        OSError."""
+        """Whether no owner of a higher term has come. A new highest term is durable when it returns. Raises OSError."""
         with self._locked():
             self.highest = max(self.highest, self._stored())
             if term > self.highest:
@@ -58,9 +57,9 @@ class OwnerTerms:
 
 
 class SocketServer:
-    """Serves owners. A connection begins with a hello that says the owner's term: a lower one than the highest seen is
-    refused, and a higher one ends the connections of all before. A hello without a term may only end the executor.
-    Where there is a secret, a hello without it is refused before anything else is looked at."""
+    """Serves owners. A connection begins with a hello with the owner's term: one lower than the highest seen is
+    refused, a higher one ends the older owners' connections. A client without a term may only shut the executor down.
+    Where there is a secret, a hello without it is refused before anything else is read."""
 
     def __init__(self, requests: RequestHandlers, terms: OwnerTerms, secret: str = "") -> None:
         self.requests = requests
@@ -75,12 +74,12 @@ class SocketServer:
         return not self._connections
 
     def authenticates(self, hello: Message) -> bool:
-        """Whether it may be somebody. Takes as long for a secret that is almost right as for any other."""
+        """Whether the secret is right; takes constant time."""
         said = hello.get("secret", "")
         return hmac.compare_digest(said.encode("utf-8", "replace") if isinstance(said, str) else b"", self._secret)
 
     def admits(self, term: int) -> bool:
-        """Whether the owner of this term may act. Raises Refusal where that cannot be made durable."""
+        """Whether the owner of this term may act. Raises RequestRefused where the term cannot be made durable."""
         try:
             return self.terms.admit(term)
         except OSError as error:
@@ -99,7 +98,7 @@ class SocketServer:
         try:
             await connection.run()
         except asyncio.CancelledError:
-            pass  # only `cut` and `close` cancel it, and then this is its end
+            pass  # by `cut_older` or `close`
         finally:
             del self._connections[connection]
             writer.close()
@@ -118,8 +117,8 @@ class SocketServer:
 
 
 class _Connection:
-    """One client. It may ask many things at once; each request is a task that ends with the connection at the latest,
-    while the action that it asked for goes on."""
+    """One client. Requests run concurrently, each in a task that ends with the connection at the latest; the action
+    that it started goes on."""
 
     def __init__(self, server: SocketServer, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self.term: int | None = None
@@ -180,7 +179,7 @@ class _Connection:
 
     def _answered(self, number: int, task: asyncio.Task[None]) -> None:
         del self._requests[number]
-        if not task.cancelled() and task.exception() is not None:  # our bug: who waits for the answer must not for ever
+        if not task.cancelled() and task.exception() is not None:  # our bug: closing ends the wait for an answer
             context = {"message": "a request failed", "exception": task.exception()}
             asyncio.get_event_loop().call_exception_handler(context)
             self._writer.close()
@@ -212,6 +211,6 @@ class _Connection:
         return await self._server.requests.answer(message, send)
 
     async def _send(self, message: Message) -> None:
-        async with self._input_writer:  # older versions let only one task wait for a full buffer
+        async with self._input_writer:  # in older Pythons only one task may await drain()
             self._writer.write(encode(message))
             await self._writer.drain()

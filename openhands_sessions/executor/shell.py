@@ -1,4 +1,4 @@
-"""The persistent shell: one command after another, each with an end that its output cannot feign."""
+"""The persistent shell: runs one command after another, and detects its end in a way that output cannot imitate."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ _SHELL_LOST = b"\n[the shell was ended with the command; its variables, function
 
 
 class CommandRun:
-    """A command between the mark at its begin and the one at its end."""
+    """One command between its begin mark and its end mark."""
 
     def __init__(self, on_data: Callable[[bytes], None]) -> None:
         loop = asyncio.get_event_loop()
@@ -55,8 +55,8 @@ class CommandRun:
 
 
 class Shell:
-    """A bash that keeps its folder, variables and jobs between commands; where a command ended it, the next one finds
-    a new bash in the same folder."""
+    """A bash that keeps its folder, variables and jobs between commands. After a command that ended it, a new bash
+    starts in the same folder."""
 
     def __init__(self, reaper: ChildReaper, *, workspace: Path, state: Path) -> None:
         self._reaper = reaper
@@ -66,7 +66,7 @@ class Shell:
         self._terminal = Terminal(self._on_data, self._on_mark)
         self._bash: BashProcess | None = None
         self._run: CommandRun | None = None
-        self.folder = self._workspace  # where it stands, or the next one will
+        self.folder = self._workspace  # of this bash, or of the next one
         self._status = 0
         self._interrupted = False
         self._exported: dict[str, str] = {}
@@ -79,7 +79,7 @@ class Shell:
     async def run(
         self, request: CommandRequest, on_data: Callable[[bytes], None], stop: asyncio.Future[str]
     ) -> ExitStatus:
-        """Run one command; `stop` is resolved with the reason to end it. Raises OSError where it cannot be begun."""
+        """Run one command; the result of `stop` is the reason to end it. Raises OSError where it cannot be started."""
         bash = await self._ready_shell()
         run = self._run = CommandRun(on_data)
         self._terminal.reset()
@@ -94,7 +94,7 @@ class Shell:
             self._run = None
 
     async def send_input(self, text: str) -> bool:
-        """Type something for the running command; False where none runs or nobody reads."""
+        """Type something for the running command; False where none runs, or none reads it."""
         run, bash = self._run, self._bash
         if run is None or bash is None or not run.begun.done() or run.ended.done():
             return False
@@ -113,8 +113,8 @@ class Shell:
         self._terminal.close()
 
     async def _ready_shell(self) -> BashProcess:
-        """The bash for the next command. One that was sent an interrupt must first have answered again: it may have
-        reached it late, and would then cost the beginning of the next order."""
+        """The bash for the next command. After an interrupt it must first answer a probe: an interrupt that arrives
+        late would discard the beginning of the next line."""
         bash = self._bash or self._start()
         if not self._interrupted:
             return bash
@@ -146,8 +146,8 @@ class Shell:
         return self._bash
 
     def _command_line(self, request: CommandRequest, token: str) -> str:
-        """The line that begins a command. The command comes from a file and goes through `eval`, so that whatever
-        quotes it leaves open end with it; `$?` is what the last one left."""
+        """The line that starts a command. The command is read from a file and run by `eval`, so that an open quote ends
+        with it; `$?` is the last command's."""
         wanted = {**request.environment, "OHS_ACTION_ID": request.key}
         steps = exports(self._exported, wanted)
         self._exported = wanted
@@ -161,8 +161,8 @@ class Shell:
         return "; ".join([*steps, command])
 
     def _status_line(self, token: str) -> str:
-        """The line that tells the exit code. An interrupt may come while bash reads it and cost its first half: no
-        second half of it does any harm, and another report follows each interrupt."""
+        """The line that prints the exit code. An interrupt while bash reads it may discard its first half: no second
+        half of it does harm, and another status line follows each interrupt."""
         return f"\\builtin printf \\\\033_%s:%s:%s\\\\000 {self._nonce} {token} $? >/dev/tty"
 
     @property
@@ -181,24 +181,24 @@ class Shell:
     async def _until_ended(
         self, run: CommandRun, bash: BashProcess, timeout: float | None, stop: asyncio.Future[str]
     ) -> str | None:
-        """Wait for the end of the command, or of the shell, and return the reason if it was ended by force."""
+        """Wait for the end of the command or of the shell; returns the reason if it was ended by force."""
         await _wait_any(_BEGIN, run.begun, bash.ended)
         if not run.begun.done():
-            bash.signal(signal.SIGKILL)  # it does not even take an order
+            bash.signal(signal.SIGKILL)  # it does not execute anything
         await _wait_any(timeout, run.ended, bash.ended, stop)
         forced = None
         if not run.ended.done() and not bash.ended.done():
             forced = stop.result() if stop.done() else TIMEOUT
             await self._force(run, bash)
             await self._kill_remaining(bash)
-        if not run.ended.done():  # the shell is gone: what it printed last may still be on its way
+        if not run.ended.done():  # the shell is gone: its last output may still be in the terminal
             await self._terminal.mark(run.token + ":gone")
             await _wait_any(1.0, run.ended)
         return forced
 
     async def _force(self, run: CommandRun, bash: BashProcess) -> None:
-        """Interrupt, after a while kill, at last kill the shell. It gets each interrupt itself too: then it goes on
-        with nothing of the command when the process that it waits for has ended, however that one took it."""
+        """Interrupt the command, then kill it, at last kill the shell. Bash gets each interrupt, too: so it drops the
+        rest of the command when its process has ended, however the process handled the interrupt."""
         for wait in [GRACE] + [_ROUND] * _ROUNDS:
             self._interrupt(run, bash, self._terminal.foreground(), bash.pid)
             await _wait_any(wait, run.ended, bash.ended)
@@ -209,7 +209,7 @@ class Shell:
         await bash.ended
 
     async def _kill_remaining(self, bash: BashProcess) -> None:
-        """Kill what is left of the command, and see it gone: a process may start another until it is."""
+        """Kill the remaining processes of the command until none is left: a dying process may start another."""
         for _ in range(_LOOKS):
             left = [pid for pid in self._members(bash) if alive(pid)]
             if not left:
@@ -224,7 +224,7 @@ class Shell:
         bash.execute("\n" + self._status_line(run.token))
 
     def _members(self, bash: BashProcess) -> set[int]:
-        """The processes of the running command: all that came since it began, wherever they moved."""
+        """The processes of the running command: all that were started since it began, also orphans."""
         roots = (children(bash.pid) | children(os.getpid())) - self._earlier - self._reaper.apart - {bash.pid}
         return set(descendants(roots))
 
@@ -248,12 +248,12 @@ class Shell:
 
 
 async def _wait_any(timeout: float | None, *futures: asyncio.Future[Any]) -> None:
-    """Wait for one of them, at most `timeout` seconds."""
+    """Wait until one of them is done, at most `timeout` seconds."""
     await asyncio.wait(futures, timeout=timeout, return_when=asyncio.FIRST_COMPLETED)
 
 
 def _shell_status(status: int, forced: str | None) -> tuple[int, str]:
-    """What the end of the shell itself says about its last command."""
+    """The status and reason of a command that ended the shell."""
     if forced:
         return status, TIMEOUT if forced == TIMEOUT else KILLED
     return status, SHELL_EXIT if status >= 0 else KILLED

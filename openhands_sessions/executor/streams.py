@@ -1,11 +1,11 @@
-"""Files that are read and written piece by piece, for as long as the request that opened them."""
+"""Files that are read and written in chunks, each open for as long as the request that opened it."""
 
 from __future__ import annotations
 
 import asyncio
 from typing import Awaitable, Callable
 
-from .chunks import ArchiveLimits, Chunks, read_chunks, write_chunks, zip_chunks
+from .chunks import Chunks, open_chunks
 from .frames import Message, RequestRefused
 from .workspace import WorkspaceFolder
 
@@ -15,18 +15,18 @@ Send = Callable[[Message], Awaitable[None]]
 
 
 class FileStreams:
-    """Each by a name that its owner gave it. A step blocks, so it is done in a thread."""
+    """Open files, each by a name that its owner chose. Each step runs in a thread, because it blocks."""
 
     def __init__(self, workspace: WorkspaceFolder) -> None:
         self._workspace = workspace
         self._opened: dict[str, _Stream] = {}
 
     async def keep_open(self, name: str, kind: str, path: str, send: Send) -> None:
-        """Open it, tell so, and keep it until the end of it was taken. Being cancelled closes it: what was being
-        written is then as it was. Raises OutsidePath, UnfitFile, Refusal."""
+        """Open a file, send that it is open, and keep it open until its end is read or written. When cancelled, a file
+        that was being written stays as it was. Raises OutsidePath, UnfitFile, RequestRefused."""
         if name in self._opened or len(self._opened) >= _AT_ONCE:
             raise RequestRefused("busy", "the name is taken, or too many files are open")
-        stream = self._opened[name] = _Stream(self._pieces(kind, path))
+        stream = self._opened[name] = _Stream(open_chunks(self._workspace, kind, path))
         try:
             if kind == "write":
                 await stream.step(None)
@@ -36,38 +36,31 @@ class FileStreams:
             del self._opened[name]
             await asyncio.shield(stream.close())
 
-    async def step(self, name: str, given: bytes | None) -> bytes | None:
-        """Give it a piece, or take one; None for the end, in both ways. Raises as `hold`."""
+    async def step(self, name: str, content: bytes | None) -> bytes | None:
+        """Write or read one chunk; None at the end. Raises as `keep_open`."""
         stream = self._opened.get(name)
         if stream is None:
             raise RequestRefused("file_problem", "the file is not open any more")
-        return await stream.step(given)
+        return await stream.step(content)
 
     def end(self, name: str) -> None:
-        """Have it closed; `hold` returns when it is. What was being written is then as it was."""
+        """Close a file; `keep_open` returns then. A file that was being written stays as it was."""
         stream = self._opened.get(name)
         if stream is not None:
             stream.ended.set()
 
-    def _pieces(self, kind: str, path: str) -> Chunks:
-        if kind == "write":
-            return write_chunks(self._workspace, path)
-        if kind == "zip":
-            return zip_chunks(self._workspace, path, ArchiveLimits())
-        return read_chunks(self._workspace, path)
-
 
 class _Stream:
-    def __init__(self, pieces: Chunks) -> None:
+    def __init__(self, chunks: Chunks) -> None:
         self.ended = asyncio.Event()
-        self._pieces = pieces
+        self._chunks = chunks
         self._stepping = asyncio.Lock()
 
-    async def step(self, given: bytes | None) -> bytes | None:
+    async def step(self, content: bytes | None) -> bytes | None:
         async with self._stepping:
-            step = asyncio.get_event_loop().run_in_executor(None, self._next, given)
+            step = asyncio.get_event_loop().run_in_executor(None, self._next, content)
             try:
-                await asyncio.wait([step])  # a step cannot be taken back
+                await asyncio.wait([step])  # a thread cannot be cancelled
             finally:
                 if not step.done():
                     await asyncio.wait([step])
@@ -78,10 +71,10 @@ class _Stream:
 
     async def close(self) -> None:
         async with self._stepping:
-            await asyncio.get_event_loop().run_in_executor(None, self._pieces.close)
+            await asyncio.get_event_loop().run_in_executor(None, self._chunks.close)
 
-    def _next(self, given: bytes | None) -> tuple[bytes | None, bool]:
+    def _next(self, content: bytes | None) -> tuple[bytes | None, bool]:
         try:
-            return self._pieces.send(given), False
-        except StopIteration:  # which no future can carry
+            return self._chunks.send(content), False
+        except StopIteration:  # a future cannot carry it
             return None, True

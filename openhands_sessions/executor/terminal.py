@@ -1,4 +1,4 @@
-"""The terminal that the shell and its commands share, and the marks that the shell leaves in what they print."""
+"""The pseudo-terminal of the shell and its commands, and the marks that the shell prints into their output."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ _MARK_LIMIT = 128
 
 
 class MarkParser:
-    """Takes marks out of a stream of bytes. A mark is ESC, `_`, the nonce, `:`, a text and NUL. The nonce never passes
-    through an environment, an argument or a file, so what a command prints cannot be taken for one."""
+    """Removes marks from a stream of bytes. A mark is ESC, `_`, the nonce, `:`, a text and NUL. The nonce is in no
+    environment, argument or file, so commands cannot print marks."""
 
     def __init__(self, on_data: Callable[[bytes], None], on_mark: Callable[[str], None]) -> None:
         self.nonce = os.urandom(16).hex()
@@ -27,7 +27,7 @@ class MarkParser:
         self._on_mark = on_mark
         self._held = b""
 
-    def made_of(self, text: str) -> bytes:
+    def encode(self, text: str) -> bytes:
         return self._prefix + text.encode() + b"\0"
 
     def feed(self, data: bytes) -> None:
@@ -50,7 +50,7 @@ class MarkParser:
         self._held = data[start:]
 
     def _beginning(self, data: bytes, position: int) -> int:
-        """Where a mark may have begun that has not wholly come yet."""
+        """Where an incomplete mark may begin."""
         start = data.rfind(b"\x1b", max(position, len(data) - len(self._prefix) + 1))
         return start if start >= 0 and self._prefix.startswith(data[start:]) else len(data)
 
@@ -85,18 +85,18 @@ class Terminal:
 
     def interrupt_key(self) -> str:
         """The key that means an interrupt now, empty where it is one like any other. Whoever types it must send the
-        signal instead: the terminal would send it later, and nobody could tell when."""
+        signal instead: the terminal would send it later, and at a moment that cannot be known."""
         modes = termios.tcgetattr(self.tty)
         key: bytes = modes[6][termios.VINTR]
         return key.decode("latin-1") if modes[3] & termios.ISIG and key != b"\0" else ""
 
     async def write(self, data: bytes) -> bool:
-        """Type something; False where nobody reads it within a second."""
+        """Type something; False where it is not read within a second."""
         return await _write(self._controller, data)
 
     async def mark(self, text: str) -> bool:
-        """Put a mark behind everything that was printed until now."""
-        return await _write(self.tty, self.marks.made_of(text))
+        """Print a mark after all output so far."""
+        return await _write(self.tty, self.marks.encode(text))
 
     def close(self) -> None:
         asyncio.get_event_loop().remove_reader(self._controller)
@@ -133,7 +133,7 @@ async def _writable(descriptor: int, limit: float) -> bool:
 
 
 def _plain_modes(descriptor: int) -> list[Any]:
-    """Nothing is echoed, nothing that is printed is changed, no key stops the output; Ctrl-C and line editing work."""
+    """No echo, no changes to the output, no flow control; Ctrl-C and line editing work."""
     modes = termios.tcgetattr(descriptor)
     modes[0] &= ~termios.IXON
     modes[1] &= ~termios.OPOST

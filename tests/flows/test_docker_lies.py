@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from openhands_sessions.adapters.runtimes.docker.runtimes import DockerRuntimes, open_docker
-from openhands_sessions.adapters.runtimes.executor_client.handshake import listener_pid
+from openhands_sessions.adapters.runtimes.executor_client.connection import listener_pid
 from openhands_sessions.core.errors import RuntimeUnavailable
 from openhands_sessions.ports.runtime import Lost, UnknownAction
 from tests.support.docker_engine import Engine

@@ -12,7 +12,7 @@ from random import Random
 
 from docker.errors import APIError
 
-from openhands_sessions.adapters.runtimes.executor_client.handshake import listener_pid
+from openhands_sessions.adapters.runtimes.executor_client.connection import listener_pid
 from openhands_sessions.adapters.runtimes.local.paths import SandboxPaths
 from tests.support.docker_mortal import MortalEngine
 from tests.support.ordeal import Talk

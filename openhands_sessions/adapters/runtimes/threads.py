@@ -5,6 +5,8 @@ from collections.abc import Callable, Generator
 from types import TracebackType
 from typing import Generic, ParamSpec, TypeVar
 
+from openhands_sessions.core.errors import RuntimeUnavailable
+
 P = ParamSpec("P")
 T = TypeVar("T")
 Sent = TypeVar("Sent")
@@ -20,6 +22,13 @@ class ThreadLimiter:
     async def run(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         async with self._slots:
             return await asyncio.to_thread(function, *args, **kwargs)
+
+    async def use_folder(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+        """For functions that use the folder of a sandbox: raises RuntimeUnavailable in place of OSError."""
+        try:
+            return await self.run(function, *args, **kwargs)
+        except OSError as error:
+            raise RuntimeUnavailable(f"the sandbox's folder cannot be used: {error.strerror}") from error
 
 
 class ThreadedGenerator(Generic[Yielded, Sent]):

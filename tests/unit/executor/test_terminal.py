@@ -36,7 +36,7 @@ def marks(seen: Seen) -> MarkParser:
 
 @pytest.mark.parametrize("size", [1, 2, 3, 7, 40, 1000])
 def test_marks_are_found_however_the_stream_is_cut(marks: MarkParser, seen: Seen, size: int) -> None:
-    stream = b"one" + marks.made_of("a:0") + b"\x1b[1mtwo\x1b" + marks.made_of("b:1") + marks.made_of("c:2") + b"three"
+    stream = b"one" + marks.encode("a:0") + b"\x1b[1mtwo\x1b" + marks.encode("b:1") + marks.encode("c:2") + b"three"
     for start in range(0, len(stream), size):
         marks.feed(stream[start : start + size])
     assert seen.items == [b"one", "a:0", b"\x1b[1mtwo\x1b", "b:1", "c:2", b"three"]

@@ -16,8 +16,10 @@ from openhands_sessions.adapters.runtimes.executor_client.connection import (
     ConnectionLost,
     ExecutorConnection,
     ExecutorUnresponsive,
+    connect_socket,
+    is_responsive,
+    listener_pid,
 )
-from openhands_sessions.adapters.runtimes.executor_client.handshake import connect_socket, is_responsive, listener_pid
 
 SECONDS = 0.1
 Answering = Callable[[dict[str, Any]], dict[str, Any] | None]

@@ -38,7 +38,7 @@ def test_only_the_moves_of_the_table_are_made(old: ContainerState, new: Containe
         assert machine.state == old
 
 
-@pytest.mark.parametrize("old", set(ContainerState) - {ContainerState.CLOSED})
+@pytest.mark.parametrize("old", [state for state in ContainerState if state != ContainerState.CLOSED])
 @pytest.mark.parametrize(
     ("status", "new"),
     [

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from openhands_sessions.adapters.runtimes.local.file_lock import FileLock
+from openhands_sessions.adapters.runtimes.local.paths import FileLock
 
 
 def test_who_has_it_open_is_seen_by_others_and_may_rest_it_alone(tmp_path: Path) -> None:

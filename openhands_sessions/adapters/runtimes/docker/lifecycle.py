@@ -12,7 +12,7 @@ from openhands_sessions.adapters.runtimes.docker.factory import DockerContext
 from openhands_sessions.adapters.runtimes.docker.size_guard import SizeGuard
 from openhands_sessions.adapters.runtimes.docker.starter import ContainerStarter
 from openhands_sessions.adapters.runtimes.executor_client.connection import ConnectionLost, ExecutorUnresponsive
-from openhands_sessions.adapters.runtimes.local.file_lock import FileLock
+from openhands_sessions.adapters.runtimes.local.paths import FileLock
 from openhands_sessions.core.errors import RuntimeFailure, RuntimeUnavailable
 from openhands_sessions.core.ids import ConversationId
 from openhands_sessions.ports.runtime import OnStep

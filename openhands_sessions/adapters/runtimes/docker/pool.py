@@ -14,9 +14,8 @@ from openhands_sessions.adapters.runtimes.docker.container_spec import INSTANCE,
 from openhands_sessions.adapters.runtimes.docker.engine import ContainerInfo
 from openhands_sessions.adapters.runtimes.docker.factory import STARTING, ContainerFactory, DockerContext
 from openhands_sessions.adapters.runtimes.docker.network import NO_RULES
-from openhands_sessions.adapters.runtimes.executor_client.handshake import listener_pid
-from openhands_sessions.adapters.runtimes.local.file_lock import FileLock
-from openhands_sessions.adapters.runtimes.local.paths import SandboxPaths, remove_untrusted_tree
+from openhands_sessions.adapters.runtimes.executor_client.connection import listener_pid
+from openhands_sessions.adapters.runtimes.local.paths import FileLock, SandboxPaths, remove_untrusted_tree
 from openhands_sessions.core.errors import RuntimeUnavailable
 from openhands_sessions.ports.runtime import OnStep
 

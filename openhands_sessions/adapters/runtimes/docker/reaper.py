@@ -12,9 +12,8 @@ from openhands_sessions.adapters.runtimes.docker.factory import PAUSED, RUNNING,
 from openhands_sessions.adapters.runtimes.docker.lifecycle import ContainerLifecycle
 from openhands_sessions.adapters.runtimes.docker.pool import PREFIX
 from openhands_sessions.adapters.runtimes.docker.starter import container_name
-from openhands_sessions.adapters.runtimes.local.file_lock import FileLock
 from openhands_sessions.adapters.runtimes.local.paths import CONVERSATION as CONVERSATION_FILE
-from openhands_sessions.adapters.runtimes.local.paths import SandboxPaths
+from openhands_sessions.adapters.runtimes.local.paths import FileLock, SandboxPaths
 from openhands_sessions.core.errors import SessionsError
 from openhands_sessions.core.ids import ConversationId
 from openhands_sessions.ports.sandboxes import SandboxInfo

@@ -3,7 +3,6 @@
 import contextlib
 import time
 from collections.abc import Callable
-from typing import ParamSpec
 
 import structlog
 
@@ -33,8 +32,6 @@ from openhands_sessions.core.ids import ConversationId, folder_name
 from openhands_sessions.ports.runtime import OnStep
 
 log = structlog.get_logger(__name__)
-
-P = ParamSpec("P")
 
 _RESPONSE_SECONDS = 3.0
 """How long a running container is given to answer; another server may just have started it."""
@@ -114,7 +111,7 @@ class ContainerStarter:
         if not await self.storage.delete(keep_journal=keep_journal):
             raise RuntimeUnavailable("the sandbox could not be ended: another server has just started it")
         if keep_journal:
-            await self._on_disk(self.paths.forget_conversation)
+            await self._context.limiter.use_folder(self.paths.forget_conversation)
 
     async def end_reason(self) -> str | None:
         """Why the container does not run any more, for users; None where it runs."""
@@ -166,15 +163,9 @@ class ContainerStarter:
             on_step(STARTING, "Making the sandbox anew; the workspace is kept")
             await self._context.engine.remove(found.id)
         await self.storage.prepare()
-        await self._on_disk(self.paths.write_conversation, self._sid)
+        await self._context.limiter.use_folder(self.paths.write_conversation, self._sid)
         labels = {INSTANCE: self._context.instance, CONVERSATION: self._sid, TERM: str(term)}
         return await self._factory.create(self.storage, self.name, spec, labels, on_step)
-
-    async def _on_disk(self, function: Callable[P, None], *args: P.args, **kwargs: P.kwargs) -> None:
-        try:
-            await self._context.limiter.run(function, *args, **kwargs)
-        except OSError as error:
-            raise RuntimeUnavailable(f"the sandbox's folder cannot be used: {error.strerror}") from error
 
     async def _responds(self, container: ContainerInfo, seconds: float) -> bool:
         return await self._factory.wait_until_responsive(self.storage, container, seconds)

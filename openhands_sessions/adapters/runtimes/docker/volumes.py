@@ -8,11 +8,11 @@ import os
 import secrets
 import tarfile
 import tempfile
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from ipaddress import ip_address
 from pathlib import Path
-from typing import Any, ParamSpec, TypeVar
+from typing import Any
 
 from openhands_sessions.adapters.runtimes.docker.container_spec import (
     EXECUTOR_VOLUME,
@@ -30,8 +30,9 @@ from openhands_sessions.adapters.runtimes.executor_client.connection import (
     ConnectionLost,
     ExecutorConnection,
     ExecutorUnresponsive,
+    connect_port,
+    is_responsive,
 )
-from openhands_sessions.adapters.runtimes.executor_client.handshake import connect_port, is_responsive
 from openhands_sessions.adapters.runtimes.executor_client.journal import recorded_outcome
 from openhands_sessions.adapters.runtimes.executor_client.messages import query_message, query_result
 from openhands_sessions.adapters.runtimes.local.paths import TERM, SandboxPaths, remove_untrusted_tree
@@ -40,8 +41,6 @@ from openhands_sessions.core.errors import RuntimeUnavailable
 from openhands_sessions.executor.journal import NAME as JOURNAL
 from openhands_sessions.ports.runtime import WORKSPACE, Lost, Outcome, Printed, Query, UnknownAction
 
-P = ParamSpec("P")
-T = TypeVar("T")
 _MOUNT_ROOT = "/volumes"
 _TARGETS = {"workspace": WORKSPACE, "state": STATE, "home": HOME}
 _PREPARED, _TERM_LOCK = "furnished", "arming"
@@ -96,11 +95,11 @@ class VolumeStorage:
         )
 
     async def prepare(self) -> None:
-        await self._on_disk(self.paths.folder.mkdir, 0o700, True, True)
+        await self._limiter.use_folder(self.paths.folder.mkdir, 0o700, True, True)
 
     async def prepare_mounts(self) -> None:
         """Create the volumes, give them to the sandbox's user, and put the executor into its volume."""
-        await self._on_disk(self._file(_PREPARED).touch)
+        await self._limiter.use_folder(self._file(_PREPARED).touch)
         async with self._file_carrier() as carrier:
             names = [volume.rpartition("-")[2] for volume in self._volumes]
             await self._engine.put(carrier, _MOUNT_ROOT, _tar(self._settings.owner, dict.fromkeys(names)))
@@ -113,7 +112,7 @@ class VolumeStorage:
         """The executor deletes the file once it has read it, so each start needs a new one."""
         secret = secrets.token_hex(32)
         async with self._term_lock():
-            await self._on_disk(self._write, SECRET, secret)
+            await self._limiter.use_folder(self._write, SECRET, secret)
             self._port = None
             content = {SECRET: secret.encode(), TERM: str(await self.term()).encode()}
             await self._engine.put(container, STATE, _tar(self._settings.owner, content))
@@ -141,19 +140,21 @@ class VolumeStorage:
         """Nothing: the port of an executor is closed when its daemon has died."""
 
     async def term(self) -> int:
-        known = await self._on_disk(self._read, TERM)
+        known = await self._limiter.use_folder(self._read, TERM)
         return -1 if known is None else int(known)
 
     async def claim(self, term: int) -> None:
         async with self._term_lock():
             await self._raise_term(term)
-            if await self._on_disk(self._file(_PREPARED).exists):  # else `set_secret` gives it to the first executor
+            if await self._limiter.use_folder(
+                self._file(_PREPARED).exists
+            ):  # else `set_secret` gives it to the first executor
                 content = {TERM: str(await self.term()).encode()}
                 async with self._file_carrier() as carrier:
                     await self._engine.put(carrier, f"{_MOUNT_ROOT}/state", _tar(self._settings.owner, content))
 
     async def recorded_outcome(self, key: str) -> Outcome | UnknownAction | Lost | None:
-        if not await self._on_disk(self._file(_PREPARED).exists):
+        if not await self._limiter.use_folder(self._file(_PREPARED).exists):
             return None
         async with self._file_carrier() as carrier:
             archive = await self._engine.get(carrier, f"{_MOUNT_ROOT}/state/{JOURNAL}", _JOURNAL_LIMIT)
@@ -163,20 +164,22 @@ class VolumeStorage:
         for volume, target in self._volumes.items():
             if not (keep_journal and target == STATE):
                 await self._engine.remove_volume(volume)
-        if not keep_journal and await self._on_disk(self.paths.folder.exists):
-            await self._on_disk(remove_untrusted_tree, self.paths.folder)
+        if not keep_journal and await self._limiter.use_folder(self.paths.folder.exists):
+            await self._limiter.use_folder(remove_untrusted_tree, self.paths.folder)
         return True
 
     async def _raise_term(self, term: int) -> None:
         if term > await self.term():
-            await self._on_disk(self._write, TERM, str(term))
+            await self._limiter.use_folder(self._write, TERM, str(term))
 
     @asynccontextmanager
     async def _term_lock(self) -> AsyncIterator[None]:
         """Excludes other servers of this data folder."""
-        lock = await self._on_disk(os.open, self._file(_TERM_LOCK), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, _PRIVATE)
+        lock = await self._limiter.use_folder(
+            os.open, self._file(_TERM_LOCK), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, _PRIVATE
+        )
         try:
-            await self._on_disk(fcntl.flock, lock, fcntl.LOCK_EX)
+            await self._limiter.use_folder(fcntl.flock, lock, fcntl.LOCK_EX)
             yield
         finally:
             os.close(lock)
@@ -198,12 +201,12 @@ class VolumeStorage:
     async def _put_executor(self, carrier: str) -> None:
         name = self._executor.executor.name
         there = await self._engine.get(carrier, f"{_MOUNT_ROOT}/programs/{name}", _JOURNAL_LIMIT)
-        content = await self._on_disk(self._executor.executor.read_bytes)
+        content = await self._limiter.use_folder(self._executor.executor.read_bytes)
         if there is None or _file_in_tar(there) != content:
             await self._engine.put(carrier, f"{_MOUNT_ROOT}/programs", _tar((0, 0), {name: content}, mode=0o444))
 
     async def _connect(self, term: int | None) -> ExecutorConnection | None:
-        secret = await self._on_disk(self._read, SECRET)
+        secret = await self._limiter.use_folder(self._read, SECRET)
         with contextlib.suppress(RuntimeUnavailable):  # containers go on for a while without their engine
             self._port = await self._engine.port(self._name, PORT)
         if self._port is None or secret is None:
@@ -241,12 +244,6 @@ class VolumeStorage:
             return self._file(name).read_text()
         except FileNotFoundError:
             return None
-
-    async def _on_disk(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
-        try:
-            return await self._limiter.run(function, *args, **kwargs)
-        except OSError as error:
-            raise RuntimeUnavailable(f"the sandbox's folder cannot be used: {error.strerror}") from error
 
 
 def executor_volume(instance: str, name: str) -> str:

@@ -1,95 +1,47 @@
-"""The files of a workspace: in its folder on this machine, or through the executor where no folder is shared."""
+"""The files of a workspace, chunk by chunk: from its folder, or through the executor where no folder is shared."""
 
 import asyncio
 import base64
 import secrets
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Generator, Iterator, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterator, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager
-from typing import ParamSpec, TypeVar
+from typing import Literal, Protocol
 
 from openhands_sessions.adapters.runtimes.executor_client.connection import ConnectionLost, ExecutorConnection
 from openhands_sessions.adapters.runtimes.executor_client.messages import malformed_answer
 from openhands_sessions.adapters.runtimes.threads import ThreadedGenerator, ThreadLimiter
 from openhands_sessions.core.errors import FileProblem, PathRefused, RuntimeFailure, RuntimeUnavailable, TooLarge
-from openhands_sessions.executor.chunks import (
-    CHUNK_SIZE,
-    ArchiveLimits,
-    ArchiveTooLarge,
-    read_chunks,
-    write_chunks,
-    zip_chunks,
-)
+from openhands_sessions.executor.chunks import CHUNK_SIZE, ArchiveTooLarge, open_chunks
 from openhands_sessions.executor.frames import Message
 from openhands_sessions.executor.workspace import OutsidePath, UnfitFile, WorkspaceFolder
 
 CLOSE_SECONDS = 5.0
 
-P = ParamSpec("P")
-T = TypeVar("T")
 KeepAwake = Callable[[], AbstractAsyncContextManager[None]]
+Kind = Literal["read", "write", "zip"]
 Step = Callable[[bytes | None], Awaitable[bytes | None]]
+"""Takes the next chunk to write, None at the end; or returns the next chunk read, None at the end."""
 
 
-class FolderFiles:
-    """Reads and writes the folder itself, whether or not an executor runs."""
+class FileSource(Protocol):
+    """Where files are. Raises as the port's Workspace."""
 
-    def __init__(
-        self, workspace: WorkspaceFolder, limiter: ThreadLimiter, archives: ArchiveLimits | None = None
-    ) -> None:
-        self._workspace = workspace
-        self._limiter = limiter
-        self._archives = archives or ArchiveLimits()
+    async def names(self, path: str) -> Sequence[str]:
+        """The names in a folder."""
 
-    async def read(self, path: str, *, limit: int = 1 << 20) -> bytes:
-        return await self._run(self._workspace.read, path, limit=limit)
-
-    async def list(self, path: str = "") -> Sequence[str]:
-        return await self._run(self._workspace.names, path)
-
-    def pieces(self, path: str) -> AsyncGenerator[bytes, None]:
-        return self._chunks(read_chunks(self._workspace, path))
-
-    def archive(self, path: str = "") -> AsyncGenerator[bytes, None]:
-        return self._chunks(zip_chunks(self._workspace, path, self._archives))
-
-    async def write(self, path: str, content: bytes) -> None:
-        await self._run(self._workspace.write, path, content)
-
-    async def receive(self, path: str, pieces: AsyncIterator[bytes], *, limit: int) -> int:
-        size = 0
-        with _port_errors():
-            async with ThreadedGenerator(self._limiter, write_chunks(self._workspace, path)) as target:
-                await target.send()
-                async for chunk in pieces:
-                    size += len(chunk)
-                    if size > limit:
-                        raise _too_large(path, limit)
-                    await target.send(chunk)
-                await target.send(None)
-        return size
-
-    async def _chunks(self, generator: Generator[bytes, None, None]) -> AsyncGenerator[bytes, None]:
-        with _port_errors():
-            async with ThreadedGenerator[bytes, None](self._limiter, generator) as source:
-                while (chunk := await source.send()) is not None:
-                    yield chunk
-
-    async def _run(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
-        with _port_errors():
-            return await self._limiter.run(function, *args, **kwargs)
+    def open(self, kind: Kind, path: str) -> AbstractAsyncContextManager[Step]:
+        """Keep a file open for the length of the block; one that was not written to its end stays as it was."""
 
 
-class ExecutorFiles:
-    """`keep_awake` keeps the sandbox awake for the length of its block; `connect` starts the executor where it does not
-    run, and returns a connection to it."""
+class WorkspaceFiles:
+    """The port's Workspace over a source."""
 
-    def __init__(self, keep_awake: KeepAwake, connect: Callable[[], Awaitable[ExecutorConnection]]) -> None:
-        self._keep_awake = keep_awake
-        self._connect = connect
+    def __init__(self, source: FileSource) -> None:
+        self._source = source
 
     async def read(self, path: str, *, limit: int = 1 << 20) -> bytes:
         content = bytearray()
-        async with self._open("read", path) as step:
+        async with self._source.open("read", path) as step:
             while chunk := await step(None):
                 content += chunk
                 if len(content) > limit:
@@ -97,6 +49,66 @@ class ExecutorFiles:
         return bytes(content)
 
     async def list(self, path: str = "") -> Sequence[str]:
+        return await self._source.names(path)
+
+    def pieces(self, path: str) -> AsyncGenerator[bytes, None]:
+        return self._chunks("read", path)
+
+    def archive(self, path: str = "") -> AsyncGenerator[bytes, None]:
+        return self._chunks("zip", path)
+
+    async def write(self, path: str, content: bytes) -> None:
+        async with self._source.open("write", path) as step:
+            for start in range(0, len(content), CHUNK_SIZE):
+                await step(content[start : start + CHUNK_SIZE])
+            await step(None)
+
+    async def receive(self, path: str, pieces: AsyncIterator[bytes], *, limit: int) -> int:
+        size = 0
+        async with self._source.open("write", path) as step:
+            async for chunk in pieces:
+                size += len(chunk)
+                if size > limit:
+                    raise TooLarge(f"{path} is larger than {limit} bytes")
+                await step(chunk)
+            await step(None)
+        return size
+
+    async def _chunks(self, kind: Kind, path: str) -> AsyncGenerator[bytes, None]:
+        async with self._source.open(kind, path) as step:
+            while chunk := await step(None):
+                yield chunk
+
+
+class FolderSource:
+    """The folder itself, whether or not an executor runs."""
+
+    def __init__(self, workspace: WorkspaceFolder, limiter: ThreadLimiter) -> None:
+        self._workspace = workspace
+        self._limiter = limiter
+
+    async def names(self, path: str) -> Sequence[str]:
+        with _port_errors():
+            return await self._limiter.run(self._workspace.names, path)
+
+    @asynccontextmanager
+    async def open(self, kind: Kind, path: str) -> AsyncIterator[Step]:
+        with _port_errors():
+            async with ThreadedGenerator(self._limiter, open_chunks(self._workspace, kind, path)) as chunks:
+                if kind == "write":
+                    await chunks.send()
+                yield chunks.send
+
+
+class ExecutorSource:
+    """`keep_awake` keeps the sandbox awake for the length of its block; `connect` starts the executor where it does not
+    run, and returns a connection to it."""
+
+    def __init__(self, keep_awake: KeepAwake, connect: Callable[[], Awaitable[ExecutorConnection]]) -> None:
+        self._keep_awake = keep_awake
+        self._connect = connect
+
+    async def names(self, path: str) -> Sequence[str]:
         async with self._keep_awake():
             try:
                 names = (await (await self._connect()).call("list", {"path": path})).get("names")
@@ -106,37 +118,8 @@ class ExecutorFiles:
             raise malformed_answer()
         return names
 
-    def pieces(self, path: str) -> AsyncGenerator[bytes, None]:
-        return self._chunks("read", path)
-
-    def archive(self, path: str = "") -> AsyncGenerator[bytes, None]:
-        return self._chunks("zip", path)
-
-    async def write(self, path: str, content: bytes) -> None:
-        async with self._open("write", path) as step:
-            for start in range(0, len(content), CHUNK_SIZE):
-                await step(content[start : start + CHUNK_SIZE])
-            await step(None)
-
-    async def receive(self, path: str, pieces: AsyncIterator[bytes], *, limit: int) -> int:
-        size = 0
-        async with self._open("write", path) as step:
-            async for chunk in pieces:
-                size += len(chunk)
-                if size > limit:
-                    raise _too_large(path, limit)
-                await step(chunk)
-            await step(None)
-        return size
-
-    async def _chunks(self, kind: str, path: str) -> AsyncGenerator[bytes, None]:
-        async with self._open(kind, path) as step:
-            while chunk := await step(None):
-                yield chunk
-
     @asynccontextmanager
-    async def _open(self, kind: str, path: str) -> AsyncIterator[Step]:
-        """Keep a file open for the length of the block; one that was not written to its end stays as it was."""
+    async def open(self, kind: Kind, path: str) -> AsyncIterator[Step]:
         async with self._keep_awake():
             connection, name = await self._connect(), secrets.token_hex(8)
             opened = asyncio.Event()
@@ -188,10 +171,6 @@ async def _raise_refusal(request: "asyncio.Task[Message]") -> None:
 
 def _sandbox_ended() -> RuntimeUnavailable:
     return RuntimeUnavailable("the sandbox ended meanwhile; try again")
-
-
-def _too_large(path: str, limit: int) -> TooLarge:
-    return TooLarge(f"{path} is larger than {limit} bytes")
 
 
 @contextmanager

@@ -5,10 +5,8 @@ import os
 import re
 import secrets
 import stat
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import ParamSpec, TypeVar
 
 from openhands_sessions.adapters.runtimes.executor_client.messages import outcome_of
 from openhands_sessions.adapters.runtimes.threads import ThreadLimiter
@@ -16,8 +14,6 @@ from openhands_sessions.core.errors import RuntimeUnavailable
 from openhands_sessions.executor.journal import NAME
 from openhands_sessions.ports.runtime import Lost, Outcome, UnknownAction
 
-P = ParamSpec("P")
-T = TypeVar("T")
 _LINE_LIMIT = 8 << 20
 _LIMIT = 64 << 20
 _NAME_LINE = re.compile(rb'\{"journal":"([A-Za-z0-9_-]{1,64})"\}\n')
@@ -87,10 +83,10 @@ class JournalIdentity:
         if key in self._pending:
             return self._pending[key] == journal
         if journal and journal != self._name:
-            known = await self._run(self._read)
+            known = await self._limiter.use_folder(self._read)
             if known != journal:
                 self._replaced = self._replaced or known is not None
-                await self._run(self._write, journal)
+                await self._limiter.use_folder(self._write, journal)
             self._name = journal
         self._pending[key] = journal
         return True
@@ -110,7 +106,7 @@ class JournalIdentity:
         """Whether an action without an entry in this journal has certainly not run; None where there is no journal."""
         if key in self._pending:
             return self._pending[key] == journal
-        return not self._replaced and await self._run(self._read) in (None, journal)
+        return not self._replaced and await self._limiter.use_folder(self._read) in (None, journal)
 
     def _read(self) -> str | None:
         try:
@@ -131,9 +127,3 @@ class JournalIdentity:
             os.fsync(folder)
         finally:
             os.close(folder)
-
-    async def _run(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
-        try:
-            return await self._limiter.run(function, *args, **kwargs)
-        except OSError as error:
-            raise RuntimeUnavailable(f"the sandbox's folder cannot be used: {error.strerror}") from error

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from openhands_sessions.adapters.runtimes.executor_client.connection import ExecutorConnection
-from openhands_sessions.adapters.runtimes.executor_client.files import FolderFiles
+from openhands_sessions.adapters.runtimes.executor_client.files import FolderSource, WorkspaceFiles
 from openhands_sessions.adapters.runtimes.executor_client.journal import JournalIdentity
 from openhands_sessions.adapters.runtimes.executor_client.runtime import ExecutorRuntime
 from openhands_sessions.adapters.runtimes.local.paths import SandboxPaths
@@ -63,7 +63,7 @@ class LocalRuntimes:
         runtime = ExecutorRuntime(
             spec,
             _LocalHost(storage, spec.term, self._limits, self._search_path, self._limiter),
-            FolderFiles(WorkspaceFolder(storage.paths.workspace), self._limiter),
+            WorkspaceFiles(FolderSource(WorkspaceFolder(storage.paths.workspace), self._limiter)),
             JournalIdentity(storage.paths.folder, self._limiter),
             command_timeout=self._limits.command_timeout,
             output_limit=self._limits.output_head + self._limits.output_tail,

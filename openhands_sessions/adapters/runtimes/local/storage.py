@@ -4,12 +4,14 @@ import asyncio
 import contextlib
 import os
 import signal
-from collections.abc import Callable
 from pathlib import Path
-from typing import TypeVar
 
-from openhands_sessions.adapters.runtimes.executor_client.connection import ExecutorConnection
-from openhands_sessions.adapters.runtimes.executor_client.handshake import connect_socket, is_responsive, listener_pid
+from openhands_sessions.adapters.runtimes.executor_client.connection import (
+    ExecutorConnection,
+    connect_socket,
+    is_responsive,
+    listener_pid,
+)
 from openhands_sessions.adapters.runtimes.executor_client.journal import recorded_outcome
 from openhands_sessions.adapters.runtimes.local.paths import SandboxPaths
 from openhands_sessions.adapters.runtimes.threads import ThreadLimiter
@@ -18,7 +20,6 @@ from openhands_sessions.ports.runtime import Lost, Outcome, UnknownAction
 
 END_SECONDS = 3.0
 _DELETE_SECONDS = 5.0
-T = TypeVar("T")
 
 
 class FolderStorage:
@@ -62,11 +63,14 @@ class FolderStorage:
 
     async def term(self) -> int:
         """The highest owner's term that was written, -1 for none."""
-        return await self._run(self.paths.term, "read")
+        return await self._limiter.use_folder(self.paths.term)
 
     async def claim(self, term: int) -> None:
         """Write the owner's term: an executor that an older owner is starting refuses him then."""
-        await self._run(lambda: self.paths.raise_term(term), "written")
+        try:
+            await self._limiter.run(self.paths.raise_term, term)
+        except OSError as error:
+            raise RuntimeUnavailable(f"the workspace's folder cannot be written: {error.strerror}") from error
 
     async def recorded_outcome(self, key: str) -> Outcome | UnknownAction | Lost | None:
         """What the journal says of an action; None where there is no journal."""
@@ -78,12 +82,6 @@ class FolderStorage:
             return await self._limiter.run(self.paths.delete, _DELETE_SECONDS, keep_journal=keep_journal)
         except OSError as error:
             raise RuntimeUnavailable(f"the workspace could not be deleted: {error.strerror}") from error
-
-    async def _run(self, function: Callable[[], T], done: str) -> T:
-        try:
-            return await self._limiter.run(function)
-        except OSError as error:
-            raise RuntimeUnavailable(f"the workspace's folder cannot be {done}: {error.strerror}") from error
 
 
 async def end_executor(socket: Path) -> None:
