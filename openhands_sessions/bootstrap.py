@@ -28,8 +28,8 @@ from openhands_sessions.adapters.models.choice import ModelChoice
 from openhands_sessions.adapters.models.litellm import LiteLlmModels
 from openhands_sessions.adapters.models.scripted import ScriptedModels
 from openhands_sessions.adapters.policies.confirmation import ConfirmationMode
-from openhands_sessions.adapters.runtimes.docker_settings import DockerSettings
-from openhands_sessions.adapters.runtimes.local import LocalLimits, LocalRuntimes
+from openhands_sessions.adapters.runtimes.docker.container_spec import DockerSettings
+from openhands_sessions.adapters.runtimes.local.runtimes import LocalLimits, LocalRuntimes
 from openhands_sessions.adapters.stores.memory import open_memory
 from openhands_sessions.adapters.stores.sqlite import open_sqlite
 from openhands_sessions.adapters.stores.sqlite_schema import probe_sqlite
@@ -47,7 +47,7 @@ from openhands_sessions.ports.auth import Auth, Principal
 from openhands_sessions.ports.files import FileStore
 from openhands_sessions.ports.mcp import McpServers
 from openhands_sessions.ports.runtime import Runtimes
-from openhands_sessions.ports.sandboxes import LastingRuntimes, Looked, Sandboxes
+from openhands_sessions.ports.sandboxes import Check, LastingRuntimes, Sandboxes
 from openhands_sessions.ports.store import SessionStore
 from openhands_sessions.ports.workspaces import UploadLimits
 from openhands_sessions.server.app import ServerSettings, build_app
@@ -85,13 +85,13 @@ def _local(config: Config, store: SessionStore) -> OpenedRuntimes:
 
 
 def _docker(config: Config, store: SessionStore) -> AbstractAsyncContextManager[LastingRuntimes]:
-    from openhands_sessions.adapters.runtimes import docker  # brings a library that is slow to load
+    from openhands_sessions.adapters.runtimes.docker import runtimes as docker  # brings a library that is slow to load
 
-    async def knows(sid: ConversationId) -> bool:
+    async def exists(sid: ConversationId) -> bool:
         return await store.conversations.get(sid) is not None
 
     address = config.docker.address
-    return docker.open_docker(_docker_folder(config), _docker_settings(config), address=address, knows=knows)
+    return docker.open_docker(_docker_folder(config), _docker_settings(config), address=address, exists=exists)
 
 
 def _docker_folder(config: Config) -> Path:
@@ -324,11 +324,11 @@ async def open_importer(config: Config, folder: Path) -> AsyncIterator[Importer]
         yield Importer(store, OpenHandsFolder(folder), LOCAL_OWNER, None)
 
 
-async def probe_docker(config: Config) -> Sequence[Looked]:
+async def probe_docker(config: Config) -> Sequence[Check]:
     """What Docker sandboxes need, each looked at; up to the first without which there are none. Raises OSError."""
-    from openhands_sessions.adapters.runtimes import docker_probe
+    from openhands_sessions.adapters.runtimes.docker import check as docker_check
 
-    return await docker_probe.probe_docker(
+    return await docker_check.check_docker(
         _docker_folder(config), _docker_settings(config), address=config.docker.address
     )
 

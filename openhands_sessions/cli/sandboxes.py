@@ -11,7 +11,7 @@ from openhands_sessions import bootstrap
 from openhands_sessions.cli.columns import columns
 from openhands_sessions.cli.settings import loaded
 from openhands_sessions.config.config import Config
-from openhands_sessions.ports.sandboxes import Standing
+from openhands_sessions.ports.sandboxes import SandboxInfo
 
 
 def ls(flags: Mapping[str, object], file: Path | None, *, as_json: bool) -> int:
@@ -29,22 +29,22 @@ def clear(flags: Mapping[str, object], file: Path | None, *, as_json: bool) -> i
     return _show(asyncio.run(_clear(loaded(flags, file, quiet=True).config)), as_json=as_json)
 
 
-async def _survey(config: Config) -> Sequence[Standing]:
+async def _survey(config: Config) -> Sequence[SandboxInfo]:
     async with bootstrap.open_sandboxes(config) as sandboxes:
         return await sandboxes.survey()
 
 
-async def _reap(config: Config) -> Sequence[Standing]:
+async def _reap(config: Config) -> Sequence[SandboxInfo]:
     async with bootstrap.open_sandboxes(config) as sandboxes:
         return await sandboxes.reap()
 
 
-async def _clear(config: Config) -> Sequence[Standing]:
+async def _clear(config: Config) -> Sequence[SandboxInfo]:
     async with bootstrap.open_sandboxes(config) as sandboxes:
         return [replace(each, keep=False, why="removed") for each in await sandboxes.clear()]
 
 
-def _show(standings: Sequence[Standing], *, as_json: bool) -> int:
+def _show(standings: Sequence[SandboxInfo], *, as_json: bool) -> int:
     if as_json:
         print(orjson.dumps([asdict(each) for each in standings], option=orjson.OPT_INDENT_2).decode())
         return 0

@@ -1,4 +1,4 @@
-"""Where the program begins: as a module, as a folder, or as a zipapp; in the two last it is its own package."""
+"""The entry point: as a module, as a folder, or as a zipapp. In the last two, the files form a package of their own."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""One bash process, which takes its orders from a pipe and leaves the terminal to the commands."""
+"""One bash process, which reads its input from a pipe and leaves the terminal to the commands."""
 
 from __future__ import annotations
 
@@ -11,71 +11,71 @@ import termios
 from pathlib import Path
 from typing import NoReturn
 
-from .processes import Reaper
+from .processes import ChildReaper
 
 _FLAGS = ["--norc", "--noprofile", "--noediting", "-i"]
 _ENVIRONMENT = {"TERM": "dumb", "PAGER": "cat", "GIT_PAGER": "cat", "MANPAGER": "cat"}
 _FIRST = "set +o history +o histexpand; unset HISTFILE MAILCHECK; PS1= PS2="
 
 
-class Bash:
-    """An interactive bash, for only that gives each command its own process group and comes back from an interrupt
-    with its variables. Its standard input is the pipe, so that input meant for a command is never taken for an order;
-    what it says itself (prompts, notices of ended jobs) goes nowhere."""
+class BashProcess:
+    """An interactive bash: only that gives each command a process group and keeps its variables after an interrupt. Its
+    standard input is the pipe, so that input for a command is never executed by bash. Its own output (prompts, notices
+    of ended jobs) is discarded."""
 
-    def __init__(self, reaper: Reaper, *, terminal: int, home: str, cwd: str, last_words: Path) -> None:
-        theirs, self._orders = os.pipe()
-        os.set_blocking(self._orders, False)
-        self._last_words = last_words
-        last_words.unlink() if last_words.exists() else None
+    def __init__(self, reaper: ChildReaper, *, terminal: int, home: str, cwd: str, cwd_file: Path) -> None:
+        commands_end, self._commands = os.pipe()
+        os.set_blocking(self._commands, False)
+        self._cwd_file = cwd_file
+        cwd_file.unlink() if cwd_file.exists() else None
         self.pid = os.fork()
         if not self.pid:
-            _become_bash(theirs, terminal, cwd, {"HOME": home, **os.environ, **_ENVIRONMENT})
-        os.close(theirs)
+            _become_bash(commands_end, terminal, cwd, {"HOME": home, **os.environ, **_ENVIRONMENT})
+        os.close(commands_end)
         self.ended = reaper.watch(self.pid)
-        farewell = '\\builtin printf %s "$PWD" >' + shlex.quote(str(last_words))
-        self.order(f"{_FIRST}; trap {shlex.quote(farewell)} EXIT")
+        on_exit = '\\builtin printf %s "$PWD" >' + shlex.quote(str(cwd_file))
+        self.execute(f"{_FIRST}; trap {shlex.quote(on_exit)} EXIT")
 
-    def order(self, line: str) -> None:
-        """One line to be executed when what is executed now has ended."""
+    def execute(self, line: str) -> None:
+        """Queue one line, to be executed after what runs now."""
         data = line.encode("utf-8", "replace") + b"\n"
-        with contextlib.suppress(BrokenPipeError):  # it has ended, which is noticed where its end is awaited
+        with contextlib.suppress(BrokenPipeError):  # it has ended; its `ended` is awaited elsewhere
             try:
-                whole = os.write(self._orders, data) == len(data)
+                whole = os.write(self._commands, data) == len(data)
             except BlockingIOError:
                 whole = False
             if not whole:
-                self.signal(signal.SIGKILL)  # half an order must never be executed
+                self.signal(signal.SIGKILL)  # half a line must never be executed
 
     def signal(self, number: signal.Signals) -> None:
         if not self.ended.done():
             os.kill(self.pid, number)
 
     def folder(self) -> str | None:
-        """Where it stands, or stood when it ended; None where that cannot be told."""
+        """Its working folder, or the last one where it has ended; None where that is not known."""
         with contextlib.suppress(OSError):
             if self.ended.done():
-                return self._last_words.read_text()
+                return self._cwd_file.read_text()
             return os.readlink(f"/proc/{self.pid}/cwd")
         return None
 
     def close(self) -> None:
-        os.close(self._orders)
+        os.close(self._commands)
 
 
 def exports(old: dict[str, str], new: dict[str, str]) -> list[str]:
-    """The orders that turn one environment into another."""
+    """The bash commands that turn one environment into another."""
     gone = [name for name in old if name not in new]
     changed = [f"{name}={shlex.quote(value)}" for name, value in new.items() if old.get(name) != value]
-    orders = []
+    commands_end = []
     if gone:
-        orders.append("\\builtin unset -v " + " ".join(gone))
+        commands_end.append("\\builtin unset -v " + " ".join(gone))
     if changed:
-        orders.append("\\builtin export " + " ".join(changed))
-    return orders
+        commands_end.append("\\builtin export " + " ".join(changed))
+    return commands_end
 
 
-def _become_bash(orders: int, terminal: int, cwd: str, environment: dict[str, str]) -> NoReturn:
+def _become_bash(commands_end: int, terminal: int, cwd: str, environment: dict[str, str]) -> NoReturn:
     try:
         signal.set_wakeup_fd(-1)
         for number in signal.valid_signals():
@@ -85,7 +85,7 @@ def _become_bash(orders: int, terminal: int, cwd: str, environment: dict[str, st
         os.setsid()
         fcntl.ioctl(terminal, termios.TIOCSCTTY, 0)
         nowhere = os.open(os.devnull, os.O_RDWR)
-        for source, target in ((orders, 0), (nowhere, 1), (nowhere, 2)):
+        for source, target in ((commands_end, 0), (nowhere, 1), (nowhere, 2)):
             os.dup2(source, target)
         os.chdir(cwd)
         os.execvpe("bash", ["bash", *_FLAGS], environment)

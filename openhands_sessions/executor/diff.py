@@ -1,4 +1,4 @@
-"""Unified diffs that stay quick for large files with small changes."""
+"""Unified diffs, fast for large files with small changes."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ Opcode = Tuple[str, int, int, int, int]
 
 
 def unified(old: str, new: str, path: str) -> str:
-    """The change of a file as a unified diff without a newline at its end; empty where nothing changed."""
+    """The change of a file as a unified diff without a final newline; empty where nothing changed."""
     before, after = lines_of(old), lines_of(new)
     first = _common(before, after)
     last = _common(before[first:][::-1], after[first:][::-1])
@@ -26,7 +26,7 @@ def unified(old: str, new: str, path: str) -> str:
 
 
 def lines_of(text: str) -> list[str]:
-    """Lines as an editor counts them: what stands behind the last newline is one only if there is something."""
+    """Lines as an editor counts them: the text after the last newline is a line only if it is not empty."""
     lines = text.split("\n")
     return lines if lines[-1] else lines[:-1]
 
@@ -41,7 +41,7 @@ def _common(left: list[str], right: list[str]) -> int:
 
 
 def _groups(old: list[str], new: list[str]) -> Iterator[list[Opcode]]:
-    if max(len(old), len(new)) <= _LINES_COMPARED:  # comparing takes the square of it at worst
+    if max(len(old), len(new)) <= _LINES_COMPARED:  # the comparison is quadratic at worst
         yield from difflib.SequenceMatcher(None, old, new).get_grouped_opcodes(_CONTEXT)
     else:
         yield [("replace", 0, len(old), 0, len(new))]
@@ -60,7 +60,7 @@ def _hunk(group: list[Opcode], old: list[str], new: list[str], offset: int) -> I
 
 
 def _span(start: int, end: int) -> str:
-    """As the format counts lines: from 1, a count of 1 left out, an empty span named by the line above."""
+    """The format's notation: lines from 1, a count of 1 omitted, an empty span named by the line before it."""
     if end - start == 1:
         return str(start + 1)
     return f"{start + 1 if end > start else start},{end - start}"

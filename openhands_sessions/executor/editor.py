@@ -1,18 +1,22 @@
-"""The editor tool: see, create and change text files, with a refusal that says what to do instead."""
+"""The editor tool: views, creates and changes text files; its refusals say what to do instead."""
 
 from __future__ import annotations
 
+import hashlib
 import re
 from dataclasses import dataclass
-from typing import Any, Dict
+from pathlib import Path
+from typing import Any, Dict, NamedTuple
 
 from .diff import lines_of, unified
-from .undo import UndoHistory
-from .workspace import OutsidePath, UnfitFile, Workspace
+from .workspace import OutsidePath, UnfitFile, WorkspaceFolder
 
 FILE_LIMIT = 4 << 20
 CONTENT_LIMIT = 64 << 10
 VIEW_LIMIT = 128 << 10
+ENTRIES_KEPT = 200
+BYTES_KEPT = 64 << 20
+_ABSENT = "absent"
 _FOLDER_ENTRIES = 1000
 _SNIPPET = 4
 
@@ -21,7 +25,7 @@ Outcome = Dict[str, Any]
 
 @dataclass(frozen=True)
 class Edit:
-    """One operation as it was asked for."""
+    """One requested operation."""
 
     command: str
     path: str
@@ -33,13 +37,13 @@ class Edit:
 
 
 class CannotEdit(Exception):
-    """Nothing was changed; the message says why and what to do."""
+    """Nothing was changed; the message says why, and what to do."""
 
 
-class Editor:
+class TextEditor:
     """Edits the text files of a workspace and remembers what they held before."""
 
-    def __init__(self, workspace: Workspace, undo: UndoHistory) -> None:
+    def __init__(self, workspace: WorkspaceFolder, undo: UndoHistory) -> None:
         self._workspace = workspace
         self._undo = undo
         self._commands = {
@@ -51,7 +55,7 @@ class Editor:
         }
 
     def apply(self, edit: Edit) -> Outcome:
-        """Carry it out and return what came of it: an outcome of kind `edit`."""
+        """Run it and return an outcome of kind `edit`."""
         command = self._commands.get(edit.command)
         try:
             if command is None:
@@ -105,17 +109,17 @@ class Editor:
             old, new = _windows(old), _windows(new)
         if not old or old == new:
             raise CannotEdit("old_str must not be empty, and new_str must differ from it: nothing was replaced.")
-        places = [found.start() for found in re.finditer(re.escape(old), text)]
-        if not places:
+        positions = [found.start() for found in re.finditer(re.escape(old), text)]
+        if not positions:
             raise CannotEdit(f"Nothing was replaced: old_str does not stand in {path} exactly so. View the file.")
-        if len(places) > 1:
-            lines = ", ".join(str(text.count("\n", 0, place) + 1) for place in places[:20])
+        if len(positions) > 1:
+            lines = ", ".join(str(text.count("\n", 0, position) + 1) for position in positions[:20])
             raise CannotEdit(
-                f"Nothing was replaced: old_str stands {len(places)} times in {path} (lines {lines}). "
+                f"Nothing was replaced: old_str stands {len(positions)} times in {path} (lines {lines}). "
                 "Add lines around it until it is the only one."
             )
-        changed = text[: places[0]] + new + text[places[0] + len(old) :]
-        first = text.count("\n", 0, places[0])
+        changed = text[: positions[0]] + new + text[positions[0] + len(old) :]
+        first = text.count("\n", 0, positions[0])
         return self._change(path, text, changed, _snippet(path, changed, first, first + new.count("\n")))
 
     def _insert(self, edit: Edit, path: str) -> Outcome:
@@ -224,10 +228,65 @@ def _numbered(lines: list[str], first: int, last: int) -> str:
 
 
 def _snippet(path: str, text: str, first: int, last: int) -> str:
-    """The changed lines (counted from 0) and those around them."""
+    """The changed lines (counted from 0) with the lines around them."""
     lines = lines_of(text)
     start, end = max(0, first - _SNIPPET), min(len(lines), last + 1 + _SNIPPET)
     shown = _numbered(lines, start + 1, end)
     if len(shown) > VIEW_LIMIT:
         shown = shown[:VIEW_LIMIT] + "\n[... cut here ...]"
     return f"Changed {path}; the lines around the change now read:\n{shown}\nCheck that they are right.\n"
+
+
+class PreviousContent(NamedTuple):
+    """A file before an edit; the content is None where there was no file."""
+
+    content: bytes | None
+
+
+class UndoHistory:
+    """One file per edit, named by its number and a digest of the path; the oldest go when there are too many."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        folder.mkdir(mode=0o700, exist_ok=True)
+        entries = self._entries()
+        self._next = int(entries[-1].name.split("-")[0]) + 1 if entries else 0
+
+    def push(self, path: str, content: bytes | None) -> None:
+        name = "{:08d}-{}-{}".format(self._next, _digest(path), _ABSENT if content is None else "content")
+        self._next += 1
+        (self._folder / name).write_bytes(content or b"")
+        self._drop_oldest()
+
+    def last(self, path: str) -> PreviousContent | None:
+        """The file before its last edit; None where no edit is known."""
+        entry = self._newest(path)
+        if entry is None:
+            return None
+        return PreviousContent(None if entry.name.endswith(_ABSENT) else entry.read_bytes())
+
+    def drop(self, path: str) -> None:
+        """Forget the last edit."""
+        entry = self._newest(path)
+        if entry is not None:
+            entry.unlink()
+
+    def _newest(self, path: str) -> Path | None:
+        digest = _digest(path)
+        return next((entry for entry in reversed(self._entries()) if entry.name.split("-")[1] == digest), None)
+
+    def _entries(self) -> list[Path]:
+        return sorted(self._folder.iterdir())
+
+    def _drop_oldest(self) -> None:
+        entries = self._entries()
+        total = sum(entry.stat().st_size for entry in entries)
+        for position, entry in enumerate(entries[:-1]):
+            if total <= BYTES_KEPT and len(entries) - position <= ENTRIES_KEPT:
+                return
+            total -= entry.stat().st_size
+            entry.unlink()
+
+
+def _digest(path: str) -> str:
+    return hashlib.sha256(path.encode("utf-8", "replace")).hexdigest()[:32]

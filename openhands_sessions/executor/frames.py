@@ -1,4 +1,4 @@
-"""What travels over the socket: a length of four bytes, and that many bytes of JSON."""
+"""The frames of the socket, for both sides: a length in four bytes, and that many bytes of JSON."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ _LENGTH = struct.Struct(">I")
 
 
 class BadFrame(Exception):
-    """What came is no frame: nothing behind it can be understood either."""
+    """The bytes are not a frame, so the bytes after them cannot be read either; or a message is too large for one."""
 
 
-class Refusal(Exception):
-    """A request that is answered with no; `code` is the machine-readable reason."""
+class RequestRefused(Exception):
+    """The executor refuses a request; `code` is the machine-readable reason."""
 
     def __init__(self, code: str, message: str) -> None:
         super().__init__(message)
@@ -29,7 +29,7 @@ class Refusal(Exception):
 
 
 def encode(message: Message) -> bytes:
-    """One frame. A message over the limit is our own bug, for everything that goes in is capped."""
+    """One frame. Raises BadFrame for a message over the limit."""
     text = json.dumps(message, separators=(",", ":")).encode()
     if len(text) > MAX_FRAME:
         raise BadFrame(f"a frame of {len(text)} bytes is too large")
@@ -37,7 +37,7 @@ def encode(message: Message) -> bytes:
 
 
 async def read_frame(reader: asyncio.StreamReader, limit: int = MAX_FRAME) -> Message | None:
-    """The next message, None at the end of the connection. Raises BadFrame, also for one of more bytes than `limit`."""
+    """The next message, None at the end of the connection. Raises BadFrame, also for a message over `limit` bytes."""
     try:
         (length,) = _LENGTH.unpack(await reader.readexactly(_LENGTH.size))
         if length > limit:
@@ -53,10 +53,10 @@ async def read_frame(reader: asyncio.StreamReader, limit: int = MAX_FRAME) -> Me
 
 
 def text_of(message: Message, name: str) -> str:
-    """A text that must be there."""
+    """A required text. Raises RequestRefused."""
     value = message.get(name)
     if not isinstance(value, str):
-        raise Refusal("bad_request", f"{name} must be a text")
+        raise RequestRefused("bad_request", f"{name} must be a text")
     return value
 
 
@@ -68,14 +68,14 @@ def optional_int(message: Message, name: str) -> int | None:
     value = message.get(name)
     if value is None or (isinstance(value, int) and not isinstance(value, bool)):
         return value
-    raise Refusal("bad_request", f"{name} must be an integer")
+    raise RequestRefused("bad_request", f"{name} must be an integer")
 
 
 def optional_seconds(message: Message, name: str) -> float | None:
-    """A span of time above zero."""
+    """A duration above zero. Raises RequestRefused."""
     value = message.get(name)
     if value is None:
         return None
     if isinstance(value, (int, float)) and not isinstance(value, bool) and 0 < value < 1e9:
         return float(value)
-    raise Refusal("bad_request", f"{name} must be a number of seconds above 0")
+    raise RequestRefused("bad_request", f"{name} must be a number of seconds above 0")

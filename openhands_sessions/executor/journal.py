@@ -1,4 +1,4 @@
-"""What is known of each action, on disk before it is done and before its outcome is told."""
+"""The record of all actions: each is written before it starts, its outcome before it is returned."""
 
 from __future__ import annotations
 
@@ -16,39 +16,39 @@ FORGOTTEN_KEPT = 50000
 COMPACT_BYTES = 24 << 20
 
 Outcome = Dict[str, Any]
-Place = Tuple[int, int]
+Extent = Tuple[int, int]
 
 RUNNING = "running"
 DONE = "done"
 FORGOTTEN = "forgotten"
 
 _NAME_LINE = re.compile(rb'\{"journal":"([A-Za-z0-9_-]{1,64})"\}')
-_BEGINNING = re.compile(rb'\{"key":"([A-Za-z0-9_-]+)","state":"([a-z]+)"')  # an outcome behind it may be long
+_BEGINNING = re.compile(rb'\{"key":"([A-Za-z0-9_-]+)","state":"([a-z]+)"')  # without the outcome, which may be long
 
 
 class Journal:
-    """One line of JSON per change: `{"key", "state", "outcome"}`. Memory holds where an outcome lies, not the outcome.
-    The last outcomes are kept; of older actions only that they were done. A line that a crash tore is cut off.
+    """One line of JSON per change: `{"key", "state", "outcome"}`. Memory holds where an outcome is in the file, not the
+    outcome. The last outcomes are kept, of older actions only that they ran. A line that a crash cut short is removed.
 
-    One more line holds its name, `{"journal"}`: a journal that took the place of one that was lost has another."""
+    One more line holds the journal's name, `{"journal"}`: one that replaces a lost journal has another name."""
 
     def __init__(self, folder: Path) -> None:
         self.name = ""
         self._path = folder / NAME
-        self._places: dict[str, Place | None] = {}  # None: it was begun, and no outcome is known or kept
+        self._extents: dict[str, Extent | None] = {}  # None: it was started, and no outcome is known or kept
         self._size = 0
         self._file = self._open()
         self._load()
         if not self.name:
             self.name = os.urandom(16).hex()
-            with contextlib.suppress(OSError):  # where it is not kept, the next one has a new one, and knows less
-                self._append({"journal": self.name}, durably=False)  # what comes behind it takes it along
+            with contextlib.suppress(OSError):  # on a full disk, the next executor gives it another name
+                self._append({"journal": self.name}, durably=False)  # the next entry makes it durable
 
     def state(self, key: str) -> str | None:
-        """DONE, FORGOTTEN (begun, and no outcome is known or kept), None for an unknown one."""
-        if key not in self._places:
+        """DONE, FORGOTTEN (started, and no outcome is known or kept), None for an unknown action."""
+        if key not in self._extents:
             return None
-        return FORGOTTEN if self._places[key] is None else DONE
+        return FORGOTTEN if self._extents[key] is None else DONE
 
     def outcome(self, key: str) -> Outcome:
         """The outcome of an action that is DONE."""
@@ -58,13 +58,13 @@ class Journal:
     def start(self, key: str) -> None:
         """Durable when it returns. Raises OSError, and then nothing is written."""
         self._append({"key": key, "state": RUNNING})
-        self._places[key] = None
+        self._extents[key] = None
 
     def finish(self, key: str, outcome: Outcome) -> None:
         """Durable when it returns. Raises OSError, and then nothing is written."""
-        place = self._append({"key": key, "state": DONE, "outcome": outcome})
-        self._places.pop(key, None)  # so that the newest stand last
-        self._places[key] = place
+        extent = self._append({"key": key, "state": DONE, "outcome": outcome})
+        self._extents.pop(key, None)  # the newest last
+        self._extents[key] = extent
         if self._size > COMPACT_BYTES:
             self._compact()
 
@@ -75,12 +75,12 @@ class Journal:
         return os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
 
     def _line(self, key: str) -> bytes:
-        place = self._places[key]
-        if place is None:
+        extent = self._extents[key]
+        if extent is None:
             raise KeyError(key)
-        return os.pread(self._file, place[1], place[0])
+        return os.pread(self._file, extent[1], extent[0])
 
-    def _append(self, entry: dict[str, Any], *, durably: bool = True) -> Place:
+    def _append(self, entry: dict[str, Any], *, durably: bool = True) -> Extent:
         data = _line_of(entry)
         start = self._size
         try:
@@ -110,15 +110,15 @@ class Journal:
             named = _NAME_LINE.match(line)
             if named is not None:
                 self.name = named.group(1).decode()
-            return  # not ours: skipping it leaves at worst one action unknown, stopping would lose them all
+            return  # skipping a bad line loses one action at worst, stopping would lose them all
         key, state = found.group(1).decode(), found.group(2).decode()
-        self._places.pop(key, None)
-        self._places[key] = (start, len(line)) if state == DONE else None
+        self._extents.pop(key, None)
+        self._extents[key] = (start, len(line)) if state == DONE else None
 
     def _compact(self) -> None:
         kept = self._newest()
         known = set(kept)
-        forgotten = [key for key in self._places if key not in known][-FORGOTTEN_KEPT:]
+        forgotten = [key for key in self._extents if key not in known][-FORGOTTEN_KEPT:]
         temporary = self._path.with_suffix(".new")
         with temporary.open("wb") as target:
             temporary.chmod(0o600)
@@ -132,15 +132,15 @@ class Journal:
         temporary.rename(self._path)
         os.close(self._file)
         self._file = self._open()
-        self._places.clear()
+        self._extents.clear()
         self._load()
 
     def _newest(self) -> list[str]:
         kept: list[str] = []
         room = BYTES_KEPT
-        for key, place in reversed(list(self._places.items())):
-            if place is not None:
-                room -= place[1]
+        for key, extent in reversed(list(self._extents.items())):
+            if extent is not None:
+                room -= extent[1]
                 if len(kept) == DONE_KEPT or room < 0:
                     break
                 kept.append(key)

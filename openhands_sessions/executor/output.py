@@ -1,4 +1,4 @@
-"""What a command prints: its head and tail kept for the result, and pieces of it on their way to who listens."""
+"""The output of a command: its head and tail kept for the outcome, and chunks of it for clients that follow it."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from typing import Any
 PENDING = 32 << 10
 
 
-class Capture:
-    """The first `head` and the last `tail` bytes of an output of any length, in memory of that size."""
+class OutputCapture:
+    """The first `head` and the last `tail` bytes of an output of any length, in that much memory."""
 
     def __init__(self, head: int, tail: int) -> None:
         self.total = 0
@@ -26,18 +26,18 @@ class Capture:
             self._head += data[:room]
             data = data[room:]
         self._tail += data
-        if len(self._tail) > 2 * self._tail_size:  # cutting at every piece would copy the tail each time
+        if len(self._tail) > 2 * self._tail_size:  # cutting at each call would copy the tail each time
             del self._tail[: len(self._tail) - self._tail_size]
 
     def since(self, offset: int) -> bytes:
-        """What is kept of the output's end, from `offset` (bytes of the whole) on at most: where less is kept, it
-        begins later. PENDING bytes at most."""
+        """The end of the output from `offset` (in bytes of the whole) on, or from later on where less is kept; at most
+        PENDING bytes."""
         whole = len(self._head) + len(self._tail) == self.total
         kept = bytes(self._head + self._tail if whole else self._tail)
         return kept[-min(PENDING, self.total - offset) :] if offset < self.total else b""
 
     def text(self) -> tuple[str, int]:
-        """What was kept, with a line in between that counts what was not; and that count in bytes."""
+        """The head and the tail, with a line between them that counts the omitted bytes; and that count."""
         tail = bytes(self._tail[-self._tail_size :]) if self._tail_size else b""
         omitted = self.total - len(self._head) - len(tail)
         if not omitted:
@@ -49,23 +49,23 @@ class Capture:
 
 
 def skip_broken(data: bytes) -> bytes:
-    """Without the rest of a character that was cut in two."""
+    """Without the end of a character whose beginning was cut off."""
     start = 0
     while start < min(3, len(data)) and data[start] & 0xC0 == 0x80:
         start += 1
     return data[start:]
 
 
-class Listener:
-    """One client's place in the output of a running command, which begins at `offset` or, where that is not kept any
-    more, as soon after it as what is kept does. What it does not fetch in time is dropped from the front, and the
-    offsets (in bytes of the whole output) show the gap: a slow client costs PENDING bytes."""
+class OutputListener:
+    """One client's position in the output of a running command. It begins at `offset`, or later where less is kept.
+    What the client does not fetch in time is dropped, oldest first, and the offsets (in bytes of the whole output) show
+    the gap: a slow client costs PENDING bytes."""
 
-    def __init__(self, capture: Capture, offset: int = 0) -> None:
+    def __init__(self, capture: OutputCapture, offset: int = 0) -> None:
         self._decoder = codecs.getincrementaldecoder("utf-8")("replace")
-        self._news = asyncio.Event()
+        self._wait_for_event = asyncio.Event()
         self._ended: asyncio.Future[None] = asyncio.get_event_loop().create_future()
-        self._begin(capture, offset)
+        self._record_start(capture, offset)
 
     @property
     def ended(self) -> bool:
@@ -80,21 +80,21 @@ class Listener:
             self._start = self._end - PENDING
             self._torn = True
             self._decoder.reset()
-        self._news.set()
+        self._wait_for_event.set()
 
-    def go_over(self, capture: Capture) -> None:
-        """Begin anew with another output; nothing of the one before was added yet."""
-        self._begin(capture, 0)
+    def restart_with(self, capture: OutputCapture) -> None:
+        """Begin with another output, before any of this one was added."""
+        self._record_start(capture, 0)
 
     def end(self) -> None:
-        """No more will be added."""
+        """Nothing is added any more."""
         if not self._ended.done():
             self._ended.set_result(None)
-        self._news.set()
+        self._wait_for_event.set()
 
     def take(self) -> dict[str, Any] | None:
-        """The next piece, None where there is none."""
-        self._news.clear()
+        """The next chunk, None where there is none."""
+        self._wait_for_event.clear()
         data = bytes(self._pending)
         self._pending.clear()
         text = self._decoder.decode(skip_broken(data) if self._torn else data)
@@ -104,16 +104,16 @@ class Listener:
         start, self._start = self._start, self._end - len(self._decoder.getstate()[0])
         return {"from": start, "to": self._start, "text": text}
 
-    def _begin(self, capture: Capture, offset: int) -> None:
+    def _record_start(self, capture: OutputCapture, offset: int) -> None:
         self._pending = bytearray(capture.since(offset))
         self._end = capture.total
         self._start = self._end - len(self._pending)
         self._torn = self._start != offset
         if self._pending:
-            self._news.set()
+            self._wait_for_event.set()
 
-    async def news(self, pause: float) -> None:
-        """Wait until there is a piece or the end; pieces that are less than `pause` seconds apart come together."""
+    async def wait(self, pause: float) -> None:
+        """Wait for a chunk or the end; chunks that come within `pause` seconds are joined."""
         await asyncio.wait({self._ended}, timeout=pause)
         if not self._ended.done():
-            await self._news.wait()
+            await self._wait_for_event.wait()

@@ -1,4 +1,4 @@
-"""The processes of the sandbox: who descends from whom, who has ended, and how they are ended."""
+"""The processes of the sandbox: their descendants, their ends, and what a command is and how it ended."""
 
 from __future__ import annotations
 
@@ -6,21 +6,43 @@ import asyncio
 import contextlib
 import os
 import signal
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Iterable
+from typing import Iterable, NamedTuple
 
 try:
     import ctypes
 except ImportError:  # not every image's Python has it
     ctypes = None  # type: ignore[assignment]
 
+EXIT, SHELL_EXIT, TIMEOUT, INTERRUPTED, KILLED = "exit", "shell_exit", "timeout", "interrupted", "killed"
+WAITING, BUSY = "waiting", "busy"  # it runs on; it was not started
 _PR_SET_CHILD_SUBREAPER = 36
 _CHILDREN_LISTED = Path(f"/proc/self/task/{os.getpid()}/children").exists()
 
 
+@dataclass(frozen=True)
+class CommandRequest:
+    """A command or cell to run. `cwd` is a real path; `timeout` in seconds."""
+
+    key: str
+    command: str
+    timeout: float | None = None
+    cwd: str | None = None
+    environment: dict[str, str] = field(default_factory=dict)
+
+
+class ExitStatus(NamedTuple):
+    """How a command ended; `exit_code` is None where it was ended by force."""
+
+    reason: str
+    exit_code: int | None
+    pid: int
+
+
 def adopt_orphans() -> None:
-    """Become the parent of every descendant whose own parent has ended, so that none is out of reach. Where the system
-    cannot do it, a daemon that a command started escapes it, and nothing else changes."""
+    """Become the parent of every descendant whose own parent has ended, so that all can be found and killed. Where the
+    system does not support that, daemons that commands start are not found."""
     if ctypes is not None:
         with contextlib.suppress(OSError, AttributeError):
             ctypes.CDLL(None).prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
@@ -37,7 +59,7 @@ def children(pid: int) -> set[int]:
 
 
 def _children_by_search(parent: int) -> set[int]:
-    """For kernels that do not list children: every process says who its parent is."""
+    """For kernels that do not list children: search all processes for their parent."""
     found = set()
     for entry in os.scandir("/proc"):
         if entry.name.isdigit():
@@ -51,13 +73,13 @@ def _children_by_search(parent: int) -> set[int]:
 def descendants(roots: Iterable[int]) -> list[int]:
     """The roots and all below them, parents first."""
     found = list(roots)
-    for pid in found:  # grows while it is walked
+    for pid in found:  # grows during the iteration
         found.extend(children(pid))
     return found
 
 
 def alive(pid: int) -> bool:
-    """Whether it has not ended yet, or at least not been collected."""
+    """Whether it has not ended yet."""
     with contextlib.suppress(OSError, IndexError):
         return Path(f"/proc/{pid}/stat").read_text(errors="replace").rpartition(")")[2].split()[0] not in ("Z", "X")
     return False
@@ -74,18 +96,18 @@ def signal_group(group: int, number: signal.Signals) -> None:
         os.killpg(group, number)
 
 
-class Reaper:
-    """Collects every child that ended, adopted ones too, and tells those who wait for one."""
+class ChildReaper:
+    """Reaps every child that ended, adopted ones too, and resolves the futures of those that are watched."""
 
     def __init__(self) -> None:
         self._awaited: dict[int, asyncio.Future[int]] = {}
         self.apart: set[int] = set()
-        """Children that belong to no command."""
+        """Children that do not belong to the shell's command."""
         asyncio.get_event_loop().add_signal_handler(signal.SIGCHLD, self._collect)
 
     def watch(self, pid: int, *, apart: bool = False) -> asyncio.Future[int]:
-        """The exit code of a child, or minus the number of the signal that ended it. Call it before the event loop
-        has had a turn since the child was made."""
+        """Resolves to the exit code of a child, or minus the number of the signal that ended it. Call it before the
+        next await after the child was created."""
         ended: asyncio.Future[int] = asyncio.get_event_loop().create_future()
         self._awaited[pid] = ended
         if apart:

@@ -1,4 +1,4 @@
-"""The program: its options, and how it lets go of whoever started it."""
+"""The command line of the executor: options, locks, detaching, log file."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import argparse
 import asyncio
 import contextlib
 import fcntl
+import io
 import os
 import signal
 import sys
@@ -13,28 +14,28 @@ import traceback
 from pathlib import Path
 from typing import Callable
 
-from .life import Options, live
-from .log import Log
 from .processes import adopt_orphans
+from .serve import ExecutorOptions, serve
 
 OUTPUT_LIMIT = 512 << 10  # an outcome must fit into one frame, however its characters are written there
 CANNOT_RUN = "the executor cannot run: "
+LOG_LIMIT = 256 << 10
 _READY = b"ready"
 
 
 def main(arguments: list[str]) -> int:
-    """Run the executor of a state folder, or see that one runs already. As soon as clients can connect, it prints
-    `ready`, or, detached, returns 0; 1 with the reason in the last line on standard error where that failed."""
+    """Run the executor of a state folder; return 0 at once where one runs. As soon as clients can connect, print
+    `ready`, or, with --detach, return 0; on failure return 1, with the reason in the last line on standard error."""
     parsed = _parser().parse_args(arguments)
     try:
         options = _options(parsed)
-        return _detached(options) if parsed.detach else _run(options, _announce)
+        return _run_detached(options) if parsed.detach else _run(options, _print_ready)
     except OSError as error:
-        return _complain(error)
+        return _report_failure(error)
 
 
-def _options(parsed: argparse.Namespace) -> Options:
-    return Options(
+def _options(parsed: argparse.Namespace) -> ExecutorOptions:
+    return ExecutorOptions(
         socket=parsed.socket.absolute(),
         port=parsed.port,
         secret=_secret(parsed.secret),
@@ -46,9 +47,8 @@ def _options(parsed: argparse.Namespace) -> Options:
     )
 
 
-def _complain(error: OSError) -> int:
-    """Say in one line why it ends, where whoever started it looks; the whole of it goes to the log, once there is
-    one."""
+def _report_failure(error: OSError) -> int:
+    """Print the reason in one line on the original standard error; the traceback goes to the log, if it is open."""
     if sys.stderr is not sys.__stderr__:
         with contextlib.suppress(OSError):  # the disk may be full
             traceback.print_exc()
@@ -72,7 +72,7 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _secret(path: Path | None) -> str:
-    """Read and deleted at once: what runs here later shall not find it."""
+    """Read the secret and delete its file: commands must not find it."""
     if path is None:
         return ""
     secret = path.read_text().strip()
@@ -82,12 +82,12 @@ def _secret(path: Path | None) -> str:
     return secret
 
 
-def _announce() -> None:
+def _print_ready() -> None:
     sys.stdout.write("ready\n")
     sys.stdout.flush()
 
 
-def _detached(options: Options) -> int:
+def _run_detached(options: ExecutorOptions) -> int:
     told, telling = os.pipe()
     if os.fork():
         os.close(telling)
@@ -102,42 +102,62 @@ def _detached(options: Options) -> int:
     for descriptor in (0, 1, 2):
         os.dup2(nowhere, descriptor)
 
-    def tell(said: bytes) -> None:
+    def send(said: bytes) -> None:
         with contextlib.suppress(OSError):
             os.write(telling, said)
             os.close(telling)
 
     try:
-        status = _run(options, lambda: tell(_READY))
+        status = _run(options, lambda: send(_READY))
     except OSError as error:
-        tell(f"{type(error).__name__}: {error.strerror}\n".encode())
+        send(f"{type(error).__name__}: {error.strerror}\n".encode())
         status = 1
     os._exit(status)
 
 
-def _run(options: Options, on_ready: Callable[[], None]) -> int:
+def _run(options: ExecutorOptions, on_ready: Callable[[], None]) -> int:
     os.umask(0o022)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGHUP, signal.SIG_IGN)
-    options.state.mkdir(mode=0o700, exist_ok=True)  # not the folder above it: it is gone if the sandbox was discarded
+    options.state.mkdir(mode=0o700, exist_ok=True)  # without its parent, which is gone if the sandbox was discarded
     os.chdir(options.state)
     starting = _lock_file("starting")
-    fcntl.flock(starting, fcntl.LOCK_EX)  # who has it is starting or ending: then nobody can tell whether one runs
+    fcntl.flock(starting, fcntl.LOCK_EX)  # held while an executor starts or ends
     try:
         fcntl.flock(_lock_file("running"), fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
         on_ready()
         return 0
-    sys.stderr = Log(options.state / "log")
+    sys.stderr = ErrorLog(options.state / "log")
     adopt_orphans()
 
     def ready() -> None:
         fcntl.flock(starting, fcntl.LOCK_UN)
         on_ready()
 
-    asyncio.run(live(options, ready, lambda: fcntl.flock(starting, fcntl.LOCK_EX)))
+    asyncio.run(serve(options, ready, lambda: fcntl.flock(starting, fcntl.LOCK_EX)))
     return 0
 
 
 def _lock_file(name: str) -> int:
     return os.open(name, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+
+
+class ErrorLog(io.TextIOBase):
+    """Replaces standard error; limited, so that no fault fills the disk. Truncated at the start where it is half
+    full."""
+
+    def __init__(self, path: Path) -> None:
+        old = path.stat().st_size if path.exists() else 0
+        self._file = path.open("w" if old > LOG_LIMIT // 2 else "a", encoding="utf-8", errors="replace")
+        self._room = LOG_LIMIT - (0 if old > LOG_LIMIT // 2 else old)
+
+    def write(self, text: str) -> int:
+        self._file.write(text[: max(0, self._room)])
+        self._file.flush()
+        self._room -= len(text)
+        return len(text)
+
+    def close(self) -> None:
+        self._file.close()
+        super().close()

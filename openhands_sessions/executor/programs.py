@@ -1,4 +1,4 @@
-"""Programs beside the shell: they know nothing of its folder and variables, and wait for no command."""
+"""Programs beside the shell: they do not see its folder and variables, and do not wait for its commands."""
 
 from __future__ import annotations
 
@@ -8,33 +8,38 @@ import os
 import signal
 import subprocess
 from dataclasses import dataclass, field
-from typing import AsyncIterator
+from typing import AsyncIterator, Awaitable, Callable
 
-from .processes import Reaper, descendants, signal_all
+from .frames import Message, RequestRefused
+from .processes import ChildReaper, descendants, signal_all
 
-_AT_ONCE = 8
+_QUERIES_AT_ONCE = 8
+_SESSIONS_AT_ONCE = 64
 _PIECE = 64 << 10
+LONGEST_LINE = 1 << 20  # escaped, it must fit into one frame
+
+Send = Callable[[Message], Awaitable[None]]
 
 
 @dataclass(frozen=True)
 class Program:
-    """What is to be run: words, a real folder, and what is added to our own environment."""
+    """Words, a real folder, and what is added to the executor's own environment."""
 
     words: list[str]
     cwd: str
     environment: dict[str, str] = field(default_factory=dict)
 
 
-class Programs:
-    """Runs programs, each in a session of its own, and leaves nothing of them behind."""
+class ProgramRunner:
+    """Runs programs, each in a session of its own, and kills all that they leave running."""
 
-    def __init__(self, reaper: Reaper) -> None:
+    def __init__(self, reaper: ChildReaper) -> None:
         self._reaper = reaper
-        self._room = asyncio.Semaphore(_AT_ONCE)
+        self._room = asyncio.Semaphore(_QUERIES_AT_ONCE)
 
     async def query(self, program: Program, timeout: float, limit: int) -> tuple[int | None, bytes]:
-        """What it printed, at most `limit` bytes, and its exit code: None where it was ended for printing more, or for
-        running longer than `timeout` seconds. Raises OSError where it cannot be started."""
+        """The exit code and the output, at most `limit` bytes; None for the code where it was ended for printing more,
+        or for running longer than `timeout` seconds. Raises OSError where it cannot be started."""
         async with self._room, self.started(program, subprocess.DEVNULL) as (process, ended):
             return await self._printed(process, ended, timeout, limit)
 
@@ -42,8 +47,8 @@ class Programs:
     async def started(
         self, program: Program, stdin: int
     ) -> AsyncIterator[tuple[subprocess.Popen[bytes], asyncio.Future[int]]]:
-        """A program and its exit code to come; the end of the block ends it with all that it started."""
-        process = _begun(program, stdin)
+        """A program and the future of its exit code; the end of the block kills it and its descendants."""
+        process = _start_action(program, stdin)
         ended = self._reaper.watch(process.pid, apart=True)
         try:
             yield process, ended
@@ -59,7 +64,7 @@ class Programs:
         printed = bytearray()
 
         async def read() -> int | None:
-            async with reading(process) as reader:
+            async with read_chunks(process) as reader:
                 while len(printed) <= limit:
                     piece = await reader.read(_PIECE)
                     if not piece:
@@ -73,7 +78,7 @@ class Programs:
         return code, bytes(printed[:limit])
 
 
-def _begun(program: Program, stdin: int) -> subprocess.Popen[bytes]:
+def _start_action(program: Program, stdin: int) -> subprocess.Popen[bytes]:
     return subprocess.Popen(
         program.words,
         cwd=program.cwd,
@@ -86,8 +91,8 @@ def _begun(program: Program, stdin: int) -> subprocess.Popen[bytes]:
 
 
 @contextlib.asynccontextmanager
-async def reading(process: subprocess.Popen[bytes], limit: int = _PIECE) -> AsyncIterator[asyncio.StreamReader]:
-    """What it prints, as a stream."""
+async def read_chunks(process: subprocess.Popen[bytes], limit: int = _PIECE) -> AsyncIterator[asyncio.StreamReader]:
+    """Its output as a stream."""
     loop = asyncio.get_event_loop()
     reader = asyncio.StreamReader(limit=limit)
     transport, _ = await loop.connect_read_pipe(lambda: asyncio.StreamReaderProtocol(reader), process.stdout)
@@ -95,3 +100,60 @@ async def reading(process: subprocess.Popen[bytes], limit: int = _PIECE) -> Asyn
         yield reader
     finally:
         transport.close()
+
+
+class ProgramSessions:
+    """Programs with an open input, each by a name that its owner chose."""
+
+    def __init__(self, programs: ProgramRunner) -> None:
+        self._programs = programs
+        self._writers: dict[str, asyncio.StreamWriter] = {}
+
+    async def run(self, name: str, program: Program, send: Send) -> int:
+        """Run a program and send each line that it prints, until it ends or prints one that is too long; returns its
+        exit code. Cancelling kills it and its descendants. Raises OSError where it cannot be started."""
+        if name in self._writers or len(self._writers) >= _SESSIONS_AT_ONCE:
+            raise RequestRefused("busy", "the name is taken, or too many programs are spoken to")
+        async with self._programs.started(program, subprocess.PIPE) as (process, ended):
+            async with read_chunks(process, LONGEST_LINE) as reader, _input_writer(process) as writer:
+                self._writers[name] = writer
+                try:
+                    await send({"piece": {"started": True}})
+                    await _forward_lines(reader, send)
+                finally:
+                    del self._writers[name]
+            with contextlib.suppress(ProcessLookupError):
+                process.kill()
+            return await asyncio.shield(ended)
+
+    async def write(self, name: str, line: str) -> bool:
+        """False where the program has ended."""
+        writer = self._writers.get(name)
+        if writer is None or writer.is_closing():
+            return False
+        writer.write(line.encode("utf-8", "replace") + b"\n")
+        with contextlib.suppress(ConnectionError):
+            await writer.drain()
+        return True
+
+
+async def _forward_lines(reader: asyncio.StreamReader, send: Send) -> None:
+    while True:
+        try:
+            line = await reader.readline()
+        except ValueError:
+            return
+        if not line:
+            return
+        await send({"piece": {"line": line.decode("utf-8", "replace").rstrip("\r\n")}})
+
+
+@contextlib.asynccontextmanager
+async def _input_writer(process: subprocess.Popen[bytes]) -> AsyncIterator[asyncio.StreamWriter]:
+    loop = asyncio.get_event_loop()
+    transport, protocol = await loop.connect_write_pipe(asyncio.streams.FlowControlMixin, process.stdin)
+    writer = asyncio.StreamWriter(transport, protocol, None, loop)
+    try:
+        yield writer
+    finally:
+        transport.abort()

@@ -1,4 +1,4 @@
-"""What each request means: checked, carried out, answered."""
+"""The handlers of all requests: each checks its request, runs it, and returns the answer."""
 
 from __future__ import annotations
 
@@ -9,17 +9,16 @@ import re
 from typing import Any, Awaitable, Callable, Dict
 
 from .actions import Actions
-from .archive import TooMuch
-from .command import Action
+from .chunks import ArchiveTooLarge
+from .command import ActiveAction
 from .editor import Edit
-from .frames import Message, Refusal, optional_int, optional_seconds, optional_text, text_of
+from .frames import Message, RequestRefused, optional_int, optional_seconds, optional_text, text_of
 from .journal import Outcome
-from .order import Order
-from .pipes import Pipes
-from .programs import Program, Programs
+from .processes import CommandRequest
+from .programs import Program, ProgramRunner, ProgramSessions
 from .shell import Shell
-from .streams import Streams
-from .workspace import OutsidePath, UnfitFile, Workspace
+from .streams import FileStreams
+from .workspace import OutsidePath, UnfitFile, WorkspaceFolder
 
 PAUSE = 0.02
 READ_LIMIT = 4 << 20
@@ -29,19 +28,19 @@ _KEY = re.compile(r"[A-Za-z0-9_-]{1,128}")
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,127}")
 
 Answer = Dict[str, Any]
-Tell = Callable[[Message], Awaitable[None]]
+Send = Callable[[Message], Awaitable[None]]
 
 
-class Requests:
-    """The requests of an owner, by name."""
+class RequestHandlers:
+    """The handlers by the name of the request (`op`)."""
 
-    def __init__(self, actions: Actions, shell: Shell, workspace: Workspace, programs: Programs) -> None:
+    def __init__(self, actions: Actions, shell: Shell, workspace: WorkspaceFolder, programs: ProgramRunner) -> None:
         self._actions = actions
         self._programs = programs
-        self._pipes = Pipes(programs)
+        self._sessions = ProgramSessions(programs)
         self._shell = shell
         self._workspace = workspace
-        self._streams = Streams(workspace)
+        self._streams = FileStreams(workspace)
         self._named = {
             "perform": self._perform,
             "inquire": self._inquire,
@@ -59,41 +58,43 @@ class Requests:
             "status": self._status,
         }
 
-    async def answer(self, message: Message, tell: Tell) -> Answer:
-        """Carry out a request; `tell` sends a piece of its answer ahead. Raises Refusal."""
+    async def answer(self, message: Message, send: Send) -> Answer:
+        """Run a request; `send` sends chunks before the answer. Raises RequestRefused."""
         carry_out = self._named.get(text_of(message, "op"))
         if carry_out is None:
-            raise Refusal("bad_request", "there is no such request")
+            raise RequestRefused("bad_request", "there is no such request")
         try:
-            return await carry_out(message, tell)
+            return await carry_out(message, send)
         except OutsidePath as error:
-            raise Refusal("path_refused", str(error)) from error
+            raise RequestRefused("path_refused", str(error)) from error
         except UnfitFile as error:
-            raise Refusal("file_problem", str(error)) from error
-        except TooMuch as error:
-            raise Refusal("too_large", str(error)) from error
+            raise RequestRefused("file_problem", str(error)) from error
+        except ArchiveTooLarge as error:
+            raise RequestRefused("too_large", str(error)) from error
 
-    async def _perform(self, message: Message, tell: Tell) -> Answer:
-        """Do an action, or join it, or return what came of it: `outcome`; on the way `piece`s of its output, of which
-        the owner has what comes before `from`."""
+    async def _perform(self, message: Message, send: Send) -> Answer:
+        """Run an action, or join it, or return its recorded `outcome`; before that `piece`s of its output from `from`
+        on."""
         key = _key(message)
         outcome = self._actions.outcome(key)
-        action = self._actions.live(key)
+        action = self._actions.active(key)
         if outcome is None and action is None:
             if self._actions.closing:
-                await asyncio.get_event_loop().create_future()  # our end is the answer: then the next one is asked
+                await (
+                    asyncio.get_event_loop().create_future()
+                )  # the connection ends soon, and the owner asks the next executor
             task = message.get("task")
             if not isinstance(task, dict):
-                raise Refusal("bad_request", "task must be an object")
+                raise RequestRefused("bad_request", "task must be an object")
             if task.get("kind") == "edit":
                 outcome = self._actions.edit(key, _edit(task))
             else:
-                action = self._begun(key, task)
+                action = self._start_action(key, task)
         if action is not None:
-            outcome = await _followed(action, optional_int(message, "from") or 0, tell)
+            outcome = await _follow_output(action, optional_int(message, "from") or 0, send)
         return {"outcome": outcome}
 
-    def _begun(self, key: str, task: Message) -> Action:
+    def _start_action(self, key: str, task: Message) -> ActiveAction:
         patience = optional_seconds(task, "patience")
         if task.get("kind") == "input":
             return self._actions.give_input(key, text_of(task, "text"), patience)
@@ -101,58 +102,58 @@ class Requests:
             return self._actions.cell(self._order(key, task))
         return self._actions.run(self._order(key, task), patience)
 
-    async def _inquire(self, message: Message, tell: Tell) -> Answer:
+    async def _inquire(self, message: Message, send: Send) -> Answer:
         key = _key(message)
         try:
             outcome = self._actions.outcome(key)
-        except Refusal as refusal:
+        except RequestRefused as refusal:
             return {"state": refusal.code}
         if outcome is not None:
             return {"state": "done", "outcome": outcome}
-        state = "unknown" if self._actions.live(key) is None else "running"
+        state = "unknown" if self._actions.active(key) is None else "running"
         return {"state": state, "journal": self._actions.journal}
 
-    async def _interrupt(self, message: Message, tell: Tell) -> Answer:
+    async def _interrupt(self, message: Message, send: Send) -> Answer:
         self._actions.interrupt(_key(message))
         return {}
 
-    async def _input(self, message: Message, tell: Tell) -> Answer:
+    async def _input(self, message: Message, send: Send) -> Answer:
         return {"taken": await self._shell.send_input(text_of(message, "text"))}
 
-    async def _read(self, message: Message, tell: Tell) -> Answer:
+    async def _read(self, message: Message, send: Send) -> Answer:
         limit = optional_int(message, "limit")
         limit = READ_LIMIT if limit is None else max(0, min(limit, READ_LIMIT))
         return {"content": base64.b64encode(self._workspace.read(text_of(message, "path"), limit=limit)).decode()}
 
-    async def _write(self, message: Message, tell: Tell) -> Answer:
+    async def _write(self, message: Message, send: Send) -> Answer:
         self._workspace.write(text_of(message, "path"), _decoded(text_of(message, "content")))
         return {}
 
-    async def _list(self, message: Message, tell: Tell) -> Answer:
+    async def _list(self, message: Message, send: Send) -> Answer:
         return {"names": self._workspace.names(text_of(message, "path"))}
 
-    async def _stream(self, message: Message, tell: Tell) -> Answer:
-        """Open a file by a `name`: to `read`, to `write`, or a folder as `zip`; until its end was taken or given."""
-        await self._streams.hold(_key(message, "name"), text_of(message, "kind"), text_of(message, "path"), tell)
+    async def _stream(self, message: Message, send: Send) -> Answer:
+        """Open a file under a `name`: to `read`, to `write`, or a folder as `zip`; answered when it is closed."""
+        await self._streams.keep_open(_key(message, "name"), text_of(message, "kind"), text_of(message, "path"), send)
         return {}
 
-    async def _stream_step(self, message: Message, tell: Tell) -> Answer:
-        """Give or take a piece: `content`, which is null for the end."""
+    async def _stream_step(self, message: Message, send: Send) -> Answer:
+        """Write or read one chunk: `content`, null at the end."""
         given = optional_text(message, "content")
         piece = await self._streams.step(_key(message, "name"), None if given is None else _decoded(given))
         return {"content": None if piece is None else base64.b64encode(piece).decode()}
 
-    async def _stream_end(self, message: Message, tell: Tell) -> Answer:
-        """Let go of a file before its end; the request that holds it is answered then."""
+    async def _stream_end(self, message: Message, send: Send) -> Answer:
+        """Close a file before its end; the request that opened it is answered then."""
         self._streams.end(_key(message, "name"))
         return {}
 
-    async def _status(self, message: Message, tell: Tell) -> Answer:
-        """Whether nothing runs, nor waits for its turn: then the sandbox may be put to rest; and the journal's name."""
+    async def _status(self, message: Message, send: Send) -> Answer:
+        """`idle`: nothing runs or waits, so the sandbox may be paused; and the journal's name."""
         return {"idle": self._actions.idle, "journal": self._actions.journal}
 
-    async def _query(self, message: Message, tell: Tell) -> Answer:
-        """Run a program that changes nothing; it may be run again."""
+    async def _query(self, message: Message, send: Send) -> Answer:
+        """Run a program that changes nothing; owners may repeat the request."""
         timeout = optional_seconds(message, "timeout") or _QUERY_SECONDS
         limit = optional_int(message, "limit")
         limit = READ_LIMIT if limit is None else max(0, min(limit, READ_LIMIT))
@@ -162,30 +163,30 @@ class Requests:
             return {"exit_code": None, "printed": "", "problem": os.strerror(error.errno or 0)}
         return {"exit_code": code, "printed": base64.b64encode(printed).decode()}
 
-    async def _pipe(self, message: Message, tell: Tell) -> Answer:
+    async def _pipe(self, message: Message, send: Send) -> Answer:
         """Run a program until it ends; on the way a `piece` for each `line` that it prints."""
         try:
-            return {"exit_code": await self._pipes.run(_key(message, "name"), self._program(message), tell)}
+            return {"exit_code": await self._sessions.run(_key(message, "name"), self._program(message), send)}
         except OSError as error:
             return {"exit_code": None, "problem": os.strerror(error.errno or 0)}
 
-    async def _pipe_line(self, message: Message, tell: Tell) -> Answer:
-        return {"taken": await self._pipes.write(_key(message, "name"), text_of(message, "text"))}
+    async def _pipe_line(self, message: Message, send: Send) -> Answer:
+        return {"taken": await self._sessions.write(_key(message, "name"), text_of(message, "text"))}
 
     def _program(self, message: Message) -> Program:
         words = message.get("words")
         if not isinstance(words, list) or not words or not all(isinstance(word, str) for word in words):
-            raise Refusal("bad_request", "words must be a list of texts")
+            raise RequestRefused("bad_request", "words must be a list of texts")
         if any("\0" in word for word in words):
-            raise Refusal("bad_request", "a word cannot hold NUL")
+            raise RequestRefused("bad_request", "a word cannot hold NUL")
         folder = self._real_folder(text_of(message, "cwd") if "cwd" in message else ".")
         return Program(words, folder or ".", _environment(message.get("environment")))
 
-    def _order(self, key: str, task: Message) -> Order:
+    def _order(self, key: str, task: Message) -> CommandRequest:
         command = text_of(task, "command")
         if "\0" in command:
-            raise Refusal("bad_request", "a command cannot hold NUL")
-        return Order(
+            raise RequestRefused("bad_request", "a command cannot hold NUL")
+        return CommandRequest(
             key=key,
             command=command,
             timeout=optional_seconds(task, "timeout"),
@@ -202,18 +203,18 @@ class Requests:
             return os.readlink(f"/proc/self/fd/{found.folder}")
 
 
-async def _followed(action: Action, offset: int, tell: Tell) -> Outcome:
+async def _follow_output(action: ActiveAction, offset: int, send: Send) -> Outcome:
     listener = action.listen(offset)
     try:
         while not listener.ended:
-            await listener.news(PAUSE)
+            await listener.wait(PAUSE)
             piece = listener.take()
             if piece is not None:
-                await tell({"piece": piece})
+                await send({"piece": piece})
     finally:
         action.leave(listener)
     result = action.done.result()
-    if isinstance(result, Refusal):
+    if isinstance(result, RequestRefused):
         raise result
     return result
 
@@ -221,7 +222,7 @@ async def _followed(action: Action, offset: int, tell: Tell) -> Outcome:
 def _key(message: Message, name: str = "key") -> str:
     key = text_of(message, name)
     if not _KEY.fullmatch(key):
-        raise Refusal("bad_request", f"{name} must be 1 to 128 letters, digits, '-' or '_'")
+        raise RequestRefused("bad_request", f"{name} must be 1 to 128 letters, digits, '-' or '_'")
     return key
 
 
@@ -229,21 +230,21 @@ def _decoded(text: str) -> bytes:
     try:
         return base64.b64decode(text, validate=True)
     except ValueError:
-        raise Refusal("bad_request", "content must be base64") from None
+        raise RequestRefused("bad_request", "content must be base64") from None
 
 
 def _environment(value: object) -> dict[str, str]:
     if value is None:
         return {}
     if not isinstance(value, dict):
-        raise Refusal("bad_request", "environment must be an object")
+        raise RequestRefused("bad_request", "environment must be an object")
     checked = {}
     for name, text in value.items():
         if not _VARIABLE.fullmatch(name) or not isinstance(text, str) or "\0" in text:
-            raise Refusal("bad_request", f"environment has a name or value that cannot be one: {name!r}")
+            raise RequestRefused("bad_request", f"environment has a name or value that cannot be one: {name!r}")
         checked[name] = text
     if sum(len(name) + len(text.encode("utf-8", "replace")) for name, text in checked.items()) > _ENVIRONMENT_LIMIT:
-        raise Refusal("bad_request", f"environment is larger than {_ENVIRONMENT_LIMIT} bytes")
+        raise RequestRefused("bad_request", f"environment is larger than {_ENVIRONMENT_LIMIT} bytes")
     return checked
 
 
@@ -264,4 +265,4 @@ def _range(value: object) -> tuple[int, int] | None:
         return None
     if isinstance(value, list) and len(value) == 2 and all(isinstance(number, int) for number in value):
         return value[0], value[1]
-    raise Refusal("bad_request", "view_range must be two integers")
+    raise RequestRefused("bad_request", "view_range must be two integers")

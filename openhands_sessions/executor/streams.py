@@ -1,88 +1,80 @@
-"""Files that are read and written piece by piece, for as long as the request that opened them."""
+"""Files that are read and written in chunks, each open for as long as the request that opened it."""
 
 from __future__ import annotations
 
 import asyncio
 from typing import Awaitable, Callable
 
-from .archive import ArchiveLimits, packed
-from .frames import Message, Refusal
-from .pieces import Pieces, reading, writing
-from .workspace import Workspace
+from .chunks import Chunks, open_chunks
+from .frames import Message, RequestRefused
+from .workspace import WorkspaceFolder
 
 _AT_ONCE = 32
 
-Tell = Callable[[Message], Awaitable[None]]
+Send = Callable[[Message], Awaitable[None]]
 
 
-class Streams:
-    """Each by a name that its owner gave it. A step blocks, so it is done in a thread."""
+class FileStreams:
+    """Open files, each by a name that its owner chose. Each step runs in a thread, because it blocks."""
 
-    def __init__(self, workspace: Workspace) -> None:
+    def __init__(self, workspace: WorkspaceFolder) -> None:
         self._workspace = workspace
         self._opened: dict[str, _Stream] = {}
 
-    async def hold(self, name: str, kind: str, path: str, tell: Tell) -> None:
-        """Open it, tell so, and keep it until the end of it was taken. Being cancelled closes it: what was being
-        written is then as it was. Raises OutsidePath, UnfitFile, Refusal."""
+    async def keep_open(self, name: str, kind: str, path: str, send: Send) -> None:
+        """Open a file, send that it is open, and keep it open until its end is read or written. When cancelled, a file
+        that was being written stays as it was. Raises OutsidePath, UnfitFile, RequestRefused."""
         if name in self._opened or len(self._opened) >= _AT_ONCE:
-            raise Refusal("busy", "the name is taken, or too many files are open")
-        stream = self._opened[name] = _Stream(self._pieces(kind, path))
+            raise RequestRefused("busy", "the name is taken, or too many files are open")
+        stream = self._opened[name] = _Stream(open_chunks(self._workspace, kind, path))
         try:
             if kind == "write":
                 await stream.step(None)
-            await tell({"piece": {"started": True}})
+            await send({"piece": {"started": True}})
             await stream.ended.wait()
         finally:
             del self._opened[name]
             await asyncio.shield(stream.close())
 
-    async def step(self, name: str, given: bytes | None) -> bytes | None:
-        """Give it a piece, or take one; None for the end, in both ways. Raises as `hold`."""
+    async def step(self, name: str, content: bytes | None) -> bytes | None:
+        """Write or read one chunk; None at the end. Raises as `keep_open`."""
         stream = self._opened.get(name)
         if stream is None:
-            raise Refusal("file_problem", "the file is not open any more")
-        return await stream.step(given)
+            raise RequestRefused("file_problem", "the file is not open any more")
+        return await stream.step(content)
 
     def end(self, name: str) -> None:
-        """Have it closed; `hold` returns when it is. What was being written is then as it was."""
+        """Close a file; `keep_open` returns then. A file that was being written stays as it was."""
         stream = self._opened.get(name)
         if stream is not None:
             stream.ended.set()
 
-    def _pieces(self, kind: str, path: str) -> Pieces:
-        if kind == "write":
-            return writing(self._workspace, path)
-        if kind == "zip":
-            return packed(self._workspace, path, ArchiveLimits())
-        return reading(self._workspace, path)
-
 
 class _Stream:
-    def __init__(self, pieces: Pieces) -> None:
+    def __init__(self, chunks: Chunks) -> None:
         self.ended = asyncio.Event()
-        self._pieces = pieces
+        self._chunks = chunks
         self._stepping = asyncio.Lock()
 
-    async def step(self, given: bytes | None) -> bytes | None:
+    async def step(self, content: bytes | None) -> bytes | None:
         async with self._stepping:
-            step = asyncio.get_event_loop().run_in_executor(None, self._next, given)
+            step = asyncio.get_event_loop().run_in_executor(None, self._next, content)
             try:
-                await asyncio.wait([step])  # a step cannot be taken back
+                await asyncio.wait([step])  # a thread cannot be cancelled
             finally:
                 if not step.done():
                     await asyncio.wait([step])
-            taken, ended = step.result()
+            drain, ended = step.result()
             if ended:
                 self.ended.set()
-            return taken
+            return drain
 
     async def close(self) -> None:
         async with self._stepping:
-            await asyncio.get_event_loop().run_in_executor(None, self._pieces.close)
+            await asyncio.get_event_loop().run_in_executor(None, self._chunks.close)
 
-    def _next(self, given: bytes | None) -> tuple[bytes | None, bool]:
+    def _next(self, content: bytes | None) -> tuple[bytes | None, bool]:
         try:
-            return self._pieces.send(given), False
-        except StopIteration:  # which no future can carry
+            return self._chunks.send(content), False
+        except StopIteration:  # a future cannot carry it
             return None, True

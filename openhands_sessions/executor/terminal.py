@@ -1,4 +1,4 @@
-"""The terminal that the shell and its commands share, and the marks that the shell leaves in what they print."""
+"""The pseudo-terminal of the shell and its commands, and the marks that the shell prints into their output."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ _READS_PER_TURN = 32
 _MARK_LIMIT = 128
 
 
-class Marks:
-    """Takes marks out of a stream of bytes. A mark is ESC, `_`, the nonce, `:`, a text and NUL. The nonce never passes
-    through an environment, an argument or a file, so what a command prints cannot be taken for one."""
+class MarkParser:
+    """Removes marks from a stream of bytes. A mark is ESC, `_`, the nonce, `:`, a text and NUL. The nonce is in no
+    environment, argument or file, so commands cannot print marks."""
 
     def __init__(self, on_data: Callable[[bytes], None], on_mark: Callable[[str], None]) -> None:
         self.nonce = os.urandom(16).hex()
@@ -27,7 +27,7 @@ class Marks:
         self._on_mark = on_mark
         self._held = b""
 
-    def made_of(self, text: str) -> bytes:
+    def encode(self, text: str) -> bytes:
         return self._prefix + text.encode() + b"\0"
 
     def feed(self, data: bytes) -> None:
@@ -50,7 +50,7 @@ class Marks:
         self._held = data[start:]
 
     def _beginning(self, data: bytes, position: int) -> int:
-        """Where a mark may have begun that has not wholly come yet."""
+        """Where an incomplete mark may begin."""
         start = data.rfind(b"\x1b", max(position, len(data) - len(self._prefix) + 1))
         return start if start >= 0 and self._prefix.startswith(data[start:]) else len(data)
 
@@ -63,51 +63,51 @@ class Terminal:
     """A pseudo-terminal, held open at both ends so that it outlives the shells that use it one after another."""
 
     def __init__(self, on_data: Callable[[bytes], None], on_mark: Callable[[str], None]) -> None:
-        self.marks = Marks(on_data, on_mark)
-        self._ours, self.theirs = os.openpty()
-        os.set_blocking(self._ours, False)
-        os.set_blocking(self.theirs, False)
-        fcntl.ioctl(self.theirs, termios.TIOCSWINSZ, struct.pack("HHHH", ROWS, COLUMNS, 0, 0))
-        self._modes = _plain_modes(self.theirs)
+        self.marks = MarkParser(on_data, on_mark)
+        self._controller, self.tty = os.openpty()
+        os.set_blocking(self._controller, False)
+        os.set_blocking(self.tty, False)
+        fcntl.ioctl(self.tty, termios.TIOCSWINSZ, struct.pack("HHHH", ROWS, COLUMNS, 0, 0))
+        self._modes = _plain_modes(self.tty)
         self.reset()
-        asyncio.get_event_loop().add_reader(self._ours, self._readable)
+        asyncio.get_event_loop().add_reader(self._controller, self._readable)
 
     def reset(self) -> None:
         """Undo what the last command did to the modes, and drop input that it left unread."""
-        termios.tcsetattr(self.theirs, termios.TCSANOW, self._modes)
-        termios.tcflush(self.theirs, termios.TCIFLUSH)
+        termios.tcsetattr(self.tty, termios.TCSANOW, self._modes)
+        termios.tcflush(self.tty, termios.TCIFLUSH)
 
     def foreground(self) -> int:
         """The process group that Ctrl-C would reach; 0 for none."""
         with contextlib.suppress(OSError):
-            return os.tcgetpgrp(self._ours)
+            return os.tcgetpgrp(self._controller)
         return 0
 
     def interrupt_key(self) -> str:
         """The key that means an interrupt now, empty where it is one like any other. Whoever types it must send the
-        signal instead: the terminal would send it later, and nobody could tell when."""
-        modes = termios.tcgetattr(self.theirs)
+        signal instead: the terminal would send it later, and at a moment that cannot be known."""
+        modes = termios.tcgetattr(self.tty)
         key: bytes = modes[6][termios.VINTR]
         return key.decode("latin-1") if modes[3] & termios.ISIG and key != b"\0" else ""
 
     async def write(self, data: bytes) -> bool:
-        """Type something; False where nobody reads it within a second."""
-        return await _write(self._ours, data)
+        """Type something; False where it is not read within a second."""
+        return await _write(self._controller, data)
 
     async def mark(self, text: str) -> bool:
-        """Put a mark behind everything that was printed until now."""
-        return await _write(self.theirs, self.marks.made_of(text))
+        """Print a mark after all output so far."""
+        return await _write(self.tty, self.marks.encode(text))
 
     def close(self) -> None:
-        asyncio.get_event_loop().remove_reader(self._ours)
-        os.close(self._ours)
-        os.close(self.theirs)
+        asyncio.get_event_loop().remove_reader(self._controller)
+        os.close(self._controller)
+        os.close(self.tty)
 
     def _readable(self) -> None:
         pieces = []
         with contextlib.suppress(BlockingIOError):
             for _ in range(_READS_PER_TURN):
-                pieces.append(os.read(self._ours, _READ))
+                pieces.append(os.read(self._controller, _READ))
         self.marks.feed(b"".join(pieces))
 
 
@@ -133,7 +133,7 @@ async def _writable(descriptor: int, limit: float) -> bool:
 
 
 def _plain_modes(descriptor: int) -> list[Any]:
-    """Nothing is echoed, nothing that is printed is changed, no key stops the output; Ctrl-C and line editing work."""
+    """No echo, no changes to the output, no flow control; Ctrl-C and line editing work."""
     modes = termios.tcgetattr(descriptor)
     modes[0] &= ~termios.IXON
     modes[1] &= ~termios.OPOST

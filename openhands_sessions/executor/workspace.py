@@ -1,4 +1,4 @@
-"""A folder, and files by paths that cannot lead out of it."""
+"""A folder, and access to its files by paths that cannot lead out of it."""
 
 from __future__ import annotations
 
@@ -20,16 +20,16 @@ _DEPTH = 200
 
 
 class OutsidePath(Exception):
-    """The path leaves the workspace, or cannot be a path; the message says which."""
+    """The path leads out of the workspace, or is not a valid path; the message says which."""
 
 
 class UnfitFile(Exception):
-    """No such file, not a file, too large, or the system says no; the message says which."""
+    """No such file, not a file, too large, or refused by the system; the message says which."""
 
 
-class Found(NamedTuple):
-    """Where a path led: an open folder and a name in it, `.` for the folder itself; what is there, None for nothing.
-    It holds good for as long as the block that gave it."""
+class FoundPath(NamedTuple):
+    """The target of a path: an open folder and a name in it, `.` for the folder itself; its status, None where nothing
+    has the name. Valid within the block that returned it."""
 
     folder: int
     name: str
@@ -40,28 +40,27 @@ class Found(NamedTuple):
         return self.status is not None and stat.S_ISDIR(self.status.st_mode)
 
 
-class Workspace:
-    """The files below one folder. `/workspace/…` names them, and so does a path relative to it. Every part of a path
-    is opened by itself from the folder above it, so that no link, however it is moved about meanwhile, leads out;
-    links that stay inside are followed. What is made here is given to `owner`, a user and a group, where there is
-    one."""
+class WorkspaceFolder:
+    """The files below one folder, by paths `/workspace/…` or relative ones. Each part of a path is opened from the
+    folder above it, so that no link leads out, even if it is moved meanwhile; links that stay inside are followed. New
+    files and folders get `owner`, a user and a group, where that is given."""
 
     def __init__(self, root: Path, *, owner: tuple[int, int] | None = None) -> None:
         self.root = root.resolve()
         self._owner = owner
 
     def named(self, real: str) -> str:
-        """A real path by the name that users know it by, where it lies inside."""
+        """The `/workspace/…` path of a real path inside; other paths unchanged."""
         root = str(self.root)
         return NAME + real[len(root) :] if (real + "/").startswith(root + "/") else real
 
     def name_of(self, path: str) -> str:
-        """A path by its full name. Raises OutsidePath."""
+        """The full `/workspace/…` path. Raises OutsidePath."""
         return "/".join([NAME, *self._parts(path)])
 
     @contextlib.contextmanager
-    def find(self, path: str, *, make_folders: bool = False) -> Iterator[Found]:
-        """Walk to a path. Raises OutsidePath, and UnfitFile for whatever the system refuses inside the block."""
+    def find(self, path: str, *, make_folders: bool = False) -> Iterator[FoundPath]:
+        """Resolve a path. Raises OutsidePath, and UnfitFile for any OSError inside the block."""
         parts = self._parts(path)
         try:
             with _Walk(self.root, self._inside, self._owner) as walk:
@@ -78,19 +77,20 @@ class Workspace:
         return content
 
     def write(self, path: str, content: bytes) -> None:
-        """Replace a file atomically, durable when it returns; keeps its mode, makes the folders above it."""
+        """Replace a file atomically, durable when it returns; keeps its mode, creates the folders above it."""
         with self.replace(path) as file:
             file.write(content)
 
     @contextlib.contextmanager
     def open(self, path: str) -> Iterator[BinaryIO]:
-        """A file, to be read piece by piece."""
+        """Open a file for reading."""
         with self.find(path) as found, _opened(found, path) as file:
             yield file
 
     @contextlib.contextmanager
     def replace(self, path: str) -> Iterator[BinaryIO]:
-        """As `write`, piece by piece: takes effect at the end of the block, and not at all where the block raises."""
+        """As `write`, through a file object: takes effect at the end of the block, and not at all where the block
+        raises."""
         with self.find(path, make_folders=True) as found:
             if found.status is not None and not stat.S_ISREG(found.status.st_mode):
                 raise UnfitFile(f"{path} is not a file")
@@ -98,7 +98,7 @@ class Workspace:
                 yield file
 
     def names(self, path: str = "", *, limit: int = NAMES_LISTED) -> list[str]:
-        """Names in a folder, sorted, folders with a `/` behind. Raises UnfitFile where there are more than `limit`."""
+        """Names in a folder, sorted, with a `/` after folders. Raises UnfitFile where there are more than `limit`."""
         names = []
         with self.find(path) as found:
             if found.status is None:
@@ -139,7 +139,7 @@ class Workspace:
         return parts
 
     def _inside(self, path: str) -> list[str] | None:
-        """The parts below the root, None for a path that begins elsewhere."""
+        """The parts below the root, None for a path outside."""
         if path.startswith("/"):
             path = self.named(path)
             if not (path + "/").startswith(NAME + "/"):
@@ -149,13 +149,13 @@ class Workspace:
 
 
 class _Walk:
-    """A way down from the root, with every folder on it held open."""
+    """A walk down from the root that keeps every folder on it open."""
 
     def __init__(self, root: Path, inside: Callable[[str], list[str] | None], owner: tuple[int, int] | None) -> None:
         self._inside = inside
         self._owner = owner
         self._opened = [os.open(root, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)]
-        self._way = self._opened[:]
+        self._folders = self._opened[:]
         self._links = 0
 
     def __enter__(self) -> _Walk:
@@ -165,7 +165,7 @@ class _Walk:
         for descriptor in self._opened:
             os.close(descriptor)
 
-    def to(self, parts: list[str], make_folders: bool) -> Found:
+    def to(self, parts: list[str], make_folders: bool) -> FoundPath:
         ahead = deque(parts)
         while ahead:
             name = ahead.popleft()
@@ -173,44 +173,44 @@ class _Walk:
             if status is None:
                 if ahead:
                     raise FileNotFoundError(errno.ENOENT, name)
-                return Found(self._way[-1], name, None)
+                return FoundPath(self._folders[-1], name, None)
             if stat.S_ISLNK(status.st_mode):
                 ahead.extendleft(reversed(self._target()))
             elif not stat.S_ISDIR(status.st_mode):
                 if ahead:
                     raise NotADirectoryError(errno.ENOTDIR, name)
-                return Found(self._way[-1], name, status)
-        return Found(self._way[-1], ".", os.fstat(self._way[-1]))
+                return FoundPath(self._folders[-1], name, status)
+        return FoundPath(self._folders[-1], ".", os.fstat(self._folders[-1]))
 
     def _step(self, name: str, make: bool) -> os.stat_result | None:
-        """Go to what has this name in the present folder, into it where it is a folder; None where nothing has it."""
-        if name == "..":  # only a link says so
-            if len(self._way) == 1:
+        """Open a name in the current folder, and enter it where it is a folder; None where nothing has the name."""
+        if name == "..":  # only links contain it
+            if len(self._folders) == 1:
                 raise OutsidePath(f"a link leads out of {NAME}")
-            self._way.pop()
-            return os.fstat(self._way[-1])
+            self._folders.pop()
+            return os.fstat(self._folders[-1])
         made = make and self._made(name)
         try:
-            descriptor = os.open(name, os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=self._way[-1])
+            descriptor = os.open(name, os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=self._folders[-1])
         except FileNotFoundError:
             return None
         self._opened.append(descriptor)
         status = os.fstat(descriptor)
         if stat.S_ISDIR(status.st_mode):
-            self._way.append(descriptor)
+            self._folders.append(descriptor)
             if made and self._owner is not None:
                 os.chown(f"/proc/self/fd/{descriptor}", *self._owner)
         return status
 
     def _made(self, name: str) -> bool:
         try:
-            os.mkdir(name, dir_fd=self._way[-1])
+            os.mkdir(name, dir_fd=self._folders[-1])
         except FileExistsError:
             return False
         return True
 
     def _target(self) -> list[str]:
-        """Where the link that was just opened leads: the parts of the way that lie ahead."""
+        """The parts of the path to which the link just opened leads."""
         self._links += 1
         if self._links > _LINKS_FOLLOWED:
             raise OSError(errno.ELOOP, "links")
@@ -220,14 +220,14 @@ class _Walk:
         parts = self._inside(target)
         if parts is None:
             raise OutsidePath(f"a link leads out of {NAME}")
-        del self._way[1:]
+        del self._folders[1:]
         return parts
 
 
-def _opened(found: Found, path: str) -> BinaryIO:
+def _opened(found: FoundPath, path: str) -> BinaryIO:
     if found.status is None:
         raise FileNotFoundError(errno.ENOENT, path)
-    flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC  # a pipe put in its place must not hold us
+    flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC  # opening a FIFO must not block
     descriptor = os.open(found.name, flags, dir_fd=found.folder)
     if not stat.S_ISREG(os.fstat(descriptor).st_mode):
         os.close(descriptor)
@@ -236,7 +236,7 @@ def _opened(found: Found, path: str) -> BinaryIO:
 
 
 @contextlib.contextmanager
-def _replacing(found: Found, owner: tuple[int, int] | None) -> Iterator[BinaryIO]:
+def _replacing(found: FoundPath, owner: tuple[int, int] | None) -> Iterator[BinaryIO]:
     temporary = ".ohs-" + os.urandom(8).hex()
     descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o644, dir_fd=found.folder)
     try:

@@ -1,4 +1,4 @@
-"""Programs inside a sandbox that are spoken to."""
+"""Programs inside a sandbox that read lines and print lines."""
 
 from collections.abc import AsyncGenerator, Mapping
 from contextlib import AbstractAsyncContextManager
@@ -7,27 +7,27 @@ from typing import Protocol
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Spoken:
-    """A program that is spoken to line by line, in `/workspace`; `environment` is given to it besides what every
+class ProgramSpec:
+    """A program to run in `/workspace`. `words` is the program and its arguments; `environment` is added to what every
     command gets."""
 
     words: tuple[str, ...]
     environment: Mapping[str, str] = field(default_factory=dict)
 
 
-class Conversation(Protocol):
-    """A program that runs, as one who speaks to it sees it."""
+class ProgramSession(Protocol):
+    """The standard input and output of one running program."""
 
     def lines(self) -> AsyncGenerator[str, None]:
-        """What it prints, until it ends; for one reader. A line is at most 1 MiB: a longer one ends it."""
+        """The lines that it prints, until it ends; for one reader. A line of more than 1 MiB ends the program."""
 
     async def write(self, line: str) -> None:
-        """Give it a line. Raises RuntimeUnavailable where it has ended."""
+        """Write a line to its input. Raises RuntimeUnavailable where it has ended."""
 
 
 class Programs(Protocol):
-    """Programs inside the sandbox beside the shell. They end with the connection: no key, and no record of them."""
+    """Starts programs inside the sandbox, beside the shell. They end with the connection and are not recorded."""
 
-    def converse(self, program: Spoken) -> AbstractAsyncContextManager[Conversation]:
-        """Start a program, and the executor where it does not run; one that cannot be started is one that has ended.
-        The end of the block ends it with all that it started. Raises RuntimeUnavailable."""
+    def open(self, program: ProgramSpec) -> AbstractAsyncContextManager[ProgramSession]:
+        """Start a program, and the executor where it does not run. A program that cannot be started counts as one that
+        has ended. The end of the block ends the program and its descendants. Raises RuntimeUnavailable."""

@@ -9,7 +9,7 @@ from openhands_sessions.ports.runtime import Runtimes
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Standing:
+class SandboxInfo:
     """One sandbox and its fate. `conversation` is None for what serves all of them; `status` is the kind's own word;
     `why` says for people why it is kept, or goes."""
 
@@ -21,7 +21,7 @@ class Standing:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Looked:
+class Check:
     """One thing that sandboxes need. `found` says how it is; `problem` what to do, empty where all is well. Without
     what is `vital` there are no sandboxes, without the rest they lack something."""
 
@@ -34,13 +34,13 @@ class Looked:
 class Sandboxes(Protocol):
     """All see what this server's data folder has made, and nothing else. Raise RuntimeUnavailable, StorageError."""
 
-    async def survey(self) -> Sequence[Standing]:
+    async def survey(self) -> Sequence[SandboxInfo]:
         """Every sandbox there is, without changing any."""
 
-    async def reap(self) -> Sequence[Standing]:
+    async def reap(self) -> Sequence[SandboxInfo]:
         """Remove those that nobody owns, and return them."""
 
-    async def clear(self) -> Sequence[Standing]:
+    async def clear(self) -> Sequence[SandboxInfo]:
         """Remove all of them, at work or not, and what they share: networks, firewall rules. Workspaces stay. Returns
         what was removed. No server may have the data folder open."""
 

@@ -9,7 +9,7 @@ from contextlib import asynccontextmanager, closing
 from dataclasses import replace
 from pathlib import Path
 
-from openhands_sessions.adapters.runtimes.docker import DockerRuntimes
+from openhands_sessions.adapters.runtimes.docker.runtimes import DockerRuntimes
 from openhands_sessions.core.ids import ConversationId, folder_name
 from openhands_sessions.ports.runtime import RunCommand, Runtime, RuntimeSpec
 from tests.bench.measures import median, percentile

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from openhands_sessions.adapters.runtimes.local import LocalLimits, LocalRuntimes
+from openhands_sessions.adapters.runtimes.local.runtimes import LocalLimits, LocalRuntimes
 from openhands_sessions.adapters.stores.memory import open_memory
 from openhands_sessions.adapters.stores.sqlite import open_sqlite
 from openhands_sessions.ports.runtime import Runtime, Runtimes

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from openhands_sessions.adapters.runtimes.docker_container import INSTANCE
-from openhands_sessions.adapters.runtimes.local import LocalRuntimes
+from openhands_sessions.adapters.runtimes.docker.container_spec import INSTANCE
+from openhands_sessions.adapters.runtimes.local.runtimes import LocalRuntimes
 from openhands_sessions.core.errors import RuntimeUnavailable
 from openhands_sessions.core.ids import folder_name
 from openhands_sessions.ports.runtime import CommandDone, Lost, Runtimes, UnknownAction

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from openhands_sessions.adapters.mcp.sdk import SdkServers
-from openhands_sessions.adapters.runtimes.local import LocalRuntimes
+from openhands_sessions.adapters.runtimes.local.runtimes import LocalRuntimes
 from openhands_sessions.core.mcp import McpConfig
 from openhands_sessions.ports.mcp import CallMcp, McpDone, McpServers, McpTools
 from openhands_sessions.ports.programs import Programs

@@ -6,13 +6,13 @@ from contextlib import aclosing
 import pytest
 
 from openhands_sessions.core.errors import RuntimeUnavailable
-from openhands_sessions.ports.programs import Spoken
+from openhands_sessions.ports.programs import ProgramSpec
 from openhands_sessions.ports.runtime import Runtime
 from tests.support.sandboxes import run
 
 
 async def test_lines_go_to_and_fro_beside_the_shell(runtime: Runtime) -> None:
-    async with runtime.programs.converse(Spoken(words=("cat",))) as cat, aclosing(cat.lines()) as lines:
+    async with runtime.programs.open(ProgramSpec(words=("cat",))) as cat, aclosing(cat.lines()) as lines:
         for text in ("one", "", "zwö", "x" * 100_000):
             await cat.write(text)
             assert await anext(lines) == text
@@ -22,15 +22,15 @@ async def test_lines_go_to_and_fro_beside_the_shell(runtime: Runtime) -> None:
 
 
 async def test_several_are_spoken_to_at_once(runtime: Runtime) -> None:
-    spoken = Spoken(words=("cat",))
-    async with runtime.programs.converse(spoken) as first, runtime.programs.converse(spoken) as second:
+    spoken = ProgramSpec(words=("cat",))
+    async with runtime.programs.open(spoken) as first, runtime.programs.open(spoken) as second:
         await first.write("first")
         await second.write("second")
         assert [await anext(first.lines()), await anext(second.lines())] == ["first", "second"]
 
 
 async def test_one_that_is_not_there_has_ended_at_once(runtime: Runtime) -> None:
-    async with runtime.programs.converse(Spoken(words=("no-such-program",))) as nothing:
+    async with runtime.programs.open(ProgramSpec(words=("no-such-program",))) as nothing:
         async with asyncio.timeout(10):
             assert [line async for line in nothing.lines()] == []
         with pytest.raises(RuntimeUnavailable):

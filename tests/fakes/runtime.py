@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, replace
 
 from openhands_sessions.core.errors import FileProblem, RuntimeUnavailable, TooLarge
 from openhands_sessions.core.ids import ConversationId
-from openhands_sessions.ports.programs import Conversation, Programs, Spoken
+from openhands_sessions.ports.programs import Programs, ProgramSession, ProgramSpec
 from openhands_sessions.ports.runtime import (
     CommandDone,
     EditFile,
@@ -188,7 +188,7 @@ class EchoPrograms:
     """Knows `cat`, and nothing else."""
 
     @asynccontextmanager
-    async def converse(self, program: Spoken) -> AsyncIterator[Conversation]:
+    async def open(self, program: ProgramSpec) -> AsyncIterator[ProgramSession]:
         yield _Echo(ended=program.words[0] != "cat")
 
 

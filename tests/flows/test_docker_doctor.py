@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from openhands_sessions.adapters.runtimes.docker_container import INSTANCE
+from openhands_sessions.adapters.runtimes.docker.container_spec import INSTANCE
 from tests.support.command_line import PROGRAM, CommandLine
 from tests.support.docker_engine import Engine
 from tests.support.system_packages import Missing, unavailable

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from openhands_sessions.adapters.runtimes.docker import DockerRuntimes
+from openhands_sessions.adapters.runtimes.docker.runtimes import DockerRuntimes
 from openhands_sessions.core.errors import FileProblem, PathRefused, RuntimeFailure, RuntimeUnavailable
 from openhands_sessions.core.ids import folder_name
 from openhands_sessions.ports.runtime import RunCommand, Runtime

@@ -11,9 +11,9 @@ from pathlib import Path
 
 import pytest
 
-from openhands_sessions.adapters.runtimes.docker import DockerRuntimes
-from openhands_sessions.adapters.runtimes.docker_container import INSTANCE, PORT, STATE
-from openhands_sessions.adapters.runtimes.greeting import connect_port
+from openhands_sessions.adapters.runtimes.docker.container_spec import INSTANCE, PORT, STATE
+from openhands_sessions.adapters.runtimes.docker.runtimes import DockerRuntimes
+from openhands_sessions.adapters.runtimes.executor_client.connection import connect_port
 from openhands_sessions.core.errors import RuntimeUnavailable
 from openhands_sessions.core.ids import folder_name
 from openhands_sessions.ports.runtime import Lost, Running

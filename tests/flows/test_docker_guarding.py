@@ -8,11 +8,11 @@ from pathlib import Path
 
 import pytest
 
-from openhands_sessions.adapters.runtimes.docker import DockerRuntimes
-from openhands_sessions.adapters.runtimes.docker_container import INSTANCE
-from openhands_sessions.adapters.runtimes.docker_engine import Engine as DockerEngine
-from openhands_sessions.adapters.runtimes.docker_network import NO_NETWORK, Networks
-from openhands_sessions.adapters.runtimes.docker_refusals import NetworkGone
+from openhands_sessions.adapters.runtimes.docker.container_spec import INSTANCE
+from openhands_sessions.adapters.runtimes.docker.engine import DockerEngine
+from openhands_sessions.adapters.runtimes.docker.errors import NetworkGone
+from openhands_sessions.adapters.runtimes.docker.network import NO_NETWORK, SandboxNetwork
+from openhands_sessions.adapters.runtimes.docker.runtimes import DockerRuntimes
 from openhands_sessions.core.ids import ConversationId
 from openhands_sessions.ports.runtime import RuntimeSpec
 from tests.support.docker_engine import Engine
@@ -26,10 +26,10 @@ _JUMPS = "iptables -S DOCKER-USER; iptables -S INPUT"
 
 
 @asynccontextmanager
-async def networks(engine: Engine, firewall: str, *, sure_for: float = 3600) -> AsyncIterator[Networks]:
+async def networks(engine: Engine, firewall: str, *, sure_for: float = 3600) -> AsyncIterator[SandboxNetwork]:
     """Of an instance without sandboxes."""
     reached = DockerEngine(engine.address)
-    made = Networks(reached, replace(EGRESS, firewall_image=firewall), MARK, sure_for=sure_for)
+    made = SandboxNetwork(reached, replace(EGRESS, firewall_image=firewall), MARK, sure_for=sure_for)
     try:
         async with asyncio.timeout(60):
             yield made
@@ -44,7 +44,7 @@ async def test_rules_that_were_flushed_are_set_again(docker_engine: Engine, way:
         docker_engine, docker_engine.base, sure_for=0 if way == "one is made much later" else 3600
     ) as ours:
         name = await ours.ready(print)
-        await ours.sure(name)
+        await ours.verify(name)
         there = await jumps(docker_engine)
         assert len(there) == 2
         await as_root(docker_engine, _flushing(there))
@@ -53,7 +53,7 @@ async def test_rules_that_were_flushed_are_set_again(docker_engine: Engine, way:
             await ours.renew()
         else:
             assert await ours.ready(print) == name
-        await ours.sure(name)
+        await ours.verify(name)
         assert sorted(await jumps(docker_engine)) == sorted(there)
 
 
@@ -67,15 +67,15 @@ async def test_rules_that_cannot_be_set_again_keep_a_sandbox_from_the_network(do
             client.images.remove(firewall, force=True)
             assert await ours.ready(told.append) == name
             with pytest.raises(NetworkGone):
-                await ours.sure(name)
+                await ours.verify(name)
             assert told == []
             assert await ours.ready(told.append) == NO_NETWORK
-            await ours.sure(NO_NETWORK)
+            await ours.verify(NO_NETWORK)
             assert "make images" in "".join(told)
             await as_root(docker_engine, _flushing(await jumps(docker_engine)))
             client.images.get(docker_engine.base).tag(firewall)
             await ours.renew()
-            await ours.sure(name)
+            await ours.verify(name)
             assert len(await jumps(docker_engine)) == 2
     with closing(docker_engine.client()) as client:
         client.images.remove(firewall, force=True)

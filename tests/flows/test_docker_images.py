@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from openhands_sessions.adapters.runtimes.docker_engine import Engine as DockerEngine
+from openhands_sessions.adapters.runtimes.docker.engine import DockerEngine
 from openhands_sessions.core.errors import RuntimeUnavailable
 from openhands_sessions.ports.runtime import CommandDone, RunCell
 from tests.support.docker_engine import Engine

@@ -10,7 +10,7 @@ from random import Random
 
 import pytest
 
-from openhands_sessions.adapters.runtimes.place import Place
+from openhands_sessions.adapters.runtimes.local.paths import SandboxPaths
 from openhands_sessions.core.ids import ConversationId, folder_name
 from tests.support.crash_runs import SCRIPT, CrashedConversation, Killer, planned_kills
 from tests.support.docker_engine import Engine
@@ -95,7 +95,7 @@ async def endured(data_dir: Path, mortal: MortalEngine, rng: Random, kills: int)
 async def begun(server: Server, clients: Clients, calm: asyncio.Event) -> CrashedConversation:
     sid = await clients.rest.create(llm_model=server.script("ordeal", SCRIPT))
     folder = server.data_dir / "runtimes" / "docker" / folder_name(ConversationId(sid))
-    return CrashedConversation(clients, sid, Place(folder), calm)
+    return CrashedConversation(clients, sid, SandboxPaths(folder), calm)
 
 
 async def test_kills_in_mid_command_run_nothing_twice_and_hide_nothing(

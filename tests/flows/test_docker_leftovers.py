@@ -3,7 +3,7 @@
 from contextlib import closing
 from pathlib import Path
 
-from openhands_sessions.adapters.runtimes.docker_container import INSTANCE
+from openhands_sessions.adapters.runtimes.docker.container_spec import INSTANCE
 from tests.support.docker_engine import Engine
 from tests.support.docker_leftovers import leftovers
 from tests.support.docker_sandboxes import docker_runtimes

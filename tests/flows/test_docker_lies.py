@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from openhands_sessions.adapters.runtimes.docker import DockerRuntimes, open_docker
-from openhands_sessions.adapters.runtimes.greeting import peer
+from openhands_sessions.adapters.runtimes.docker.runtimes import DockerRuntimes, open_docker
+from openhands_sessions.adapters.runtimes.executor_client.connection import listener_pid
 from openhands_sessions.core.errors import RuntimeUnavailable
 from openhands_sessions.ports.runtime import Lost, UnknownAction
 from tests.support.docker_engine import Engine
@@ -137,7 +137,7 @@ async def test_one_that_a_command_stops_is_told_and_replaced(
 async def test_the_next_server_replaces_one_that_was_stopped(runtimes: DockerRuntimes) -> None:
     async with opened(runtimes) as runtime:
         await run(runtime, 0, "echo x >> runs")
-        executor = await peer(runtimes.box(SID).place.socket)
+        executor = await listener_pid(runtimes.lifecycle(SID).paths.socket)
         assert executor is not None
         os.kill(executor, signal.SIGSTOP)
     async with opened(runtimes, term=2) as runtime:

@@ -11,8 +11,8 @@ import docker
 import pytest
 from docker.models.containers import Container
 
-from openhands_sessions.adapters.runtimes.docker import DockerRuntimes, open_docker
-from openhands_sessions.adapters.runtimes.docker_container import INSTANCE
+from openhands_sessions.adapters.runtimes.docker.container_spec import INSTANCE
+from openhands_sessions.adapters.runtimes.docker.runtimes import DockerRuntimes, open_docker
 from openhands_sessions.core.errors import RuntimeUnavailable
 from openhands_sessions.core.ids import ConversationId
 from openhands_sessions.ports.runtime import CommandDone, Lost, Running, RuntimeSpec, UnknownAction
@@ -169,7 +169,7 @@ async def test_a_container_whose_conversation_is_gone_is_reaped(docker_engine: E
             async with runtimes.open(RuntimeSpec(sid=sid, term=1)) as runtime:
                 await run(runtime, 0, "true")
         settings = replace(PLAIN, image=docker_engine.base)
-        async with open_docker(folder, settings, address=docker_engine.address, knows=knows) as later:
+        async with open_docker(folder, settings, address=docker_engine.address, exists=knows) as later:
             await comes_to(docker_engine, runtimes, "running")
             [kept] = await later.survey()
             assert (kept.conversation, kept.keep, kept.why) == ("other", True, RESTS)

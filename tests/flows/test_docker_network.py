@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from openhands_sessions.adapters.runtimes.docker import DockerRuntimes
+from openhands_sessions.adapters.runtimes.docker.runtimes import DockerRuntimes
 from openhands_sessions.core.ids import ConversationId
 from openhands_sessions.ports.runtime import Runtime, RuntimeSpec
 from tests.support.docker_engine import USUAL, Engine

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from openhands_sessions.adapters.runtimes.docker import DockerRuntimes
-from openhands_sessions.adapters.runtimes.docker_container import CONVERSATION, INSTANCE, TERM, WARM
+from openhands_sessions.adapters.runtimes.docker.container_spec import CONVERSATION, INSTANCE, TERM, WARM
+from openhands_sessions.adapters.runtimes.docker.runtimes import DockerRuntimes
 from openhands_sessions.core.ids import ConversationId, folder_name
 from tests.support.command_line import CommandLine
 from tests.support.docker_engine import Engine

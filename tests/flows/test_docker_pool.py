@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from openhands_sessions.adapters.runtimes.docker import DockerRuntimes, open_docker
-from openhands_sessions.adapters.runtimes.docker_ladder import container_name
-from openhands_sessions.adapters.runtimes.place import Place
+from openhands_sessions.adapters.runtimes.docker.runtimes import DockerRuntimes, open_docker
+from openhands_sessions.adapters.runtimes.docker.starter import container_name
+from openhands_sessions.adapters.runtimes.local.paths import SandboxPaths
 from openhands_sessions.core.ids import ConversationId, folder_name
 from openhands_sessions.ports.runtime import RuntimeSpec, UnknownAction
 from tests.support.command_line import CommandLine
@@ -91,9 +91,9 @@ async def test_one_that_a_killed_server_was_giving_away_is_made_anew(
     docker_engine: Engine, runtimes: DockerRuntimes, folder: Path
 ) -> None:
     [(waited, _)] = containers(docker_engine, runtimes)
-    place = Place(folder / folder_name(SID), PLAIN.owner)
-    place.make(place.home)
-    place.note(SID)
+    place = SandboxPaths(folder / folder_name(SID), PLAIN.owner)
+    place.create(place.home)
+    place.write_conversation(SID)
     [waiting] = folder.glob("warm-*")
     with closing(docker_engine.client()) as client:
         name = container_name(runtimes.instance, folder_name(SID))

@@ -8,7 +8,7 @@ from pathlib import Path
 from structlog.testing import capture_logs
 from structlog.typing import EventDict
 
-from openhands_sessions.adapters.runtimes.docker import DockerRuntimes, open_docker
+from openhands_sessions.adapters.runtimes.docker.runtimes import DockerRuntimes, open_docker
 from openhands_sessions.core.ids import ConversationId, folder_name
 from openhands_sessions.ports.runtime import RuntimeSpec
 from tests.support.docker_engine import Engine
@@ -31,7 +31,7 @@ async def test_a_folder_that_cannot_be_looked_at_keeps_its_sandbox_and_no_other(
         hold.unlink()
         hold.symlink_to("elsewhere")
         settings = replace(PLAIN, image=docker_engine.base)
-        async with open_docker(tmp_path, settings, address=docker_engine.address, knows=knows) as later:
+        async with open_docker(tmp_path, settings, address=docker_engine.address, exists=knows) as later:
             await comes_to(docker_engine, runtimes, "running")
             [kept] = await later.survey()
             assert (kept.conversation, kept.keep) == (BARRED, True)

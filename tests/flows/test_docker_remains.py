@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from openhands_sessions.adapters.runtimes.docker import DockerRuntimes, open_docker
-from openhands_sessions.adapters.runtimes.place import Place
+from openhands_sessions.adapters.runtimes.docker.runtimes import DockerRuntimes, open_docker
+from openhands_sessions.adapters.runtimes.local.paths import SandboxPaths
 from openhands_sessions.core.ids import folder_name
 from openhands_sessions.ports.runtime import CommandDone
 from tests.support.docker_engine import Engine
@@ -20,12 +20,12 @@ DELETING = replace(PLAIN, pause_after=0.5, remove_after=0.2, keep_workspace=Fals
 
 
 @pytest.fixture
-def place(tmp_path: Path) -> Place:
-    return Place(tmp_path / "sandboxes" / folder_name(SID))
+def place(tmp_path: Path) -> SandboxPaths:
+    return SandboxPaths(tmp_path / "sandboxes" / folder_name(SID))
 
 
 @pytest.fixture
-async def runtimes(docker_engine: Engine, place: Place) -> AsyncIterator[DockerRuntimes]:
+async def runtimes(docker_engine: Engine, place: SandboxPaths) -> AsyncIterator[DockerRuntimes]:
     async with docker_runtimes(docker_engine, place.folder.parent, DELETING) as runtimes, asyncio.timeout(30):
         yield runtimes
 
@@ -47,7 +47,7 @@ async def gone(path: Path, *, within: float = PATIENCE) -> bool:
 
 @pytest.mark.parametrize("only_end", [False, True])
 async def test_the_workspace_goes_and_the_record_stays(
-    docker_engine: Engine, runtimes: DockerRuntimes, place: Place, only_end: bool
+    docker_engine: Engine, runtimes: DockerRuntimes, place: SandboxPaths, only_end: bool
 ) -> None:
     async with opened(runtimes) as runtime:
         await run(runtime, 0, "echo x > file; echo x > ~/file")
@@ -61,7 +61,7 @@ async def test_the_workspace_goes_and_the_record_stays(
 
 
 async def test_nothing_goes_while_the_conversation_is_open(
-    docker_engine: Engine, runtimes: DockerRuntimes, place: Place
+    docker_engine: Engine, runtimes: DockerRuntimes, place: SandboxPaths
 ) -> None:
     async with opened(runtimes) as runtime:
         await run(runtime, 0, "echo kept > file")
@@ -71,7 +71,7 @@ async def test_nothing_goes_while_the_conversation_is_open(
 
 
 async def test_it_goes_also_where_no_server_saw_it(
-    docker_engine: Engine, runtimes: DockerRuntimes, place: Place
+    docker_engine: Engine, runtimes: DockerRuntimes, place: SandboxPaths
 ) -> None:
     settings = replace(DELETING, pause_after=600, image=docker_engine.base, pull=False)
     async with (

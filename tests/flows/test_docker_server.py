@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from openhands_sessions.adapters.runtimes.docker import DockerRuntimes
+from openhands_sessions.adapters.runtimes.docker.runtimes import DockerRuntimes
 from openhands_sessions.adapters.stores.sqlite import open_sqlite
 from openhands_sessions.core.ids import ConversationId, folder_name
 from tests.support.command_line import CommandLine

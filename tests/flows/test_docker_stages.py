@@ -5,7 +5,7 @@ import re
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from openhands_sessions.adapters.runtimes.docker import open_docker
+from openhands_sessions.adapters.runtimes.docker.runtimes import open_docker
 from openhands_sessions.ports.runtime import RuntimeSpec
 from tests.support.docker_engine import Engine
 from tests.support.docker_sandboxes import PLAIN, comes_to, docker_runtimes

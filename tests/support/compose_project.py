@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from openhands_sessions.adapters.runtimes.docker_settings import SANDBOX_USER
+from openhands_sessions.adapters.runtimes.docker.container_spec import SANDBOX_USER
 from tests.support.docker_engine import Engine
 from tests.support.docker_sandboxes import PLAIN, docker_runtimes
 from tests.support.docker_server import ROOT, server_image

@@ -13,8 +13,8 @@ from random import Random
 import aiohttp
 from docker.errors import APIError
 
-from openhands_sessions.adapters.runtimes.greeting import peer
-from openhands_sessions.adapters.runtimes.place import Place
+from openhands_sessions.adapters.runtimes.executor_client.connection import listener_pid
+from openhands_sessions.adapters.runtimes.local.paths import SandboxPaths
 from openhands_sessions.core.events.observations import NO_EXIT_CODE, NOT_RUN_ID, UNKNOWN_OUTCOME_ID
 from openhands_sessions.core.ids import ConversationId, EventId, action_key
 from tests.support.docker_mortal import MortalEngine
@@ -49,7 +49,7 @@ _GONE = (ConnectionCut, ConnectionRefused, aiohttp.ClientError)
 class CrashedConversation:
     """One conversation, and a client that does not let go of it. `calm` is set while nothing is known to be down."""
 
-    def __init__(self, clients: Clients, sid: str, place: Place, calm: asyncio.Event) -> None:
+    def __init__(self, clients: Clients, sid: str, place: SandboxPaths, calm: asyncio.Event) -> None:
         self.sid = sid
         self.place = place
         self.client = clients.protocol2(sid)
@@ -234,14 +234,14 @@ class Killer:
                 await asyncio.sleep(_LOOK_AGAIN)
 
 
-async def _end_executor(place: Place) -> bool:
-    pid = await peer(place.socket)
+async def _end_executor(place: SandboxPaths) -> bool:
+    pid = await listener_pid(place.socket)
     if pid is not None:
         os.kill(pid, signal.SIGKILL)
     return pid is not None
 
 
-def _end_container(mortal: MortalEngine, place: Place, *, remove: bool) -> bool:
+def _end_container(mortal: MortalEngine, place: SandboxPaths, *, remove: bool) -> bool:
     with contextlib.closing(mortal.engine.client()) as client:
         for container in client.containers.list(filters={"name": place.folder.name}):
             with contextlib.suppress(APIError):  # it has ended meanwhile, or begins only now

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import docker
 
-from openhands_sessions.adapters.runtimes.docker_container import INSTANCE
+from openhands_sessions.adapters.runtimes.docker.container_spec import INSTANCE
 from tests.support.docker_engine import Engine
 
 

@@ -7,9 +7,8 @@ from contextlib import asynccontextmanager, closing
 from dataclasses import replace
 from pathlib import Path
 
-from openhands_sessions.adapters.runtimes.docker import DockerRuntimes, open_docker
-from openhands_sessions.adapters.runtimes.docker_container import INSTANCE
-from openhands_sessions.adapters.runtimes.docker_settings import DockerSettings
+from openhands_sessions.adapters.runtimes.docker.container_spec import INSTANCE, DockerSettings
+from openhands_sessions.adapters.runtimes.docker.runtimes import DockerRuntimes, open_docker
 from tests.support.docker_engine import Engine
 from tests.support.sandboxes import CAP
 

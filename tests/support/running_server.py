@@ -11,7 +11,7 @@ from pathlib import Path
 
 import aiohttp
 
-from openhands_sessions.adapters.runtimes.local import LocalRuntimes
+from openhands_sessions.adapters.runtimes.local.runtimes import LocalRuntimes
 from openhands_sessions.adapters.stores.sqlite import open_sqlite
 from openhands_sessions.core.ids import ConversationId, folder_name
 from tests.support.processes import alive, ended

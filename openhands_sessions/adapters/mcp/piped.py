@@ -11,7 +11,7 @@ from mcp.shared.message import SessionMessage
 
 from openhands_sessions.core.errors import RuntimeFailure
 from openhands_sessions.core.mcp import StdioServer
-from openhands_sessions.ports.programs import Conversation, Programs, Spoken
+from openhands_sessions.ports.programs import Programs, ProgramSession, ProgramSpec
 
 Heard = SessionMessage | Exception
 
@@ -19,8 +19,8 @@ Heard = SessionMessage | Exception
 @asynccontextmanager
 async def piped(server: StdioServer, programs: Programs) -> AsyncIterator[TransportStreams]:
     """The program ends with the block."""
-    spoken = Spoken(words=(server.command, *server.args), environment=server.env)
-    async with programs.converse(spoken) as conversation, anyio.create_task_group() as group:
+    spoken = ProgramSpec(words=(server.command, *server.args), environment=server.env)
+    async with programs.open(spoken) as conversation, anyio.create_task_group() as group:
         heard, hearing = anyio.create_memory_object_stream[Heard](0)
         saying, said = anyio.create_memory_object_stream[SessionMessage](0)
         group.start_soon(_listen, conversation, heard)
@@ -31,7 +31,7 @@ async def piped(server: StdioServer, programs: Programs) -> AsyncIterator[Transp
         group.cancel_scope.cancel()
 
 
-async def _listen(conversation: Conversation, heard: MemoryObjectSendStream[Heard]) -> None:
+async def _listen(conversation: ProgramSession, heard: MemoryObjectSendStream[Heard]) -> None:
     async with heard:
         with suppress(anyio.BrokenResourceError, anyio.ClosedResourceError):
             async for line in conversation.lines():
@@ -43,7 +43,7 @@ async def _listen(conversation: Conversation, heard: MemoryObjectSendStream[Hear
 
 
 async def _speak(
-    conversation: Conversation,
+    conversation: ProgramSession,
     said: MemoryObjectReceiveStream[SessionMessage],
     heard: MemoryObjectSendStream[Heard],
 ) -> None:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from openhands_sessions.adapters.runtimes.local import LocalLimits, LocalRuntimes
+from openhands_sessions.adapters.runtimes.local.runtimes import LocalLimits, LocalRuntimes
 from openhands_sessions.ports.runtime import Runtime
 from tests.support.sandboxes import SID, opened
 

@@ -8,9 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from openhands_sessions.executor.archive import ArchiveLimits, TooMuch, packed
-from openhands_sessions.executor.pieces import PIECE
-from openhands_sessions.executor.workspace import OutsidePath, UnfitFile, Workspace
+from openhands_sessions.executor.chunks import CHUNK_SIZE, ArchiveLimits, ArchiveTooLarge, zip_chunks
+from openhands_sessions.executor.workspace import OutsidePath, UnfitFile, WorkspaceFolder
 
 LIMITS = ArchiveLimits()
 
@@ -24,7 +23,7 @@ def root(tmp_path: Path) -> Path:
 
 
 def opened(root: Path, path: str = "", limits: ArchiveLimits = LIMITS) -> zipfile.ZipFile:
-    return zipfile.ZipFile(io.BytesIO(b"".join(packed(Workspace(root), path, limits))))
+    return zipfile.ZipFile(io.BytesIO(b"".join(zip_chunks(WorkspaceFolder(root), path, limits))))
 
 
 def test_links_are_followed_to_files_inside_and_to_nothing_else(root: Path) -> None:
@@ -76,16 +75,16 @@ def test_a_large_file_takes_little_memory(root: Path) -> None:
     (root / "zeros").write_bytes(b"")
     os.truncate(root / "zeros", 64 << 20)
     (root / "noise").write_bytes(os.urandom(3 << 20))
-    largest = max(map(len, packed(Workspace(root), "", LIMITS)))
-    assert largest < 4 * PIECE
+    largest = max(map(len, zip_chunks(WorkspaceFolder(root), "", LIMITS)))
+    assert largest < 4 * CHUNK_SIZE
 
 
 @pytest.mark.parametrize("limits", [ArchiveLimits(names=2), ArchiveLimits(size=2)])
 def test_too_much_is_refused_before_the_first_piece(root: Path, limits: ArchiveLimits) -> None:
     for name in "abc":
         (root / name).write_text("x")
-    with pytest.raises(TooMuch):
-        next(packed(Workspace(root), "", limits))
+    with pytest.raises(ArchiveTooLarge):
+        next(zip_chunks(WorkspaceFolder(root), "", limits))
 
 
 def test_only_a_folder_inside_is_packed(root: Path) -> None:
@@ -98,10 +97,10 @@ def test_only_a_folder_inside_is_packed(root: Path) -> None:
 
 
 def test_what_grows_meanwhile_is_told_apart_from_what_was_there(root: Path) -> None:
-    (root / "log").write_bytes(os.urandom(PIECE * 3))
-    packing = packed(Workspace(root), "", LIMITS)
+    (root / "log").write_bytes(os.urandom(CHUNK_SIZE * 3))
+    packing = zip_chunks(WorkspaceFolder(root), "", LIMITS)
     first = next(packing)
     with (root / "log").open("ab") as log:
         log.write(b"more")
     with zipfile.ZipFile(io.BytesIO(first + b"".join(packing))) as archive:
-        assert archive.getinfo("log").file_size == PIECE * 3
+        assert archive.getinfo("log").file_size == CHUNK_SIZE * 3

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from openhands_sessions.adapters.runtimes.local import LocalLimits, LocalRuntimes
+from openhands_sessions.adapters.runtimes.local.runtimes import LocalLimits, LocalRuntimes
 from openhands_sessions.ports.runtime import CommandDone, RunCell, Runtime
 from tests.support.processes import ended
 from tests.support.sandboxes import SID, Hearing, key, opened, run

@@ -4,9 +4,16 @@ from pathlib import Path
 
 import pytest
 
-from openhands_sessions.executor.editor import CONTENT_LIMIT, FILE_LIMIT, VIEW_LIMIT, Edit, Editor, Outcome
-from openhands_sessions.executor.undo import UndoHistory
-from openhands_sessions.executor.workspace import Workspace
+from openhands_sessions.executor.editor import (
+    CONTENT_LIMIT,
+    FILE_LIMIT,
+    VIEW_LIMIT,
+    Edit,
+    Outcome,
+    TextEditor,
+    UndoHistory,
+)
+from openhands_sessions.executor.workspace import WorkspaceFolder
 
 PATH = "/workspace/a.txt"
 
@@ -21,7 +28,7 @@ class Desk:
         self.restart()
 
     def restart(self) -> None:
-        self.editor = Editor(Workspace(self.root), UndoHistory(self._state))
+        self.editor = TextEditor(WorkspaceFolder(self.root), UndoHistory(self._state))
 
     def does(self, command: str, path: str = PATH, **fields: object) -> Outcome:
         done = self.editor.apply(Edit(command, path, **fields))  # type: ignore[arg-type]  # fields as a request has them

@@ -5,11 +5,11 @@ from pathlib import Path
 
 import pytest
 
-from openhands_sessions.adapters.runtimes.journal import Unheard, remembered
+from openhands_sessions.adapters.runtimes.executor_client.journal import NotInJournal, recorded_outcome
 from openhands_sessions.core.errors import RuntimeUnavailable
 from openhands_sessions.executor import journal as module
-from openhands_sessions.executor.fence import Fence
 from openhands_sessions.executor.journal import DONE, FORGOTTEN, Journal, Outcome
+from openhands_sessions.executor.server import OwnerTerms
 from openhands_sessions.ports.runtime import CommandDone, Lost
 
 
@@ -76,7 +76,7 @@ def test_a_large_journal_is_compacted_and_forgets_old_outcomes(tmp_path: Path) -
 
 
 def test_the_journal_can_be_read_without_its_executor(tmp_path: Path) -> None:
-    assert remembered(tmp_path, "a") is None
+    assert recorded_outcome(tmp_path, "a") is None
     journal = Journal(tmp_path)
     journal.start("a")
     journal.start("b")
@@ -85,10 +85,10 @@ def test_the_journal_can_be_read_without_its_executor(tmp_path: Path) -> None:
     journal.close()
     with (tmp_path / "journal").open("ab") as file:
         file.write(b'{"key":"c","state":"running"')
-    assert remembered(tmp_path, "a") == Lost()
-    assert remembered(tmp_path, "b") == CommandDone(output="x", exit_code=0)
-    assert remembered(tmp_path, "c") == Unheard(journal.name)
-    assert remembered(tmp_path, "outcome") == Unheard(journal.name)
+    assert recorded_outcome(tmp_path, "a") == Lost()
+    assert recorded_outcome(tmp_path, "b") == CommandDone(output="x", exit_code=0)
+    assert recorded_outcome(tmp_path, "c") == NotInJournal(journal.name)
+    assert recorded_outcome(tmp_path, "outcome") == NotInJournal(journal.name)
 
 
 def test_a_journal_keeps_its_name_and_one_in_its_place_has_another(tmp_path: Path) -> None:
@@ -98,7 +98,7 @@ def test_a_journal_keeps_its_name_and_one_in_its_place_has_another(tmp_path: Pat
         names.append(journal.name)
         journal.start("a")
         journal.close()
-        assert remembered(tmp_path, "b") == Unheard(journal.name)
+        assert recorded_outcome(tmp_path, "b") == NotInJournal(journal.name)
     (tmp_path / "journal").write_bytes(b"")
     emptied = Journal(tmp_path)
     emptied.close()
@@ -109,25 +109,25 @@ def test_a_journal_keeps_its_name_and_one_in_its_place_has_another(tmp_path: Pat
 def test_a_journal_that_lies_is_not_believed(tmp_path: Path, lie: str) -> None:
     (tmp_path / "journal").write_text(f'{{"key":"a","state":"done","outcome":{lie}}}\n')
     with pytest.raises(RuntimeUnavailable):
-        remembered(tmp_path, "a")
+        recorded_outcome(tmp_path, "a")
 
 
 def test_a_journal_that_is_no_file_is_not_read(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "journal")
     with pytest.raises(RuntimeUnavailable):
-        remembered(tmp_path, "a")
+        recorded_outcome(tmp_path, "a")
     (tmp_path / "journal").unlink()
     (tmp_path / "journal").symlink_to("/etc/hostname")
     with pytest.raises(RuntimeUnavailable):
-        remembered(tmp_path, "a")
+        recorded_outcome(tmp_path, "a")
 
 
 def test_the_highest_term_outlives_the_executor(tmp_path: Path) -> None:
-    fence = Fence(tmp_path)
+    fence = OwnerTerms(tmp_path)
     assert fence.admit(3)
     assert fence.admit(3)
     assert not fence.admit(2)
-    again = Fence(tmp_path)
+    again = OwnerTerms(tmp_path)
     assert not again.admit(2)
     assert again.admit(4)
     assert not fence.admit(3)  # it reads again what was raised behind its back

@@ -4,47 +4,47 @@ import asyncio
 
 import pytest
 
-from openhands_sessions.executor.output import PENDING, Capture, Listener
+from openhands_sessions.executor.output import PENDING, OutputCapture, OutputListener
 
 
 @pytest.mark.parametrize("size", [1, 3, 10, 1000])
 def test_a_short_output_is_kept_whole(size: int) -> None:
-    capture = Capture(10, 10)
+    capture = OutputCapture(10, 10)
     add(capture, b"0123456789abcdefghij", size)
     assert capture.text() == ("0123456789abcdefghij", 0)
 
 
 @pytest.mark.parametrize("size", [1, 3, 10, 1000])
 def test_of_a_long_output_head_and_tail_are_kept(size: int) -> None:
-    capture = Capture(10, 10)
+    capture = OutputCapture(10, 10)
     add(capture, b"0123456789" + b"x" * 500 + b"abcdefghij", size)
     assert capture.text() == ("0123456789\n[... 500 bytes left out ...]\nabcdefghij", 500)
     assert capture.total == 520
 
 
 def test_a_character_that_was_cut_leaves_no_rubbish() -> None:
-    capture = Capture(4, 4)
+    capture = OutputCapture(4, 4)
     capture.add("ääääääää".encode())
     assert capture.text() == ("ää\n[... 8 bytes left out ...]\nää", 8)
-    capture = Capture(3, 3)
+    capture = OutputCapture(3, 3)
     capture.add("ääääääää".encode())
     assert capture.text() == ("ä\n[... 10 bytes left out ...]\nä", 10)
 
 
 def test_a_cap_of_nothing_keeps_nothing() -> None:
-    capture = Capture(0, 0)
+    capture = OutputCapture(0, 0)
     capture.add(b"abc")
     assert capture.text() == ("[... 3 bytes left out ...]\n", 3)
 
 
 def test_bytes_that_are_no_text_are_replaced() -> None:
-    capture = Capture(10, 10)
+    capture = OutputCapture(10, 10)
     capture.add(b"a\xffb")
     assert capture.text() == ("a�b", 0)
 
 
 async def test_a_listener_gets_pieces_without_a_gap() -> None:
-    listener = Listener(Capture(0, 0))
+    listener = OutputListener(OutputCapture(0, 0))
     listener.add(b"one ")
     listener.add("zw\u00f6lf".encode()[:3])
     assert listener.take() == {"from": 0, "to": 6, "text": "one zw"}
@@ -54,7 +54,7 @@ async def test_a_listener_gets_pieces_without_a_gap() -> None:
 
 
 async def test_what_a_listener_does_not_fetch_is_dropped_and_shows_as_a_gap() -> None:
-    listener = Listener(Capture(0, 0))
+    listener = OutputListener(OutputCapture(0, 0))
     listener.add(b"begin")
     listener.take()
     for _ in range(100):
@@ -65,46 +65,46 @@ async def test_what_a_listener_does_not_fetch_is_dropped_and_shows_as_a_gap() ->
 
 @pytest.mark.parametrize("offset", [0, 1, 6, 9, 10])
 async def test_a_late_listener_gets_what_it_does_not_have(offset: int) -> None:
-    capture = Capture(4, 6)
+    capture = OutputCapture(4, 6)
     capture.add(b"0123456789")
-    listener = Listener(capture, offset)
+    listener = OutputListener(capture, offset)
     if offset < 10:
         async with asyncio.timeout(20):
-            await listener.news(pause=0)
+            await listener.wait(pause=0)
     listener.add(b"ab")
     assert listener.take() == {"from": offset, "to": 12, "text": "0123456789ab"[offset:]}
 
 
 async def test_a_late_listener_gets_what_is_kept() -> None:
-    capture = Capture(4, 6)
+    capture = OutputCapture(4, 6)
     capture.add(b"0123456789" + "äöü".encode() + b"x")
-    assert Listener(capture).take() == {"from": 11, "to": 17, "text": "öüx"}
-    assert Listener(capture, 12).take() == {"from": 12, "to": 17, "text": "öüx"}
-    assert Listener(capture, 16).take() == {"from": 16, "to": 17, "text": "x"}
-    assert Listener(capture, 99).take() is None
+    assert OutputListener(capture).take() == {"from": 11, "to": 17, "text": "öüx"}
+    assert OutputListener(capture, 12).take() == {"from": 12, "to": 17, "text": "öüx"}
+    assert OutputListener(capture, 16).take() == {"from": 16, "to": 17, "text": "x"}
+    assert OutputListener(capture, 99).take() is None
 
 
 async def test_a_late_listener_begins_with_a_whole_character() -> None:
-    capture = Capture(0, 3)
+    capture = OutputCapture(0, 3)
     add(capture, b"0" + "ääää".encode(), 1)
-    assert Listener(capture).take() == {"from": 4, "to": 9, "text": "ää"}
-    assert Listener(capture, 5).take() == {"from": 5, "to": 9, "text": "ää"}
+    assert OutputListener(capture).take() == {"from": 4, "to": 9, "text": "ää"}
+    assert OutputListener(capture, 5).take() == {"from": 5, "to": 9, "text": "ää"}
 
 
 async def test_a_listener_goes_over_to_what_was_printed_meanwhile() -> None:
-    listener = Listener(Capture(9, 9))
-    meanwhile = Capture(9, 9)
+    listener = OutputListener(OutputCapture(9, 9))
+    meanwhile = OutputCapture(9, 9)
     meanwhile.add(b"said ")
-    listener.go_over(meanwhile)
+    listener.restart_with(meanwhile)
     async with asyncio.timeout(20):
-        await listener.news(pause=0)
+        await listener.wait(pause=0)
     listener.add(b"and done")
     assert listener.take() == {"from": 0, "to": 13, "text": "said and done"}
 
 
 async def test_a_listener_hears_of_the_end_at_once() -> None:
-    listener = Listener(Capture(0, 0))
-    waiting = asyncio.create_task(listener.news(pause=60))
+    listener = OutputListener(OutputCapture(0, 0))
+    waiting = asyncio.create_task(listener.wait(pause=60))
     await asyncio.sleep(0)
     listener.end()
     async with asyncio.timeout(20):
@@ -112,6 +112,6 @@ async def test_a_listener_hears_of_the_end_at_once() -> None:
     assert listener.ended
 
 
-def add(capture: Capture, data: bytes, size: int) -> None:
+def add(capture: OutputCapture, data: bytes, size: int) -> None:
     for start in range(0, len(data), size):
         capture.add(data[start : start + size])

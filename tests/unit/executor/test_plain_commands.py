@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator, Iterator
 import pytest
 import pytest_asyncio
 
-from openhands_sessions.adapters.runtimes.local import LocalRuntimes
+from openhands_sessions.adapters.runtimes.local.runtimes import LocalRuntimes
 from openhands_sessions.ports.runtime import Runtime
 from tests.support.sandboxes import SID, opened, run
 

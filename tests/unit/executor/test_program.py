@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from openhands_sessions.executor.log import LIMIT, Log
+from openhands_sessions.executor.program import LOG_LIMIT, ErrorLog
 from tests.support.executors import EXECUTOR, started
 from tests.support.processes import alive, ended, marked
 
@@ -166,8 +166,8 @@ async def test_detached_it_says_why_it_could_not_begin(tmp_path: Path) -> None:
 
 def test_what_goes_wrong_is_logged_up_to_a_limit(tmp_path: Path) -> None:
     for _ in range(3):
-        log = Log(tmp_path / "log")
+        log = ErrorLog(tmp_path / "log")
         for _ in range(100):
-            log.write("x" * (LIMIT // 30))
-        assert (tmp_path / "log").stat().st_size == LIMIT
+            log.write("x" * (LOG_LIMIT // 30))
+        assert (tmp_path / "log").stat().st_size == LOG_LIMIT
         log.close()

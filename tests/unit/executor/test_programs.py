@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from openhands_sessions.ports.programs import Spoken
+from openhands_sessions.ports.programs import ProgramSpec
 from openhands_sessions.ports.runtime import Query, Runtime
 from tests.support.processes import alive, ended
 from tests.support.sandboxes import run
@@ -40,8 +40,8 @@ async def test_many_queries_at_once_are_all_answered(runtime: Runtime) -> None:
 
 async def test_a_program_ends_with_who_speaks_to_it_and_takes_what_it_started_along(runtime: Runtime) -> None:
     script = "sleep 60 & echo $!; echo $TOLD; exec cat"
-    spoken = Spoken(words=("bash", "-c", script), environment={"TOLD": "secret"})
-    async with runtime.programs.converse(spoken) as program:
+    spoken = ProgramSpec(words=("bash", "-c", script), environment={"TOLD": "secret"})
+    async with runtime.programs.open(spoken) as program:
         lines = program.lines()
         child = int(await anext(lines))
         assert await anext(lines) == "secret"
@@ -51,5 +51,5 @@ async def test_a_program_ends_with_who_speaks_to_it_and_takes_what_it_started_al
 
 
 async def test_a_line_without_end_ends_its_program(runtime: Runtime) -> None:
-    async with runtime.programs.converse(Spoken(words=("cat", "/dev/zero"))) as program, asyncio.timeout(20):
+    async with runtime.programs.open(ProgramSpec(words=("cat", "/dev/zero"))) as program, asyncio.timeout(20):
         assert [line async for line in program.lines()] == []

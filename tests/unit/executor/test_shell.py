@@ -5,7 +5,7 @@ import os
 
 import pytest
 
-from openhands_sessions.adapters.runtimes.local import LocalRuntimes
+from openhands_sessions.adapters.runtimes.local.runtimes import LocalRuntimes
 from openhands_sessions.core.errors import RuntimeFailure
 from openhands_sessions.ports.runtime import RunCommand, Runtime
 from tests.support.processes import peak_memory

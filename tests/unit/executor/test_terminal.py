@@ -5,7 +5,7 @@ import os
 
 import pytest
 
-from openhands_sessions.executor.terminal import Marks, Terminal
+from openhands_sessions.executor.terminal import MarkParser, Terminal
 
 
 class Seen:
@@ -30,19 +30,19 @@ def seen() -> Seen:
 
 
 @pytest.fixture
-def marks(seen: Seen) -> Marks:
-    return Marks(seen.data, seen.mark)
+def marks(seen: Seen) -> MarkParser:
+    return MarkParser(seen.data, seen.mark)
 
 
 @pytest.mark.parametrize("size", [1, 2, 3, 7, 40, 1000])
-def test_marks_are_found_however_the_stream_is_cut(marks: Marks, seen: Seen, size: int) -> None:
-    stream = b"one" + marks.made_of("a:0") + b"\x1b[1mtwo\x1b" + marks.made_of("b:1") + marks.made_of("c:2") + b"three"
+def test_marks_are_found_however_the_stream_is_cut(marks: MarkParser, seen: Seen, size: int) -> None:
+    stream = b"one" + marks.encode("a:0") + b"\x1b[1mtwo\x1b" + marks.encode("b:1") + marks.encode("c:2") + b"three"
     for start in range(0, len(stream), size):
         marks.feed(stream[start : start + size])
     assert seen.items == [b"one", "a:0", b"\x1b[1mtwo\x1b", "b:1", "c:2", b"three"]
 
 
-def test_what_only_resembles_a_mark_is_output(marks: Marks, seen: Seen) -> None:
+def test_what_only_resembles_a_mark_is_output(marks: MarkParser, seen: Seen) -> None:
     unfinished = b"\x1b_" + marks.nonce.encode() + b":" + b"x" * 200
     others = b"\x1b_" + b"0" * 32 + b":a:0\0"
     marks.feed(others + unfinished)
@@ -50,7 +50,7 @@ def test_what_only_resembles_a_mark_is_output(marks: Marks, seen: Seen) -> None:
 
 
 def test_no_two_streams_share_a_nonce(seen: Seen) -> None:
-    assert Marks(seen.data, seen.mark).nonce != Marks(seen.data, seen.mark).nonce
+    assert MarkParser(seen.data, seen.mark).nonce != MarkParser(seen.data, seen.mark).nonce
 
 
 async def test_a_mark_comes_behind_all_that_was_printed(seen: Seen) -> None:
@@ -62,8 +62,8 @@ async def test_a_mark_comes_behind_all_that_was_printed(seen: Seen) -> None:
 
     terminal = Terminal(seen.data, on_mark)
     try:
-        os.set_blocking(terminal.theirs, True)
-        os.write(terminal.theirs, b"printed\r\n\t\xff")
+        os.set_blocking(terminal.tty, True)
+        os.write(terminal.tty, b"printed\r\n\t\xff")
         assert await terminal.mark("t:gone")
         async with asyncio.timeout(20):
             await marked.wait()

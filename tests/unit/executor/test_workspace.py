@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from openhands_sessions.executor.workspace import OutsidePath, UnfitFile, Workspace
+from openhands_sessions.executor.workspace import OutsidePath, UnfitFile, WorkspaceFolder
 
 
 @pytest.fixture
@@ -21,8 +21,8 @@ def root(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def workspace(root: Path) -> Workspace:
-    return Workspace(root)
+def workspace(root: Path) -> WorkspaceFolder:
+    return WorkspaceFolder(root)
 
 
 @pytest.mark.parametrize(
@@ -33,7 +33,7 @@ def workspace(root: Path) -> Workspace:
         *("x" * 256, "x/" * 3000, "x/" * 201),
     ],
 )
-def test_a_path_that_leaves_is_refused(workspace: Workspace, path: str) -> None:
+def test_a_path_that_leaves_is_refused(workspace: WorkspaceFolder, path: str) -> None:
     for attempt in (
         lambda: workspace.read(path, limit=9),
         lambda: workspace.write(path, b""),
@@ -46,12 +46,12 @@ def test_a_path_that_leaves_is_refused(workspace: Workspace, path: str) -> None:
 @pytest.mark.parametrize(
     "name", ["a", "/workspace/a", "./a", "a/", "/workspace//a", "below/.../a", "ä", "x" * 255, "\udcff"]
 )
-def test_a_path_inside_is_taken(workspace: Workspace, name: str) -> None:
+def test_a_path_inside_is_taken(workspace: WorkspaceFolder, name: str) -> None:
     workspace.write(name, b"content")
     assert workspace.read(name, limit=7) == b"content"
 
 
-def test_the_real_path_of_the_workspace_names_it_too(workspace: Workspace, root: Path) -> None:
+def test_the_real_path_of_the_workspace_names_it_too(workspace: WorkspaceFolder, root: Path) -> None:
     workspace.write(f"{root}/below/a", b"content")
     assert workspace.name_of(f"{root}/below/a") == "/workspace/below/a"
     assert workspace.named(str(root)) == "/workspace"
@@ -65,7 +65,7 @@ def test_the_real_path_of_the_workspace_names_it_too(workspace: Workspace, root:
         *("/workspace/../secret", "{parent}/secret"),
     ],
 )
-def test_a_link_that_leads_out_is_refused(workspace: Workspace, root: Path, target: str) -> None:
+def test_a_link_that_leads_out_is_refused(workspace: WorkspaceFolder, root: Path, target: str) -> None:
     (root / "below").mkdir()
     (root / "link").symlink_to(target.format(root=root, parent=root.parent))
     (root / "folder").symlink_to("../outside")
@@ -81,7 +81,7 @@ def test_a_link_that_leads_out_is_refused(workspace: Workspace, root: Path, targ
 @pytest.mark.parametrize(
     "target", ["below/a", "./below//a", "below/../below/a", "/workspace/below/a", "{root}/below/a", "hop"]
 )
-def test_a_link_that_stays_inside_is_followed(workspace: Workspace, root: Path, target: str) -> None:
+def test_a_link_that_stays_inside_is_followed(workspace: WorkspaceFolder, root: Path, target: str) -> None:
     (root / "hop").symlink_to("below/a")
     (root / "link").symlink_to(target.format(root=root))
     (root / "below").mkdir()
@@ -90,14 +90,14 @@ def test_a_link_that_stays_inside_is_followed(workspace: Workspace, root: Path, 
     assert (root / "below" / "a").read_bytes() == workspace.read("link", limit=9) == b"new"
 
 
-def test_links_in_a_ring_end(workspace: Workspace, root: Path) -> None:
+def test_links_in_a_ring_end(workspace: WorkspaceFolder, root: Path) -> None:
     (root / "a").symlink_to("b")
     (root / "b").symlink_to("a")
     with pytest.raises(UnfitFile):
         workspace.read("a", limit=9)
 
 
-def test_a_link_that_is_moved_about_never_leads_out(workspace: Workspace, root: Path) -> None:
+def test_a_link_that_is_moved_about_never_leads_out(workspace: WorkspaceFolder, root: Path) -> None:
     (root / "real").mkdir()
     (root / "real" / "secret").write_text("inside")
     (root / "there").symlink_to("real")
@@ -129,7 +129,7 @@ def test_a_link_that_is_moved_about_never_leads_out(workspace: Workspace, root: 
     assert not list((root.parent / "outside").iterdir())
 
 
-def test_what_is_no_file_is_not_read(workspace: Workspace, root: Path) -> None:
+def test_what_is_no_file_is_not_read(workspace: WorkspaceFolder, root: Path) -> None:
     os.mkfifo(root / "pipe")
     (root / "folder").mkdir()
     for path in ("pipe", "folder", "nothing", "pipe/below"):
@@ -140,7 +140,7 @@ def test_what_is_no_file_is_not_read(workspace: Workspace, root: Path) -> None:
             workspace.write(path, b"")
 
 
-def test_a_file_keeps_its_mode_when_it_is_written(workspace: Workspace, root: Path) -> None:
+def test_a_file_keeps_its_mode_when_it_is_written(workspace: WorkspaceFolder, root: Path) -> None:
     workspace.write("script", b"one")
     (root / "script").chmod(0o750)
     workspace.write("script", b"two")
@@ -148,7 +148,7 @@ def test_a_file_keeps_its_mode_when_it_is_written(workspace: Workspace, root: Pa
     assert [path.name for path in root.iterdir()] == ["script"]
 
 
-def test_a_write_that_fails_leaves_the_old_file_and_nothing_else(workspace: Workspace, root: Path) -> None:
+def test_a_write_that_fails_leaves_the_old_file_and_nothing_else(workspace: WorkspaceFolder, root: Path) -> None:
     (root / "full").symlink_to("/dev/full")
     workspace.write("a", b"old")
     with pytest.raises(OutsidePath):
@@ -159,7 +159,7 @@ def test_a_write_that_fails_leaves_the_old_file_and_nothing_else(workspace: Work
     assert workspace.read("a", limit=9) == b"old"
 
 
-def test_a_folder_is_listed_by_name(workspace: Workspace, root: Path) -> None:
+def test_a_folder_is_listed_by_name(workspace: WorkspaceFolder, root: Path) -> None:
     (root / "b").mkdir()
     (root / "a").write_text("")
     (root / "link").symlink_to("b")
@@ -169,7 +169,7 @@ def test_a_folder_is_listed_by_name(workspace: Workspace, root: Path) -> None:
     assert workspace.names("link") == []
 
 
-def test_a_folder_with_too_many_names_is_not_listed(workspace: Workspace) -> None:
+def test_a_folder_with_too_many_names_is_not_listed(workspace: WorkspaceFolder) -> None:
     for name in ("a", "b", "c"):
         workspace.write(name, b"")
     assert workspace.names(limit=3) == ["a", "b", "c"]

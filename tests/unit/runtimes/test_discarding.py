@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from openhands_sessions.adapters.runtimes.local import LocalRuntimes
+from openhands_sessions.adapters.runtimes.local.runtimes import LocalRuntimes
 from openhands_sessions.ports.runtime import RunCommand
 from tests.support.running_server import processes_of, still_running
 from tests.support.sandboxes import SID, Hearing, key, opened

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from openhands_sessions.adapters.runtimes.docker_engine import Engine
+from openhands_sessions.adapters.runtimes.docker.engine import DockerEngine
 from tests.support.fake_pull_engine import fake_pull_engine
 
 
@@ -14,7 +14,7 @@ async def test_a_container_that_has_lost_its_name_is_listed_by_its_id(
 ) -> None:
     row = {"Id": "0123", "Names": names, "State": "removing", "Labels": None, "Created": 0}
     async with fake_pull_engine(tmp_path, containers=[row]) as address:
-        engine = Engine(address)
+        engine = DockerEngine(address)
         try:
             assert [(each.name, each.labels) for each in await engine.list("a=b")] == [(called, {})]
         finally:

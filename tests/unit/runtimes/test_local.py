@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from openhands_sessions.adapters.runtimes.local import LocalRuntimes
+from openhands_sessions.adapters.runtimes.local.runtimes import LocalRuntimes
 from openhands_sessions.core.errors import RuntimeUnavailable
 from openhands_sessions.core.ids import folder_name
 from openhands_sessions.ports.runtime import CommandDone, Lost, Running, Runtime, UnknownAction
@@ -19,7 +19,7 @@ from tests.support.sandboxes import SID, Hearing, key, opened, run
 SERVER = """
 import asyncio, sys
 from pathlib import Path
-from openhands_sessions.adapters.runtimes.local import LocalRuntimes
+from openhands_sessions.adapters.runtimes.local.runtimes import LocalRuntimes
 from openhands_sessions.ports.runtime import RunCommand
 from tests.support.sandboxes import key, opened
 

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from openhands_sessions.adapters.runtimes.messages import MOST_OUTPUT, outcome_of, refusal, within
+from openhands_sessions.adapters.runtimes.executor_client.messages import MOST_OUTPUT, outcome_of, refusal, truncated
 from openhands_sessions.core.errors import RuntimeUnavailable
 from openhands_sessions.ports.runtime import CommandDone, EditDone
 
@@ -29,11 +29,11 @@ def test_an_output_is_cut_where_no_executor_keeps_more() -> None:
 
 
 def test_an_output_is_cut_where_its_executor_was_told_to_keep_less() -> None:
-    done = within(outcome_of(command(output="x" * 100_000)), 1000)
+    done = truncated(outcome_of(command(output="x" * 100_000)), 1000)
     assert isinstance(done, CommandDone)
     assert 1000 < len(done.output) < 1000 + 2 * SMALL
     kept = outcome_of(command(output="x" * 1000 + "\n[... 5 bytes left out ...]\n"))
-    assert within(kept, 1000) == kept
+    assert truncated(kept, 1000) == kept
 
 
 def test_no_other_text_of_an_outcome_is_of_any_length() -> None:

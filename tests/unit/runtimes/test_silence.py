@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from openhands_sessions.adapters.runtimes.local import LocalLimits, LocalRuntimes
+from openhands_sessions.adapters.runtimes.local.runtimes import LocalLimits, LocalRuntimes
 from openhands_sessions.core.errors import RuntimeUnavailable
 from openhands_sessions.ports.runtime import CommandDone, Lost, Runtime, UnknownAction
 from tests.support.processes import alive
