@@ -14,8 +14,8 @@ EVENT = 1_000
 """A longer frame is an event or an echo."""
 AT_ONCE = 20
 """Connections that are under way together."""
-EVERY = 0.05
-"""Seconds between two round trips of the bystander."""
+EVERY = 0.005
+"""Seconds between two round trips of the bystander: so many that the store writes its log back meanwhile."""
 QUIET = 0.5
 """Seconds without a frame after which everything is settled."""
 

@@ -93,7 +93,7 @@ async def bystander(bench: Bench) -> list[Row]:
 
 
 async def live_memory(bench: Bench) -> list[Row]:
-    """With one client each, which has seen all of it."""
+    """Each with a turn under way and one client, which has seen all of it."""
     stock = None
     if bench.floor is not None:
         before = bench.floor.memory()
@@ -101,7 +101,7 @@ async def live_memory(bench: Bench) -> list[Row]:
     async with bench.server() as ours:
         for count in (AT_ONCE, LIVE):  # the first fills pools and caches
             before = ours.memory()
-            conversations = await _created(bench, ours, count)
+            conversations = await _held(bench, ours, count)
             grown = await _memory_with(ours, _our_job(ours, "connects", conversations, 0.0)) - before
     stock_each = None if stock is None else stock * 1024 / LIVE
     return [Row("memory of a live conversation with one client", grown * 1024 / LIVE, "KB", 100, stock_each)]
@@ -123,7 +123,7 @@ async def _loads(bench: Bench, scenario: str, *, clients: int, conversations: in
         raw = await _run(bench.floor, _raw_job(bench.floor, scenario, clients, seconds))
         stock = await _run(bench.floor, _stock_job(bench.floor, scenario, clients, seconds))
     async with bench.server() as ours:
-        held = await asyncio.gather(*(measures.held(bench.http, ours.port) for _ in range(conversations)))
+        held = await _held(bench, ours, conversations)
         job = _our_job(ours, scenario, held * (clients // conversations), seconds)
         return Loads(await _run(ours, job), stock, raw)
 
@@ -184,8 +184,10 @@ async def _run(server: Running, job: Job) -> Load:
     return Load(result, cpu)
 
 
-async def _created(bench: Bench, server: Running, count: int) -> list[str]:
+async def _held(bench: Bench, server: Running, count: int) -> list[str]:
+    """New conversations whose turns wait for the model."""
     conversations: list[str] = []
-    for _ in range(0, count, AT_ONCE):
-        conversations += await asyncio.gather(*(measures.created(bench.http, server.port) for _ in range(AT_ONCE)))
+    while (missing := count - len(conversations)) > 0:
+        made = (measures.held(bench.http, server.port) for _ in range(min(missing, AT_ONCE)))
+        conversations += await asyncio.gather(*made)
     return conversations
