@@ -16,6 +16,7 @@ from openhands_sessions.core.errors import (
     NotAccepting,
     NotFound,
     NotText,
+    OwnedElsewhere,
     PathRefused,
     RateLimited,
     RuntimeUnavailable,
@@ -46,6 +47,7 @@ HTTP_STATUS: tuple[tuple[type[SessionsError], int], ...] = (
     (TooLarge, 413),
     (RateLimited, 429),
     (AtCapacity, 503),
+    (OwnedElsewhere, 503),
     (StorageUnavailable, 503),
     (RuntimeUnavailable, 503),
     (FileProblem, 404),
@@ -67,7 +69,7 @@ def error_response(error: SessionsError, status: int | None = None) -> web.Respo
         body["field"] = error.field
     if isinstance(error, RateLimited):
         headers["Retry-After"] = str(max(1, round(error.retry_after)))
-    if isinstance(error, AtCapacity):
+    if isinstance(error, AtCapacity | OwnedElsewhere):
         headers["Retry-After"] = "1"
     return web.json_response(body, status=status, headers=headers)
 

@@ -12,6 +12,7 @@ from openhands_sessions.core.errors import (
     Conflict,
     Fenced,
     NotAccepting,
+    OwnedElsewhere,
     SessionsError,
     StageFailed,
     StorageError,
@@ -196,6 +197,8 @@ class AgentSession:
                     await stage.build(work)
             except TimeoutError as error:
                 raise StageFailed(state, "TimeoutError", f"it took longer than {stage.limit:.0f} s") from error
+            except OwnedElsewhere:
+                raise  # another server works on it: nothing has failed
             except SessionsError as error:
                 raise StageFailed(state, type(error).__name__, without_paths(error.message)) from error
             except OSError as error:

@@ -107,7 +107,7 @@ class SetupStage:
 
 async def _load_log(work: SetupContext) -> None:
     store = work.parts.store
-    work.term = await store.next_term(work.sid)
+    work.term = await store.claim(work.sid)
     snapshot = await store.snapshots.load(work.sid)
     await work.stream.load(work.term, snapshot)
     work.snapshot_head = UNNUMBERED if snapshot is None else snapshot.head

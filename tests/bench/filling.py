@@ -50,7 +50,7 @@ async def fill(database: Path, conversations: dict[str, int]) -> None:
             await store.conversations.create(
                 ConversationRow(id=sid, owner=LOCAL_OWNER, created_at=moment, updated_at=moment)
             )
-            term = await store.next_term(sid)
+            term = await store.claim(sid)
             entries = [stored(event) for event in long_log(count)]
             for place in range(0, count, 500):
                 part = entries[place : place + 500]
