@@ -30,6 +30,7 @@ from openhands_sessions.adapters.models.scripted import ScriptedModels
 from openhands_sessions.adapters.policies.confirmation import ConfirmationMode
 from openhands_sessions.adapters.runtimes.docker.container_spec import DockerSettings
 from openhands_sessions.adapters.runtimes.local.runtimes import LocalLimits, LocalRuntimes
+from openhands_sessions.adapters.stores.leases import Holder
 from openhands_sessions.adapters.stores.memory import open_memory
 from openhands_sessions.adapters.stores.sqlite import open_sqlite
 from openhands_sessions.adapters.stores.sqlite_schema import probe_sqlite
@@ -70,11 +71,16 @@ OpenedRuntimes = AbstractAsyncContextManager[Runtimes]
 
 
 def _sqlite(config: Config) -> OpenedStore:
-    return open_sqlite(config.store.path or config.data_dir / "sessions.db")
+    return open_sqlite(config.store.path or config.data_dir / "sessions.db", _holder(config))
 
 
 def _memory(config: Config) -> OpenedStore:
-    return open_memory()
+    return open_memory(holder=_holder(config))
+
+
+def _holder(config: Config) -> Holder:
+    node, ttl = config.store.node, config.store.lease_ttl
+    return Holder(ttl=ttl) if node is None else Holder(node=node, ttl=ttl)
 
 
 def _local(config: Config, store: SessionStore) -> OpenedRuntimes:

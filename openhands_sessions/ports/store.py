@@ -169,15 +169,21 @@ class SessionStore(Protocol):
     def log(self, sid: ConversationId) -> EventLog:
         """The log of a conversation; cheap, no I/O. Writing one whose row does not exist raises NotFound."""
 
-    async def next_term(self, sid: ConversationId) -> int:
-        """Take ownership: a term higher than every earlier one, from now on the only one that may write."""
+    async def claim(self, sid: ConversationId) -> int:
+        """Take the conversation's lease: a term higher than every earlier one, from now on the only one that may
+        write. The store renews all leases that it holds, until it is closed or its process ends; whoever is slower
+        than that, and finds its lease claimed by another, is Fenced.
+
+        Raises NotFound, and OwnedElsewhere where another opened store holds the lease: one whose process lives, and
+        which has renewed its leases within their time to live. One's own lease is claimed anew."""
 
     async def release(self, sid: ConversationId, term: int, at: datetime) -> None:
-        """Give ownership back, with nothing left to do: the conversation was last worked on `at`. Nothing where a
-        newer owner has it, or where it is gone."""
+        """Give the lease back, with nothing left to do: the conversation was last worked on `at`. Without effect where
+        a newer term was claimed, or where the conversation was deleted."""
 
     async def held(self) -> Sequence[ConversationId]:
-        """Every conversation that was taken and not given back: after a crash, those to look after."""
+        """Conversations that were claimed and not released, but for those that others hold who could refuse a claim:
+        after a crash, those to look after."""
 
 
 class OpenStore(Protocol):

@@ -7,7 +7,7 @@ import structlog
 from aiohttp import web
 from aiohttp.typedefs import Handler, Middleware
 
-from openhands_sessions.core.errors import AtCapacity, RateLimited, SessionsError
+from openhands_sessions.core.errors import AtCapacity, OwnedElsewhere, RateLimited, SessionsError
 from openhands_sessions.ports.auth import Auth, Principal
 from openhands_sessions.protocol.errors import ErrorOut, http_status
 from openhands_sessions.protocol.routes import ANYONE
@@ -29,7 +29,7 @@ def error_response(error: SessionsError, status: int | None = None) -> web.Respo
     headers = {}
     if isinstance(error, RateLimited):
         headers["Retry-After"] = str(max(1, round(error.retry_after)))
-    if isinstance(error, AtCapacity):
+    if isinstance(error, AtCapacity | OwnedElsewhere):
         headers["Retry-After"] = "1"
     return web.json_response(ErrorOut.of(error).wire(), status=status or http_status(type(error)), headers=headers)
 

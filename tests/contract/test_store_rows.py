@@ -179,7 +179,7 @@ class TestDeleting:
         with pytest.raises(NotFound):
             await log.append(entries(1, 2), expected=0, term=0)
         with pytest.raises(NotFound):
-            await store.next_term(TALK)
+            await store.claim(TALK)
         with pytest.raises(NotFound):
             await store.conversations.update(TALK, {"title": "t"})
         await store.snapshots.save(TALK, Snapshot(EventId(0), 1, "{}"))

@@ -117,9 +117,9 @@ class FailingStore:
     def log(self, sid: ConversationId) -> EventLog:
         return FailingLog(self._store.log(sid), self._boundaries)
 
-    async def next_term(self, sid: ConversationId) -> int:
+    async def claim(self, sid: ConversationId) -> int:
         boundary = self._boundaries.begin("term")
-        term = await self._store.next_term(sid)
+        term = await self._store.claim(sid)
         boundary.reach(AFTER)
         return term
 

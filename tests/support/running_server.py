@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import signal
 import socket
 import sys
 from collections.abc import AsyncIterator, Mapping, Sequence
@@ -92,6 +93,15 @@ class Server:
         """As `killed`, without waiting."""
         if self._running.returncode is None:
             self._running.kill()
+
+    def pause(self) -> None:
+        """Have it stand still, with SIGSTOP."""
+        self._running.send_signal(signal.SIGSTOP)
+
+    def resume(self) -> None:
+        """Have it go on, if it does not."""
+        if self._running.returncode is None:
+            self._running.send_signal(signal.SIGCONT)
 
     async def stopped(self) -> int:
         """End it with SIGTERM; its exit code."""

@@ -1,7 +1,7 @@
 """Entries and rows to fill a store with, and how to read them back."""
 
 from collections.abc import Sequence
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 from openhands_sessions.core.events.codec import Stored
 from openhands_sessions.core.ids import LOCAL_OWNER, ConversationId, EventId, OwnerId
@@ -9,6 +9,24 @@ from openhands_sessions.ports.store import ConversationRow, EventLog
 
 NOW = datetime(2025, 1, 31, 12, 30, 1, 234567, tzinfo=UTC)
 TALK, OTHER, UNKNOWN = ConversationId("talk"), ConversationId("other"), ConversationId("unknown")
+
+
+TTL = 30.0
+
+
+class TestClock:
+    """Goes only when it is told to."""
+
+    __test__ = False
+
+    def __init__(self) -> None:
+        self.now = NOW
+
+    def __call__(self) -> datetime:
+        return self.now
+
+    def advance(self, seconds: float) -> None:
+        self.now += timedelta(seconds=seconds)
 
 
 def entries(start: int, stop: int, said: str = "talk") -> list[Stored]:

@@ -63,7 +63,7 @@ async def fill(folder: Path) -> None:
     async with open_application(config) as house:
         log = house.store.log(ConversationId("held"))
         head = await log.head()
-        term = await house.store.next_term(ConversationId("held"))
+        term = await house.store.claim(ConversationId("held"))
         await log.append(entries(head + 1, head + 2), expected=head, term=term)
     await discard_sandboxes(config.data_dir)
 

@@ -49,7 +49,7 @@ _EMPTY = (
     "UPDATE conversations SET owner = '', created_at = 0, updated_at = 0, trigger = '', settings = '{}', checkout = 0,"
     " archived = 0, title = NULL, initial_message = NULL, images_key = NULL, replay_key = NULL, repository_name = NULL,"
     " repository_url = NULL, branch = NULL, git_provider = NULL, imported = NULL, forked_from = NULL, sandbox = NULL,"
-    " gone = ? WHERE key = ?"
+    " holder = NULL, gone = ? WHERE key = ?"
 )
 
 
@@ -121,30 +121,6 @@ def page_query(
     if before is not None:
         query, values = f"{query} AND (created_at, id) < (?, ?)", [*values, microseconds(before[0]), before[1]]
     return f"{query} ORDER BY created_at DESC, id DESC LIMIT ?", (*values, max(limit, 0))
-
-
-def next_term(sid: ConversationId, connection: sqlite3.Connection) -> int:
-    """Raises NotFound."""
-    taken = connection.execute(
-        "UPDATE conversations SET term = term + 1, held = 1 WHERE id = ? AND gone = ?", (sid, LIVE)
-    )
-    if not taken.rowcount:
-        raise NotFound("conversation", sid)
-    return int(connection.execute("SELECT term FROM conversations WHERE id = ?", (sid,)).fetchone()[0])
-
-
-def release(sid: ConversationId, term: int, at: datetime, connection: sqlite3.Connection) -> None:
-    """Nothing where a newer owner has it."""
-    connection.execute(
-        "UPDATE conversations SET held = 0, updated_at = ? WHERE id = ? AND term = ? AND gone = ?",
-        (microseconds(at), sid, term, LIVE),
-    )
-
-
-def held(connection: sqlite3.Connection) -> Sequence[ConversationId]:
-    """Conversations that were taken and not given back."""
-    found = connection.execute("SELECT id FROM conversations WHERE held = 1 AND gone = 0 ORDER BY key")
-    return [ConversationId(row[0]) for row in found]
 
 
 def _create(row: ConversationRow, connection: sqlite3.Connection) -> None:

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from openhands_sessions.adapters.stores.memory import MemoryConversations, open_memory
+from openhands_sessions.adapters.stores.memory import MemoryConversations, MemoryData, OpenedData, open_memory
 from openhands_sessions.core.errors import AtCapacity, BadInput, StorageUnavailable
 from openhands_sessions.core.events.actions import MessageAction
 from openhands_sessions.core.ids import LOCAL_OWNER, ConversationId
@@ -103,7 +103,7 @@ class FullRows(MemoryConversations):
 
 async def test_where_no_conversation_can_be_made_nothing_is_kept() -> None:
     async with open_memory() as store, running_service(ServiceLayer(store=store)) as service:
-        store.conversations = FullRows(store._shelf)
+        store.conversations = FullRows(OpenedData(MemoryData()))
         with pytest.raises(StorageUnavailable):
             await service.gateway.open(spec())
         assert await service.files.list() == []

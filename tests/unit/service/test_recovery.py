@@ -115,7 +115,7 @@ async def test_one_that_is_opened_while_its_log_is_looked_at_is_let_alone(store:
     first = ServiceLayer(store=store)
     await first.open()
     await first.directory.close_all("shutdown")
-    await store.next_term(TALK)  # as a server has it that dies
+    await store.claim(TALK)  # as a server has it that dies
     held = asyncio.Event()
     door = Doorway(held=held)
     async with running_service(ServiceLayer(store=gated(store, door))) as later, asyncio.timeout(LONG):

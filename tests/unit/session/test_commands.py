@@ -179,7 +179,7 @@ async def test_another_servers_write_ends_this_session_and_says_so(store: Sessio
     async with harness.live() as session:
         await ask(session, "hi")
         head = session.event_stream.view.head
-        term = await store.next_term(TALK)
+        term = await store.claim(TALK)
         await store.log(TALK).append(entries(head + 1, head + 2), expected=head, term=term)
         with pytest.raises(NotAccepting, match="another server"):
             await session.submit(SendMessage(content="more"))

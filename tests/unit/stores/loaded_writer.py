@@ -38,7 +38,7 @@ async def until_killed(path: Path) -> None:
         sids = [ConversationId(f"talk-{n}") for n in range(WRITERS)]
         for sid in sids:
             await store.conversations.create(row(sid))
-            await store.next_term(sid)
+            await store.claim(sid)
         await asyncio.gather(*(write_on(store, sid) for sid in sids))
 
 

@@ -98,7 +98,7 @@ class Logs(RuleBasedStateMachine):
         model = self.models[sid]
         if model.there:
             model.term += 1
-            assert self.run(self.store.next_term(sid)) == model.term
+            assert self.run(self.store.claim(sid)) == model.term
 
     @rule(
         sid=st.sampled_from(SIDS),

@@ -84,7 +84,7 @@ async def test_logs_receipts_snapshots_and_ownership_are_kept(first: Path) -> No
         assert receipt is not None
         assert receipt.event == 13
         assert await store.held() == ["held"]
-        assert await store.next_term(ConversationId("held")) == 3
+        assert await store.claim(ConversationId("held")) == 3
 
 
 async def test_a_deleted_conversation_stays_deleted(first: Path) -> None:
