@@ -32,7 +32,7 @@ from openhands_sessions.adapters.runtimes.docker_settings import DockerSettings
 from openhands_sessions.adapters.runtimes.local import LocalLimits, LocalRuntimes
 from openhands_sessions.adapters.stores.memory import open_memory
 from openhands_sessions.adapters.stores.sqlite import open_sqlite
-from openhands_sessions.adapters.stores.sqlite_probe import probe_sqlite
+from openhands_sessions.adapters.stores.sqlite_schema import probe_sqlite
 from openhands_sessions.adapters.tools.bash import Bash
 from openhands_sessions.adapters.tools.editor import Editor
 from openhands_sessions.adapters.tools.ipython import Ipython
@@ -55,8 +55,8 @@ from openhands_sessions.service.feedback import FeedbackStore
 from openhands_sessions.service.files import Files, UploadLimits
 from openhands_sessions.service.history import History
 from openhands_sessions.service.importing import Importer
+from openhands_sessions.service.initial_input import InitialInputStore
 from openhands_sessions.service.local_gateway import LocalGateway
-from openhands_sessions.service.openings import Openings
 from openhands_sessions.service.secrets import SecretsStore
 from openhands_sessions.service.session_registry import SessionRegistry
 from openhands_sessions.service.settings import SettingsStore
@@ -177,7 +177,7 @@ async def open_application(
         stack.push_async_callback(titles.close)
         local = config.runtime.local_repositories
         gateway = LocalGateway(
-            store, directory, settings, Openings(sealed), parts.clock, local_repositories=local, titles=titles
+            store, directory, settings, InitialInputStore(sealed), parts.clock, local_repositories=local, titles=titles
         )
         key = server.session_api_key
         yield Application(

@@ -2,12 +2,13 @@
 
 from bisect import bisect_right
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import UTC, datetime, tzinfo
 from typing import Any
 
 from openhands_sessions.core.events.codec import from_wire, timestamp_text
 from openhands_sessions.core.events.event import Event, Json
+from openhands_sessions.core.repository import Repository
 
 LONGEST_TITLE = 200
 _LONGEST_NAME = 300
@@ -101,8 +102,8 @@ class Metadata:
     updated_at: datetime
     title: str | None
     trigger: str
-    told: dict[str, Json] = field(default_factory=dict)
-    """`repository`, `branch` and `git_provider`, as lists show them."""
+    repository: Repository | None = None
+    """As lists show it; None where none of it is known."""
 
 
 def metadata_of(given: Mapping[str, Any], name: str) -> Metadata | None:
@@ -117,12 +118,16 @@ def metadata_of(given: Mapping[str, Any], name: str) -> Metadata | None:
         updated_at=max(created, moment_of(given.get("last_updated_at"), UTC) or created),
         title=None if title == f"Conversation {name[:5]}" else title,
         trigger=_text(given.get("trigger"), _LONGEST_NAME) or "gui",
-        told={
-            "repository": _text(given.get("selected_repository"), _LONGEST_NAME),
-            "branch": _text(given.get("selected_branch"), _LONGEST_NAME),
-            "git_provider": _text(given.get("git_provider"), _LONGEST_NAME),
-        },
+        repository=_repository(given),
     )
+
+
+def _repository(given: Mapping[str, Any]) -> Repository | None:
+    name, branch, provider = (
+        _text(given.get(key), _LONGEST_NAME) for key in ("selected_repository", "selected_branch", "git_provider")
+    )
+    known = name or branch or provider
+    return Repository(name=name or "", branch=branch, provider=provider) if known else None
 
 
 def moment_of(value: object, zone: tzinfo | None) -> datetime | None:

@@ -1,11 +1,9 @@
 """The Gateway over this process's own directory."""
 
 import asyncio
-import hashlib
-import json
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
-from contextlib import aclosing, asynccontextmanager, suppress
-from dataclasses import asdict, replace
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager, suppress
+from dataclasses import replace
 from datetime import datetime
 from functools import partial
 
@@ -20,16 +18,16 @@ from openhands_sessions.core.errors import (
 )
 from openhands_sessions.core.ids import UNNUMBERED, ConversationId
 from openhands_sessions.core.lifecycle import SET_UP, SessionState
-from openhands_sessions.ports.gateway import Accepted, EndReason, News, SessionEnded, SessionInfo, SessionSpec
+from openhands_sessions.core.repository import Repository
+from openhands_sessions.ports.gateway import Accepted, EndReason, FeedItem, SessionInfo, SessionSpec
 from openhands_sessions.ports.store import ConversationRow, SessionStore
-from openhands_sessions.service.openings import Openings
+from openhands_sessions.service.initial_input import InitialInputStore
 from openhands_sessions.service.recovery import WAITS, Recovery
-from openhands_sessions.service.rows import checkout_of, checkout_row, text_of
 from openhands_sessions.service.session_registry import SessionRegistry
 from openhands_sessions.service.settings import SettingsStore, secret_of, without_secret
 from openhands_sessions.service.title_generation import TitleGenerator
 from openhands_sessions.session.agent_session import AgentSession
-from openhands_sessions.session.command_handler import IdempotencyKey
+from openhands_sessions.session.idempotency import IdempotencyKey
 from openhands_sessions.session.setup import STAGES, InitialInput
 
 REVIVALS = 3
@@ -44,7 +42,7 @@ class LocalGateway:
         store: SessionStore,
         directory: SessionRegistry,
         settings: SettingsStore,
-        openings: Openings,
+        initial_input: InitialInputStore,
         clock: Callable[[], datetime],
         *,
         local_repositories: bool = False,
@@ -55,7 +53,7 @@ class LocalGateway:
         self._store = store
         self._directory = directory
         self._settings = settings
-        self._openings = openings
+        self._initial_input = initial_input
         self._clock = clock
         self._titles = titles
 
@@ -66,12 +64,12 @@ class LocalGateway:
         if row.owner != spec.owner:
             raise NotFound("conversation", spec.id)
         session = await self._session(row)
-        if row.title is None and row.settings.get("message"):
+        if row.title is None and row.initial_message:
             self._spoken(session)
         return await self._describe(row)
 
     async def submit(self, sid: ConversationId, command: Command, *, key: str | None = None) -> Accepted:
-        keyed = None if key is None else IdempotencyKey(key, digest(command))
+        keyed = None if key is None else IdempotencyKey.of(key, command)
         for _ in range(REVIVALS):
             session = self._directory.find(sid)
             if session is None or not session.accepting:
@@ -83,24 +81,23 @@ class LocalGateway:
                 return accepted
             except SessionsError as error:
                 if error is session.problem and isinstance(command, Stop):
-                    return await self._directory.stop_failed(session, keyed)
+                    return await self._directory.stop_failed(session, keyed, None)
                 if session.accepting or session.problem is not None or not isinstance(error, NotAccepting):
                     raise
         raise NotAccepting("the session is closing; send it again")
 
     @asynccontextmanager
-    async def follow(self, sid: ConversationId, after: int) -> AsyncIterator[AsyncIterator[News]]:
+    async def follow(self, sid: ConversationId, after: int) -> AsyncIterator[AsyncIterator[FeedItem]]:
         row = await self._row(sid)
         session = self._directory.find(sid)
         if session is None or session.state is SessionState.CLOSED:
-            session = await self._session(row)
-        # One that has failed is not built anew here, or those who wait for it would build it again and again.
-        await session.event_stream.loaded()
-        news = session.event_stream.follow(after)
+            await self._session(row)
+        # A failed session is not replaced here, or each follower would build it again and again.
+        items = self._directory.feeds.of(sid).follow(after)
         try:
-            yield news
+            yield items
         finally:
-            await news.aclose()
+            await items.aclose()
             self._directory.released(sid)
 
     async def describe(self, sid: ConversationId) -> SessionInfo:
@@ -120,24 +117,6 @@ class LocalGateway:
             with suppress(TimeoutError):
                 async with asyncio.timeout(within):
                     await session.settled()
-
-    async def asleep(self, sid: ConversationId, after: int) -> AsyncGenerator[News, None]:
-        """For whoever has followed a session to its end, event `after`, and stays: news until somebody has the session
-        built anew. Raises SessionEnded once it is stopped or deleted instead, behind what the log says of that."""
-        try:
-            async with aclosing(self._directory.asleep(sid)) as told:
-                async for status in told:
-                    if status is not None:
-                        yield status
-                        continue
-                    async for batch in self._store.log(sid).read(after):
-                        after = batch[-1].id
-                        yield batch
-        except SessionEnded:
-            with suppress(SessionsError):  # they are to leave whether or not it can be read
-                async for batch in self._store.log(sid).read(after):
-                    yield batch
-            raise
 
     def live(self, sid: ConversationId) -> AgentSession | None:
         """The session itself, for edges in the same process; None where none is live."""
@@ -159,7 +138,7 @@ class LocalGateway:
         self._directory.check_room()
         secret = secret_of(spec.settings)
         await self._settings.merged(spec.owner, spec.settings)
-        spec, kept = await self._openings.taken(spec)
+        spec, kept = await self._initial_input.store(spec)
         moment = self._clock()
         row = ConversationRow(
             id=spec.id,
@@ -168,20 +147,19 @@ class LocalGateway:
             updated_at=moment,
             title=spec.title,
             trigger=spec.trigger,
-            settings={
-                "request": without_secret(spec.settings),
-                "message": spec.initial_message,
-                "images": kept.images,
-                "replay": kept.replay,
-                **checkout_row(spec.checkout),
-            },
+            initial_message=spec.initial_message,
+            images_key=kept.images,
+            replay_key=kept.replay,
+            repository=spec.checkout,
+            checkout=spec.checkout is not None,
+            settings=without_secret(spec.settings),
         )
         try:
             await self._store.conversations.create(row)
         except AlreadyExists:
             return await self._row(spec.id)
-        except StorageError:
-            await self._openings.forget(spec.id, kept)
+        except (BadInput, StorageError):
+            await self._initial_input.forget(spec.id, kept)
             raise
         # Only now is the id ours, and with it the place where its key is kept.
         await self._settings.keep(spec.id, secret)
@@ -197,18 +175,17 @@ class LocalGateway:
         session = self._directory.find(row.id)
         if session is not None and session.accepting:
             return session
-        request = row.settings.get("request")
-        kept = await self._settings.kept(row.id, request if isinstance(request, dict) else {})
+        kept = await self._settings.kept(row.id, row.settings)
         settings = await self._settings.merged(row.owner, kept)
         return await self._directory.open(row.id, row.owner, lambda: settings, self._opening(row))
 
     def _opening(self, row: ConversationRow) -> InitialInput:
-        images, replay = text_of(row, "images"), text_of(row, "replay")
+        images, replay = row.images_key, row.replay_key
         return InitialInput(
-            message=text_of(row, "message"),
-            images=None if images is None else partial(self._openings.images, row.id, images),
-            repository=checkout_of(row),
-            replay=None if replay is None else partial(self._openings.steps, row.id, replay),
+            message=row.initial_message,
+            images=None if images is None else partial(self._initial_input.images, row.id, images),
+            repository=row.repository if row.checkout else None,
+            replay=None if replay is None else partial(self._initial_input.steps, row.id, replay),
         )
 
     def summary(self, row: ConversationRow) -> SessionInfo:
@@ -216,6 +193,7 @@ class LocalGateway:
         session = self._directory.find(row.id)
         live = session is not None and session.state is not SessionState.CLOSED
         view = None if session is None else session.event_stream.view
+        repository = row.repository or Repository()
         return SessionInfo(
             id=row.id,
             owner=row.owner,
@@ -223,15 +201,15 @@ class LocalGateway:
             created_at=row.created_at,
             updated_at=row.updated_at if session is None else max(row.updated_at, session.event_stream.updated_at),
             trigger=row.trigger,
-            repository=text_of(row, "repository"),
-            branch=text_of(row, "branch"),
-            git_provider=text_of(row, "git_provider"),
+            repository=repository.name or None,
+            branch=repository.branch,
+            git_provider=repository.provider,
             state=session.state if session is not None and live else None,
             agent_state=None if view is None else view.agent_state,
             runtime_status=None if session is None or not live else runtime_status(session.state),
             head=UNNUMBERED if view is None else view.head,
             last_state=UNNUMBERED if view is None else view.last_state,
-            followers=0 if session is None else session.event_stream.followers,
+            followers=0 if session is None else session.event_stream.feed.followers,
             problem=None if session is None or session.problem is None else session.problem.message,
         )
 
@@ -241,12 +219,6 @@ class LocalGateway:
             await session.event_stream.loaded()
         info = self.summary(row)
         return info if info.head != UNNUMBERED else replace(info, head=await self._store.log(row.id).head())
-
-
-def digest(command: Command) -> str:
-    """A name for what a command asks, so that a key used again for something else is noticed."""
-    content = {"kind": type(command).__name__, **asdict(command)}
-    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 
 
 def runtime_status(state: SessionState) -> str:

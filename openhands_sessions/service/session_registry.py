@@ -1,7 +1,7 @@
 """Which sessions live here: admission, joining, and the end of idle ones."""
 
 import asyncio
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import Callable
 
 import structlog
 
@@ -10,12 +10,12 @@ from openhands_sessions.core.ids import UNNUMBERED, ConversationId, OwnerId
 from openhands_sessions.core.lifecycle import SessionState
 from openhands_sessions.core.settings import SessionSettings
 from openhands_sessions.ports.gateway import Accepted, EndReason, Status
-from openhands_sessions.service.sleepers import Sleepers
+from openhands_sessions.service.feeds import Feeds
 from openhands_sessions.service.status_board import SessionStatus, StatusBoard
 from openhands_sessions.session.agent_session import AgentSession
-from openhands_sessions.session.command_handler import IdempotencyKey
-from openhands_sessions.session.failure import record_stop
+from openhands_sessions.session.idempotency import IdempotencyKey
 from openhands_sessions.session.setup import Dependencies, InitialInput
+from openhands_sessions.session.stop import record_stop
 
 log = structlog.get_logger(__name__)
 
@@ -33,7 +33,7 @@ class SessionRegistry:
         self._tasks: dict[ConversationId, asyncio.Task[None]] = {}
         self._idle: dict[ConversationId, asyncio.TimerHandle] = {}
         self._closings: set[asyncio.Task[None]] = set()
-        self._sleepers = Sleepers()
+        self.feeds = Feeds(parts.store)
         self._changed_at = 0.0
         self.accepting = True
 
@@ -64,7 +64,7 @@ class SessionRegistry:
             raise AtCapacity(f"the server holds {self._max_sessions} sessions, as many as it may; try again later")
 
     async def open(
-        self, sid: ConversationId, owner: OwnerId, settings: Callable[[], SessionSettings], opening: InitialInput
+        self, sid: ConversationId, owner: OwnerId, settings: Callable[[], SessionSettings], initial: InitialInput
     ) -> AgentSession:
         """Join the live session, or build one; one that failed or closes makes room for a new one first. Does not wait
         for Ready. Raises AtCapacity."""
@@ -74,65 +74,52 @@ class SessionRegistry:
             await self.close(sid, "failed")
         if len(self._sessions) >= self._max_sessions and (idle := self._longest_idle()) is not None:
             await self.close(idle, "idle")
-            return await self.open(sid, owner, settings, opening)
+            return await self.open(sid, owner, settings, initial)
         self.check_room()
-        return self._build(sid, owner, settings(), opening)
+        return self._build(sid, owner, settings(), initial)
 
-    def asleep(self, sid: ConversationId) -> AsyncGenerator[Status | None, None]:
-        """What is told until a session of the conversation lives and can go on, whoever has it built; None where it is
-        in the log. Raises SessionEnded once it is stopped or deleted instead."""
-
-        def over() -> bool:
-            session = self._sessions.get(sid)
-            return session is not None and session.accepting
-
-        return self._sleepers.wait(sid, over)
-
-    async def stop_failed(self, session: AgentSession, keyed: IdempotencyKey | None) -> Accepted:
+    async def stop_failed(
+        self, session: AgentSession, keyed: IdempotencyKey | None, author: OwnerId | None
+    ) -> Accepted:
         """The user stops a session that has failed, and stays. Raises its problem where it does not know its log,
         BadInput, StorageError."""
         if session.problem is not None and session.event_stream.view.head == UNNUMBERED:
             raise session.problem
-        accepted = await record_stop(session.event_stream, keyed)
-        self._sleepers.wake(session.sid)
-        return accepted
+        return await record_stop(session.event_stream, keyed, author)
 
     def retitled(self, sid: ConversationId, title: str) -> None:
-        """Tell whoever follows the conversation, or waits for its session, that it has a new title."""
-        status = Status("info", None, sid, title=title)
-        session = self._sessions.get(sid)
-        if session is not None:
-            session.event_stream.publish_transient(status)
-        self._sleepers.tell(sid, status)
+        """Tell those who follow the conversation that it has a new title."""
+        self.feeds.publish_transient(sid, Status("info", None, sid, title=title))
 
     def _build(
-        self, sid: ConversationId, owner: OwnerId, settings: SessionSettings, opening: InitialInput
+        self, sid: ConversationId, owner: OwnerId, settings: SessionSettings, initial: InitialInput
     ) -> AgentSession:
-        session = AgentSession(sid, settings, self._parts, opening=opening, on_change=self._changed)
+        feed = self.feeds.of(sid)
+        session = AgentSession(sid, settings, self._parts, feed, initial=initial, on_change=self._changed)
         self._sessions[sid] = session
         self._owners[sid] = owner
         task = asyncio.create_task(session.run(), name=f"session {sid}")
         self._tasks[sid] = task
         task.add_done_callback(lambda done: self._ended(session, done))
         self._publish(session)
-        self._sleepers.wake(sid)
         return session
 
     async def close(self, sid: ConversationId, reason: EndReason) -> None:
-        """End a session; returns when it is Closed and gone from here. Where the user has ended it, those who wait for
-        another are sent away."""
+        """End a session; returns when it is Closed and gone from here. Where the user has ended it, followers are sent
+        away, also those of a conversation without a session."""
         session = self._sessions.get(sid)
         if session is not None:
             task = self._tasks[sid]
             await session.close(reason)
             await asyncio.wait([task])
         if reason in ("stopped", "deleted"):
-            self._sleepers.dismiss(sid, reason)
+            self.feeds.end(sid, reason)
 
     async def close_all(self, reason: EndReason) -> None:
         """End every session, and accept none from now on."""
         self.accepting = False
         await asyncio.gather(*(self.close(sid, reason) for sid in list(self._sessions)))
+        self.feeds.end_all(reason)
         if self._closings:
             await asyncio.wait(self._closings)
 
@@ -161,7 +148,7 @@ class SessionRegistry:
                 state=session.state,
                 agent_state=view.agent_state,
                 head=view.head,
-                followers=session.event_stream.followers,
+                followers=session.event_stream.feed.followers,
                 cost=view.cost,
                 at=self._parts.clock(),
                 problem=None if session.problem is None else session.problem.message,
@@ -196,4 +183,4 @@ class SessionRegistry:
 
 def _is_idle(session: AgentSession) -> bool:
     quiet = session.state is SessionState.READY and not session.busy
-    return (quiet or session.state is SessionState.ERROR) and session.event_stream.followers == 0
+    return (quiet or session.state is SessionState.ERROR) and session.event_stream.feed.followers == 0

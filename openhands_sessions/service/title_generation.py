@@ -2,12 +2,11 @@
 
 import asyncio
 from collections.abc import Callable
-from dataclasses import replace
 from weakref import WeakKeyDictionary, WeakSet
 
 import structlog
 
-from openhands_sessions.core.errors import ModelFailure, NotFound, SessionsError
+from openhands_sessions.core.errors import Conflict, ModelFailure, NotFound, SessionsError
 from openhands_sessions.core.events.actions import MessageAction
 from openhands_sessions.core.events.codec import decode
 from openhands_sessions.core.events.event import Source
@@ -96,16 +95,19 @@ class TitleGenerator:
         return None
 
     async def _keep(self, session: AgentSession, title: str | None) -> None:
-        """Unless the user has given one meanwhile, or the conversation is gone."""
-        row = await self._store.conversations.get(session.sid)
-        if title is None or row is None or row.title is not None:
+        """Unless the user has given one meanwhile, or the conversation is deleted."""
+        if title is None:
             return
         title = session.event_stream.masker.text(title)
-        try:
-            await self._store.conversations.update(replace(row, title=title))
-        except NotFound:
+        while (row := await self._store.conversations.get(session.sid)) is not None and row.title is None:
+            try:
+                await self._store.conversations.update(session.sid, {"title": title}, if_version=row.version)
+            except Conflict:
+                continue  # the row has changed since it was read: look again
+            except NotFound:
+                return
+            self._on_title(session.sid, title)
             return
-        self._on_title(session.sid, title)
 
 
 async def _by_model(session: AgentSession, message: str) -> str | None:

@@ -57,11 +57,11 @@ class TurnContext:
     """Who takes part in a turn."""
 
     agent: Agent
-    actor: ActionRunner
-    toolbox: ToolRegistry
+    runner: ActionRunner
+    tools: ToolRegistry
     policy: Policy
     condenser: Condenser
-    replaying: Replay
+    replay: Replay
 
 
 @dataclass(slots=True)
@@ -116,10 +116,10 @@ class AgentController:
     async def wind_up(self, last: AgentState) -> None:
         """Close what a cancelled turn left open, and end it with the state `last`. Everything that the turn appended
         must be durable."""
-        await self._context.actor.end_left_running()
+        await self._context.runner.end_left_running()
         observations: list[Event] = []
         for action_id in self._stream.view.open_actions:
-            observations.append(await self._context.actor.abandon(await self._recorded(action_id)))
+            observations.append(await self._context.runner.abandon(await self._stream.event_of(Action, action_id)))
         ended = TurnEndedObservation(
             stop_reason=StopReason.STOPPED, seen=self._stream.view.head, iterations=self._stream.view.iterations
         )
@@ -131,18 +131,17 @@ class AgentController:
 
     async def _finish_started(self, *, resumed: bool) -> bool:
         """Bring to an end what is agreed and planned already. True where that ended the turn."""
-        actor = self._context.actor
+        runner = self._context.runner
         for action_id in self._stream.view.open_actions:
-            action = await self._recorded(action_id)
+            action = await self._stream.event_of(Action, action_id)
             # One that was agreed to just now has never been begun, whatever became of the sandbox meanwhile.
-            observation = await (actor.recover(action) if resumed else actor.carry_out(action))
-            await self._stream.append(*self._context.replaying.told(self._stream.view, observation))
+            observation = await (runner.recover(action) if resumed else runner.carry_out(action))
+            await self._stream.append(*self._context.replay.told(self._stream.view, observation))
         if self._stream.view.agent_state is not AgentState.RUNNING:
             await self._stream.append(AgentStateChangedObservation(agent_state=AgentState.RUNNING))
         if not self._stream.view.planned:
             return False
-        plan = await self._recorded(self._stream.view.planned_by)
-        assert isinstance(plan, ToolCallsAction)  # nothing else plans
+        plan = await self._stream.event_of(ToolCallsAction, self._stream.view.planned_by)
         return await self._take_up(plan, self._stream.view.planned)
 
     async def _go_on(self) -> None:
@@ -150,7 +149,7 @@ class AgentController:
             if limit := over(self._stream.view, self._settings):
                 await self._end(limit.reason, AgentState.ERROR, text=limit.text)
                 return
-            self._turn.step, self._turn.cause = self._context.replaying.next(self._stream.view), None
+            self._turn.step, self._turn.cause = self._context.replay.next(self._stream.view), None
             if self._turn.step is not None:
                 if await self._replay(self._turn.step):
                     return
@@ -164,17 +163,17 @@ class AgentController:
 
     async def _replay(self, step: TrajectoryStep) -> bool:
         """Issue one recorded step. True where that ended the turn."""
-        view, replaying = self._stream.view, self._context.replaying
+        view, replay = self._stream.view, self._context.replay
         assert view.replay is not None  # or there was no step
         self._turn.seen, self._turn.cause = view.head, view.replay.begun
         match step.action:
             case MessageAction(source=Source.USER) as message:
-                await self._stream.append(*replaying.said(message, view.replay.begun, self._stream.next_id))
+                await self._stream.append(*replay.said(message, view.replay.begun, self._stream.next_id))
                 return False
             case MessageAction(content=content):
                 return await self._say(content, None)
             case action:
-                call = replaying.call(step, view.replay)
+                call = replay.call(step, view.replay)
                 thought = said_beside(action, call.arguments)
                 return await self._call(call, f"replay#{self._stream.next_id}", 1, thought=thought)
 
@@ -185,7 +184,7 @@ class AgentController:
             writer.restart()
             self._tell("STATUS$LLM_RETRY", f"Try {retry.attempt} failed, the next is in {retry.wait:.0f} s.")
 
-        briefing = AgentInput(messages=self._history.messages(), tools=self._context.toolbox.schemas)
+        briefing = AgentInput(messages=self._history.messages(), tools=self._context.tools.schemas)
         try:
             return await self._context.agent.decide(briefing, writer.write, retrying)
         finally:
@@ -244,7 +243,7 @@ class AgentController:
             ),
         }
         try:
-            action = self._context.toolbox.read(call.name, call.arguments)
+            action = self._context.tools.read(call.name, call.arguments)
         except BadInput as wrong:
             return await self._refuse(call, wrong, InvalidCallAction(**about, thought=thought))
         about["thought"] = "\n".join(part for part in (thought, getattr(action, "thought", "")) if part)
@@ -254,7 +253,7 @@ class AgentController:
         problem = ErrorObservation(
             cause=self._stream.next_id, source=Source.AGENT, content=wrong.message, error_id=BAD_CALL_ID
         )
-        await self._stream.append(invalid, *self._context.replaying.refused(self._stream.view, problem))
+        await self._stream.append(invalid, *self._context.replay.refused(self._stream.view, problem))
         return await self._judge(call, problem)
 
     async def _act(self, action: Action, call: PlannedCall) -> bool:
@@ -268,10 +267,9 @@ class AgentController:
             calls = self._stream.view.iterations + spends(self._stream.view, action)
             await self._stream.append(*asking(action, seen=self._turn.seen, iterations=calls))
             return True
-        [recorded] = await self._stream.append(action)
-        assert isinstance(recorded, Action)  # what comes back is what went in, numbered
-        observation = await self._context.actor.carry_out(recorded)
-        await self._stream.append(*self._context.replaying.told(self._stream.view, observation))
+        recorded = await self._stream.append_one(action)
+        observation = await self._context.runner.carry_out(recorded)
+        await self._stream.append(*self._context.replay.told(self._stream.view, observation))
         return await self._judge(call, observation)
 
     async def _judge(self, call: PlannedCall, observation: Observation) -> bool:
@@ -300,7 +298,7 @@ class AgentController:
         return True
 
     def _more_steps(self) -> bool:
-        return self._turn.step is not None and self._context.replaying.more(self._stream.view)
+        return self._turn.step is not None and self._context.replay.more(self._stream.view)
 
     async def _condense(self) -> None:
         context, longest = self._context, self._settings.condenser_max_size
@@ -324,11 +322,6 @@ class AgentController:
                 llm_metrics=None if made.reply is None else metrics(self._stream.view, made.reply, budget),
             )
         )
-
-    async def _recorded(self, action_id: int) -> Action:
-        event = await self._stream.event(action_id)
-        assert isinstance(event, Action)  # the view's ids of actions are ids of actions
-        return event
 
     def _tell(self, status: str, text: str, level: Literal["info", "error"] = "info") -> None:
         self._stream.publish_transient(Status(level, status, text))

@@ -1,8 +1,7 @@
-"""Where commands take effect: each becomes events, in one append where its parts belong together."""
+"""What each command does: it becomes events, in one append where they belong together."""
 
-import asyncio
-from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 
 from openhands_sessions.core.commands import Answer, Command, Pause, Resume, SendMessage, Stop
 from openhands_sessions.core.errors import BadInput, NotAccepting
@@ -10,26 +9,30 @@ from openhands_sessions.core.events.actions import ChangeAgentStateAction, Messa
 from openhands_sessions.core.events.event import Action, AgentState, Event, Source
 from openhands_sessions.core.events.observations import AgentStateChangedObservation
 from openhands_sessions.core.events.own import ReplayEndedObservation
-from openhands_sessions.core.ids import UNNUMBERED, EventId
+from openhands_sessions.core.ids import UNNUMBERED, OwnerId
 from openhands_sessions.core.trajectory import goes_on
 from openhands_sessions.ports.gateway import Accepted
 from openhands_sessions.ports.store import Receipt
 from openhands_sessions.session.agent_controller import AgentController
-from openhands_sessions.session.approvals import confirming, rejecting, withdrawing
+from openhands_sessions.session.approvals import confirming, rejecting
 from openhands_sessions.session.event_stream import EventStream
+from openhands_sessions.session.first_events import NO_IMAGES
+from openhands_sessions.session.idempotency import IdempotencyKey, earlier_answer
 from openhands_sessions.session.knowledge_recall import KnowledgeRecall
-from openhands_sessions.session.setup import NO_IMAGES
-
-EndTurn = Callable[[], Awaitable[None]]
-"""Cancels the running turn, if any, and returns when it is gone."""
+from openhands_sessions.session.stop import CancelTurn, Stopper
 
 
 @dataclass(frozen=True, slots=True)
-class IdempotencyKey:
-    """A command's idempotency key, and a digest of its content."""
+class SubmittedCommand:
+    """A command, its idempotency key, and the id of the person who gave it."""
 
-    key: str
-    digest: str
+    command: Command
+    key: IdempotencyKey | None = None
+    author: OwnerId | None = None
+
+    @property
+    def receipt(self) -> Receipt | None:
+        return None if self.key is None else self.key.receipt
 
 
 class CommandHandler:
@@ -40,61 +43,36 @@ class CommandHandler:
         stream: EventStream,
         controller: AgentController,
         knowledge: KnowledgeRecall,
+        stopper: Stopper,
     ) -> None:
         self._stream = stream
         self._controller = controller
         self._knowledge = knowledge
+        self._stopper = stopper
 
-    async def take(self, command: Command, keyed: IdempotencyKey | None, end_turn: EndTurn) -> Accepted:
+    async def take(self, given: SubmittedCommand, cancel_turn: CancelTurn) -> Accepted:
         """Durable when it returns. Raises NotAccepting, BadInput, StorageError."""
-        if (before := await taken_before(self._stream, keyed)) is not None:
+        if (before := await earlier_answer(self._stream, given.key)) is not None:
             return before
-        receipt = receipt_of(keyed)
-        match command:
-            case SendMessage():
-                said = await self._said(command)
-                return await self._append((*said, *self._taken_over(command)), receipt)
+        match given.command:
+            case SendMessage() as command:
+                return await self._append((*await self._said(command), *self._taken_over(command)), given)
             case Stop():
-                return await self.stop(AgentState.STOPPED, end_turn, receipt)
+                return await self._stop(AgentState.STOPPED, cancel_turn, given)
             case Pause():
-                return await self.stop(AgentState.PAUSED, end_turn, receipt)
+                return await self._stop(AgentState.PAUSED, cancel_turn, given)
             case Resume():
-                return await self._append(self._resumed(), receipt)
-            case Answer():
-                return await self._append(await self._answered(command), receipt)
+                return await self._append(self._resumed(), given)
+            case Answer() as answer:
+                return await self._append(await self._answered(answer), given)
 
-    async def stop(self, last: AgentState, end_turn: EndTurn, receipt: Receipt | None = None) -> Accepted:
-        """End the turn and what it runs; nothing of it comes after the state `last`."""
-        await end_turn()
-        # Everything that the turn appended is folded once this one is: appends take effect in order.
-        accepted = await self._append([ChangeAgentStateAction(agent_state=last, source=Source.USER)], receipt)
-        if self._stream.view.stopping is not None or self._stream.view.left_running is not None:
-            await self._come_to(last)
-        return accepted
+    async def _stop(self, last: AgentState, cancel_turn: CancelTurn, given: SubmittedCommand) -> Accepted:
+        return await self._stopper.stop(last, cancel_turn, receipt=given.receipt, author=given.author)
 
-    async def close(self, end_turn: EndTurn) -> None:
-        """The user closes the session: a stop, where there is something to stop; otherwise the state alone says it."""
-        view = self._stream.view
-        if view.under_way:
-            await self.stop(AgentState.STOPPED, end_turn)
-        elif view.agent_state is not AgentState.STOPPED:
-            await self._stream.append(AgentStateChangedObservation(agent_state=AgentState.STOPPED))
-
-    async def finish_stop(self) -> None:
-        """Carry out a stop that is in the log, and that an earlier server did not come to carry out."""
-        last = self._stream.view.stopping
-        if last is not None:
-            await self._come_to(last)
-
-    async def _come_to(self, last: AgentState) -> None:
-        view = self._stream.view
-        if view.pending is not None:
-            pending = await self._pending(view.pending)
-            await self._stream.append(*withdrawing(pending, first=self._stream.next_id))
-        await self._controller.wind_up(last)
-
-    async def _append(self, events: Sequence[Event], receipt: Receipt | None) -> Accepted:
-        numbered = await self._stream.append(*events, receipt=receipt)
+    async def _append(self, events: Sequence[Event], given: SubmittedCommand) -> Accepted:
+        """One append, the events that the person caused under the person's id."""
+        named = [replace(event, author=given.author) if _is_the_persons(event) else event for event in events]
+        numbered = await self._stream.append(*named, receipt=given.receipt)
         return Accepted(numbered[0].id)
 
     async def _said(self, command: SendMessage) -> Sequence[Event]:
@@ -108,7 +86,7 @@ class CommandHandler:
             file_urls=command.file_urls,
         )
         if view.pending is not None:
-            pending = await self._pending(view.pending)
+            pending = await self._stream.event_of(Action, view.pending)
             refused = rejecting(pending, first=self._stream.next_id, seen=view.head)
             running = AgentStateChangedObservation(agent_state=AgentState.RUNNING)
             return (*refused[:-1], said, running)
@@ -140,7 +118,7 @@ class CommandHandler:
             raise NotAccepting("no action awaits an answer: it was answered or stopped already")
         if answer.action is not None and answer.action != pending:
             raise NotAccepting(f"action {answer.action} does not await an answer, {pending} does")
-        action = await self._pending(pending)
+        action = await self._stream.event_of(Action, pending)
         if answer.confirmed:
             return confirming(action)
         view = self._stream.view
@@ -148,32 +126,6 @@ class CommandHandler:
         seen = view.last_message - 1 if view.owed else view.head
         return rejecting(action, first=self._stream.next_id, seen=seen)
 
-    async def _pending(self, event_id: EventId) -> Action:
-        event = await self._stream.event(event_id)
-        assert isinstance(event, Action)  # only actions await an answer
-        return event
 
-
-async def taken_before(stream: EventStream, keyed: IdempotencyKey | None) -> Accepted | None:
-    """What the command did when it came before. Raises BadInput where that was another one, StorageError."""
-    known = None if keyed is None else await stream.receipt(keyed.key)
-    if keyed is None or known is None:
-        return None
-    if known.digest != keyed.digest:
-        raise BadInput("key", "was used for another command; take a new one")
-    return Accepted(known.event)
-
-
-def receipt_of(keyed: IdempotencyKey | None) -> Receipt | None:
-    """What is to be stored with the events of a command."""
-    return None if keyed is None else Receipt(key=keyed.key, digest=keyed.digest, event=UNNUMBERED)
-
-
-async def ended(task: "asyncio.Task[None] | None") -> None:
-    """Cancel a task and wait until it is gone; what it raised is nobody's concern any more."""
-    if task is None:
-        return
-    task.cancel()
-    await asyncio.wait([task])
-    if not task.cancelled():
-        task.exception()
+def _is_the_persons(event: Event) -> bool:
+    return event.source is Source.USER and isinstance(event, MessageAction | ChangeAgentStateAction)

@@ -1,23 +1,21 @@
-"""Commands that wait for their turn, each with somebody who waits for its answer."""
+"""Commands that wait until the session takes them, each with a future for its answer."""
 
 import asyncio
 from collections import deque
 from dataclasses import dataclass
 
-from openhands_sessions.core.commands import Command
 from openhands_sessions.core.errors import NotAccepting, SessionsError
 from openhands_sessions.ports.gateway import Accepted
-from openhands_sessions.session.command_handler import IdempotencyKey
+from openhands_sessions.session.command_handler import SubmittedCommand
 
 WAITING_COMMANDS = 64
 
 
 @dataclass(frozen=True, slots=True)
 class QueuedCommand:
-    """One command. Whoever waits for it may have left."""
+    """One command. Its caller may have left."""
 
-    command: Command
-    keyed: IdempotencyKey | None
+    given: SubmittedCommand
     answer: "asyncio.Future[Accepted]"
 
     def accept(self, accepted: Accepted) -> None:
@@ -38,12 +36,12 @@ class CommandQueue:
     def __len__(self) -> int:
         return len(self._waiting)
 
-    def put(self, command: Command, keyed: IdempotencyKey | None) -> "asyncio.Future[Accepted]":
+    def put(self, given: SubmittedCommand) -> "asyncio.Future[Accepted]":
         """The future answer. Raises NotAccepting where too many wait."""
         if len(self._waiting) >= WAITING_COMMANDS:
             raise NotAccepting("too many commands wait in this session; send it again in a moment")
         answer: asyncio.Future[Accepted] = asyncio.get_running_loop().create_future()
-        self._waiting.append(QueuedCommand(command, keyed, answer))
+        self._waiting.append(QueuedCommand(given, answer))
         return answer
 
     def take(self) -> QueuedCommand:

@@ -1,27 +1,26 @@
-"""One conversation's log, alive: append, fold, wake followers."""
+"""Writes one conversation's log: number, mask, append, fold, publish."""
 
 import asyncio
 from collections import deque
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
-from contextlib import aclosing
+from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from functools import partial
+from typing import TypeVar
 
-from openhands_sessions.core.errors import NotFound
+from openhands_sessions.core.errors import NotFound, StorageError
 from openhands_sessions.core.events.codec import Stored, decode, masked, recorded
 from openhands_sessions.core.events.event import EPOCH, Event
 from openhands_sessions.core.ids import EventId
 from openhands_sessions.core.masking import SecretMasker
 from openhands_sessions.core.view import VIEW_VERSION, ConversationView, dump_view, load_view, reduce
-from openhands_sessions.ports.gateway import Delta, EndReason, News, SessionEnded, Status
+from openhands_sessions.ports.gateway import Delta, Status
 from openhands_sessions.ports.store import EventLog, Receipt, Snapshot
+from openhands_sessions.session.feed import Feed
 
 Listener = Callable[[Event], None]
+E = TypeVar("E", bound=Event)
 
-TAIL_ENTRIES = 128
-TAIL_CHARACTERS = 24 * 1024
-TRANSIENTS = 256
 SNAPSHOT_EVERY = 1_000
 FOLDED_AT_ONCE = 32
 UNMASKED = 8
@@ -45,22 +44,16 @@ class _Writing:
         return self.events[0].id
 
 
-@dataclass(frozen=True, slots=True)
-class _Transient:
-    """News that is not stored, in its place: behind event `head`."""
-
-    number: int
-    head: int
-    news: Delta | Status
-
-
 class EventStream:
-    """Numbers events, stores them, folds them once they are durable, and wakes whoever follows.
+    """Numbers events, stores them, folds them once they are durable, and publishes them to the feed.
 
     This assumes one writer per conversation; the log's `term` guarantees it.
     """
 
-    def __init__(self, log: EventLog, clock: Callable[[], datetime], masker: SecretMasker = NO_SECRETS) -> None:
+    def __init__(
+        self, log: EventLog, feed: Feed, clock: Callable[[], datetime], masker: SecretMasker = NO_SECRETS
+    ) -> None:
+        self.feed = feed
         self.masker = masker
         self._log = log
         self._term = 0
@@ -68,20 +61,11 @@ class EventStream:
         self._view = ConversationView()
         self._submitted: int = -1
         self._under_way: deque[_Writing] = deque()
-        self._tail: deque[Stored] = deque()
-        self._tail_size = 0
-        self._news = asyncio.Event()
-        self._transients: deque[_Transient] = deque(maxlen=TRANSIENTS)
-        self._transient_count = 0
-        self._ended: EndReason | None = None
         self._listeners: list[Listener] = []
         self._unmasked: dict[int, Event] = {}
         self._loaded = asyncio.Event()
         self.updated_at = EPOCH
         """When an event was stored last; EPOCH where none was since the session began."""
-        self.followers = 0
-        self.opened = False
-        """Whether set-up is over."""
 
     @property
     def view(self) -> ConversationView:
@@ -95,16 +79,20 @@ class EventStream:
 
     async def load(self, term: int, snapshot: Snapshot | None) -> None:
         """Fold what is stored, from the snapshot where it fits, and write as `term` from now on. Call once, before
-        any append; followers may already wait."""
+        any append."""
         self._term = term
         self._view = await folded(self._log, snapshot)
         self._submitted = self._view.head
+        self.feed.load(self._view.head)
         self._loaded.set()
-        self._wake()
 
     async def loaded(self) -> None:
         """Wait until the log is folded, or the session has ended before."""
         await self._loaded.wait()
+
+    def abandon(self) -> None:
+        """The session has ended: a log that is not folded yet never will be."""
+        self._loaded.set()
 
     def read(self, after: int = -1, *, before: int | None = None) -> AsyncIterator[Sequence[Stored]]:
         """What is stored; see `EventLog.read`."""
@@ -123,13 +111,22 @@ class EventStream:
             return decode(batch[0].text, batch[0].schema)
         raise NotFound("event", str(event_id))
 
+    async def event_of(self, kind: type[E], event_id: int) -> E:
+        """As `event`, for an id that the view holds as that of such an event. Raises StorageError where it is not."""
+        return _of_kind(kind, await self.event(event_id))
+
+    async def append_one(self, event: E) -> E:
+        """Append one event; as it was given, numbered."""
+        [numbered] = await self.append(event)
+        return _of_kind(type(event), numbered)
+
     def snapshot(self) -> Snapshot:
         """The view in its stored form."""
         return Snapshot(self._view.head, VIEW_VERSION, dump_view(self._view))
 
     def listen(self, listener: Listener) -> None:
-        """Have `listener` called with each event once it is durable, in order, the view being that behind it; it must
-        not block."""
+        """Have `listener` called with each event once it is durable, in order; the view includes it already. It
+        must not block."""
         self._listeners.append(listener)
 
     def append(self, *events: Event, receipt: Receipt | None = None) -> "asyncio.Future[Sequence[Event]]":
@@ -170,7 +167,7 @@ class EventStream:
             for listener in self._listeners:
                 listener(event)
         self._remember(writing)
-        self._wake()
+        self.feed.publish(writing.entries)
         if not writing.done.done():
             writing.done.set_result(writing.given)
 
@@ -192,72 +189,19 @@ class EventStream:
                 self._unmasked[given.id] = given
         while len(self._unmasked) > UNMASKED:
             del self._unmasked[next(iter(self._unmasked))]
-        self._tail.extend(writing.entries)
-        self._tail_size += sum(len(entry.text) for entry in writing.entries)
-        while len(self._tail) > TAIL_ENTRIES or (self._tail_size > TAIL_CHARACTERS and len(self._tail) > 1):
-            self._tail_size -= len(self._tail.popleft().text)
 
-    def publish_transient(self, news: Delta | Status) -> None:
-        """Tell whoever follows now; not stored, and lost on a follower that is too far behind. Secrets in a Delta are
-        its writer's concern, who knows what comes behind."""
-        if isinstance(news, Status):
-            news = replace(news, message=self.masker.text(news.message))
-        self._transient_count += 1
-        self._transients.append(_Transient(self._transient_count, self._view.head, news))
-        self._wake()
+    def publish_transient(self, item: Delta | Status) -> None:
+        """See `Feed.publish_transient`. The text of a Status is masked; a Delta is masked by its writer, who knows what
+        follows."""
+        if isinstance(item, Status):
+            item = replace(item, message=self.masker.text(item.message))
+        self.feed.publish_transient(item)
 
-    def end(self, reason: EndReason) -> None:
-        """Let every follower finish what is stored, then end with `reason`. The first counts, but where a session has
-        failed and the user ends it: those who are not at its end yet are to leave then, too."""
-        if self._ended is None or (self._ended == "failed" and reason in ("stopped", "deleted")):
-            self._ended = reason
-            self._loaded.set()
-            self._wake()
 
-    def _wake(self) -> None:
-        news, self._news = self._news, asyncio.Event()
-        news.set()
-
-    async def follow(self, after: int) -> AsyncGenerator[News, None]:
-        """Everything behind `after`: storage first, live next; see `Gateway.follow`. Raises SessionEnded."""
-        cursor = after
-        # Whispers from before this follower arrived are not for it, but for those of a set-up under way.
-        heard = self._transient_count if self.opened else 0
-        self.followers += 1
-        try:
-            while True:
-                news = self._news  # taken before reading, so that nothing slips between
-                publish_transient = self._transient_after(heard)
-                head = self._view.head if publish_transient is None else min(publish_transient.head, self._view.head)
-                if cursor < head:
-                    async with aclosing(self._between(cursor, head)) as batches:
-                        async for batch in batches:
-                            cursor = batch[-1].id
-                            yield batch
-                elif publish_transient is not None:
-                    heard = publish_transient.number
-                    yield publish_transient.news
-                elif news is self._news:
-                    if self._ended is not None:
-                        raise SessionEnded(self._ended)
-                    await news.wait()
-        finally:
-            self.followers -= 1
-
-    def _transient_after(self, heard: int) -> _Transient | None:
-        """The oldest that is kept of those behind number `heard`."""
-        if heard >= self._transient_count:
-            return None
-        return self._transients[max(0, heard + 1 - self._transients[0].number)]
-
-    async def _between(self, cursor: int, head: int) -> AsyncGenerator[Sequence[Stored], None]:
-        """Events behind `cursor` up to and with `head`, from memory where they are there."""
-        if self._tail and self._tail[0].id <= cursor + 1:
-            newest = self._view.head
-            yield [self._tail[place] for place in range(cursor - newest, head - newest)]
-            return
-        async for batch in self._log.read(cursor, before=head + 1):
-            yield batch
+def _of_kind(kind: type[E], event: Event) -> E:
+    if not isinstance(event, kind):
+        raise StorageError(f"event {event.id} is not a {kind.__name__}: the log is damaged")
+    return event
 
 
 async def folded(log: EventLog, snapshot: Snapshot | None) -> ConversationView:

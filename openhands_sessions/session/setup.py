@@ -1,17 +1,20 @@
-"""What is built in each set-up state: one row per state, each with its own limit and status."""
+"""What is built in each set-up state, and what a session has once all of it is built."""
 
+import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from datetime import datetime
+from functools import partial
+from typing import TypeVar
 
-from openhands_sessions.core.errors import RuntimeFailure
-from openhands_sessions.core.events.actions import ChangeAgentStateAction, MessageAction, SystemAction
-from openhands_sessions.core.events.event import AgentState, Event, Source
+from openhands_sessions.core.errors import RuntimeFailure, SessionsError, StageFailed
+from openhands_sessions.core.events.event import AgentState
 from openhands_sessions.core.events.observations import REPLAY_LOST_ID, AgentStateChangedObservation, ErrorObservation
 from openhands_sessions.core.events.own import ReplayBegunObservation, ReplayEndedObservation
-from openhands_sessions.core.ids import UNNUMBERED, ConversationId, EventId
+from openhands_sessions.core.ids import UNNUMBERED, ConversationId, EventId, OwnerId
 from openhands_sessions.core.lifecycle import SessionState
+from openhands_sessions.core.masking import without_paths
 from openhands_sessions.core.repository import Repository
 from openhands_sessions.core.settings import SessionSettings, environment
 from openhands_sessions.core.trajectory import TrajectoryStep
@@ -27,13 +30,15 @@ from openhands_sessions.ports.tool import Tool
 from openhands_sessions.session.action_runner import ActionRunner
 from openhands_sessions.session.agent_controller import AgentController, TurnContext
 from openhands_sessions.session.event_stream import EventStream
+from openhands_sessions.session.failure import is_over
+from openhands_sessions.session.first_events import Beginning, first_events, waiting
 from openhands_sessions.session.knowledge_recall import KnowledgeRecall
 from openhands_sessions.session.replay import Replay
 from openhands_sessions.session.repository_setup import RepositorySetup
 from openhands_sessions.session.tool_registry import ToolRegistry
 
+T = TypeVar("T")
 REPLAY_LOST = "The recorded steps are lost; the conversation goes on without them."
-NO_IMAGES = "cannot be looked at by this model: choose another one, or send the message without images"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -68,168 +73,201 @@ class InitialInput:
     replay: Callable[[], Awaitable[Sequence[TrajectoryStep] | None]] | None = None
     """Loads the recorded steps that follow the message; None where they are lost. Asked for until they have all been
     issued."""
-
-
-@dataclass(kw_only=True, slots=True)
-class SetupContext:
-    """A session while it is being built: each stage adds its part, and what must be closed to the stack."""
-
-    sid: ConversationId
-    settings: SessionSettings
-    parts: Dependencies
-    opening: InitialInput
-    stream: EventStream
-    stack: AsyncExitStack
-    term: int = 0
-    snapshot_head: EventId = UNNUMBERED
-    interrupted: bool = False
-    """Whether the log ends in the middle of a turn."""
-    runtime: Runtime | None = None
-    tools: Sequence[Tool] = ()
-    mcp: McpTools | None = None
-    agent: Agent | None = None
-    knowledge: KnowledgeRecall | None = None
-    controller: AgentController | None = None
-
-
-_FAILURES = tuple(f"{state} failed: " for state in SessionState)
-"""How the reasons of StageFailed begin."""
+    author: OwnerId | None = None
+    """Who wrote the message."""
 
 
 @dataclass(frozen=True, slots=True)
 class SetupStage:
-    """One set-up state: `limit` in seconds, `status` as clients are told, `build` adds the part."""
+    """One set-up state: `limit` in seconds, `status` as clients see it."""
 
     limit: float
     status: str
-    build: Callable[[SetupContext], Awaitable[None]]
-
-
-async def _load_log(work: SetupContext) -> None:
-    store = work.parts.store
-    work.term = await store.next_term(work.sid)
-    snapshot = await store.snapshots.load(work.sid)
-    await work.stream.load(work.term, snapshot)
-    work.snapshot_head = UNNUMBERED if snapshot is None else snapshot.head
-    work.interrupted = work.stream.view.owed and work.stream.view.pending is None
-    if work.stream.view.head == UNNUMBERED:
-        await work.stream.append(AgentStateChangedObservation(agent_state=AgentState.LOADING))
-
-
-async def _open_runtime(work: SetupContext) -> None:
-    def tell(status: str, words: str) -> None:
-        work.stream.publish_transient(Status("info", status, words))
-
-    spec = RuntimeSpec(sid=work.sid, term=work.term, environment=environment(work.settings), on_step=tell)
-    work.runtime = await work.stack.enter_async_context(work.parts.runtimes.open(spec))
-    work.tools = work.parts.tools
-    if work.parts.ipython is not None and await work.parts.runtimes.has_ipython():
-        work.tools = (*work.tools, work.parts.ipython)
-
-
-async def _open_agent(work: SetupContext) -> None:
-    work.agent = await work.stack.enter_async_context(work.parts.agents.open(work.settings))
-    config, parts = work.settings.mcp_config, work.parts
-    if config is not None and not config.empty and parts.mcp is not None and parts.mcp_tool is not None:
-        assert work.runtime is not None  # RuntimeSetup comes before
-        work.mcp = await work.stack.enter_async_context(parts.mcp.open(config, work.runtime.programs))
-        work.tools = (*work.tools, *(parts.mcp_tool(function) for function in work.mcp.functions))
-
-
-async def _recall(work: SetupContext) -> None:
-    assert work.runtime is not None  # RuntimeSetup comes before
-    if work.opening.repository is not None and work.stream.view.system == UNNUMBERED:
-        actor = ActionRunner(
-            work.sid, work.stream, work.runtime, ToolRegistry(work.tools), work.settings.command_timeout
-        )
-        await RepositorySetup(work.stream, actor).take(work.opening.repository)
-    try:
-        found = await work.parts.memory.recall(work.runtime.files)
-    except RuntimeFailure:
-        if not work.stream.view.recalled:
-            raise
-        found = RecalledKnowledge()  # a conversation that knows its workspace already can be read without it
-    work.knowledge = KnowledgeRecall(found, work.settings, work.parts.clock, work.opening.repository)
-
-
-async def _make_controller(work: SetupContext) -> None:
-    assert work.runtime is not None  # RuntimeSetup comes before
-    assert work.agent is not None  # AgentSetup comes before
-    assert work.knowledge is not None  # MemorySetup comes before
-    toolbox = ToolRegistry(work.tools)
-    steps = await _steps(work)
-    replaying = Replay(steps, toolbox, work.knowledge)
-    actor = ActionRunner(work.sid, work.stream, work.runtime, toolbox, work.settings.command_timeout, mcp=work.mcp)
-    for problem in () if work.mcp is None else work.mcp.problems:
-        await work.stream.append(ErrorObservation(content=problem, error_id="MCP$UNAVAILABLE"))
-    context = TurnContext(work.agent, actor, toolbox, work.parts.policy, work.parts.condenser, replaying)
-    work.controller = AgentController(work.stream, context, work.settings)
-    if work.stream.view.system == UNNUMBERED:
-        replay = (ReplayBegunObservation(steps=len(steps)),) if steps else ()
-        images = () if work.opening.images is None else tuple(await work.opening.images())
-        await work.stream.append(*_beginning(work, work.agent, toolbox, images), *replay)
-    elif not work.stream.view.owed and await _says_that_it_is_over(work.stream):
-        await work.stream.append(*_waiting(work.stream.view.pending))
-
-
-async def _steps(work: SetupContext) -> Sequence[TrajectoryStep]:
-    """The recorded steps, where any are still to be issued."""
-    begun = work.stream.view.system != UNNUMBERED
-    if work.opening.replay is None or (begun and not work.stream.view.replaying):
-        return ()
-    steps = await work.opening.replay()
-    if steps is None:
-        replay = work.stream.view.replay
-        ended = () if replay is None else (ReplayEndedObservation(done=replay.done),)
-        await work.stream.append(ErrorObservation(content=REPLAY_LOST, error_id=REPLAY_LOST_ID), *ended)
-    return steps or ()
-
-
-def _beginning(work: SetupContext, agent: Agent, toolbox: ToolRegistry, images: tuple[str, ...]) -> Sequence[Event]:
-    """The first events of a conversation, one append: the prompt, then the first message or the wait for it."""
-    instructions = work.settings.conversation_instructions
-    system = SystemAction(
-        source=Source.AGENT,
-        content=f"{agent.prompt}\n\n{instructions}" if instructions else agent.prompt,
-        tools=tuple(toolbox.schemas),
-        openhands_version=work.parts.version,
-        agent_class=agent.name,
-    )
-    if images and not agent.vision and work.opening.replay is None:
-        refusal = f"The message was not taken: its images {NO_IMAGES}"
-        return (system, AgentStateChangedObservation(agent_state=AgentState.ERROR, reason=refusal))
-    if work.opening.message is None:
-        return (system, *_waiting())
-    assert work.knowledge is not None  # MemorySetup comes before
-    message = MessageAction(
-        source=Source.USER, content=work.opening.message, image_urls=images, wait_for_response=False
-    )
-    running = ChangeAgentStateAction(agent_state=AgentState.RUNNING)
-    first = work.stream.next_id + 3
-    recalled = work.knowledge.taking_up(work.opening.message, first, whole=True)
-    return (system, message, running, *recalled)
-
-
-async def _says_that_it_is_over(stream: EventStream) -> bool:
-    """Whether the newest state is that of a session that was stopped or has failed. A turn that has failed stands."""
-    if stream.view.agent_state is not AgentState.ERROR:
-        return stream.view.agent_state in (AgentState.STOPPED, AgentState.LOADING)
-    newest = await stream.event(stream.view.last_state)
-    return isinstance(newest, AgentStateChangedObservation) and newest.reason.startswith(_FAILURES)
-
-
-def _waiting(pending: EventId | None = None) -> Sequence[Event]:
-    """That the agent waits for the user, or for the answer to the action `pending`."""
-    if pending is not None:
-        return (AgentStateChangedObservation(agent_state=AgentState.AWAITING_USER_CONFIRMATION),)
-    state = AgentState.AWAITING_USER_INPUT
-    return (ChangeAgentStateAction(agent_state=state), AgentStateChangedObservation(agent_state=state))
 
 
 STAGES: Mapping[SessionState, SetupStage] = {
-    SessionState.INITIALIZING: SetupStage(20.0, "STATUS$INITIALIZING", _load_log),
-    SessionState.RUNTIME_SETUP: SetupStage(120.0, "STATUS$STARTING_RUNTIME", _open_runtime),
-    SessionState.AGENT_SETUP: SetupStage(60.0, "STATUS$SETTING_UP_AGENT", _open_agent),
-    SessionState.MEMORY_SETUP: SetupStage(300.0, "STATUS$SETTING_UP_WORKSPACE", _recall),
-    SessionState.CONTROLLER_SETUP: SetupStage(15.0, "STATUS$SETTING_UP_CONTROLLER", _make_controller),
+    SessionState.INITIALIZING: SetupStage(20.0, "STATUS$INITIALIZING"),
+    SessionState.RUNTIME_SETUP: SetupStage(120.0, "STATUS$STARTING_RUNTIME"),
+    SessionState.AGENT_SETUP: SetupStage(60.0, "STATUS$SETTING_UP_AGENT"),
+    SessionState.MEMORY_SETUP: SetupStage(300.0, "STATUS$SETTING_UP_WORKSPACE"),
+    SessionState.CONTROLLER_SETUP: SetupStage(15.0, "STATUS$SETTING_UP_CONTROLLER"),
 }
+
+
+@dataclass(frozen=True, slots=True)
+class _Log:
+    """The conversation as it is stored. `interrupted`: it ends in the middle of a turn."""
+
+    term: int
+    snapshot_head: EventId
+    interrupted: bool
+
+
+@dataclass(frozen=True, slots=True)
+class _Sandbox:
+    runtime: Runtime
+    tools: Sequence[Tool]
+
+
+@dataclass(frozen=True, slots=True)
+class _Agent:
+    """`tools` are all that it may call."""
+
+    agent: Agent
+    tools: ToolRegistry
+    mcp: McpTools | None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Ready:
+    """What a session has once it is set up. `interrupted`: the log ends in the middle of a turn."""
+
+    sid: ConversationId
+    term: int
+    snapshot_head: EventId
+    interrupted: bool
+    runtime: Runtime
+    agent: Agent
+    knowledge: KnowledgeRecall
+    controller: AgentController
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class SessionSetup:
+    """Builds one session, stage by stage: each needs what the earlier ones give. What is opened lies on `stack`."""
+
+    sid: ConversationId
+    settings: SessionSettings
+    dependencies: Dependencies
+    initial: InitialInput
+    stream: EventStream
+    stack: AsyncExitStack
+    move: Callable[[SessionState], None]
+    stages: Mapping[SessionState, SetupStage]
+
+    async def run(self) -> Ready:
+        """Raises StageFailed, and what is no error of ours as it is."""
+        log = await self._stage(SessionState.INITIALIZING, self._load_log)
+        sandbox = await self._stage(SessionState.RUNTIME_SETUP, partial(self._open_runtime, log.term))
+        agent = await self._stage(SessionState.AGENT_SETUP, partial(self._open_agent, sandbox))
+        knowledge = await self._stage(SessionState.MEMORY_SETUP, partial(self._recall, sandbox))
+        make = partial(self._make_controller, sandbox.runtime, agent, knowledge)
+        controller = await self._stage(SessionState.CONTROLLER_SETUP, make)
+        return Ready(
+            sid=self.sid,
+            term=log.term,
+            snapshot_head=log.snapshot_head,
+            interrupted=log.interrupted,
+            runtime=sandbox.runtime,
+            agent=agent.agent,
+            knowledge=knowledge,
+            controller=controller,
+        )
+
+    async def _stage(self, state: SessionState, build: Callable[[], Awaitable[T]]) -> T:
+        stage = self.stages[state]
+        self.move(state)
+        self.stream.publish_transient(Status("info", stage.status, ""))
+        try:
+            async with asyncio.timeout(stage.limit):
+                return await build()
+        except TimeoutError as error:
+            raise StageFailed(state, "TimeoutError", f"it took longer than {stage.limit:.0f} s") from error
+        except SessionsError as error:
+            raise StageFailed(state, type(error).__name__, without_paths(error.message)) from error
+        except OSError as error:
+            raise StageFailed(state, type(error).__name__, error.strerror or "the system refused") from error
+
+    async def _load_log(self) -> _Log:
+        store, stream = self.dependencies.store, self.stream
+        term = await store.next_term(self.sid)
+        snapshot = await store.snapshots.load(self.sid)
+        await stream.load(term, snapshot)
+        interrupted = stream.view.owed and stream.view.pending is None
+        if stream.view.head == UNNUMBERED:
+            await stream.append(AgentStateChangedObservation(agent_state=AgentState.LOADING))
+        return _Log(term, UNNUMBERED if snapshot is None else snapshot.head, interrupted)
+
+    async def _open_runtime(self, term: int) -> _Sandbox:
+        def on_step(status: str, words: str) -> None:
+            self.stream.publish_transient(Status("info", status, words))
+
+        runtimes, tools = self.dependencies.runtimes, self.dependencies.tools
+        spec = RuntimeSpec(sid=self.sid, term=term, environment=environment(self.settings), on_step=on_step)
+        runtime = await self.stack.enter_async_context(runtimes.open(spec))
+        ipython = self.dependencies.ipython
+        if ipython is not None and await runtimes.has_ipython():
+            tools = (*tools, ipython)
+        return _Sandbox(runtime, tools)
+
+    async def _open_agent(self, sandbox: _Sandbox) -> _Agent:
+        agent = await self.stack.enter_async_context(self.dependencies.agents.open(self.settings))
+        config, servers, make = self.settings.mcp_config, self.dependencies.mcp, self.dependencies.mcp_tool
+        if config is None or config.empty or servers is None or make is None:
+            return _Agent(agent, ToolRegistry(sandbox.tools), None)
+        mcp = await self.stack.enter_async_context(servers.open(config, sandbox.runtime.programs))
+        tools = ToolRegistry((*sandbox.tools, *(make(function) for function in mcp.functions)))
+        return _Agent(agent, tools, mcp)
+
+    async def _recall(self, sandbox: _Sandbox) -> KnowledgeRecall:
+        view, repository = self.stream.view, self.initial.repository
+        if repository is not None and view.system == UNNUMBERED:
+            runner = self._runner(sandbox.runtime, ToolRegistry(sandbox.tools))
+            await RepositorySetup(self.stream, runner).take(repository)
+        try:
+            found = await self.dependencies.memory.recall(sandbox.runtime.files)
+        except RuntimeFailure:
+            if not view.recalled:
+                raise
+            found = RecalledKnowledge()  # a conversation that knows its workspace already can be read without it
+        return KnowledgeRecall(found, self.settings, self.dependencies.clock, repository)
+
+    async def _make_controller(self, runtime: Runtime, agent: _Agent, knowledge: KnowledgeRecall) -> AgentController:
+        steps, parts = await self._steps(), self.dependencies
+        for problem in () if agent.mcp is None else agent.mcp.problems:
+            await self.stream.append(ErrorObservation(content=problem, error_id="MCP$UNAVAILABLE"))
+        context = TurnContext(
+            agent=agent.agent,
+            runner=self._runner(runtime, agent.tools, agent.mcp),
+            tools=agent.tools,
+            policy=parts.policy,
+            condenser=parts.condenser,
+            replay=Replay(steps, agent.tools, knowledge),
+        )
+        await self._begin(agent, knowledge, steps)
+        return AgentController(self.stream, context, self.settings)
+
+    async def _begin(self, agent: _Agent, knowledge: KnowledgeRecall, steps: Sequence[TrajectoryStep]) -> None:
+        """Append the first events of a new conversation; of an older one, that the agent waits again."""
+        stream = self.stream
+        if stream.view.system == UNNUMBERED:
+            initial = self.initial
+            beginning = Beginning(
+                settings=self.settings,
+                agent=agent.agent,
+                tools=agent.tools,
+                version=self.dependencies.version,
+                message=initial.message,
+                images=() if initial.images is None else tuple(await initial.images()),
+                replayed=initial.replay is not None,
+                knowledge=knowledge,
+                author=initial.author,
+            )
+            replay = (ReplayBegunObservation(steps=len(steps)),) if steps else ()
+            await stream.append(*first_events(beginning, stream.next_id), *replay)
+        elif not stream.view.owed and await is_over(stream):
+            await stream.append(*waiting(stream.view.pending))
+
+    async def _steps(self) -> Sequence[TrajectoryStep]:
+        """The recorded steps, where any are still to be issued."""
+        view = self.stream.view
+        if self.initial.replay is None or (view.system != UNNUMBERED and not view.replaying):
+            return ()
+        steps = await self.initial.replay()
+        if steps is None:
+            ended = () if view.replay is None else (ReplayEndedObservation(done=view.replay.done),)
+            await self.stream.append(ErrorObservation(content=REPLAY_LOST, error_id=REPLAY_LOST_ID), *ended)
+        return steps or ()
+
+    def _runner(self, runtime: Runtime, tools: ToolRegistry, mcp: McpTools | None = None) -> ActionRunner:
+        return ActionRunner(self.sid, self.stream, runtime, tools, self.settings.command_timeout, mcp=mcp)

@@ -17,7 +17,16 @@ from openhands_sessions.core.events.codec import Stored
 from openhands_sessions.core.events.event import AgentState, Json
 from openhands_sessions.core.ids import LOCAL_OWNER, ConversationId
 from openhands_sessions.core.lifecycle import SessionState
-from openhands_sessions.ports.gateway import Delta, Gateway, News, SessionEnded, SessionInfo, SessionSpec, Status
+from openhands_sessions.ports.gateway import (
+    Delta,
+    FeedItem,
+    Gateway,
+    SessionClosed,
+    SessionEnded,
+    SessionInfo,
+    SessionSpec,
+    Status,
+)
 from tests.support.in_process_server import following, hear, in_process_server, numbered, read, state, turn_ends
 from tests.support.running_server import discard_sandboxes
 
@@ -236,12 +245,12 @@ async def test_followers_learn_why_a_session_ended_after_its_last_event(kind: Ki
     assert len(ids) >= 4
 
 
-async def to_the_end(news: AsyncIterator[News]) -> tuple[list[int], str]:
+async def to_the_end(news: AsyncIterator[FeedItem]) -> tuple[list[int], str]:
     """The ids of all events, and why there are no more."""
     ids: list[int] = []
     try:
         async for item in news:
-            ids += [] if isinstance(item, Delta | Status) else [entry.id for entry in item]
+            ids += [] if isinstance(item, Delta | Status | SessionClosed) else [entry.id for entry in item]
     except SessionEnded as end:
         return ids, end.reason
     raise AssertionError("following ended without a word")

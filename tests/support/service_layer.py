@@ -23,8 +23,8 @@ from openhands_sessions.ports.gateway import SessionSpec
 from openhands_sessions.ports.runtime import Runtimes
 from openhands_sessions.ports.store import SessionStore
 from openhands_sessions.service.history import History
+from openhands_sessions.service.initial_input import InitialInputStore
 from openhands_sessions.service.local_gateway import LocalGateway
-from openhands_sessions.service.openings import Openings
 from openhands_sessions.service.session_registry import SessionRegistry
 from openhands_sessions.service.settings import SettingsStore
 from openhands_sessions.service.status_board import StatusBoard
@@ -72,7 +72,7 @@ class ServiceLayer:
             self.parts, self.board, max_sessions=self.max_sessions, idle_timeout=self.idle_timeout
         )
         self.settings = SettingsStore(self.files, self.layers)
-        self.gateway = LocalGateway(self.store, self.directory, self.settings, Openings(self.files), self.now)
+        self.gateway = LocalGateway(self.store, self.directory, self.settings, InitialInputStore(self.files), self.now)
         self.history = History(self.store, self.gateway, self.runtimes, self.settings)
 
     def now(self) -> datetime:

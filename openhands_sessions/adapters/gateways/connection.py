@@ -26,7 +26,7 @@ from openhands_sessions.adapters.gateways.wire import (
 from openhands_sessions.core.errors import SessionsError, TooLarge, Unreachable
 from openhands_sessions.core.events.event import Json
 from openhands_sessions.core.ids import ConversationId
-from openhands_sessions.ports.gateway import Accepted, EndReason, News
+from openhands_sessions.ports.gateway import Accepted, FeedItem, SessionClosed
 
 PROTOCOL = 2
 BACKLOG = 8 * 1024 * 1024
@@ -38,13 +38,6 @@ _BROKEN = (SocketIOError, aiohttp.ClientError, OSError, TypeError, ValueError)
 
 class ConnectionLost(Exception):
     """The connection is gone, and everything that came over it has been read."""
-
-
-@dataclass(frozen=True, slots=True)
-class Ended:
-    """The server says that the session is over."""
-
-    reason: EndReason
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +55,7 @@ class GatewayConnection:
     def __init__(self, session: aiohttp.ClientSession, address: ServerAddress, sid: ConversationId) -> None:
         self._address = address
         self._sid = sid
-        self._arrived: deque[News | Ended] = deque()
+        self._arrived: deque[FeedItem] = deque()
         self._waiting = 0
         self._full = False
         self._news = asyncio.Event()
@@ -86,7 +79,7 @@ class GatewayConnection:
             "oh_event": lambda wire: self._arrive(news_of(wire)),
             "oh_events": lambda wires: self._arrive([stored_of(wire) for wire in wires]),
             "oh_delta": lambda wire: self._arrive(delta_of(wire)),
-            "ended": lambda wire: self._arrive(Ended(end_of(wire))),
+            "ended": lambda wire: self._arrive(SessionClosed(end_of(wire))),
         }
         for name, reader in readers.items():
             self._sio.on(name, partial(self._read, reader))
@@ -125,7 +118,7 @@ class GatewayConnection:
             await self.close()
             raise
 
-    async def next(self) -> News | Ended:
+    async def next(self) -> FeedItem:
         """What has come, in order. Raises ConnectionLost, and Unreachable for what cannot be read."""
         while not self._arrived:
             if self._problem is not None:
@@ -189,7 +182,7 @@ class GatewayConnection:
             case _:
                 raise UnreadableMessage("a greeting")
 
-    def _arrive(self, item: News | Ended) -> None:
+    def _arrive(self, item: FeedItem) -> None:
         if self._full:
             return
         self._arrived.append(item)
@@ -215,7 +208,7 @@ class GatewayConnection:
         self._news.set()
 
 
-def _size(item: News | Ended) -> int:
+def _size(item: FeedItem) -> int:
     match item:
         case [*entries]:
             return sum(len(entry.text) for entry in entries)

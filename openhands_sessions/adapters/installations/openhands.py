@@ -102,9 +102,8 @@ class OpenHandsFolder:
         try:
             path = (self._root / place).resolve(strict=True)
         except (OSError, RuntimeError) as error:
-            raise UnreadableConversation(
-                "is not there" if isinstance(error, FileNotFoundError) else "cannot be reached"
-            ) from None
+            missing = isinstance(error, FileNotFoundError)
+            raise UnreadableConversation("is not there" if missing else "cannot be reached") from None
         if not path.is_relative_to(self._root.resolve()):
             raise UnreadableConversation("is a link that leads out of the folder")
         return path

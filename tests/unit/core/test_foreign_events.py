@@ -11,6 +11,7 @@ from openhands_sessions.core.events.actions import CondensationAction, RunAction
 from openhands_sessions.core.events.codec import timestamp_text
 from openhands_sessions.core.events.event import Unknown
 from openhands_sessions.core.foreign_events import Clock, EventNumbering, event_of, metadata_of
+from openhands_sessions.core.repository import Repository
 
 OTHERWISE = datetime(2025, 1, 1, tzinfo=UTC)
 CLOCK = Clock(timezone(timedelta(hours=2)), OTHERWISE)
@@ -116,5 +117,5 @@ def test_metadata_without_the_time_of_its_making_is_none() -> None:
     found = metadata_of({**made, **told, "last_updated_at": "2025-11-03T10:00:00"}, "abcdef")
     assert found is not None
     assert found.title == "t" * 200
-    assert found.told == {"repository": "a/b", "branch": "?", "git_provider": None}
+    assert found.repository == Repository(name="a/b", branch="?")
     assert (found.updated_at - found.created_at) == timedelta(hours=1)

@@ -18,7 +18,7 @@ from openhands_sessions.core.commands import SendMessage, Stop
 from openhands_sessions.core.errors import BadInput, NotFound, TooLarge, Unauthorized, Unreachable
 from openhands_sessions.core.events.codec import Stored
 from openhands_sessions.core.ids import LOCAL_OWNER, ConversationId
-from openhands_sessions.ports.gateway import Delta, Gateway, News, SessionEnded, SessionSpec, Status
+from openhands_sessions.ports.gateway import Delta, FeedItem, Gateway, SessionClosed, SessionEnded, SessionSpec, Status
 from openhands_sessions.server.app import listening
 from tests.support.in_process_server import (
     InProcessServer,
@@ -61,9 +61,9 @@ class Ear:
         self.got: list[Stored] = []
         self._news = asyncio.Event()
 
-    async def listen(self, news: AsyncIterator[News], last: "asyncio.Future[int]") -> None:
+    async def listen(self, news: AsyncIterator[FeedItem], last: "asyncio.Future[int]") -> None:
         async for item in news:
-            self.got += [] if isinstance(item, Delta | Status) else item
+            self.got += [] if isinstance(item, Delta | Status | SessionClosed) else item
             self._news.set()
             if last.done() and self.got[-1].id >= last.result():
                 return
@@ -114,7 +114,7 @@ async def test_a_command_that_a_broken_connection_swallowed_is_carried_out_once(
         assert said == answers
 
 
-async def drain(news: AsyncIterator[News], end: asyncio.Event) -> None:
+async def drain(news: AsyncIterator[FeedItem], end: asyncio.Event) -> None:
     async for _ in news:
         if end.is_set():
             return
@@ -130,7 +130,7 @@ async def test_the_end_of_a_connection_and_its_return_are_told(data_dir: Path) -
     assert told == ["STATUS$RECONNECTING", "STATUS$RECONNECTED"]
 
 
-async def first(count: int, news: AsyncIterator[News]) -> AsyncIterator[News]:
+async def first(count: int, news: AsyncIterator[FeedItem]) -> AsyncIterator[FeedItem]:
     for _ in range(count):
         yield await anext(news)
 

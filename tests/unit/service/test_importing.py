@@ -20,7 +20,7 @@ from openhands_sessions.core.ids import LOCAL_OWNER, ConversationId
 from openhands_sessions.core.view import ConversationView
 from openhands_sessions.ports.installation import ForeignConversation, ForeignEvent, SkippedConversation
 from openhands_sessions.ports.store import ConversationRow, SessionStore
-from openhands_sessions.service.importing import Importer, Outcome
+from openhands_sessions.service.importing import Importer, ImportOutcome
 from openhands_sessions.session.event_stream import folded
 from tests.fakes.store import MortalStore
 from tests.support.openhands_folder import SCENES, Talk, agreed, asking, cut_off, finished, long, refused, write
@@ -53,7 +53,7 @@ class CutOff:
             yield batch
 
 
-async def imported(store: SessionStore, installation: OpenHandsFolder | CutOff) -> list[Outcome]:
+async def imported(store: SessionStore, installation: OpenHandsFolder | CutOff) -> list[ImportOutcome]:
     importer = Importer(store, installation, LOCAL_OWNER, UTC)
     return [outcome async for outcome in importer.run(lambda total: None)]
 

@@ -12,7 +12,6 @@ from openhands_sessions.core.lifecycle import SET_UP, SessionState
 from openhands_sessions.ports.gateway import EndReason
 from openhands_sessions.ports.store import SessionStore
 from openhands_sessions.session.agent_session import AgentSession
-from openhands_sessions.session.setup import STAGES, SetupContext, SetupStage
 from tests.fakes.model import FakeModel, FakeReply
 from tests.fakes.openings import DoorAgents, DoorRuntimes, Doorway
 from tests.fakes.runtime import FakeRuntimes
@@ -21,6 +20,7 @@ from tests.support.session_harness import (
     LONG,
     SessionHarness,
     ask,
+    hold,
     our_tasks,
     reason_of_end,
     rest,
@@ -41,9 +41,9 @@ def scene(store: SessionStore, *replies: FakeReply) -> SessionHarness:
 
 
 @asynccontextmanager
-async def running(harness: SessionHarness) -> AsyncIterator[AgentSession]:
+async def running(harness: SessionHarness, store: SessionStore | None = None) -> AsyncIterator[AgentSession]:
     """A session whose life must have ended when the block does."""
-    session = harness.new_session()
+    session = harness.new_session(store)
     life = asyncio.create_task(session.run())
     try:
         yield session
@@ -84,17 +84,11 @@ async def test_before_it_was_ever_set_up(store: SessionStore, reason: EndReason)
 @pytest.mark.parametrize("stage", SET_UP)
 @pytest.mark.parametrize("reason", REASONS)
 async def test_in_the_middle_of_each_stage(store: SessionStore, stage: SessionState, reason: EndReason) -> None:
-    entered, never = asyncio.Event(), asyncio.Event()
-
-    async def hangs(work: SetupContext) -> None:
-        entered.set()
-        await never.wait()
-
     harness = scene(store)
-    harness.stages = {**STAGES, stage: SetupStage(60, "x", hangs)}
-    async with running(harness) as session:
+    held = hold(harness, stage)
+    async with running(harness, held.store) as session:
         waiting = asyncio.create_task(session.submit(SendMessage(content="hi")))
-        await entered.wait()
+        await held.entered.wait()
         assert session.state is stage
         await close(session, reason)
         with pytest.raises(NotAccepting):
@@ -201,7 +195,7 @@ async def test_while_it_unwinds_a_failure(store: SessionStore, gate: asyncio.Eve
         assert not closing.done()
         gate.set()
         await closing
-        assert await reason_of_end(session) == "failed"
+        assert await reason_of_end(session) == "shutdown"
 
 
 async def test_several_may_close_it_and_the_first_reason_counts(store: SessionStore) -> None:

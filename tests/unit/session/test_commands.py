@@ -11,8 +11,8 @@ from openhands_sessions.core.events.event import Source
 from openhands_sessions.core.ids import EventId
 from openhands_sessions.core.lifecycle import SessionState
 from openhands_sessions.ports.store import SessionStore
-from openhands_sessions.session.command_handler import IdempotencyKey
 from openhands_sessions.session.command_queue import WAITING_COMMANDS
+from openhands_sessions.session.idempotency import IdempotencyKey
 from openhands_sessions.session.setup import InitialInput
 from tests.fakes.model import FakeModel, FakeReply
 from tests.support.session_harness import LONG, SessionHarness, ask, only, rest, runs, say, says, state
@@ -65,9 +65,8 @@ async def test_the_same_key_again_gives_the_same_answer_and_does_nothing(store: 
         first = await session.submit(SendMessage(content="hi"), keyed)
         await state(session, "awaiting_user_input", first.id)
         again = await session.submit(SendMessage(content="hi"), keyed)
-        twice = await asyncio.gather(
-            *[session.submit(SendMessage(content="more"), IdempotencyKey("k2", "d")) for _ in range(5)]
-        )
+        more, key = SendMessage(content="more"), IdempotencyKey("k2", "d")
+        twice = await asyncio.gather(*[session.submit(more, key) for _ in range(5)])
     async with harness.live() as session:
         later = await session.submit(SendMessage(content="hi"), keyed)
     assert first == again == later

@@ -13,6 +13,7 @@ from openhands_sessions.core.ids import EventId
 from openhands_sessions.core.view import VIEW_VERSION
 from openhands_sessions.ports.store import EventLog, Receipt, Snapshot
 from openhands_sessions.session.event_stream import EventStream
+from openhands_sessions.session.feed import Feed
 from tests.fakes.store import HeldLog
 from tests.support.store_entries import NOW, ids, read
 
@@ -22,7 +23,7 @@ def said(text: str = "x") -> MessageAction:
 
 
 async def opened(log: EventLog, *, term: int = 1, snapshot: Snapshot | None = None) -> EventStream:
-    stream = EventStream(log, lambda: NOW)
+    stream = EventStream(log, Feed(log), lambda: NOW)
     await stream.load(term, snapshot)
     return stream
 
@@ -43,7 +44,7 @@ async def test_events_are_numbered_from_0_stamped_and_folded(log: EventLog) -> N
 
 async def test_the_clock_is_read_once_for_an_append(log: EventLog) -> None:
     moments = iter(NOW + timedelta(seconds=n) for n in range(9))
-    stream = EventStream(log, lambda: next(moments))
+    stream = EventStream(log, Feed(log), lambda: next(moments))
     await stream.load(1, None)
     found = [event.timestamp for _ in range(2) for event in await stream.append(said(), said())]
     assert found == [NOW, NOW, NOW + timedelta(seconds=1), NOW + timedelta(seconds=1)]

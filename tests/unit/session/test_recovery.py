@@ -19,7 +19,7 @@ from openhands_sessions.core.events.own import ToolCallsAction
 from openhands_sessions.ports.runtime import Runtimes, RuntimeSpec
 from openhands_sessions.ports.store import SessionStore
 from openhands_sessions.session.agent_session import AgentSession
-from openhands_sessions.session.command_handler import IdempotencyKey
+from openhands_sessions.session.idempotency import IdempotencyKey
 from tests.fakes.model import FakeCall, FakeModel, FakeReply
 from tests.fakes.planner import PlanModel
 from tests.fakes.runtime import FakeRuntimes

@@ -23,7 +23,7 @@ from openhands_sessions.core.events.observations import AgentStateChangedObserva
 from openhands_sessions.core.lifecycle import SET_UP, SessionState
 from openhands_sessions.ports.gateway import Status
 from openhands_sessions.ports.store import SessionStore
-from openhands_sessions.session.setup import STAGES, SetupStage
+from openhands_sessions.session.setup import STAGES
 from tests.fakes.model import FakeModel, FakeReply
 from tests.fakes.openings import DoorAgents, DoorMemory, DoorRuntimes, Doorway, Fault
 from tests.fakes.runtime import FakeRuntimes
@@ -32,6 +32,7 @@ from tests.support.session_harness import (
     LONG,
     SessionHarness,
     ask,
+    hold,
     only,
     our_tasks,
     reason_of_end,
@@ -71,7 +72,7 @@ async def test_set_up_goes_through_its_stages_in_order_and_tells_each(store: Ses
     told: list[str | None] = []
 
     async def follows() -> None:
-        async for news in session.event_stream.follow(-1):
+        async for news in session.event_stream.feed.follow(-1):
             if isinstance(news, Status):
                 told.append(news.id)
 
@@ -181,15 +182,11 @@ async def test_a_turn_that_has_failed_is_not_taken_back(store: SessionStore) -> 
 
 
 @pytest.mark.parametrize("stage", SET_UP)
-async def test_every_stage_has_a_limit(store: SessionStore, stage: SessionState, gate: asyncio.Event) -> None:
+async def test_every_stage_has_a_limit(store: SessionStore, stage: SessionState) -> None:
     assert 5 <= STAGES[stage].limit <= 300
-
-    async def hangs(work: object) -> None:
-        await gate.wait()
-
-    stages = {**STAGES, stage: SetupStage(0.01, STAGES[stage].status, hangs)}
-    harness = SessionHarness(store=store, model=FakeModel([]), stages=stages)
-    async with harness.live() as session:
+    harness = SessionHarness(store=store, model=FakeModel([]), limits={stage: 0.01})
+    held = hold(harness, stage)
+    async with harness.live(held.store) as session:
         assert isinstance(session.problem, StageFailed)
         assert (session.problem.stage, session.problem.cause_name) == (stage, "TimeoutError")
 

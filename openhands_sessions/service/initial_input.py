@@ -1,4 +1,4 @@
-"""What conversations begin with and is too large for their rows, which lists read: images and recorded trajectories."""
+"""Files of what conversations begin with and is too large for their rows: images and recorded steps."""
 
 import asyncio
 import hashlib
@@ -15,32 +15,32 @@ from openhands_sessions.service.settings import conversation_folder
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Kept:
-    """The names of what was kept; None where there was nothing to keep."""
+class StoredInput:
+    """The names of the files; None where there was nothing to store."""
 
     replay: str | None = None
     images: str | None = None
 
 
-class Openings:
-    """Each is a file among the conversation's files, named by its content: so whoever is too late with the same id
-    changes nothing of the other's."""
+class InitialInputStore:
+    """Each is a file among the conversation's files, named by its content: so of two requests that create the same id,
+    the later one changes no file of the first."""
 
     def __init__(self, files: FileStore) -> None:
         self._files = files
 
-    async def taken(self, spec: SessionSpec) -> tuple[SessionSpec, Kept]:
-        """What a conversation is made with once the rest is kept, and the names for that. Raises BadInput, and then
-        nothing is kept; StorageUnavailable."""
+    async def store(self, spec: SessionSpec) -> tuple[SessionSpec, StoredInput]:
+        """Move images and trajectory of a spec into files: the rest of the spec, and the names. Raises BadInput, before
+        anything is stored, and StorageUnavailable."""
         replay = images = None
         if spec.replay_json is not None:
             spec, replay = await self._recorded(spec, spec.replay_json)
         if spec.image_urls:
             images = await self._keep(spec.id, json.dumps(spec.image_urls).encode())
-        return replace(spec, image_urls=()), Kept(replay=replay, images=images)
+        return replace(spec, image_urls=()), StoredInput(replay=replay, images=images)
 
     async def steps(self, sid: ConversationId, name: str) -> Sequence[TrajectoryStep] | None:
-        """A replay's steps, None where they are lost or damaged. Raises StorageUnavailable."""
+        """A replay's steps, None where the file is lost or damaged. Raises StorageUnavailable."""
         try:
             content = await self._files.read(_key(sid, name))
             return await asyncio.to_thread(load_steps, content) if _name(content) == name else None
@@ -51,13 +51,13 @@ class Openings:
         """Raises NotFound, StorageUnavailable."""
         return [str(image) for image in json.loads(await self._files.read(_key(sid, name)))]
 
-    async def forget(self, sid: ConversationId, kept: Kept) -> None:
-        """Delete what `taken` kept for a conversation that could not be made."""
+    async def forget(self, sid: ConversationId, kept: StoredInput) -> None:
+        """Delete what `store` wrote for a conversation that could not be created."""
         for name in filter(None, (kept.replay, kept.images)):
             await self._files.delete(_key(sid, name))
 
     async def _recorded(self, spec: SessionSpec, text: str) -> tuple[SessionSpec, str]:
-        """The trajectory's first message as the conversation's, and the name of the steps behind it."""
+        """The spec with the trajectory's first message as its own, and the name of the file with the steps after it."""
         if spec.initial_message is not None:
             raise BadInput("initial_user_msg", "must be left out: the trajectory in replay_json has a first message")
         # Off the loop: a long trajectory takes seconds.

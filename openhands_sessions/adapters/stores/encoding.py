@@ -1,13 +1,14 @@
 """What every kind of store checks and encodes in the same way, before anything is written."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import fields, replace
 from datetime import UTC, datetime, timedelta
 
 from openhands_sessions.core.errors import BadInput
 from openhands_sessions.core.events.codec import Stored
 from openhands_sessions.core.events.event import Json
-from openhands_sessions.ports.store import ConversationRow, Receipt
+from openhands_sessions.ports.store import ConversationRow, ImportProgress, Receipt, RowChanges
 
 BATCH_ENTRIES = 500
 BATCH_BYTES = 256 * 1024
@@ -22,7 +23,7 @@ def sizes_of(entries: Sequence[Stored], *, expected: int, receipt: Receipt | Non
     sizes = []
     for number, entry in enumerate(entries, expected + 1):
         if entry.id != number:
-            raise ValueError(f"entry {entry.id} stands where {number} belongs")
+            raise ValueError(f"entry {entry.id} has the place of {number}")
         size_of("kind", entry.kind)
         sizes.append(size_of("text", entry.text))
     if receipt is not None:
@@ -43,18 +44,40 @@ def size_of(field: str, text: str) -> int:
 
 def check_row(row: ConversationRow) -> None:
     """Raises BadInput for text that has no UTF-8 form."""
-    for field, text in (("title", row.title or ""), ("trigger", row.trigger), ("owner", row.owner)):
-        size_of(field, text)
+    check_texts({field.name: getattr(row, field.name) for field in fields(row)})
+    if row.repository is not None:
+        check_texts({field.name: getattr(row.repository, field.name) for field in fields(row.repository)})
 
 
-def settings_text(settings: dict[str, Json]) -> str:
-    """Settings as ASCII JSON: whatever a user put into a string survives."""
-    return json.dumps(settings, separators=(",", ":"))
+def check_texts(values: Mapping[str, object]) -> None:
+    """Raises BadInput where one of the values is text that has no UTF-8 form, naming it by its key."""
+    for name, value in values.items():
+        if isinstance(value, str):
+            size_of(name, value)
+
+
+def changed(row: ConversationRow, changes: RowChanges) -> ConversationRow:
+    """The row after an update: its next version."""
+    return replace(row, version=row.version + 1, **changes)
+
+
+def json_text(value: Json) -> str:
+    """ASCII JSON: it can hold every string of a user, lone surrogates too."""
+    return json.dumps(value, separators=(",", ":"))
 
 
 def settings_of(text: str) -> dict[str, Json]:
     value = json.loads(text)
     return value if isinstance(value, dict) else {}
+
+
+def import_text(progress: ImportProgress) -> str:
+    return json_text({"runs": progress.runs, "through": progress.through, "head": progress.head})
+
+
+def import_of(text: str) -> ImportProgress:
+    value = json.loads(text)
+    return ImportProgress(runs=value["runs"], through=value["through"], head=value["head"])
 
 
 def microseconds(moment: datetime) -> int:

@@ -1,21 +1,27 @@
-"""Reading a log in batches. A batch costs statements of one row each, however many entries it has: a reading thread
-gives up and wins back the interpreter once per row, and a busy event loop would starve it."""
+"""Threads that read, and how they read a log in batches."""
 
+import asyncio
 import sqlite3
 from bisect import bisect_right
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from itertools import accumulate, pairwise
+from pathlib import Path
+from typing import TypeVar
 
-from openhands_sessions.adapters.stores.entries import BATCH_BYTES, BATCH_ENTRIES
-from openhands_sessions.adapters.stores.sqlite_schema import LIVE, SPAN
-from openhands_sessions.core.errors import StorageError
+from openhands_sessions.adapters.stores.encoding import BATCH_BYTES, BATCH_ENTRIES
+from openhands_sessions.adapters.stores.sqlite_schema import LIVE, SPAN, connect_reader, unavailable
+from openhands_sessions.core.errors import StorageError, StorageUnavailable
 from openhands_sessions.core.events.codec import Stored
 from openhands_sessions.core.ids import ConversationId, EventId
 
-_FORMS_KNOWN = 4096
+T = TypeVar("T")
+
+_THREADS = 3
+_KINDS_KNOWN = 4096
 
 KEY = f"(SELECT key FROM conversations WHERE id = :sid AND gone = {LIVE})"
-"""A deleted conversation has none, so that nothing of it is found while its rows are still being removed."""
+"""None for a deleted conversation, so that nothing of it is found while its rows are still being removed."""
 
 _RANGE = f"events WHERE key > {KEY} * {SPAN} + :after AND key < {KEY} * {SPAN} + :before ORDER BY key"
 _ORDERS = {False: "ASC", True: "DESC"}
@@ -29,12 +35,54 @@ TEXTS = {
     reverse: f"SELECT CAST(group_concat(text, '') AS BLOB) FROM (SELECT text FROM {_RANGE} {order})"
     for reverse, order in _ORDERS.items()
 }
-"""Keyed by `reverse`. An aggregate sees the rows in the order of its ordered subquery; SQLite does so without
-promising it, hence the checks where the answers are taken apart."""
+"""By `reverse`. An aggregate sees the rows in the order of its ordered subquery; SQLite does not promise this, so the
+results are checked."""
 
 
-class Forms:
-    """Kind and schema by the number that stands for both in `events`. A number once given never changes."""
+class ReaderPool:
+    """Threads and connections are made when first needed, never more than three. No transaction outlives a call."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._threads = ThreadPoolExecutor(_THREADS, thread_name_prefix="session-store-reader")
+        self._idle: list[sqlite3.Connection] = []
+        self._shut = False
+
+    async def call(self, work: Callable[[sqlite3.Connection], T]) -> T:
+        """Run `work` on a thread. Raises StorageUnavailable where the database cannot be read."""
+        if self._shut:
+            raise StorageUnavailable("the store is closed")
+        return await asyncio.get_running_loop().run_in_executor(self._threads, self._work, work)
+
+    async def close(self) -> None:
+        """Wait for the reads under way. Cancelled, it goes on by itself."""
+        self._shut = True
+        await asyncio.shield(asyncio.get_running_loop().run_in_executor(None, self._close))
+
+    def _work(self, work: Callable[[sqlite3.Connection], T]) -> T:
+        try:
+            connection = self._borrow()
+            try:
+                return work(connection)
+            finally:
+                self._idle.append(connection)
+        except sqlite3.Error as error:
+            raise unavailable(error) from error
+
+    def _borrow(self) -> sqlite3.Connection:
+        try:
+            return self._idle.pop()
+        except IndexError:
+            return connect_reader(self._path)
+
+    def _close(self) -> None:
+        self._threads.shutdown()
+        for connection in self._idle:
+            connection.close()
+
+
+class EventKinds:
+    """Kind and schema by their number in `events`. A number once given never changes."""
 
     def __init__(self) -> None:
         self._known: dict[str, tuple[str, int]] = {}
@@ -42,7 +90,7 @@ class Forms:
     def get(self, connection: sqlite3.Connection, form: str) -> tuple[str, int]:
         known = self._known.get(form)
         if known is None:
-            if len(self._known) >= _FORMS_KNOWN:
+            if len(self._known) >= _KINDS_KNOWN:
                 self._known.clear()
             known = connection.execute("SELECT kind, schema FROM forms WHERE id = ?", (int(form),)).fetchone()
             if known is None:
@@ -51,14 +99,23 @@ class Forms:
         return known
 
 
-class Reading:
-    """One walk through a log. Between two batches it holds numbers only: no transaction, no connection."""
+class LogReader:
+    """Reads a log in batches. A batch costs statements of one row each, however many entries it has: a thread releases
+    and takes the interpreter's lock once per row, which a busy event loop would delay. Between two batches it holds
+    numbers only: no transaction, no connection."""
 
     def __init__(
-        self, sid: ConversationId, forms: Forms, *, after: int, before: int | None, reverse: bool, limit: int | None
+        self,
+        sid: ConversationId,
+        kinds: EventKinds,
+        *,
+        after: int,
+        before: int | None,
+        reverse: bool,
+        limit: int | None,
     ) -> None:
         self._sid = sid
-        self._forms = forms
+        self._event_kinds = kinds
         self._after = max(after, -1)
         self._before = SPAN if before is None else min(before, SPAN)
         self._reverse = reverse
@@ -90,7 +147,7 @@ class Reading:
         return self._batch(connection, start, base, texts)
 
     def _look_ahead(self, connection: sqlite3.Connection) -> None:
-        """Learn what the next entries are and how long: no text is touched that the batches would not hold."""
+        """Find ids, kinds and sizes of the next entries, without reading their texts."""
         asked = BATCH_ENTRIES if self._left is None else min(self._left, BATCH_ENTRIES)
         ids, kinds, sizes = connection.execute(
             OUTLINE[self._reverse],
@@ -121,7 +178,7 @@ class Reading:
         batch, at = [], 0
         for index in range(start, self._at):
             end = self._ends[index] - base
-            kind, schema = self._forms.get(connection, self._kinds[index])
+            kind, schema = self._event_kinds.get(connection, self._kinds[index])
             batch.append(Stored(EventId(self._ids[index]), kind, schema, texts[at:end].decode()))
             at = end
         return batch

@@ -1,4 +1,4 @@
-"""Which events of a log somebody asks for."""
+"""Which events of a log a request asks for."""
 
 from dataclasses import dataclass
 from datetime import datetime
@@ -12,13 +12,13 @@ from openhands_sessions.core.foreign_events import moment_of
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Picked:
+class EventFilter:
     """What an event must be. Kinds are `run` for both actions and observations, or `action:run`, `observation:run`;
     times are aware, the first included and the last too."""
 
     source: Source | None = None
     text: str = ""
-    """Contained in what the event says, whatever the case of its letters."""
+    """Contained in the event's text, regardless of case."""
     kinds: frozenset[str] = frozenset()
     """None means all."""
     without: frozenset[str] = frozenset()
@@ -26,16 +26,16 @@ class Picked:
     since: datetime | None = None
     until: datetime | None = None
 
-    def fits(self, entry: Stored) -> bool:
-        """Looks into an event only where its kind does not decide."""
+    def matches(self, entry: Stored) -> bool:
+        """Decodes an event only where its kind does not decide."""
         names = {entry.kind, entry.kind.partition(":")[2]}
         if (self.kinds and not names & self.kinds) or names & self.without or (self.shown_only and hidden(entry)):
             return False
         if self.source is None and not self.text and self.since is None and self.until is None:
             return True
-        return self._holds(orjson.loads(entry.text))
+        return self._matches_content(orjson.loads(entry.text))
 
-    def _holds(self, wire: dict[str, Any]) -> bool:
+    def _matches_content(self, wire: dict[str, Any]) -> bool:
         if self.source is not None and wire.get("source") != self.source:
             return False
         moment = moment_of(wire.get("timestamp"), None) or EPOCH
@@ -46,7 +46,7 @@ class Picked:
 
 
 def hidden(entry: Stored) -> bool:
-    """Whether it is one that an export leaves out."""
+    """Whether exports leave the event out."""
     if '"hidden":true' not in entry.text:
         return False
     wire = orjson.loads(entry.text)

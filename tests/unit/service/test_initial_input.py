@@ -11,7 +11,7 @@ from openhands_sessions.core.events.actions import MessageAction
 from openhands_sessions.core.ids import LOCAL_OWNER, ConversationId
 from openhands_sessions.ports.gateway import SessionSpec
 from openhands_sessions.ports.store import ConversationRow
-from openhands_sessions.service.openings import Openings
+from openhands_sessions.service.initial_input import InitialInputStore
 from tests.fakes.files import MemoryFiles
 from tests.fakes.model import FakeModel, FakeModels
 from tests.support.service_layer import TALK, ServiceLayer, running_service
@@ -30,15 +30,15 @@ def spec(sid: str = "talk", **more: Any) -> SessionSpec:
 
 async def test_the_first_message_is_the_conversations_and_the_rest_is_kept() -> None:
     files = MemoryFiles()
-    openings = Openings(files)
-    made, kept = await openings.taken(spec())
+    inputs = InitialInputStore(files)
+    made, kept = await inputs.store(spec())
     assert (made.initial_message, made.replay_json) == ("go", None)
     assert kept.replay is not None
-    steps = await openings.steps(TALK, kept.replay)
+    steps = await inputs.steps(TALK, kept.replay)
     assert steps is not None
     assert [step.action.KIND for step in steps] == ["finish"]
-    await openings.forget(TALK, kept)
-    assert await openings.steps(TALK, kept.replay) is None
+    await inputs.forget(TALK, kept)
+    assert await inputs.steps(TALK, kept.replay) is None
 
 
 @pytest.mark.parametrize("replayed", [True, False])
@@ -63,8 +63,8 @@ async def test_images_are_the_first_messages_and_no_list_reads_them(replayed: bo
 
 async def test_a_damaged_file_counts_as_lost() -> None:
     files = MemoryFiles()
-    openings = Openings(files)
-    _, kept = await openings.taken(spec())
+    inputs = InitialInputStore(files)
+    _, kept = await inputs.store(spec())
     [key] = await files.list()
     assert kept.replay is not None
     for damaged in (
@@ -76,14 +76,14 @@ async def test_a_damaged_file_counts_as_lost() -> None:
         b'[{"action": 7, "outcome": null, "exit_code": null}]',
     ):
         await files.write(key, damaged)
-        assert await openings.steps(TALK, kept.replay) is None
+        assert await inputs.steps(TALK, kept.replay) is None
 
 
 @pytest.mark.parametrize("wrong", [{"initial_message": "hi"}, {"replay_json": "[]"}])
 async def test_what_is_refused_leaves_nothing(wrong: dict[str, Any]) -> None:
     files = MemoryFiles()
     with pytest.raises(BadInput):
-        await Openings(files).taken(
+        await InitialInputStore(files).store(
             SessionSpec(**{"id": TALK, "owner": LOCAL_OWNER, "replay_json": trajectory(), **wrong})
         )
     assert await files.list() == []

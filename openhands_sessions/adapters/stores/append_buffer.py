@@ -1,4 +1,4 @@
-"""What the writer does inside a transaction: checks each append against the log's head and owner, then inserts."""
+"""Appends inside a transaction: each is checked against the log's head and term, then all are inserted together."""
 
 import asyncio
 import sqlite3
@@ -19,13 +19,13 @@ _INSERT_ROWS = {
     rows: f"INSERT OR ROLLBACK INTO events VALUES {', '.join(['(?,?,?,?)'] * rows)}"
     for rows in (1, 2, 4, 8, 16, 32, 64, _ROWS_PER_STATEMENT)
 }
-"""Many rows per statement, since the thread gives up and wins back the interpreter once per statement. OR ROLLBACK
-spares SQLite the copy of every page it would need to undo a single statement; ours fail with their transaction."""
+"""Many rows per statement, since the thread releases and takes the interpreter's lock once per statement. OR ROLLBACK
+spares SQLite the copies of pages that undoing a single statement needs; ours fail with their transaction."""
 
 
 @dataclass(slots=True)
 class Append:
-    """One call of `EventLog.append` on its way. `sizes` are the bytes of each text, `weight` their sum."""
+    """One call of `EventLog.append`. `sizes` are the bytes of each text, `weight` is about their sum."""
 
     future: asyncio.Future[None]
     sid: ConversationId
@@ -39,16 +39,16 @@ class Append:
 
 @dataclass(slots=True)
 class _Log:
-    """What the writer remembers of a conversation: its number, newest id and owner's term."""
+    """What is cached of a conversation: its number, newest event id and term."""
 
     key: int
     head: int
     term: int
 
 
-class Ledger:
-    """Lives on the writer's thread. What it remembers is true only behind the write lock, and only if no other
-    process has written since: `begin` sees to both."""
+class AppendBuffer:
+    """Used on the writer's thread only. Its cache is valid only while the write lock is held and if no other process
+    has written since: `begin` checks both. So a term that another process has claimed fences every later append."""
 
     def __init__(self, connection: sqlite3.Connection) -> None:
         self._connection = connection
@@ -58,7 +58,7 @@ class Ledger:
         self._data_version = -1
 
     def begin(self) -> None:
-        """Take the write lock; waits for another process that has it, up to the busy limit."""
+        """Take the write lock; waits while another process holds it, up to the busy limit."""
         self._connection.execute("BEGIN IMMEDIATE")
         version: int = self._connection.execute("PRAGMA data_version").fetchone()[0]
         if version != self._data_version or len(self._logs) > _KNOWN_AT_MOST:
@@ -85,7 +85,7 @@ class Ledger:
         log.head += len(item.entries)
 
     def flush(self) -> None:
-        """Insert the rows that wait. A job that reads must find them."""
+        """Insert the buffered rows, before a call that may read them."""
         rows, at = len(self._waiting) // _COLUMNS, 0
         while rows:
             some = min(1 << rows.bit_length() - 1, _ROWS_PER_STATEMENT)
@@ -99,7 +99,7 @@ class Ledger:
         self._connection.execute("COMMIT")
 
     def roll_back(self) -> None:
-        """Undo the transaction, and forget what was learnt in it. Raises sqlite3.Error where the connection is lost."""
+        """Undo the transaction and drop the cache. Raises sqlite3.Error where the connection is lost."""
         self._waiting.clear()
         self._logs.clear()
         self._forms.clear()
@@ -107,7 +107,7 @@ class Ledger:
             self._connection.execute("ROLLBACK")
 
     def forget(self, sid: ConversationId) -> None:
-        """Something other than an append has changed this conversation."""
+        """Drop a conversation from the cache: something other than an append has changed it."""
         self._logs.pop(sid, None)
 
     def _log(self, sid: ConversationId) -> _Log:

@@ -1,4 +1,4 @@
-"""A log of another installation written anew as ours: dense numbers, and an end that asks for nothing more. Pure."""
+"""Turns the events of another installation into a log of ours: dense ids, and an end with nothing left to do. Pure."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -33,20 +33,20 @@ _AT_REST = frozenset(
 )
 
 
-class Rewriter:
-    """Goes through a log once, from where an earlier import has come to."""
+class LogImporter:
+    """Goes through a log once, from where an earlier import ended."""
 
     def __init__(self, numbering: EventNumbering, zone: tzinfo | None, begun: datetime) -> None:
         """`begun` is when the conversation was made."""
         self.view = ConversationView()
         self.numbering = numbering
         self.unknown = 0
-        """How many events were kept whole, since this version does not know them."""
+        """How many events were of an unknown kind and kept as they are."""
         self._clock = Clock(zone, begun)
         self._open: dict[EventId, Action] = {}
 
     def fold(self, event: Event) -> None:
-        """The next event of ours: one that an earlier import has stored, or one that was just made."""
+        """Take in the next event of ours: one that an earlier import stored, or a new one."""
         self.view = reduce(self.view, event)
         self._clock = replace(self._clock, otherwise=max(self._clock.otherwise, event.timestamp))
         waiting = {*self.view.open_actions, self.view.pending}
@@ -55,7 +55,7 @@ class Rewriter:
         if len(self._open) > len(waiting):
             self._open = {number: action for number, action in self._open.items() if number in waiting}
 
-    def take(self, number: int, wire: Mapping[str, Any]) -> Stored:
+    def convert(self, number: int, wire: Mapping[str, Any]) -> Stored:
         """Their event as ours, the next one."""
         ours = self._next
         self.numbering.add(number, ours)
@@ -64,7 +64,7 @@ class Rewriter:
         return self._recorded(event)
 
     def settled(self) -> Sequence[Stored]:
-        """What ends the log so that opening it sets nothing going: no question, no action and no turn is left open."""
+        """Events that end the log so that opening it starts nothing: no question, action or turn is left open."""
         view = self.view
         made: list[Stored] = []
         if view.pending is not None:
@@ -92,8 +92,8 @@ class Rewriter:
         return entry
 
     def _joined(self, event: Event) -> Event:
-        """What the other side tells by order alone, said as we say it: which question an answer belongs to, and what
-        an earlier condensation had forgotten already."""
+        """The event with what the other installation expresses by order alone: the question that an answer belongs to,
+        and what an earlier condensation has forgotten."""
         match event:
             case CondensationAction(forgotten_events_start_id=int() as start) if self.view.condensed is not None:
                 return replace(event, forgotten_events_start_id=min(start, self.view.condensed[0]))
