@@ -23,13 +23,14 @@ from openhands_sessions.core.ids import UNNUMBERED, ConversationId
 from openhands_sessions.core.lifecycle import SET_UP, Lifecycle, SessionState
 from openhands_sessions.core.masking import SecretMasker, without_paths
 from openhands_sessions.core.settings import SessionSettings, secrets
+from openhands_sessions.core.snapshots import SPACING
 from openhands_sessions.ports.agent import Agent
 from openhands_sessions.ports.gateway import Accepted, EndReason, Status
 from openhands_sessions.ports.runtime import Runtime
 from openhands_sessions.session.agent_controller import AgentController
 from openhands_sessions.session.command_handler import CommandHandler, IdempotencyKey, ended
 from openhands_sessions.session.command_queue import CommandQueue, QueuedCommand
-from openhands_sessions.session.event_stream import SNAPSHOT_EVERY, EventStream
+from openhands_sessions.session.event_stream import EventStream, saving
 from openhands_sessions.session.failure import record_failure, record_stop
 from openhands_sessions.session.setup import STAGES, Dependencies, InitialInput, SetupContext, SetupStage
 
@@ -222,10 +223,10 @@ class AgentSession:
                 await self._take(self._inbox.take())
             if self._reason is not None:
                 return
-            self._reap_turn()
+            turn_ended = self._reap_turn()
             if self._turn is None and self._has_turn_to_take():
                 self._start_turn()
-            if self.event_stream.view.head - self._snapshot_head >= SNAPSHOT_EVERY:
+            if turn_ended or self.event_stream.view.head - self._snapshot_head >= SPACING:
                 await self._save_snapshot()
             await self._wake.wait()
 
@@ -260,13 +261,15 @@ class AgentSession:
         self._turn = asyncio.create_task(work.controller.take_turn(resumed=resumed), name=f"turn {self.sid}")
         self._turn.add_done_callback(lambda turn: self._wake.set())
 
-    def _reap_turn(self) -> None:
+    def _reap_turn(self) -> bool:
+        """Whether a turn has ended since the last call."""
         if self._turn is None or not self._turn.done():
-            return
+            return False
         turn, self._turn = self._turn, None
         if not turn.cancelled():
             turn.result()
         self._move(SessionState.READY)
+        return True
 
     async def _end_turn(self) -> None:
         if self._turn is None:
@@ -339,10 +342,7 @@ class AgentSession:
         snapshot = self.event_stream.snapshot()
         if snapshot.head > self._snapshot_head:
             self._snapshot_head = snapshot.head
-            try:
-                await self._parts.store.snapshots.save(self.sid, snapshot)
-            except StorageError as error:
-                log.warning("a snapshot was not saved", conversation_id=self.sid, problem=error.message)
+            await saving(self._parts.store.snapshots, self.sid)(snapshot)
 
     def _finish(self) -> None:
         if self._closed.is_set():
@@ -368,5 +368,5 @@ class AgentSession:
     def _heard(self, event: Event) -> None:
         if isinstance(event, AgentStateChangedObservation):
             self._on_change(self)
-        if event.id % SNAPSHOT_EVERY == 0:
+        if event.id % SPACING == 0:
             self._wake.set()

@@ -26,7 +26,7 @@ from openhands_sessions.ports.store import SessionStore
 from openhands_sessions.ports.tool import Tool
 from openhands_sessions.session.action_runner import ActionRunner
 from openhands_sessions.session.agent_controller import AgentController, TurnContext
-from openhands_sessions.session.event_stream import EventStream
+from openhands_sessions.session.event_stream import EventStream, saving
 from openhands_sessions.session.knowledge_recall import KnowledgeRecall
 from openhands_sessions.session.replay import Replay
 from openhands_sessions.session.repository_setup import RepositorySetup
@@ -109,7 +109,7 @@ async def _load_log(work: SetupContext) -> None:
     store = work.parts.store
     work.term = await store.claim(work.sid)
     snapshot = await store.snapshots.load(work.sid)
-    await work.stream.load(work.term, snapshot)
+    await work.stream.load(work.term, snapshot, saving(store.snapshots, work.sid))
     work.snapshot_head = UNNUMBERED if snapshot is None else snapshot.head
     work.interrupted = work.stream.view.owed and work.stream.view.pending is None
     if work.stream.view.head == UNNUMBERED:
