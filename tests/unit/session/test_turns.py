@@ -19,6 +19,7 @@ from openhands_sessions.core.events.own import InvalidCallAction, StopReason, To
 from openhands_sessions.ports.gateway import Delta, Status
 from openhands_sessions.ports.model import Retry
 from openhands_sessions.ports.store import SessionStore
+from openhands_sessions.session.agent_session import AgentSession
 from tests.fakes.model import FAKE_USAGE, FakeCall, FakeModel, FakeReply
 from tests.fakes.runtime import FakeRuntimes
 from tests.support.session_harness import (
@@ -30,6 +31,7 @@ from tests.support.session_harness import (
     finishes,
     only,
     outline,
+    rest,
     runs,
     say,
     says,
@@ -42,6 +44,24 @@ BEGIN = ["state loading", "system", "environment -> awaiting_user_input", "state
 def scene(store: SessionStore, *replies: FakeReply, **settings: Any) -> SessionHarness:
     runtimes = FakeRuntimes({"ls": ("a b", 0), "make": ("broken", 2)})
     return SessionHarness(store=store, model=FakeModel(replies), runtimes=runtimes, settings=settings)
+
+
+async def test_the_end_of_a_turn_leaves_a_snapshot(store: SessionStore) -> None:
+    play = scene(store, says("Hello!"), says("Yes."))
+    async with play.live() as session:
+        for text in ("hi", "again"):
+            await ask(session, text)
+            await snapshot_of(store, session)
+
+
+async def snapshot_of(store: SessionStore, session: AgentSession) -> None:
+    """Wait until there is one of the newest event."""
+    async with asyncio.timeout(LONG):
+        while True:
+            found = await store.snapshots.load(session.sid)
+            if found is not None and found.head == session.event_stream.view.head:
+                return
+            await rest()
 
 
 async def test_the_agent_speaks_and_waits(store: SessionStore) -> None:
