@@ -53,7 +53,7 @@ class Peer:
 
 
 @dataclass
-class Box:
+class RunningExecutor:
     """An executor that runs in the foreground, in a folder of its own."""
 
     folder: Path
@@ -83,7 +83,7 @@ class Box:
 @contextlib.asynccontextmanager
 async def started(
     folder: Path, *, program: Path = EXECUTOR, options: tuple[str, ...] = (), within: tuple[str, ...] = ()
-) -> AsyncIterator[Box]:
+) -> AsyncIterator[RunningExecutor]:
     """Run an executor until the end of the block; `within` is a command that runs the one behind it."""
     folder.mkdir(exist_ok=True)
     places = ("--socket", folder / "executor.sock", "--workspace", folder, "--state", folder / "state")
@@ -93,7 +93,7 @@ async def started(
     try:
         assert process.stdout is not None
         assert await process.stdout.readline() == b"ready\n"
-        yield Box(folder, process)
+        yield RunningExecutor(folder, process)
     finally:
         if process.returncode is None:
             process.terminate()

@@ -15,7 +15,7 @@ from openhands_sessions.adapters.runtimes.threads import ThreadLimiter
 from openhands_sessions.core.errors import RuntimeUnavailable
 from openhands_sessions.executor.workspace import WorkspaceFolder
 from openhands_sessions.ports.runtime import CommandDone, Lost, RuntimeSpec, UnknownAction
-from tests.support.executors import Box, started
+from tests.support.executors import RunningExecutor, started
 from tests.support.sandboxes import SID, Hearing, run
 
 
@@ -77,13 +77,13 @@ class WiredHost:
 
 
 @pytest.fixture
-async def box(tmp_path: Path) -> AsyncIterator[Box]:
+async def box(tmp_path: Path) -> AsyncIterator[RunningExecutor]:
     async with asyncio.timeout(30), started(tmp_path / "box") as box:
         yield box
 
 
 @pytest.fixture
-async def wire(box: Box, tmp_path: Path) -> AsyncIterator[Wire]:
+async def wire(box: RunningExecutor, tmp_path: Path) -> AsyncIterator[Wire]:
     wire = Wire(box.folder / "executor.sock")
     server = await asyncio.start_unix_server(wire.carry, tmp_path / "wire")
     async with server:
@@ -97,7 +97,7 @@ def host(wire: Wire, tmp_path: Path) -> WiredHost:
 
 
 @pytest.fixture
-async def runtime(box: Box, host: WiredHost) -> AsyncIterator[ExecutorRuntime]:
+async def runtime(box: RunningExecutor, host: WiredHost) -> AsyncIterator[ExecutorRuntime]:
     files = WorkspaceFiles(FolderSource(WorkspaceFolder(box.folder), ThreadLimiter(1)))
     journal = JournalIdentity(box.folder, ThreadLimiter(1))
     runtime = ExecutorRuntime(RuntimeSpec(sid=SID, term=1), host, files, journal, command_timeout=30)
@@ -119,7 +119,7 @@ async def test_a_command_is_joined_again_by_its_key(runtime: ExecutorRuntime, wi
 
 
 async def test_what_was_printed_while_it_was_cut_off_comes_afterwards(
-    runtime: ExecutorRuntime, wire: Wire, box: Box
+    runtime: ExecutorRuntime, wire: Wire, box: RunningExecutor
 ) -> None:
     hearing = Hearing()
     command = "echo begun; read go; echo unheard; echo > said; read go; echo $go"
