@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from openhands_sessions.adapters.runtimes.docker.container_spec import INSTANCE
+from openhands_sessions.adapters.runtimes.docker.container_spec import CONVERSATION, INSTANCE
 from openhands_sessions.adapters.runtimes.docker.engine import DockerEngine
 from openhands_sessions.adapters.runtimes.docker.errors import NetworkGone
 from openhands_sessions.adapters.runtimes.docker.network import NO_NETWORK, SandboxNetwork
@@ -120,7 +120,7 @@ def _pruned(engine: Engine, runtimes: DockerRuntimes, *, ended: bool) -> None:
     """The one container ends, and what none is attached to any more is pruned."""
     ours = {"label": f"{INSTANCE}={runtimes.instance}"}
     with closing(engine.client()) as client:
-        [container] = client.containers.list(filters=ours)
+        [container] = client.containers.list(filters={"label": [ours["label"], CONVERSATION]})
         if ended:
             container.kill()
         else:

@@ -1,6 +1,7 @@
 """What becomes of sandboxes when their server ends, and when nobody needs them: ours are kept or go as the policy says,
 others stay as they are."""
 
+import secrets
 from collections.abc import AsyncIterator, Iterator
 from contextlib import closing
 from pathlib import Path
@@ -29,7 +30,7 @@ replies:
       - {call: execute_bash, with: {command: "echo kept > file; echo begun; sleep 999", timeout: 999}}
       - {say: "Never said."}
 """
-OLDER = "0123456789abcdef"
+OLDER = secrets.token_hex(8)
 
 
 @pytest.fixture

@@ -21,7 +21,7 @@ def leftovers(engine: Engine, folder: Path) -> list[str]:
 def _labelled(api: docker.APIClient, label: str) -> Iterator[str]:
     chosen = {"label": label}
     for container in api.containers(all=True, filters=chosen):
-        yield f"container {container['Names'][0]}: {container['Status']}"
+        yield f"container {container['Names'][0]}: {container['State']}"
     for network in api.networks(filters=chosen):
         yield f"network {network['Name']}"
     for volume in api.volumes(filters=chosen)["Volumes"] or ():
