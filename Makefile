@@ -1,5 +1,7 @@
 # serve         start the server on loopback; PORT in the environment says where
-# test          all checks and tests, but for the long ones
+# check         the fast checks before a commit: format, lint, types, import contracts, unit tests
+# test          the gate of every change: all checks and tests except the long ones, and the docs
+# docs          build the documentation as a site, in build/docs
 # chaos         the long tests; CHAOS=ci runs a sample of them
 # bench         measure, next to a bare echo server
 # images        build the images that sandboxes run in; takes a Docker engine
@@ -20,7 +22,7 @@ BUILDKIT := DOCKER_BUILDKIT=$${DOCKER_BUILDKIT:-0}
 COMPILE := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes $(UPGRADE) \
 	--no-emit-index-url --no-annotate --no-header pyproject.toml -
 
-.PHONY: help serve test chaos bench images server-image wheels lock clean
+.PHONY: help serve check test docs chaos bench images server-image wheels lock clean
 
 help:
 	@sed -n 's/^# \([a-z-]*  \)/make \1/p' Makefile
@@ -28,14 +30,25 @@ help:
 serve: $(VENV)/.runtime
 	@exec $(BIN)/openhands-sessions serve --host 127.0.0.1 $(if $(PORT),--port $(PORT))
 
-test: $(VENV)/.test
-	$(BIN)/ruff format --check --quiet .
-	$(BIN)/ruff check --quiet .
-	$(BIN)/mypy
-	$(BIN)/lint-imports --no-logo
+define STATIC_CHECKS
+$(BIN)/ruff format --check --quiet .
+$(BIN)/ruff check --quiet .
+$(BIN)/mypy
+$(BIN)/lint-imports --no-logo
+endef
+
+check: $(VENV)/.test
+	$(STATIC_CHECKS)
+	$(BIN)/python -m pytest -q -m "not long and not slow" -n 2 --dist worksteal tests/house tests/unit
+
+test: $(VENV)/.test docs
+	$(STATIC_CHECKS)
 	@$(BIN)/python -m tests.support.docker_prepare
 	@$(BIN)/python -m tests.support.browser
 	$(BIN)/python -m pytest -q -m "not long" -n 2 --dist worksteal
+
+docs: $(VENV)/.test
+	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict --quiet
 
 chaos: $(VENV)/.test
 	CHAOS=$(CHAOS) $(BIN)/python -m pytest -q -m long
@@ -59,7 +72,7 @@ wheels: $(VENV)/.made
 lock: $(VENV)/.runtime
 	$(PIP) install $(UV)
 	printf $(BUILD) | $(COMPILE) --extra fast --extra mcp --output-file requirements.lock
-	printf $(BUILD) | $(COMPILE) --extra fast --extra mcp --extra test --constraint requirements.lock --output-file requirements-test.lock
+	printf $(BUILD) | $(COMPILE) --extra fast --extra mcp --extra docs --extra test --constraint requirements.lock --output-file requirements-test.lock
 
 clean:
 	rm -rf $(VENV) build dist bench.json runtime_images/server/wheels/*.whl .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis

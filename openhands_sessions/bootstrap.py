@@ -32,7 +32,7 @@ from openhands_sessions.adapters.runtimes.docker.container_spec import DockerSet
 from openhands_sessions.adapters.runtimes.local.runtimes import LocalLimits, LocalRuntimes
 from openhands_sessions.adapters.stores.memory import open_memory
 from openhands_sessions.adapters.stores.sqlite import open_sqlite
-from openhands_sessions.adapters.stores.sqlite_probe import probe_sqlite
+from openhands_sessions.adapters.stores.sqlite_schema import probe_sqlite
 from openhands_sessions.adapters.tools.bash import Bash
 from openhands_sessions.adapters.tools.editor import Editor
 from openhands_sessions.adapters.tools.ipython import Ipython
@@ -48,21 +48,21 @@ from openhands_sessions.ports.mcp import McpServers
 from openhands_sessions.ports.runtime import Runtimes
 from openhands_sessions.ports.sandboxes import Check, LastingRuntimes, Sandboxes
 from openhands_sessions.ports.store import SessionStore
-from openhands_sessions.server.app import Edge, application
+from openhands_sessions.server.app import ServerSettings, application
 from openhands_sessions.server.services import Options, Services
-from openhands_sessions.server.sockets.clients import ClientLimits, ClientParts
-from openhands_sessions.service.directory import Directory
-from openhands_sessions.service.feedback import FeedbackBox
+from openhands_sessions.server.sockets.client_namespace import ClientDependencies, ClientLimits
+from openhands_sessions.service.feedback import FeedbackStore
 from openhands_sessions.service.files import Files, UploadLimits
 from openhands_sessions.service.history import History
 from openhands_sessions.service.importing import Importer
-from openhands_sessions.service.local import LocalGateway
-from openhands_sessions.service.openings import Openings
-from openhands_sessions.service.secrets import SecretsBook
-from openhands_sessions.service.settings import SettingsBook
-from openhands_sessions.service.status import StatusBoard
-from openhands_sessions.service.titles import Titles
-from openhands_sessions.session.stages import Parts
+from openhands_sessions.service.initial_input import InitialInputStore
+from openhands_sessions.service.local_gateway import LocalGateway
+from openhands_sessions.service.secrets import SecretsStore
+from openhands_sessions.service.session_registry import SessionRegistry
+from openhands_sessions.service.settings import SettingsStore
+from openhands_sessions.service.status_board import StatusBoard
+from openhands_sessions.service.title_generation import TitleGenerator
+from openhands_sessions.session.setup import Dependencies
 
 OpenedStore = AbstractAsyncContextManager[SessionStore]
 OpenedRuntimes = AbstractAsyncContextManager[Runtimes]
@@ -134,28 +134,28 @@ RUNTIMES: Mapping[str, Callable[[Config, SessionStore], OpenedRuntimes]] = {"loc
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class House:
+class Application:
     """Everything that one process runs, open."""
 
     config: Config
     store: SessionStore
     gateway: LocalGateway
     history: History
-    directory: Directory
-    settings: SettingsBook
-    secrets: SecretsBook
+    directory: SessionRegistry
+    settings: SettingsStore
+    secrets: SecretsStore
     files: FileStore
     agents: AgentChoice
     auth: Auth
 
 
 @asynccontextmanager
-async def open_house(
+async def open_application(
     config: Config,
     *,
     stores: Mapping[str, Callable[[Config], OpenedStore]] = STORES,
     runtimes: Mapping[str, Callable[[Config, SessionStore], OpenedRuntimes]] = RUNTIMES,
-) -> AsyncIterator[House]:
+) -> AsyncIterator[Application]:
     """Open what the configuration names; the end of the block closes every session first. `stores` and `runtimes` are
     the kinds to choose from. Raises OSError, SessionsError."""
     config.data_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
@@ -167,31 +167,36 @@ async def open_house(
         sandboxes = await stack.enter_async_context(runtimes[config.runtime.kind](config, store))
         parts = _parts(store, sandboxes, agents)
         server = config.server
-        directory = Directory(parts, StatusBoard(), max_sessions=server.max_sessions, idle_timeout=server.idle_timeout)
+        directory = _registry(config, parts)
         stack.push_async_callback(directory.close_all, "shutdown")
         files = LocalFiles(config.data_dir / "files")
         encryption = server.encryption_key
         sealed = SealedFiles(files, None if encryption is None else encryption.get_secret_value())
-        settings = SettingsBook(sealed, layers(config))
-        titles = Titles(store, directory.retitled)
+        settings = SettingsStore(sealed, layers(config))
+        titles = TitleGenerator(store, directory.retitled)
         stack.push_async_callback(titles.close)
         local = config.runtime.local_repositories
         gateway = LocalGateway(
-            store, directory, settings, Openings(sealed), parts.clock, local_repositories=local, titles=titles
+            store, directory, settings, InitialInputStore(sealed), parts.clock, local_repositories=local, titles=titles
         )
         key = server.session_api_key
-        yield House(
+        yield Application(
             config=config,
             store=store,
             gateway=gateway,
             history=History(store, gateway, parts.runtimes, settings),
             directory=directory,
             settings=settings,
-            secrets=SecretsBook(sealed),
+            secrets=SecretsStore(sealed),
             files=files,
             agents=agents,
             auth=SessionKey(None if key is None else key.get_secret_value()),
         )
+
+
+def _registry(config: Config, parts: Dependencies) -> SessionRegistry:
+    server = config.server
+    return SessionRegistry(parts, StatusBoard(), max_sessions=server.max_sessions, idle_timeout=server.idle_timeout)
 
 
 def _load_mcp() -> McpServers:
@@ -200,8 +205,8 @@ def _load_mcp() -> McpServers:
     return sdk.SdkMcpServers()
 
 
-def _parts(store: SessionStore, runtimes: Runtimes, agents: AgentChoice) -> Parts:
-    return Parts(
+def _parts(store: SessionStore, runtimes: Runtimes, agents: AgentChoice) -> Dependencies:
+    return Dependencies(
         store=store,
         runtimes=runtimes,
         agents=agents,
@@ -231,10 +236,10 @@ def layers(config: Config) -> Sequence[Mapping[str, Json]]:
     return (llm, {("agent" if name == "kind" else name): value for name, value in agent.items()})
 
 
-async def web_application(house: House) -> web.Application:
+async def web_application(house: Application) -> web.Application:
     """The house's network edge; its clean-up closes the sessions."""
     server = house.config.server
-    edge = Edge(
+    edge = ServerSettings(
         services=_services(house),
         clients=await _client_parts(house),
         allowed_origins=server.allowed_origins,
@@ -245,7 +250,7 @@ async def web_application(house: House) -> web.Application:
     return application(edge)
 
 
-def _services(house: House) -> Services:
+def _services(house: Application) -> Services:
     limits = house.config.limits
     return Services(
         gateway=house.gateway,
@@ -258,7 +263,7 @@ def _services(house: House) -> Services:
         auth=house.auth,
         version=__version__,
         memory=WorkspaceMemory(),
-        feedback=FeedbackBox(house.files, lambda: datetime.now(UTC), _new_id),
+        feedback=FeedbackStore(house.files, lambda: datetime.now(UTC), _new_id),
         new_id=_new_id,
         trajectory_bytes=limits.trajectory_bytes,
         started=asyncio.get_running_loop().time(),
@@ -266,9 +271,9 @@ def _services(house: House) -> Services:
     )
 
 
-async def _client_parts(house: House) -> ClientParts:
+async def _client_parts(house: Application) -> ClientDependencies:
     limits = house.config.limits
-    return ClientParts(
+    return ClientDependencies(
         gateway=house.gateway,
         auth=house.auth,
         files=house.files,

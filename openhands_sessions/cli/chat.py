@@ -11,9 +11,9 @@ from pydantic import SecretStr
 
 from openhands_sessions.cli.conversation import Conversation
 from openhands_sessions.cli.keyboard import Keyboard
-from openhands_sessions.cli.places import opened
 from openhands_sessions.cli.screen import Screen
 from openhands_sessions.cli.settings import loaded
+from openhands_sessions.cli.targets import opened
 from openhands_sessions.config.config import Config
 from openhands_sessions.config.errors import ConfigError
 from openhands_sessions.config.loading import FLAGS, SET
@@ -25,7 +25,7 @@ STDIN = 0
 
 
 @dataclass(frozen=True, slots=True)
-class Whom:
+class ChatTarget:
     """Where to talk, and to whom: a new conversation where none is named."""
 
     server: str | None
@@ -38,7 +38,7 @@ def run(flags: Mapping[str, object], file: Path | None, *, server: str | None, c
     wanted = asked(flags, config)
     if wanted and server is not None and conversation is not None:
         raise ConfigError(next(iter(wanted)), "a conversation keeps the settings it was made with; leave this out")
-    return asyncio.run(_talk(config, Whom(server, conversation), dict(wanted.values())))
+    return asyncio.run(_talk(config, ChatTarget(server, conversation), dict(wanted.values())))
 
 
 def asked(flags: Mapping[str, object], config: Config) -> dict[str, tuple[str, Json]]:
@@ -53,7 +53,7 @@ def asked(flags: Mapping[str, object], config: Config) -> dict[str, tuple[str, J
     return found
 
 
-async def _talk(config: Config, whom: Whom, settings: dict[str, Json]) -> int:
+async def _talk(config: Config, whom: ChatTarget, settings: dict[str, Json]) -> int:
     typing = sys.stdin is not None and sys.stdin.isatty()
     screen = Screen()
     spec = SessionSpec(

@@ -16,7 +16,7 @@ from openhands_sessions.core.events.actions import RunAction
 from openhands_sessions.core.events.codec import Stored, decode
 from openhands_sessions.core.events.event import AgentState, Event
 from openhands_sessions.core.ids import EventId
-from openhands_sessions.ports.gateway import Delta, Gateway, News, SessionEnded, SessionInfo, Status
+from openhands_sessions.ports.gateway import Delta, FeedItem, Gateway, SessionClosed, SessionEnded, SessionInfo, Status
 
 RECENT = 100
 """Events of an earlier sitting that are shown again."""
@@ -54,29 +54,32 @@ class Conversation:
         Raises SessionsError."""
         if self._progress.head >= 0:
             self._screen.line("(earlier events are left out)", "dim")
-        async with self._gateway.follow(self._sid, self._progress.head) as news, self._screen.alive():
+        async with self._gateway.follow(self._sid, self._progress.head) as items, self._screen.alive():
             with self._catching_signals():
                 try:
-                    return await first(self._follow(news), self._type(), self._heed())
+                    return await first(self._follow(items), self._type(), self._heed())
                 finally:
                     self._screen.finish_line()
 
-    async def _follow(self, news: AsyncIterator[News]) -> int:
+    async def _follow(self, items: AsyncIterator[FeedItem]) -> int:
         try:
-            async for item in news:
+            async for item in items:
                 match item:
                     case Delta():
                         self._screen.busy(None)
                         self._transcript.delta(item)
                     case Status():
                         self._tell(item)
+                    case SessionClosed():
+                        break
                     case entries:
                         await self._show(entries)
                 self._ask()
         except SessionEnded as end:
-            self._screen.busy(None)
             if end.reason in ENDS:
+                self._screen.busy(None)
                 self._screen.line(ENDS[end.reason], "yellow")
+        self._screen.busy(None)
         return 1
 
     async def _show(self, entries: Sequence[Stored]) -> None:

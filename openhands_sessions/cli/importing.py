@@ -12,7 +12,7 @@ from openhands_sessions.cli.screen import clean
 from openhands_sessions.cli.settings import loaded
 from openhands_sessions.config.config import Config
 from openhands_sessions.core.errors import SessionsError
-from openhands_sessions.service.importing import Outcome
+from openhands_sessions.service.importing import ImportOutcome
 
 INTERRUPTED = 128 + signal.SIGINT
 MOST_PROBLEMS = 10
@@ -50,7 +50,7 @@ async def _import(config: Config, folder: Path) -> Counter[str]:
     return counted
 
 
-def _told(outcome: Outcome, count: str) -> str:
+def _told(outcome: ImportOutcome, count: str) -> str:
     how = SAID[outcome.kind]
     if outcome.kind in ("imported", "continued"):
         how = f"{how}, {outcome.events} events"

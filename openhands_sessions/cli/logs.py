@@ -9,7 +9,7 @@ import orjson
 import structlog
 from structlog.typing import EventDict, Processor, WrappedLogger
 
-from openhands_sessions.core.redaction import mask
+from openhands_sessions.core.masking import mask
 
 LEVELS = {"debug": logging.DEBUG, "info": logging.INFO, "warning": logging.WARNING, "error": logging.ERROR}
 THEIR_LEVELS = {

@@ -15,8 +15,8 @@ from pathlib import Path
 import structlog
 
 from openhands_sessions import __version__, bootstrap
-from openhands_sessions.cli.places import house
 from openhands_sessions.cli.settings import loaded
+from openhands_sessions.cli.targets import house
 from openhands_sessions.config.config import Config
 from openhands_sessions.config.errors import ConfigError
 from openhands_sessions.core.errors import SessionsError

@@ -10,9 +10,9 @@ from typing import Any, TypeVar
 import orjson
 
 from openhands_sessions.cli.columns import columns
-from openhands_sessions.cli.places import Archive, opened
 from openhands_sessions.cli.screen import clean
 from openhands_sessions.cli.settings import loaded
+from openhands_sessions.cli.targets import ConversationArchive, opened
 from openhands_sessions.config.config import Config
 from openhands_sessions.config.errors import ConfigError
 from openhands_sessions.core.errors import SessionsError
@@ -27,27 +27,27 @@ PAGE = 100
 
 
 @dataclass(frozen=True, slots=True)
-class Where:
+class ConversationsTarget:
     """The data folder of the configuration, or a server."""
 
     config: Config
     server: str | None
 
-    def ask(self, question: Callable[[Archive], Coroutine[Any, Any, T]]) -> T:
+    def ask(self, question: Callable[[ConversationArchive], Coroutine[Any, Any, T]]) -> T:
         """Open the place for one question. Raises SessionsError."""
         return asyncio.run(self._ask(question))
 
-    async def _ask(self, question: Callable[[Archive], Coroutine[Any, Any, T]]) -> T:
+    async def _ask(self, question: Callable[[ConversationArchive], Coroutine[Any, Any, T]]) -> T:
         async with opened(self.config, self.server) as place:
             return await question(place.archive)
 
 
-def where(flags: Mapping[str, object], file: Path | None, server: str | None) -> Where:
+def where(flags: Mapping[str, object], file: Path | None, server: str | None) -> ConversationsTarget:
     """Raises ConfigError."""
-    return Where(loaded(flags, file, quiet=True).config, server)
+    return ConversationsTarget(loaded(flags, file, quiet=True).config, server)
 
 
-def ls(place: Where, limit: int, *, as_json: bool) -> int:
+def ls(place: ConversationsTarget, limit: int, *, as_json: bool) -> int:
     """Print the newest conversations."""
     found = place.ask(lambda archive: _newest(archive, limit))
     if as_json:
@@ -58,7 +58,7 @@ def ls(place: Where, limit: int, *, as_json: bool) -> int:
     return 0
 
 
-def show(place: Where, sid: str, *, as_json: bool) -> int:
+def show(place: ConversationsTarget, sid: str, *, as_json: bool) -> int:
     """Print what is known of one conversation."""
     known = conversation_id(sid)
     info = place.ask(lambda archive: archive.describe(known))
@@ -70,7 +70,7 @@ def show(place: Where, sid: str, *, as_json: bool) -> int:
     return 0
 
 
-def export(place: Where, sid: str, output: Path | None) -> int:
+def export(place: ConversationsTarget, sid: str, output: Path | None) -> int:
     """Write the events as a JSON list, to a new file or to standard output."""
     known = conversation_id(sid)
     if output is None:
@@ -90,7 +90,7 @@ def export(place: Where, sid: str, output: Path | None) -> int:
     return 0
 
 
-def delete(place: Where, sids: Sequence[str], *, yes: bool) -> int:
+def delete(place: ConversationsTarget, sids: Sequence[str], *, yes: bool) -> int:
     """Delete conversations and all that is theirs; 1 where one was not there."""
     known = [conversation_id(sid) for sid in sids]
     if not yes and not _confirmed(len(known)):
@@ -119,7 +119,7 @@ def wire(info: SessionInfo) -> dict[str, Any]:
     }
 
 
-async def _newest(archive: Archive, limit: int) -> Sequence[SessionInfo]:
+async def _newest(archive: ConversationArchive, limit: int) -> Sequence[SessionInfo]:
     found: list[SessionInfo] = []
     page_id: str | None = None
     while len(found) < limit:
@@ -130,12 +130,12 @@ async def _newest(archive: Archive, limit: int) -> Sequence[SessionInfo]:
     return found
 
 
-async def _export(archive: Archive, sid: ConversationId, write: Callable[[bytes], object]) -> None:
+async def _export(archive: ConversationArchive, sid: ConversationId, write: Callable[[bytes], object]) -> None:
     async for piece in archive.export(sid):
         write(piece)
 
 
-async def _delete(archive: Archive, sids: Sequence[ConversationId]) -> list[bool]:
+async def _delete(archive: ConversationArchive, sids: Sequence[ConversationId]) -> list[bool]:
     return [await archive.delete(sid) for sid in sids]
 
 

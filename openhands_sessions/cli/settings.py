@@ -13,7 +13,7 @@ from openhands_sessions.cli import logs
 from openhands_sessions.cli.columns import columns
 from openhands_sessions.config.listing import settings
 from openhands_sessions.config.loading import DEFAULT, Loaded, load
-from openhands_sessions.core.redaction import MASK
+from openhands_sessions.core.masking import MASK
 
 _PASSWORD = re.compile(r"(?<=//)[^/@\s]+(?=@)")
 

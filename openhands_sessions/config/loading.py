@@ -37,7 +37,7 @@ _KEY = re.compile(r"\s*([\w.-]+)\s*=")
 
 
 @dataclass(frozen=True, slots=True)
-class Given:
+class ConfigValue:
     """A value that somebody gave, and where."""
 
     key: str
@@ -71,15 +71,15 @@ def load(flags: Mapping[str, object], environ: Mapping[str, str], file: Path | N
     return Loaded(config, origins)
 
 
-def _of_flags(flags: Mapping[str, object]) -> Iterator[Given]:
+def _of_flags(flags: Mapping[str, object]) -> Iterator[ConfigValue]:
     for flag, value in flags.items():
         key = FLAGS.get(flag) or flag.removeprefix(SET)
         if key not in settings():
             raise ConfigError(flag, f"there is no setting {key!r}{_nearest(key, settings())}")
-        yield Given(key, value, f"flag {flag}")
+        yield ConfigValue(key, value, f"flag {flag}")
 
 
-def _of_environment(environ: Mapping[str, str]) -> Iterator[Given]:
+def _of_environment(environ: Mapping[str, str]) -> Iterator[ConfigValue]:
     variables = {setting.variable: setting for setting in settings().values()}
     ours = {name: text for name, text in environ.items() if name.upper().startswith("OHS_")}
     for name in sorted(ours.keys() - NOT_SETTINGS):
@@ -88,10 +88,10 @@ def _of_environment(environ: Mapping[str, str]) -> Iterator[Given]:
     source = EnvSettingsSource(Config)
     source.env_vars = {name.lower(): text for name, text in ours.items() if text and name not in NOT_SETTINGS}
     for key, value in _flat(source()):
-        yield Given(key, value, f"environment {settings()[key].variable}")
+        yield ConfigValue(key, value, f"environment {settings()[key].variable}")
 
 
-def _of_file(path: Path) -> Iterator[Given]:
+def _of_file(path: Path) -> Iterator[ConfigValue]:
     try:
         text = path.read_text(encoding="utf-8")
         values = TomlConfigSettingsSource(Config, toml_file=path)()
@@ -104,7 +104,7 @@ def _of_file(path: Path) -> Iterator[Given]:
         place = f"{path}:{lines[key]}" if key in lines else str(path)
         if key not in settings():
             raise ConfigError(place, f"there is no setting {key!r}{_nearest(key, settings())}")
-        yield Given(key, value, f"file {place}")
+        yield ConfigValue(key, value, f"file {place}")
 
 
 def _lines(text: str) -> dict[str, int]:
@@ -131,7 +131,7 @@ def _flat(values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, An
             yield key, value
 
 
-def _nested(given: Mapping[str, Given]) -> dict[str, Any]:
+def _nested(given: Mapping[str, ConfigValue]) -> dict[str, Any]:
     values: dict[str, Any] = {}
     for each in given.values():
         table, _, name = each.key.rpartition(".")
@@ -140,7 +140,7 @@ def _nested(given: Mapping[str, Given]) -> dict[str, Any]:
     return values
 
 
-def _wrong(error: ValidationError, given: Mapping[str, Given]) -> ConfigError:
+def _wrong(error: ValidationError, given: Mapping[str, ConfigValue]) -> ConfigError:
     first = error.errors(include_url=False, include_input=False, include_context=False)[0]
     key = ".".join([str(part) for part in first["loc"]][:2])
     while key not in settings():

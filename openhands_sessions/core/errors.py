@@ -15,7 +15,7 @@ SessionsError
 ├── IllegalTransition          ours: the lifecycle table has no such row
 ├── StageFailed                a set-up stage failed (carries stage and class of error)
 ├── StorageError
-│   ├── Conflict               the log's head is not the expected one: a foreign writer
+│   ├── Conflict               another writer was faster: a head or a version is not the expected one
 │   ├── Fenced                 a newer owner has written
 │   └── StorageUnavailable     the world's: disk full, locked, gone
 ├── RuntimeFailure             the sandbox's
@@ -144,14 +144,14 @@ class StorageError(SessionsError):
 
 
 class Conflict(StorageError):
-    """The head of the log is not the one that the writer expected."""
+    """Another writer was faster: a log's head or a row's version is not the expected one."""
 
     code = "conflict"
 
-    def __init__(self, expected: int, head: int) -> None:
-        super().__init__(f"expected the log to end at {expected}, it ends at {head}")
+    def __init__(self, expected: int, found: int, what: str = "the log's newest event") -> None:
+        super().__init__(f"expected {what} to be {expected}, it is {found}")
         self.expected = expected
-        self.head = head
+        self.found = found
 
 
 class Fenced(StorageError):

@@ -60,7 +60,7 @@ ANSWERED = (
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Replay:
+class ReplayProgress:
     """How far recorded steps have been issued: `done` of `steps`. `begun` is the event with which it began, `action`
     the last one that was issued."""
 
@@ -111,7 +111,7 @@ class ConversationView:
     summary_event: EventId = UNNUMBERED
     task_list: tuple[TaskItem, ...] = ()
     stop_reason: StopReason | None = None
-    replay: Replay | None = None
+    replay: ReplayProgress | None = None
     """Kept behind its end too; None once it was given up."""
 
     @property
@@ -251,14 +251,14 @@ def _observed(view: ConversationView, event: Observation) -> ConversationView:
         case TurnResumedObservation(repeated_calls=repeated):
             return replace(view, iterations=view.iterations + repeated)
         case ReplayBegunObservation(steps=steps):
-            return replace(view, replay=Replay(begun=event.id, steps=steps))
+            return replace(view, replay=ReplayProgress(begun=event.id, steps=steps))
         case ReplayEndedObservation():
             return replace(view, replay=None)
         case _:
             return view
 
 
-def _issued(replay: Replay, event: Action) -> Replay:
+def _issued(replay: ReplayProgress, event: Action) -> ReplayProgress:
     if event.cause == replay.begun:
         return replace(replay, done=replay.done + 1, action=event.id)
     return replace(replay, action=event.id) if event.cause == replay.action else replay  # restated after an answer

@@ -11,7 +11,7 @@ from openhands_sessions.ports.model import ChatMessage, ModelReply, Retry
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Briefing:
+class AgentInput:
     """What the agent knows when it decides. `messages` is a valid history: the system prompt first, each tool call
     with exactly one result right behind it."""
 
@@ -31,7 +31,7 @@ class Agent(Protocol):
     """Whether messages with images may be put to it."""
 
     async def decide(
-        self, briefing: Briefing, on_text: Callable[[str], None], on_retry: Callable[[Retry], None]
+        self, briefing: AgentInput, on_text: Callable[[str], None], on_retry: Callable[[Retry], None]
     ) -> ModelReply:
         """Text alone ends the turn with a message; calls are carried out and decided on again. Does nothing itself.
         Being cancelled ends it within a second. Raises ModelFailure."""

@@ -10,7 +10,7 @@ from openhands_sessions.ports.model import ModelReply
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Condensed:
+class Condensation:
     """Events `start` to `end` (both included) are to be forgotten for `summary`; `reply` is the model's, for the
     usage ledger, where a model was asked."""
 
@@ -23,7 +23,7 @@ class Condensed:
 class Condenser(Protocol):
     """One way to condense; stateless."""
 
-    async def condense(self, events: Sequence[Event], max_size: int, agent: Agent) -> Condensed | None:
+    async def condense(self, events: Sequence[Event], max_size: int, agent: Agent) -> Condensation | None:
         """`events` is what the model would be shown, without what is forgotten already. None where it is short enough;
         where it is far too long, a part of what must be forgotten, and the rest is asked for next.
         The cut falls between whole tool pairs: never between a call and its result. Raises ModelFailure."""

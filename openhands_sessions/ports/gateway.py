@@ -89,12 +89,22 @@ class Status:
     title: str | None = None
 
 
-News = Sequence[Stored] | Delta | Status
 EndReason = Literal["stopped", "deleted", "shutdown", "idle", "failed"]
 
 
+@dataclass(frozen=True, slots=True)
+class SessionClosed:
+    """The session closed (`idle`, `failed`), and its conversation goes on: the follower stays, and hears of the next
+    session's events."""
+
+    reason: EndReason
+
+
+FeedItem = Sequence[Stored] | Delta | Status | SessionClosed
+
+
 class SessionEnded(Exception):
-    """How a follower learns that there is no more: the session closed for `reason`."""
+    """Nothing more follows: the session ended with `reason` (`stopped`, `deleted`, `shutdown`)."""
 
     def __init__(self, reason: EndReason) -> None:
         super().__init__(reason)
@@ -111,9 +121,10 @@ class Gateway(Protocol):
         """Carry a command to the session, reviving it; durable when it returns. The same key again gives the same
         answer and does nothing twice. Raises NotAccepting, BadInput, StorageUnavailable."""
 
-    def follow(self, sid: ConversationId, after: int) -> AbstractAsyncContextManager[AsyncIterator[News]]:
-        """Every event behind `after`, stored ones first and live ones next, in order, each once; and news in between.
-        Waits at the end until the session closes, then raises SessionEnded out of the iterator."""
+    def follow(self, sid: ConversationId, after: int) -> AbstractAsyncContextManager[AsyncIterator[FeedItem]]:
+        """Every event after `after`, stored ones first and live ones next, in order, each once; transient items in
+        between. Following does not end with the session: it goes on until the conversation is stopped or deleted or
+        the server goes, then SessionEnded is raised out of the iterator."""
 
     async def describe(self, sid: ConversationId) -> SessionInfo: ...
 

@@ -8,7 +8,7 @@ from openhands_sessions.core.ids import ConversationId
 
 
 @dataclass(frozen=True, slots=True)
-class Theirs:
+class ForeignConversation:
     """One conversation over there; `place` is where it is, relative to what was named, for people."""
 
     id: ConversationId
@@ -16,7 +16,7 @@ class Theirs:
 
 
 @dataclass(frozen=True, slots=True)
-class PassedOver:
+class SkippedConversation:
     """Something that stands where conversations do and cannot be taken, and why not, for people."""
 
     place: str
@@ -24,7 +24,7 @@ class PassedOver:
 
 
 @dataclass(frozen=True, slots=True)
-class Entry:
+class ForeignEvent:
     """An event over there: its number, and what its file holds, or why that cannot be said."""
 
     number: int
@@ -32,22 +32,22 @@ class Entry:
     problem: str = ""
 
 
-class Unreadable(Exception):
+class UnreadableConversation(Exception):
     """What was asked for cannot be read; the message says why, for people, and holds no path of this machine."""
 
 
 class Installation(Protocol):
     """Read only. Nothing outside of what was named is looked at, and nothing of it is carried out."""
 
-    async def conversations(self) -> Sequence[Theirs | PassedOver]:
+    async def conversations(self) -> Sequence[ForeignConversation | SkippedConversation]:
         """All of them, in an order that stays. Raises BadInput where nothing of the kind is there."""
 
-    async def metadata(self, theirs: Theirs) -> Mapping[str, Any]:
+    async def metadata(self, theirs: ForeignConversation) -> Mapping[str, Any]:
         """Raises Unreadable."""
 
-    async def newest(self, theirs: Theirs) -> int:
+    async def newest(self, theirs: ForeignConversation) -> int:
         """The highest number of an event, -1 for none. Raises Unreadable."""
 
-    def events(self, theirs: Theirs, after: int) -> AsyncIterator[Sequence[Entry]]:
+    def events(self, theirs: ForeignConversation, after: int) -> AsyncIterator[Sequence[ForeignEvent]]:
         """Those with a number above `after`, by rising number, in batches of bounded size. Numbers may have holes.
         Raises Unreadable where not even the numbers can be had."""

@@ -8,7 +8,7 @@ from openhands_sessions.ports.runtime import Workspace
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Recollection:
+class RecalledKnowledge:
     """What was found. `instructions` go to the agent word by word; empty where nothing was found. `microagents` are
     all files of knowledge, those that went into the instructions among them."""
 
@@ -20,6 +20,6 @@ class Recollection:
 class Memory(Protocol):
     """Finds what may help with a session."""
 
-    async def recall(self, files: Workspace) -> Recollection:
+    async def recall(self, files: Workspace) -> RecalledKnowledge:
         """Called once in each MemorySetup, and when somebody asks what is known. Must not raise for an empty workspace.
         Raises RuntimeFailure."""

@@ -5,11 +5,12 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Protocol
+from typing import Protocol, TypedDict
 
 from openhands_sessions.core.events.codec import Stored
 from openhands_sessions.core.events.event import Json
 from openhands_sessions.core.ids import ConversationId, EventId, OwnerId
+from openhands_sessions.core.repository import Repository
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -23,22 +24,75 @@ class Receipt:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class ImportProgress:
+    """How far a conversation of another installation is imported."""
+
+    runs: Json = None
+    """Which of their events became which of ours, as `Numbering.dump` gives it."""
+    through: int = -1
+    """Their newest event that was looked at."""
+    head: int = -1
+    """Our newest event that was made of theirs; what follows it is ours."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class ConversationRow:
-    """A conversation as lists show it. `settings` are the merged settings it was opened with, JSON, no secrets
-    in clear. Times are aware, UTC."""
+    """What is known of a conversation besides its log. Times are aware, UTC."""
 
     id: ConversationId
     owner: OwnerId
     created_at: datetime
     updated_at: datetime
+    version: int = 1
+    """Rises by one with each `update`."""
     title: str | None = None
     trigger: str = "gui"
+    initial_message: str | None = None
+    images_key: str | None = None
+    """Which file has the images of the initial message; see InitialInputStore."""
+    replay_key: str | None = None
+    """Which file has the recorded steps to replay."""
+    repository: Repository | None = None
+    """As lists show it."""
+    checkout: bool = False
+    """Whether the workspace begins with `repository`; an imported conversation only shows its name."""
+    imported: ImportProgress | None = None
+    """None for a conversation that began here."""
+    forked_from: ConversationId | None = None
+    sandbox: str | None = None
+    """Which sandbox it runs in; None for one of its own."""
+    archived: bool = False
     settings: dict[str, Json] = field(default_factory=dict)
+    """The request's layer of the settings, by their wire names, without secrets."""
+
+
+class RowChanges(TypedDict, total=False):
+    """Fields of a ConversationRow with their new values; a field that is left out stays as it is."""
+
+    owner: OwnerId
+    updated_at: datetime
+    title: str | None
+    imported: ImportProgress | None
+    sandbox: str | None
+    archived: bool
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class RowFilter:
+    """Which conversations a page has; None for any."""
+
+    repository: str | None = None
+    """The repository's name, exactly."""
+    trigger: str | None = None
+
+
+ANY_ROW = RowFilter()
 
 
 @dataclass(frozen=True, slots=True)
 class Snapshot:
-    """A fold of the log up to and with `head`, in a form of `version`; may be thrown away at any time."""
+    """The folded view of a log up to and with event `head`; `version` is that of the text's form. May be deleted at
+    any time."""
 
     head: EventId
     version: int
@@ -55,13 +109,13 @@ class EventLog(Protocol):
         self, entries: Sequence[Stored], *, expected: int, term: int, receipt: Receipt | None = None
     ) -> asyncio.Future[None]:
         """All or nothing; durable when the future is done. Called on the event loop; calls take effect in order,
-        also across conversations sharing a writer; giving up waiting does not take a write back.
+        also across conversations sharing a writer; a caller that stops waiting does not take a write back.
 
         `entries` are numbered from `expected + 1`. The future raises Conflict where the head is not `expected`,
-        Fenced where a higher `term` has written, AlreadyExists where the receipt's key was stored before, NotFound
-        where the conversation has no row, BadInput for text with lone surrogates, StorageUnavailable where the disk
-        refuses; one failure never fails another call of its commit group. May be called again before the last one
-        is done (pipelining).
+        Fenced where a higher `term` was claimed or has written, AlreadyExists where the receipt's key was stored
+        before, NotFound where the conversation has no row, BadInput for text with lone surrogates, StorageUnavailable
+        where the disk refuses; one failure never fails another call of its commit group. May be called again before
+        the last one is done (pipelining).
         """
 
     def read(
@@ -75,8 +129,8 @@ class EventLog(Protocol):
         """What a command with this key did, if it was stored."""
 
 
-class Snapshots(Protocol):
-    """Folds that spare a reading from 0."""
+class SnapshotStore(Protocol):
+    """Snapshots, so that a log need not be folded from 0."""
 
     async def load(self, sid: ConversationId) -> Snapshot | None: ...
 
@@ -84,34 +138,44 @@ class Snapshots(Protocol):
         """Replace what was saved before. Without effect where the conversation has no row."""
 
 
-class Conversations(Protocol):
+class ConversationStore(Protocol):
     """The rows. Every call is durable when it returns."""
 
     async def create(self, row: ConversationRow) -> None:
-        """Raises AlreadyExists, also where a deleted conversation had the id: ids are never used twice."""
+        """Raises AlreadyExists, also where a deleted conversation had the id: ids are never used twice. Raises
+        BadInput for text with lone surrogates."""
 
     async def get(self, sid: ConversationId) -> ConversationRow | None:
         """The row, None where it is unknown or deleted."""
 
     async def page(
-        self, owner: OwnerId | None, *, limit: int, before: tuple[datetime, ConversationId] | None = None
+        self,
+        owner: OwnerId | None,
+        *,
+        limit: int,
+        before: tuple[datetime, ConversationId] | None = None,
+        matching: RowFilter = ANY_ROW,
     ) -> Sequence[ConversationRow]:
         """Newest `created_at` first, then highest id; only those that come after `before` in that order. An
-        owner of None means everybody's. 50 of 10,000 cost 50."""
+        owner of None means all owners. A page of one owner walks along an index, whatever it must match: 50 of
+        10,000 cost 50."""
 
-    async def update(self, row: ConversationRow) -> None:
-        """Replace owner, title, settings and `updated_at`. Raises NotFound."""
+    async def update(
+        self, sid: ConversationId, changes: RowChanges, *, if_version: int | None = None
+    ) -> ConversationRow:
+        """Change the named fields, in one transaction; the row as it is then. Raises NotFound, BadInput for text with
+        lone surrogates, and Conflict, changing nothing, where the row has another version than `if_version`."""
 
     async def delete(self, sid: ConversationId) -> bool:
-        """Row, log, receipts and snapshot together; False where there was none. Nobody finds them from then on; a
-        reading under way ends."""
+        """Delete row, log, receipts and snapshots together; False where there was no row. Nothing of them is found
+        from then on; a reading under way ends."""
 
 
 class SessionStore(Protocol):
     """One database. Its parts share it."""
 
-    conversations: Conversations
-    snapshots: Snapshots
+    conversations: ConversationStore
+    snapshots: SnapshotStore
 
     def log(self, sid: ConversationId) -> EventLog:
         """The log of a conversation; cheap, no I/O. Writing one whose row does not exist raises NotFound."""

@@ -1,6 +1,7 @@
 """The network edge put together: one aiohttp application with the sockets in it."""
 
 import asyncio
+import re
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -13,9 +14,8 @@ from aiohttp import web
 
 from openhands_sessions.core.ids import ConversationId
 from openhands_sessions.server import middleware
-from openhands_sessions.server.blame import log_only_our_faults
-from openhands_sessions.server.outbox import hang_up
-from openhands_sessions.server.packets import FastJson
+from openhands_sessions.server.packets import PacketJson
+from openhands_sessions.server.request_logging import hide_client_faults
 from openhands_sessions.server.rest import (
     conversations,
     details,
@@ -29,11 +29,12 @@ from openhands_sessions.server.rest import (
     settings,
 )
 from openhands_sessions.server.services import SERVICES, Services
-from openhands_sessions.server.sockets.answering import AnsweringServer
-from openhands_sessions.server.sockets.clients import ClientParts, Clients
-from openhands_sessions.server.sockets.operators import Operators
+from openhands_sessions.server.slow_client import hang_up
+from openhands_sessions.server.sockets.client_namespace import ClientDependencies, ClientNamespace
+from openhands_sessions.server.sockets.operator_namespace import OperatorNamespace
+from openhands_sessions.server.sockets.strict_server import StrictServer
 from openhands_sessions.server.static import client_routes
-from openhands_sessions.service.directory import Directory
+from openhands_sessions.service.session_registry import SessionRegistry
 
 log = structlog.get_logger(__name__)
 
@@ -42,21 +43,22 @@ PING_INTERVAL = 25
 PING_TIMEOUT = 20
 ROOM = 64 * 1024
 """Bytes above the largest message that still reach us, so that a message over the limit is answered."""
+_PLAIN_PARAMETER = re.compile(r"{(\w+)}")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Edge:
+class ServerSettings:
     """What the application is made of, besides the parts of its clients."""
 
     services: Services
-    clients: ClientParts
+    clients: ClientDependencies
     allowed_origins: tuple[str, ...] = ()
     allowed_hosts: tuple[str, ...] = ()
     any_host: bool = False
     client_dir: Path | None = None
 
 
-def application(edge: Edge) -> web.Application:
+def application(edge: ServerSettings) -> web.Application:
     """The aiohttp application. Its start takes up the turns that an earlier server left; its clean-up ends every
     session, and followers end by themselves with a reason."""
     directory, auth = edge.services.directory, edge.services.auth
@@ -72,13 +74,13 @@ def application(edge: Edge) -> web.Application:
     )
     app[SERVICES] = edge.services
     for topic in TOPICS:
-        app.add_routes(topic.ROUTES)
+        app.add_routes(map(_any_value, topic.ROUTES))
     sio = _socket_server(limits.message_bytes, limits.slow_client_grace)
     sio.attach(app)
     if edge.client_dir is not None:
         app.add_routes(client_routes(edge.client_dir))
-    clients = Clients(edge.clients)
-    operators = Operators(directory.board, auth, limits.slow_client_grace)
+    clients = ClientNamespace(edge.clients)
+    operators = OperatorNamespace(directory.board, auth, limits.slow_client_grace)
     sio.register_namespace(clients)
     sio.register_namespace(operators)
 
@@ -94,9 +96,18 @@ def application(edge: Edge) -> web.Application:
     return app
 
 
-def _no_room(directory: Directory, named: str | None) -> bool:
+def _any_value(route: web.AbstractRouteDef) -> web.AbstractRouteDef:
+    """The route with parameters that match every value of one path segment; aiohttp's own leave out `{` and `}`. So the
+    handler answers for each value, as the document says."""
+    if isinstance(route, web.RouteDef):
+        path = _PLAIN_PARAMETER.sub(r"{\1:[^/]+}", route.path)
+        return web.RouteDef(route.method, path, route.handler, route.kwargs)
+    return route
+
+
+def _no_room(directory: SessionRegistry, named: str | None) -> bool:
     """Whoever joins a live session takes no room. Who names no conversation yet may do so, or be an operator: for the
-    others `Clients` ends the connection."""
+    others `ClientNamespace` ends the connection."""
     if not named or not directory.accepting:
         return not directory.accepting
     return directory.full and directory.find(ConversationId(named)) is None
@@ -105,11 +116,11 @@ def _no_room(directory: Directory, named: str | None) -> bool:
 def _socket_server(message_bytes: int, grace: float) -> socketio.AsyncServer:
     """Handlers are awaited one after the other, so a client that floods waits for itself. Origins are checked by our
     middleware, for REST and sockets alike."""
-    return AnsweringServer(
+    return StrictServer(
         message_bytes,
         grace,
         async_mode="aiohttp",
-        json=FastJson,
+        json=PacketJson,
         async_handlers=False,
         cors_allowed_origins="*",
         ping_interval=PING_INTERVAL,
@@ -130,7 +141,7 @@ async def _recovering(app: web.Application) -> AsyncIterator[None]:
 @asynccontextmanager
 async def listening(app: web.Application, host: str, port: int, grace: float) -> AsyncIterator[int]:
     """Serve on an address and give the port; the end of the block drains within `grace` seconds. Raises OSError."""
-    log_only_our_faults()
+    hide_client_faults()
     runner = web.AppRunner(app, access_log=None, shutdown_timeout=grace, handler_cancellation=False)
     await runner.setup()
     try:

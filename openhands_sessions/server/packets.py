@@ -10,7 +10,7 @@ from openhands_sessions.core.events.codec import Stored
 from openhands_sessions.core.events.event import Json
 
 
-class FastJson:
+class PacketJson:
     """What python-socketio needs of a JSON module."""
 
     @staticmethod

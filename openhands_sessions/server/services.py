@@ -17,13 +17,13 @@ from openhands_sessions.ports.auth import Auth, Principal
 from openhands_sessions.ports.memory import Memory
 from openhands_sessions.server.middleware import PRINCIPAL
 from openhands_sessions.server.wire import checked
-from openhands_sessions.service.directory import Directory
-from openhands_sessions.service.feedback import FeedbackBox
+from openhands_sessions.service.feedback import FeedbackStore
 from openhands_sessions.service.files import Files
 from openhands_sessions.service.history import History
-from openhands_sessions.service.local import LocalGateway
-from openhands_sessions.service.secrets import SecretsBook
-from openhands_sessions.service.settings import SettingsBook
+from openhands_sessions.service.local_gateway import LocalGateway
+from openhands_sessions.service.secrets import SecretsStore
+from openhands_sessions.service.session_registry import SessionRegistry
+from openhands_sessions.service.settings import SettingsStore
 
 WHOLE = re.compile(r"-?[0-9]{1,18}")
 """No more digits than any limit of ours has."""
@@ -46,12 +46,12 @@ class Services:
 
     gateway: LocalGateway
     history: History
-    directory: Directory
+    directory: SessionRegistry
     files: Files
-    settings: SettingsBook
-    secrets: SecretsBook
+    settings: SettingsStore
+    secrets: SecretsStore
     memory: Memory
-    feedback: FeedbackBox
+    feedback: FeedbackStore
     options: Options
     auth: Auth
     version: str

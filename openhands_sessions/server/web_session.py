@@ -2,7 +2,6 @@
 
 import asyncio
 from collections.abc import Mapping, Sequence
-from contextlib import aclosing
 from dataclasses import dataclass, replace
 
 import socketio
@@ -15,14 +14,23 @@ from openhands_sessions.core.ids import ConversationId, OwnerId
 from openhands_sessions.core.settings import SessionSettings
 from openhands_sessions.ports.agent import Agents
 from openhands_sessions.ports.files import FileStore
-from openhands_sessions.ports.gateway import Accepted, Delta, EndReason, News, SessionEnded, SessionSpec, Status
-from openhands_sessions.server import feed
-from openhands_sessions.server.outbox import END_GRACE, Outbox, SlowClient
+from openhands_sessions.ports.gateway import (
+    Accepted,
+    Delta,
+    EndReason,
+    FeedItem,
+    SessionClosed,
+    SessionEnded,
+    SessionSpec,
+    Status,
+)
+from openhands_sessions.server import batching
 from openhands_sessions.server.packets import message_packet
-from openhands_sessions.server.rates import TokenBucket
+from openhands_sessions.server.rate_limit import TokenBucket
+from openhands_sessions.server.slow_client import END_GRACE, Outbox, SlowClient
 from openhands_sessions.server.statuses import V0_STATUSES
 from openhands_sessions.server.wire import command_of, delta_wire, epoch_of, error_wire, status_wire
-from openhands_sessions.service.local import LocalGateway
+from openhands_sessions.service.local_gateway import LocalGateway
 from openhands_sessions.session.agent_session import AgentSession
 
 log = structlog.get_logger(__name__)
@@ -73,7 +81,6 @@ class WebSession:
         self._cursor = connection.after
         self._head = -1
         self._last_state = -1
-        self._asleep = False
         self._pump: asyncio.Task[None] | None = None
 
     @property
@@ -108,7 +115,7 @@ class WebSession:
         """Send one event now, unless the client has it or is spared it."""
         if event.id > self._cursor:
             self._cursor = event.id
-            for packets in feed.singles(self._chosen([stored(event)])):
+            for packets in batching.singles(self._chosen([stored(event)])):
                 self._outbox.put(packets)
 
     def refuse(self, error: SessionsError) -> None:
@@ -125,7 +132,7 @@ class WebSession:
 
     async def end(self) -> None:
         """The server goes: let the client see the session's end, for at most END_GRACE seconds, then stop following."""
-        if self._pump is not None and not self._asleep:
+        if self._pump is not None:
             await asyncio.wait([self._pump], timeout=END_GRACE)
         await self.close()
 
@@ -134,9 +141,12 @@ class WebSession:
         try:
             try:
                 await self._greet()
-                stays = True
-                while stays:
-                    stays = await self._followed() and await self._woken()
+                async with self._gateway.follow(self.sid, self._cursor) as items:
+                    async for item in items:
+                        await self._forward(item)
+            except SessionEnded as end:
+                self._tell_end(end.reason)
+                await self._leave(end.reason)
             except NotFound:
                 await self._leave("deleted")
             except SessionsError as error:
@@ -148,37 +158,9 @@ class WebSession:
             log.exception("following failed", conversation_id=self.sid)
             self._outbox.abort()
 
-    async def _followed(self) -> bool:
-        """Follow to the session's end. True where the client stays for another session of the conversation."""
-        try:
-            async with self._gateway.follow(self.sid, self._cursor) as news:
-                async for item in news:
-                    await self._forward(item)
-        except SessionEnded as end:
-            return await self._stays(end.reason)
-        return True
-
-    async def _woken(self) -> bool:
-        """Wait for another session of the conversation. True where there is one, and the client is still here."""
-        self._asleep = True
-        try:
-            async with aclosing(self._gateway.asleep(self.sid, self._cursor)) as news:
-                async for item in news:
-                    await self._forward(item)
-        except SessionEnded as end:
-            return await self._stays(end.reason)
-        finally:
-            self._asleep = False
-        return True
-
-    async def _stays(self, reason: EndReason) -> bool:
-        """Tell the client that the session is over, and send it away where the conversation is, too."""
+    def _tell_end(self, reason: EndReason) -> None:
         if self._connection.protocol >= PROTOCOL:
             self._outbox.put([message_packet("ended", {"reason": reason})])
-        if reason in ("idle", "failed"):
-            return True
-        await self._leave(reason)
-        return False
 
     async def _greet(self) -> None:
         info = await self._gateway.describe(self.sid)
@@ -203,9 +185,11 @@ class WebSession:
             self._cursor = -1
         await self._outbox.send(packets)
 
-    async def _forward(self, item: News) -> None:
+    async def _forward(self, item: FeedItem) -> None:
         whole = self._connection.protocol >= PROTOCOL
         match item:
+            case SessionClosed(reason=reason):
+                self._tell_end(reason)
             case Delta():
                 if whole:
                     await self._outbox.send([message_packet("oh_delta", delta_wire(item))])
@@ -213,19 +197,19 @@ class WebSession:
                 if whole or title is not None or name in V0_STATUSES:
                     await self._outbox.send([message_packet("oh_event", status_wire(item, self.sid))])
             case entries:
-                # Events that on_event has sent meanwhile lie behind the cursor.
+                # on_event may have sent some of them already.
                 fresh = [entry for entry in entries if entry.id > self._cursor]
                 chosen = self._chosen(fresh)
-                for packets in feed.arrays(chosen) if whole else feed.singles(chosen):
+                for packets in batching.arrays(chosen) if whole else batching.singles(chosen):
                     await self._outbox.send(packets)
-                    if len(fresh) > feed.FEW:
+                    if len(fresh) > batching.FEW:
                         await asyncio.sleep(0)
                 self._cursor = max(self._cursor, entries[-1].id)
 
     def _chosen(self, entries: Sequence[Stored]) -> Sequence[Stored]:
         if self._connection.protocol >= PROTOCOL:
             return entries
-        return feed.for_v0(entries, head=self._head, last_state=self._last_state)
+        return batching.for_v0(entries, head=self._head, last_state=self._last_state)
 
     async def _leave(self, reason: EndReason) -> None:
         """The session is over for this client: with a Socket.IO disconnect it stays away, without it comes back."""

@@ -13,7 +13,7 @@ from openhands_sessions.core.ids import EventId
 from openhands_sessions.core.lifecycle import SET_UP, SessionState
 from openhands_sessions.ports.gateway import Delta, SessionInfo, Status
 from openhands_sessions.server.statuses import v0_status
-from openhands_sessions.service.status import Overview, SessionStatus
+from openhands_sessions.service.status_board import Overview, SessionStatus
 
 P = TypeVar("P", bound=BaseModel)
 Text = Annotated[str, Field(max_length=1_000_000)]

@@ -13,7 +13,7 @@ from openhands_sessions.core.repository import Repository, checked_branch, check
 from openhands_sessions.core.suggested import TaskKind, task_message
 from openhands_sessions.ports.gateway import SessionSpec
 from openhands_sessions.server.wire import Payload, Text, checked
-from openhands_sessions.service.picking import Picked
+from openhands_sessions.service.event_filter import EventFilter
 
 NOT_REPLAYED = ("initial_user_msg", "image_urls", "suggested_task")
 """What cannot be asked for together with a replay, which has its own first message."""
@@ -140,7 +140,7 @@ class FilterIn(Payload):
     end_date: datetime | None = None
 
 
-def picked(value: object) -> Picked:
+def picked(value: object) -> EventFilter:
     """Raises BadInput that names the field."""
     if not isinstance(value, dict):
         raise BadInput("filter", "must be a JSON object")
@@ -148,7 +148,7 @@ def picked(value: object) -> Picked:
         asked = checked(FilterIn, value)
     except BadInput as error:
         raise BadInput(f"filter.{error.field}", error.message.removeprefix(f"{error.field} ")) from None
-    return Picked(
+    return EventFilter(
         source=asked.source,
         text=asked.query or "",
         kinds=frozenset(asked.include_types or ()),

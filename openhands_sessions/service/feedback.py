@@ -10,7 +10,7 @@ from openhands_sessions.core.ids import ConversationId, OwnerId, folder_name
 from openhands_sessions.ports.files import FileStore
 
 
-class FeedbackBox:
+class FeedbackStore:
     """One file for each."""
 
     def __init__(self, files: FileStore, clock: Callable[[], datetime], new_id: Callable[[], str]) -> None:

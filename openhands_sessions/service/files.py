@@ -9,7 +9,7 @@ from openhands_sessions.core.ids import ConversationId, OwnerId
 from openhands_sessions.core.lifecycle import SessionState
 from openhands_sessions.ports.gateway import SessionSpec
 from openhands_sessions.ports.runtime import WORKSPACE, Runtime, Workspace
-from openhands_sessions.service.local import LocalGateway
+from openhands_sessions.service.local_gateway import LocalGateway
 
 LARGEST_TEXT = 4 << 20
 """Bytes of a file that is shown as text."""

@@ -13,15 +13,13 @@ from openhands_sessions.core.events.codec import Stored, decode
 from openhands_sessions.core.ids import ConversationId, OwnerId, conversation_id
 from openhands_sessions.ports.gateway import SessionInfo
 from openhands_sessions.ports.runtime import Runtimes
-from openhands_sessions.ports.store import ConversationRow, SessionStore
-from openhands_sessions.service.local import LocalGateway
-from openhands_sessions.service.picking import Picked, hidden
-from openhands_sessions.service.remembering import remember_prompt
-from openhands_sessions.service.settings import SettingsBook
+from openhands_sessions.ports.store import ANY_ROW, ConversationRow, RowFilter, SessionStore
+from openhands_sessions.service.event_filter import EventFilter, hidden
+from openhands_sessions.service.local_gateway import LocalGateway
+from openhands_sessions.service.remember_prompt import remember_prompt
+from openhands_sessions.service.settings import SettingsStore
 
 LONGEST_TITLE = 200
-LOOKED_AT = 200
-"""Rows that are read at once where only some of them are wanted."""
 REMEMBERED = 400
 """Events that a wish to remember looks at."""
 PAGE = "observation:browse"
@@ -42,33 +40,17 @@ NOT_EXPORTED = frozenset(
 
 
 @dataclass(frozen=True, slots=True)
-class Page:
+class ConversationPage:
     """Conversations, and where the next page begins; None on the last."""
 
     conversations: Sequence[SessionInfo]
     next_page: str | None
 
 
-@dataclass(frozen=True, slots=True)
-class Wanted:
-    """Which conversations a list is about; None for any."""
-
-    repository: str | None = None
-    trigger: str | None = None
-
-    def fits(self, row: ConversationRow) -> bool:
-        """Whether a row is one of them."""
-        repository = self.repository in (None, row.settings.get("repository"))
-        return repository and self.trigger in (None, row.trigger)
-
-
-EVERYTHING = Wanted()
-
-
 class History:
     """Conversations of one owner. An id of somebody else's is NotFound, like an unknown one."""
 
-    def __init__(self, store: SessionStore, gateway: LocalGateway, runtimes: Runtimes, settings: SettingsBook) -> None:
+    def __init__(self, store: SessionStore, gateway: LocalGateway, runtimes: Runtimes, settings: SettingsStore) -> None:
         self._store = store
         self._gateway = gateway
         self._runtimes = runtimes
@@ -81,28 +63,23 @@ class History:
             raise NotFound("conversation", sid)
         return row
 
-    async def page(self, owner: OwnerId, *, limit: int, page_id: str | None, wanted: Wanted = EVERYTHING) -> Page:
-        """Newest first, only those that are `wanted`. Raises BadInput for a page id that is none of ours."""
+    async def page(
+        self, owner: OwnerId, *, limit: int, page_id: str | None, matching: RowFilter = ANY_ROW
+    ) -> ConversationPage:
+        """Newest first. Raises BadInput for a page id that no list gave."""
         before = None if not page_id else _decode_page(page_id)
-        rows: list[ConversationRow] = []
-        while len(rows) <= limit:
-            asked = limit + 1 if wanted == EVERYTHING else LOOKED_AT
-            found = await self._store.conversations.page(owner, limit=asked, before=before)
-            rows += [row for row in found if wanted.fits(row)]
-            if len(found) < asked:
-                break
-            before = found[-1].created_at, found[-1].id
+        rows = await self._store.conversations.page(owner, limit=limit + 1, before=before, matching=matching)
         shown = rows[:limit]
         infos = [self._gateway.summary(row) for row in shown]
-        return Page(infos, _encode_page(shown[-1]) if len(rows) > limit else None)
+        return ConversationPage(infos, _encode_page(shown[-1]) if len(rows) > limit else None)
 
     async def rename(self, owner: OwnerId, sid: ConversationId, title: str) -> str:
         """The title as it is kept. Raises NotFound, and BadInput for an empty or too long one."""
         title = title.strip()
         if not 1 <= len(title) <= LONGEST_TITLE:
             raise BadInput("title", f"must have 1 to {LONGEST_TITLE} characters")
-        row = await self.find(owner, sid)
-        await self._store.conversations.update(replace(row, title=title))
+        await self.find(owner, sid)
+        await self._store.conversations.update(sid, {"title": title})
         return title
 
     async def delete(self, owner: OwnerId, sid: ConversationId) -> bool:
@@ -130,14 +107,14 @@ class History:
         end: int | None,
         reverse: bool,
         limit: int,
-        wanted: Picked | None = None,
+        matching: EventFilter | None = None,
     ) -> tuple[Sequence[Stored], bool]:
-        """Up to `limit` events from `start` to `end` (both included) that are `wanted`, and whether there are more."""
+        """Up to `limit` events from `start` to `end` (both included) that match, and whether there are more."""
         found: list[Stored] = []
         before = None if end is None else end + 1
-        most = limit + 1 if wanted is None else None
+        most = limit + 1 if matching is None else None
         async for batch in self._store.log(sid).read(start - 1, before=before, reverse=reverse, limit=most):
-            found += batch if wanted is None else filter(wanted.fits, batch)
+            found += batch if matching is None else filter(matching.matches, batch)
             if len(found) > limit:
                 break
         return found[:limit], len(found) > limit

@@ -1,35 +1,35 @@
-"""Conversations of another installation, taken into the store. One belongs to nobody until it is whole: nobody sees
-half of it, and an import that was cut off goes on with it."""
+"""Imports conversations of another installation into the store. A conversation has the owner NOBODY until it is
+complete: no list shows a part of it, and the next import continues one that was cut off."""
 
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import AsyncIterator, Callable, Sequence
+from dataclasses import dataclass, field
 from datetime import tzinfo
 from typing import Literal
 
 from openhands_sessions.core.errors import AlreadyExists, Conflict, Fenced, NotFound
 from openhands_sessions.core.events.codec import Stored, decode
-from openhands_sessions.core.events.event import Json
+from openhands_sessions.core.foreign_events import EventNumbering, Metadata, metadata_of
 from openhands_sessions.core.ids import ConversationId, OwnerId
-from openhands_sessions.core.imported import Metadata, Numbering, metadata_of
-from openhands_sessions.ports.installation import Entry, Installation, PassedOver, Theirs, Unreadable
-from openhands_sessions.ports.store import ConversationRow, EventLog, SessionStore
-from openhands_sessions.service.rewriting import Rewriter
+from openhands_sessions.ports.installation import (
+    ForeignConversation,
+    ForeignEvent,
+    Installation,
+    SkippedConversation,
+    UnreadableConversation,
+)
+from openhands_sessions.ports.store import ConversationRow, EventLog, ImportProgress, SessionStore
+from openhands_sessions.service.log_importer import LogImporter
 
 NOBODY = OwnerId("-")
-"""Whose a conversation is while it is being imported: no credentials give this owner."""
-MARK = "imported"
-"""Where a row's settings say what was imported: `runs` of a Numbering, `through`, their newest number that was looked
-at, and `head`, our newest event behind it. It says so before the end is written behind their events, so that what an
-import which was cut off there has left is not taken for theirs."""
-NOTHING_YET: dict[str, Json] = {"runs": [], "through": -1, "head": -1}
+"""The owner of a conversation while it is being imported: no credentials give it."""
 NEVER_OPENED = 0
-"""The term of a conversation that no server has taken yet."""
+"""The term of a conversation that no server has claimed."""
 GOES_ON_HERE = "has more than was imported, and has been opened here since: it goes on here"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Outcome:
-    """What became of one conversation. `events` were taken; `problems` are for people."""
+class ImportOutcome:
+    """The result for one conversation. `events` is how many were imported; `problems` are messages for the user."""
 
     place: str
     kind: Literal["imported", "continued", "there", "skipped"]
@@ -39,17 +39,17 @@ class Outcome:
 
 
 class _Skipped(Exception):
-    """This one cannot be taken; the message says why."""
+    """This conversation cannot be imported; the message says why."""
 
 
 @dataclass(slots=True)
 class _Work:
-    """One conversation while it is taken. `head` is the newest event that is stored."""
+    """One conversation while it is imported. `head` is the newest event that is stored."""
 
-    theirs: Theirs
+    theirs: ForeignConversation
     row: ConversationRow
     log: EventLog
-    rewriter: Rewriter
+    importer: LogImporter
     head: int
     through: int
     events: int = 0
@@ -57,7 +57,7 @@ class _Work:
 
 
 class Importer:
-    """Takes everything that an installation has, for one owner."""
+    """Imports everything that an installation has, for one owner."""
 
     def __init__(self, store: SessionStore, installation: Installation, owner: OwnerId, zone: tzinfo | None) -> None:
         """A time without a zone is of `zone`, None being this machine's."""
@@ -66,7 +66,7 @@ class Importer:
         self._owner = owner
         self._zone = zone
 
-    async def run(self, begin: Callable[[int], None]) -> AsyncIterator[Outcome]:
+    async def run(self, begin: Callable[[int], None]) -> AsyncIterator[ImportOutcome]:
         """One conversation after the other; `begin` is told first how many places there are. May be run again at any
         time, and while a server uses the store. Raises BadInput, StorageError."""
         found = await self._installation.conversations()
@@ -74,26 +74,28 @@ class Importer:
         seen: set[ConversationId] = set()
         for each in found:
             match each:
-                case PassedOver(place=place, why=why):
-                    yield Outcome(place=place, kind="skipped", problems=[why])
-                case Theirs(id=sid, place=place) if sid in seen:
-                    yield Outcome(place=place, kind="skipped", problems=["stands here twice; the first one counts"])
-                case Theirs():
+                case SkippedConversation(place=place, why=why):
+                    yield ImportOutcome(place=place, kind="skipped", problems=[why])
+                case ForeignConversation(id=sid, place=place) if sid in seen:
+                    yield ImportOutcome(
+                        place=place, kind="skipped", problems=["stands here twice; the first one counts"]
+                    )
+                case ForeignConversation():
                     seen.add(each.id)
                     yield await self._outcome(each)
 
-    async def _outcome(self, theirs: Theirs) -> Outcome:
+    async def _outcome(self, theirs: ForeignConversation) -> ImportOutcome:
         try:
             return await self._taken(theirs)
-        except (Unreadable, _Skipped) as error:
-            return Outcome(place=theirs.place, kind="skipped", problems=[str(error)])
+        except (UnreadableConversation, _Skipped) as error:
+            return ImportOutcome(place=theirs.place, kind="skipped", problems=[str(error)])
         except NotFound:
-            return Outcome(place=theirs.place, kind="skipped", problems=["was deleted here meanwhile"])
+            return ImportOutcome(place=theirs.place, kind="skipped", problems=["was deleted here meanwhile"])
         except Conflict:
             told = "is being written by another import; import again to have the rest"
-            return Outcome(place=theirs.place, kind="skipped", problems=[told])
+            return ImportOutcome(place=theirs.place, kind="skipped", problems=[told])
 
-    async def _taken(self, theirs: Theirs) -> Outcome:
+    async def _taken(self, theirs: ForeignConversation) -> ImportOutcome:
         about = await self._metadata(theirs)
         row = await self._store.conversations.get(theirs.id)
         if row is None:
@@ -101,29 +103,29 @@ class Importer:
         elif row.owner != NOBODY:
             row = await self._reopened(theirs, row)
             if row is None:
-                return Outcome(place=theirs.place, kind="there", title=about.title or "")
+                return ImportOutcome(place=theirs.place, kind="there", title=about.title or "")
         work = await self._work(theirs, row, about)
         kind: Literal["imported", "continued"] = "imported" if work.through < 0 else "continued"
         try:
             await self._copy(work)
             await self._finish(work, about)
         except Fenced:
-            await self._store.conversations.update(replace(row, owner=self._owner))
+            await self._store.conversations.update(row.id, {"owner": self._owner})
             raise _Skipped(GOES_ON_HERE) from None
-        return Outcome(
+        return ImportOutcome(
             place=theirs.place, kind=kind, title=about.title or "", events=work.events, problems=work.problems
         )
 
-    async def _metadata(self, theirs: Theirs) -> Metadata:
+    async def _metadata(self, theirs: ForeignConversation) -> Metadata:
         try:
             about = metadata_of(await self._installation.metadata(theirs), theirs.id)
-        except Unreadable as error:
+        except UnreadableConversation as error:
             raise _Skipped(f"metadata.json {error}") from None
         if about is None:
             raise _Skipped("metadata.json does not say when it was created")
         return about
 
-    async def _created(self, theirs: Theirs, about: Metadata) -> ConversationRow:
+    async def _created(self, theirs: ForeignConversation, about: Metadata) -> ConversationRow:
         row = ConversationRow(
             id=theirs.id,
             owner=NOBODY,
@@ -131,7 +133,8 @@ class Importer:
             updated_at=about.updated_at,
             title=about.title,
             trigger=about.trigger,
-            settings={"request": {}, **about.told, MARK: NOTHING_YET},
+            repository=about.repository,
+            imported=ImportProgress(),
         )
         try:
             await self._store.conversations.create(row)
@@ -139,31 +142,27 @@ class Importer:
             raise _Skipped("was deleted here, and stays so") from None
         return row
 
-    async def _reopened(self, theirs: Theirs, row: ConversationRow) -> ConversationRow | None:
-        """The row, taken back from its owner because there is more now; None where nothing is to do."""
-        mark = row.settings.get(MARK)
-        if not isinstance(mark, dict):
+    async def _reopened(self, theirs: ForeignConversation, row: ConversationRow) -> ConversationRow | None:
+        """The row, with the owner NOBODY again because there is more to import; None where there is not."""
+        if row.imported is None:
             raise _Skipped("has an id that a conversation of this server has already")
-        if await self._installation.newest(theirs) <= _number(mark, "through"):
+        if await self._installation.newest(theirs) <= row.imported.through:
             return None
-        if await self._store.log(row.id).head() != _number(mark, "head"):
+        if await self._store.log(row.id).head() != row.imported.head:
             raise _Skipped(GOES_ON_HERE)
-        row = replace(row, owner=NOBODY)
-        await self._store.conversations.update(row)
-        return row
+        return await self._store.conversations.update(row.id, {"owner": NOBODY})
 
-    async def _work(self, theirs: Theirs, row: ConversationRow, about: Metadata) -> _Work:
-        found = row.settings.get(MARK)
-        mark = found if isinstance(found, dict) else NOTHING_YET
+    async def _work(self, theirs: ForeignConversation, row: ConversationRow, about: Metadata) -> _Work:
+        progress = row.imported or ImportProgress()
         log = self._store.log(row.id)
-        rewriter = Rewriter(Numbering(mark.get("runs")), self._zone, about.created_at)
-        async for batch in log.read(before=_number(mark, "head") + 1):
+        importer = LogImporter(EventNumbering(progress.runs), self._zone, about.created_at)
+        async for batch in log.read(before=progress.head + 1):
             for entry in batch:
-                rewriter.fold(decode(entry.text, entry.schema))
-        return _Work(theirs, row, log, rewriter, head=await log.head(), through=_number(mark, "through"))
+                importer.fold(decode(entry.text, entry.schema))
+        return _Work(theirs, row, log, importer, head=await log.head(), through=progress.through)
 
     async def _copy(self, work: _Work) -> None:
-        """Store what is not stored yet. An import that was cut off is gone through again, without storing."""
+        """Store what is not stored yet. What an earlier import has stored is converted again, without storing."""
         async for batch in self._installation.events(work.theirs, work.through):
             made: list[Stored] = []
             for entry in batch:
@@ -174,34 +173,31 @@ class Importer:
                     made.append(stored)
             work.events += len(made)
             await _append(work, made)
-        if work.rewriter.unknown:
+        if work.importer.unknown:
             work.problems.append(
-                f"{work.rewriter.unknown} events are of kinds that are not known here; kept as they are"
+                f"{work.importer.unknown} events are of kinds that are not known here; kept as they are"
             )
 
     async def _finish(self, work: _Work, about: Metadata) -> None:
         """End the log, and give the conversation to its owner."""
-        ends = work.rewriter.settled()
-        mark: Json = {
-            "runs": work.rewriter.numbering.dump(),
-            "through": work.through,
-            "head": work.rewriter.view.head,
-        }
+        ends = work.importer.settled()
+        numbering, head = work.importer.numbering.dump(), work.importer.view.head
+        # Before the end is appended: should the import be cut off there, that end is not taken for their events.
+        progress = ImportProgress(runs=numbering, through=work.through, head=head)
         updated_at = max(work.row.updated_at, about.updated_at)
-        row = replace(work.row, settings={**work.row.settings, MARK: mark}, updated_at=updated_at)
-        await self._store.conversations.update(row)
+        await self._store.conversations.update(work.row.id, {"imported": progress, "updated_at": updated_at})
         await _append(work, ends)
-        await self._store.conversations.update(replace(row, owner=self._owner))
+        await self._store.conversations.update(work.row.id, {"owner": self._owner})
 
 
-def _rewritten(work: _Work, entry: Entry) -> Stored | None:
+def _rewritten(work: _Work, entry: ForeignEvent) -> Stored | None:
     if entry.wire is None:
         work.problems.append(f"event {entry.number} {entry.problem}; skipped")
         return None
     if not isinstance(entry.wire.get("action", entry.wire.get("observation")), str):
         work.problems.append(f"event {entry.number} is neither an action nor an observation; skipped")
         return None
-    return work.rewriter.take(entry.number, entry.wire)
+    return work.importer.convert(entry.number, entry.wire)
 
 
 async def _append(work: _Work, entries: Sequence[Stored]) -> None:
@@ -209,11 +205,6 @@ async def _append(work: _Work, entries: Sequence[Stored]) -> None:
     if fresh:
         await work.log.append(fresh, expected=work.head, term=NEVER_OPENED)
         work.head = fresh[-1].id
-
-
-def _number(mark: Mapping[str, Json], name: str) -> int:
-    value = mark.get(name)
-    return value if isinstance(value, int) else -1
 
 
 def _missing(first: int, last: int) -> str:

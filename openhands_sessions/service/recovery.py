@@ -15,9 +15,9 @@ from openhands_sessions.core.errors import (
 )
 from openhands_sessions.core.ids import ConversationId
 from openhands_sessions.ports.store import ConversationRow, SessionStore
-from openhands_sessions.service.directory import Directory
+from openhands_sessions.service.session_registry import SessionRegistry
 from openhands_sessions.session.agent_session import AgentSession
-from openhands_sessions.session.stream import folded
+from openhands_sessions.session.event_stream import folded
 
 log = structlog.get_logger(__name__)
 
@@ -30,7 +30,10 @@ class Recovery:
     """One server's. `open` gives a conversation's session, or a new one where that has failed."""
 
     def __init__(
-        self, store: SessionStore, directory: Directory, open: Callable[[ConversationRow], Awaitable[AgentSession]]
+        self,
+        store: SessionStore,
+        directory: SessionRegistry,
+        open: Callable[[ConversationRow], Awaitable[AgentSession]],
     ) -> None:
         self._store = store
         self._directory = directory

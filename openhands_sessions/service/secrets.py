@@ -18,7 +18,7 @@ from openhands_sessions.ports.files import FileStore
 from openhands_sessions.service.settings import load, providers_key, secrets_key
 
 
-class SecretsBook:
+class SecretsStore:
     """One file per user. Conversations that are opened from now on have what is stored now."""
 
     def __init__(self, files: FileStore) -> None:

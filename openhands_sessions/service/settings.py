@@ -15,7 +15,7 @@ from openhands_sessions.ports.files import FileStore
 SECRETS = ("llm_api_key", "custom_secrets", "mcp_config")
 
 
-class SettingsBook:
+class SettingsStore:
     """`server` holds the operator's layers in order: server, LLM, agent."""
 
     def __init__(self, files: FileStore, server: Sequence[Mapping[str, Json]]) -> None:

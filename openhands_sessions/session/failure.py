@@ -1,36 +1,30 @@
-"""What is recorded of a session that has failed, which takes no commands any more."""
+"""What the log says of a session that has failed, and how a later session reads it."""
 
-from openhands_sessions.core.events.actions import ChangeAgentStateAction
-from openhands_sessions.core.events.event import AgentState, Event, Source
+from openhands_sessions.core.events.event import AgentState
 from openhands_sessions.core.events.observations import AgentStateChangedObservation
 from openhands_sessions.core.ids import UNNUMBERED
-from openhands_sessions.ports.gateway import Accepted
-from openhands_sessions.session.desk import Keyed, receipt_of, taken_before
-from openhands_sessions.session.stream import EventStream
+from openhands_sessions.session.event_stream import EventStream
 
 
-async def record_failure(stream: EventStream, reason: str) -> None:
-    """Say why, as far as the log is known; a session that fails again and again says so once. Raises StorageError."""
-    if stream.view.head != UNNUMBERED and not await _has_told(stream, reason):
-        await stream.append(AgentStateChangedObservation(agent_state=AgentState.ERROR, reason=reason))
+async def record_failure(stream: EventStream, stage: str, reason: str) -> None:
+    """Say at which stage it failed and why, as far as the log is known; a session that fails again and again says so
+    once. Raises StorageError."""
+    if stream.view.head == UNNUMBERED or await _is_recorded(stream, reason):
+        return
+    state = AgentState.ERROR
+    await stream.append(AgentStateChangedObservation(agent_state=state, reason=reason, failed_stage=stage))
 
 
-async def _has_told(stream: EventStream, reason: str) -> bool:
+async def is_over(stream: EventStream) -> bool:
+    """Whether the newest state is that of a session that was stopped or has failed. A turn that has failed stands."""
+    if stream.view.agent_state is not AgentState.ERROR:
+        return stream.view.agent_state in (AgentState.STOPPED, AgentState.LOADING)
+    newest = await stream.event(stream.view.last_state)
+    return isinstance(newest, AgentStateChangedObservation) and newest.failed_stage is not None
+
+
+async def _is_recorded(stream: EventStream, reason: str) -> bool:
     if stream.view.agent_state is not AgentState.ERROR:
         return False
     newest = await stream.event(stream.view.last_state)
-    told = newest.reason if isinstance(newest, AgentStateChangedObservation) else ""
-    return told == stream.redactor.text(reason)
-
-
-async def record_stop(stream: EventStream, keyed: Keyed | None = None) -> Accepted:
-    """The user stops it. Where a turn was cut off, whoever takes that up later has the stop to carry out first;
-    otherwise it is stopped with this. Call it where the log is known. Raises BadInput, StorageError."""
-    if (before := await taken_before(stream, keyed)) is not None:
-        return before
-    stopped, view = AgentState.STOPPED, stream.view
-    event: Event = AgentStateChangedObservation(agent_state=stopped)
-    if view.under_way or view.agent_state is stopped:
-        event = ChangeAgentStateAction(agent_state=stopped, source=Source.USER)
-    numbered = await stream.append(event, receipt=receipt_of(keyed))
-    return Accepted(numbered[0].id)
+    return isinstance(newest, AgentStateChangedObservation) and newest.reason == stream.masker.text(reason)

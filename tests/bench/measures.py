@@ -17,7 +17,8 @@ from openhands_sessions.core.events.event import Source
 from openhands_sessions.core.events.observations import RunObservation
 from openhands_sessions.core.ids import LOCAL_OWNER, ConversationId
 from openhands_sessions.ports.store import ConversationRow
-from openhands_sessions.session.stream import EventStream
+from openhands_sessions.session.event_stream import EventStream
+from openhands_sessions.session.feed import Feed
 from tests.bench.client import RawClient, connected
 
 REPLAYS = 40
@@ -184,7 +185,7 @@ async def appends(folder: Path, conversations: int, each: int) -> float:
             sid = ConversationId(f"append-{number}")
             row = ConversationRow(id=sid, owner=LOCAL_OWNER, created_at=moment, updated_at=moment)
             await store.conversations.create(row)
-            stream = EventStream(store.log(sid), lambda: datetime.now(UTC))
+            stream = EventStream(store.log(sid), Feed(store.log(sid)), lambda: datetime.now(UTC))
             await stream.load(await store.next_term(sid), None)
             streams.append(stream)
         event = RunObservation(source=Source.AGENT, command="make", content="x" * 600)

@@ -4,13 +4,14 @@ import asyncio
 import os
 from contextlib import AsyncExitStack
 from pathlib import Path
-from random import Random, SystemRandom
+from random import Random
 
 import pytest
 from playwright.async_api import BrowserContext
 
 from tests.support.cutting import GREETING_BYTES, busy_scripts, keep_talking
 from tests.support.proxy import Proxy, proxy
+from tests.support.seeds import printed_seed
 from tests.support.tabs import Tab
 from tests.support.visitors import visiting
 
@@ -36,9 +37,7 @@ async def test_pages_show_everything_once_though_their_connections_drop_two_hund
 
 async def drop_and_compare(browser: BrowserContext, data_dir: Path, client_dir: Path, *, tabs: int, drops: int) -> None:
     """`drops` is how often each tab loses its connection at least."""
-    seed = int(os.environ.get("CHAOS_SEED") or SystemRandom().randrange(10**6))
-    print(f"CHAOS_SEED={seed}")
-    rng = Random(seed)
+    rng = Random(printed_seed())
     scripts = busy_scripts(TURNS, STEPS)
     async with (
         visiting(browser, data_dir, client_dir, scripts, condenser_max_size=10_000) as visitors,
@@ -59,7 +58,7 @@ async def drop_and_compare(browser: BrowserContext, data_dir: Path, client_dir: 
             await asyncio.gather(*dropping)
             enough.set()
             await talking
-        await visitors.judge(boss.sid, *opened, within=WITHIN)
+        await visitors.check_repetition(boss.sid, *opened, within=WITHIN)
         all_drops = sum([(await tab.held()).drops for tab in opened])
         print(f"{all_drops} drops, {boss.last + 1} events")
         assert all_drops >= tabs * drops

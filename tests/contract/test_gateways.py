@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from openhands_sessions.adapters.gateways.remote import open_remote
-from openhands_sessions.bootstrap import House, open_house
+from openhands_sessions.bootstrap import Application, open_application
 from openhands_sessions.config.config import Config
 from openhands_sessions.core.commands import Answer, Resume, SendMessage, Stop
 from openhands_sessions.core.errors import BadInput, NotAccepting, NotFound, RuntimeUnavailable, SessionsError
@@ -17,7 +17,16 @@ from openhands_sessions.core.events.codec import Stored
 from openhands_sessions.core.events.event import AgentState, Json
 from openhands_sessions.core.ids import LOCAL_OWNER, ConversationId
 from openhands_sessions.core.lifecycle import SessionState
-from openhands_sessions.ports.gateway import Delta, Gateway, News, SessionEnded, SessionInfo, SessionSpec, Status
+from openhands_sessions.ports.gateway import (
+    Delta,
+    FeedItem,
+    Gateway,
+    SessionClosed,
+    SessionEnded,
+    SessionInfo,
+    SessionSpec,
+    Status,
+)
 from tests.support.houses import following, hear, numbered, read, served, state, turn_ends
 from tests.support.running import discard_sandboxes
 
@@ -30,14 +39,14 @@ class Kind:
     """A gateway, and the house behind it."""
 
     gateway: Gateway
-    house: House
+    house: Application
 
 
 @pytest.fixture(params=["local", "remote"])
 async def kind(request: pytest.FixtureRequest, data_dir: Path) -> AsyncIterator[Kind]:
     config = Config(data_dir=data_dir)
     if request.param == "local":
-        async with open_house(config) as house:
+        async with open_application(config) as house:
             yield Kind(house.gateway, house)
     else:
         async with served(config) as server, open_remote(server.url, None) as remote:
@@ -236,12 +245,12 @@ async def test_followers_learn_why_a_session_ended_after_its_last_event(kind: Ki
     assert len(ids) >= 4
 
 
-async def to_the_end(news: AsyncIterator[News]) -> tuple[list[int], str]:
+async def to_the_end(news: AsyncIterator[FeedItem]) -> tuple[list[int], str]:
     """The ids of all events, and why there are no more."""
     ids: list[int] = []
     try:
         async for item in news:
-            ids += [] if isinstance(item, Delta | Status) else [entry.id for entry in item]
+            ids += [] if isinstance(item, Delta | Status | SessionClosed) else [entry.id for entry in item]
     except SessionEnded as end:
         return ids, end.reason
     raise AssertionError("following ended without a word")

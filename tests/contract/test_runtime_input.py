@@ -80,7 +80,7 @@ async def test_the_end_of_a_command_that_was_let_go_of_is_told_once(runtime: Run
 async def test_the_key_of_a_command_that_was_let_go_of_ends_it(runtime: Runtime, number: int) -> None:
     await left(runtime, command="echo begun; sleep 100; echo never")
     assert (await perform(runtime, 1, GiveInput(text="", patience=0.01))).ended == "waiting"
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(20):
         await runtime.interrupt(key(number))
         done = await perform(runtime, 2, GiveInput(text=""))
     assert (done.output, done.exit_code, done.ended) == ("", None, "interrupted")

@@ -6,9 +6,18 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from openhands_sessions.core.errors import AlreadyExists, BadInput, NotFound
+from openhands_sessions.core.errors import AlreadyExists, BadInput, Conflict, NotFound
 from openhands_sessions.core.ids import ConversationId, EventId, OwnerId
-from openhands_sessions.ports.store import Receipt, SessionStore, Snapshot
+from openhands_sessions.core.repository import Repository
+from openhands_sessions.ports.store import (
+    ANY_ROW,
+    ImportProgress,
+    Receipt,
+    RowChanges,
+    RowFilter,
+    SessionStore,
+    Snapshot,
+)
 from tests.support.logs import NOW, OTHER, TALK, UNKNOWN, entries, ids, read, row
 
 ADA, BOB = OwnerId("ada"), OwnerId("bob")
@@ -20,6 +29,15 @@ class TestConversations:
             row(ConversationId("new"), owner=ADA),
             title="Fix the «build» 🎉",
             trigger="api",
+            initial_message="begin",
+            images_key="images",
+            replay_key="steps",
+            repository=Repository(name="a/b", url="https://example.org/a/b.git", branch="dev", provider="gitlab"),
+            checkout=True,
+            imported=ImportProgress(runs=[[0, 1, 2]], through=7, head=8),
+            forked_from=TALK,
+            sandbox="shared",
+            archived=True,
             settings={"model": "\ud800 odd", "limits": {"cost": 1.5, "iterations": None}, "tools": ["bash", 2**70]},
         )
         await store.conversations.create(made)
@@ -47,20 +65,80 @@ class TestConversations:
     async def test_an_unknown_one_is_none(self, store: SessionStore) -> None:
         assert await store.conversations.get(UNKNOWN) is None
 
-    async def test_update_replaces_owner_title_settings_and_time_only(self, store: SessionStore) -> None:
+    @pytest.mark.parametrize("repository", [None, Repository()])
+    async def test_an_empty_checkout_differs_from_none(
+        self, store: SessionStore, repository: Repository | None
+    ) -> None:
+        made = replace(row(ConversationId("new")), repository=repository, checkout=repository is not None)
+        await store.conversations.create(made)
+        assert await store.conversations.get(made.id) == made
+
+    async def test_update_changes_the_named_fields_and_the_version_only(self, store: SessionStore) -> None:
         later = NOW + timedelta(hours=1)
-        told = replace(row(TALK, owner=BOB), title="t", settings={"b": 1}, updated_at=later)
-        await store.conversations.update(replace(told, created_at=later, trigger="slack"))
-        assert await store.conversations.get(TALK) == told
+        before = await store.conversations.get(TALK)
+        assert before is not None
+        progress = ImportProgress(runs=[], through=3, head=2)
+        for number, change in enumerate(
+            (
+                RowChanges(title="t"),
+                RowChanges(owner=BOB, updated_at=later),
+                RowChanges(imported=progress, archived=True, sandbox="s"),
+                RowChanges(title=None, imported=None),
+                RowChanges(),
+            ),
+            before.version + 1,
+        ):
+            before = replace(before, **change, version=number)
+            assert await store.conversations.update(TALK, change) == before
+            assert await store.conversations.get(TALK) == before
         assert [each.id for each in await store.conversations.page(BOB, limit=9)] == [TALK]
 
-    async def test_update_of_an_unknown_one_is_refused(self, store: SessionStore) -> None:
-        with pytest.raises(NotFound):
-            await store.conversations.update(row(UNKNOWN))
+    async def test_an_update_of_another_version_is_refused_and_changes_nothing(self, store: SessionStore) -> None:
+        first = await store.conversations.update(TALK, {"title": "first"}, if_version=1)
+        with pytest.raises(Conflict) as refused:
+            await store.conversations.update(TALK, {"title": "second"}, if_version=1)
+        assert (refused.value.expected, refused.value.found) == (1, 2)
+        assert await store.conversations.get(TALK) == first
+        assert (await store.conversations.update(TALK, {"title": "third"}, if_version=2)).title == "third"
 
-    async def test_a_title_that_no_file_can_hold_is_refused(self, store: SessionStore) -> None:
+    async def test_of_many_updates_of_one_version_one_is_made(self, store: SessionStore) -> None:
+        updates = (store.conversations.update(TALK, {"title": str(n)}, if_version=1) for n in range(10))
+        outcomes = await asyncio.gather(*updates, return_exceptions=True)
+        assert [type(outcome) for outcome in outcomes].count(Conflict) == 9
+
+    async def test_update_of_an_unknown_one_is_refused(self, store: SessionStore) -> None:
+        for version in (None, 1):
+            with pytest.raises(NotFound):
+                await store.conversations.update(UNKNOWN, {"title": "t"}, if_version=version)
+
+    async def test_text_that_no_file_can_hold_is_refused(self, store: SessionStore) -> None:
+        odd, new = "\udc00", row(UNKNOWN)
+        for made in (
+            replace(new, title=odd),
+            replace(new, initial_message=odd),
+            replace(new, repository=Repository(name=odd)),
+        ):
+            with pytest.raises(BadInput):
+                await store.conversations.create(made)
         with pytest.raises(BadInput):
-            await store.conversations.update(replace(row(TALK), title="\udc00"))
+            await store.conversations.update(TALK, {"title": odd})
+
+    async def test_a_page_has_what_matches_and_nothing_else(self, store: SessionStore) -> None:
+        for n in range(24):
+            made = replace(
+                row(ConversationId(f"n{n:02}"), owner=ADA),
+                repository=Repository(name=f"a/{n % 2}") if n % 3 else None,
+                trigger="slack" if n % 4 else "gui",
+            )
+            await store.conversations.create(made)
+        for wanted, expected in (
+            (RowFilter(repository="a/1"), [n for n in range(24) if n % 3 and n % 2]),
+            (RowFilter(trigger="gui"), [n for n in range(24) if not n % 4]),
+            (RowFilter(repository="a/0", trigger="gui"), [n for n in range(24) if n % 3 and not n % 4]),
+            (RowFilter(repository="a"), []),
+        ):
+            assert await pages(store, ADA, 3, wanted) == [f"n{n:02}" for n in reversed(expected)]
+            assert await pages(store, BOB, 3, wanted) == []
 
     async def test_pages_join_without_gap_or_repeat(self, store: SessionStore) -> None:
         for n in range(25):  # five at each moment, so that ids decide within one
@@ -76,10 +154,10 @@ class TestConversations:
         assert await store.conversations.page(None, limit=0) == []
 
 
-async def pages(store: SessionStore, owner: OwnerId | None, limit: int) -> list[str]:
+async def pages(store: SessionStore, owner: OwnerId | None, limit: int, matching: RowFilter = ANY_ROW) -> list[str]:
     found: list[str] = []
     before = None
-    while page := await store.conversations.page(owner, limit=limit, before=before):
+    while page := await store.conversations.page(owner, limit=limit, before=before, matching=matching):
         assert len(page) <= limit
         found += [each.id for each in page]
         before = (page[-1].created_at, page[-1].id)
@@ -108,7 +186,7 @@ class TestDeleting:
         with pytest.raises(NotFound):
             await store.next_term(TALK)
         with pytest.raises(NotFound):
-            await store.conversations.update(row(TALK))
+            await store.conversations.update(TALK, {"title": "t"})
         await store.snapshots.save(TALK, Snapshot(EventId(0), 1, "{}"))
         assert await store.snapshots.load(TALK) is None
 

@@ -41,7 +41,7 @@ class TestLog:
         assert ids(await read(log)) == [0, 1, 2, 3]
 
     async def test_an_entry_with_the_wrong_number_is_a_mistake_of_ours(self, log: EventLog) -> None:
-        with pytest.raises(ValueError, match="entry 5 stands where 0 belongs"):
+        with pytest.raises(ValueError, match="entry 5 has the place of 0"):
             await log.append(entries(5, 6), expected=-1, term=0)
 
     @pytest.mark.parametrize("expected", [-1, 0, 2, 99])
@@ -49,7 +49,7 @@ class TestLog:
         await log.append(entries(0, 2), expected=-1, term=0)
         with pytest.raises(Conflict) as refused:
             await log.append(entries(expected + 1, expected + 3), expected=expected, term=0)
-        assert (refused.value.expected, refused.value.head) == (expected, 1)
+        assert (refused.value.expected, refused.value.found) == (expected, 1)
         assert ids(await read(log)) == [0, 1]
 
     async def test_writes_sent_without_waiting_take_effect_in_order(self, log: EventLog) -> None:

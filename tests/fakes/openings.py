@@ -8,8 +8,9 @@ from openhands_sessions.adapters.agents.shell import ShellAgent
 from openhands_sessions.core.ids import ConversationId
 from openhands_sessions.core.settings import SessionSettings
 from openhands_sessions.ports.agent import Agent
-from openhands_sessions.ports.memory import Recollection
+from openhands_sessions.ports.memory import RecalledKnowledge
 from openhands_sessions.ports.runtime import Runtime, RuntimeSpec, Workspace
+from openhands_sessions.ports.store import SessionStore, Snapshot, SnapshotStore
 from tests.fakes.runtime import FakeRuntimes
 
 Fault = Callable[[], Exception] | None
@@ -49,6 +50,33 @@ class Doorway:
             await self._stuck.wait()
         if self._ill is not None:
             raise self._ill()
+
+    async def images(self) -> Sequence[str]:
+        await self.enter()
+        return ()
+
+
+class DoorStore:
+    """A store that is asked for its snapshot through a door."""
+
+    def __init__(self, store: SessionStore, door: Doorway) -> None:
+        self.conversations = store.conversations
+        self.snapshots: SnapshotStore = DoorSnapshots(store.snapshots, door)
+        self.log = store.log
+        self.next_term = store.next_term
+        self.release = store.release
+        self.held = store.held
+
+
+class DoorSnapshots:
+    def __init__(self, snapshots: SnapshotStore, door: Doorway) -> None:
+        self._door = door
+        self.save = snapshots.save
+        self._load = snapshots.load
+
+    async def load(self, sid: ConversationId) -> Snapshot | None:
+        await self._door.enter()
+        return await self._load(sid)
 
 
 class DoorRuntimes:
@@ -92,7 +120,7 @@ class DoorMemory:
         self.door = door
         self.asked: Sequence[Workspace] = ()
 
-    async def recall(self, files: Workspace) -> Recollection:
+    async def recall(self, files: Workspace) -> RecalledKnowledge:
         self.asked = [*self.asked, files]
         await self.door.enter()
-        return Recollection(instructions="Be kind.")
+        return RecalledKnowledge(instructions="Be kind.")

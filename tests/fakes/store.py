@@ -9,7 +9,7 @@ from datetime import datetime
 from openhands_sessions.core.errors import SessionsError, StorageUnavailable
 from openhands_sessions.core.events.codec import Stored
 from openhands_sessions.core.ids import ConversationId, EventId
-from openhands_sessions.ports.store import Conversations, EventLog, Receipt, SessionStore, Snapshot, Snapshots
+from openhands_sessions.ports.store import ConversationStore, EventLog, Receipt, SessionStore, Snapshot, SnapshotStore
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,8 +94,8 @@ class MortalStore:
 
     def __init__(self, store: SessionStore, *, dies_at: int, stored: bool) -> None:
         self._store = store
-        self.conversations: Conversations = store.conversations
-        self.snapshots: Snapshots = _MortalSnapshots(self, store.snapshots)
+        self.conversations: ConversationStore = store.conversations
+        self.snapshots: SnapshotStore = _MortalSnapshots(self, store.snapshots)
         self.dies_at = dies_at
         self.stored = stored
         self.count = 0
@@ -180,7 +180,7 @@ class MortalLog:
 
 
 class _MortalSnapshots:
-    def __init__(self, store: MortalStore, snapshots: Snapshots) -> None:
+    def __init__(self, store: MortalStore, snapshots: SnapshotStore) -> None:
         self._store = store
         self._snapshots = snapshots
 

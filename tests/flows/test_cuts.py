@@ -1,11 +1,10 @@
 """Connections that break, again and again: nothing is lost, nothing comes twice, nothing out of order."""
 
 import asyncio
-import os
 from collections.abc import Mapping
 from contextlib import AsyncExitStack
 from pathlib import Path
-from random import Random, SystemRandom
+from random import Random
 from typing import Any
 
 import pytest
@@ -17,6 +16,7 @@ from tests.support.model_server import MODEL, model_server
 from tests.support.proxy import proxy
 from tests.support.rule2 import explains, known
 from tests.support.running import running
+from tests.support.seeds import printed_seed
 from tests.support.seen import Event, kind_of, state_of
 
 TURNS, STEPS = 7, 5
@@ -37,9 +37,7 @@ async def test_what_clients_got_is_the_log_though_their_connections_broke_a_hund
 
 
 async def cut_and_compare(data_dir: Path, *, cuts: int, events: int) -> None:
-    seed = int(os.environ.get("CHAOS_SEED") or SystemRandom().randrange(10**6))
-    print(f"CHAOS_SEED={seed}")
-    rng = Random(seed)
+    rng = Random(printed_seed())
     async with AsyncExitStack() as stack:
         model = await stack.enter_async_context(model_server(busy_scripts(TURNS, STEPS)))
         server = await stack.enter_async_context(running(data_dir, SETTINGS))
@@ -61,7 +59,7 @@ async def cut_and_compare(data_dir: Path, *, cuts: int, events: int) -> None:
 
     assert model.complaints == []
     assert status["num_connections"] == 4
-    judge(log, watcher, cutters)
+    check_repetition(log, watcher, cutters)
     assert len(log) >= events
     for cutter in cutters:
         print(f"{cutter.cuts} cuts, {cutter.in_replay} during replay, {len(log)} events")
@@ -84,7 +82,7 @@ async def _converse(watcher: Client, boss: Any, cutters: list[Cutter], rng: Rand
         answering.cancel()
 
 
-def judge(log: list[Event], watcher: Client, cutters: list[Cutter]) -> None:
+def check_repetition(log: list[Event], watcher: Client, cutters: list[Cutter]) -> None:
     """Everybody got what is due."""
     whole, web = (cutter.client for cutter in cutters)
     assert [event["id"] for event in log] == list(range(len(log)))

@@ -2,12 +2,11 @@
 told, and the conversation goes on."""
 
 import asyncio
-import os
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
-from random import Random, SystemRandom
+from random import Random
 
 import pytest
 
@@ -20,6 +19,7 @@ from tests.support.killing import Killer, planned
 from tests.support.ordeal import SCRIPT, Talk
 from tests.support.packages import Missing, unavailable
 from tests.support.running import Server, served
+from tests.support.seeds import printed_seed
 from tests.support.seen import shown
 
 TALKS = 2
@@ -46,9 +46,7 @@ def mortal(engine: MortalEngine) -> Iterator[MortalEngine]:
 
 @pytest.fixture
 def rng() -> Random:
-    seed = int(os.environ.get("CHAOS_SEED") or SystemRandom().randrange(10**6))
-    print(f"CHAOS_SEED={seed}")
-    return Random(seed)
+    return Random(printed_seed())
 
 
 def settings(mortal: MortalEngine, rng: Random) -> dict[str, str]:

@@ -3,6 +3,7 @@
 import asyncio
 import json
 import signal
+import socket
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -86,7 +87,7 @@ async def test_an_import_that_is_ended_at_any_time_is_finished_by_the_next(data_
 
 async def test_an_import_that_is_stopped_says_how_to_go_on(data_dir: Path, theirs: Path) -> None:
     installation(theirs, 30)
-    code, err = await _ended(Shell(data_dir), theirs, 1, signal.SIGINT)
+    code, err = await _interrupted(Shell(data_dir), theirs)
     assert (code, err) == (130, "error: stopped; import again to go on\n")
 
 
@@ -195,11 +196,35 @@ async def _ended(shell: Shell, theirs: Path, lines: int, number: int) -> tuple[i
         stderr=asyncio.subprocess.PIPE,
     )
     assert process.stdout is not None
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         for _ in range(lines):
             await process.stdout.readline()
         if process.returncode is None:
             process.send_signal(number)
         _, err = await process.communicate()
+    assert process.returncode is not None
+    return process.returncode, err.decode()
+
+
+async def _interrupted(shell: Shell, theirs: Path) -> tuple[int, str]:
+    """An import that gets SIGINT in its middle: it cannot finish before, since its output holds a few lines only."""
+    loop = asyncio.get_running_loop()
+    ours, its = socket.socketpair()
+    its.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 1)
+    ours.setblocking(False)
+    with ours:
+        with its:
+            process = await asyncio.create_subprocess_exec(
+                *(sys.executable, *PROGRAM[1:], "import", str(theirs)),
+                env=shell.environ,
+                stdout=its.fileno(),
+                stderr=asyncio.subprocess.PIPE,
+            )
+        async with asyncio.timeout(60):
+            await loop.sock_recv(ours, 1)
+            process.send_signal(signal.SIGINT)
+            while await loop.sock_recv(ours, 4096):
+                pass
+            _, err = await process.communicate()
     assert process.returncode is not None
     return process.returncode, err.decode()

@@ -1,16 +1,16 @@
 """Servers that are killed: nothing acknowledged is lost, nothing runs twice, and the turn goes on by itself."""
 
 import asyncio
-import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from random import Random, SystemRandom
+from random import Random
 
 import pytest
 
 from tests.support.guests import Guests
 from tests.support.running import FAILING, served
+from tests.support.seeds import printed_seed
 from tests.support.story import Deaths, Story, spread
 
 SETTINGS = {"OHS_LIMITS__MESSAGES_PER_SECOND": "1000", "OHS_LIMITS__MESSAGES_BURST": "1000"}
@@ -57,9 +57,7 @@ def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> Undisturbed:
 
 @pytest.fixture
 def rng() -> Random:
-    seed = int(os.environ.get("CHAOS_SEED") or SystemRandom().randrange(10**6))
-    print(f"CHAOS_SEED={seed}")
-    return Random(seed)
+    return Random(printed_seed())
 
 
 async def all_end_well(folder: Path, cases: Sequence[Deaths], expected: Outlines) -> None:

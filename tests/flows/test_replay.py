@@ -2,12 +2,11 @@
 
 import asyncio
 import json
-import os
 from collections.abc import Sequence
 from functools import partial
 from io import BytesIO
 from pathlib import Path
-from random import Random, SystemRandom
+from random import Random
 from typing import Any
 
 import pytest
@@ -16,6 +15,7 @@ from tests.support.clients import Client, Protocol2Client
 from tests.support.guests import Guests
 from tests.support.recording import Recording, outline
 from tests.support.running import Server, running, served
+from tests.support.seeds import printed_seed
 from tests.support.seen import Event
 
 LIVE = 'name: live\nreplies:\n  - when: and now\n    steps: [{say: "Live again."}]\n'
@@ -201,9 +201,7 @@ async def test_a_killed_server_goes_on_where_the_replay_was(data_dir: Path) -> N
 @pytest.mark.timeout(120)
 @pytest.mark.parametrize("part", range(8))
 async def test_a_server_may_be_killed_at_any_moment_of_a_replay(data_dir: Path, part: int) -> None:
-    seed = int(os.environ.get("CHAOS_SEED") or SystemRandom().randrange(10**6))
-    print(f"CHAOS_SEED={seed}")
-    rng = Random(seed)
+    rng = Random(printed_seed())
     commands = [f"{RAN} # {number}" for number in range(8)]
     async with served(data_dir) as server, Guests(server.url) as guests:
         await server.start()

@@ -213,7 +213,9 @@ ENDING = (
 
 async def test_every_route_answers_as_the_client_expects(data_dir: Path) -> None:
     async with running(data_dir) as server, Guests(server.url) as guests:
-        below = [f"/api/conversations/{await guests.rest.create()}" for _ in range(2)]
+        sids = [await guests.rest.create() for _ in range(2)]
+        await guests.until_ready(*sids)
+        below = [f"/api/conversations/{sid}" for sid in sids]
         wrong = await _walked(guests.rest, (*HOME, *ONE), below[0])
         assert not wrong, "\n".join(wrong)
         status, answer = await guests.rest.ask("GET", f"{below[0]}/git/changes")

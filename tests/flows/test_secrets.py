@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from openhands_sessions.core.redaction import MASK
+from openhands_sessions.core.masking import MASK
 from tests.support.guests import Guests
 from tests.support.running import Server
 

@@ -2,17 +2,16 @@
 nothing of it is left."""
 
 import json
-import os
 from collections.abc import Mapping
 from pathlib import Path
-from random import SystemRandom
 from typing import Any
 
 import pytest
 from hypothesis import strategies as st
 
-from tests.support.fuzzing import TEXTS, VALUES, Frames, Sent, fuzz, mistaken, packet, shaped
+from tests.support.fuzzing import ROUND, TEXTS, VALUES, Frames, Sent, fuzz, mistaken, packet, shaped
 from tests.support.raw import RawSocket
+from tests.support.seeds import REPORTED_IN_CI, printed_seed
 from tests.support.siege import MESSAGE_BYTES, THEIRS, Besieged, besieged, lives_on, only
 from tests.support.wire import Cut
 
@@ -21,28 +20,34 @@ LISTENED = 5
 
 
 async def test_whatever_a_socket_sends_is_answered_and_harms_nobody(data_dir: Path) -> None:
-    assert await frames_fuzzed(data_dir, seconds=5) >= 50
+    assert await frames_fuzzed(data_dir, seconds=5) >= ROUND
 
 
 async def test_whoever_connects_however_is_let_in_or_refused_in_words(data_dir: Path) -> None:
-    assert await handshakes_fuzzed(data_dir, seconds=2) >= 50
+    assert await handshakes_fuzzed(data_dir, seconds=2) >= ROUND
+
+
+@REPORTED_IN_CI
+async def test_frames_and_handshakes_of_a_new_seed_are_answered(data_dir: Path) -> None:
+    await frames_fuzzed(data_dir / "frames", seconds=1, fixed=False)
+    await handshakes_fuzzed(data_dir / "handshakes", seconds=1, fixed=False)
 
 
 @pytest.mark.long
 @pytest.mark.timeout(300)
 @pytest.mark.parametrize("run", range(12))
 async def test_whatever_a_socket_sends_is_answered_for_long(data_dir: Path, run: int) -> None:
-    assert await frames_fuzzed(data_dir, seconds=9) >= 100
+    assert await frames_fuzzed(data_dir, seconds=9) >= ROUND
 
 
 @pytest.mark.long
 @pytest.mark.timeout(300)
 @pytest.mark.parametrize("run", range(12))
 async def test_whoever_connects_is_let_in_or_refused_for_long(data_dir: Path, run: int) -> None:
-    assert await handshakes_fuzzed(data_dir, seconds=4) >= 100
+    assert await handshakes_fuzzed(data_dir, seconds=4) >= ROUND
 
 
-async def frames_fuzzed(data_dir: Path, *, seconds: float) -> int:
+async def frames_fuzzed(data_dir: Path, *, seconds: float, fixed: bool = True) -> int:
     """How many examples were tried. Each is a connection with a few frames."""
     async with besieged(data_dir) as place:
         takes = place.validator(place.document["client"]["oh_user_action"])
@@ -68,7 +73,7 @@ async def frames_fuzzed(data_dir: Path, *, seconds: float) -> int:
                 _judge(text, said, acknowledged)
 
         example = st.tuples(st.sampled_from((1, 2)), st.lists(frames.any(), min_size=1, max_size=8))
-        count = await fuzz(example, check, number=_seed(), seconds=seconds)
+        count = await fuzz(example, check, number=printed_seed(fixed_in_ci=fixed), seconds=seconds)
         await only(place, {sid, place.calm.sid})
         await lives_on(place, sid)
     return count
@@ -110,7 +115,7 @@ def _judge(text: str, said: Mapping[str, Any], acknowledged: Any) -> None:
         assert text.startswith(("40", "41", "6")), text
 
 
-async def handshakes_fuzzed(data_dir: Path, *, seconds: float) -> int:
+async def handshakes_fuzzed(data_dir: Path, *, seconds: float, fixed: bool = True) -> int:
     """How many handshakes were tried, each with a query and an `auth` payload."""
     async with besieged(data_dir) as place:
         sid = await place.guests.rest.create()
@@ -142,7 +147,7 @@ async def handshakes_fuzzed(data_dir: Path, *, seconds: float) -> int:
             assert told["data"]["code"] in ("bad_input", "not_found", "unauthorized"), told
             assert asked != THEIRS or told["data"]["code"] in ("not_found", "bad_input")
 
-        count = await fuzz(_handshakes(place, sid), check, number=_seed(), seconds=seconds)
+        count = await fuzz(_handshakes(place, sid), check, number=printed_seed(fixed_in_ci=fixed), seconds=seconds)
         await only(place, {sid, place.calm.sid, *made})
         await lives_on(place, sid)
     return count
@@ -180,9 +185,3 @@ def _asked_for(query: Mapping[str, str], auth: object) -> object:
     """The conversation that a handshake names."""
     named = auth.get("conversation_id") if isinstance(auth, dict) and "conversation_id" in auth else None
     return named if isinstance(auth, dict) and "conversation_id" in auth else query.get("conversation_id")
-
-
-def _seed() -> int:
-    number = int(os.environ.get("CHAOS_SEED") or SystemRandom().randrange(10**6))
-    print(f"CHAOS_SEED={number}")
-    return number

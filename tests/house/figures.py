@@ -4,7 +4,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from openhands_sessions.core.lifecycle import SET_UP, TRANSITIONS, SessionState
-from openhands_sessions.session.stages import STAGES
+from openhands_sessions.session.setup import STAGES
 from tests.house.listings import commands, conversation_settings, default_toml, settings_tables
 from tests.house.protocol_listings import messages, sayings, statuses
 from tests.house.sources import ROOT

@@ -1,7 +1,7 @@
 """Asks a server everything that its own document says can be asked, rightly and wrongly, and judges the answers."""
 
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from typing import Any
 
@@ -34,6 +34,19 @@ def ask_everything(
             for mode in MODES:
                 asked += _ask(operation, mode, url, known, times=times, number=number + place)
         place += 1
+    return asked
+
+
+def ask_with_names(url: str, document: Mapping[str, Any], names: Sequence[str]) -> int:
+    """Ask each operation that has path parameters with each of these names, without a body. How many answers were
+    judged. Raises what schemathesis raises of a wrong answer."""
+    asked = 0
+    for operation in _operations(schemathesis.openapi.from_dict(dict(document))):
+        parameters = [each.name for each in operation.path_parameters]
+        for name in names if parameters else ():
+            case = operation.Case(path_parameters=dict.fromkeys(parameters, name))
+            case.validate_response(case.call(base_url=url, timeout=LONGEST), checks=CHECKS)
+            asked += 1
     return asked
 
 

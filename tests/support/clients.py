@@ -90,7 +90,7 @@ class Client:
         if self._wire is not None:
             await self._wire.abandon()
 
-    async def until(self, holds: Callable[[], bool], within: float = 20.0) -> None:
+    async def until(self, holds: Callable[[], bool], within: float = 60.0) -> None:
         """Wait until something holds that packets bring about. Raises TimeoutError, and Cut where the connection ends
         before."""
         try:
@@ -103,7 +103,7 @@ class Client:
         except TimeoutError:
             raise TimeoutError(f"not within {within:g} s; the last events: {shown(self.events[-8:])}") from None
 
-    async def until_event(self, fits: Callable[[Event], bool], *, after: int = -1, within: float = 20.0) -> Event:
+    async def until_event(self, fits: Callable[[Event], bool], *, after: int = -1, within: float = 60.0) -> Event:
         """Wait for an event behind `after` that fits, and return the first such."""
 
         def found() -> Event | None:
@@ -114,19 +114,19 @@ class Client:
         assert event is not None
         return event
 
-    async def until_state(self, *states: str, after: int = -1, within: float = 20.0) -> Event:
+    async def until_state(self, *states: str, after: int = -1, within: float = 60.0) -> Event:
         """Wait for the agent to come to one of these states."""
         return await self.until_event(lambda event: state_of(event) in states, after=after, within=within)
 
-    async def until_id(self, event_id: int, within: float = 20.0) -> None:
+    async def until_id(self, event_id: int, within: float = 60.0) -> None:
         await self.until(lambda: self.last >= event_id, within)
 
-    async def until_told(self, name: str, within: float = 20.0) -> Any:
+    async def until_told(self, name: str, within: float = 60.0) -> Any:
         """Wait for a packet of this name that is no event, and return the newest such."""
         await self.until(lambda: any(told == name for told, _ in self.others), within)
         return next(value for told, value in reversed(self.others) if told == name)
 
-    async def until_gone(self, within: float = 20.0) -> None:
+    async def until_gone(self, within: float = 60.0) -> None:
         """Wait for the end of the connection."""
         try:
             async with asyncio.timeout(within):

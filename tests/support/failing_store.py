@@ -9,13 +9,16 @@ from openhands_sessions.config.config import Config
 from openhands_sessions.core.events.codec import Stored
 from openhands_sessions.core.ids import ConversationId, EventId, OwnerId
 from openhands_sessions.ports.store import (
+    ANY_ROW,
     ConversationRow,
-    Conversations,
+    ConversationStore,
     EventLog,
     Receipt,
+    RowChanges,
+    RowFilter,
     SessionStore,
     Snapshot,
-    Snapshots,
+    SnapshotStore,
 )
 from tests.support.boundaries import AFTER, Boundaries
 
@@ -51,9 +54,9 @@ class FailingLog:
 
 
 class FailingConversations:
-    """Conversations."""
+    """A ConversationStore."""
 
-    def __init__(self, conversations: Conversations, boundaries: Boundaries) -> None:
+    def __init__(self, conversations: ConversationStore, boundaries: Boundaries) -> None:
         self._conversations = conversations
         self._boundaries = boundaries
 
@@ -66,23 +69,31 @@ class FailingConversations:
         return await self._conversations.get(sid)
 
     async def page(
-        self, owner: OwnerId | None, *, limit: int, before: tuple[datetime, ConversationId] | None = None
+        self,
+        owner: OwnerId | None,
+        *,
+        limit: int,
+        before: tuple[datetime, ConversationId] | None = None,
+        matching: RowFilter = ANY_ROW,
     ) -> Sequence[ConversationRow]:
-        return await self._conversations.page(owner, limit=limit, before=before)
+        return await self._conversations.page(owner, limit=limit, before=before, matching=matching)
 
-    async def update(self, row: ConversationRow) -> None:
+    async def update(
+        self, sid: ConversationId, changes: RowChanges, *, if_version: int | None = None
+    ) -> ConversationRow:
         boundary = self._boundaries.begin("update")
-        await self._conversations.update(row)
+        row = await self._conversations.update(sid, changes, if_version=if_version)
         boundary.reach(AFTER)
+        return row
 
     async def delete(self, sid: ConversationId) -> bool:
         return await self._conversations.delete(sid)
 
 
 class FailingSnapshots:
-    """Snapshots."""
+    """A SnapshotStore."""
 
-    def __init__(self, snapshots: Snapshots, boundaries: Boundaries) -> None:
+    def __init__(self, snapshots: SnapshotStore, boundaries: Boundaries) -> None:
         self._snapshots = snapshots
         self._boundaries = boundaries
 
@@ -99,8 +110,8 @@ class FailingStore:
     """A SessionStore."""
 
     def __init__(self, store: SessionStore, boundaries: Boundaries) -> None:
-        self.conversations: Conversations = FailingConversations(store.conversations, boundaries)
-        self.snapshots: Snapshots = FailingSnapshots(store.snapshots, boundaries)
+        self.conversations: ConversationStore = FailingConversations(store.conversations, boundaries)
+        self.snapshots: SnapshotStore = FailingSnapshots(store.snapshots, boundaries)
         self._store = store
         self._boundaries = boundaries
 

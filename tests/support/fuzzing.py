@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 Strategy = st.SearchStrategy[Any]
 Schema = Mapping[str, Any]
 
-ANSWERED_WITHIN = 10.0
+ANSWERED_WITHIN = 30.0
 ROUND = 50
 """Examples of one round; a round has one seed."""
 

@@ -41,6 +41,14 @@ class Guests:
         self._clients.append(client)
         return client
 
+    async def until_ready(self, *sids: str) -> None:
+        """Wait until the sessions of these conversations are set up. A busy machine may take longer than `create`
+        waits."""
+        operator = self.operator()
+        await operator.connect()
+        await operator.until(lambda: all(operator.state_of(sid) == "Ready" for sid in sids))
+        await operator.leave()
+
     def operator(self) -> Operator:
         """An operator, not connected yet."""
         operator = Operator(self.rest.http, self._url, key=self._key)

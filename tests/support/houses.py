@@ -5,11 +5,11 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
-from openhands_sessions.bootstrap import House, open_house, web_application
+from openhands_sessions.bootstrap import Application, open_application, web_application
 from openhands_sessions.config.config import Config
 from openhands_sessions.core.events.codec import Stored
 from openhands_sessions.core.ids import ConversationId
-from openhands_sessions.ports.gateway import Delta, Gateway, News, Status
+from openhands_sessions.ports.gateway import Delta, FeedItem, Gateway, SessionClosed, SessionEnded, Status
 from openhands_sessions.server.app import listening
 
 PATIENCE = 10.0
@@ -19,7 +19,7 @@ PATIENCE = 10.0
 class Served:
     """A house, and where it is reached."""
 
-    house: House
+    house: Application
     port: int
 
     @property
@@ -30,7 +30,7 @@ class Served:
 @asynccontextmanager
 async def served(config: Config, port: int = 0) -> AsyncIterator[Served]:
     """A server on loopback for the length of the block."""
-    async with open_house(config) as house:
+    async with open_application(config) as house:
         app = await web_application(house)
         async with listening(app, "127.0.0.1", port, grace=2.0) as found:
             yield Served(house, found)
@@ -48,6 +48,8 @@ async def hear(
     heard: list[Stored | Delta | Status] = []
     async with asyncio.timeout(PATIENCE), gateway.follow(sid, after) as news:
         async for item in news:
+            if isinstance(item, SessionClosed):
+                raise SessionEnded(item.reason)
             for each in [item] if isinstance(item, Delta | Status) else item:
                 heard.append(each)
                 if isinstance(each, Stored) and until(each):
@@ -55,11 +57,11 @@ async def hear(
     raise AssertionError("following ended without a word")
 
 
-async def following(news: AsyncIterator[News], until: Callable[[Stored], bool]) -> list[Stored]:
+async def following(news: AsyncIterator[FeedItem], until: Callable[[Stored], bool]) -> list[Stored]:
     """From news that are followed already: the events up to the first that `until` is true of."""
     found: list[Stored] = []
     async for item in news:
-        for each in () if isinstance(item, Delta | Status) else item:
+        for each in () if isinstance(item, Delta | Status | SessionClosed) else item:
             found.append(each)
             if until(each):
                 return found

@@ -26,7 +26,7 @@ COMMAND = 0.5
 """About how many seconds a command takes, its way to the sandbox included."""
 _DOWN = 0.7
 """Seconds that a daemon stays down at most."""
-_THERE_WITHIN = 20.0
+_THERE_WITHIN = 60.0
 _LOOK_AGAIN = 0.01
 """Seconds between two looks for what comes by itself: nothing tells of it."""
 

@@ -22,14 +22,14 @@ from openhands_sessions.ports.files import FileStore
 from openhands_sessions.ports.gateway import SessionSpec
 from openhands_sessions.ports.runtime import Runtimes
 from openhands_sessions.ports.store import SessionStore
-from openhands_sessions.service.directory import Directory
 from openhands_sessions.service.history import History
-from openhands_sessions.service.local import LocalGateway
-from openhands_sessions.service.openings import Openings
-from openhands_sessions.service.settings import SettingsBook
-from openhands_sessions.service.status import StatusBoard
+from openhands_sessions.service.initial_input import InitialInputStore
+from openhands_sessions.service.local_gateway import LocalGateway
+from openhands_sessions.service.session_registry import SessionRegistry
+from openhands_sessions.service.settings import SettingsStore
+from openhands_sessions.service.status_board import StatusBoard
 from openhands_sessions.session.agent_session import AgentSession
-from openhands_sessions.session.stages import Parts
+from openhands_sessions.session.setup import Dependencies
 from tests.fakes.files import MemoryFiles
 from tests.fakes.model import FakeModel, FakeModels
 from tests.fakes.runtime import FakeRuntimes
@@ -57,7 +57,7 @@ class Office:
         self._seconds = count()
         self.board = StatusBoard()
         default = AgentChoice({"default": ModelAgents(self.models), "shell": ShellAgents()})
-        self.parts = Parts(
+        self.parts = Dependencies(
             store=self.store,
             runtimes=self.runtimes,
             agents=self.agents or default,
@@ -68,11 +68,11 @@ class Office:
             clock=self.now,
             version="test",
         )
-        self.directory = Directory(
+        self.directory = SessionRegistry(
             self.parts, self.board, max_sessions=self.max_sessions, idle_timeout=self.idle_timeout
         )
-        self.settings = SettingsBook(self.files, self.layers)
-        self.gateway = LocalGateway(self.store, self.directory, self.settings, Openings(self.files), self.now)
+        self.settings = SettingsStore(self.files, self.layers)
+        self.gateway = LocalGateway(self.store, self.directory, self.settings, InitialInputStore(self.files), self.now)
         self.history = History(self.store, self.gateway, self.runtimes, self.settings)
 
     def now(self) -> datetime:

@@ -36,6 +36,14 @@ class Operator:
         told = [change["state"] for change in self.changes if change["conversation_id"] == sid]
         return [state for place, state in enumerate(told) if place == 0 or told[place - 1] != state]
 
+    def state_of(self, sid: str) -> str | None:
+        """The newest lifecycle state of a session; None where none was told."""
+        told = [*(session for overview in self.overviews for session in overview["sessions"]), *self.changes]
+        newest = max(
+            (each for each in told if each["conversation_id"] == sid), key=lambda each: each["number"], default=None
+        )
+        return None if newest is None else str(newest["state"])
+
     async def news(self) -> None:
         """Wait for the next packet. Raises Cut."""
         assert self._wire is not None
@@ -44,7 +52,7 @@ class Operator:
         self._news.clear()
         await self._news.wait()
 
-    async def until(self, holds: Callable[[], bool], within: float = 20.0) -> None:
+    async def until(self, holds: Callable[[], bool], within: float = 60.0) -> None:
         async with asyncio.timeout(within):
             while not holds():
                 await self.news()

@@ -16,7 +16,7 @@ from openhands_sessions.adapters.stores.sqlite import open_sqlite
 from openhands_sessions.core.ids import ConversationId, folder_name
 from tests.support.processes import alive, ended
 
-READY_WITHIN = 30.0
+READY_WITHIN = 60.0
 END_WITHIN = 30.0
 _LOOK_AGAIN = 0.01
 """Seconds between two knocks at a server that starts: nothing tells us when it listens but the socket itself."""

@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, TypeVar
 
 from openhands_sessions.adapters.agents.choice import AgentChoice
@@ -27,14 +27,16 @@ from openhands_sessions.core.ids import EventId
 from openhands_sessions.core.lifecycle import SessionState
 from openhands_sessions.core.settings import merge
 from openhands_sessions.ports.agent import Agents
-from openhands_sessions.ports.gateway import Accepted, News, SessionEnded
+from openhands_sessions.ports.gateway import Accepted, FeedItem, SessionClosed, SessionEnded
 from openhands_sessions.ports.mcp import McpServers
 from openhands_sessions.ports.memory import Memory
 from openhands_sessions.ports.runtime import Runtimes
 from openhands_sessions.ports.store import SessionStore
 from openhands_sessions.session.agent_session import AgentSession
-from openhands_sessions.session.stages import STAGES, Opening, Parts, Stage
+from openhands_sessions.session.feed import Feed
+from openhands_sessions.session.setup import STAGES, Dependencies, InitialInput
 from tests.fakes.model import FakeCall, FakeModel, FakeModels, FakeReply
+from tests.fakes.openings import DoorAgents, DoorMemory, DoorRuntimes, DoorStore, Doorway
 from tests.fakes.runtime import FakeRuntimes
 from tests.fakes.store import MortalStore
 from tests.support.logs import NOW, TALK, read
@@ -65,17 +67,23 @@ class Scene:
     model: FakeModel
     runtimes: Runtimes = field(default_factory=FakeRuntimes)
     settings: dict[str, Any] = field(default_factory=dict)
-    opening: Opening = field(default_factory=Opening)
+    opening: InitialInput = field(default_factory=InitialInput)
     memory: Memory = field(default_factory=WorkspaceMemory)
     agents: Agents | None = None
     mcp: McpServers | None = None
-    stages: Mapping[SessionState, Stage] = field(default_factory=lambda: STAGES)
+    limits: Mapping[SessionState, float] = field(default_factory=dict)
+    """Seconds that set-up states may take, where not as usual."""
     changes: list[SessionState] = field(default_factory=list)
     """The states that sessions went through."""
 
+    def __post_init__(self) -> None:
+        self.feed = Feed(self.store.log(TALK))
+
     def new_session(self, store: SessionStore | None = None) -> AgentSession:
+        if self.feed.ended:
+            self.feed = Feed(self.store.log(TALK))
         default = AgentChoice({"default": ModelAgents(FakeModels(self.model)), "shell": ShellAgents()})
-        parts = Parts(
+        parts = Dependencies(
             store=store or self.store,
             runtimes=self.runtimes,
             agents=self.agents or default,
@@ -93,9 +101,12 @@ class Scene:
             TALK,
             merge({"llm_model": "fake"}, self.settings),
             parts,
-            opening=self.opening,
+            self.feed,
+            initial=self.opening,
             on_change=lambda session: self.changes.append(session.state),
-            stages=self.stages,
+            stages={
+                state: replace(stage, limit=self.limits.get(state, stage.limit)) for state, stage in STAGES.items()
+            },
         )
 
     @asynccontextmanager
@@ -138,6 +149,31 @@ class Scene:
         return outline(await self.events())
 
 
+@dataclass
+class Held:
+    """A set-up state in which sessions wait for ever. `store` is to be given to the session, where it is not None."""
+
+    entered: asyncio.Event
+    store: SessionStore | None = None
+
+
+def hold(play: Scene, stage: SessionState) -> Held:
+    """Have sessions wait in one set-up state."""
+    door, store = Doorway(held=asyncio.Event()), None
+    match stage:
+        case SessionState.INITIALIZING:
+            store = DoorStore(play.store, door)
+        case SessionState.RUNTIME_SETUP:
+            play.runtimes = DoorRuntimes(door)
+        case SessionState.AGENT_SETUP:
+            play.agents = DoorAgents(door)
+        case SessionState.MEMORY_SETUP:
+            play.memory = DoorMemory(door)
+        case _:
+            play.opening = InitialInput(message="hi", images=door.images)
+    return Held(door.entered, store)
+
+
 def our_tasks() -> set["asyncio.Task[Any]"]:
     """Those that run the package's code; a sandbox's go on without a session."""
     return {task for task in asyncio.all_tasks() if "/openhands_sessions/" in _file_of(task)}
@@ -151,7 +187,7 @@ def _file_of(task: "asyncio.Task[Any]") -> str:
 async def until(session: AgentSession, happened: Callable[[Event], bool], after: int = -1) -> Event:
     """Wait for an event, from the one behind `after` on."""
     async with asyncio.timeout(LONG):
-        following = session.event_stream.follow(after)
+        following = session.event_stream.feed.follow(after)
         try:
             async for news in following:
                 for event in events_of(news):
@@ -162,8 +198,8 @@ async def until(session: AgentSession, happened: Callable[[Event], bool], after:
     raise AssertionError("a stream never ends but by SessionEnded")
 
 
-def events_of(news: News) -> list[Event]:
-    return [decode(entry.text, entry.schema) for entry in news] if isinstance(news, Sequence) else []
+def events_of(item: FeedItem) -> list[Event]:
+    return [decode(entry.text, entry.schema) for entry in item] if isinstance(item, Sequence) else []
 
 
 async def state(session: AgentSession, name: str, after: int = -1) -> Event:
@@ -194,11 +230,12 @@ async def reason_of_end(session: AgentSession) -> str:
     """Follow to the end, and return why it came."""
     async with asyncio.timeout(LONG):
         try:
-            async for _ in session.event_stream.follow(-1):
-                pass
+            async for item in session.event_stream.feed.follow(-1):
+                if isinstance(item, SessionClosed):
+                    return item.reason
         except SessionEnded as end:
             return end.reason
-    raise AssertionError("a stream never ends but by SessionEnded")
+    raise AssertionError("a feed never ends but by SessionEnded")
 
 
 def only(events: Sequence[Event], kind: type[E]) -> list[E]:

@@ -34,7 +34,7 @@ CALM = "name: calm\nreplies:\n  - {when: nothing like it, steps: [{say: No.}]}\n
 THEIRS = "somebody-elses"
 """A conversation of another user's."""
 MEGABYTES = 60.0
-LONGEST_DELAY = 5.0
+LONGEST_DELAY = 15.0
 """Seconds in which another conversation's message is taken up and answered."""
 LOOKS = 50
 """How often the server's tasks are looked at until they are as few as they were."""

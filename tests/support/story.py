@@ -43,7 +43,7 @@ replies:
       - {{say: "Never said."}}
 """
 WAITING = "awaiting_user_input"
-OWED_WITHIN = 15.0
+OWED_WITHIN = 60.0
 """Seconds in which something must happen where something is owed."""
 DEAD = (Cut, aiohttp.ClientError, Ended)
 """What a client notices of a server's death."""

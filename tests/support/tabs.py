@@ -109,7 +109,7 @@ class Tab:
         return await self.page.locator(f"li{bearing}").all_inner_texts()
 
 
-def judge(log: Sequence[Event], held: Held) -> None:
+def check_repetition(log: Sequence[Event], held: Held) -> None:
     """What a page holds at the end is the log as rule 2 shows it to such a client, each event once and in order."""
     assert [event["id"] for event in log] == list(range(len(log)))
     assert held.ids == sorted(set(held.ids)), "something came twice, or too late"

@@ -11,7 +11,7 @@ from tests.support.guests import Guests
 from tests.support.model_replies import Answer
 from tests.support.model_server import MODEL, ModelServer, model_server
 from tests.support.running import Server, running
-from tests.support.tabs import WITHIN, Tab, judge
+from tests.support.tabs import WITHIN, Tab, check_repetition
 
 SETTINGS = {"OHS_LIMITS__MESSAGES_PER_SECOND": "1000", "OHS_LIMITS__MESSAGES_BURST": "1000"}
 
@@ -29,12 +29,12 @@ class Visitors:
         """A new tab, on no page yet; `url` where it is to reach the server by another way."""
         return Tab(await self.browser.new_page(), url or self.server.url)
 
-    async def judge(self, sid: str, *tabs: Tab, within: float = WITHIN) -> None:
+    async def check_repetition(self, sid: str, *tabs: Tab, within: float = WITHIN) -> None:
         """Wait until each tab has the newest event that is shown at all, then compare it with the log."""
         log = await self.guests.rest.events(sid)
         for tab in tabs:
             await tab.until_shown(log, within)
-            judge(log, await tab.held())
+            check_repetition(log, await tab.held())
 
 
 @asynccontextmanager

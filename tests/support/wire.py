@@ -12,7 +12,7 @@ from socketio.exceptions import SocketIOError
 
 _BROKEN = (SocketIOError, aiohttp.ClientError, OSError, TypeError, ValueError)
 """What the library raises where connecting fails; the last two where it is cut in the middle of a handshake."""
-CONNECT_WITHIN = 10.0
+CONNECT_WITHIN = 30.0
 _CLOSE_WITHIN = 2.0
 
 

@@ -7,7 +7,7 @@ from openhands_sessions.adapters.agents import prompts
 from openhands_sessions.core.errors import BadInput
 from openhands_sessions.core.events.event import Json
 from openhands_sessions.core.settings import SessionSettings
-from openhands_sessions.ports.agent import Agent, Briefing
+from openhands_sessions.ports.agent import Agent, AgentInput
 from openhands_sessions.ports.model import (
     ChatMessage,
     ChatModel,
@@ -35,7 +35,7 @@ class ModelAgent:
         self.vision = model.vision
 
     async def decide(
-        self, briefing: Briefing, on_text: Callable[[str], None], on_retry: Callable[[Retry], None]
+        self, briefing: AgentInput, on_text: Callable[[str], None], on_retry: Callable[[Retry], None]
     ) -> ModelReply:
         messages = briefing.messages if self.vision else [_without_images(message) for message in briefing.messages]
         request = ModelRequest(messages=messages, tools=briefing.tools)

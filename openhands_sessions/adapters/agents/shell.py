@@ -7,7 +7,7 @@ import orjson
 
 from openhands_sessions.adapters.agents import prompts
 from openhands_sessions.core.settings import SessionSettings
-from openhands_sessions.ports.agent import Agent, Briefing
+from openhands_sessions.ports.agent import Agent, AgentInput
 from openhands_sessions.ports.model import ChatMessage, ModelReply, RequestedCall, Retry
 
 SIGN = "$ "
@@ -27,7 +27,7 @@ class ShellAgent:
     vision = True  # it answers every message that it cannot think, with images or without
 
     async def decide(
-        self, briefing: Briefing, on_text: Callable[[str], None], on_retry: Callable[[Retry], None]
+        self, briefing: AgentInput, on_text: Callable[[str], None], on_retry: Callable[[Retry], None]
     ) -> ModelReply:
         reply_id = f"shell-{len(briefing.messages)}"
         last = briefing.messages[-1]

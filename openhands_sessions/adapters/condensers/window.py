@@ -8,7 +8,7 @@ from openhands_sessions.core.events.event import Event, Observation, Source
 from openhands_sessions.core.events.own import TurnEndedObservation
 from openhands_sessions.core.view import ANSWERED
 from openhands_sessions.ports.agent import Agent
-from openhands_sessions.ports.condenser import Condensed
+from openhands_sessions.ports.condenser import Condensation
 from openhands_sessions.ports.model import ChatMessage
 
 LEFT_OUT = "(Older messages and results are left out.)"
@@ -22,7 +22,7 @@ class WindowCondenser:
     def __init__(self, instruction: str) -> None:
         self._instruction = instruction
 
-    async def condense(self, events: Sequence[Event], max_size: int, agent: Agent) -> Condensed | None:
+    async def condense(self, events: Sequence[Event], max_size: int, agent: Agent) -> Condensation | None:
         if len(events) <= max_size:
             return None
         # No more at once than a model is shown otherwise: a replay, or an import, may have brought many times that.
@@ -36,7 +36,7 @@ class WindowCondenser:
         before: list[ChatMessage] = [{"role": "user", "content": f"Summary so far:\n{text}"} for text in earlier[-1:]]
         reply = await agent.summarize([*before, *told], self._instruction)
         summary = LEFT_OUT if reply is None or not reply.text.strip() else reply.text.strip()
-        return Condensed(start=forgotten[0].id, end=forgotten[-1].id, summary=summary, reply=reply)
+        return Condensation(start=forgotten[0].id, end=forgotten[-1].id, summary=summary, reply=reply)
 
 
 def beginning(events: Sequence[Event]) -> int:

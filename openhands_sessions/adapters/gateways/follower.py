@@ -5,77 +5,77 @@ import random
 import time
 from collections.abc import AsyncGenerator, Callable, Iterator, Sequence
 
-from openhands_sessions.adapters.gateways.link import Ended, Hello, Link, LinkLost
-from openhands_sessions.adapters.gateways.wire import Unreadable
+from openhands_sessions.adapters.gateways.connection import ConnectionLost, GatewayConnection, Hello
+from openhands_sessions.adapters.gateways.wire import UnreadableMessage
 from openhands_sessions.core.errors import AtCapacity, NotFound, Unreachable
 from openhands_sessions.core.events.codec import Stored
-from openhands_sessions.ports.gateway import Delta, News, SessionEnded, Status
+from openhands_sessions.ports.gateway import Delta, FeedItem, SessionClosed, SessionEnded, Status
 
 RECONNECTING = Status("info", "STATUS$RECONNECTING", "The connection is lost; trying again.")
 RECONNECTED = Status("info", "STATUS$RECONNECTED", "Connected again.")
 FIRST_DELAY = 0.1
 LONGEST_DELAY = 5.0
-AGAIN = (LinkLost, Unreachable, AtCapacity)
+AGAIN = (ConnectionLost, Unreachable, AtCapacity)
 """What a new connection may mend."""
 
 
 class Follower:
     """Holds the cursor. `patience` is in seconds: how long a server may be away."""
 
-    def __init__(self, new_link: Callable[[], Link], after: int, patience: float) -> None:
-        self._new_link = new_link
+    def __init__(self, new_connection: Callable[[], GatewayConnection], after: int, patience: float) -> None:
+        self._new_connection = new_connection
         self._cursor = after
         self._patience = patience
-        self.link = new_link()
+        self.connection = new_connection()
         self._hello: Hello | None = None
 
     async def open(self) -> None:
         """Connect for the first time. Raises what the server refuses with, and Unreachable."""
-        self._hello = await self.link.connect(self._cursor)
+        self._hello = await self.connection.connect(self._cursor)
 
     async def close(self) -> None:
-        await self.link.close()
+        await self.connection.close()
 
-    async def news(self) -> AsyncGenerator[News, None]:
+    async def items(self) -> AsyncGenerator[FeedItem, None]:
         """See `Gateway.follow`; a lost connection and its return are told as a Status. Raises SessionEnded, and
         Unreachable where the server stays away."""
         while True:
             try:
-                item = await self.link.next()
-            except LinkLost:
+                item = await self.connection.next()
+            except ConnectionLost:
                 yield RECONNECTING
                 await self._reconnect()
                 yield RECONNECTED
                 continue
             match item:
-                case Ended(reason="shutdown"):
+                case SessionClosed(reason="shutdown"):
                     continue  # the connection is lost next, and the server may come back
-                case Ended(reason=reason):
+                case SessionClosed(reason="stopped" | "deleted" as reason):
                     raise SessionEnded(reason)
-                case Delta() | Status():
+                case Delta() | Status() | SessionClosed():
                     yield item
                 case entries:
-                    if fresh := self._behind_cursor(entries):
+                    if fresh := self._after_cursor(entries):
                         yield fresh
 
-    def _behind_cursor(self, entries: Sequence[Stored]) -> Sequence[Stored]:
+    def _after_cursor(self, entries: Sequence[Stored]) -> Sequence[Stored]:
         fresh = [entry for entry in entries if entry.id > self._cursor]
         for entry in fresh:
             if entry.id != self._cursor + 1:
-                raise Unreadable(f"event {entry.id} behind event {self._cursor}, which")
+                raise UnreadableMessage(f"event {entry.id} after event {self._cursor}, which")
             self._cursor = entry.id
         return fresh
 
     async def _reconnect(self) -> None:
-        await self.link.close()
+        await self.connection.close()
         for delay in delays(self._patience):
             await asyncio.sleep(delay)
-            self.link = self._new_link()
+            self.connection = self._new_connection()
             try:
-                hello = await self.link.connect(self._cursor)
+                hello = await self.connection.connect(self._cursor)
             except NotFound:
                 raise SessionEnded("deleted") from None
-            except Unreadable:
+            except UnreadableMessage:
                 raise
             except (Unreachable, AtCapacity):
                 continue

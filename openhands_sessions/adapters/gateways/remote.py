@@ -7,16 +7,16 @@ from uuid import uuid4
 
 import aiohttp
 
-from openhands_sessions.adapters.gateways.archive import RemoteArchive
+from openhands_sessions.adapters.gateways.connection import GatewayConnection
 from openhands_sessions.adapters.gateways.follower import AGAIN, Follower, delays
-from openhands_sessions.adapters.gateways.link import Link
-from openhands_sessions.adapters.gateways.rest import Address, Rest, timeouts
-from openhands_sessions.adapters.gateways.wire import Unreadable, command_wire
+from openhands_sessions.adapters.gateways.remote_conversations import RemoteConversations
+from openhands_sessions.adapters.gateways.rest import RestClient, ServerAddress, timeouts
+from openhands_sessions.adapters.gateways.wire import UnreadableMessage, command_wire
 from openhands_sessions.core.commands import Command, SendMessage
 from openhands_sessions.core.errors import NotFound, Unreachable
 from openhands_sessions.core.events.event import Json
 from openhands_sessions.core.ids import ConversationId
-from openhands_sessions.ports.gateway import Accepted, EndReason, News, SessionInfo, SessionSpec
+from openhands_sessions.ports.gateway import Accepted, EndReason, FeedItem, SessionInfo, SessionSpec
 
 PATIENCE = 60.0
 """Seconds that a server may be away before following and sending give up."""
@@ -27,14 +27,14 @@ class RemoteGateway:
 
     def __init__(
         self,
-        archive: RemoteArchive,
-        rest: Rest,
-        new_link: Callable[[ConversationId], Link],
+        archive: RemoteConversations,
+        rest: RestClient,
+        new_connection: Callable[[ConversationId], GatewayConnection],
         patience: float,
     ) -> None:
         self._archive = archive
         self._rest = rest
-        self._new_link = new_link
+        self._new_connection = new_connection
         self._patience = patience
         self._followers: dict[ConversationId, list[Follower]] = {}
 
@@ -54,26 +54,26 @@ class RemoteGateway:
         problem: Exception | None = None
         for _ in delays(self._patience):
             followers = self._followers.get(sid, ())
-            link = next((each.link for each in followers if each.link.alive), None)
+            connection = next((each.connection for each in followers if each.connection.alive), None)
             try:
-                return await (self._send_alone(sid, wire) if link is None else link.call(wire))
-            except Unreadable:
+                return await (self._send_alone(sid, wire) if connection is None else connection.call(wire))
+            except UnreadableMessage:
                 raise
             except AGAIN as error:
                 problem = error
         raise Unreachable("the server does not answer; it is not known whether the command arrived") from problem
 
     @asynccontextmanager
-    async def follow(self, sid: ConversationId, after: int) -> AsyncIterator[AsyncIterator[News]]:
-        follower = Follower(lambda: self._new_link(sid), after, self._patience)
+    async def follow(self, sid: ConversationId, after: int) -> AsyncIterator[AsyncIterator[FeedItem]]:
+        follower = Follower(lambda: self._new_connection(sid), after, self._patience)
         await follower.open()
         followers = self._followers.setdefault(sid, [])
         followers.append(follower)
-        news = follower.news()
+        items = follower.items()
         try:
-            yield news
+            yield items
         finally:
-            await news.aclose()
+            await items.aclose()
             followers.remove(follower)
             if not followers:
                 self._followers.pop(sid, None)
@@ -92,26 +92,26 @@ class RemoteGateway:
             making["initial_user_msg"] = spec.initial_message
         if spec.replay_json is not None:
             making["replay_json"] = spec.replay_json
-        link = self._new_link(spec.id)
+        connection = self._new_connection(spec.id)
         try:
-            await link.connect(-1, making)
+            await connection.connect(-1, making)
             if later:
                 said = SendMessage(content=spec.initial_message or "", image_urls=spec.image_urls)
-                await link.call(command_wire(said, f"opening-{spec.id}"))
+                await connection.call(command_wire(said, f"opening-{spec.id}"))
         finally:
-            await link.close()
+            await connection.close()
         if spec.title is not None:
             await self._archive.rename(spec.id, spec.title)
 
     async def _send_alone(self, sid: ConversationId, wire: dict[str, Json]) -> Accepted:
         """Over a connection for this one command, which follows from the head on."""
         info = await self.describe(sid)
-        link = self._new_link(sid)
+        connection = self._new_connection(sid)
         try:
-            await link.connect(info.head)
-            return await link.call(wire)
+            await connection.connect(info.head)
+            return await connection.call(wire)
         finally:
-            await link.close()
+            await connection.close()
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,19 +119,19 @@ class Remote:
     """One other server."""
 
     gateway: RemoteGateway
-    archive: RemoteArchive
+    archive: RemoteConversations
 
 
 @asynccontextmanager
 async def open_remote(url: str, session_api_key: str | None, *, patience: float = PATIENCE) -> AsyncIterator[Remote]:
     """Speak to the server at `url`. Connects when first asked. Raises BadInput for what is no address."""
-    address = Address.of(url)
+    address = ServerAddress.of(url)
     headers = {} if session_api_key is None else {"X-Session-API-Key": session_api_key}
     connector = aiohttp.TCPConnector(limit=0)
     async with aiohttp.ClientSession(
         connector=connector, headers=headers, timeout=timeouts(), cookie_jar=aiohttp.DummyCookieJar()
     ) as session:
-        rest = Rest(session, address)
-        archive = RemoteArchive(rest)
-        gateway = RemoteGateway(archive, rest, lambda sid: Link(session, address, sid), patience)
+        rest = RestClient(session, address)
+        archive = RemoteConversations(rest)
+        gateway = RemoteGateway(archive, rest, lambda sid: GatewayConnection(session, address, sid), patience)
         yield Remote(gateway, archive)

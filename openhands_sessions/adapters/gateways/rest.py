@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 import aiohttp
 import orjson
 
-from openhands_sessions.adapters.gateways.wire import Unreadable, refusal
+from openhands_sessions.adapters.gateways.wire import UnreadableMessage, refusal
 from openhands_sessions.core.errors import (
     AtCapacity,
     BadInput,
@@ -29,14 +29,14 @@ CODES = {401: Unauthorized.code, 404: NotFound.code, 413: TooLarge.code, 503: At
 
 
 @dataclass(frozen=True, slots=True)
-class Address:
+class ServerAddress:
     """Where a server is: `origin` is scheme, host and port, `path` what stands before `/api` and `/socket.io`."""
 
     origin: str
     path: str = ""
 
     @classmethod
-    def of(cls, url: str) -> "Address":
+    def of(cls, url: str) -> "ServerAddress":
         """Raises BadInput for what is no http or https address."""
         try:
             parts = urlsplit(url if "://" in url else f"http://{url}")
@@ -51,10 +51,10 @@ class Address:
         return f"{self.origin}{self.path}"
 
 
-class Rest:
+class RestClient:
     """Calls to one server. `session` belongs to the hand that gives it."""
 
-    def __init__(self, session: aiohttp.ClientSession, address: Address) -> None:
+    def __init__(self, session: aiohttp.ClientSession, address: ServerAddress) -> None:
         self._session = session
         self._address = address
 
@@ -88,7 +88,7 @@ def _json(content: bytes) -> Any:
     try:
         return orjson.loads(content)
     except orjson.JSONDecodeError:
-        raise Unreadable("an answer") from None
+        raise UnreadableMessage("an answer") from None
 
 
 def _refused(status: int, content: bytes) -> SessionsError:
@@ -97,7 +97,7 @@ def _refused(status: int, content: bytes) -> SessionsError:
     except orjson.JSONDecodeError:
         told = None
     if not isinstance(told, dict):
-        return Unreadable(f"status {status} with an answer")
+        return UnreadableMessage(f"status {status} with an answer")
     return refusal({"code": CODES.get(status), "message": f"the server refuses with status {status}"} | told)
 
 

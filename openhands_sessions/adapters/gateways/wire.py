@@ -31,14 +31,14 @@ _PLAIN: Mapping[str, Callable[[str], SessionsError]] = {
 }
 
 
-class Unreadable(Unreachable):
+class UnreadableMessage(Unreachable):
     """It answers, but not in our protocol."""
 
     def __init__(self, what: str) -> None:
         super().__init__(f"the server sends {what} that cannot be read; is it an openhands-sessions server?")
 
 
-class OrjsonText:
+class OrjsonModule:
     """What python-socketio needs of a JSON module. orjson writes what orjson has read as it was."""
 
     @staticmethod
@@ -75,7 +75,7 @@ def accepted(answer: object) -> Accepted:
         case {"ok": False}:
             raise refusal(answer)
         case _:
-            raise Unreadable("an acknowledgement")
+            raise UnreadableMessage("an acknowledgement")
 
 
 def refusal(answer: object) -> SessionsError:
@@ -107,7 +107,7 @@ def stored_of(wire: object) -> Stored:
         case {"id": int(number), "observation": kind}:
             return Stored(EventId(number), f"observation:{kind}", SCHEMA, orjson.dumps(wire).decode())
         case _:
-            raise Unreadable("an event")
+            raise UnreadableMessage("an event")
 
 
 def news_of(wire: Any) -> Sequence[Stored] | Status:
@@ -134,7 +134,7 @@ def delta_of(wire: Any) -> Delta:
         case {"kind": "reply" | "output" as kind, "key": str(key), "offset": int(offset), "text": str(text)}:
             return Delta(kind, key, offset, text, restart=wire.get("restart") is True)
         case _:
-            raise Unreadable("a delta")
+            raise UnreadableMessage("a delta")
 
 
 def end_of(wire: object) -> EndReason:
@@ -143,13 +143,13 @@ def end_of(wire: object) -> EndReason:
         case {"reason": reason} if reason in get_args(EndReason):
             return cast(EndReason, reason)
         case _:
-            raise Unreadable("an end")
+            raise UnreadableMessage("an end")
 
 
 def info_of(wire: object) -> SessionInfo:
     """ConversationInfo, with `session` where the server is ours."""
     if not isinstance(wire, dict):
-        raise Unreadable("a conversation")
+        raise UnreadableMessage("a conversation")
     session = wire.get("session")
     own: Mapping[str, Any] = session if isinstance(session, dict) else {}
     try:
@@ -169,4 +169,4 @@ def info_of(wire: object) -> SessionInfo:
             problem=own.get("problem"),
         )
     except (KeyError, TypeError, ValueError) as error:
-        raise Unreadable("a conversation") from error
+        raise UnreadableMessage("a conversation") from error

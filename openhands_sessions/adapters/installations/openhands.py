@@ -14,7 +14,12 @@ import orjson
 from openhands_sessions.core.errors import BadInput
 from openhands_sessions.core.events.storable import storable
 from openhands_sessions.core.ids import conversation_id
-from openhands_sessions.ports.installation import Entry, PassedOver, Theirs, Unreadable
+from openhands_sessions.ports.installation import (
+    ForeignConversation,
+    ForeignEvent,
+    SkippedConversation,
+    UnreadableConversation,
+)
 
 LARGEST_METADATA = 1 << 20
 LARGEST_EVENT = 32 << 20
@@ -30,20 +35,20 @@ class OpenHandsFolder:
     def __init__(self, root: Path) -> None:
         self._root = root
 
-    async def conversations(self) -> Sequence[Theirs | PassedOver]:
+    async def conversations(self) -> Sequence[ForeignConversation | SkippedConversation]:
         try:
             return await asyncio.to_thread(lambda: list(self._found()))
         except OSError as error:
             raise BadInput("FOLDER", f"cannot be read: {error.strerror}") from None
 
-    async def metadata(self, theirs: Theirs) -> Mapping[str, Any]:
+    async def metadata(self, theirs: ForeignConversation) -> Mapping[str, Any]:
         wire = await asyncio.to_thread(self._object, f"{theirs.place}/metadata.json", LARGEST_METADATA)
         return wire[0]
 
-    async def newest(self, theirs: Theirs) -> int:
+    async def newest(self, theirs: ForeignConversation) -> int:
         return max(await asyncio.to_thread(self._numbers, theirs), default=-1)
 
-    async def events(self, theirs: Theirs, after: int) -> AsyncIterator[Sequence[Entry]]:
+    async def events(self, theirs: ForeignConversation, after: int) -> AsyncIterator[Sequence[ForeignEvent]]:
         numbers = [number for number in await asyncio.to_thread(self._numbers, theirs) if number > after]
         place = 0
         while place < len(numbers):
@@ -51,7 +56,7 @@ class OpenHandsFolder:
             place += len(batch)
             yield batch
 
-    def _found(self) -> Iterator[Theirs | PassedOver]:
+    def _found(self) -> Iterator[ForeignConversation | SkippedConversation]:
         root = self._root
         if not any((root / name).is_dir() for name in ("sessions", "users")):
             raise BadInput(
@@ -63,13 +68,13 @@ class OpenHandsFolder:
             if not user.startswith(".") and (root / where).is_dir():
                 yield from self._below(where)
             else:
-                yield PassedOver(f"users/{user}", "has no conversations")
+                yield SkippedConversation(f"users/{user}", "has no conversations")
 
-    def _below(self, where: str) -> Iterator[Theirs | PassedOver]:
+    def _below(self, where: str) -> Iterator[ForeignConversation | SkippedConversation]:
         for name in self._names(where):
             place = f"{where}/{name}"
             why = self._strange(name, place)
-            yield Theirs(conversation_id(name), place) if why is None else PassedOver(place, why)
+            yield ForeignConversation(conversation_id(name), place) if why is None else SkippedConversation(place, why)
 
     def _strange(self, name: str, place: str) -> str | None:
         """Why this is no conversation; None where it is one."""
@@ -78,7 +83,7 @@ class OpenHandsFolder:
         try:
             inside = self._inside(place)
             conversation_id(name)
-        except Unreadable as error:
+        except UnreadableConversation as error:
             return str(error)
         except BadInput:
             return "has a name that can be no conversation's"
@@ -89,7 +94,7 @@ class OpenHandsFolder:
             return []
         try:
             return sorted(path.name for path in self._inside(where).iterdir())
-        except (OSError, Unreadable):
+        except (OSError, UnreadableConversation):
             return []
 
     def _inside(self, place: str) -> Path:
@@ -97,33 +102,34 @@ class OpenHandsFolder:
         try:
             path = (self._root / place).resolve(strict=True)
         except (OSError, RuntimeError) as error:
-            raise Unreadable("is not there" if isinstance(error, FileNotFoundError) else "cannot be reached") from None
+            missing = isinstance(error, FileNotFoundError)
+            raise UnreadableConversation("is not there" if missing else "cannot be reached") from None
         if not path.is_relative_to(self._root.resolve()):
-            raise Unreadable("is a link that leads out of the folder")
+            raise UnreadableConversation("is a link that leads out of the folder")
         return path
 
-    def _numbers(self, theirs: Theirs) -> list[int]:
+    def _numbers(self, theirs: ForeignConversation) -> list[int]:
         place = f"{theirs.place}/events"
         try:
             if not (self._root / place).exists():
                 return []
             names = [path.name for path in self._inside(place).iterdir()]
         except OSError as error:
-            raise Unreadable(f"its events cannot be read: {error.strerror}") from None
+            raise UnreadableConversation(f"its events cannot be read: {error.strerror}") from None
         return sorted(int(name[: -len(".json")]) for name in names if _EVENT.fullmatch(name))
 
-    def _batch(self, theirs: Theirs, numbers: Sequence[int]) -> Sequence[Entry]:
-        batch: list[Entry] = []
+    def _batch(self, theirs: ForeignConversation, numbers: Sequence[int]) -> Sequence[ForeignEvent]:
+        batch: list[ForeignEvent] = []
         weight = 0
         for number in numbers:
             if weight > BATCH_BYTES:
                 break
             try:
                 wire, size = self._object(f"{theirs.place}/events/{number}.json", LARGEST_EVENT)
-                batch.append(Entry(number, wire))
+                batch.append(ForeignEvent(number, wire))
                 weight += size
-            except Unreadable as error:
-                batch.append(Entry(number, None, str(error)))
+            except UnreadableConversation as error:
+                batch.append(ForeignEvent(number, None, str(error)))
         return batch
 
     def _object(self, place: str, largest: int) -> tuple[Mapping[str, Any], int]:
@@ -132,16 +138,16 @@ class OpenHandsFolder:
         try:
             about = path.stat()
             if not stat.S_ISREG(about.st_mode):
-                raise Unreadable("is no file")
+                raise UnreadableConversation("is no file")
             if about.st_size > largest:
-                raise Unreadable(f"has more than {largest >> 20} MB")
+                raise UnreadableConversation(f"has more than {largest >> 20} MB")
             value = _parsed(path.read_bytes())
         except OSError as error:
-            raise Unreadable(f"cannot be read: {error.strerror}") from None
+            raise UnreadableConversation(f"cannot be read: {error.strerror}") from None
         except (ValueError, RecursionError):
-            raise Unreadable("is not JSON") from None
+            raise UnreadableConversation("is not JSON") from None
         if not isinstance(value, dict):
-            raise Unreadable("is no JSON object")
+            raise UnreadableConversation("is no JSON object")
         return value, about.st_size
 
 

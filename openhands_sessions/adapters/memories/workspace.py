@@ -3,7 +3,7 @@
 from openhands_sessions.adapters.memories.microagents import read_microagent
 from openhands_sessions.core.errors import FileProblem, PathRefused
 from openhands_sessions.core.microagents import Microagent
-from openhands_sessions.ports.memory import Recollection
+from openhands_sessions.ports.memory import RecalledKnowledge
 from openhands_sessions.ports.runtime import Workspace
 
 NOTES = ("AGENTS.md", ".openhands_instructions")
@@ -17,7 +17,7 @@ MOST = 64
 class WorkspaceMemory:
     """The memory."""
 
-    async def recall(self, files: Workspace) -> Recollection:
+    async def recall(self, files: Workspace) -> RecalledKnowledge:
         told: list[str] = []
         for path in NOTES:
             if text := await _text(files, path):
@@ -31,7 +31,7 @@ class WorkspaceMemory:
             microagents.append(microagent)
             if microagent.type == "repo":
                 told.append(f"From {path}:\n{microagent.content}")
-        return Recollection(instructions="\n\n".join(told), microagents=tuple(microagents))
+        return RecalledKnowledge(instructions="\n\n".join(told), microagents=tuple(microagents))
 
 
 async def _names(files: Workspace) -> list[str]:

@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 
 from openhands_sessions.core.errors import ModelFailure
-from openhands_sessions.core.redaction import MASK, mask, without_paths
+from openhands_sessions.core.masking import MASK, mask, without_paths
 
 _LONGEST_REASON = 300
 _BIGGEST_PAGE = 20_000
@@ -15,7 +15,7 @@ _BIGGEST_PAGE = 20_000
 
 
 @dataclass(frozen=True, slots=True)
-class Trouble:
+class FailureKind:
     """A class of failures. `passing` ones are worth another try."""
 
     status: str
@@ -23,28 +23,30 @@ class Trouble:
     passing: bool = False
 
 
-AUTHENTICATION = Trouble("STATUS$ERROR_LLM_AUTHENTICATION", "The model's provider did not accept the API key")
-NO_KEY = Trouble(AUTHENTICATION.status, "There is no API key for the model's provider")
-NO_CREDITS = Trouble("STATUS$ERROR_LLM_OUT_OF_CREDITS", "The account at the model's provider is out of credits")
-POLICY = Trouble(
+AUTHENTICATION = FailureKind("STATUS$ERROR_LLM_AUTHENTICATION", "The model's provider did not accept the API key")
+NO_KEY = FailureKind(AUTHENTICATION.status, "There is no API key for the model's provider")
+NO_CREDITS = FailureKind("STATUS$ERROR_LLM_OUT_OF_CREDITS", "The account at the model's provider is out of credits")
+POLICY = FailureKind(
     "STATUS$ERROR_LLM_CONTENT_POLICY_VIOLATION", "The model's provider refused the request by its content policy"
 )
-RATE_LIMITED = Trouble(
+RATE_LIMITED = FailureKind(
     "CHAT_INTERFACE$AGENT_RATE_LIMITED_STOPPED_MESSAGE",
     "The model's provider limits the rate of requests",
     passing=True,
 )
-UNAVAILABLE = Trouble(
+UNAVAILABLE = FailureKind(
     "STATUS$ERROR_LLM_SERVICE_UNAVAILABLE", "The model's provider cannot be reached or is overloaded", passing=True
 )
-INTERNAL = Trouble("STATUS$ERROR_LLM_INTERNAL_SERVER_ERROR", "The model's provider had an internal error", passing=True)
-TOO_LONG = Trouble("STATUS$ERROR", "The conversation is longer than the model can read")
-NOT_FOUND = Trouble("STATUS$ERROR", "The model's provider does not know the model")
-REFUSED = Trouble("STATUS$ERROR", "The model's provider refused the request")
-MISCONFIGURED = Trouble("STATUS$ERROR", "The model cannot be used as it is configured")
-OTHER = Trouble("STATUS$ERROR", "The model did not answer")
-CUT = Trouble(UNAVAILABLE.status, "The model's reply was cut off", passing=True)
-TOO_SLOW = Trouble(UNAVAILABLE.status, "The model took too long")
+INTERNAL = FailureKind(
+    "STATUS$ERROR_LLM_INTERNAL_SERVER_ERROR", "The model's provider had an internal error", passing=True
+)
+TOO_LONG = FailureKind("STATUS$ERROR", "The conversation is longer than the model can read")
+NOT_FOUND = FailureKind("STATUS$ERROR", "The model's provider does not know the model")
+REFUSED = FailureKind("STATUS$ERROR", "The model's provider refused the request")
+MISCONFIGURED = FailureKind("STATUS$ERROR", "The model cannot be used as it is configured")
+OTHER = FailureKind("STATUS$ERROR", "The model did not answer")
+CUT = FailureKind(UNAVAILABLE.status, "The model's reply was cut off", passing=True)
+TOO_SLOW = FailureKind(UNAVAILABLE.status, "The model took too long")
 
 
 class ReplyCut(Exception):
@@ -68,7 +70,7 @@ class _Signs:
         return any(phrase in self.text for phrase in phrases)
 
 
-_RULES: Sequence[tuple[Trouble, Callable[[_Signs], bool]]] = (
+_RULES: Sequence[tuple[FailureKind, Callable[[_Signs], bool]]] = (
     (POLICY, lambda s: s.named("ContentPolicyViolationError") or s.says("content_policy_violation")),
     (
         NO_CREDITS,
@@ -107,7 +109,7 @@ carry a made-up status of 500, and so stand before it."""
 _DEEPEST_CAUSE = 8
 
 
-def classify(error: BaseException) -> Trouble:
+def classify(error: BaseException) -> FailureKind:
     """The class of failure that an error of litellm or of ours is."""
     status = getattr(error, "status_code", None)
     signs = _Signs(
@@ -138,7 +140,7 @@ def failure(error: BaseException, secrets: Sequence[str] = ()) -> ModelFailure:
     return told(trouble, reason(error, secrets))
 
 
-def told(trouble: Trouble, why: str = "") -> ModelFailure:
+def told(trouble: FailureKind, why: str = "") -> ModelFailure:
     """A failure of this class, with a reason where there is one."""
     why = why.rstrip(".")
     return ModelFailure(trouble.status, f"{trouble.sentence}: {why}." if why else f"{trouble.sentence}.")

@@ -20,8 +20,8 @@ from openhands_sessions.adapters.models.failures import (
     reason,
     told,
 )
-from openhands_sessions.adapters.models.gathering import Gathering, counted
 from openhands_sessions.adapters.models.library import Library
+from openhands_sessions.adapters.models.stream_accumulator import StreamAccumulator, counted
 from openhands_sessions.core.errors import ModelFailure
 from openhands_sessions.ports.model import ModelReply, ModelRequest, ModelSpec, Retry
 
@@ -31,7 +31,7 @@ environment are not for that address."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Patience:
+class RetryPolicy:
     """How long to wait, in seconds: `first` before the second try, doubled for each further one up to `longest`, by
     up to half less at random; a provider's own wish is followed up to `longest_asked`. A try is given up after
     `silence` without a byte."""
@@ -53,13 +53,13 @@ class LiteLlmModels:
 
     def __init__(
         self,
-        patience: Patience | None = None,
+        patience: RetryPolicy | None = None,
         *,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
         clock: Callable[[], float] = time.monotonic,
         random: Random | None = None,
     ) -> None:
-        self._pace = _Pace(patience or Patience(), sleep, clock, random or Random())
+        self._pace = _Pace(patience or RetryPolicy(), sleep, clock, random or Random())
         self._library: Library | None = None
         self._loading = asyncio.Lock()
 
@@ -96,7 +96,7 @@ class LiteLlmModels:
 class _Pace:
     """Patience, and the time it is measured in."""
 
-    patience: Patience
+    patience: RetryPolicy
     sleep: Callable[[float], Awaitable[None]]
     clock: Callable[[], float]
     random: Random
@@ -147,7 +147,7 @@ class LiteLlmModel:
 
     async def _ask(self, request: ModelRequest, on_text: Callable[[str], None]) -> ModelReply:
         begun = self._pace.clock()
-        gathering = Gathering()
+        gathering = StreamAccumulator()
         stream = await self._library.stream(self._arguments(request))
         try:
             async for chunk in stream:

@@ -8,7 +8,7 @@ from collections.abc import Awaitable, Callable, Iterator, Sequence
 from pathlib import Path
 from uuid import uuid4
 
-from openhands_sessions.adapters.models.failures import MISCONFIGURED, OTHER, TOO_SLOW, Trouble, classify, told
+from openhands_sessions.adapters.models.failures import MISCONFIGURED, OTHER, TOO_SLOW, FailureKind, classify, told
 from openhands_sessions.adapters.models.script import Failure, Script, Step, read_script
 from openhands_sessions.core.errors import ModelFailure
 from openhands_sessions.ports.model import (
@@ -171,7 +171,7 @@ def _user_messages(messages: Sequence[ChatMessage]) -> tuple[list[str], list[Cha
 
 
 def _failure(fail: Failure) -> ModelFailure:
-    trouble = Trouble(fail.id, OTHER.sentence) if fail.id is not None else classify(_Refused(fail.status or 0))
+    trouble = FailureKind(fail.id, OTHER.sentence) if fail.id is not None else classify(_Refused(fail.status or 0))
     return told(trouble, fail.message or "the script says so")
 
 

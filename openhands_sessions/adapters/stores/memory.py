@@ -6,12 +6,14 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 
-from openhands_sessions.adapters.stores.entries import (
+from openhands_sessions.adapters.stores.encoding import (
     BATCH_BYTES,
     BATCH_ENTRIES,
+    changed,
     check_row,
+    check_texts,
+    json_text,
     settings_of,
-    settings_text,
     size_of,
     sizes_of,
 )
@@ -25,7 +27,16 @@ from openhands_sessions.core.errors import (
 )
 from openhands_sessions.core.events.codec import Stored
 from openhands_sessions.core.ids import ConversationId, EventId, OwnerId
-from openhands_sessions.ports.store import ConversationRow, Conversations, Receipt, Snapshot, Snapshots
+from openhands_sessions.ports.store import (
+    ANY_ROW,
+    ConversationRow,
+    ConversationStore,
+    Receipt,
+    RowChanges,
+    RowFilter,
+    Snapshot,
+    SnapshotStore,
+)
 
 
 @dataclass(slots=True)
@@ -143,19 +154,30 @@ class MemoryConversations:
         return _copy(kept.row) if kept else None
 
     async def page(
-        self, owner: OwnerId | None, *, limit: int, before: tuple[datetime, ConversationId] | None = None
+        self,
+        owner: OwnerId | None,
+        *,
+        limit: int,
+        before: tuple[datetime, ConversationId] | None = None,
+        matching: RowFilter = ANY_ROW,
     ) -> Sequence[ConversationRow]:
         rows = [
             kept.row
             for kept in self._shelf.kept.values()
             if kept and owner in (None, kept.row.owner) and (before is None or _place(kept.row) < before)
+            if _matches(kept.row, matching)
         ]
         return [_copy(row) for row in sorted(rows, key=_place, reverse=True)[: max(limit, 0)]]
 
-    async def update(self, row: ConversationRow) -> None:
-        check_row(row)
-        kept = self._shelf.get(row.id)
-        kept.row = replace(_copy(row), created_at=kept.row.created_at, trigger=kept.row.trigger)
+    async def update(
+        self, sid: ConversationId, changes: RowChanges, *, if_version: int | None = None
+    ) -> ConversationRow:
+        check_texts(changes)
+        kept = self._shelf.get(sid)
+        if if_version not in (None, kept.row.version):
+            raise Conflict(if_version or 0, kept.row.version, "the conversation's version")
+        kept.row = changed(kept.row, changes)
+        return _copy(kept.row)
 
     async def delete(self, sid: ConversationId) -> bool:
         if self._shelf.find(sid) is None:
@@ -185,8 +207,8 @@ class MemoryStore:
 
     def __init__(self, shelf: _Shelf) -> None:
         self._shelf = shelf
-        self.conversations: Conversations = MemoryConversations(shelf)
-        self.snapshots: Snapshots = MemorySnapshots(shelf)
+        self.conversations: ConversationStore = MemoryConversations(shelf)
+        self.snapshots: SnapshotStore = MemorySnapshots(shelf)
 
     def log(self, sid: ConversationId) -> MemoryLog:
         return MemoryLog(sid, self._shelf)
@@ -220,5 +242,10 @@ def _place(row: ConversationRow) -> tuple[datetime, ConversationId]:
     return row.created_at, row.id
 
 
+def _matches(row: ConversationRow, wanted: RowFilter) -> bool:
+    name = None if row.repository is None else row.repository.name
+    return wanted.repository in (None, name) and wanted.trigger in (None, row.trigger)
+
+
 def _copy(row: ConversationRow) -> ConversationRow:
-    return replace(row, settings=settings_of(settings_text(row.settings)))
+    return replace(row, settings=settings_of(json_text(row.settings)))

@@ -1,38 +1,100 @@
 """The default kind: one SQLite file, one writing thread, at most three reading ones, for all conversations."""
 
+import asyncio
+import sqlite3
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from datetime import datetime
 from functools import partial
 from pathlib import Path
 
-from openhands_sessions.adapters.stores.sqlite_log import SqliteLog
-from openhands_sessions.adapters.stores.sqlite_readers import Readers
-from openhands_sessions.adapters.stores.sqlite_reading import Forms
-from openhands_sessions.adapters.stores.sqlite_rows import (
+from openhands_sessions.adapters.stores.append_buffer import Append, newest
+from openhands_sessions.adapters.stores.encoding import size_of, sizes_of
+from openhands_sessions.adapters.stores.sqlite_conversations import (
     SqliteConversations,
     SqliteSnapshots,
     held,
     next_term,
     release,
 )
+from openhands_sessions.adapters.stores.sqlite_reader import KEY, EventKinds, LogReader, ReaderPool
+from openhands_sessions.adapters.stores.sqlite_schema import LIVE
 from openhands_sessions.adapters.stores.sqlite_writer import Writer
-from openhands_sessions.core.ids import ConversationId
-from openhands_sessions.ports.store import Conversations, Snapshots
+from openhands_sessions.core.errors import BadInput, SessionsError
+from openhands_sessions.core.events.codec import Stored
+from openhands_sessions.core.ids import ConversationId, EventId
+from openhands_sessions.ports.store import ConversationStore, Receipt, SnapshotStore
+
+_APPEND_BYTES = 500
+"""What an append weighs besides its texts."""
+
+
+class SqliteLog:
+    """One conversation's log. Cheap to make: the writer has the cache."""
+
+    def __init__(self, sid: ConversationId, writer: Writer, readers: ReaderPool, kinds: EventKinds) -> None:
+        self._sid = sid
+        self._writer = writer
+        self._readers = readers
+        self._kinds = kinds
+
+    async def head(self) -> EventId:
+        return await self._readers.call(self._head)
+
+    def append(
+        self, entries: Sequence[Stored], *, expected: int, term: int, receipt: Receipt | None = None
+    ) -> asyncio.Future[None]:
+        future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        try:
+            sizes = sizes_of(entries, expected=expected, receipt=receipt)
+        except SessionsError as error:
+            future.set_exception(error)
+        else:
+            weight = sum(sizes) + _APPEND_BYTES
+            self._writer.submit(Append(future, self._sid, entries, sizes, expected, term, receipt, weight))
+        return future
+
+    async def read(
+        self, after: int = -1, *, before: int | None = None, reverse: bool = False, limit: int | None = None
+    ) -> AsyncIterator[Sequence[Stored]]:
+        reader = LogReader(self._sid, self._kinds, after=after, before=before, reverse=reverse, limit=limit)
+        while not reader.done:
+            if batch := await self._readers.call(reader.next):
+                yield batch
+
+    async def receipt(self, key: str) -> Receipt | None:
+        try:
+            size_of("key", key)
+        except BadInput:
+            return None
+        return await self._readers.call(partial(self._receipt, key))
+
+    def _head(self, connection: sqlite3.Connection) -> EventId:
+        row = connection.execute(
+            "SELECT key FROM conversations WHERE id = ? AND gone = ?", (self._sid, LIVE)
+        ).fetchone()
+        return EventId(-1 if row is None else newest(connection, row[0]))
+
+    def _receipt(self, key: str, connection: sqlite3.Connection) -> Receipt | None:
+        row = connection.execute(
+            f"SELECT digest, event FROM receipts WHERE conversation = {KEY} AND key = :key",
+            {"sid": self._sid, "key": key},
+        ).fetchone()
+        return None if row is None else Receipt(key=key, digest=row[0], event=EventId(row[1]))
 
 
 class SqliteStore:
     """A SessionStore; made by `open_sqlite`."""
 
-    def __init__(self, writer: Writer, readers: Readers) -> None:
+    def __init__(self, writer: Writer, readers: ReaderPool) -> None:
         self._writer = writer
         self._readers = readers
-        self._forms = Forms()
-        self.conversations: Conversations = SqliteConversations(writer, readers)
-        self.snapshots: Snapshots = SqliteSnapshots(writer, readers)
+        self._kinds = EventKinds()
+        self.conversations: ConversationStore = SqliteConversations(writer, readers)
+        self.snapshots: SnapshotStore = SqliteSnapshots(writer, readers)
 
     def log(self, sid: ConversationId) -> SqliteLog:
-        return SqliteLog(sid, self._writer, self._readers, self._forms)
+        return SqliteLog(sid, self._writer, self._readers, self._kinds)
 
     async def next_term(self, sid: ConversationId) -> int:
         return await self._writer.call(sid, partial(next_term, sid))
@@ -52,7 +114,7 @@ async def open_sqlite(path: Path) -> AsyncIterator[SqliteStore]:
     this version, StorageUnavailable where the file cannot be used.
     """
     writer = Writer(path)
-    readers = Readers(path)
+    readers = ReaderPool(path)
     try:
         await writer.ready()
         yield SqliteStore(writer, readers)

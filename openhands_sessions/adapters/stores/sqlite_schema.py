@@ -1,9 +1,13 @@
 """The SQLite database: its tables, its versions, and how a connection to it is opened."""
 
+import json
 import sqlite3
+import tempfile
 import time
-from contextlib import ExitStack
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, closing
 from pathlib import Path
+from typing import Any
 
 from openhands_sessions.core.errors import StorageError, StorageUnavailable
 
@@ -22,7 +26,28 @@ _BUSY_PAUSE = 0.01
 _CHECKPOINT_PAGES = 4000
 _LARGEST_LOG_LEFT = 32 * 1024 * 1024
 
-MIGRATIONS: tuple[tuple[str, ...], ...] = (
+
+def _type_the_rows(connection: sqlite3.Connection) -> None:
+    """Give each field of `settings` its column, and leave the request's layer there."""
+    rows = connection.execute("SELECT key, settings FROM conversations").fetchall()
+    connection.executemany(
+        "UPDATE conversations SET initial_message = ?, images_key = ?, replay_key = ?, repository_name = ?,"
+        " repository_url = ?, branch = ?, git_provider = ?, checkout = ?, imported = ?, settings = ? WHERE key = ?",
+        [(*_typed(json.loads(settings)), key) for key, settings in rows],
+    )
+
+
+def _typed(settings: dict[str, Any]) -> Iterator[str | int | None]:
+    for name in ("message", "images", "replay", "repository", "checkout", "branch", "git_provider"):
+        value = settings.get(name)
+        yield value.encode(errors="replace").decode() if isinstance(value, str) else None
+    yield "checkout" in settings
+    imported, request = settings.get("imported"), settings.get("request")
+    yield json.dumps(imported) if isinstance(imported, dict) else None
+    yield json.dumps(request if isinstance(request, dict) else {})
+
+
+MIGRATIONS: tuple[tuple[str | Callable[[sqlite3.Connection], None], ...], ...] = (
     (
         """CREATE TABLE conversations (
             key INTEGER PRIMARY KEY,
@@ -62,8 +87,27 @@ MIGRATIONS: tuple[tuple[str, ...], ...] = (
             version INTEGER NOT NULL,
             text TEXT NOT NULL)""",
     ),
+    (
+        "ALTER TABLE conversations ADD COLUMN version INTEGER NOT NULL DEFAULT 1",
+        "ALTER TABLE conversations ADD COLUMN initial_message TEXT",
+        "ALTER TABLE conversations ADD COLUMN images_key TEXT",
+        "ALTER TABLE conversations ADD COLUMN replay_key TEXT",
+        "ALTER TABLE conversations ADD COLUMN repository_name TEXT",
+        "ALTER TABLE conversations ADD COLUMN repository_url TEXT",
+        "ALTER TABLE conversations ADD COLUMN branch TEXT",
+        "ALTER TABLE conversations ADD COLUMN git_provider TEXT",
+        "ALTER TABLE conversations ADD COLUMN checkout INTEGER NOT NULL DEFAULT 0",
+        "ALTER TABLE conversations ADD COLUMN imported TEXT",
+        "ALTER TABLE conversations ADD COLUMN forked_from TEXT",
+        "ALTER TABLE conversations ADD COLUMN sandbox TEXT",
+        "ALTER TABLE conversations ADD COLUMN archived INTEGER NOT NULL DEFAULT 0",
+        _type_the_rows,
+        "CREATE INDEX conversations_by_repository ON conversations (owner, repository_name, created_at, id)"
+        " WHERE gone = 0",
+        "CREATE INDEX conversations_by_trigger ON conversations (owner, trigger, created_at, id) WHERE gone = 0",
+    ),
 )
-"""One row per version, in order; a row is never changed once released. `PRAGMA user_version` counts them."""
+"""The steps of each version, in order; a version is never changed once released. `PRAGMA user_version` counts them."""
 
 
 def connect_writer(path: Path) -> sqlite3.Connection:
@@ -148,9 +192,12 @@ def _migrate(connection: sqlite3.Connection) -> None:
     if _number(connection, "PRAGMA user_version") == len(MIGRATIONS):
         return
     connection.execute("BEGIN IMMEDIATE")
-    for statements in MIGRATIONS[_number(connection, "PRAGMA user_version") :]:
-        for statement in statements:
-            connection.execute(statement)
+    for steps in MIGRATIONS[_number(connection, "PRAGMA user_version") :]:
+        for step in steps:
+            if isinstance(step, str):
+                connection.execute(step)
+            else:
+                step(connection)
     connection.execute(f"PRAGMA application_id = {APPLICATION}")
     connection.execute(f"PRAGMA user_version = {len(MIGRATIONS)}")
     connection.execute("COMMIT")
@@ -158,3 +205,20 @@ def _migrate(connection: sqlite3.Connection) -> None:
 
 def _number(connection: sqlite3.Connection, query: str) -> int:
     return int(connection.execute(query).fetchone()[0])
+
+
+def probe_sqlite(folder: Path) -> str:
+    """The library's version, once a database in the folder has been written to with a write-ahead log. Raises
+    StorageUnavailable. Blocks for some milliseconds."""
+    try:
+        with (
+            tempfile.TemporaryDirectory(prefix=".probe-", dir=folder) as place,
+            closing(sqlite3.connect(Path(place) / "probe.db")) as connection,
+        ):
+            [mode] = connection.execute("PRAGMA journal_mode = WAL").fetchone()
+            connection.execute("CREATE TABLE probe (id INTEGER PRIMARY KEY)")
+    except (sqlite3.Error, OSError) as error:
+        raise StorageUnavailable(f"no database can be written there: {error}") from error
+    if mode != "wal":
+        raise StorageUnavailable(f"this file system keeps no write-ahead log (journal mode {mode}); use a local disk")
+    return sqlite3.sqlite_version

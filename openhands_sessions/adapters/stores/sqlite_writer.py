@@ -1,18 +1,21 @@
 """The one thread that writes. The event loop puts writes into its inbox; it takes all that wait as one group, stores
-them, and wakes the loop once for all of them."""
+them in one transaction, and wakes the loop once for all of them."""
 
 import asyncio
 import sqlite3
+from bisect import bisect_left
 from collections.abc import Callable, Sequence
-from contextlib import closing
+from contextlib import closing, suppress
+from dataclasses import dataclass
+from itertools import accumulate
 from pathlib import Path
 from queue import Empty, SimpleQueue
 from threading import Thread
-from typing import TypeVar
+from typing import Any, TypeAlias, TypeVar
 
-from openhands_sessions.adapters.stores.sqlite_commit import GroupCommit, Item, Job, Outcome
-from openhands_sessions.adapters.stores.sqlite_schema import connect_writer, unavailable
-from openhands_sessions.core.errors import SessionsError, StorageUnavailable
+from openhands_sessions.adapters.stores.append_buffer import Append, AppendBuffer
+from openhands_sessions.adapters.stores.sqlite_schema import PURGED, PURGING, SPAN, connect_writer, unavailable
+from openhands_sessions.core.errors import SessionsError, StorageError, StorageUnavailable
 from openhands_sessions.core.ids import ConversationId
 
 T = TypeVar("T")
@@ -21,10 +24,125 @@ _INBOX_BYTES = 64 * 1024 * 1024
 _INBOX_ITEMS = 100_000
 _GROUP_BYTES = 8 * 1024 * 1024
 _GROUP_ITEMS = 2_000
+_CALL_BYTES = 500
+_PURGE_ROWS = 256
+_PURGE_BYTES = 1024 * 1024
+_UNSTORABLE = (sqlite3.Error, ValueError, OverflowError)
+"""What SQLite and its binding raise: the first for the disk and the schema, the others for a value."""
+
+
+@dataclass(slots=True)
+class StoreCall:
+    """Any write but an append: `work` runs in the group's transaction, and raises our errors before it writes. `sid`
+    is the conversation that it may change, if any."""
+
+    future: asyncio.Future[Any]
+    sid: ConversationId | None
+    work: Callable[[sqlite3.Connection], Any]
+    weight: int = _CALL_BYTES
+
+
+Item: TypeAlias = Append | StoreCall
+
+
+@dataclass(slots=True)
+class WriteResult:
+    """How a write went, on its way back to the event loop."""
+
+    future: asyncio.Future[Any]
+    result: Any = None
+    error: Exception | None = None
+
+
+class GroupCommit:
+    """Used on the writer's thread only. Never raises for a failure of the disk or of a write."""
+
+    def __init__(self, connection: sqlite3.Connection) -> None:
+        self._connection = connection
+        self._buffer = AppendBuffer(connection)
+        self.purging = True
+        """Whether rows of deleted conversations may be left; at the start, from an earlier process."""
+
+    def store(self, group: Sequence[Item]) -> list[WriteResult]:
+        """Store all in one transaction; where that fails, each in one of its own: only the faulty write fails."""
+        try:
+            self._buffer.begin()
+        except sqlite3.Error as error:
+            self._roll_back()
+            return [_refused(item, error) for item in group]
+        try:
+            results = [self._apply(item) for item in group]
+            self._buffer.commit()
+        except _UNSTORABLE as error:
+            self._roll_back()
+            if len(group) == 1:
+                return [_refused(group[0], error)]
+            return [result for item in group for result in self.store([item])]
+        return results
+
+    def purge(self) -> None:
+        """Remove one bounded piece of a deleted conversation, so that appends do not wait for all of it."""
+        try:
+            found = self._connection.execute(
+                "SELECT key FROM conversations WHERE gone = ? LIMIT 1", (PURGING,)
+            ).fetchone()
+            if found is None:
+                self.purging = False
+                return
+            self._buffer.begin()
+            self._purge_piece(found[0])
+            self._buffer.commit()
+        except sqlite3.Error:
+            self._roll_back()
+            self.purging = False  # tried again after the next call, or at the next start
+
+    def _apply(self, item: Item) -> WriteResult:
+        try:
+            if isinstance(item, Append):
+                self._buffer.append(item)
+                return WriteResult(item.future)
+            self._buffer.flush()
+            result = item.work(self._connection)
+            if item.sid is not None:
+                self._buffer.forget(item.sid)
+            self.purging = True
+            return WriteResult(item.future, result)
+        except SessionsError as error:
+            return WriteResult(item.future, error=error)
+
+    def _roll_back(self) -> None:
+        """A failed ROLLBACK still ends the transaction: SQLite returns to autocommit before it touches the disk."""
+        with suppress(sqlite3.Error):
+            self._buffer.roll_back()
+
+    def _purge_piece(self, key: int) -> None:
+        run = self._connection.execute
+        rows = run(
+            "SELECT key, size FROM events WHERE key >= ? AND key < ? ORDER BY key LIMIT ?",
+            (key * SPAN, (key + 1) * SPAN, _PURGE_ROWS),
+        ).fetchall()
+        if rows:
+            ends = list(accumulate(size for _, size in rows))
+            last = min(bisect_left(ends, _PURGE_BYTES), len(rows) - 1)
+            run("DELETE FROM events WHERE key >= ? AND key <= ?", (rows[0][0], rows[last][0]))
+            return
+        some = "SELECT key FROM receipts WHERE conversation = ? LIMIT ?"
+        removed = run(
+            f"DELETE FROM receipts WHERE conversation = ? AND key IN ({some})", (key, key, _PURGE_ROWS)
+        ).rowcount
+        if not removed:
+            run("UPDATE conversations SET gone = ? WHERE key = ?", (PURGED, key))
+
+
+def _refused(item: Item, error: Exception) -> WriteResult:
+    if isinstance(error, sqlite3.Error):
+        return WriteResult(item.future, error=unavailable(error))
+    return WriteResult(item.future, error=StorageError("the write holds a value that cannot be stored"))
 
 
 class Writer:
-    """Starts when made; `close` must be awaited, also where `ready` has raised. Its methods belong to the loop."""
+    """Its thread starts when it is made; `close` must be awaited, also where `ready` has raised. For use on the event
+    loop."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
@@ -51,8 +169,8 @@ class Writer:
         self._thread.join()
 
     def submit(self, item: Item) -> None:
-        """Put a write into the line; its future says how it went. A single write larger than the bound may pass
-        when it is alone."""
+        """Queue a write; its future has the result. A single write larger than the bound passes when the queue is
+        empty."""
         full = self._waiting_items >= _INBOX_ITEMS or self._waiting_bytes + item.weight > _INBOX_BYTES
         if self._shut or self._ended.done():
             item.future.set_exception(StorageUnavailable("the store is closed"))
@@ -63,14 +181,14 @@ class Writer:
             self._waiting_bytes += item.weight
             self._inbox.put(item)
 
-    async def call(self, sid: ConversationId, work: Callable[[sqlite3.Connection], T]) -> T:
-        """Do any other write in its place in the line, durably. Raises what `work` raises, and StorageUnavailable."""
+    async def call(self, sid: ConversationId | None, work: Callable[[sqlite3.Connection], T]) -> T:
+        """Do any other write in its place in the queue, durably. Raises what `work` raises, and StorageUnavailable."""
         future: asyncio.Future[T] = self._loop.create_future()
-        self.submit(Job(future, sid, work))
+        self.submit(StoreCall(future, sid, work))
         return await future
 
     def _run(self) -> None:
-        """The thread's whole life. However it ends, nobody is left waiting."""
+        """The thread's main function. However it ends, every waiting future is resolved."""
         reason: SessionsError = StorageUnavailable("the store's writer has ended")
         try:
             with closing(connect_writer(self._path)) as connection:
@@ -88,14 +206,14 @@ class Writer:
         while more:
             self._in_hand, more = self._take(wait=not commit.purging)
             if self._in_hand:
-                outcomes = commit.store(self._in_hand)
-                self._loop.call_soon_threadsafe(self._resolve, outcomes, sum(item.weight for item in self._in_hand))
+                results = commit.store(self._in_hand)
+                self._loop.call_soon_threadsafe(self._resolve, results, sum(item.weight for item in self._in_hand))
                 self._in_hand = ()
             if commit.purging:
                 commit.purge()
 
     def _take(self, *, wait: bool) -> tuple[list[Item], bool]:
-        """All that waits, up to a bound. False with it: nothing will follow."""
+        """All that waits, up to a bound, and whether more may follow."""
         group: list[Item] = []
         weight = 0
         try:
@@ -112,26 +230,26 @@ class Writer:
     def _open(self) -> None:
         self._ready.set_result(None)
 
-    def _resolve(self, outcomes: Sequence[Outcome], weight: int) -> None:
-        """On the loop: tell everybody who still waits."""
-        self._waiting_items -= len(outcomes)
+    def _resolve(self, results: Sequence[WriteResult], weight: int) -> None:
+        """On the loop: resolve the futures that are still pending."""
+        self._waiting_items -= len(results)
         self._waiting_bytes -= weight
-        for outcome in outcomes:
-            if outcome.future.done():
+        for result in results:
+            if result.future.done():
                 continue
-            if outcome.error is None:
-                outcome.future.set_result(outcome.result)
+            if result.error is None:
+                result.future.set_result(result.result)
             else:
-                outcome.future.set_exception(outcome.error)
+                result.future.set_exception(result.error)
 
     def _finish(self, reason: SessionsError) -> None:
-        """On the loop, the thread's last word."""
+        """On the loop, when the thread ends: refuse what is left."""
         left = [*self._in_hand]
         while not self._inbox.empty():
             item = self._inbox.get_nowait()
             if item is not None:
                 left.append(item)
-        self._resolve([Outcome(item.future, error=reason) for item in left], 0)
+        self._resolve([WriteResult(item.future, error=reason) for item in left], 0)
         if not self._ready.done():
             self._ready.set_exception(reason)
         self._ended.set_result(None)

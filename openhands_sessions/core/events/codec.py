@@ -25,12 +25,13 @@ from openhands_sessions.core.events.event import (
     ToolCall,
     Unknown,
 )
-from openhands_sessions.core.events.observations import OBSERVATIONS, RunObservation
+from openhands_sessions.core.events.observations import OBSERVATIONS, AgentStateChangedObservation, RunObservation
 from openhands_sessions.core.events.storable import storable
 from openhands_sessions.core.ids import UNNUMBERED, EventId
-from openhands_sessions.core.redaction import Redactor
+from openhands_sessions.core.lifecycle import SessionState
+from openhands_sessions.core.masking import SecretMasker
 
-SCHEMA = 1
+SCHEMA = 2
 """Version of the stored form. Rows of version 0 are the reference's own files."""
 
 _RENAMED = {"diff_cache": "_diff_cache"}
@@ -82,11 +83,11 @@ def recorded(event: Event) -> tuple[Event, Stored]:
     return event, Stored(id=event.id, kind=kind_of(event), schema=SCHEMA, text=text)
 
 
-def redacted(event: Event, entry: Stored, redactor: Redactor) -> tuple[Event, Stored]:
+def masked(event: Event, entry: Stored, masker: SecretMasker) -> tuple[Event, Stored]:
     """What `recorded` gives, without secrets."""
-    if not redactor.touches(entry.text):
+    if not masker.touches(entry.text):
         return event, entry
-    text = _text(redactor.tree(orjson.loads(entry.text)))
+    text = _text(masker.tree(orjson.loads(entry.text)))
     return decode(text), replace(entry, text=text)
 
 
@@ -119,9 +120,7 @@ def to_wire(event: Event) -> dict[str, Any]:
         wire["llm_metrics"] = event.llm_metrics
     if isinstance(event, Observation):
         wire["content"] = event.content
-    own = {key: getattr(event, name) for name, key in own_fields(type(event))}
-    if isinstance(event, _CONFIRMED_UNSAID) and event.confirmation_state is ConfirmationState.CONFIRMED:
-        del own["confirmation_state"]
+    own = _own_wire(event)
     unknown = event.rest
     wire[body] = {**own, **_mapping(unknown.get(body))} if unknown else own
     if isinstance(event, RunObservation):
@@ -129,7 +128,18 @@ def to_wire(event: Event) -> dict[str, Any]:
     for key, value in unknown.items():
         if key != body:
             wire[key] = value
+    if event.author is not None:
+        wire["author"] = event.author
     return wire
+
+
+def _own_wire(event: Event) -> dict[str, Any]:
+    own = {key: getattr(event, name) for name, key in own_fields(type(event))}
+    if isinstance(event, _CONFIRMED_UNSAID) and event.confirmation_state is ConfirmationState.CONFIRMED:
+        del own["confirmation_state"]
+    if isinstance(event, AgentStateChangedObservation) and event.failed_stage is None:
+        del own["failed_stage"]
+    return own
 
 
 def decode(text: str | bytes, schema: int = SCHEMA) -> Event:
@@ -177,6 +187,7 @@ def from_wire(wire: Mapping[str, Any]) -> Event:
                 "message": wire.get("message"),
                 "tool_call_metadata": _tool_call(wire.get("tool_call_metadata")),
                 "llm_metrics": wire.get("llm_metrics"),
+                "author": wire.get("author"),
                 "rest": rest,
             }
         )
@@ -196,7 +207,19 @@ def _from_reference(wire: dict[str, Any]) -> dict[str, Any]:
     return wire if moment.endswith("Z") else {**wire, "timestamp": timestamp_text(_time_of(wire))}
 
 
-UPCASTERS: dict[int, Callable[[dict[str, Any]], dict[str, Any]]] = {0: _from_reference}
+_SESSION_STATES = frozenset(str(state) for state in SessionState)
+
+
+def _with_failed_stage(wire: dict[str, Any]) -> dict[str, Any]:
+    """Version 1 says only in the words of `reason` that it was the session that failed, not a turn."""
+    extras = wire.get("extras")
+    if wire.get("observation") != "agent_state_changed" or not isinstance(extras, dict):
+        return wire
+    stage, failed, _ = str(extras.get("reason", "")).partition(" failed: ")
+    return {**wire, "extras": {**extras, "failed_stage": stage}} if failed and stage in _SESSION_STATES else wire
+
+
+UPCASTERS: dict[int, Callable[[dict[str, Any]], dict[str, Any]]] = {0: _from_reference, 1: _with_failed_stage}
 
 
 def _whole(wire: Mapping[str, Any]) -> Unknown:

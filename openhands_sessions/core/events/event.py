@@ -8,7 +8,7 @@ from typing import ClassVar, TypeAlias
 
 from pydantic import JsonValue
 
-from openhands_sessions.core.ids import UNNUMBERED, EventId
+from openhands_sessions.core.ids import UNNUMBERED, EventId, OwnerId
 
 Json: TypeAlias = JsonValue
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -76,6 +76,8 @@ class Event:
     tool_call_metadata: ToolCall | None = None
     llm_metrics: Mapping[str, Json] | None = None
     """Accumulated usage of the conversation, in the wire's form; on agent actions."""
+    author: OwnerId | None = None
+    """The id of the person who caused the event; None for what no person did."""
     rest: Mapping[str, Json] = field(default_factory=dict)
     """Keys of the wire form that this version has no field for; kept and passed on."""
 

@@ -160,12 +160,14 @@ class ThinkObservation(Observation):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class AgentStateChangedObservation(Observation):
-    """What the agent does from here on; `reason` is shown to users."""
+    """What the agent does from here on; `reason` is shown to users. `failed_stage`: the session could not be set up or
+    went wrong in this state of its own; it is not on the wire where it is None."""
 
     KIND: ClassVar[str] = "agent_state_changed"
 
     agent_state: AgentState
     reason: str = ""
+    failed_stage: str | None = None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

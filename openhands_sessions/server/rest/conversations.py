@@ -9,10 +9,10 @@ from openhands_sessions.core.errors import BadInput, NotFound, TooLarge
 from openhands_sessions.core.events.event import Json
 from openhands_sessions.core.ids import ConversationId
 from openhands_sessions.ports.gateway import SessionSpec
+from openhands_sessions.ports.store import RowFilter
 from openhands_sessions.server.services import body, mapping, number, owned, principal, services
 from openhands_sessions.server.wire import RenameIn, StartIn, checked, conversation_status, conversation_wire
 from openhands_sessions.server.wire_conversations import CreateIn
-from openhands_sessions.service.history import Wanted
 
 ESCAPED = 3
 """By how much a trajectory may grow when it is written as a string of JSON."""
@@ -42,7 +42,7 @@ async def _page(request: web.Request, trigger: str | None) -> web.Response:
         principal(request).owner,
         limit=limit,
         page_id=request.query.get("page_id"),
-        wanted=Wanted(request.query.get("selected_repository") or None, trigger),
+        matching=RowFilter(repository=request.query.get("selected_repository") or None, trigger=trigger),
     )
     results: list[Json] = [conversation_wire(info) for info in found.conversations]
     return web.json_response({"results": results, "next_page_id": found.next_page})

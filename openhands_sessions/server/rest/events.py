@@ -7,7 +7,7 @@ from openhands_sessions.core.errors import BadInput
 from openhands_sessions.server.middleware import NOT_KEPT, error_response
 from openhands_sessions.server.services import number, owned, services
 from openhands_sessions.server.wire_conversations import picked
-from openhands_sessions.service.picking import Picked
+from openhands_sessions.service.event_filter import EventFilter
 
 MOST = 100
 LARGEST_ID = 2**53
@@ -26,14 +26,14 @@ async def events(request: web.Request) -> web.Response:
         end=None if end < 0 else end,
         reverse=request.query.get("reverse", "").lower() in ("true", "1"),
         limit=limit,
-        wanted=_wanted(request),
+        matching=_filter(request),
     )
     listed = ",".join([entry.text for entry in found])
     text = f'{{"events":[{listed}],"has_more":{"true" if more else "false"}}}'
     return web.Response(text=text, content_type="application/json")
 
 
-def _wanted(request: web.Request) -> Picked | None:
+def _filter(request: web.Request) -> EventFilter | None:
     text = request.query.get("filter", "")
     if not text:
         return None

@@ -42,6 +42,6 @@ ROUTES = (
     web.get("/api/user/installations", _answering([])),
     web.get("/api/user/suggested-tasks", _answering([], NONE_SET)),
     # A name has as many parts as its provider gives it.
-    web.get("/api/user/repository/{name:.+}/microagents", _answering([])),
-    web.get("/api/user/repository/{name:.+}/microagents/content", _answering({"detail": "Not Found"}, status=404)),
+    web.get("/api/user/repository/{name:(?s:.+)}/microagents", _answering([])),
+    web.get("/api/user/repository/{name:(?s:.+)}/microagents/content", _answering({"detail": "Not Found"}, status=404)),
 )

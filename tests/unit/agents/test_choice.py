@@ -10,7 +10,7 @@ from openhands_sessions.adapters.agents.model_agent import ModelAgents
 from openhands_sessions.adapters.agents.shell import ShellAgents
 from openhands_sessions.core.errors import BadInput, ModelFailure
 from openhands_sessions.core.settings import merge
-from openhands_sessions.ports.agent import Briefing
+from openhands_sessions.ports.agent import AgentInput
 from tests.fakes.model import FakeCall, FakeModel, FakeModels, FakeReply
 
 
@@ -61,7 +61,7 @@ async def test_the_models_reply_is_the_agents_decision() -> None:
     model = FakeModel([FakeReply(text="I look", calls=[FakeCall("execute_bash", {"command": "ls"})])])
     heard: list[str] = []
     async with ModelAgents(FakeModels(model)).open(merge({"llm_model": "fake"})) as agent:
-        briefing = Briefing(messages=[{"role": "user", "content": "go"}], tools=[{"type": "function"}])
+        briefing = AgentInput(messages=[{"role": "user", "content": "go"}], tools=[{"type": "function"}])
         reply = await agent.decide(briefing, heard.append, lambda retry: None)
     assert (reply.text, reply.calls[0].name, "".join(heard)) == ("I look", "execute_bash", "I look")
     assert model.requests[0].messages == briefing.messages

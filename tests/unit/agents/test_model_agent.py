@@ -6,7 +6,7 @@ import pytest
 
 from openhands_sessions.adapters.agents.model_agent import MOST_OF_A_MESSAGE, NOT_SHOWN, ModelAgent
 from openhands_sessions.adapters.agents.prompts import TITLE
-from openhands_sessions.ports.agent import Briefing
+from openhands_sessions.ports.agent import AgentInput
 from tests.fakes.model import FakeModel, FakeReply
 
 LOOK: dict[str, Any] = {
@@ -36,7 +36,7 @@ async def test_images_of_the_past_go_to_models_that_can_look_at_them(vision: boo
     agent = ModelAgent(model)
     assert agent.vision is vision
     plain = {"role": "user", "content": "plain"}
-    await agent.decide(Briefing(messages=[plain, LOOK], tools=()), lambda text: None, lambda retry: None)
+    await agent.decide(AgentInput(messages=[plain, LOOK], tools=()), lambda text: None, lambda retry: None)
     [request] = model.requests
     assert request.messages[0] == plain
     shown = LOOK if vision else {**LOOK, "content": [LOOK["content"][0], {"type": "text", "text": NOT_SHOWN}]}

@@ -8,12 +8,12 @@ import pytest
 
 from openhands_sessions.adapters.agents.shell import WELCOME, ShellAgent, ShellAgents, command_of
 from openhands_sessions.core.settings import SessionSettings
-from openhands_sessions.ports.agent import Briefing
+from openhands_sessions.ports.agent import AgentInput
 from openhands_sessions.ports.model import ModelReply
 
 
 async def decide(*messages: dict[str, Any]) -> ModelReply:
-    briefing = Briefing(messages=[{"role": "system", "content": "x"}, *messages], tools=[])
+    briefing = AgentInput(messages=[{"role": "system", "content": "x"}, *messages], tools=[])
     return await ShellAgent().decide(briefing, lambda text: None, lambda retry: None)
 
 
@@ -70,6 +70,6 @@ async def test_each_reply_has_an_id_of_its_own() -> None:
 
 
 async def test_it_needs_no_settings_and_cannot_sum_up() -> None:
-    async with asyncio.timeout(2), ShellAgents().open(SessionSettings()) as agent:
+    async with asyncio.timeout(20), ShellAgents().open(SessionSettings()) as agent:
         assert agent.model is None
         assert await agent.summarize([user("x")], "Sum up!") is None

@@ -22,14 +22,14 @@ def pipe() -> Iterator[tuple[int, int]]:
 
 
 async def every(keyboard: Keyboard) -> list[str]:
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(20):
         return [line async for line in keyboard.lines()]
 
 
 async def test_lines_come_as_they_are_written(pipe: tuple[int, int]) -> None:
     reader, writer = pipe
     lines = Keyboard(reader).lines()
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(20):
         os.write(writer, b"one\ntw")
         assert await anext(lines) == "one"
         coming = asyncio.ensure_future(anext(lines))
@@ -51,7 +51,7 @@ async def test_a_character_cut_in_two_is_put_together(pipe: tuple[int, int]) -> 
     os.write(writer, first)
     await asyncio.sleep(0)
     os.write(writer, second)
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(20):
         assert await coming == "ü"
 
 
@@ -79,5 +79,5 @@ async def test_being_cancelled_lets_go_of_the_descriptor(pipe: tuple[int, int]) 
     waiting.cancel()
     await asyncio.wait([waiting])
     os.write(writer, b"next\n")
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(20):
         assert await anext(Keyboard(reader).lines()) == "next"

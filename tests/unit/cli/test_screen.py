@@ -99,7 +99,7 @@ class Watched(io.StringIO):
 async def test_a_moving_sign_is_gone_when_something_is_written() -> None:
     paper = Watched("running")
     screen = Screen(paper, plain=False)
-    async with asyncio.timeout(5), screen.alive():
+    async with asyncio.timeout(20), screen.alive():
         screen.busy("running")
         await paper.written.wait()
         screen.line("done")

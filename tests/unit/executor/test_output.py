@@ -69,7 +69,7 @@ async def test_a_late_listener_gets_what_it_does_not_have(offset: int) -> None:
     capture.add(b"0123456789")
     listener = OutputListener(capture, offset)
     if offset < 10:
-        async with asyncio.timeout(2):
+        async with asyncio.timeout(20):
             await listener.wait(pause=0)
     listener.add(b"ab")
     assert listener.take() == {"from": offset, "to": 12, "text": "0123456789ab"[offset:]}
@@ -96,7 +96,7 @@ async def test_a_listener_goes_over_to_what_was_printed_meanwhile() -> None:
     meanwhile = OutputCapture(9, 9)
     meanwhile.add(b"said ")
     listener.restart_with(meanwhile)
-    async with asyncio.timeout(2):
+    async with asyncio.timeout(20):
         await listener.wait(pause=0)
     listener.add(b"and done")
     assert listener.take() == {"from": 0, "to": 13, "text": "said and done"}
@@ -107,7 +107,7 @@ async def test_a_listener_hears_of_the_end_at_once() -> None:
     waiting = asyncio.create_task(listener.wait(pause=60))
     await asyncio.sleep(0)
     listener.end()
-    async with asyncio.timeout(2):
+    async with asyncio.timeout(20):
         await waiting
     assert listener.ended
 

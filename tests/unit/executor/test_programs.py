@@ -2,6 +2,8 @@
 
 import asyncio
 
+import pytest
+
 from openhands_sessions.ports.programs import ProgramSpec
 from openhands_sessions.ports.runtime import Query, Runtime
 from tests.support.processes import alive, ended
@@ -30,6 +32,7 @@ async def test_a_query_that_nobody_waits_for_any_more_is_ended(runtime: Runtime)
     assert (await run(runtime, 0, "echo well")).output == "well\n"
 
 
+@pytest.mark.slow
 async def test_many_queries_at_once_are_all_answered(runtime: Runtime) -> None:
     answers = await asyncio.gather(*(runtime.query(Query(words=("echo", str(number)))) for number in range(30)))
     assert [int(answer.output) for answer in answers] == list(range(30))

@@ -67,6 +67,7 @@ async def test_too_many_commands_are_refused_and_the_others_run(box: RunningExec
     assert (box.folder / "runs").read_text() == "x\n" * 64
 
 
+@pytest.mark.slow
 async def test_a_client_that_does_not_read_holds_nobody_up(box: RunningExecutor) -> None:
     flood = "head -c 50000000 /dev/zero | tr '\\0' x; echo; echo end"
     async with box.owner() as deaf, box.owner() as other:

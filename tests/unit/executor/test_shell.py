@@ -62,6 +62,7 @@ async def test_the_secret_of_the_end_mark_is_nowhere_to_be_found(runtimes: Local
         ("exec sh -c 'kill -TERM $$'", None, "killed"),
     ],
 )
+@pytest.mark.slow
 async def test_a_lost_shell_is_told_and_replaced_in_its_folder(
     runtime: Runtime, command: str, exit_code: int | None, ended: str
 ) -> None:
@@ -157,6 +158,7 @@ async def test_modes_of_the_terminal_are_set_back(runtime: Runtime) -> None:
     assert (await run(runtime, 2, "stty -a")).output == before
 
 
+@pytest.mark.slow
 async def test_a_flood_of_output_takes_neither_long_nor_memory(runtime: Runtime) -> None:
     executor = int((await run(runtime, 0, "echo $PPID")).output)
     done = await run(runtime, 1, "head -c 100000000 /dev/zero | tr '\\0' x; echo; echo end")

@@ -9,16 +9,16 @@ from pathlib import Path
 import pytest
 from aiohttp import web
 
-from openhands_sessions.adapters.gateways import link as links
+from openhands_sessions.adapters.gateways import connection as links
 from openhands_sessions.adapters.gateways.remote import Remote, open_remote
-from openhands_sessions.adapters.gateways.rest import Address
-from openhands_sessions.adapters.gateways.wire import Unreadable
+from openhands_sessions.adapters.gateways.rest import ServerAddress
+from openhands_sessions.adapters.gateways.wire import UnreadableMessage
 from openhands_sessions.config.config import Config
 from openhands_sessions.core.commands import SendMessage, Stop
 from openhands_sessions.core.errors import BadInput, NotFound, TooLarge, Unauthorized, Unreachable
 from openhands_sessions.core.events.codec import Stored
 from openhands_sessions.core.ids import LOCAL_OWNER, ConversationId
-from openhands_sessions.ports.gateway import Delta, Gateway, News, SessionEnded, SessionSpec, Status
+from openhands_sessions.ports.gateway import Delta, FeedItem, Gateway, SessionClosed, SessionEnded, SessionSpec, Status
 from openhands_sessions.server.app import listening
 from tests.support.houses import Served, following, numbered, read, served, state, turn_ends
 from tests.support.proxy import Proxy, proxy
@@ -51,9 +51,9 @@ class Ear:
         self.got: list[Stored] = []
         self._news = asyncio.Event()
 
-    async def listen(self, news: AsyncIterator[News], last: "asyncio.Future[int]") -> None:
+    async def listen(self, news: AsyncIterator[FeedItem], last: "asyncio.Future[int]") -> None:
         async for item in news:
-            self.got += [] if isinstance(item, Delta | Status) else item
+            self.got += [] if isinstance(item, Delta | Status | SessionClosed) else item
             self._news.set()
             if last.done() and self.got[-1].id >= last.result():
                 return
@@ -64,6 +64,7 @@ class Ear:
             await self._news.wait()
 
 
+@pytest.mark.slow
 async def test_a_follower_misses_nothing_and_repeats_nothing_over_broken_connections(data_dir: Path) -> None:
     chance = random.Random(7)
     async with broken_line(data_dir) as (server, line, remote):
@@ -103,7 +104,7 @@ async def test_a_command_that_a_broken_connection_swallowed_is_carried_out_once(
         assert said == answers
 
 
-async def drain(news: AsyncIterator[News], end: asyncio.Event) -> None:
+async def drain(news: AsyncIterator[FeedItem], end: asyncio.Event) -> None:
     async for _ in news:
         if end.is_set():
             return
@@ -119,7 +120,7 @@ async def test_the_end_of_a_connection_and_its_return_are_told(data_dir: Path) -
     assert told == ["STATUS$RECONNECTING", "STATUS$RECONNECTED"]
 
 
-async def first(count: int, news: AsyncIterator[News]) -> AsyncIterator[News]:
+async def first(count: int, news: AsyncIterator[FeedItem]) -> AsyncIterator[FeedItem]:
     for _ in range(count):
         yield await anext(news)
 
@@ -191,6 +192,7 @@ async def test_a_message_over_the_servers_limit_is_refused_here(data_dir: Path) 
             await remote.gateway.submit(SID, SendMessage(content="x" * 2_000))
 
 
+@pytest.mark.slow
 async def test_what_lies_here_unread_is_bounded_and_nothing_of_it_is_lost(data_dir: Path) -> None:
     text = "x" * 1_000_000
     async with served(Config(data_dir=data_dir)) as server, open_remote(server.url, None) as remote:
@@ -209,7 +211,7 @@ async def test_what_lies_here_unread_is_bounded_and_nothing_of_it_is_lost(data_d
 )
 def test_what_is_no_address_is_refused(url: str) -> None:
     with pytest.raises(BadInput, match="must be like"):
-        Address.of(url)
+        ServerAddress.of(url)
 
 
 @pytest.mark.parametrize(
@@ -221,7 +223,7 @@ def test_what_is_no_address_is_refused(url: str) -> None:
     ],
 )
 def test_an_address_may_have_a_path_and_no_scheme(url: str, origin: str, path: str) -> None:
-    assert Address.of(url) == Address(origin, path)
+    assert ServerAddress.of(url) == ServerAddress(origin, path)
 
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
@@ -259,9 +261,9 @@ async def not_here(request: web.Request) -> web.StreamResponse:
 @pytest.mark.parametrize("handler", [hello, some_json, proxy_error])
 async def test_a_server_of_another_kind_is_told_so(handler: Handler) -> None:
     async with answering(handler) as remote:
-        with pytest.raises(Unreadable, match="is it an openhands-sessions server"):
+        with pytest.raises(UnreadableMessage, match="is it an openhands-sessions server"):
             await remote.gateway.describe(SID)
-        with pytest.raises(Unreadable):
+        with pytest.raises(UnreadableMessage):
             await remote.gateway.submit(SID, Stop())
         with pytest.raises(Unreachable):
             async with remote.gateway.follow(SID, -1):

@@ -10,11 +10,16 @@ from openhands_sessions.adapters.installations import openhands
 from openhands_sessions.adapters.installations.openhands import OpenHandsFolder
 from openhands_sessions.core.errors import BadInput
 from openhands_sessions.core.ids import ConversationId
-from openhands_sessions.ports.installation import Entry, PassedOver, Theirs, Unreadable
+from openhands_sessions.ports.installation import (
+    ForeignConversation,
+    ForeignEvent,
+    SkippedConversation,
+    UnreadableConversation,
+)
 from tests.support.reference_folder import Talk, finished, write
 
 SID = "ab" * 16
-THEIRS = Theirs(ConversationId(SID), f"sessions/{SID}")
+THEIRS = ForeignConversation(ConversationId(SID), f"sessions/{SID}")
 
 
 @pytest.fixture
@@ -42,7 +47,7 @@ async def test_conversations_of_every_user_are_found_and_the_rest_is_told(root: 
     (root / "users" / "ada" / "conversations" / "mine").mkdir(parents=True)
     (root / "users" / "bob").mkdir()
     found = await OpenHandsFolder(root).conversations()
-    assert {each.place: each.why for each in found if isinstance(each, PassedOver)} == {
+    assert {each.place: each.why for each in found if isinstance(each, SkippedConversation)} == {
         "sessions/.hidden": "is hidden",
         "sessions/a file": "has a name that can be no conversation's",
         "sessions/beyond": "is a link that leads out of the folder",
@@ -50,7 +55,7 @@ async def test_conversations_of_every_user_are_found_and_the_rest_is_told(root: 
         "sessions/nowhere": "is not there",
         "users/bob": "has no conversations",
     }
-    assert [each.place for each in found if isinstance(each, Theirs)] == [
+    assert [each.place for each in found if isinstance(each, ForeignConversation)] == [
         f"sessions/{SID}",
         "sessions/alias",
         "users/ada/conversations/mine",
@@ -87,7 +92,7 @@ async def test_metadata_that_cannot_be_read_is_told(
     path.unlink()
     if text is not None:
         path.write_bytes(text.encode() if isinstance(text, str) else text)
-    with pytest.raises(Unreadable) as told:
+    with pytest.raises(UnreadableConversation) as told:
         await OpenHandsFolder(root).metadata(THEIRS)
     assert str(told.value) == why
 
@@ -124,7 +129,7 @@ async def test_what_only_python_takes_for_json_is_read(root: Path, folder: Path)
     event = {"id": 3, "observation": "run", "content": "half an emoji \ud83d", "extras": {"cost": float("inf")}}
     (folder / "events" / "3.json").write_text(json.dumps(event))
     found = [entry async for batch in OpenHandsFolder(root).events(THEIRS, 2) for entry in batch]
-    assert found[0] == Entry(3, {**event, "content": "half an emoji ?", "extras": {"cost": None}})
+    assert found[0] == ForeignEvent(3, {**event, "content": "half an emoji ?", "extras": {"cost": None}})
 
 
 async def test_batches_are_bounded_by_number_and_by_size(root: Path, folder: Path) -> None:
@@ -139,6 +144,6 @@ async def test_batches_are_bounded_by_number_and_by_size(root: Path, folder: Pat
 
 async def test_a_conversation_without_events_has_none(root: Path) -> None:
     (root / "sessions" / "empty").mkdir()
-    empty = Theirs(ConversationId("empty"), "sessions/empty")
+    empty = ForeignConversation(ConversationId("empty"), "sessions/empty")
     assert await OpenHandsFolder(root).newest(empty) == -1
     assert [batch async for batch in OpenHandsFolder(root).events(empty, -1)] == []

@@ -4,12 +4,12 @@ import pytest
 
 from openhands_sessions.adapters.memories.workspace import LONGEST, WorkspaceMemory
 from openhands_sessions.core.errors import RuntimeUnavailable
-from openhands_sessions.ports.memory import Recollection
+from openhands_sessions.ports.memory import RecalledKnowledge
 from tests.fakes.runtime import DictFiles
 
 
 async def test_an_empty_workspace_says_nothing() -> None:
-    assert await WorkspaceMemory().recall(DictFiles({})) == Recollection()
+    assert await WorkspaceMemory().recall(DictFiles({})) == RecalledKnowledge()
 
 
 async def test_every_note_is_recalled_with_its_name() -> None:
@@ -30,7 +30,7 @@ async def test_every_note_is_recalled_with_its_name() -> None:
 
 @pytest.mark.parametrize("content", [b"", b" \n ", b"x" * (LONGEST + 1)])
 async def test_an_empty_or_endless_note_is_passed_over(content: bytes) -> None:
-    assert await WorkspaceMemory().recall(DictFiles({"AGENTS.md": content})) == Recollection()
+    assert await WorkspaceMemory().recall(DictFiles({"AGENTS.md": content})) == RecalledKnowledge()
 
 
 async def test_a_note_in_another_encoding_is_read_as_far_as_it_goes() -> None:

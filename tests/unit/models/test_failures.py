@@ -4,7 +4,7 @@ from datetime import UTC, datetime
 
 import pytest
 
-from openhands_sessions.adapters.models.failures import ReplyCut, Trouble, asked_wait, classify, failure, reason
+from openhands_sessions.adapters.models.failures import FailureKind, ReplyCut, asked_wait, classify, failure, reason
 
 AUTHENTICATION = "STATUS$ERROR_LLM_AUTHENTICATION"
 UNAVAILABLE = "STATUS$ERROR_LLM_SERVICE_UNAVAILABLE"
@@ -70,7 +70,7 @@ def behind(cause: Exception, error: Exception) -> Exception:
     ],
 )
 def test_each_class_of_error_has_its_status(error: Exception, status: str, passing: bool) -> None:
-    trouble: Trouble = classify(error)
+    trouble: FailureKind = classify(error)
     assert (trouble.status, trouble.passing) == (status, passing)
 
 

@@ -60,7 +60,7 @@ async def test_a_gate_holds_a_reply_until_it_is_opened() -> None:
     gate = asyncio.Event()
     async with model_server([Reply(text="yes", gate=gate, gate_after=1)]) as server:
         asking = asyncio.create_task(post(server.url, "go", stream=True))
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(20):
             await (await server.asked(1)).streaming.wait()
             assert not asking.done()
             gate.set()

@@ -143,6 +143,7 @@ async def test_an_adopted_action_is_not_run_again_by_an_executor_that_knows_noth
         assert await runtime.files.read("runs") == b"x\n"
 
 
+@pytest.mark.slow
 async def test_a_killed_server_leaves_its_command_to_the_next(runtimes: LocalRuntimes, folder: Path) -> None:
     server = await asyncio.create_subprocess_exec(
         *(sys.executable, "-c", SERVER, folder.parent), stdout=asyncio.subprocess.PIPE, cwd=Path(__file__).parents[3]

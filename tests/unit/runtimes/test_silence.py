@@ -14,6 +14,8 @@ from openhands_sessions.ports.runtime import CommandDone, Lost, Runtime, Unknown
 from tests.support.processes import alive
 from tests.support.sandboxes import SID, Hearing, key, opened, run
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 async def runtimes(tmp_path: Path) -> AsyncIterator[LocalRuntimes]:

@@ -7,7 +7,7 @@ from openhands_sessions.core.lifecycle import SET_UP, SessionState
 from openhands_sessions.ports.gateway import SessionInfo
 from openhands_sessions.server.statuses import OWN_STATUSES, V0_STATUSES
 from openhands_sessions.server.wire import conversation_wire
-from openhands_sessions.service.local import runtime_status
+from openhands_sessions.service.local_gateway import runtime_status
 from tests.support.logs import NOW
 
 S = SessionState

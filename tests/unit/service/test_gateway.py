@@ -21,9 +21,9 @@ from openhands_sessions.core.events.event import Source
 from openhands_sessions.core.events.observations import AgentStateChangedObservation
 from openhands_sessions.core.ids import LOCAL_OWNER, ConversationId, EventId, folder_name
 from openhands_sessions.core.lifecycle import SessionState
-from openhands_sessions.ports.gateway import SessionEnded, SessionSpec, Status
+from openhands_sessions.ports.gateway import SessionClosed, SessionEnded, SessionSpec, Status
 from openhands_sessions.ports.store import SessionStore
-from openhands_sessions.service.local import digest
+from openhands_sessions.session.idempotency import IdempotencyKey
 from tests.fakes.files import MemoryFiles
 from tests.fakes.model import FakeModel, FakeModels
 from tests.fakes.openings import DoorAgents, Doorway
@@ -271,16 +271,17 @@ def test_a_digest_tells_commands_apart_and_knows_the_same_again() -> None:
         Answer(confirmed=False),
         Answer(confirmed=True, action=EventId(3)),
     ]
-    assert len({digest(command) for command in commands}) == len(commands)
-    assert digest(SendMessage(content="a")) == digest(SendMessage(content="a"))
+    assert len({IdempotencyKey.of("k", command) for command in commands}) == len(commands)
+    assert IdempotencyKey.of("k", SendMessage(content="a")) == IdempotencyKey.of("k", SendMessage(content="a"))
 
 
 async def end_of(office: Office) -> str:
     """Follow to the end, and return why it came."""
-    async with asyncio.timeout(LONG), office.gateway.follow(TALK, -1) as news:
+    async with asyncio.timeout(LONG), office.gateway.follow(TALK, -1) as items:
         try:
-            async for _ in news:
-                pass
+            async for item in items:
+                if isinstance(item, SessionClosed):
+                    return item.reason
         except SessionEnded as end:
             return end.reason
     return "never"

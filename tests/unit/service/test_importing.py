@@ -18,10 +18,10 @@ from openhands_sessions.core.events.event import Event
 from openhands_sessions.core.events.own import TurnEndedObservation
 from openhands_sessions.core.ids import LOCAL_OWNER, ConversationId
 from openhands_sessions.core.view import ConversationView
-from openhands_sessions.ports.installation import Entry, PassedOver, Theirs
+from openhands_sessions.ports.installation import ForeignConversation, ForeignEvent, SkippedConversation
 from openhands_sessions.ports.store import ConversationRow, SessionStore
-from openhands_sessions.service.importing import Importer, Outcome
-from openhands_sessions.session.stream import folded
+from openhands_sessions.service.importing import Importer, ImportOutcome
+from openhands_sessions.session.event_stream import folded
 from tests.fakes.store import MortalStore
 from tests.support.reference_folder import SCENES, Talk, agreed, asking, cut_off, finished, long, refused, write
 
@@ -35,16 +35,16 @@ class CutOff:
         self._whole = whole
         self._batches = batches
 
-    async def conversations(self) -> Sequence[Theirs | PassedOver]:
+    async def conversations(self) -> Sequence[ForeignConversation | SkippedConversation]:
         return await self._whole.conversations()
 
-    async def metadata(self, theirs: Theirs) -> Mapping[str, Any]:
+    async def metadata(self, theirs: ForeignConversation) -> Mapping[str, Any]:
         return await self._whole.metadata(theirs)
 
-    async def newest(self, theirs: Theirs) -> int:
+    async def newest(self, theirs: ForeignConversation) -> int:
         return await self._whole.newest(theirs)
 
-    async def events(self, theirs: Theirs, after: int) -> AsyncIterator[Sequence[Entry]]:
+    async def events(self, theirs: ForeignConversation, after: int) -> AsyncIterator[Sequence[ForeignEvent]]:
         left = self._batches
         async for batch in self._whole.events(theirs, after):
             if left == 0:
@@ -53,7 +53,7 @@ class CutOff:
             yield batch
 
 
-async def imported(store: SessionStore, installation: OpenHandsFolder | CutOff) -> list[Outcome]:
+async def imported(store: SessionStore, installation: OpenHandsFolder | CutOff) -> list[ImportOutcome]:
     importer = Importer(store, installation, LOCAL_OWNER, UTC)
     return [outcome async for outcome in importer.run(lambda total: None)]
 
@@ -217,7 +217,7 @@ async def test_an_import_that_died_while_it_ended_a_log_takes_that_end_for_its_o
     write(tmp_path, talk)
     mortal = MortalStore(store, dies_at=1, stored=stored)
     dying = asyncio.create_task(imported(mortal, OpenHandsFolder(tmp_path)))
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(20):
         await mortal.dead.wait()
         dying.cancel()
         await asyncio.wait([dying])

@@ -10,8 +10,8 @@ from openhands_sessions.core.events.actions import MessageAction
 from openhands_sessions.core.events.codec import decode
 from openhands_sessions.core.events.event import Source
 from openhands_sessions.core.ids import ConversationId
-from openhands_sessions.ports.store import SessionStore, Snapshot, Snapshots
-from openhands_sessions.session.stream import folded
+from openhands_sessions.ports.store import SessionStore, Snapshot, SnapshotStore
+from openhands_sessions.session.event_stream import folded
 from tests.fakes.model import FakeModel, FakeModels
 from tests.fakes.openings import DoorRuntimes, Doorway
 from tests.fakes.store import MortalStore
@@ -21,9 +21,9 @@ from tests.support.scenes import LONG, rest, runs, says, state
 
 
 class Gated:
-    """Snapshots whose first reading is held at a door."""
+    """SnapshotStore whose first reading is held at a door."""
 
-    def __init__(self, snapshots: Snapshots, door: Doorway) -> None:
+    def __init__(self, snapshots: SnapshotStore, door: Doorway) -> None:
         self._snapshots = snapshots
         self._door = door
 

@@ -7,6 +7,7 @@ from contextlib import asynccontextmanager, suppress
 from functools import reduce as fold_left
 from typing import Any
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -141,6 +142,7 @@ async def unhurried(store: SessionStore, pace: int) -> AsyncIterator[SessionStor
 
 @given(st.lists(st.sampled_from(list(REPLIES)), max_size=8), ACTS, st.booleans(), st.sampled_from([0, 1, 2, 5]))
 @settings(max_examples=150, deadline=None)
+@pytest.mark.slow
 def test_whatever_users_do_the_log_makes_sense(
     replies: list[str], acts: list[tuple[str, int]], asks: bool, pace: int
 ) -> None:

@@ -11,9 +11,9 @@ from openhands_sessions.core.events.event import Source
 from openhands_sessions.core.ids import EventId
 from openhands_sessions.core.lifecycle import SessionState
 from openhands_sessions.ports.store import SessionStore
-from openhands_sessions.session.desk import Keyed
-from openhands_sessions.session.inbox import WAITING_COMMANDS
-from openhands_sessions.session.stages import Opening
+from openhands_sessions.session.command_queue import WAITING_COMMANDS
+from openhands_sessions.session.idempotency import IdempotencyKey
+from openhands_sessions.session.setup import InitialInput
 from tests.fakes.model import FakeModel, FakeReply
 from tests.support.logs import TALK, entries
 from tests.support.scenes import LONG, Scene, ask, only, rest, runs, say, says, state
@@ -60,12 +60,13 @@ async def test_images_and_files_are_kept_with_the_message(store: SessionStore) -
 
 async def test_the_same_key_again_gives_the_same_answer_and_does_nothing(store: SessionStore) -> None:
     play = scene(store, says("a"), says("b"))
-    keyed = Keyed("k1", "digest")
+    keyed = IdempotencyKey("k1", "digest")
     async with play.live() as session:
         first = await session.submit(SendMessage(content="hi"), keyed)
         await state(session, "awaiting_user_input", first.id)
         again = await session.submit(SendMessage(content="hi"), keyed)
-        twice = await asyncio.gather(*[session.submit(SendMessage(content="more"), Keyed("k2", "d")) for _ in range(5)])
+        more, key = SendMessage(content="more"), IdempotencyKey("k2", "d")
+        twice = await asyncio.gather(*[session.submit(more, key) for _ in range(5)])
     async with play.live() as session:
         later = await session.submit(SendMessage(content="hi"), keyed)
     assert first == again == later
@@ -76,9 +77,9 @@ async def test_the_same_key_again_gives_the_same_answer_and_does_nothing(store: 
 async def test_a_key_for_something_else_is_refused(store: SessionStore) -> None:
     play = scene(store, says("a"))
     async with play.live() as session:
-        await session.submit(SendMessage(content="hi"), Keyed("k", "one"))
+        await session.submit(SendMessage(content="hi"), IdempotencyKey("k", "one"))
         with pytest.raises(BadInput) as refused:
-            await session.submit(SendMessage(content="bye"), Keyed("k", "two"))
+            await session.submit(SendMessage(content="bye"), IdempotencyKey("k", "two"))
         assert refused.value.field == "key"
     assert await users_words(play) == ["hi"]
 
@@ -87,9 +88,9 @@ async def test_stops_have_keys_too(store: SessionStore) -> None:
     play = scene(store, says("a"))
     async with play.live() as session:
         await ask(session, "hi")
-        first = await session.submit(Stop(), Keyed("k", "d"))
+        first = await session.submit(Stop(), IdempotencyKey("k", "d"))
         head = session.event_stream.view.head
-        assert await session.submit(Stop(), Keyed("k", "d")) == first
+        assert await session.submit(Stop(), IdempotencyKey("k", "d")) == first
         assert session.event_stream.view.head == head
 
 
@@ -156,7 +157,7 @@ async def test_a_message_in_the_middle_of_a_turn_is_answered_once(store: Session
 
 async def test_an_opening_message_begins_the_first_turn(store: SessionStore) -> None:
     play = scene(store, says("Hello."))
-    play.opening = Opening(message="hi")
+    play.opening = InitialInput(message="hi")
     async with play.live() as session:
         await state(session, "awaiting_user_input")
     assert (await play.told())[:7] == [

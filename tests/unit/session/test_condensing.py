@@ -11,11 +11,11 @@ from openhands_sessions.adapters.agents.model_agent import ModelAgents
 from openhands_sessions.core.events.actions import CondensationAction, RunAction
 from openhands_sessions.core.events.event import Source
 from openhands_sessions.core.events.own import TurnEndedObservation
-from openhands_sessions.core.replay import Step
+from openhands_sessions.core.trajectory import TrajectoryStep
 from openhands_sessions.ports.model import ModelReply, ModelRequest, ModelSpec, Retry
 from openhands_sessions.ports.store import SessionStore
-from openhands_sessions.session.history import History
-from openhands_sessions.session.stages import Opening
+from openhands_sessions.session.setup import InitialInput
+from openhands_sessions.session.turn_history import TurnHistory
 from tests.fakes.model import FAKE_USAGE, FakeModel, FakeReply
 from tests.support.logbook import valid
 from tests.support.scenes import LONG, Scene, ask, only, runs, say, says, state
@@ -103,13 +103,13 @@ async def test_ranges_grow_and_never_part_a_pair(store: SessionStore) -> None:
 
 
 async def test_what_a_replay_has_brought_is_condensed_in_parts(store: SessionStore) -> None:
-    steps = tuple(Step(action=RunAction(command=f"echo {n}", source=Source.AGENT)) for n in range(60))
+    steps = tuple(TrajectoryStep(action=RunAction(command=f"echo {n}", source=Source.AGENT)) for n in range(60))
 
-    async def recorded() -> tuple[Step, ...]:
+    async def recorded() -> tuple[TrajectoryStep, ...]:
         return steps
 
     play, model = scene(store, says("Done."))
-    play.opening = Opening(message="the task", replay=recorded)
+    play.opening = InitialInput(message="the task", replay=recorded)
     async with play.live() as session:
         await state(session, "awaiting_user_input")
     assert len(model.sums) >= 5
@@ -137,11 +137,11 @@ async def test_the_next_turn_and_the_next_server_are_shown_the_same(store: Sessi
     async with play.live() as session:
         await ask(session, "the task")
         await ask(session, "still there?")
-        history = History(session.event_stream)
+        history = TurnHistory(session.event_stream)
         await history.load()
         before = history.messages()
     async with play.live() as session:
-        history = History(session.event_stream)
+        history = TurnHistory(session.event_stream)
         await history.load()
         assert history.messages() == before
         await ask(session, "and now?")
@@ -153,7 +153,7 @@ async def test_a_history_is_read_once_and_kept_up_by_what_happens(store: Session
     play, model = scene(store, *[runs(f"echo {n}") for n in range(25)], says("Done."))
     seen: list[Any] = []
     async with play.live() as session:
-        fresh = History(session.event_stream)
+        fresh = TurnHistory(session.event_stream)
 
         async def compare(request: ModelRequest) -> None:
             await fresh.load()

@@ -10,9 +10,10 @@ from hypothesis import strategies as st
 from openhands_sessions.adapters.stores.memory import open_memory
 from openhands_sessions.core.events.actions import MessageAction
 from openhands_sessions.core.events.event import Source
-from openhands_sessions.ports.gateway import Delta, News, SessionEnded, Status
+from openhands_sessions.ports.gateway import Delta, FeedItem, SessionClosed, SessionEnded, Status
 from openhands_sessions.ports.store import EventLog
-from openhands_sessions.session.stream import TAIL_CHARACTERS, TAIL_ENTRIES, WHISPERS, EventStream
+from openhands_sessions.session.event_stream import EventStream
+from openhands_sessions.session.feed import TAIL_CHARACTERS, TAIL_ENTRIES, TRANSIENTS, Feed
 from tests.fakes.store import HeldLog
 from tests.support.logs import NOW, TALK, row
 
@@ -22,9 +23,8 @@ def said(text: str = "x") -> MessageAction:
 
 
 async def opened(log: EventLog) -> EventStream:
-    stream = EventStream(log, lambda: NOW)
+    stream = EventStream(log, Feed(log), lambda: NOW)
     await stream.load(1, None)
-    stream.opened = True
     return stream
 
 
@@ -33,14 +33,14 @@ class Follower:
 
     def __init__(self, stream: EventStream, after: int = -1, *, pace: int = 0) -> None:
         self.ids: list[int] = []
-        self.news: list[int | Delta | Status] = []
+        self.news: list[int | Delta | Status | SessionClosed] = []
         self.ended: str | None = None
         self._stream = stream
         self._after = after
         self._pace = pace
 
     async def run(self) -> None:
-        following = self._stream.follow(self._after)
+        following = self._stream.feed.follow(self._after)
         try:
             async for news in following:
                 self._take(news)
@@ -51,8 +51,8 @@ class Follower:
         finally:
             await following.aclose()
 
-    def _take(self, news: News) -> None:
-        if isinstance(news, Delta | Status):
+    def _take(self, news: FeedItem) -> None:
+        if isinstance(news, Delta | Status | SessionClosed):
             self.news.append(news)
             return
         assert news, "an empty batch"
@@ -65,12 +65,12 @@ async def rest(turns: int = 20) -> None:
         await asyncio.sleep(0)
 
 
-async def next_of(following: AsyncGenerator[News, None]) -> News:
-    async with asyncio.timeout(2):
+async def next_of(following: AsyncGenerator[FeedItem, None]) -> FeedItem:
+    async with asyncio.timeout(20):
         return await anext(following)
 
 
-async def ids_of(following: AsyncGenerator[News, None]) -> list[int]:
+async def ids_of(following: AsyncGenerator[FeedItem, None]) -> list[int]:
     news = await next_of(following)
     assert isinstance(news, Sequence)
     return [entry.id for entry in news]
@@ -103,18 +103,18 @@ def test_nobody_misses_or_repeats_an_event(
                 for count in counts:
                     await stream.append(*[said()] * count)
 
-            async with asyncio.timeout(5), asyncio.TaskGroup() as group:
+            async with asyncio.timeout(20), asyncio.TaskGroup() as group:
                 for follower, (_, _, late) in zip(here, followers, strict=True):
                     group.create_task(comes(follower, late))
                 writing = [group.create_task(writes(counts)) for counts in writers]
                 if writing:
                     await asyncio.wait(writing)
-                stream.end("idle")
+                stream.feed.end("idle")
             total = stored + sum(map(sum, writers))
             for follower, (after, _, _) in zip(here, followers, strict=True):
                 assert follower.ids == list(range(after + 1, total))
                 assert follower.ended == "idle"
-            assert stream.followers == 0
+            assert stream.feed.followers == 0
 
     asyncio.run(story())
 
@@ -125,13 +125,13 @@ async def test_a_follower_far_behind_reads_from_the_storage_and_then_live(log: E
     for _ in range(TAIL_ENTRIES * 2):
         await stream.append(said("x" * size))
     behind, near = Follower(stream, pace=1), Follower(stream, TAIL_ENTRIES * 2 - 3)
-    async with asyncio.timeout(5), asyncio.TaskGroup() as group:
+    async with asyncio.timeout(20), asyncio.TaskGroup() as group:
         group.create_task(behind.run())
         group.create_task(near.run())
         for _ in range(5):
             await stream.append(said("x" * size))
             await asyncio.sleep(0)
-        stream.end("stopped")
+        stream.feed.end("stopped")
     assert behind.ids == list(range(TAIL_ENTRIES * 2 + 5))
     assert near.ids == behind.ids[-7:]
 
@@ -140,24 +140,24 @@ async def test_a_cursor_beyond_the_head_waits_for_what_comes_behind_it(log: Even
     stream = await opened(log)
     await stream.append(said(), said())
     follower = Follower(stream, 3)
-    async with asyncio.timeout(2), asyncio.TaskGroup() as group:
+    async with asyncio.timeout(20), asyncio.TaskGroup() as group:
         group.create_task(follower.run())
         await rest()
         await stream.append(said(), said(), said())
-        stream.end("stopped")
+        stream.feed.end("stopped")
     assert follower.ids == [4]
 
 
 async def test_followers_may_wait_for_a_log_that_is_not_folded_yet(log: EventLog) -> None:
     await (await opened(log)).append(said(), said())
-    stream = EventStream(log, lambda: NOW)
+    stream = EventStream(log, Feed(log), lambda: NOW)
     follower = Follower(stream)
-    async with asyncio.timeout(2), asyncio.TaskGroup() as group:
+    async with asyncio.timeout(20), asyncio.TaskGroup() as group:
         group.create_task(follower.run())
         await rest()
         await stream.load(2, None)
         await stream.append(said())
-        stream.end("stopped")
+        stream.feed.end("stopped")
     assert follower.ids == [0, 1, 2]
 
 
@@ -165,7 +165,7 @@ async def test_nobody_sees_an_event_before_it_is_durable(log: EventLog) -> None:
     held = HeldLog(log)
     stream = await opened(held)
     follower = Follower(stream)
-    async with asyncio.timeout(2), asyncio.TaskGroup() as group:
+    async with asyncio.timeout(20), asyncio.TaskGroup() as group:
         group.create_task(follower.run())
         appending = stream.append(said())
         await rest()
@@ -174,101 +174,143 @@ async def test_nobody_sees_an_event_before_it_is_durable(log: EventLog) -> None:
         await appending
         await rest()
         assert follower.ids == [0]
-        stream.end("stopped")
+        stream.feed.end("stopped")
 
 
 async def test_a_follower_who_leaves_is_counted_out(log: EventLog) -> None:
     stream = await opened(log)
     await stream.append(said())
-    following = stream.follow(-1)
+    following = stream.feed.follow(-1)
     assert await ids_of(following) == [0]
-    assert stream.followers == 1
+    assert stream.feed.followers == 1
     await following.aclose()
-    assert stream.followers == 0
+    assert stream.feed.followers == 0
 
 
 async def test_a_follower_who_is_cancelled_is_counted_out(log: EventLog) -> None:
     stream = await opened(log)
     task = asyncio.create_task(Follower(stream).run())
     await rest()
-    assert stream.followers == 1
+    assert stream.feed.followers == 1
     task.cancel()
     await asyncio.wait([task])
-    assert (stream.followers, task.cancelled()) == (0, True)
+    assert (stream.feed.followers, task.cancelled()) == (0, True)
 
 
 @pytest.mark.parametrize("reason", ["stopped", "deleted", "shutdown", "idle", "failed"])
 async def test_the_end_comes_behind_all_that_is_stored_and_says_why(log: EventLog, reason: str) -> None:
     stream = await opened(log)
     follower = Follower(stream)
-    async with asyncio.timeout(2), asyncio.TaskGroup() as group:
+    async with asyncio.timeout(20), asyncio.TaskGroup() as group:
         group.create_task(follower.run())
         await stream.append(said())
-        stream.end(reason)  # type: ignore[arg-type]  # each is one
-        stream.end("idle")
+        stream.feed.end(reason)  # type: ignore[arg-type]  # each is one
+        stream.feed.end("idle")
     assert (follower.ids, follower.ended) == ([0], reason)
     late = Follower(stream)
     await late.run()
     assert (late.ids, late.ended) == ([0], reason)
 
 
+async def test_a_follower_stays_when_a_session_closes_and_hears_of_the_next_one(log: EventLog) -> None:
+    stream = await opened(log)
+    early = Follower(stream)
+    async with asyncio.timeout(2), asyncio.TaskGroup() as group:
+        group.create_task(early.run())
+        await stream.append(said())
+        stream.feed.close("idle")
+        await rest()
+        late = Follower(stream)
+        group.create_task(late.run())
+        await rest()
+        following_session = EventStream(log, stream.feed, lambda: NOW)
+        stream.feed.begin()
+        await following_session.load(2, None)
+        await following_session.append(said())
+        stream.feed.end("stopped")
+    assert early.news == late.news == [0, SessionClosed("idle"), 1]
+
+
+async def test_a_feed_without_a_session_gives_what_is_stored(log: EventLog) -> None:
+    await (await opened(log)).append(said(), said())
+    feed = Feed(log)
+    following = feed.follow(0)
+    assert await ids_of(following) == [1]
+    feed.load(1)
+    feed.end("shutdown")
+    with pytest.raises(SessionEnded):
+        await next_of(following)
+
+
+async def test_what_another_process_has_stored_is_read_from_the_log(log: EventLog) -> None:
+    stream = await opened(log)
+    await stream.append(said())
+    other = EventStream(log, Feed(log), lambda: NOW)
+    await other.load(2, None)
+    await other.append(said(), said())
+    stream.feed.load(2)
+    following = stream.feed.follow(-1)
+    assert await ids_of(following) == [0, 1, 2]
+    await following.aclose()
+
+
 def delta(text: str) -> Delta:
     return Delta("reply", "1", 0, text)
 
 
-async def test_whispers_come_between_the_events_that_they_came_between(log: EventLog) -> None:
+async def test_transient_items_come_between_the_events_that_they_came_between(log: EventLog) -> None:
     stream = await opened(log)
     fast, slow = Follower(stream), Follower(stream, pace=50)
-    async with asyncio.timeout(2), asyncio.TaskGroup() as group:
+    async with asyncio.timeout(20), asyncio.TaskGroup() as group:
         group.create_task(fast.run())
         group.create_task(slow.run())
         await rest()
         for number in range(5):
-            stream.whisper(delta(str(number)))
+            stream.publish_transient(delta(str(number)))
             await stream.append(said())
-        stream.whisper(delta("last"))
-        stream.end("stopped")
+        stream.publish_transient(delta("last"))
+        stream.feed.end("stopped")
     story: list[int | Delta] = [thing for number in range(5) for thing in (delta(str(number)), number)]
     assert fast.news == slow.news == [*story, delta("last")]
 
 
-async def test_whispers_from_before_are_not_for_those_who_come_later(log: EventLog) -> None:
+async def test_transient_items_from_before_are_not_for_those_who_come_later(log: EventLog) -> None:
     stream = await opened(log)
-    stream.whisper(delta("before"))
-    following = stream.follow(-1)
+    stream.publish_transient(delta("before"))
+    following = stream.feed.follow(-1)
     first = asyncio.create_task(next_of(following))
     await rest()
-    stream.whisper(delta("after"))
+    stream.publish_transient(delta("after"))
     assert await first == delta("after")
     await following.aclose()
 
 
 async def test_the_statuses_of_a_set_up_are_for_whoever_comes_while_it_lasts(log: EventLog) -> None:
     stream = await opened(log)
-    stream.opened = False
+    stream.feed.begin()
     for name in ("A", "B"):
-        stream.whisper(Status("info", name, ""))
+        stream.publish_transient(Status("info", name, ""))
     follower = Follower(stream)
-    async with asyncio.timeout(2), asyncio.TaskGroup() as group:
+    async with asyncio.timeout(20), asyncio.TaskGroup() as group:
         group.create_task(follower.run())
         await rest()
-        stream.end("stopped")
+        stream.feed.end("stopped")
     assert follower.news == [Status("info", "A", ""), Status("info", "B", "")]
 
 
-async def test_a_follower_too_far_behind_loses_whispers_and_no_event(log: EventLog) -> None:
+async def test_a_follower_too_far_behind_loses_transient_items_and_no_event(log: EventLog) -> None:
     stream = await opened(log)
-    following = stream.follow(-1)
-    stream.whisper(delta("heard"))
-    # not yet begun to follow, so the first whisper that it gets is one from after its beginning
+    following = stream.feed.follow(-1)
+    stream.publish_transient(delta("heard"))
+    # not yet begun to follow, so the first transient item that it gets is one from after its beginning
     task = asyncio.create_task(next_of(following))
     await rest()
     await stream.append(said())
     assert not isinstance(await task, Delta)
-    for number in range(WHISPERS * 2):
-        stream.whisper(delta(str(number)))
+    for number in range(TRANSIENTS * 2):
+        stream.publish_transient(delta(str(number)))
     await stream.append(said())
-    found = [await next_of(following) for _ in range(WHISPERS + 1)]
-    assert found[:WHISPERS] == [delta(str(number)) for number in range(WHISPERS, WHISPERS * 2)]
+    found = [await next_of(following) for _ in range(TRANSIENTS + 1)]
+    assert found[:TRANSIENTS] == [delta(str(number)) for number in range(TRANSIENTS, TRANSIENTS * 2)]
     assert not isinstance(found[-1], Delta)
     await following.aclose()

@@ -8,7 +8,7 @@ from openhands_sessions.core.commands import Answer
 from openhands_sessions.core.events.actions import RunAction
 from openhands_sessions.core.events.event import Event
 from openhands_sessions.core.events.observations import NOT_RUN_ID, ErrorObservation, RunObservation
-from openhands_sessions.core.redaction import MASK
+from openhands_sessions.core.masking import MASK
 from openhands_sessions.ports.store import SessionStore
 from tests.fakes.model import FakeModel, FakeReply
 from tests.fakes.store import MortalStore

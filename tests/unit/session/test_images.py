@@ -7,7 +7,7 @@ from openhands_sessions.core.errors import BadInput
 from openhands_sessions.core.events.actions import MessageAction
 from openhands_sessions.core.events.observations import AgentStateChangedObservation
 from openhands_sessions.ports.store import SessionStore
-from openhands_sessions.session.stages import Opening
+from openhands_sessions.session.setup import InitialInput
 from tests.fakes.model import FakeModel
 from tests.support.scenes import Scene, ask, only, say, says, state
 
@@ -42,7 +42,7 @@ async def test_a_model_that_does_not_see_refuses_the_message_and_goes_on_without
 
 
 async def test_a_conversation_that_begins_with_an_image_says_that_it_was_not_taken(store: SessionStore) -> None:
-    play = Scene(store=store, model=FakeModel([says("Hello.")]), opening=Opening(message="look", images=pictures))
+    play = Scene(store=store, model=FakeModel([says("Hello.")]), opening=InitialInput(message="look", images=pictures))
     play.model.vision = False
     async with play.live() as session:
         await state(session, "error")

@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 from structlog.contextvars import get_contextvars
 
-from openhands_sessions.ports.memory import Recollection
+from openhands_sessions.ports.memory import RecalledKnowledge
 from openhands_sessions.ports.model import ModelReply, ModelRequest, Retry
 from openhands_sessions.ports.runtime import Workspace
 from openhands_sessions.ports.store import SessionStore
@@ -18,9 +18,9 @@ class NotingMemory:
 
     bound: object = None
 
-    async def recall(self, files: Workspace) -> Recollection:
+    async def recall(self, files: Workspace) -> RecalledKnowledge:
         self.bound = get_contextvars().get("conversation_id")
-        return Recollection()
+        return RecalledKnowledge()
 
 
 class NotingModel(FakeModel):

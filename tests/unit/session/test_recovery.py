@@ -19,7 +19,7 @@ from openhands_sessions.core.events.own import ToolCallsAction
 from openhands_sessions.ports.runtime import Runtimes, RuntimeSpec
 from openhands_sessions.ports.store import SessionStore
 from openhands_sessions.session.agent_session import AgentSession
-from openhands_sessions.session.desk import Keyed
+from openhands_sessions.session.idempotency import IdempotencyKey
 from tests.fakes.model import FakeCall, FakeModel, FakeReply
 from tests.fakes.planner import PlanModel
 from tests.fakes.runtime import FakeRuntimes
@@ -117,7 +117,7 @@ class Player:
     async def play(self, session: AgentSession) -> None:
         while self.place < len(self._acts):
             act = self._acts[self.place]
-            accepted = await session.submit(act.command, Keyed(f"key {self.place}", "digest"))
+            accepted = await session.submit(act.command, IdempotencyKey(f"key {self.place}", "digest"))
             await state(session, act.until, accepted.id)
             self.place += 1
 
@@ -199,6 +199,7 @@ async def left_behind(runtimes: Runtimes) -> list[str]:
 
 @pytest.mark.parametrize("stored", [True, False], ids=["stored", "not stored"])
 @pytest.mark.parametrize("name", STORIES)
+@pytest.mark.slow
 async def test_a_server_that_dies_at_any_append_is_made_good_by_the_next(name: str, stored: bool) -> None:
     at, died = 0, True
     while died:
@@ -213,6 +214,7 @@ async def test_a_server_that_dies_at_any_append_is_made_good_by_the_next(name: s
 
 
 @pytest.mark.parametrize("name", ["several calls", "a yes in the middle of a plan", "a message for an answer"])
+@pytest.mark.slow
 async def test_a_server_may_die_again_while_it_makes_good(name: str) -> None:
     at, died = 0, True
     while died:

@@ -23,12 +23,12 @@ from openhands_sessions.core.events.observations import AgentStateChangedObserva
 from openhands_sessions.core.lifecycle import SET_UP, SessionState
 from openhands_sessions.ports.gateway import Status
 from openhands_sessions.ports.store import SessionStore
-from openhands_sessions.session.stages import STAGES, Stage
+from openhands_sessions.session.setup import STAGES
 from tests.fakes.model import FakeModel, FakeReply
 from tests.fakes.openings import DoorAgents, DoorMemory, DoorRuntimes, Doorway, Fault
 from tests.fakes.runtime import FakeRuntimes
 from tests.fakes.store import MortalStore
-from tests.support.scenes import LONG, Scene, ask, only, our_tasks, reason_of_end, rest, runs, says, state
+from tests.support.scenes import LONG, Scene, ask, hold, only, our_tasks, reason_of_end, rest, runs, says, state
 
 S = SessionState
 FAULTS: list[tuple[Callable[[], Exception], str, str]] = [
@@ -60,7 +60,7 @@ async def test_set_up_goes_through_its_stages_in_order_and_tells_each(store: Ses
     told: list[str | None] = []
 
     async def follows() -> None:
-        async for news in session.event_stream.follow(-1):
+        async for news in session.event_stream.feed.follow(-1):
             if isinstance(news, Status):
                 told.append(news.id)
 
@@ -86,6 +86,7 @@ def unrepeated(states: list[SessionState]) -> list[SessionState]:
 
 @pytest.mark.parametrize("stage", [S.RUNTIME_SETUP, S.AGENT_SETUP, S.MEMORY_SETUP])
 @pytest.mark.parametrize(("fault", "name", "text"), FAULTS, ids=[name for _, name, _ in FAULTS])
+@pytest.mark.slow
 async def test_a_stage_that_fails_says_which_and_why_and_no_more(
     store: SessionStore, stage: SessionState, fault: Fault, name: str, text: str
 ) -> None:
@@ -167,15 +168,11 @@ async def test_a_turn_that_has_failed_is_not_taken_back(store: SessionStore) -> 
 
 
 @pytest.mark.parametrize("stage", SET_UP)
-async def test_every_stage_has_a_limit(store: SessionStore, stage: SessionState, gate: asyncio.Event) -> None:
+async def test_every_stage_has_a_limit(store: SessionStore, stage: SessionState) -> None:
     assert 5 <= STAGES[stage].limit <= 300
-
-    async def hangs(work: object) -> None:
-        await gate.wait()
-
-    stages = {**STAGES, stage: Stage(0.01, STAGES[stage].status, hangs)}
-    play = Scene(store=store, model=FakeModel([]), stages=stages)
-    async with play.live() as session:
+    play = Scene(store=store, model=FakeModel([]), limits={stage: 0.01})
+    held = hold(play, stage)
+    async with play.live(held.store) as session:
         assert isinstance(session.problem, StageFailed)
         assert (session.problem.stage, session.problem.cause_name) == (stage, "TimeoutError")
 

@@ -289,7 +289,7 @@ async def test_what_streams_is_told_while_it_comes_and_not_stored(store: Session
     async with play.live() as session:
         told: list[Delta | Status] = []
         accepted = await say(session, "hi")
-        following = session.event_stream.follow(accepted.id)
+        following = session.event_stream.feed.follow(accepted.id)
         async with asyncio.timeout(LONG), aclosing(following):
             async for news in following:
                 if isinstance(news, Delta | Status):
@@ -308,7 +308,7 @@ async def test_the_output_of_a_command_is_told_while_it_runs(store: SessionStore
     play.runtimes = FakeRuntimes({"slow": ("one\n", 0)}, {"slow": gate})
     async with play.live() as session:
         accepted = await say(session, "hi")
-        following = session.event_stream.follow(accepted.id)
+        following = session.event_stream.feed.follow(accepted.id)
         async with asyncio.timeout(LONG), aclosing(following):
             async for news in following:
                 if isinstance(news, Delta):

@@ -8,6 +8,7 @@ from contextlib import AbstractAsyncContextManager
 from pathlib import Path
 from typing import Any, TypeVar
 
+import pytest
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
@@ -20,6 +21,7 @@ from openhands_sessions.core.ids import ConversationId, EventId
 from openhands_sessions.ports.store import Receipt, SessionStore
 from tests.support.logs import ids, read, row
 
+pytestmark = pytest.mark.slow
 T = TypeVar("T")
 
 SIDS = [ConversationId("one"), ConversationId("two")]

@@ -11,10 +11,10 @@ from pathlib import Path
 import pytest
 
 from openhands_sessions.adapters.stores.sqlite import SqliteStore, open_sqlite
-from openhands_sessions.adapters.stores.sqlite_reading import OUTLINE, TEXTS, Forms, Reading
-from openhands_sessions.adapters.stores.sqlite_rows import page_query
+from openhands_sessions.adapters.stores.sqlite_conversations import page_query
+from openhands_sessions.adapters.stores.sqlite_reader import OUTLINE, TEXTS, EventKinds, LogReader
 from openhands_sessions.core.ids import ConversationId, OwnerId
-from openhands_sessions.ports.store import ConversationRow
+from openhands_sessions.ports.store import ANY_ROW, ConversationRow, RowFilter
 from tests.support.logs import NOW, OTHER, TALK, entries, ids, read, row
 
 
@@ -43,7 +43,7 @@ async def fill(store: SqliteStore, count: int) -> None:
 def tail(reader: sqlite3.Connection) -> tuple[list[int], int]:
     """The last 50, and the steps that they cost."""
     steps = Steps(reader)
-    reading = Reading(TALK, Forms(), after=-1, before=None, reverse=True, limit=50)
+    reading = LogReader(TALK, EventKinds(), after=-1, before=None, reverse=True, limit=50)
     found: list[int] = []
     while not reading.done:
         found += ids(reading.next(reader))
@@ -69,10 +69,14 @@ def test_a_log_is_read_along_its_key(reader: sqlite3.Connection, statement: str)
 
 @pytest.mark.parametrize("owner", [None, OwnerId("ada")])
 @pytest.mark.parametrize("before", [None, (datetime(2025, 1, 1, tzinfo=UTC), TALK)])
+@pytest.mark.parametrize("matching", [ANY_ROW, RowFilter(repository="a/b"), RowFilter(trigger="slack")])
 def test_a_page_walks_along_an_index(
-    reader: sqlite3.Connection, owner: OwnerId | None, before: tuple[datetime, ConversationId] | None
+    reader: sqlite3.Connection,
+    owner: OwnerId | None,
+    before: tuple[datetime, ConversationId] | None,
+    matching: RowFilter,
 ) -> None:
-    plan = plan_of(reader, *page_query(owner, limit=50, before=before))
+    plan = plan_of(reader, *page_query(owner, limit=50, before=before, matching=matching))
     assert any("USING INDEX conversations_by_" in step for step in plan)
     assert not any("TEMP B-TREE" in step for step in plan)
 

@@ -21,6 +21,7 @@ MEGABYTE = 1024 * 1024
 
 
 @pytest.mark.parametrize("seed", [0, 1, *(pytest.param(seed, marks=pytest.mark.long) for seed in range(2, 20))])
+@pytest.mark.slow
 async def test_a_killed_writer_leaves_all_that_it_acknowledged(path: Path, seed: int) -> None:
     acknowledged = await kill_after(path, random.Random(seed).randrange(50, 4000))
     async with open_sqlite(path) as store:

@@ -101,7 +101,7 @@ async def test_a_new_database_may_be_opened_by_many_at_once(path: Path) -> None:
 
 
 async def test_opening_that_is_given_up_leaves_no_thread_behind(path: Path) -> None:
-    async with open_sqlite(path), asyncio.timeout(5):
+    async with open_sqlite(path), asyncio.timeout(20):
         with closing(sqlite3.connect(path, isolation_level=None)) as holder:
             holder.execute("PRAGMA user_version = 0")  # so that opening has something to do
             holder.execute("BEGIN IMMEDIATE")

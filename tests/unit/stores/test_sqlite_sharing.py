@@ -24,7 +24,7 @@ async def test_a_head_that_a_foreign_server_has_moved_is_noticed(store: SqliteSt
     await foreign.log(TALK).append(entries(1, 3, "foreign"), expected=0, term=0)
     with pytest.raises(Conflict) as refused:
         await store.log(TALK).append(entries(1, 2), expected=0, term=0)
-    assert refused.value.head == 2
+    assert refused.value.found == 2
     await store.log(TALK).append(entries(3, 4), expected=2, term=0)
     assert await read(foreign.log(TALK)) == [*entries(0, 1), *entries(1, 3, "foreign"), *entries(3, 4)]
 

@@ -7,7 +7,7 @@ from docker.errors import APIError, DockerException, ImageNotFound
 from urllib3.exceptions import HTTPError, ReadTimeoutError
 
 from openhands_sessions.core.errors import RuntimeUnavailable
-from openhands_sessions.core.redaction import without_paths
+from openhands_sessions.core.masking import without_paths
 
 NO_ENGINE = (
     "no Docker engine answers: start it (systemctl start docker), or say where it is with docker.address or DOCKER_HOST"

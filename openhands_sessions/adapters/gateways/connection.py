@@ -1,0 +1,227 @@
+"""One Socket.IO connection to one conversation, by protocol 2."""
+
+import asyncio
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+import aiohttp
+import orjson
+import socketio
+from socketio.exceptions import SocketIOError
+
+from openhands_sessions.adapters.gateways.rest import CONNECT_SECONDS, ServerAddress
+from openhands_sessions.adapters.gateways.wire import (
+    OrjsonModule,
+    UnreadableMessage,
+    accepted,
+    delta_of,
+    end_of,
+    news_of,
+    refusal,
+    stored_of,
+)
+from openhands_sessions.core.errors import SessionsError, TooLarge, Unreachable
+from openhands_sessions.core.events.event import Json
+from openhands_sessions.core.ids import ConversationId
+from openhands_sessions.ports.gateway import Accepted, FeedItem, SessionClosed
+
+PROTOCOL = 2
+BACKLOG = 8 * 1024 * 1024
+"""Characters that may wait here for the reader. What comes beyond them is let go, and asked for again later."""
+CLOSE_SECONDS = 2.0
+_BROKEN = (SocketIOError, aiohttp.ClientError, OSError, TypeError, ValueError)
+"""What connecting raises, the last two where the far side closes or says something else in the middle of it."""
+
+
+class ConnectionLost(Exception):
+    """The connection is gone, and everything that came over it has been read."""
+
+
+@dataclass(frozen=True, slots=True)
+class Hello:
+    """How the server greets. `epoch` names the incarnation of the log; `message_bytes` limits a command."""
+
+    head: int
+    epoch: str
+    message_bytes: int
+
+
+class GatewayConnection:
+    """Made for one connection; a new one is made for the next. One reader at a time."""
+
+    def __init__(self, session: aiohttp.ClientSession, address: ServerAddress, sid: ConversationId) -> None:
+        self._address = address
+        self._sid = sid
+        self._arrived: deque[FeedItem] = deque()
+        self._waiting = 0
+        self._full = False
+        self._news = asyncio.Event()
+        loop = asyncio.get_running_loop()
+        self._admitted: asyncio.Future[None] = loop.create_future()
+        self._greeted: asyncio.Future[Hello] = loop.create_future()
+        self._problem: SessionsError | None = None
+        self._asked: set[asyncio.Future[object]] = set()
+        self._lost = False
+        self._sio = socketio.AsyncClient(
+            json=OrjsonModule,
+            reconnection=False,
+            handle_sigint=False,
+            http_session=session,
+            request_timeout=CLOSE_SECONDS,
+            logger=False,
+            engineio_logger=False,
+        )
+        readers: dict[str, Callable[[Any], None]] = {
+            "hello": self._greet,
+            "oh_event": lambda wire: self._arrive(news_of(wire)),
+            "oh_events": lambda wires: self._arrive([stored_of(wire) for wire in wires]),
+            "oh_delta": lambda wire: self._arrive(delta_of(wire)),
+            "ended": lambda wire: self._arrive(SessionClosed(end_of(wire))),
+        }
+        for name, reader in readers.items():
+            self._sio.on(name, partial(self._read, reader))
+        self._sio.on("connect", self._admit)
+        self._sio.on("connect_error", self._refused)
+        self._sio.on("disconnect", self._lose)
+
+    @property
+    def alive(self) -> bool:
+        """Whether commands can be sent."""
+        return self._greeted.done() and not self._lost
+
+    async def connect(self, after: int, create: dict[str, Json] | None = None) -> Hello:
+        """Connect and be greeted; what is stored behind `after` comes then. `create` makes the conversation where it
+        is unknown, as the body of its making. Raises what the server refuses with, and Unreachable."""
+        auth: dict[str, Json] = {"protocol": PROTOCOL, "conversation_id": self._sid, "after": after}
+        if create is not None:
+            auth["create"] = create
+        try:
+            async with asyncio.timeout(CONNECT_SECONDS):
+                await self._sio.connect(
+                    self._address.origin,
+                    auth=auth,
+                    transports=["websocket"],
+                    namespaces=["/"],
+                    socketio_path=f"{self._address.path}/socket.io".lstrip("/"),
+                    wait=False,  # it would not notice that the connection breaks while it waits
+                )
+                self._sio.eio.read_loop_task.add_done_callback(self._lose)
+                await self._admitted
+                return await self._greeted
+        except (*_BROKEN, ConnectionLost, TimeoutError) as error:
+            await self.close()
+            raise self._problem or Unreachable(f"the server at {self._address.url} cannot be reached") from error
+        except BaseException:
+            await self.close()
+            raise
+
+    async def next(self) -> FeedItem:
+        """What has come, in order. Raises ConnectionLost, and Unreachable for what cannot be read."""
+        while not self._arrived:
+            if self._problem is not None:
+                raise self._problem
+            if not self.alive or self._full:
+                raise ConnectionLost
+            self._news.clear()
+            await self._news.wait()
+        item = self._arrived.popleft()
+        self._waiting -= _size(item)
+        return item
+
+    async def call(self, wire: dict[str, Json]) -> Accepted:
+        """Send a command. Waits for as long as the connection lives; raises what the server refuses with, and
+        ConnectionLost where it is not known whether the command arrived."""
+        if not self.alive:
+            raise ConnectionLost
+        limit = self._greeted.result().message_bytes
+        if len(orjson.dumps(wire)) > limit:
+            raise TooLarge(f"a message of more than {limit} bytes is not taken")
+        answer: asyncio.Future[object] = asyncio.get_running_loop().create_future()
+        self._asked.add(answer)
+        try:
+            await self._sio.emit("oh_user_action", wire, callback=partial(_settle, answer))
+            return accepted(await answer)
+        except SocketIOError:
+            raise ConnectionLost from None
+        finally:
+            self._asked.discard(answer)
+
+    async def close(self) -> None:
+        """End the connection; bounded by CLOSE_SECONDS each for its parts."""
+        self._lose()
+        try:
+            async with asyncio.timeout(CLOSE_SECONDS):
+                await self._sio.disconnect()
+        except TimeoutError:
+            pass
+        tasks = [task for task in (self._sio.eio.read_loop_task, self._sio.eio.write_loop_task) if task is not None]
+        for task in tasks:
+            task.cancel()
+        if tasks:
+            await asyncio.wait(tasks)
+        if (socket := self._sio.eio.ws) is not None and not socket.closed:
+            await socket.close()
+
+    def _read(self, reader: Callable[[Any], None], *values: Any) -> None:
+        """Called for each packet, in order; must not raise, for it runs in a task of the library's."""
+        try:
+            reader(values[0] if values else None)
+        except (UnreadableMessage, TypeError) as error:
+            self._problem = error if isinstance(error, UnreadableMessage) else UnreadableMessage("something")
+            self._full = True
+            self._news.set()
+
+    def _greet(self, wire: Any) -> None:
+        match wire:
+            case {"protocol": 2, "head": int(head), "epoch": str(epoch), "limits": {"message_bytes": int(most)}}:
+                if not self._greeted.done():
+                    self._greeted.set_result(Hello(head, epoch, most))
+            case _:
+                raise UnreadableMessage("a greeting")
+
+    def _arrive(self, item: FeedItem) -> None:
+        if self._full:
+            return
+        self._arrived.append(item)
+        self._waiting += _size(item)
+        self._full = self._waiting > BACKLOG
+        self._news.set()
+
+    def _admit(self) -> None:
+        if not self._admitted.done():
+            self._admitted.set_result(None)
+
+    def _refused(self, told: object = None) -> None:
+        if isinstance(told, dict):
+            self._problem = refusal(told)
+        _fail(self._admitted)
+
+    def _lose(self, reason: object = None) -> None:
+        self._lost = True
+        for answer in self._asked:
+            _fail(answer)
+        _fail(self._admitted)
+        _fail(self._greeted)
+        self._news.set()
+
+
+def _size(item: FeedItem) -> int:
+    match item:
+        case [*entries]:
+            return sum(len(entry.text) for entry in entries)
+        case _:
+            return len(getattr(item, "text", ""))
+
+
+def _settle(answer: "asyncio.Future[object]", *values: object) -> None:
+    if not answer.done():
+        answer.set_result(values[0] if values else None)
+
+
+def _fail(waiting: "asyncio.Future[Any]") -> None:
+    if not waiting.done():
+        waiting.set_exception(ConnectionLost())
+        waiting.exception()  # seen: nobody may wait for it any more

@@ -1,0 +1,149 @@
+"""Appends inside a transaction: each is checked against the log's head and term, then all are inserted together."""
+
+import asyncio
+import sqlite3
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from openhands_sessions.adapters.stores.sqlite_schema import LIVE, SPAN
+from openhands_sessions.core.errors import AlreadyExists, Conflict, Fenced, NotFound
+from openhands_sessions.core.events.codec import Stored
+from openhands_sessions.core.ids import ConversationId
+from openhands_sessions.ports.store import Receipt
+
+_KNOWN_AT_MOST = 10_000
+_ROWS_PER_STATEMENT = 128
+_COLUMNS = 4
+
+_INSERT_ROWS = {
+    rows: f"INSERT OR ROLLBACK INTO events VALUES {', '.join(['(?,?,?,?)'] * rows)}"
+    for rows in (1, 2, 4, 8, 16, 32, 64, _ROWS_PER_STATEMENT)
+}
+"""Many rows per statement, since the thread releases and takes the interpreter's lock once per statement. OR ROLLBACK
+spares SQLite the copies of pages that undoing a single statement needs; ours fail with their transaction."""
+
+
+@dataclass(slots=True)
+class Append:
+    """One call of `EventLog.append`. `sizes` are the bytes of each text, `weight` is about their sum."""
+
+    future: asyncio.Future[None]
+    sid: ConversationId
+    entries: Sequence[Stored]
+    sizes: Sequence[int]
+    expected: int
+    term: int
+    receipt: Receipt | None
+    weight: int
+
+
+@dataclass(slots=True)
+class _Log:
+    """What is cached of a conversation: its number, newest event id and term."""
+
+    key: int
+    head: int
+    term: int
+
+
+class AppendBuffer:
+    """Used on the writer's thread only. Its cache is valid only while the write lock is held and if no other process
+    has written since: `begin` checks both. So a term that another process has claimed fences every later append."""
+
+    def __init__(self, connection: sqlite3.Connection) -> None:
+        self._connection = connection
+        self._logs: dict[ConversationId, _Log] = {}
+        self._forms: dict[tuple[str, int], int] = {}
+        self._waiting: list[int | str] = []
+        self._data_version = -1
+
+    def begin(self) -> None:
+        """Take the write lock; waits while another process holds it, up to the busy limit."""
+        self._connection.execute("BEGIN IMMEDIATE")
+        version: int = self._connection.execute("PRAGMA data_version").fetchone()[0]
+        if version != self._data_version or len(self._logs) > _KNOWN_AT_MOST:
+            self._logs.clear()
+            self._data_version = version
+
+    def append(self, item: Append) -> None:
+        """Raises NotFound, Fenced, Conflict or AlreadyExists before anything of this item is written."""
+        log = self._log(item.sid)
+        if item.term < log.term:
+            raise Fenced(item.term, log.term)
+        if item.expected != log.head:
+            raise Conflict(item.expected, log.head)
+        if item.receipt is not None:
+            self._keep(log, item.receipt)
+        if item.term > log.term:
+            self._connection.execute("UPDATE conversations SET term = ? WHERE key = ?", (item.term, log.key))
+            log.term = item.term
+        row = log.key * SPAN + log.head
+        for entry, size in zip(item.entries, item.sizes, strict=True):
+            row += 1
+            form = self._forms.get((entry.kind, entry.schema)) or self._form(entry.kind, entry.schema)
+            self._waiting += (row, form, size, entry.text)
+        log.head += len(item.entries)
+
+    def flush(self) -> None:
+        """Insert the buffered rows, before a call that may read them."""
+        rows, at = len(self._waiting) // _COLUMNS, 0
+        while rows:
+            some = min(1 << rows.bit_length() - 1, _ROWS_PER_STATEMENT)
+            to = at + some * _COLUMNS
+            self._connection.execute(_INSERT_ROWS[some], self._waiting[at:to])
+            rows, at = rows - some, to
+        self._waiting.clear()
+
+    def commit(self) -> None:
+        self.flush()
+        self._connection.execute("COMMIT")
+
+    def roll_back(self) -> None:
+        """Undo the transaction and drop the cache. Raises sqlite3.Error where the connection is lost."""
+        self._waiting.clear()
+        self._logs.clear()
+        self._forms.clear()
+        if self._connection.in_transaction:
+            self._connection.execute("ROLLBACK")
+
+    def forget(self, sid: ConversationId) -> None:
+        """Drop a conversation from the cache: something other than an append has changed it."""
+        self._logs.pop(sid, None)
+
+    def _log(self, sid: ConversationId) -> _Log:
+        log = self._logs.get(sid)
+        if log is None:
+            row = self._connection.execute(
+                "SELECT key, term FROM conversations WHERE id = ? AND gone = ?", (sid, LIVE)
+            ).fetchone()
+            if row is None:
+                raise NotFound("conversation", sid)
+            log = self._logs[sid] = _Log(key=row[0], head=newest(self._connection, row[0]), term=row[1])
+        return log
+
+    def _keep(self, log: _Log, receipt: Receipt) -> None:
+        kept = self._connection.execute(
+            "INSERT OR IGNORE INTO receipts VALUES (?, ?, ?, ?)",
+            (log.key, receipt.key, receipt.digest, receipt.event),
+        )
+        if kept.rowcount == 0:
+            raise AlreadyExists(f"the key {receipt.key!r} was used before")
+
+    def _form(self, kind: str, schema: int) -> int:
+        if len(self._forms) > _KNOWN_AT_MOST:
+            self._forms.clear()
+        self._connection.execute("INSERT OR IGNORE INTO forms (kind, schema) VALUES (?, ?)", (kind, schema))
+        found: int = self._connection.execute(
+            "SELECT id FROM forms WHERE kind = ? AND schema = ?", (kind, schema)
+        ).fetchone()[0]
+        self._forms[kind, schema] = found
+        return found
+
+
+def newest(connection: sqlite3.Connection, key: int) -> int:
+    """The newest event id of a conversation by its number, -1 where there is none."""
+    row = connection.execute(
+        "SELECT key FROM events WHERE key >= ? AND key < ? ORDER BY key DESC LIMIT 1",
+        (key * SPAN, (key + 1) * SPAN),
+    ).fetchone()
+    return -1 if row is None else int(row[0]) - key * SPAN

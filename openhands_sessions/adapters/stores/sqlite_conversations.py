@@ -1,0 +1,219 @@
+"""The rows of conversations and their snapshots in SQLite."""
+
+import sqlite3
+from collections.abc import Callable, Mapping, Sequence
+from datetime import datetime
+from functools import partial
+from typing import Any, TypeAlias
+
+from openhands_sessions.adapters.stores.encoding import (
+    changed,
+    check_row,
+    check_texts,
+    import_of,
+    import_text,
+    json_text,
+    microseconds,
+    moment_of,
+    settings_of,
+    size_of,
+)
+from openhands_sessions.adapters.stores.sqlite_reader import ReaderPool
+from openhands_sessions.adapters.stores.sqlite_schema import LIVE, PURGING
+from openhands_sessions.adapters.stores.sqlite_writer import Writer
+from openhands_sessions.core.errors import AlreadyExists, Conflict, NotFound
+from openhands_sessions.core.ids import ConversationId, EventId, OwnerId
+from openhands_sessions.core.repository import Repository
+from openhands_sessions.ports.store import ANY_ROW, ConversationRow, RowChanges, RowFilter, Snapshot
+
+_Value: TypeAlias = str | int | None
+
+_REPOSITORY = ("repository_name", "repository_url", "branch", "git_provider")
+_COLUMNS = (
+    *("id", "owner", "created_at", "updated_at", "version", "title", "trigger", "initial_message"),
+    *("images_key", "replay_key", *_REPOSITORY, "checkout"),
+    *("imported", "forked_from", "sandbox", "archived", "settings"),
+)
+_DECODED: Mapping[str, Callable[[Any], Any]] = {
+    "created_at": moment_of,
+    "updated_at": moment_of,
+    "checkout": bool,
+    "archived": bool,
+    "imported": lambda text: None if text is None else import_of(text),
+    "settings": settings_of,
+}
+_ROW = f"SELECT {', '.join(_COLUMNS)} FROM conversations WHERE gone = {LIVE}"
+_INSERT = f"INSERT OR IGNORE INTO conversations ({', '.join(_COLUMNS)}) VALUES ({', '.join('?' * len(_COLUMNS))})"
+_EMPTY = (
+    "UPDATE conversations SET owner = '', created_at = 0, updated_at = 0, trigger = '', settings = '{}', checkout = 0,"
+    " archived = 0, title = NULL, initial_message = NULL, images_key = NULL, replay_key = NULL, repository_name = NULL,"
+    " repository_url = NULL, branch = NULL, git_provider = NULL, imported = NULL, forked_from = NULL, sandbox = NULL,"
+    " gone = ? WHERE key = ?"
+)
+
+
+class SqliteConversations:
+    """One row per conversation, also for a deleted one: then it holds the id and nothing else."""
+
+    def __init__(self, writer: Writer, readers: ReaderPool) -> None:
+        self._writer = writer
+        self._readers = readers
+
+    async def create(self, row: ConversationRow) -> None:
+        check_row(row)
+        await self._writer.call(row.id, partial(_create, row))
+
+    async def get(self, sid: ConversationId) -> ConversationRow | None:
+        return await self._readers.call(partial(_get, sid))
+
+    async def page(
+        self,
+        owner: OwnerId | None,
+        *,
+        limit: int,
+        before: tuple[datetime, ConversationId] | None = None,
+        matching: RowFilter = ANY_ROW,
+    ) -> Sequence[ConversationRow]:
+        query, values = page_query(owner, limit=limit, before=before, matching=matching)
+        return await self._readers.call(partial(_select, query, values))
+
+    async def update(
+        self, sid: ConversationId, changes: RowChanges, *, if_version: int | None = None
+    ) -> ConversationRow:
+        check_texts(changes)
+        return await self._writer.call(sid, partial(_update, sid, changes, if_version))
+
+    async def delete(self, sid: ConversationId) -> bool:
+        """Gone for every reader when it returns; the writer then removes the entries piece by piece, also after a
+        restart."""
+        return await self._writer.call(sid, partial(_delete, sid))
+
+
+class SqliteSnapshots:
+    """The newest snapshot of each conversation."""
+
+    def __init__(self, writer: Writer, readers: ReaderPool) -> None:
+        self._writer = writer
+        self._readers = readers
+
+    async def load(self, sid: ConversationId) -> Snapshot | None:
+        return await self._readers.call(partial(_load, sid))
+
+    async def save(self, sid: ConversationId, snapshot: Snapshot) -> None:
+        size_of("text", snapshot.text)
+        await self._writer.call(sid, partial(_save, sid, snapshot))
+
+
+def page_query(
+    owner: OwnerId | None, *, limit: int, before: tuple[datetime, ConversationId] | None, matching: RowFilter = ANY_ROW
+) -> tuple[str, tuple[str | int, ...]]:
+    """The statement of one page and its values: a walk along an index, whatever is asked of one owner's rows."""
+    query, values = _ROW, list[str | int]()
+    wanted = (("owner", owner), ("repository_name", matching.repository), ("trigger", matching.trigger))
+    for column, value in wanted:
+        if value is not None:
+            query, values = f"{query} AND {column} = ?", [*values, value]
+    if before is not None:
+        query, values = f"{query} AND (created_at, id) < (?, ?)", [*values, microseconds(before[0]), before[1]]
+    return f"{query} ORDER BY created_at DESC, id DESC LIMIT ?", (*values, max(limit, 0))
+
+
+def next_term(sid: ConversationId, connection: sqlite3.Connection) -> int:
+    """Raises NotFound."""
+    taken = connection.execute(
+        "UPDATE conversations SET term = term + 1, held = 1 WHERE id = ? AND gone = ?", (sid, LIVE)
+    )
+    if not taken.rowcount:
+        raise NotFound("conversation", sid)
+    return int(connection.execute("SELECT term FROM conversations WHERE id = ?", (sid,)).fetchone()[0])
+
+
+def release(sid: ConversationId, term: int, at: datetime, connection: sqlite3.Connection) -> None:
+    """Nothing where a newer owner has it."""
+    connection.execute(
+        "UPDATE conversations SET held = 0, updated_at = ? WHERE id = ? AND term = ? AND gone = ?",
+        (microseconds(at), sid, term, LIVE),
+    )
+
+
+def held(connection: sqlite3.Connection) -> Sequence[ConversationId]:
+    """Conversations that were taken and not given back."""
+    found = connection.execute("SELECT id FROM conversations WHERE held = 1 AND gone = 0 ORDER BY key")
+    return [ConversationId(row[0]) for row in found]
+
+
+def _create(row: ConversationRow, connection: sqlite3.Connection) -> None:
+    if not connection.execute(_INSERT, _values(row)).rowcount:
+        raise AlreadyExists(f"the conversation id {row.id!r} is taken")
+
+
+def _get(sid: ConversationId, connection: sqlite3.Connection) -> ConversationRow | None:
+    rows = _select(f"{_ROW} AND id = ?", (sid,), connection)
+    return rows[0] if rows else None
+
+
+def _update(
+    sid: ConversationId, changes: RowChanges, if_version: int | None, connection: sqlite3.Connection
+) -> ConversationRow:
+    row = _get(sid, connection)
+    if row is None:
+        raise NotFound("conversation", sid)
+    if if_version not in (None, row.version):
+        raise Conflict(if_version or 0, row.version, "the conversation's version")
+    given = dict(zip(_COLUMNS, _values(changed(row, changes)), strict=True))
+    names = ("version", *(name for name in RowChanges.__annotations__ if name in changes))
+    assignments = ", ".join(f"{name} = ?" for name in names)
+    connection.execute(f"UPDATE conversations SET {assignments} WHERE id = ?", (*(given[name] for name in names), sid))
+    return changed(row, changes)
+
+
+def _delete(sid: ConversationId, connection: sqlite3.Connection) -> bool:
+    found = connection.execute("SELECT key FROM conversations WHERE id = ? AND gone = ?", (sid, LIVE)).fetchone()
+    if found is None:
+        return False
+    connection.execute(_EMPTY, (PURGING, found[0]))
+    connection.execute("DELETE FROM snapshots WHERE conversation = ?", found)
+    return True
+
+
+def _values(row: ConversationRow) -> tuple[_Value, ...]:
+    """A row in the order of the columns."""
+    repository = row.repository or Repository()
+    return (
+        *(row.id, row.owner, microseconds(row.created_at), microseconds(row.updated_at), row.version, row.title),
+        *(row.trigger, row.initial_message, row.images_key, row.replay_key, repository.name or None),
+        *(repository.url, repository.branch, repository.provider, row.checkout),
+        *(None if row.imported is None else import_text(row.imported), row.forked_from, row.sandbox, row.archived),
+        json_text(row.settings),
+    )
+
+
+def _select(query: str, values: tuple[str | int, ...], connection: sqlite3.Connection) -> list[ConversationRow]:
+    return [_row(found) for found in connection.execute(query, values).fetchall()]
+
+
+def _row(found: Sequence[Any]) -> ConversationRow:
+    row = dict(zip(_COLUMNS, found, strict=True))
+    name, url, branch, provider = (row.pop(column) for column in _REPOSITORY)
+    shown = row["checkout"] or name or url or branch or provider
+    return ConversationRow(
+        **{column: _DECODED[column](value) if column in _DECODED else value for column, value in row.items()},
+        repository=Repository(name=name or "", url=url, branch=branch, provider=provider) if shown else None,
+    )
+
+
+def _load(sid: ConversationId, connection: sqlite3.Connection) -> Snapshot | None:
+    row = connection.execute(
+        "SELECT head, version, text FROM snapshots"
+        " WHERE conversation = (SELECT key FROM conversations WHERE id = ? AND gone = ?)",
+        (sid, LIVE),
+    ).fetchone()
+    return None if row is None else Snapshot(head=EventId(row[0]), version=row[1], text=row[2])
+
+
+def _save(sid: ConversationId, snapshot: Snapshot, connection: sqlite3.Connection) -> None:
+    """A deleted conversation takes none."""
+    connection.execute(
+        "INSERT OR REPLACE INTO snapshots SELECT key, ?, ?, ? FROM conversations WHERE id = ? AND gone = ?",
+        (snapshot.head, snapshot.version, snapshot.text, sid, LIVE),
+    )

@@ -1,0 +1,126 @@
+"""Masks secrets in text that leaves the server."""
+
+import json
+import re
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+MASK = "<secret_hidden>"
+_SHORTEST = 4
+_WORD = re.compile(r"_?[a-z_]+")
+_KINDS = frozenset(
+    {"source", "action", "observation", "confirmation_state", "agent_state", "recall_type", "impl_source"}
+)
+_WORDS = {
+    "command": ("view", "create", "str_replace", "insert", "undo_edit", "plan"),
+    "status": ("todo", "in_progress", "done"),
+}
+_KEYS = re.compile(r"\b(?:sk|pk|ghp|gho|hf|xoxb|glpat)[-_][A-Za-z0-9_-]{12,}")
+_HOST_PATH = re.compile(r"(?:(?<![\w/.])|(?<=://)|(?<=:///))/(?!workspace\b)(?:[\w.@+-]+/)+[\w.@+-]*")
+
+
+def mask(text: str, secrets: Iterable[str]) -> str:
+    """The text with every given secret, and everything that looks like a provider's key, replaced."""
+    for secret in sorted(secrets, key=len, reverse=True):
+        if len(secret) >= _SHORTEST:
+            text = text.replace(secret, MASK)
+    return _KEYS.sub(MASK, text)
+
+
+def without_paths(text: str) -> str:
+    """The text with absolute paths of the host replaced: for errors shown to users."""
+    return _HOST_PATH.sub("<path>", text)
+
+
+class SecretMasker:
+    """Masks the values of one conversation's secrets. Values of fewer than 4 characters are not masked: they would
+    be found everywhere."""
+
+    def __init__(self, secrets: Iterable[str] = ()) -> None:
+        forms = {form for secret in secrets for form in _forms(secret) if len(form) >= _SHORTEST}
+        self.forms = tuple(sorted(forms, key=len, reverse=True))
+        self._encoded = tuple({_encoded(form) for form in forms})
+        self._pattern = re.compile("|".join(map(re.escape, self.forms))) if forms else None
+
+    def text(self, text: str) -> str:
+        """The text with every secret replaced."""
+        return text if self._pattern is None else self._pattern.sub(MASK, text)
+
+    def hides_in(self, text: str) -> bool:
+        """Whether something stands hidden in the text, as far as there is anything to hide."""
+        return self._pattern is not None and MASK in text
+
+    def spans(self, text: str) -> Iterator[tuple[int, int]]:
+        """Where secrets stand in the text."""
+        if self._pattern is not None:
+            yield from (match.span() for match in self._pattern.finditer(text))
+
+    def touches(self, encoded: str) -> bool:
+        """Whether JSON text may hold a secret."""
+        return any(form in encoded for form in self._encoded)
+
+    def tree(self, value: Any) -> Any:
+        """A JSON value with every secret in its texts replaced, but for what the protocol says in its own words."""
+        match value:
+            case str():
+                return self.text(value)
+            case dict():
+                return {
+                    key if _WORD.fullmatch(key) else self.text(key): item if _is_word(key, item) else self.tree(item)
+                    for key, item in value.items()
+                }
+            case list():
+                return [self.tree(item) for item in value]
+            case _:
+                return value
+
+
+class StreamMasker:
+    """Masks secrets in a text that comes in pieces: what may be the beginning of one is held back until more comes."""
+
+    def __init__(self, masker: SecretMasker) -> None:
+        self._masker = masker
+        self.held = ""
+        """What waits to be told."""
+
+    def feed(self, piece: str) -> str:
+        """What can be shown now, masked."""
+        text = self.held + piece
+        end = len(text) - self._open(text)
+        for start, stop in self._masker.spans(text):
+            if start < end < stop:
+                end = start
+        self.held = text[end:]
+        return self._masker.text(text[:end])
+
+    def restart(self) -> None:
+        """Forget what is held: the text begins anew."""
+        self.held = ""
+
+    def _open(self, text: str) -> int:
+        """How many characters at the end of the text may be the beginning of a secret."""
+        longest = 0
+        for form in self._masker.forms:
+            most = min(len(form) - 1, len(text))
+            longest = max(longest, next((n for n in range(most, longest, -1) if text.endswith(form[:n])), 0))
+        return longest
+
+
+def _forms(secret: str) -> Iterator[str]:
+    """The secret as it may come to be seen: as it is, as a terminal prints it, and inside of JSON."""
+    yield secret
+    yield secret.strip()
+    yield secret.replace("\r\n", "\n").strip()
+    yield secret.replace("\r\n", "\n").replace("\n", "\r\n").strip()
+    yield _encoded(secret)
+
+
+def _encoded(text: str) -> str:
+    return json.dumps(text, ensure_ascii=False)[1:-1]
+
+
+def _is_word(key: str, value: Any) -> bool:
+    """Whether a text stands where the protocol has one of its own words: a state, a kind, a command of the editor."""
+    if not isinstance(value, str):
+        return False
+    return key == "timestamp" or value in _WORDS.get(key, ()) or (key in _KINDS and bool(_WORD.fullmatch(value)))

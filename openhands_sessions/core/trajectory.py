@@ -1,0 +1,197 @@
+"""A trajectory that is done again: what of it is issued in place of the model, and what came of it when it was
+recorded. Pure."""
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import orjson
+
+from openhands_sessions.core.errors import BadInput
+from openhands_sessions.core.events.actions import (
+    ACTIONS,
+    ChangeAgentStateAction,
+    CondensationAction,
+    CondensationRequestAction,
+    LoopRecoveryAction,
+    MessageAction,
+    NullAction,
+    RecallAction,
+    SystemAction,
+)
+from openhands_sessions.core.events.codec import encode, from_wire
+from openhands_sessions.core.events.event import Action, ConfirmationState, Observation, Source
+from openhands_sessions.core.events.observations import NOT_RUN_ID, RunObservation
+from openhands_sessions.core.events.own import InvalidCallAction, ToolCallsAction
+from openhands_sessions.core.ids import UNNUMBERED
+
+FIELD = "replay_json"
+LONGEST_MESSAGE = 1_000_000
+"""Characters."""
+NOT_ISSUED = (
+    SystemAction,
+    RecallAction,
+    ChangeAgentStateAction,
+    CondensationAction,
+    CondensationRequestAction,
+    NullAction,
+    LoopRecoveryAction,
+    ToolCallsAction,
+    InvalidCallAction,
+)
+"""What a session does by itself, and what came to nothing."""
+GO_ON = "continue"
+"""What a user says to have a stopped replay go on; anything else is to the model."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class TrajectoryStep:
+    """One thing to do again: something that the user or the agent said, or a call. `outcome` is the kind of the
+    observation that was recorded, None for none; `exit_code` that of a command."""
+
+    action: Action
+    outcome: str | None = None
+    exit_code: int | None = None
+
+    def difference(self, observation: Observation) -> str | None:
+        """In words, how an observation is another than the recorded one; None where it is not."""
+        if self.outcome is None:
+            return None
+        if self.outcome != observation.KIND:
+            return f"recorded was the outcome `{self.outcome}`, now it is `{observation.KIND}`"
+        if isinstance(observation, RunObservation) and self.exit_code not in (None, observation.metadata.exit_code):
+            return f"recorded was exit code {self.exit_code}, now it is {observation.metadata.exit_code}"
+        return None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Trajectory:
+    """What a replay begins with, and its steps in order."""
+
+    message: MessageAction
+    steps: tuple[TrajectoryStep, ...]
+
+
+def goes_on(text: str) -> bool:
+    """Whether a message has a replay go on, rather than ending it."""
+    return text.strip().casefold() == GO_ON
+
+
+def read_trajectory(text: str) -> Trajectory:
+    """A trajectory as it was exported: a JSON list of events, or the object that holds one. Left out are what the
+    environment did, and actions that were never carried out: refused by the user, or without an answer. Raises
+    BadInput that names the entry."""
+    try:
+        exported = orjson.loads(text)
+    except orjson.JSONDecodeError as error:
+        raise BadInput(FIELD, f"must be an exported trajectory, and it is not JSON: {error}") from None
+    if isinstance(exported, dict):
+        exported = exported.get("trajectory")
+    if not isinstance(exported, list):
+        raise BadInput(FIELD, "must be a list of events, as an export is")
+    reading = _Reading(exported)
+    steps = tuple(reading.steps())
+    first = next((place for place, step in enumerate(steps) if _is_said_by_user(step.action)), None)
+    if first is None:
+        raise BadInput(FIELD, "has no message of the user, which a replay begins with")
+    message = steps[first].action
+    assert isinstance(message, MessageAction)  # as was looked for
+    return Trajectory(message=message, steps=steps[first + 1 :])
+
+
+def dump_steps(steps: Iterable[TrajectoryStep]) -> bytes:
+    """Steps as they are kept until the replay is over."""
+    return orjson.dumps(
+        [
+            {"action": orjson.Fragment(encode(step.action)), "outcome": step.outcome, "exit_code": step.exit_code}
+            for step in steps
+        ]
+    )
+
+
+def load_steps(kept: bytes) -> tuple[TrajectoryStep, ...]:
+    """Steps again. Raises ValueError for what `dump_steps` did not write."""
+    found = []
+    for entry in orjson.loads(kept):
+        action = from_wire(entry["action"])
+        if not isinstance(action, Action):
+            raise ValueError("a step that is no action")
+        found.append(TrajectoryStep(action=action, outcome=entry["outcome"], exit_code=entry["exit_code"]))
+    return tuple(found)
+
+
+class _Reading:
+    """Goes over the entries once they have all been looked at."""
+
+    def __init__(self, entries: Sequence[Any]) -> None:
+        self._entries = [_checked(place, entry) for place, entry in enumerate(entries)]
+        # Where there are several, the last one: the reference says of a running command that it was not executed,
+        # and sends its result later.
+        observations = [entry for entry in self._entries if "action" not in entry]
+        self._outcomes = {entry["cause"]: entry for entry in observations if _is_number(entry.get("cause"))}
+        self._thoughts: dict[str, str] = {}
+        """What was thought of actions that were asked about, by their calls."""
+
+    def steps(self) -> Iterator[TrajectoryStep]:
+        for place, entry in enumerate(self._entries):
+            if "action" not in entry:
+                continue
+            action = _action(place, entry)
+            outcome = self._outcomes.get(entry["id"], {}) if _is_number(entry.get("id")) else {}
+            extras = outcome.get("extras") or {}
+            if self._was_agreed(action) and extras.get("error_id") != NOT_RUN_ID:
+                code = (extras.get("metadata") or {}).get("exit_code")
+                yield TrajectoryStep(
+                    action=self._with_thought(action),
+                    outcome=outcome.get("observation"),
+                    exit_code=code if _is_number(code) else None,
+                )
+
+    def _was_agreed(self, action: Action) -> bool:
+        if action.source is Source.ENVIRONMENT or isinstance(action, NOT_ISSUED):
+            return False
+        if isinstance(action, MessageAction):
+            return bool(action.content.strip() or (action.image_urls and action.source is Source.USER))
+        call = action.tool_call_metadata
+        asked = getattr(action, "confirmation_state", ConfirmationState.CONFIRMED)
+        if asked is ConfirmationState.AWAITING and call is not None:
+            self._thoughts[call.tool_call_id] = str(getattr(action, "thought", ""))
+        return asked is ConfirmationState.CONFIRMED
+
+    def _with_thought(self, action: Action) -> Action:
+        """The reference leaves the thought out where it restates an action."""
+        call = action.tool_call_metadata
+        about: dict[str, Any] = {"thought": "" if call is None else self._thoughts.get(call.tool_call_id, "")}
+        return replace(action, **about) if about["thought"] and getattr(action, "thought", None) == "" else action
+
+
+def _checked(place: int, entry: Any) -> dict[str, Any]:
+    if not isinstance(entry, dict):
+        raise BadInput(FIELD, f"entry {place} must be an event, not {type(entry).__name__}")
+    if "action" in entry:
+        if str(entry["action"]) not in ACTIONS:
+            raise BadInput(FIELD, f"entry {place} is an action of an unknown kind: {str(entry['action'])[:64]!r}")
+        return entry
+    if not isinstance(entry.get("observation"), str):
+        raise BadInput(FIELD, f"entry {place} must be an event: an action or an observation")
+    extras = entry.get("extras")
+    if not isinstance(extras, dict | None) or not isinstance((extras or {}).get("metadata"), dict | None):
+        raise BadInput(FIELD, f"entry {place} is no {entry['observation'][:64]!r} observation: its extras are wrong")
+    return entry
+
+
+def _action(place: int, entry: dict[str, Any]) -> Action:
+    action = from_wire({**entry, "id": UNNUMBERED})
+    if not isinstance(action, Action):
+        raise BadInput(FIELD, f"entry {place} is no {entry['action']!r} action: its fields are wrong")
+    if isinstance(action, MessageAction) and len(action.content) > LONGEST_MESSAGE:
+        raise BadInput(FIELD, f"entry {place} must not be longer than {LONGEST_MESSAGE} characters")
+    return action
+
+
+def _is_number(value: object) -> bool:
+    return type(value) is int
+
+
+def _is_said_by_user(action: Action) -> bool:
+    return isinstance(action, MessageAction) and action.source is Source.USER

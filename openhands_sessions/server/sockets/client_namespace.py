@@ -1,0 +1,190 @@
+"""Namespace `/`: clients of conversations."""
+
+import asyncio
+import re
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import parse_qs
+
+import socketio
+import structlog
+from socketio.exceptions import ConnectionRefusedError as Refused
+
+from openhands_sessions.core.errors import AtCapacity, BadInput, NotFound, RateLimited, SessionsError
+from openhands_sessions.core.events.event import Json
+from openhands_sessions.core.ids import conversation_id
+from openhands_sessions.core.nesting import check_nesting
+from openhands_sessions.core.settings import SessionSettings
+from openhands_sessions.ports.agent import Agents
+from openhands_sessions.ports.auth import Auth
+from openhands_sessions.ports.files import FileStore
+from openhands_sessions.ports.gateway import SessionSpec
+from openhands_sessions.server.credentials import credentials_of
+from openhands_sessions.server.rate_limit import TokenBucket
+from openhands_sessions.server.slow_client import Outbox, abort
+from openhands_sessions.server.web_session import PROTOCOL, Connection, WebSession, stats_of
+from openhands_sessions.server.wire import AuthIn, checked
+from openhands_sessions.server.wire_conversations import CreateIn
+from openhands_sessions.service.local_gateway import LocalGateway
+
+log = structlog.get_logger(__name__)
+
+COMMANDS = ("oh_user_action", "oh_action")
+EVENT_ID = re.compile(r"[0-9]{1,15}")
+PROVIDERS = frozenset({"github", "gitlab", "bitbucket", "azure_devops", "forgejo", "enterprise_sso"})
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ClientLimits:
+    """What one connection may cost. Rate in commands a second; grace in seconds."""
+
+    message_bytes: int
+    messages_per_second: float
+    messages_burst: int
+    slow_client_grace: float
+
+    def wire(self) -> dict[str, Json]:
+        return {"message_bytes": self.message_bytes, "messages_per_second": self.messages_per_second}
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ClientDependencies:
+    """What WebSessions are made of."""
+
+    gateway: LocalGateway
+    auth: Auth
+    files: FileStore
+    agents: Agents
+    defaults: SessionSettings
+    limits: ClientLimits
+    version: str
+
+
+class ClientNamespace(socketio.AsyncNamespace):  # type: ignore[misc]  # python-socketio has no types
+    """Makes a WebSession for each connection."""
+
+    def __init__(self, parts: ClientDependencies) -> None:
+        super().__init__("/")
+        self._parts = parts
+        self._sessions: dict[str, WebSession] = {}
+
+    async def trigger_event(self, event: str, *args: Any) -> Any:
+        """Every event of the namespace comes through here, so that unknown ones are answered too."""
+        match event:
+            case "connect":
+                return await self._connect(*args)
+            case "disconnect":
+                return await self._disconnect(args[0])
+            case _:
+                return await self._command(event, args[0], args[1:])
+
+    async def _connect(self, socket_id: str, environ: dict[str, Any], auth: object = None) -> None:
+        try:
+            session, given = await self._new_session(socket_id, environ, auth)
+            await session.initialize_agent(making=_making(given.create, session))
+        except SessionsError as error:
+            if isinstance(error, AtCapacity):
+                # A connect error would end the client's automatic reconnects.
+                abort(environ["aiohttp.request"].transport)
+            raise Refused(error.message, {"code": error.code}) from error
+        self._sessions[socket_id] = session
+
+    async def _new_session(self, socket_id: str, environ: dict[str, Any], auth: object) -> tuple[WebSession, AuthIn]:
+        parts = self._parts
+        query = {name: values[-1] for name, values in parse_qs(environ.get("QUERY_STRING", "")).items()}
+        given = _auth_of(auth, query)
+        principal = parts.auth.identify(credentials_of(environ, query, given.session_api_key))
+        _check_providers(query.get("providers_set", ""))
+        if given.conversation_id is None:
+            raise BadInput("conversation_id", "is missing: name a conversation in the query or in auth")
+        sid = conversation_id(given.conversation_id)
+        limits = parts.limits
+        connection = Connection(
+            socket_id=socket_id,
+            outbox=Outbox(self.server, socket_id, "/", environ, limits.slow_client_grace),
+            bucket=TokenBucket(limits.messages_per_second, limits.messages_burst, time.monotonic),
+            protocol=given.protocol,
+            after=-1 if given.after is None else given.after,
+            epoch=given.epoch,
+            version=parts.version,
+            limits=limits.wire(),
+        )
+        live = parts.gateway.live(sid)
+        session = WebSession(
+            sid,
+            parts.defaults if live is None else live.settings,
+            parts.agents,
+            stats_of(live),
+            parts.files,
+            self.server,
+            principal.owner,
+            gateway=parts.gateway,
+            connection=connection,
+        )
+        return session, given
+
+    async def _disconnect(self, socket_id: str) -> None:
+        session = self._sessions.pop(socket_id, None)
+        if session is not None:
+            await session.close()
+
+    async def _command(self, event: str, socket_id: str, args: tuple[Any, ...]) -> Mapping[str, Json] | None:
+        session = self._sessions.get(socket_id)
+        if session is None:
+            return None
+        try:
+            if event not in COMMANDS:
+                raise BadInput("the event", f"must be oh_user_action, not {event[:64]!r}")
+            if len(args) != 1:
+                raise BadInput("oh_user_action", f"takes one object, not {len(args)} values")
+            check_nesting(args[0], "the command")
+            accepted = await session.dispatch(args[0])
+        except SessionsError as error:
+            return _refused(session, error)
+        except Exception:
+            log.exception("a command failed", conversation_id=session.sid)
+            return _refused(session, SessionsError("the server met an error of its own; it is in its log"))
+        return {"ok": True, "id": accepted.id}
+
+    async def close(self) -> None:
+        """Let every client see its session's end, and stop following."""
+        await asyncio.gather(*(session.end() for session in list(self._sessions.values())))
+
+
+def _refused(session: WebSession, error: SessionsError) -> dict[str, Json]:
+    session.refuse(error)
+    refusal: dict[str, Json] = {"ok": False, "code": error.code, "message": error.message}
+    if isinstance(error, RateLimited):
+        refusal["retry_after"] = round(error.retry_after, 3)
+    if isinstance(error, BadInput):
+        refusal["field"] = error.field
+    return refusal
+
+
+def _auth_of(auth: object, query: Mapping[str, str]) -> AuthIn:
+    """The `auth` payload over the query. The V0 client's `latest_event_id` that names no event counts as -1."""
+    known = {name: query[name] for name in ("protocol", "conversation_id", "after", "epoch") if query.get(name)}
+    latest = query.get("latest_event_id", "")
+    if "after" not in known and EVENT_ID.fullmatch(latest):
+        known["after"] = latest
+    given = auth if isinstance(auth, dict) else {}
+    check_nesting(given, "auth")
+    merged = checked(AuthIn, {**known, **given})
+    if merged.protocol not in (1, PROTOCOL):
+        raise BadInput("protocol", f"must be {PROTOCOL}, or left out for the V0 client's")
+    return merged
+
+
+def _making(create: bool | dict[str, Any], session: WebSession) -> SessionSpec | None:
+    """What a conversation is made with that there is not yet; None where none is to be made. Raises BadInput."""
+    if create is False:
+        return None
+    return checked(CreateIn, {} if create is True else create).spec(session.sid, session.user_id)
+
+
+def _check_providers(listed: str) -> None:
+    for name in filter(None, listed.split(",")):
+        if name not in PROVIDERS:
+            raise NotFound("provider", name[:64])

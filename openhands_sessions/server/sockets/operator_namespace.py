@@ -1,0 +1,80 @@
+"""Namespace `/operator`: a snapshot of all sessions, then every change of state."""
+
+import asyncio
+from typing import Any
+from urllib.parse import parse_qs
+
+import socketio
+import structlog
+from socketio.exceptions import ConnectionRefusedError as Refused
+
+from openhands_sessions.core.errors import SessionsError, Unauthorized
+from openhands_sessions.ports.auth import Auth
+from openhands_sessions.server.credentials import credentials_of
+from openhands_sessions.server.packets import message_packet
+from openhands_sessions.server.slow_client import END_GRACE, Outbox, SlowClient
+from openhands_sessions.server.wire import AuthIn, checked, operator_wire, overview_wire
+from openhands_sessions.service.status_board import Overview, StatusBoard
+
+log = structlog.get_logger(__name__)
+
+NAMESPACE = "/operator"
+
+
+class OperatorNamespace(socketio.AsyncNamespace):  # type: ignore[misc]  # python-socketio has no types
+    """One watching task per operator; `sessions` first and after falling behind, then `session` for each change."""
+
+    def __init__(self, board: StatusBoard, auth: Auth, slow_client_grace: float) -> None:
+        super().__init__(NAMESPACE)
+        self._board = board
+        self._auth = auth
+        self._grace = slow_client_grace
+        self._watching: dict[str, asyncio.Task[None]] = {}
+
+    async def trigger_event(self, event: str, *args: Any) -> Any:
+        match event:
+            case "connect":
+                return self._connect(*args)
+            case "disconnect":
+                return await self._disconnect(args[0])
+            case _:
+                return {"ok": False, "code": "bad_input", "message": "operators only watch; commands go to /"}
+
+    def _connect(self, socket_id: str, environ: dict[str, Any], auth: object = None) -> None:
+        query = {name: values[-1] for name, values in parse_qs(environ.get("QUERY_STRING", "")).items()}
+        try:
+            given = checked(AuthIn, auth if isinstance(auth, dict) else {})
+            principal = self._auth.identify(credentials_of(environ, query, given.session_api_key))
+            if not principal.operator:
+                raise Unauthorized("only operators may watch all sessions")
+        except SessionsError as error:
+            raise Refused(error.message, {"code": error.code}) from error
+        outbox = Outbox(self.server, socket_id, NAMESPACE, environ, self._grace)
+        self._watching[socket_id] = asyncio.create_task(self._watch(outbox), name=f"operator {socket_id}")
+
+    async def _watch(self, outbox: Outbox) -> None:
+        try:
+            async for news in self._board.watch():
+                if isinstance(news, Overview):
+                    packets = [message_packet("sessions", overview_wire(news), NAMESPACE)]
+                else:
+                    packets = [message_packet("session", operator_wire(status), NAMESPACE) for status in news]
+                await outbox.send(packets)
+            outbox.close()
+        except SlowClient:
+            log.warning("operator cut", reason="slow_consumer")
+            await outbox.end()
+
+    async def _disconnect(self, socket_id: str) -> None:
+        task = self._watching.pop(socket_id, None)
+        if task is not None:
+            task.cancel()
+            await asyncio.wait([task])
+
+    async def close(self) -> None:
+        """Let every operator see the last changes, for at most END_GRACE seconds, and end its connection."""
+        self._board.end()
+        if self._watching:
+            await asyncio.wait(self._watching.values(), timeout=END_GRACE)
+        for socket_id in list(self._watching):
+            await self._disconnect(socket_id)

@@ -1,0 +1,101 @@
+"""Engine.io's way in: a frame that it cannot read goes on as a message, so that it is answered like any other bad one.
+Otherwise it would end the connection with a traceback, and leave its tasks behind. On its way out, the handshake says
+how much is taken, which is less than what is read to be answered."""
+
+import base64
+import binascii
+import re
+from typing import Any
+
+from aiohttp import web
+from engineio.async_drivers.aiohttp import WebSocket, make_response, translate_request
+from engineio.payload import Payload
+
+UNREADABLE = "4?"
+"""A message that Socket.IO cannot read."""
+KNOWN = "123456"
+"""First characters of what a client may send: close, ping, pong, message, upgrade, nothing."""
+OPENING = "0"
+"""First character of the server's handshake."""
+GOODBYE = "1"
+READ = 2
+"""How many times as much is read as is taken."""
+_LARGEST = re.compile(r'(?<="maxPayload":)\d+')
+SEPARATOR = "\x1e"
+"""Between the frames of one polling request."""
+
+
+def readable(frame: str) -> str:
+    """The frame itself where engine.io can read it, else UNREADABLE."""
+    if frame[:1] == "b":
+        return frame if _is_base64(frame[1:]) else UNREADABLE
+    return frame if frame and frame[0] in KNOWN else UNREADABLE
+
+
+def announcing(frame: str) -> str:
+    """The frame itself; a handshake with the size of what is taken."""
+    return _LARGEST.sub(lambda size: str(int(size[0]) // READ), frame) if frame[:1] == OPENING else frame
+
+
+def _is_base64(text: str) -> bool:
+    try:
+        base64.b64decode(text)
+    except (binascii.Error, ValueError):
+        return False
+    return True
+
+
+class ReadableSocket(WebSocket):  # type: ignore[misc]  # engineio has no types
+    """A websocket whose frames engine.io can read, and that ends when the client says goodbye."""
+
+    def __init__(self, handler: object, server: object) -> None:
+        super().__init__(handler, server)
+        self._over = False
+
+    async def wait(self) -> str | bytes:
+        if self._over:
+            raise OSError("the client has said goodbye")
+        data: str | bytes = await super().wait()
+        if not isinstance(data, str):
+            return data
+        self._over = data[:1] == GOODBYE
+        return readable(data)
+
+    async def send(self, message: str | bytes) -> None:
+        await super().send(announcing(message) if isinstance(message, str) else message)
+
+
+def announcing_response(status: str, headers: object, content: bytes, environ: object) -> web.Response:
+    """The answer to a polling request."""
+    response: web.Response = make_response(status, headers, announcing(content.decode()).encode(), environ)
+    return response
+
+
+async def readable_request(request: web.Request) -> dict[str, Any]:
+    """The WSGI environment of a request, with a body that engine.io can read."""
+    environ: dict[str, Any] = translate_request(request)
+    if request.method == "POST":
+        content = _readable_payload(await request.read())
+        environ["wsgi.input"] = _Body(content)
+        environ["CONTENT_LENGTH"] = str(len(content))
+    return environ
+
+
+def _readable_payload(content: bytes) -> bytes:
+    try:
+        frames = content.decode().split(SEPARATOR) if content else []
+    except UnicodeDecodeError:
+        return UNREADABLE.encode()
+    if len(frames) > Payload.max_decode_packets:
+        return UNREADABLE.encode()
+    return SEPARATOR.join(readable(frame) for frame in frames).encode()
+
+
+class _Body:
+    """Content that is there already."""
+
+    def __init__(self, content: bytes) -> None:
+        self._content = content
+
+    async def read(self, size: int) -> bytes:
+        return self._content[:size]

@@ -1,0 +1,86 @@
+"""Files of what conversations begin with and is too large for their rows: images and recorded steps."""
+
+import asyncio
+import hashlib
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+from openhands_sessions.core.errors import BadInput, NotFound
+from openhands_sessions.core.ids import ConversationId
+from openhands_sessions.core.trajectory import Trajectory, TrajectoryStep, dump_steps, load_steps, read_trajectory
+from openhands_sessions.ports.files import FileStore
+from openhands_sessions.ports.gateway import SessionSpec
+from openhands_sessions.service.settings import conversation_folder
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class StoredInput:
+    """The names of the files; None where there was nothing to store."""
+
+    replay: str | None = None
+    images: str | None = None
+
+
+class InitialInputStore:
+    """Each is a file among the conversation's files, named by its content: so of two requests that create the same id,
+    the later one changes no file of the first."""
+
+    def __init__(self, files: FileStore) -> None:
+        self._files = files
+
+    async def store(self, spec: SessionSpec) -> tuple[SessionSpec, StoredInput]:
+        """Move images and trajectory of a spec into files: the rest of the spec, and the names. Raises BadInput, before
+        anything is stored, and StorageUnavailable."""
+        replay = images = None
+        if spec.replay_json is not None:
+            spec, replay = await self._recorded(spec, spec.replay_json)
+        if spec.image_urls:
+            images = await self._keep(spec.id, json.dumps(spec.image_urls).encode())
+        return replace(spec, image_urls=()), StoredInput(replay=replay, images=images)
+
+    async def steps(self, sid: ConversationId, name: str) -> Sequence[TrajectoryStep] | None:
+        """A replay's steps, None where the file is lost or damaged. Raises StorageUnavailable."""
+        try:
+            content = await self._files.read(_key(sid, name))
+            return await asyncio.to_thread(load_steps, content) if _name(content) == name else None
+        except (NotFound, ValueError):
+            return None
+
+    async def images(self, sid: ConversationId, name: str) -> Sequence[str]:
+        """Raises NotFound, StorageUnavailable."""
+        return [str(image) for image in json.loads(await self._files.read(_key(sid, name)))]
+
+    async def forget(self, sid: ConversationId, kept: StoredInput) -> None:
+        """Delete what `store` wrote for a conversation that could not be created."""
+        for name in filter(None, (kept.replay, kept.images)):
+            await self._files.delete(_key(sid, name))
+
+    async def _recorded(self, spec: SessionSpec, text: str) -> tuple[SessionSpec, str]:
+        """The spec with the trajectory's first message as its own, and the name of the file with the steps after it."""
+        if spec.initial_message is not None:
+            raise BadInput("initial_user_msg", "must be left out: the trajectory in replay_json has a first message")
+        # Off the loop: a long trajectory takes seconds.
+        trajectory, content = await asyncio.to_thread(_read, text)
+        name = await self._keep(spec.id, content)
+        message = trajectory.message
+        images = message.image_urls or ()
+        return replace(spec, initial_message=message.content, image_urls=images, replay_json=None), name
+
+    async def _keep(self, sid: ConversationId, content: bytes) -> str:
+        name = _name(content)
+        await self._files.write(_key(sid, name), content)
+        return name
+
+
+def _read(text: str) -> tuple[Trajectory, bytes]:
+    trajectory = read_trajectory(text)
+    return trajectory, dump_steps(trajectory.steps)
+
+
+def _name(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()[:32]
+
+
+def _key(sid: ConversationId, name: str) -> str:
+    return f"{conversation_folder(sid)}/opening-{name}.json"

@@ -1,0 +1,113 @@
+"""Turns the events of another installation into a log of ours: dense ids, and an end with nothing left to do. Pure."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from datetime import datetime, tzinfo
+from typing import Any
+
+from openhands_sessions.core.events.actions import CondensationAction
+from openhands_sessions.core.events.codec import Stored, recorded
+from openhands_sessions.core.events.event import Action, AgentState, ConfirmationState, Event, Source, Unknown
+from openhands_sessions.core.events.observations import (
+    UNKNOWN_OUTCOME_ID,
+    AgentStateChangedObservation,
+    ErrorObservation,
+)
+from openhands_sessions.core.events.own import StopReason, TurnEndedObservation
+from openhands_sessions.core.foreign_events import Clock, EventNumbering, event_of
+from openhands_sessions.core.ids import EventId
+from openhands_sessions.core.view import ConversationView, reduce
+from openhands_sessions.session.approvals import withdrawing
+
+NOT_RECORDED = "The outcome is unknown: it was not recorded where this conversation was imported from."
+_AT_REST = frozenset(
+    (
+        AgentState.AWAITING_USER_INPUT,
+        AgentState.PAUSED,
+        AgentState.STOPPED,
+        AgentState.FINISHED,
+        AgentState.REJECTED,
+        AgentState.ERROR,
+        AgentState.RATE_LIMITED,
+    )
+)
+
+
+class LogImporter:
+    """Goes through a log once, from where an earlier import ended."""
+
+    def __init__(self, numbering: EventNumbering, zone: tzinfo | None, begun: datetime) -> None:
+        """`begun` is when the conversation was made."""
+        self.view = ConversationView()
+        self.numbering = numbering
+        self.unknown = 0
+        """How many events were of an unknown kind and kept as they are."""
+        self._clock = Clock(zone, begun)
+        self._open: dict[EventId, Action] = {}
+
+    def fold(self, event: Event) -> None:
+        """Take in the next event of ours: one that an earlier import stored, or a new one."""
+        self.view = reduce(self.view, event)
+        self._clock = replace(self._clock, otherwise=max(self._clock.otherwise, event.timestamp))
+        waiting = {*self.view.open_actions, self.view.pending}
+        if isinstance(event, Action) and event.id in waiting:
+            self._open[event.id] = event
+        if len(self._open) > len(waiting):
+            self._open = {number: action for number, action in self._open.items() if number in waiting}
+
+    def convert(self, number: int, wire: Mapping[str, Any]) -> Stored:
+        """Their event as ours, the next one."""
+        ours = self._next
+        self.numbering.add(number, ours)
+        event = self._joined(event_of(wire, ours, self.numbering, self._clock))
+        self.unknown += isinstance(event, Unknown)
+        return self._recorded(event)
+
+    def settled(self) -> Sequence[Stored]:
+        """Events that end the log so that opening it starts nothing: no question, action or turn is left open."""
+        view = self.view
+        made: list[Stored] = []
+        if view.pending is not None:
+            made += [self._said(event) for event in withdrawing(self._open[view.pending], first=self._next)]
+        for number in view.open_actions:
+            unknown = ErrorObservation(content=NOT_RECORDED, error_id=UNKNOWN_OUTCOME_ID, cause=number)
+            call = self._open[number].tool_call_metadata
+            made.append(self._said(replace(unknown, source=Source.AGENT, tool_call_metadata=call)))
+        if view.owed or view.stopping is not None or made:
+            made.append(self._said(TurnEndedObservation(stop_reason=StopReason.STOPPED, seen=self.view.head)))
+        if made and view.agent_state not in _AT_REST:
+            made.append(self._said(AgentStateChangedObservation(agent_state=AgentState.STOPPED)))
+        return made
+
+    @property
+    def _next(self) -> EventId:
+        return EventId(self.view.head + 1)
+
+    def _said(self, event: Event) -> Stored:
+        return self._recorded(replace(event, id=self._next, timestamp=self._clock.otherwise))
+
+    def _recorded(self, event: Event) -> Stored:
+        event, entry = recorded(event)
+        self.fold(event)
+        return entry
+
+    def _joined(self, event: Event) -> Event:
+        """The event with what the other installation expresses by order alone: the question that an answer belongs to,
+        and what an earlier condensation has forgotten."""
+        match event:
+            case CondensationAction(forgotten_events_start_id=int() as start) if self.view.condensed is not None:
+                return replace(event, forgotten_events_start_id=min(start, self.view.condensed[0]))
+            case Action() if self._answers(event):
+                return replace(event, cause=self.view.pending)
+            case _:
+                return event
+
+    def _answers(self, event: Action) -> bool:
+        if self.view.pending is None or event.tool_call_metadata is None:
+            return False
+        asked = self._open[self.view.pending].tool_call_metadata
+        answered = getattr(event, "confirmation_state", None) in (
+            ConfirmationState.CONFIRMED,
+            ConfirmationState.REJECTED,
+        )
+        return answered and asked is not None and asked.tool_call_id == event.tool_call_metadata.tool_call_id

@@ -1,0 +1,186 @@
+"""Which sessions live here: admission, joining, and the end of idle ones."""
+
+import asyncio
+from collections.abc import Callable
+
+import structlog
+
+from openhands_sessions.core.errors import AtCapacity
+from openhands_sessions.core.ids import UNNUMBERED, ConversationId, OwnerId
+from openhands_sessions.core.lifecycle import SessionState
+from openhands_sessions.core.settings import SessionSettings
+from openhands_sessions.ports.gateway import Accepted, EndReason, Status
+from openhands_sessions.service.feeds import Feeds
+from openhands_sessions.service.status_board import SessionStatus, StatusBoard
+from openhands_sessions.session.agent_session import AgentSession
+from openhands_sessions.session.idempotency import IdempotencyKey
+from openhands_sessions.session.setup import Dependencies, InitialInput
+from openhands_sessions.session.stop import record_stop
+
+log = structlog.get_logger(__name__)
+
+
+class SessionRegistry:
+    """Owns the live sessions and their tasks. At most `max_sessions` at once, counted before anything is built."""
+
+    def __init__(self, parts: Dependencies, board: StatusBoard, *, max_sessions: int, idle_timeout: float) -> None:
+        self.board = board
+        self._parts = parts
+        self._max_sessions = max_sessions
+        self._idle_timeout = idle_timeout
+        self._sessions: dict[ConversationId, AgentSession] = {}
+        self._owners: dict[ConversationId, OwnerId] = {}
+        self._tasks: dict[ConversationId, asyncio.Task[None]] = {}
+        self._idle: dict[ConversationId, asyncio.TimerHandle] = {}
+        self._closings: set[asyncio.Task[None]] = set()
+        self.feeds = Feeds(parts.store)
+        self._changed_at = 0.0
+        self.accepting = True
+
+    def __len__(self) -> int:
+        return len(self._sessions)
+
+    @property
+    def full(self) -> bool:
+        """Whether a new session would be refused."""
+        return not self.accepting or (len(self._sessions) >= self._max_sessions and self._longest_idle() is None)
+
+    def idle_time(self, started: float) -> float:
+        """Seconds for which no session has worked or come to another state, at most those since `started`, a time of
+        the loop's."""
+        if any(session.busy for session in self._sessions.values()):
+            return 0.0
+        return asyncio.get_running_loop().time() - max(started, self._changed_at)
+
+    def find(self, sid: ConversationId) -> AgentSession | None:
+        """The live session, failed ones included."""
+        return self._sessions.get(sid)
+
+    def check_room(self) -> None:
+        """Raises AtCapacity where a new session would be refused."""
+        if not self.accepting:
+            raise AtCapacity("the server is shutting down; try again in a moment")
+        if self.full:
+            raise AtCapacity(f"the server holds {self._max_sessions} sessions, as many as it may; try again later")
+
+    async def open(
+        self, sid: ConversationId, owner: OwnerId, settings: Callable[[], SessionSettings], initial: InitialInput
+    ) -> AgentSession:
+        """Join the live session, or build one; one that failed or closes makes room for a new one first. Does not wait
+        for Ready. Raises AtCapacity."""
+        while (session := self._sessions.get(sid)) is not None:
+            if session.accepting:
+                return session
+            await self.close(sid, "failed")
+        if len(self._sessions) >= self._max_sessions and (idle := self._longest_idle()) is not None:
+            await self.close(idle, "idle")
+            return await self.open(sid, owner, settings, initial)
+        self.check_room()
+        return self._build(sid, owner, settings(), initial)
+
+    async def stop_failed(
+        self, session: AgentSession, keyed: IdempotencyKey | None, author: OwnerId | None
+    ) -> Accepted:
+        """The user stops a session that has failed, and stays. Raises its problem where it does not know its log,
+        BadInput, StorageError."""
+        if session.problem is not None and session.event_stream.view.head == UNNUMBERED:
+            raise session.problem
+        return await record_stop(session.event_stream, keyed, author)
+
+    def retitled(self, sid: ConversationId, title: str) -> None:
+        """Tell those who follow the conversation that it has a new title."""
+        self.feeds.publish_transient(sid, Status("info", None, sid, title=title))
+
+    def _build(
+        self, sid: ConversationId, owner: OwnerId, settings: SessionSettings, initial: InitialInput
+    ) -> AgentSession:
+        feed = self.feeds.of(sid)
+        session = AgentSession(sid, settings, self._parts, feed, initial=initial, on_change=self._changed)
+        self._sessions[sid] = session
+        self._owners[sid] = owner
+        task = asyncio.create_task(session.run(), name=f"session {sid}")
+        self._tasks[sid] = task
+        task.add_done_callback(lambda done: self._ended(session, done))
+        self._publish(session)
+        return session
+
+    async def close(self, sid: ConversationId, reason: EndReason) -> None:
+        """End a session; returns when it is Closed and gone from here. Where the user has ended it, followers are sent
+        away, also those of a conversation without a session."""
+        session = self._sessions.get(sid)
+        if session is not None:
+            task = self._tasks[sid]
+            await session.close(reason)
+            await asyncio.wait([task])
+        if reason in ("stopped", "deleted"):
+            self.feeds.end(sid, reason)
+
+    async def close_all(self, reason: EndReason) -> None:
+        """End every session, and accept none from now on."""
+        self.accepting = False
+        await asyncio.gather(*(self.close(sid, reason) for sid in list(self._sessions)))
+        self.feeds.end_all(reason)
+        if self._closings:
+            await asyncio.wait(self._closings)
+
+    def released(self, sid: ConversationId) -> None:
+        """A follower has left: the session may be idle now."""
+        session = self._sessions.get(sid)
+        if session is not None:
+            self._watch_idle(session)
+
+    def _changed(self, session: AgentSession) -> None:
+        if self._sessions.get(session.sid) is not session:
+            return  # closing it took too long: what it still had under way came to its end afterwards
+        self._publish(session)
+        self._watch_idle(session)
+
+    def _publish(self, session: AgentSession) -> None:
+        if self._sessions.get(session.sid) is not session:
+            return  # an append that was under way at its end
+        self._changed_at = asyncio.get_running_loop().time()
+        view = session.event_stream.view
+        self.board.publish(
+            SessionStatus(
+                number=self.board.next_number,
+                conversation_id=session.sid,
+                owner=self._owners[session.sid],
+                state=session.state,
+                agent_state=view.agent_state,
+                head=view.head,
+                followers=session.event_stream.feed.followers,
+                cost=view.cost,
+                at=self._parts.clock(),
+                problem=None if session.problem is None else session.problem.message,
+            )
+        )
+
+    def _watch_idle(self, session: AgentSession) -> None:
+        if (timer := self._idle.pop(session.sid, None)) is not None:
+            timer.cancel()
+        if session.sid in self._sessions and _is_idle(session):
+            loop = asyncio.get_running_loop()
+            self._idle[session.sid] = loop.call_later(self._idle_timeout, self._close_idle, session)
+
+    def _close_idle(self, session: AgentSession) -> None:
+        self._idle.pop(session.sid, None)
+        if _is_idle(session):
+            closing = asyncio.create_task(self.close(session.sid, "idle"), name=f"close {session.sid}")
+            self._closings.add(closing)
+            closing.add_done_callback(self._closings.discard)
+
+    def _longest_idle(self) -> ConversationId | None:
+        return next((sid for sid in self._idle if sid in self._sessions and _is_idle(self._sessions[sid])), None)
+
+    def _ended(self, session: AgentSession, task: "asyncio.Task[None]") -> None:
+        if not task.cancelled() and (error := task.exception()) is not None:
+            log.error("a session's life raised", conversation_id=session.sid, exc_info=error)
+        if self._sessions.get(session.sid) is session:
+            del self._sessions[session.sid], self._tasks[session.sid], self._owners[session.sid]
+        if (timer := self._idle.pop(session.sid, None)) is not None:
+            timer.cancel()
+
+
+def _is_idle(session: AgentSession) -> bool:
+    quiet = session.state is SessionState.READY and not session.busy
+    return (quiet or session.state is SessionState.ERROR) and session.event_stream.feed.followers == 0

@@ -1,0 +1,107 @@
+"""A session at work: takes one command after the other, and starts the turns that are owed."""
+
+import asyncio
+from collections.abc import Callable
+
+import structlog
+
+from openhands_sessions.core.errors import Conflict, Fenced, NotAccepting, SessionsError, StorageError
+from openhands_sessions.core.lifecycle import SessionState
+from openhands_sessions.ports.gateway import EndReason
+from openhands_sessions.session.command_handler import CommandHandler
+from openhands_sessions.session.command_queue import CommandQueue, QueuedCommand
+from openhands_sessions.session.event_stream import SNAPSHOT_EVERY, EventStream
+from openhands_sessions.session.setup import Dependencies, Ready
+from openhands_sessions.session.stop import Stopper
+from openhands_sessions.session.turn_runner import TurnRunner, turn_is_owed
+
+log = structlog.get_logger(__name__)
+
+
+class CommandLoop:
+    """Made once the session is ready. `wakeup` is set when there may be something to do: a command, the end of a turn,
+    the end of the session."""
+
+    def __init__(
+        self,
+        ready: Ready,
+        stream: EventStream,
+        queue: CommandQueue,
+        dependencies: Dependencies,
+        *,
+        move: Callable[[SessionState], None],
+        wakeup: asyncio.Event,
+    ) -> None:
+        self._ready = ready
+        self._stream = stream
+        self._queue = queue
+        self._dependencies = dependencies
+        self._wakeup = wakeup
+        self._snapshot_head = ready.snapshot_head
+        self._stopper = Stopper(stream, ready.controller)
+        self._handler = CommandHandler(stream, ready.controller, ready.knowledge, self._stopper)
+        self._turns = TurnRunner(
+            ready.controller, move, wakeup.set, name=f"turn {ready.sid}", interrupted=ready.interrupted
+        )
+        self.taking = False
+        """Whether a command is just taking effect: cut off now, its caller could not be told whether it did."""
+
+    @property
+    def busy(self) -> bool:
+        return self.taking or self._turns.running or turn_is_owed(self._stream.view)
+
+    async def run(self, closing: Callable[[], bool]) -> None:
+        """Until `closing` says so. Raises what a turn or the store raises."""
+        await self._stopper.finish()
+        while True:
+            self._wakeup.clear()
+            while self._queue and not closing():
+                await self._take(self._queue.take())
+            if closing():
+                return
+            self._turns.reap()
+            if not self._turns.running and turn_is_owed(self._stream.view):
+                self._turns.start()
+            if self._stream.view.head - self._snapshot_head >= SNAPSHOT_EVERY:
+                await self._save_snapshot()
+            await self._wakeup.wait()
+
+    async def close(self, reason: EndReason, *, failed: bool) -> None:
+        """End the turn, and give the conversation back, unless a turn is to go on when the next process starts."""
+        try:
+            if not failed and reason in ("stopped", "deleted"):
+                await self._stopper.close(self._turns.close)
+        finally:
+            await self._turns.close()
+            await self._stream.quiet()
+        if not failed:
+            await self._save_snapshot()
+            if not self._stream.view.owed:
+                parts = self._dependencies
+                await parts.store.release(self._ready.sid, self._ready.term, parts.clock())
+
+    async def _take(self, waiting: QueuedCommand) -> None:
+        self.taking = True
+        try:
+            accepted = await self._handler.take(waiting.given, self._turns.cancel)
+        except (Conflict, Fenced):
+            waiting.refuse(NotAccepting("another server has taken this conversation over; send it again"))
+            raise
+        except SessionsError as error:
+            waiting.refuse(error)
+        except BaseException:
+            waiting.refuse(NotAccepting("the session is closing; send it again"))
+            raise
+        else:
+            waiting.accept(accepted)
+        finally:
+            self.taking = False
+
+    async def _save_snapshot(self) -> None:
+        snapshot = self._stream.snapshot()
+        if snapshot.head > self._snapshot_head:
+            self._snapshot_head = snapshot.head
+            try:
+                await self._dependencies.store.snapshots.save(self._ready.sid, snapshot)
+            except StorageError as error:
+                log.warning("a snapshot was not saved", conversation_id=self._ready.sid, problem=error.message)

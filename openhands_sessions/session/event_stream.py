@@ -1,0 +1,217 @@
+"""Writes one conversation's log: number, mask, append, fold, publish."""
+
+import asyncio
+from collections import deque
+from collections.abc import AsyncIterator, Callable, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime
+from functools import partial
+from typing import TypeVar
+
+from openhands_sessions.core.errors import NotFound, StorageError
+from openhands_sessions.core.events.codec import Stored, decode, masked, recorded
+from openhands_sessions.core.events.event import EPOCH, Event
+from openhands_sessions.core.ids import EventId
+from openhands_sessions.core.masking import SecretMasker
+from openhands_sessions.core.view import VIEW_VERSION, ConversationView, dump_view, load_view, reduce
+from openhands_sessions.ports.gateway import Delta, Status
+from openhands_sessions.ports.store import EventLog, Receipt, Snapshot
+from openhands_sessions.session.feed import Feed
+
+Listener = Callable[[Event], None]
+E = TypeVar("E", bound=Event)
+
+SNAPSHOT_EVERY = 1_000
+FOLDED_AT_ONCE = 32
+UNMASKED = 8
+NO_SECRETS = SecretMasker()
+
+
+@dataclass(slots=True)
+class _Writing:
+    """An append under way: the events as they were given, and as they are kept. `doomed`: one before it failed, so
+    its expected head never comes to be."""
+
+    given: Sequence[Event]
+    events: Sequence[Event]
+    entries: Sequence[Stored]
+    storing: "asyncio.Future[None]"
+    done: "asyncio.Future[Sequence[Event]]"
+    doomed: bool = False
+
+    @property
+    def first(self) -> int:
+        return self.events[0].id
+
+
+class EventStream:
+    """Numbers events, stores them, folds them once they are durable, and publishes them to the feed.
+
+    This assumes one writer per conversation; the log's `term` guarantees it.
+    """
+
+    def __init__(
+        self, log: EventLog, feed: Feed, clock: Callable[[], datetime], masker: SecretMasker = NO_SECRETS
+    ) -> None:
+        self.feed = feed
+        self.masker = masker
+        self._log = log
+        self._term = 0
+        self._clock = clock
+        self._view = ConversationView()
+        self._submitted: int = -1
+        self._under_way: deque[_Writing] = deque()
+        self._listeners: list[Listener] = []
+        self._unmasked: dict[int, Event] = {}
+        self._loaded = asyncio.Event()
+        self.updated_at = EPOCH
+        """When an event was stored last; EPOCH where none was since the session began."""
+
+    @property
+    def view(self) -> ConversationView:
+        """The fold of all that is durable."""
+        return self._view
+
+    @property
+    def next_id(self) -> EventId:
+        """The id that the first event of the next append will have."""
+        return EventId(self._submitted + 1)
+
+    async def load(self, term: int, snapshot: Snapshot | None) -> None:
+        """Fold what is stored, from the snapshot where it fits, and write as `term` from now on. Call once, before
+        any append."""
+        self._term = term
+        self._view = await folded(self._log, snapshot)
+        self._submitted = self._view.head
+        self.feed.load(self._view.head)
+        self._loaded.set()
+
+    async def loaded(self) -> None:
+        """Wait until the log is folded, or the session has ended before."""
+        await self._loaded.wait()
+
+    def abandon(self) -> None:
+        """The session has ended: a log that is not folded yet never will be."""
+        self._loaded.set()
+
+    def read(self, after: int = -1, *, before: int | None = None) -> AsyncIterator[Sequence[Stored]]:
+        """What is stored; see `EventLog.read`."""
+        return self._log.read(after, before=before)
+
+    async def receipt(self, key: str) -> Receipt | None:
+        """What a command with this key did, if it was stored."""
+        return await self._log.receipt(key)
+
+    async def event(self, event_id: int) -> Event:
+        """One stored event; one of the newest that were stored without their secrets as it was given, for what was
+        asked for is what must run. Raises NotFound."""
+        if event_id in self._unmasked:
+            return self._unmasked[event_id]
+        async for batch in self._log.read(event_id - 1, before=event_id + 1):
+            return decode(batch[0].text, batch[0].schema)
+        raise NotFound("event", str(event_id))
+
+    async def event_of(self, kind: type[E], event_id: int) -> E:
+        """As `event`, for an id that the view holds as that of such an event. Raises StorageError where it is not."""
+        return _of_kind(kind, await self.event(event_id))
+
+    async def append_one(self, event: E) -> E:
+        """Append one event; as it was given, numbered."""
+        [numbered] = await self.append(event)
+        return _of_kind(type(event), numbered)
+
+    def snapshot(self) -> Snapshot:
+        """The view in its stored form."""
+        return Snapshot(self._view.head, VIEW_VERSION, dump_view(self._view))
+
+    def listen(self, listener: Listener) -> None:
+        """Have `listener` called with each event once it is durable, in order; the view includes it already. It
+        must not block."""
+        self._listeners.append(listener)
+
+    def append(self, *events: Event, receipt: Receipt | None = None) -> "asyncio.Future[Sequence[Event]]":
+        """Store events as one, all or nothing, without secrets. Done when they are durable and folded; the result is
+        the events as given, numbered. A caller that is cancelled takes nothing back. Raises what the log raises.
+
+        The receipt's `event` is filled in with the first id.
+        """
+        first = self._submitted + 1
+        moment = self._clock()
+        numbered = [
+            recorded(replace(event, id=EventId(first + place), timestamp=moment)) for place, event in enumerate(events)
+        ]
+        kept = [masked(event, entry, self.masker) for event, entry in numbered]
+        entries = [entry for _, entry in kept]
+        if receipt is not None:
+            receipt = replace(receipt, event=EventId(first))
+        storing = self._log.append(entries, expected=self._submitted, term=self._term, receipt=receipt)
+        done: asyncio.Future[Sequence[Event]] = asyncio.get_running_loop().create_future()
+        writing = _Writing([event for event, _ in numbered], [event for event, _ in kept], entries, storing, done)
+        self._submitted += len(events)
+        self._under_way.append(writing)
+        storing.add_done_callback(partial(self._written, writing))
+        return done
+
+    def _written(self, writing: _Writing, future: "asyncio.Future[None]") -> None:
+        self._under_way.remove(writing)
+        error = asyncio.CancelledError() if future.cancelled() else future.exception()
+        if error is not None:
+            if not writing.doomed:
+                self._number_anew(writing.first)
+            if not writing.done.done():
+                writing.done.set_exception(error)
+            return
+        self.updated_at = writing.events[-1].timestamp
+        for event in writing.events:
+            self._view = reduce(self._view, event)
+            for listener in self._listeners:
+                listener(event)
+        self._remember(writing)
+        self.feed.publish(writing.entries)
+        if not writing.done.done():
+            writing.done.set_result(writing.given)
+
+    async def quiet(self) -> None:
+        """Wait until no append is under way: those whose caller was cancelled take effect all the same."""
+        while self._under_way:
+            await asyncio.wait([writing.storing for writing in self._under_way])
+
+    def _number_anew(self, first: int) -> None:
+        """Give the ids from `first` to the appends that come now: those under way with a higher one will fail too."""
+        for writing in self._under_way:
+            if writing.first > first:
+                writing.doomed = True
+        self._submitted = first - 1
+
+    def _remember(self, writing: _Writing) -> None:
+        for given, kept in zip(writing.given, writing.events, strict=True):
+            if given is not kept:
+                self._unmasked[given.id] = given
+        while len(self._unmasked) > UNMASKED:
+            del self._unmasked[next(iter(self._unmasked))]
+
+    def publish_transient(self, item: Delta | Status) -> None:
+        """See `Feed.publish_transient`. The text of a Status is masked; a Delta is masked by its writer, who knows what
+        follows."""
+        if isinstance(item, Status):
+            item = replace(item, message=self.masker.text(item.message))
+        self.feed.publish_transient(item)
+
+
+def _of_kind(kind: type[E], event: Event) -> E:
+    if not isinstance(event, kind):
+        raise StorageError(f"event {event.id} is not a {kind.__name__}: the log is damaged")
+    return event
+
+
+async def folded(log: EventLog, snapshot: Snapshot | None) -> ConversationView:
+    """The view of all that is stored, from the snapshot where it fits."""
+    view = ConversationView()
+    if snapshot is not None and snapshot.version == VIEW_VERSION and snapshot.head <= await log.head():
+        view = load_view(snapshot.text) or view
+    async for batch in log.read(view.head):
+        for entry in batch:
+            view = reduce(view, decode(entry.text, entry.schema))
+            if entry.id % FOLDED_AT_ONCE == 0:
+                await asyncio.sleep(0)  # others must not feel a long log
+    return view

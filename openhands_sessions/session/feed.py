@@ -1,0 +1,155 @@
+"""The fan-out of one conversation: followers read from here, whether or not a session lives."""
+
+import asyncio
+from collections import deque
+from collections.abc import AsyncGenerator, Sequence
+from contextlib import aclosing
+from dataclasses import dataclass
+
+from openhands_sessions.core.events.codec import Stored
+from openhands_sessions.core.ids import UNNUMBERED
+from openhands_sessions.ports.gateway import Delta, EndReason, FeedItem, SessionClosed, SessionEnded, Status
+from openhands_sessions.ports.store import EventLog
+
+TAIL_ENTRIES = 128
+TAIL_CHARACTERS = 24 * 1024
+TRANSIENTS = 256
+
+
+@dataclass(frozen=True, slots=True)
+class _Transient:
+    """An item that is not stored, in its place: after event `head`."""
+
+    number: int
+    head: int
+    item: Delta | Status
+
+
+class Feed:
+    """Wakes the followers of one conversation. Each follower holds a cursor; the feed holds the newest events and the
+    newest transient items, so a slow follower costs an integer.
+
+    A session publishes what it has stored. Sessions come and go; the feed outlives them while somebody follows.
+    """
+
+    def __init__(self, log: EventLog) -> None:
+        self.followers = 0
+        self._log = log
+        self._head: int | None = None
+        self._tail: deque[Stored] = deque()
+        self._tail_size = 0
+        self._batch: Sequence[Stored] = ()
+        self._transients: deque[_Transient] = deque(maxlen=TRANSIENTS)
+        self._transient_count = 0
+        self._setup_start: int | None = None
+        self._closed: SessionClosed | None = None
+        self._ended: EndReason | None = None
+        self._wakeup = asyncio.Event()
+
+    @property
+    def ended(self) -> bool:
+        """Whether followers are sent away once they have read what is stored."""
+        return self._ended is not None
+
+    def begin(self) -> None:
+        """A session is being set up: its statuses are also for followers that come while that lasts."""
+        self._setup_start = self._transient_count
+        self._closed = None
+
+    def ready(self) -> None:
+        """Set-up is over."""
+        self._setup_start = None
+
+    def load(self, head: int) -> None:
+        """Everything up to `head` is stored, perhaps by another process."""
+        if self._head is None or head > self._head:
+            self._head = head
+            self._tail.clear()
+            self._tail_size = 0
+            self._wake()
+
+    def publish(self, entries: Sequence[Stored]) -> None:
+        """These events are durable. Call it in the order of their ids."""
+        self._head = entries[-1].id
+        self._tail.extend(entries)
+        self._tail_size += sum(len(entry.text) for entry in entries)
+        while len(self._tail) > TAIL_ENTRIES or (self._tail_size > TAIL_CHARACTERS and len(self._tail) > 1):
+            self._tail_size -= len(self._tail.popleft().text)
+        self._wake()
+
+    def publish_transient(self, item: Delta | Status) -> None:
+        """Send an item to those who follow at this moment. It is not stored, and a follower that is more than
+        TRANSIENTS items behind loses it."""
+        self._transient_count += 1
+        self._transients.append(_Transient(self._transient_count, self._known_head, item))
+        self._wake()
+
+    def close(self, reason: EndReason) -> None:
+        """The session has closed, and the conversation goes on: followers hear of it and stay."""
+        self._closed = SessionClosed(reason)
+        self._wake()
+
+    def end(self, reason: EndReason) -> None:
+        """Let every follower read what is stored, then raise SessionEnded. The first reason counts."""
+        if self._ended is None:
+            self._ended = reason
+            self._wake()
+
+    async def follow(self, after: int) -> AsyncGenerator[FeedItem, None]:
+        """Everything after event `after`: stored events first, live ones next; see `Gateway.follow`. Raises
+        SessionEnded, StorageError."""
+        cursor, heard = after, self._transient_count if self._setup_start is None else self._setup_start
+        told: SessionClosed | None = None
+        self.followers += 1
+        try:
+            if self._head is None:
+                self.load(await self._log.head())
+            while True:
+                wakeup = self._wakeup  # taken before reading, so that nothing slips between
+                transient = self._transient_after(heard)
+                head = self._known_head if transient is None else min(transient.head, self._known_head)
+                if cursor < head:
+                    async with aclosing(self._between(cursor, head)) as batches:
+                        async for batch in batches:
+                            cursor = batch[-1].id
+                            yield batch
+                elif transient is not None:
+                    heard = transient.number
+                    yield transient.item
+                elif wakeup is not self._wakeup:
+                    continue
+                elif self._ended is not None:
+                    raise SessionEnded(self._ended)
+                elif self._closed is not None and self._closed is not told:
+                    told = self._closed
+                    yield told
+                else:
+                    await wakeup.wait()
+        finally:
+            self.followers -= 1
+
+    @property
+    def _known_head(self) -> int:
+        return UNNUMBERED if self._head is None else self._head
+
+    def _transient_after(self, heard: int) -> _Transient | None:
+        """The oldest kept one after number `heard`."""
+        if heard >= self._transient_count:
+            return None
+        return self._transients[max(0, heard + 1 - self._transients[0].number)]
+
+    async def _between(self, cursor: int, head: int) -> AsyncGenerator[Sequence[Stored], None]:
+        """Events after `cursor` up to and with `head`, from memory where they are there. Followers at one cursor get
+        one and the same batch, so that an edge can encode it once."""
+        if self._tail and self._tail[0].id <= cursor + 1:
+            if not self._batch or self._batch[0].id != cursor + 1 or self._batch[-1].id != head:
+                newest = self._tail[-1].id
+                self._batch = [self._tail[place] for place in range(cursor - newest, head - newest)]
+            yield self._batch
+            return
+        async for batch in self._log.read(cursor, before=head + 1):
+            yield batch
+
+    def _wake(self) -> None:
+        wakeup, self._wakeup = self._wakeup, asyncio.Event()
+        wakeup.set()

@@ -1,0 +1,273 @@
+"""What is built in each set-up state, and what a session has once all of it is built."""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from contextlib import AsyncExitStack
+from dataclasses import dataclass
+from datetime import datetime
+from functools import partial
+from typing import TypeVar
+
+from openhands_sessions.core.errors import RuntimeFailure, SessionsError, StageFailed
+from openhands_sessions.core.events.event import AgentState
+from openhands_sessions.core.events.observations import REPLAY_LOST_ID, AgentStateChangedObservation, ErrorObservation
+from openhands_sessions.core.events.own import ReplayBegunObservation, ReplayEndedObservation
+from openhands_sessions.core.ids import UNNUMBERED, ConversationId, EventId, OwnerId
+from openhands_sessions.core.lifecycle import SessionState
+from openhands_sessions.core.masking import without_paths
+from openhands_sessions.core.repository import Repository
+from openhands_sessions.core.settings import SessionSettings, environment
+from openhands_sessions.core.trajectory import TrajectoryStep
+from openhands_sessions.ports.agent import Agent, Agents
+from openhands_sessions.ports.condenser import Condenser
+from openhands_sessions.ports.gateway import Status
+from openhands_sessions.ports.mcp import McpFunction, McpServers, McpTools
+from openhands_sessions.ports.memory import Memory, RecalledKnowledge
+from openhands_sessions.ports.policy import Policy
+from openhands_sessions.ports.runtime import Runtime, Runtimes, RuntimeSpec
+from openhands_sessions.ports.store import SessionStore
+from openhands_sessions.ports.tool import Tool
+from openhands_sessions.session.action_runner import ActionRunner
+from openhands_sessions.session.agent_controller import AgentController, TurnContext
+from openhands_sessions.session.event_stream import EventStream
+from openhands_sessions.session.failure import is_over
+from openhands_sessions.session.first_events import Beginning, first_events, waiting
+from openhands_sessions.session.knowledge_recall import KnowledgeRecall
+from openhands_sessions.session.replay import Replay
+from openhands_sessions.session.repository_setup import RepositorySetup
+from openhands_sessions.session.tool_registry import ToolRegistry
+
+T = TypeVar("T")
+REPLAY_LOST = "The recorded steps are lost; the conversation goes on without them."
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Dependencies:
+    """What every session of a server is built from."""
+
+    store: SessionStore
+    runtimes: Runtimes
+    agents: Agents
+    memory: Memory
+    tools: Sequence[Tool]
+    policy: Policy
+    condenser: Condenser
+    clock: Callable[[], datetime]
+    version: str
+    ipython: Tool | None = None
+    """Offered where the sandbox has IPython."""
+    mcp: McpServers | None = None
+    mcp_tool: Callable[[McpFunction], Tool] | None = None
+    """Makes the tool of a function."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class InitialInput:
+    """What a conversation begins with. The message and its images are looked at only while its log has no system prompt
+    yet."""
+
+    message: str | None = None
+    images: Callable[[], Awaitable[Sequence[str]]] | None = None
+    """Loads those of the message."""
+    repository: Repository | None = None
+    replay: Callable[[], Awaitable[Sequence[TrajectoryStep] | None]] | None = None
+    """Loads the recorded steps that follow the message; None where they are lost. Asked for until they have all been
+    issued."""
+    author: OwnerId | None = None
+    """Who wrote the message."""
+
+
+@dataclass(frozen=True, slots=True)
+class SetupStage:
+    """One set-up state: `limit` in seconds, `status` as clients see it."""
+
+    limit: float
+    status: str
+
+
+STAGES: Mapping[SessionState, SetupStage] = {
+    SessionState.INITIALIZING: SetupStage(20.0, "STATUS$INITIALIZING"),
+    SessionState.RUNTIME_SETUP: SetupStage(120.0, "STATUS$STARTING_RUNTIME"),
+    SessionState.AGENT_SETUP: SetupStage(60.0, "STATUS$SETTING_UP_AGENT"),
+    SessionState.MEMORY_SETUP: SetupStage(300.0, "STATUS$SETTING_UP_WORKSPACE"),
+    SessionState.CONTROLLER_SETUP: SetupStage(15.0, "STATUS$SETTING_UP_CONTROLLER"),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class _Log:
+    """The conversation as it is stored. `interrupted`: it ends in the middle of a turn."""
+
+    term: int
+    snapshot_head: EventId
+    interrupted: bool
+
+
+@dataclass(frozen=True, slots=True)
+class _Sandbox:
+    runtime: Runtime
+    tools: Sequence[Tool]
+
+
+@dataclass(frozen=True, slots=True)
+class _Agent:
+    """`tools` are all that it may call."""
+
+    agent: Agent
+    tools: ToolRegistry
+    mcp: McpTools | None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Ready:
+    """What a session has once it is set up. `interrupted`: the log ends in the middle of a turn."""
+
+    sid: ConversationId
+    term: int
+    snapshot_head: EventId
+    interrupted: bool
+    runtime: Runtime
+    agent: Agent
+    knowledge: KnowledgeRecall
+    controller: AgentController
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class SessionSetup:
+    """Builds one session, stage by stage: each needs what the earlier ones give. What is opened lies on `stack`."""
+
+    sid: ConversationId
+    settings: SessionSettings
+    dependencies: Dependencies
+    initial: InitialInput
+    stream: EventStream
+    stack: AsyncExitStack
+    move: Callable[[SessionState], None]
+    stages: Mapping[SessionState, SetupStage]
+
+    async def run(self) -> Ready:
+        """Raises StageFailed, and what is no error of ours as it is."""
+        log = await self._stage(SessionState.INITIALIZING, self._load_log)
+        sandbox = await self._stage(SessionState.RUNTIME_SETUP, partial(self._open_runtime, log.term))
+        agent = await self._stage(SessionState.AGENT_SETUP, partial(self._open_agent, sandbox))
+        knowledge = await self._stage(SessionState.MEMORY_SETUP, partial(self._recall, sandbox))
+        make = partial(self._make_controller, sandbox.runtime, agent, knowledge)
+        controller = await self._stage(SessionState.CONTROLLER_SETUP, make)
+        return Ready(
+            sid=self.sid,
+            term=log.term,
+            snapshot_head=log.snapshot_head,
+            interrupted=log.interrupted,
+            runtime=sandbox.runtime,
+            agent=agent.agent,
+            knowledge=knowledge,
+            controller=controller,
+        )
+
+    async def _stage(self, state: SessionState, build: Callable[[], Awaitable[T]]) -> T:
+        stage = self.stages[state]
+        self.move(state)
+        self.stream.publish_transient(Status("info", stage.status, ""))
+        try:
+            async with asyncio.timeout(stage.limit):
+                return await build()
+        except TimeoutError as error:
+            raise StageFailed(state, "TimeoutError", f"it took longer than {stage.limit:.0f} s") from error
+        except SessionsError as error:
+            raise StageFailed(state, type(error).__name__, without_paths(error.message)) from error
+        except OSError as error:
+            raise StageFailed(state, type(error).__name__, error.strerror or "the system refused") from error
+
+    async def _load_log(self) -> _Log:
+        store, stream = self.dependencies.store, self.stream
+        term = await store.next_term(self.sid)
+        snapshot = await store.snapshots.load(self.sid)
+        await stream.load(term, snapshot)
+        interrupted = stream.view.owed and stream.view.pending is None
+        if stream.view.head == UNNUMBERED:
+            await stream.append(AgentStateChangedObservation(agent_state=AgentState.LOADING))
+        return _Log(term, UNNUMBERED if snapshot is None else snapshot.head, interrupted)
+
+    async def _open_runtime(self, term: int) -> _Sandbox:
+        def on_step(status: str, words: str) -> None:
+            self.stream.publish_transient(Status("info", status, words))
+
+        runtimes, tools = self.dependencies.runtimes, self.dependencies.tools
+        spec = RuntimeSpec(sid=self.sid, term=term, environment=environment(self.settings), on_step=on_step)
+        runtime = await self.stack.enter_async_context(runtimes.open(spec))
+        ipython = self.dependencies.ipython
+        if ipython is not None and await runtimes.has_ipython():
+            tools = (*tools, ipython)
+        return _Sandbox(runtime, tools)
+
+    async def _open_agent(self, sandbox: _Sandbox) -> _Agent:
+        agent = await self.stack.enter_async_context(self.dependencies.agents.open(self.settings))
+        config, servers, make = self.settings.mcp_config, self.dependencies.mcp, self.dependencies.mcp_tool
+        if config is None or config.empty or servers is None or make is None:
+            return _Agent(agent, ToolRegistry(sandbox.tools), None)
+        mcp = await self.stack.enter_async_context(servers.open(config, sandbox.runtime.programs))
+        tools = ToolRegistry((*sandbox.tools, *(make(function) for function in mcp.functions)))
+        return _Agent(agent, tools, mcp)
+
+    async def _recall(self, sandbox: _Sandbox) -> KnowledgeRecall:
+        view, repository = self.stream.view, self.initial.repository
+        if repository is not None and view.system == UNNUMBERED:
+            runner = self._runner(sandbox.runtime, ToolRegistry(sandbox.tools))
+            await RepositorySetup(self.stream, runner).take(repository)
+        try:
+            found = await self.dependencies.memory.recall(sandbox.runtime.files)
+        except RuntimeFailure:
+            if not view.recalled:
+                raise
+            found = RecalledKnowledge()  # a conversation that knows its workspace already can be read without it
+        return KnowledgeRecall(found, self.settings, self.dependencies.clock, repository)
+
+    async def _make_controller(self, runtime: Runtime, agent: _Agent, knowledge: KnowledgeRecall) -> AgentController:
+        steps, parts = await self._steps(), self.dependencies
+        for problem in () if agent.mcp is None else agent.mcp.problems:
+            await self.stream.append(ErrorObservation(content=problem, error_id="MCP$UNAVAILABLE"))
+        context = TurnContext(
+            agent=agent.agent,
+            runner=self._runner(runtime, agent.tools, agent.mcp),
+            tools=agent.tools,
+            policy=parts.policy,
+            condenser=parts.condenser,
+            replay=Replay(steps, agent.tools, knowledge),
+        )
+        await self._begin(agent, knowledge, steps)
+        return AgentController(self.stream, context, self.settings)
+
+    async def _begin(self, agent: _Agent, knowledge: KnowledgeRecall, steps: Sequence[TrajectoryStep]) -> None:
+        """Append the first events of a new conversation; of an older one, that the agent waits again."""
+        stream = self.stream
+        if stream.view.system == UNNUMBERED:
+            initial = self.initial
+            beginning = Beginning(
+                settings=self.settings,
+                agent=agent.agent,
+                tools=agent.tools,
+                version=self.dependencies.version,
+                message=initial.message,
+                images=() if initial.images is None else tuple(await initial.images()),
+                replayed=initial.replay is not None,
+                knowledge=knowledge,
+                author=initial.author,
+            )
+            replay = (ReplayBegunObservation(steps=len(steps)),) if steps else ()
+            await stream.append(*first_events(beginning, stream.next_id), *replay)
+        elif not stream.view.owed and await is_over(stream):
+            await stream.append(*waiting(stream.view.pending))
+
+    async def _steps(self) -> Sequence[TrajectoryStep]:
+        """The recorded steps, where any are still to be issued."""
+        view = self.stream.view
+        if self.initial.replay is None or (view.system != UNNUMBERED and not view.replaying):
+            return ()
+        steps = await self.initial.replay()
+        if steps is None:
+            ended = () if view.replay is None else (ReplayEndedObservation(done=view.replay.done),)
+            await self.stream.append(ErrorObservation(content=REPLAY_LOST, error_id=REPLAY_LOST_ID), *ended)
+        return steps or ()
+
+    def _runner(self, runtime: Runtime, tools: ToolRegistry, mcp: McpTools | None = None) -> ActionRunner:
+        return ActionRunner(self.sid, self.stream, runtime, tools, self.settings.command_timeout, mcp=mcp)

@@ -1,0 +1,87 @@
+"""Stop and pause: the turn is cancelled, what it runs is ended, and the log says so."""
+
+from collections.abc import Awaitable, Callable
+
+from openhands_sessions.core.events.actions import ChangeAgentStateAction
+from openhands_sessions.core.events.event import Action, AgentState, Event, Source
+from openhands_sessions.core.events.observations import AgentStateChangedObservation
+from openhands_sessions.core.ids import UNNUMBERED, OwnerId
+from openhands_sessions.ports.gateway import Accepted
+from openhands_sessions.ports.store import Receipt
+from openhands_sessions.session.agent_controller import AgentController
+from openhands_sessions.session.approvals import withdrawing
+from openhands_sessions.session.event_stream import EventStream
+from openhands_sessions.session.idempotency import IdempotencyKey, earlier_answer
+
+CancelTurn = Callable[[], Awaitable[None]]
+"""Cancels the running turn, if there is one, and returns when it is gone."""
+
+
+class Stopper:
+    """Stops one session's turns."""
+
+    def __init__(self, stream: EventStream, controller: AgentController) -> None:
+        self._stream = stream
+        self._controller = controller
+
+    async def stop(
+        self,
+        last: AgentState,
+        cancel_turn: CancelTurn,
+        *,
+        receipt: Receipt | None = None,
+        author: OwnerId | None = None,
+    ) -> Accepted:
+        """End the turn and what it runs; nothing of it comes after the state `last`. Durable when it returns."""
+        await cancel_turn()
+        # Everything that the turn appended is folded once this one is: appends take effect in order.
+        action = ChangeAgentStateAction(agent_state=last, source=Source.USER, author=author)
+        [stopped] = await self._stream.append(action, receipt=receipt)
+        view = self._stream.view
+        if view.stopping is not None or view.left_running is not None:
+            await self._wind_up(last)
+        return Accepted(stopped.id)
+
+    async def close(self, cancel_turn: CancelTurn) -> None:
+        """The user closes the session: a stop, where there is something to stop; otherwise the state alone says it."""
+        view = self._stream.view
+        if view.under_way:
+            await self.stop(AgentState.STOPPED, cancel_turn)
+        elif view.agent_state is not AgentState.STOPPED:
+            await self._stream.append(AgentStateChangedObservation(agent_state=AgentState.STOPPED))
+
+    async def finish(self) -> None:
+        """Carry out a stop that is in the log and that an earlier process did not carry out."""
+        last = self._stream.view.stopping
+        if last is not None:
+            await self._wind_up(last)
+
+    async def _wind_up(self, last: AgentState) -> None:
+        pending = self._stream.view.pending
+        if pending is not None:
+            action = await self._stream.event_of(Action, pending)
+            await self._stream.append(*withdrawing(action, first=self._stream.next_id))
+        await self._controller.wind_up(last)
+
+
+async def record_stop(
+    stream: EventStream, key: IdempotencyKey | None = None, author: OwnerId | None = None
+) -> Accepted:
+    """The user stops a session that has failed. Where a turn was cut off, the next session carries the stop out first;
+    otherwise the session is stopped with this. Call it where the log is known. Raises BadInput, StorageError."""
+    if (before := await earlier_answer(stream, key)) is not None:
+        return before
+    stopped, view = AgentState.STOPPED, stream.view
+    event: Event = AgentStateChangedObservation(agent_state=stopped)
+    if view.under_way or view.agent_state is stopped:
+        event = ChangeAgentStateAction(agent_state=stopped, source=Source.USER, author=author)
+    [numbered] = await stream.append(event, receipt=None if key is None else key.receipt)
+    return Accepted(numbered.id)
+
+
+async def note_stop(stream: EventStream) -> None:
+    """As `record_stop`, for a session that closes; without effect where the log says so already, or is not known."""
+    view, stopped = stream.view, AgentState.STOPPED
+    is_stopped = view.agent_state is stopped and not view.under_way
+    if view.head != UNNUMBERED and view.stopping is not stopped and not is_stopped:
+        await record_stop(stream)

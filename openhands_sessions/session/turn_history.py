@@ -1,0 +1,73 @@
+"""What a turn has to show the model: read once, then kept up by what happens."""
+
+from collections.abc import Sequence
+
+from openhands_sessions.core.dialogue import Message, dialogue
+from openhands_sessions.core.events.actions import CondensationAction
+from openhands_sessions.core.events.codec import decode
+from openhands_sessions.core.events.event import Event
+from openhands_sessions.core.ids import UNNUMBERED
+from openhands_sessions.session.event_stream import EventStream
+
+
+class TurnHistory:
+    """The events of a turn's dialogue, without what is forgotten. Lives as long as the turn."""
+
+    def __init__(self, stream: EventStream) -> None:
+        self._stream = stream
+        self._events: list[Event] = []
+        self._live = False
+        self._summary: str | None = None
+        stream.listen(self._heard)
+
+    @property
+    def events(self) -> Sequence[Event]:
+        return self._events
+
+    async def load(self) -> None:
+        """Read the log from the storage, passing over what is forgotten."""
+        view = self._stream.view
+        self._events, self._summary, self._live = [], None, False
+        cursor: int = UNNUMBERED
+        if view.condensed is not None:
+            start, end = view.condensed
+            await self._read(-1, before=start)
+            self._summary = await self._summary_text(view.summary_event)
+            cursor = end
+        while cursor < (head := self._stream.view.head):
+            await self._read(cursor, before=head + 1)
+            cursor = head
+        self._live = True
+
+    def forget(self) -> None:
+        """Let go of the events: between turns a session holds none."""
+        self._events, self._live = [], False
+
+    def messages(self) -> Sequence[Message]:
+        condensed = self._stream.view.condensed
+        if condensed is None or self._summary is None:
+            return dialogue(self._events)
+        return dialogue(self._events, self._summary, condensed[1])
+
+    async def _read(self, after: int, before: int) -> None:
+        async for batch in self._stream.read(after, before=before):
+            self._events.extend(decode(entry.text, entry.schema) for entry in batch)
+
+    async def _summary_text(self, event_id: int) -> str:
+        async for batch in self._stream.read(event_id - 1, before=event_id + 1):
+            for entry in batch:
+                event = decode(entry.text, entry.schema)
+                if isinstance(event, CondensationAction):
+                    return event.summary or ""
+        return ""
+
+    def _heard(self, event: Event) -> None:
+        if not self._live:
+            return
+        self._events.append(event)
+        match event:
+            case CondensationAction(
+                forgotten_events_start_id=int() as start, forgotten_events_end_id=int() as end, summary=summary
+            ):
+                self._events = [one for one in self._events if not start <= one.id <= end]
+                self._summary = summary or ""

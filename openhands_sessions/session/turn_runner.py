@@ -1,0 +1,75 @@
+"""Owns the task of the running turn: its start, its end, and its cancellation."""
+
+import asyncio
+from collections.abc import Callable
+
+from openhands_sessions.core.lifecycle import SessionState
+from openhands_sessions.core.view import ConversationView
+from openhands_sessions.session.agent_controller import AgentController
+
+
+class TurnRunner:
+    """At most one turn at a time. `move` is told Running and Ready; `on_done` is called when a turn's task is over."""
+
+    def __init__(
+        self,
+        controller: AgentController,
+        move: Callable[[SessionState], None],
+        on_done: Callable[[], None],
+        *,
+        name: str,
+        interrupted: bool,
+    ) -> None:
+        """`interrupted`: the first turn goes on where an earlier process left it."""
+        self._controller = controller
+        self._move = move
+        self._on_done = on_done
+        self._name = name
+        self._interrupted = interrupted
+        self._task: asyncio.Task[None] | None = None
+
+    @property
+    def running(self) -> bool:
+        """Whether a turn has been started and its end has not been seen to."""
+        return self._task is not None
+
+    def start(self) -> None:
+        """Start a turn."""
+        self._move(SessionState.RUNNING)
+        resumed, self._interrupted = self._interrupted, False
+        self._task = asyncio.create_task(self._controller.take_turn(resumed=resumed), name=self._name)
+        self._task.add_done_callback(lambda turn: self._on_done())
+
+    def reap(self) -> None:
+        """Back to Ready where the turn is over. Raises what the turn raised."""
+        if self._task is None or not self._task.done():
+            return
+        turn, self._task = self._task, None
+        if not turn.cancelled():
+            turn.result()
+        self._move(SessionState.READY)
+
+    async def cancel(self) -> None:
+        """End the running turn and wait until it is gone."""
+        if await self._gone():
+            self._move(SessionState.READY)
+
+    async def close(self) -> None:
+        """As `cancel`, for a session that closes: its state stays."""
+        await self._gone()
+
+    async def _gone(self) -> bool:
+        """What the turn raised is dropped: it was cancelled. False where none was running."""
+        if self._task is None:
+            return False
+        self._task.cancel()
+        await asyncio.wait([self._task])
+        turn, self._task = self._task, None
+        if not turn.cancelled():
+            turn.exception()
+        return True
+
+
+def turn_is_owed(view: ConversationView) -> bool:
+    """Whether the agent has something to do now: what is said was not taken up, and no answer is awaited."""
+    return view.owed and view.pending is None

@@ -1,0 +1,109 @@
+"""A database that the first version made is whole after its migration."""
+
+import sqlite3
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+
+from openhands_sessions.adapters.stores.sqlite import open_sqlite
+from openhands_sessions.core.errors import AlreadyExists, StorageUnavailable
+from openhands_sessions.core.ids import LOCAL_OWNER, ConversationId
+from openhands_sessions.core.repository import Repository
+from openhands_sessions.core.view import VIEW_VERSION
+from openhands_sessions.ports.store import ANY_ROW, ConversationRow, ImportProgress, RowFilter, SessionStore
+from openhands_sessions.service.importing import NOBODY
+from openhands_sessions.session.event_stream import folded
+from tests.support.logs import ids, read, row
+from tests.support.stored_example import CUT_OFF, IMPORTED
+
+FIRST = Path(__file__).parents[2] / "golden" / "store_v1.sql"
+SIDS = ("plain", "message", "images", "replay", "checkout", "empty-checkout", IMPORTED, CUT_OFF, "held")
+
+
+@pytest.fixture
+def first(path: Path) -> Path:
+    """A database of the first version."""
+    path.parent.mkdir()
+    with closing(sqlite3.connect(path)) as connection:
+        connection.executescript(FIRST.read_text())
+    return path
+
+
+def dumped(path: Path) -> list[str]:
+    with closing(sqlite3.connect(path)) as connection:
+        return [*connection.iterdump(), str(connection.execute("PRAGMA user_version").fetchone())]
+
+
+async def test_each_field_of_a_row_has_its_place(first: Path) -> None:
+    async with open_sqlite(first) as store:
+        rows = {sid: await kept(store, sid) for sid in SIDS}
+    plain, message, images = rows["plain"], rows["message"], rows["images"]
+    assert (plain.title, plain.owner, plain.trigger) == ("A «plain» title 🎉", LOCAL_OWNER, "gui")
+    assert (plain.initial_message, plain.images_key, plain.replay_key, plain.repository) == (None,) * 4
+    assert (plain.settings, plain.version, plain.archived, plain.imported) == ({}, 1, False, None)
+    assert plain.created_at < plain.updated_at
+    assert (message.initial_message, message.settings) == ("$ true", {"agent": "shell", "max_iterations": 7})
+    assert images.images_key == "45bf920b56ce45ef8ce6ce4d59ca1809"
+    assert (rows["replay"].initial_message, len(rows["replay"].replay_key or "")) == ("$ echo hello", 32)
+    checkout = rows["checkout"].repository
+    assert checkout is not None
+    assert (checkout.name, checkout.branch, checkout.provider) == (checkout.url, "main", None)
+    assert (rows["checkout"].checkout, rows["checkout"].trigger) == (True, "suggested_task")
+    assert (rows["empty-checkout"].repository, rows["empty-checkout"].checkout) == (Repository(), True)
+    for sid, owner in ((IMPORTED, LOCAL_OWNER), (CUT_OFF, NOBODY)):
+        assert rows[sid].repository == Repository(name="owner/name", branch="dev", provider="gitlab")
+        assert (rows[sid].checkout, rows[sid].owner) == (False, owner)
+    assert rows[IMPORTED].imported == ImportProgress(runs=[[0, 0, 12]], through=11, head=12)
+    assert rows[CUT_OFF].imported == ImportProgress(runs=[], through=-1, head=-1)
+
+
+async def test_rows_are_found_by_what_lists_ask_for(first: Path) -> None:
+    async with open_sqlite(first) as store:
+
+        async def page(matching: RowFilter) -> list[str]:
+            return [each.id for each in await store.conversations.page(LOCAL_OWNER, limit=99, matching=matching)]
+
+        assert sorted(await page(ANY_ROW)) == sorted(set(SIDS) - {CUT_OFF})
+        assert await page(RowFilter(repository="owner/name")) == [IMPORTED]
+        assert await page(RowFilter(trigger="resolver")) == ["empty-checkout"]
+
+
+async def test_logs_receipts_snapshots_and_ownership_are_kept(first: Path) -> None:
+    async with open_sqlite(first) as store:
+        for sid in map(ConversationId, SIDS):
+            events = await read(store.log(sid))
+            assert ids(events) == list(range(len(events)))
+            assert len(events) > 3
+            snapshot = await store.snapshots.load(sid)
+            if snapshot is not None and snapshot.version == VIEW_VERSION:
+                assert await folded(store.log(sid), snapshot) == await folded(store.log(sid), None)
+        assert (await store.snapshots.load(ConversationId("plain"))) is not None
+        receipt = await store.log(ConversationId("plain")).receipt("key-2")
+        assert receipt is not None
+        assert receipt.event == 13
+        assert await store.held() == ["held"]
+        assert await store.next_term(ConversationId("held")) == 3
+
+
+async def test_a_deleted_conversation_stays_deleted(first: Path) -> None:
+    async with open_sqlite(first) as store:
+        assert await store.conversations.get(ConversationId("deleted")) is None
+        with pytest.raises(AlreadyExists):
+            await store.conversations.create(row(ConversationId("deleted")))
+
+
+async def test_a_migration_that_fails_leaves_the_file_as_it_was(first: Path) -> None:
+    with closing(sqlite3.connect(first)) as connection:
+        connection.execute("CREATE INDEX conversations_by_trigger ON conversations (id)")
+    before = dumped(first)
+    with pytest.raises(StorageUnavailable):
+        async with open_sqlite(first):
+            pass
+    assert dumped(first) == before
+
+
+async def kept(store: SessionStore, sid: str) -> ConversationRow:
+    found = await store.conversations.get(ConversationId(sid))
+    assert found is not None
+    return found
