@@ -3,7 +3,7 @@
 # test          the gate of every change: all checks and tests except the long ones, and the docs
 # docs          build the documentation as a site, in build/docs
 # chaos         the long tests; CHAOS=ci runs a sample of them
-# bench         measure, next to a bare echo server
+# bench         measure, next to a bare echo server; ROWS=NAME,… chooses; AGAINST=REV compares, RUNS=N times
 # images        build the images that sandboxes run in; takes a Docker engine
 # server-image  build the server's own image
 # wheels        fetch the packages of that image beforehand, for a build without a network
@@ -54,7 +54,7 @@ chaos: $(VENV)/.test
 	CHAOS=$(CHAOS) $(BIN)/python -m pytest -q -m long
 
 bench: $(VENV)/.test
-	$(BIN)/python -m tests.bench
+	$(BIN)/python -m tests.bench $(if $(ROWS),--rows $(ROWS)) $(if $(AGAINST),--against $(AGAINST) --runs $(or $(RUNS),5))
 
 images:
 	for image in base python node; do \

@@ -19,7 +19,7 @@ from openhands_sessions.adapters.auths.session_key import SessionKey
 from openhands_sessions.adapters.condensers.window import WindowCondenser
 from openhands_sessions.adapters.files.local import LocalFiles
 from openhands_sessions.adapters.files.sealed import SealedFiles
-from openhands_sessions.adapters.gateways.remote import Remote, open_remote
+from openhands_sessions.adapters.gateways.remote import open_remote
 from openhands_sessions.adapters.installations.openhands import OpenHandsFolder
 from openhands_sessions.adapters.mcp.lazy import LazyMcpServers
 from openhands_sessions.adapters.memories.workspace import WorkspaceMemory
@@ -30,6 +30,7 @@ from openhands_sessions.adapters.models.scripted import ScriptedModels
 from openhands_sessions.adapters.policies.confirmation import ConfirmationMode
 from openhands_sessions.adapters.runtimes.docker.container_spec import DockerSettings
 from openhands_sessions.adapters.runtimes.local.runtimes import LocalLimits, LocalRuntimes
+from openhands_sessions.adapters.stores.leases import Holder
 from openhands_sessions.adapters.stores.memory import open_memory
 from openhands_sessions.adapters.stores.sqlite import open_sqlite
 from openhands_sessions.adapters.stores.sqlite_schema import probe_sqlite
@@ -42,23 +43,24 @@ from openhands_sessions.config.config import Config
 from openhands_sessions.core.errors import BadInput
 from openhands_sessions.core.events.event import Json
 from openhands_sessions.core.ids import LOCAL_OWNER, ConversationId
-from openhands_sessions.ports.auth import Auth
+from openhands_sessions.ports.access import Access
+from openhands_sessions.ports.auth import Auth, Principal
 from openhands_sessions.ports.files import FileStore
 from openhands_sessions.ports.mcp import McpServers
 from openhands_sessions.ports.runtime import Runtimes
 from openhands_sessions.ports.sandboxes import Check, LastingRuntimes, Sandboxes
 from openhands_sessions.ports.store import SessionStore
-from openhands_sessions.server.app import ServerSettings, application
+from openhands_sessions.ports.workspaces import UploadLimits
+from openhands_sessions.server.app import ServerSettings, build_app
 from openhands_sessions.server.services import Options, Services
 from openhands_sessions.server.sockets.client_namespace import ClientDependencies, ClientLimits
 from openhands_sessions.service.feedback import FeedbackStore
-from openhands_sessions.service.files import Files, UploadLimits
-from openhands_sessions.service.history import History
 from openhands_sessions.service.importing import Importer
 from openhands_sessions.service.initial_input import InitialInputStore
-from openhands_sessions.service.local_gateway import LocalGateway
+from openhands_sessions.service.local_access import LocalAccess
 from openhands_sessions.service.secrets import SecretsStore
 from openhands_sessions.service.session_registry import SessionRegistry
+from openhands_sessions.service.session_service import SessionService
 from openhands_sessions.service.settings import SettingsStore
 from openhands_sessions.service.status_board import StatusBoard
 from openhands_sessions.service.title_generation import TitleGenerator
@@ -69,11 +71,16 @@ OpenedRuntimes = AbstractAsyncContextManager[Runtimes]
 
 
 def _sqlite(config: Config) -> OpenedStore:
-    return open_sqlite(config.store.path or config.data_dir / "sessions.db")
+    return open_sqlite(config.store.path or config.data_dir / "sessions.db", _holder(config))
 
 
 def _memory(config: Config) -> OpenedStore:
-    return open_memory()
+    return open_memory(holder=_holder(config))
+
+
+def _holder(config: Config) -> Holder:
+    node, ttl = config.store.node, config.store.lease_ttl
+    return Holder(ttl=ttl) if node is None else Holder(node=node, ttl=ttl)
 
 
 def _local(config: Config, store: SessionStore) -> OpenedRuntimes:
@@ -139,14 +146,18 @@ class Application:
 
     config: Config
     store: SessionStore
-    gateway: LocalGateway
-    history: History
-    directory: SessionRegistry
+    access: LocalAccess
+    sessions: SessionService
     settings: SettingsStore
     secrets: SecretsStore
     files: FileStore
     agents: AgentChoice
     auth: Auth
+
+    @property
+    def local(self) -> Access:
+        """The ports of the machine's own user."""
+        return self.access.of(Principal(owner=LOCAL_OWNER, operator=True))
 
 
 @asynccontextmanager
@@ -167,25 +178,24 @@ async def open_application(
         sandboxes = await stack.enter_async_context(runtimes[config.runtime.kind](config, store))
         parts = _parts(store, sandboxes, agents)
         server = config.server
-        directory = _registry(config, parts)
-        stack.push_async_callback(directory.close_all, "shutdown")
+        registry = _registry(config, parts)
+        stack.push_async_callback(registry.close_all, "shutdown")
         files = LocalFiles(config.data_dir / "files")
         encryption = server.encryption_key
         sealed = SealedFiles(files, None if encryption is None else encryption.get_secret_value())
         settings = SettingsStore(sealed, layers(config))
-        titles = TitleGenerator(store, directory.retitled)
+        titles = TitleGenerator(store, registry.retitled)
         stack.push_async_callback(titles.close)
         local = config.runtime.local_repositories
-        gateway = LocalGateway(
-            store, directory, settings, InitialInputStore(sealed), parts.clock, local_repositories=local, titles=titles
+        sessions = SessionService(
+            store, registry, settings, InitialInputStore(sealed), parts.clock, local_repositories=local, titles=titles
         )
         key = server.session_api_key
         yield Application(
             config=config,
             store=store,
-            gateway=gateway,
-            history=History(store, gateway, parts.runtimes, settings),
-            directory=directory,
+            access=LocalAccess(sessions, parts.runtimes, parts.memory, _upload_limits(config)),
+            sessions=sessions,
             settings=settings,
             secrets=SecretsStore(sealed),
             files=files,
@@ -197,6 +207,10 @@ async def open_application(
 def _registry(config: Config, parts: Dependencies) -> SessionRegistry:
     server = config.server
     return SessionRegistry(parts, StatusBoard(), max_sessions=server.max_sessions, idle_timeout=server.idle_timeout)
+
+
+def _upload_limits(config: Config) -> UploadLimits:
+    return UploadLimits(file_bytes=config.limits.upload_bytes, files=config.limits.upload_files)
 
 
 def _load_mcp() -> McpServers:
@@ -236,49 +250,46 @@ def layers(config: Config) -> Sequence[Mapping[str, Json]]:
     return (llm, {("agent" if name == "kind" else name): value for name, value in agent.items()})
 
 
-async def web_application(house: Application) -> web.Application:
-    """The house's network edge; its clean-up closes the sessions."""
-    server = house.config.server
+async def web_application(application: Application) -> web.Application:
+    """The application's network edge; its clean-up closes the sessions."""
+    server = application.config.server
     edge = ServerSettings(
-        services=_services(house),
-        clients=await _client_parts(house),
+        services=_services(application),
+        clients=await _client_parts(application),
         allowed_origins=server.allowed_origins,
         allowed_hosts=server.allowed_hosts,
-        any_host=house.auth.required,
+        any_host=application.auth.required,
         client_dir=server.client_dir,
     )
-    return application(edge)
+    return build_app(edge)
 
 
-def _services(house: Application) -> Services:
-    limits = house.config.limits
+def _services(application: Application) -> Services:
+    limits = application.config.limits
     return Services(
-        gateway=house.gateway,
-        history=house.history,
-        directory=house.directory,
-        files=Files(house.gateway, UploadLimits(file_bytes=limits.upload_bytes, files=limits.upload_files)),
-        settings=house.settings,
-        secrets=house.secrets,
+        access=application.access,
+        operations=application.sessions,
+        settings=application.settings,
+        secrets=application.secrets,
         options=Options(agents=AGENT_NAMES, security_analyzers=ANALYZERS, models=Catalogue().names),
-        auth=house.auth,
+        auth=application.auth,
         version=__version__,
-        memory=WorkspaceMemory(),
-        feedback=FeedbackStore(house.files, lambda: datetime.now(UTC), _new_id),
+        feedback=FeedbackStore(application.files, lambda: datetime.now(UTC), _new_id),
         new_id=_new_id,
         trajectory_bytes=limits.trajectory_bytes,
         started=asyncio.get_running_loop().time(),
-        data_dir=house.config.data_dir,
+        data_dir=application.config.data_dir,
     )
 
 
-async def _client_parts(house: Application) -> ClientDependencies:
-    limits = house.config.limits
+async def _client_parts(application: Application) -> ClientDependencies:
+    limits = application.config.limits
     return ClientDependencies(
-        gateway=house.gateway,
-        auth=house.auth,
-        files=house.files,
-        agents=house.agents,
-        defaults=await house.settings.merged(LOCAL_OWNER, {}),
+        access=application.access,
+        auth=application.auth,
+        files=application.files,
+        agents=application.agents,
+        defaults=await application.settings.merged(LOCAL_OWNER, {}),
         limits=ClientLimits(
             message_bytes=limits.message_bytes,
             messages_per_second=limits.messages_per_second,
@@ -293,7 +304,7 @@ def _new_id() -> str:
     return uuid.uuid4().hex
 
 
-def remote(url: str, session_api_key: str | None) -> AbstractAsyncContextManager[Remote]:
+def remote(url: str, session_api_key: str | None) -> AbstractAsyncContextManager[Access]:
     """Another server, reached over the network. Raises BadInput for what is no address."""
     return open_remote(url, session_api_key)
 

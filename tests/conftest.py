@@ -13,8 +13,8 @@ import pytest
 
 from tests.support.docker_engine import Engine, NoEngine, opened
 from tests.support.docker_leftovers import leftovers
-from tests.support.packages import unavailable
 from tests.support.processes import called
+from tests.support.system_packages import unavailable
 
 NOWHERE = "http://127.0.0.1:9"
 _HERE = {"::1", "localhost", "0.0.0.0", "::", ""}

@@ -18,7 +18,7 @@ from openhands_sessions.config.config import Config
 from openhands_sessions.config.errors import ConfigError
 from openhands_sessions.config.loading import FLAGS, SET
 from openhands_sessions.core.events.event import Json
-from openhands_sessions.core.ids import LOCAL_OWNER, conversation_id
+from openhands_sessions.core.ids import conversation_id
 from openhands_sessions.ports.gateway import SessionSpec
 
 STDIN = 0
@@ -58,17 +58,16 @@ async def _talk(config: Config, whom: ChatTarget, settings: dict[str, Json]) -> 
     screen = Screen()
     spec = SessionSpec(
         id=conversation_id(whom.conversation or uuid4().hex),
-        owner=LOCAL_OWNER,
         create=whom.conversation is None,
         settings=settings,
     )
-    async with opened(config, whom.server) as place:
-        info = await place.gateway.open(spec)
+    async with opened(config, whom.server) as access:
+        info = await access.gateway.open(spec)
         if typing:
             screen.line(f"Conversation {info.id}", "dim")
             if whom.server is None:
                 screen.line("Commands run on this machine, in a folder of their own but not isolated.", "dim")
-        code = await Conversation(place.gateway, info, screen, Keyboard(STDIN), typing=typing).run()
+        code = await Conversation(access.gateway, info, screen, Keyboard(STDIN), typing=typing).run()
         if typing:
             there = "" if whom.server is None else f" --server {whom.server}"
             screen.line(f"Go on with: openhands-sessions chat{there} --conversation {info.id}", "dim")

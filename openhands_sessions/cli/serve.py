@@ -8,15 +8,16 @@ import os
 import signal
 import sys
 from collections.abc import Callable, Mapping
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, ExitStack
 from ipaddress import ip_address
 from pathlib import Path
 
 import structlog
 
 from openhands_sessions import __version__, bootstrap
+from openhands_sessions.cli.server_lock import AnotherServer, server_lock
 from openhands_sessions.cli.settings import loaded
-from openhands_sessions.cli.targets import house
+from openhands_sessions.cli.targets import application
 from openhands_sessions.config.config import Config
 from openhands_sessions.config.errors import ConfigError
 from openhands_sessions.core.errors import SessionsError
@@ -45,9 +46,18 @@ def run(flags: Mapping[str, object], file: Path | None) -> int:
             f"server.host {config.server.host} is reached from other machines, and whoever reaches the server can run"
             " commands on this one. Set server.session_api_key (OHS_SERVER__SESSION_API_KEY), or keep to 127.0.0.1",
         )
-    _calm()
-    with asyncio.Runner(loop_factory=_loop_factory()) as runner:
-        return runner.run(_serve(config))
+    with ExitStack() as stack:
+        try:
+            stack.enter_context(server_lock(config.data_dir))
+        except AnotherServer as error:
+            log.error("another server runs on this data folder", holder=error.holder, data_dir=str(config.data_dir))
+            return 1
+        except OSError as error:
+            problem = error.strerror or str(error)
+            raise SessionsError(f"the data folder {config.data_dir} cannot be used: {problem}") from error
+        _calm()
+        with asyncio.Runner(loop_factory=_loop_factory()) as runner:
+            return runner.run(_serve(config))
 
 
 def _calm() -> None:
@@ -68,7 +78,7 @@ def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
 
 async def _serve(config: Config) -> int:
     stopping = _stopping(config.server.shutdown_grace)
-    async with house(config) as local, AsyncExitStack() as stack:
+    async with application(config) as local, AsyncExitStack() as stack:
         server = config.server
         app = await bootstrap.web_application(local)
         edge = listening(app, server.host, server.port, server.shutdown_grace / 2)
@@ -79,7 +89,7 @@ async def _serve(config: Config) -> int:
         print(greeting(config, port), flush=True)
         log.info("listening", host=server.host, port=port, version=__version__)
         await stopping.wait()
-        log.info("shutting down", sessions=len(local.directory), grace=server.shutdown_grace)
+        log.info("shutting down", sessions=local.sessions.live_sessions, grace=server.shutdown_grace)
     log.info("down")
     return 0
 

@@ -12,12 +12,13 @@ import orjson
 from openhands_sessions.cli.columns import columns
 from openhands_sessions.cli.screen import clean
 from openhands_sessions.cli.settings import loaded
-from openhands_sessions.cli.targets import ConversationArchive, opened
+from openhands_sessions.cli.targets import opened
 from openhands_sessions.config.config import Config
 from openhands_sessions.config.errors import ConfigError
 from openhands_sessions.core.errors import SessionsError
 from openhands_sessions.core.events.codec import timestamp_text
 from openhands_sessions.core.ids import ConversationId, conversation_id
+from openhands_sessions.ports.access import Access
 from openhands_sessions.ports.gateway import SessionInfo
 
 T = TypeVar("T")
@@ -33,13 +34,13 @@ class ConversationsTarget:
     config: Config
     server: str | None
 
-    def ask(self, question: Callable[[ConversationArchive], Coroutine[Any, Any, T]]) -> T:
+    def ask(self, question: Callable[[Access], Coroutine[Any, Any, T]]) -> T:
         """Open the place for one question. Raises SessionsError."""
         return asyncio.run(self._ask(question))
 
-    async def _ask(self, question: Callable[[ConversationArchive], Coroutine[Any, Any, T]]) -> T:
-        async with opened(self.config, self.server) as place:
-            return await question(place.archive)
+    async def _ask(self, question: Callable[[Access], Coroutine[Any, Any, T]]) -> T:
+        async with opened(self.config, self.server) as access:
+            return await question(access)
 
 
 def where(flags: Mapping[str, object], file: Path | None, server: str | None) -> ConversationsTarget:
@@ -47,9 +48,9 @@ def where(flags: Mapping[str, object], file: Path | None, server: str | None) ->
     return ConversationsTarget(loaded(flags, file, quiet=True).config, server)
 
 
-def ls(place: ConversationsTarget, limit: int, *, as_json: bool) -> int:
+def ls(target: ConversationsTarget, limit: int, *, as_json: bool) -> int:
     """Print the newest conversations."""
-    found = place.ask(lambda archive: _newest(archive, limit))
+    found = target.ask(lambda access: _newest(access, limit))
     if as_json:
         _print_json([wire(info) for info in found])
     else:
@@ -58,10 +59,10 @@ def ls(place: ConversationsTarget, limit: int, *, as_json: bool) -> int:
     return 0
 
 
-def show(place: ConversationsTarget, sid: str, *, as_json: bool) -> int:
+def show(target: ConversationsTarget, sid: str, *, as_json: bool) -> int:
     """Print what is known of one conversation."""
     known = conversation_id(sid)
-    info = place.ask(lambda archive: archive.describe(known))
+    info = target.ask(lambda access: access.gateway.describe(known))
     if as_json:
         _print_json(wire(info))
     else:
@@ -70,16 +71,16 @@ def show(place: ConversationsTarget, sid: str, *, as_json: bool) -> int:
     return 0
 
 
-def export(place: ConversationsTarget, sid: str, output: Path | None) -> int:
+def export(target: ConversationsTarget, sid: str, output: Path | None) -> int:
     """Write the events as a JSON list, to a new file or to standard output."""
     known = conversation_id(sid)
     if output is None:
-        place.ask(lambda archive: _export(archive, known, sys.stdout.buffer.write))
+        target.ask(lambda access: _export(access, known, sys.stdout.buffer.write))
         print(flush=True)
         return 0
     try:
         with output.open("xb") as file:
-            place.ask(lambda archive: _export(archive, known, file.write))
+            target.ask(lambda access: _export(access, known, file.write))
     except FileExistsError:
         raise SessionsError(f"{output} exists already") from None
     except OSError as error:
@@ -90,12 +91,12 @@ def export(place: ConversationsTarget, sid: str, output: Path | None) -> int:
     return 0
 
 
-def delete(place: ConversationsTarget, sids: Sequence[str], *, yes: bool) -> int:
+def delete(target: ConversationsTarget, sids: Sequence[str], *, yes: bool) -> int:
     """Delete conversations and all that is theirs; 1 where one was not there."""
     known = [conversation_id(sid) for sid in sids]
     if not yes and not _confirmed(len(known)):
         return 1
-    gone = place.ask(lambda archive: _delete(archive, known))
+    gone = target.ask(lambda access: _delete(access, known))
     for sid, deleted in zip(known, gone, strict=True):
         if deleted:
             print(f"deleted {sid}")
@@ -119,24 +120,25 @@ def wire(info: SessionInfo) -> dict[str, Any]:
     }
 
 
-async def _newest(archive: ConversationArchive, limit: int) -> Sequence[SessionInfo]:
+async def _newest(access: Access, limit: int) -> Sequence[SessionInfo]:
     found: list[SessionInfo] = []
     page_id: str | None = None
     while len(found) < limit:
-        page, page_id = await archive.page(min(PAGE, limit - len(found)), page_id)
-        found.extend(page)
+        page = await access.conversations.page(limit=min(PAGE, limit - len(found)), page_id=page_id)
+        found.extend(page.conversations)
+        page_id = page.next_page
         if page_id is None:
             break
     return found
 
 
-async def _export(archive: ConversationArchive, sid: ConversationId, write: Callable[[bytes], object]) -> None:
-    async for piece in archive.export(sid):
-        write(piece)
+async def _export(access: Access, sid: ConversationId, write: Callable[[bytes], object]) -> None:
+    async for chunk in access.conversations.export(sid):
+        write(chunk)
 
 
-async def _delete(archive: ConversationArchive, sids: Sequence[ConversationId]) -> list[bool]:
-    return [await archive.delete(sid) for sid in sids]
+async def _delete(access: Access, sids: Sequence[ConversationId]) -> list[bool]:
+    return [await access.conversations.delete(sid) for sid in sids]
 
 
 def _confirmed(count: int) -> bool:

@@ -81,6 +81,10 @@ class LimitsSection(Section):
 class StoreSection(Section):
     kind: Literal["sqlite", "memory"] = Field("sqlite", description="Where conversations are kept.")
     path: Place | None = Field(None, description="The database; below the data folder if not set.")
+    lease_ttl: float = Field(
+        30.0, ge=1, description="Seconds until another server may take the conversations of one that hangs."
+    )
+    node: str | None = Field(None, description="What other servers call this one; the host's name if not set.")
 
 
 class RuntimeSection(Section):

@@ -17,6 +17,7 @@ SessionsError
 ├── StorageError
 │   ├── Conflict               another writer was faster: a head or a version is not the expected one
 │   ├── Fenced                 a newer owner has written
+│   ├── OwnedElsewhere         another server works on the conversation (carries its node)
 │   └── StorageUnavailable     the world's: disk full, locked, gone
 ├── RuntimeFailure             the sandbox's
 │   ├── RuntimeUnavailable     it cannot be opened or reached
@@ -163,6 +164,16 @@ class Fenced(StorageError):
         super().__init__(f"term {term} is older than the owner's term {newest}")
         self.term = term
         self.newest = newest
+
+
+class OwnedElsewhere(StorageError):
+    """Another living server holds the conversation's lease; to be tried again."""
+
+    code = "owned_elsewhere"
+
+    def __init__(self, node: str) -> None:
+        super().__init__(f"another server works on this conversation now ({node}); try again in a moment")
+        self.node = node
 
 
 class StorageUnavailable(StorageError):

@@ -21,5 +21,5 @@ class Auth(Protocol):
     required: bool
     """Whether a caller without credentials is refused."""
 
-    def identify(self, credentials: Mapping[str, str]) -> Principal:
+    async def identify(self, credentials: Mapping[str, str]) -> Principal:
         """`credentials` may hold `session_api_key`. Compares in constant time. Raises Unauthorized."""

@@ -1,6 +1,6 @@
-"""The one door for all edges: sockets, REST, CLI and programs speak to a Gateway."""
+"""Sessions by conversation: what sockets, REST, the command line and programs speak to."""
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -19,7 +19,6 @@ class SessionSpec:
     """What a conversation is opened with. An `id` that is known joins it, and the rest is not looked at."""
 
     id: ConversationId
-    owner: OwnerId
     create: bool = False
     """Whether an unknown id makes a new conversation; otherwise it is NotFound."""
     settings: dict[str, Json] = field(default_factory=dict)
@@ -111,8 +110,28 @@ class SessionEnded(Exception):
         self.reason = reason
 
 
+@dataclass(frozen=True, slots=True)
+class SessionUsage:
+    """What a conversation has used: US dollars and tokens."""
+
+    cost: float = 0.0
+    prompt_tokens: int = 0
+    completion_tokens: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class SessionHandle:
+    """A live session as an edge may look at it. `settings` are those that are no secrets, by their wire names; empty
+    where another server does not tell them."""
+
+    state: SessionState
+    settings: Mapping[str, Json]
+    usage: SessionUsage
+
+
 class Gateway(Protocol):
-    """Conversations by id. Every call but `open` raises NotFound for an unknown or deleted one."""
+    """The sessions of one caller's conversations. Every call but `open` raises NotFound for an id that is unknown,
+    deleted or someone else's."""
 
     async def open(self, spec: SessionSpec) -> SessionInfo:
         """Make, revive or join a session; does not wait for Ready. Raises NotFound, AtCapacity, BadInput."""
@@ -128,5 +147,11 @@ class Gateway(Protocol):
 
     async def describe(self, sid: ConversationId) -> SessionInfo: ...
 
+    async def ready(self, sid: ConversationId, within: float) -> None:
+        """Wait until the session's set-up has ended, well or not, but no longer than so many seconds."""
+
     async def close(self, sid: ConversationId, reason: EndReason) -> None:
         """End the session, not the conversation; returns when it is Closed. Nothing where none is live."""
+
+    def session(self, sid: ConversationId) -> SessionHandle | None:
+        """The live session as far as this process knows it; None where it knows of none."""

@@ -11,6 +11,7 @@ from openhands_sessions.core.events.codec import Stored
 from openhands_sessions.core.events.event import Json
 from openhands_sessions.core.ids import ConversationId, EventId, OwnerId
 from openhands_sessions.core.repository import Repository
+from openhands_sessions.ports.conversations import ANY_CONVERSATION, ConversationFilter
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -75,18 +76,6 @@ class RowChanges(TypedDict, total=False):
     imported: ImportProgress | None
     sandbox: str | None
     archived: bool
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class RowFilter:
-    """Which conversations a page has; None for any."""
-
-    repository: str | None = None
-    """The repository's name, exactly."""
-    trigger: str | None = None
-
-
-ANY_ROW = RowFilter()
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,7 +143,7 @@ class ConversationStore(Protocol):
         *,
         limit: int,
         before: tuple[datetime, ConversationId] | None = None,
-        matching: RowFilter = ANY_ROW,
+        matching: ConversationFilter = ANY_CONVERSATION,
     ) -> Sequence[ConversationRow]:
         """Newest `created_at` first, then highest id; only those that come after `before` in that order. An
         owner of None means all owners. A page of one owner walks along an index, whatever it must match: 50 of
@@ -180,15 +169,21 @@ class SessionStore(Protocol):
     def log(self, sid: ConversationId) -> EventLog:
         """The log of a conversation; cheap, no I/O. Writing one whose row does not exist raises NotFound."""
 
-    async def next_term(self, sid: ConversationId) -> int:
-        """Take ownership: a term higher than every earlier one, from now on the only one that may write."""
+    async def claim(self, sid: ConversationId) -> int:
+        """Take the conversation's lease: a term higher than every earlier one, from now on the only one that may
+        write. The store renews all leases that it holds, until it is closed or its process ends; whoever is slower
+        than that, and finds its lease claimed by another, is Fenced.
+
+        Raises NotFound, and OwnedElsewhere where another opened store holds the lease: one whose process lives, and
+        which has renewed its leases within their time to live. One's own lease is claimed anew."""
 
     async def release(self, sid: ConversationId, term: int, at: datetime) -> None:
-        """Give ownership back, with nothing left to do: the conversation was last worked on `at`. Nothing where a
-        newer owner has it, or where it is gone."""
+        """Give the lease back, with nothing left to do: the conversation was last worked on `at`. Without effect where
+        a newer term was claimed, or where the conversation was deleted."""
 
     async def held(self) -> Sequence[ConversationId]:
-        """Every conversation that was taken and not given back: after a crash, those to look after."""
+        """Conversations that were claimed and not released, but for those that others hold who could refuse a claim:
+        after a crash, those to look after."""
 
 
 class OpenStore(Protocol):

@@ -1,20 +1,17 @@
 """The network edge put together: one aiohttp application with the sockets in it."""
 
 import asyncio
-import re
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 
 import socketio
 import structlog
 from aiohttp import web
 
-from openhands_sessions.core.ids import ConversationId
+from openhands_sessions.protocol.socket_messages import SocketJson
 from openhands_sessions.server import middleware
-from openhands_sessions.server.packets import PacketJson
 from openhands_sessions.server.request_logging import hide_client_faults
 from openhands_sessions.server.rest import (
     conversations,
@@ -34,7 +31,6 @@ from openhands_sessions.server.sockets.client_namespace import ClientDependencie
 from openhands_sessions.server.sockets.operator_namespace import OperatorNamespace
 from openhands_sessions.server.sockets.strict_server import StrictServer
 from openhands_sessions.server.static import client_routes
-from openhands_sessions.service.session_registry import SessionRegistry
 
 log = structlog.get_logger(__name__)
 
@@ -43,7 +39,6 @@ PING_INTERVAL = 25
 PING_TIMEOUT = 20
 ROOM = 64 * 1024
 """Bytes above the largest message that still reach us, so that a message over the limit is answered."""
-_PLAIN_PARAMETER = re.compile(r"{(\w+)}")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -58,34 +53,34 @@ class ServerSettings:
     client_dir: Path | None = None
 
 
-def application(edge: ServerSettings) -> web.Application:
+def build_app(edge: ServerSettings) -> web.Application:
     """The aiohttp application. Its start takes up the turns that an earlier server left; its clean-up ends every
     session, and followers end by themselves with a reason."""
-    directory, auth = edge.services.directory, edge.services.auth
+    operations, auth = edge.services.operations, edge.services.auth
     limits = edge.clients.limits
     app = web.Application(
         client_max_size=limits.message_bytes + ROOM,
         middlewares=[
             middleware.errors,
             middleware.origin_check(edge.allowed_origins, edge.allowed_hosts, edge.any_host),
-            middleware.admission(partial(_no_room, directory)),
+            middleware.admission(operations.has_room),
             middleware.authentication(auth),
         ],
     )
     app[SERVICES] = edge.services
     for topic in TOPICS:
-        app.add_routes(map(_any_value, topic.ROUTES))
+        app.add_routes([web.route(row.method, row.pattern, handler) for row, handler in topic.HANDLERS.items()])
     sio = _socket_server(limits.message_bytes, limits.slow_client_grace)
     sio.attach(app)
     if edge.client_dir is not None:
         app.add_routes(client_routes(edge.client_dir))
     clients = ClientNamespace(edge.clients)
-    operators = OperatorNamespace(directory.board, auth, limits.slow_client_grace)
+    operators = OperatorNamespace(operations, auth, limits.slow_client_grace)
     sio.register_namespace(clients)
     sio.register_namespace(operators)
 
     async def end_sessions(app: web.Application) -> None:
-        await directory.close_all("shutdown")
+        await operations.close_all("shutdown")
         await clients.close()
         await operators.close()
         hang_up(sio)
@@ -96,23 +91,6 @@ def application(edge: ServerSettings) -> web.Application:
     return app
 
 
-def _any_value(route: web.AbstractRouteDef) -> web.AbstractRouteDef:
-    """The route with parameters that match every value of one path segment; aiohttp's own leave out `{` and `}`. So the
-    handler answers for each value, as the document says."""
-    if isinstance(route, web.RouteDef):
-        path = _PLAIN_PARAMETER.sub(r"{\1:[^/]+}", route.path)
-        return web.RouteDef(route.method, path, route.handler, route.kwargs)
-    return route
-
-
-def _no_room(directory: SessionRegistry, named: str | None) -> bool:
-    """Whoever joins a live session takes no room. Who names no conversation yet may do so, or be an operator: for the
-    others `ClientNamespace` ends the connection."""
-    if not named or not directory.accepting:
-        return not directory.accepting
-    return directory.full and directory.find(ConversationId(named)) is None
-
-
 def _socket_server(message_bytes: int, grace: float) -> socketio.AsyncServer:
     """Handlers are awaited one after the other, so a client that floods waits for itself. Origins are checked by our
     middleware, for REST and sockets alike."""
@@ -120,7 +98,7 @@ def _socket_server(message_bytes: int, grace: float) -> socketio.AsyncServer:
         message_bytes,
         grace,
         async_mode="aiohttp",
-        json=PacketJson,
+        json=SocketJson,
         async_handlers=False,
         cors_allowed_origins="*",
         ping_interval=PING_INTERVAL,
@@ -132,7 +110,7 @@ def _socket_server(message_bytes: int, grace: float) -> socketio.AsyncServer:
 
 
 async def _recovering(app: web.Application) -> AsyncIterator[None]:
-    recovery = asyncio.create_task(app[SERVICES].gateway.recover(), name="recovery")
+    recovery = asyncio.create_task(app[SERVICES].operations.recover(), name="recovery")
     yield
     recovery.cancel()
     await asyncio.wait([recovery])
@@ -151,5 +129,5 @@ async def listening(app: web.Application, host: str, port: int, grace: float) ->
     finally:
         if (services := app.get(SERVICES)) is not None:
             # Listening still: whoever comes now is told to come again.
-            await services.directory.close_all("shutdown")
+            await services.operations.close_all("shutdown")
         await runner.cleanup()

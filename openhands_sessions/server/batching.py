@@ -1,6 +1,8 @@
 """What of the news a client is sent, and in which packets. Pure."""
 
+import re
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 
 from engineio.packet import Packet
 
@@ -21,17 +23,28 @@ SPARED = (
     | {f"observation:{kind}" for kind in OWN_OBSERVATIONS}
 )
 """Kinds that the V0 client is not sent."""
+BY_PERSONS = ("action:message", "action:change_agent_state")
+AUTHOR = re.compile(r',"author":"(?:[^"\\]|\\.)*"}$')
 STATE_CHANGED = "observation:agent_state_changed"
 
 
 def for_v0(entries: Sequence[Stored], *, head: int, last_state: int) -> Sequence[Stored]:
-    """What the V0 client is sent: of the states up to `head`, the head at connect, only the newest."""
+    """What the V0 client is sent: of the states up to `head`, the head at connect, only the newest. It knows of no
+    authors."""
     return [
-        entry
+        _without_author(entry)
         for entry in entries
         if entry.kind not in SPARED
         and not (entry.kind == STATE_CHANGED and entry.id <= head and entry.id != last_state)
     ]
+
+
+def _without_author(entry: Stored) -> Stored:
+    """Only what a person caused has an author, the last key of its text."""
+    if entry.kind not in BY_PERSONS:
+        return entry
+    text = AUTHOR.sub("}", entry.text)
+    return entry if text is entry.text else replace(entry, text=text)
 
 
 def singles(entries: Sequence[Stored]) -> Iterator[Sequence[Packet]]:

@@ -7,69 +7,31 @@ import structlog
 from aiohttp import web
 from aiohttp.typedefs import Handler, Middleware
 
-from openhands_sessions.core.errors import (
-    AlreadyExists,
-    AtCapacity,
-    BadInput,
-    CallerError,
-    FileProblem,
-    NotAccepting,
-    NotFound,
-    NotText,
-    PathRefused,
-    RateLimited,
-    RuntimeUnavailable,
-    SessionsError,
-    StorageUnavailable,
-    TooLarge,
-    Unauthorized,
-)
-from openhands_sessions.core.events.event import Json
+from openhands_sessions.core.errors import AtCapacity, OwnedElsewhere, RateLimited, SessionsError
 from openhands_sessions.ports.auth import Auth, Principal
+from openhands_sessions.protocol.errors import ErrorOut, http_status
+from openhands_sessions.protocol.routes import ANYONE
 from openhands_sessions.server.credentials import credentials_of
 from openhands_sessions.server.static import ROUTE
 
 log = structlog.get_logger(__name__)
 
 PRINCIPAL = web.RequestKey("principal", Principal)
-OPEN = ("/health/", "/socket.io/")
-OPEN_PATHS = ("/alive", "/health")
-"""Paths without a principal: probes, and the sockets, which ask for credentials of their own."""
+SOCKETS = "/socket.io/"
+"""Where connections begin; each namespace asks for credentials of its own."""
 LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
 NOT_KEPT = "no-cache, no-store, must-revalidate"
 """`Cache-Control` of every answer but the web client's own files; one that is streamed must say it itself."""
-HTTP_STATUS: tuple[tuple[type[SessionsError], int], ...] = (
-    (NotFound, 404),
-    (AlreadyExists, 409),
-    (Unauthorized, 401),
-    (NotAccepting, 409),
-    (TooLarge, 413),
-    (RateLimited, 429),
-    (AtCapacity, 503),
-    (StorageUnavailable, 503),
-    (RuntimeUnavailable, 503),
-    (FileProblem, 404),
-    (PathRefused, 422),
-    (NotText, 415),
-    (BadInput, 422),
-    (CallerError, 400),
-    (SessionsError, 500),
-)
 
 
 def error_response(error: SessionsError, status: int | None = None) -> web.Response:
-    """The answer to a failed request: `{"status": "error", "message", "code"}`, with `field` where one is wrong. The
-    status is that of the error's class, where none is given."""
-    status = status or next(status for kind, status in HTTP_STATUS if isinstance(error, kind))
-    body: dict[str, Json] = {"status": "error", "message": error.message, "code": error.code, "detail": error.message}
+    """The answer to a failed request. The status is that of the error's class by default."""
     headers = {}
-    if isinstance(error, BadInput):
-        body["field"] = error.field
     if isinstance(error, RateLimited):
         headers["Retry-After"] = str(max(1, round(error.retry_after)))
-    if isinstance(error, AtCapacity):
+    if isinstance(error, AtCapacity | OwnedElsewhere):
         headers["Retry-After"] = "1"
-    return web.json_response(body, status=status, headers=headers)
+    return web.json_response(ErrorOut.of(error).wire(), status=status or http_status(type(error)), headers=headers)
 
 
 @web.middleware
@@ -133,31 +95,31 @@ def _same_origin(origin: str, request: web.Request) -> bool:
 
 
 def authentication(auth: Auth) -> Middleware:
-    """A middleware that finds the principal of every request but those to OPEN paths."""
+    """A middleware that finds the principal of every request, except for routes that anyone may ask and for sockets."""
 
     @web.middleware
     async def identify(request: web.Request, handler: Handler) -> web.StreamResponse:
         page = request.match_info.route.name == ROUTE  # it holds no data of anybody's
-        if not page and not request.path.startswith(OPEN) and request.path not in OPEN_PATHS:
+        if not page and not request.path.startswith(SOCKETS) and request.path not in ANYONE:
             environ = {
                 "HTTP_AUTHORIZATION": request.headers.get("Authorization", ""),
                 "HTTP_X_SESSION_API_KEY": request.headers.get("X-Session-API-Key", ""),
                 "HTTP_COOKIE": request.headers.get("Cookie", ""),
             }
-            request[PRINCIPAL] = auth.identify(credentials_of(environ, request.query, None))
+            request[PRINCIPAL] = await auth.identify(credentials_of(environ, request.query, None))
         return await handler(request)
 
     return identify
 
 
-def admission(full: Callable[[str | None], bool]) -> Middleware:
+def admission(has_room: Callable[[str | None], bool]) -> Middleware:
     """A middleware that answers a handshake with 503 while there is no room: a connect error would end the client's
-    automatic reconnects. `full` is asked with the conversation that the query names, if it names one."""
+    automatic reconnects. `has_room` is asked with the conversation that the query names, if it names one."""
 
     @web.middleware
     async def admit(request: web.Request, handler: Handler) -> web.StreamResponse:
-        handshake = request.path.startswith("/socket.io/") and "sid" not in request.query
-        if handshake and full(request.query.get("conversation_id")):
+        handshake = request.path.startswith(SOCKETS) and "sid" not in request.query
+        if handshake and not has_room(request.query.get("conversation_id")):
             return error_response(AtCapacity("no room for one more connection now; try again in a moment"))
         return await handler(request)
 

@@ -1,25 +1,12 @@
-"""Socket.IO packets made once and sent to many, and the JSON that python-socketio is given."""
+"""Socket.IO packets, encoded once and sent to many."""
 
 from collections.abc import Iterable, Sequence
-from typing import Any
 
 import orjson
 from engineio.packet import MESSAGE, Packet
 
 from openhands_sessions.core.events.codec import Stored
 from openhands_sessions.core.events.event import Json
-
-
-class PacketJson:
-    """What python-socketio needs of a JSON module."""
-
-    @staticmethod
-    def dumps(value: object, **options: object) -> str:
-        return orjson.dumps(value).decode()
-
-    @staticmethod
-    def loads(text: str | bytes, **options: object) -> Any:
-        return orjson.loads(text)
 
 
 def prefix(namespace: str) -> str:

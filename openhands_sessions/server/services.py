@@ -13,17 +13,11 @@ from pydantic import BaseModel
 from openhands_sessions.core.errors import BadInput, NotFound
 from openhands_sessions.core.ids import ConversationId, conversation_id
 from openhands_sessions.core.nesting import check_nesting
+from openhands_sessions.ports.access import Access, AccessControl, Feedback, Operations, UserSecrets, UserSettingsStore
 from openhands_sessions.ports.auth import Auth, Principal
-from openhands_sessions.ports.memory import Memory
+from openhands_sessions.protocol.payloads import checked
+from openhands_sessions.protocol.routes import Parameter
 from openhands_sessions.server.middleware import PRINCIPAL
-from openhands_sessions.server.wire import checked
-from openhands_sessions.service.feedback import FeedbackStore
-from openhands_sessions.service.files import Files
-from openhands_sessions.service.history import History
-from openhands_sessions.service.local_gateway import LocalGateway
-from openhands_sessions.service.secrets import SecretsStore
-from openhands_sessions.service.session_registry import SessionRegistry
-from openhands_sessions.service.settings import SettingsStore
 
 WHOLE = re.compile(r"-?[0-9]{1,18}")
 """No more digits than any limit of ours has."""
@@ -42,16 +36,13 @@ class Options:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Services:
-    """The use cases behind the edge."""
+    """The ports that handlers call."""
 
-    gateway: LocalGateway
-    history: History
-    directory: SessionRegistry
-    files: Files
-    settings: SettingsStore
-    secrets: SecretsStore
-    memory: Memory
-    feedback: FeedbackStore
+    access: AccessControl
+    operations: Operations
+    settings: UserSettingsStore
+    secrets: UserSecrets
+    feedback: Feedback
     options: Options
     auth: Auth
     version: str
@@ -74,6 +65,11 @@ def principal(request: web.Request) -> Principal:
     return request[PRINCIPAL]
 
 
+def access(request: web.Request) -> Access:
+    """The ports as the caller may use them."""
+    return services(request).access.of(principal(request))
+
+
 async def owned(request: web.Request) -> ConversationId:
     """The conversation of the path, which is the caller's. Raises NotFound, also for an id that can be none."""
     text = request.match_info["conversation_id"]
@@ -81,7 +77,7 @@ async def owned(request: web.Request) -> ConversationId:
         sid = conversation_id(text)
     except BadInput:
         raise NotFound("conversation", text[:64]) from None
-    await services(request).history.find(principal(request).owner, sid)
+    await access(request).conversations.check(sid)
     return sid
 
 
@@ -103,11 +99,13 @@ async def mapping(request: web.Request) -> dict[str, Any]:
     return value
 
 
-def number(request: web.Request, name: str, default: int, *, least: int, most: int) -> int:
-    """A whole number of the query. Raises BadInput."""
-    text = request.query.get(name, "")
+def number(request: web.Request, parameter: Parameter) -> int:
+    """A whole number of the query; without a default, the largest where it is left out. Raises BadInput."""
+    least, most = parameter.schema["minimum"], parameter.schema["maximum"]
+    default: int = ({"default": most} | parameter.schema)["default"]
+    text = request.query.get(parameter.name, "")
     if not text:
         return default
     if not WHOLE.fullmatch(text) or not least <= int(text) <= most:
-        raise BadInput(name, f"must be a whole number from {least} to {most}")
+        raise BadInput(parameter.name, f"must be a whole number from {least} to {most}")
     return int(text)

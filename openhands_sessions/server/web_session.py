@@ -19,23 +19,33 @@ from openhands_sessions.ports.gateway import (
     Delta,
     EndReason,
     FeedItem,
+    Gateway,
     SessionClosed,
     SessionEnded,
+    SessionHandle,
     SessionSpec,
+    SessionUsage,
     Status,
 )
+from openhands_sessions.protocol.commands import command_of
+from openhands_sessions.protocol.errors import BareError
+from openhands_sessions.protocol.socket_messages import (
+    PROTOCOL,
+    ConnectionLimits,
+    DeltaOut,
+    Ended,
+    Hello,
+    Resync,
+    StatusUpdate,
+    epoch_of,
+)
+from openhands_sessions.protocol.statuses import V0_STATUSES
 from openhands_sessions.server import batching
 from openhands_sessions.server.packets import message_packet
 from openhands_sessions.server.rate_limit import TokenBucket
 from openhands_sessions.server.slow_client import END_GRACE, Outbox, SlowClient
-from openhands_sessions.server.statuses import V0_STATUSES
-from openhands_sessions.server.wire import command_of, delta_wire, epoch_of, error_wire, status_wire
-from openhands_sessions.service.local_gateway import LocalGateway
-from openhands_sessions.session.agent_session import AgentSession
 
 log = structlog.get_logger(__name__)
-
-PROTOCOL = 2
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -49,7 +59,7 @@ class Connection:
     after: int
     epoch: str | None
     version: str
-    limits: Mapping[str, Json]
+    limits: ConnectionLimits
 
 
 class WebSession:
@@ -60,18 +70,16 @@ class WebSession:
         sid: ConversationId,
         config: SessionSettings,
         llm_registry: Agents,
-        conversation_stats: Mapping[str, float],
         file_store: FileStore,
         sio: socketio.AsyncServer,
         user_id: OwnerId,
         *,
-        gateway: LocalGateway,
+        gateway: Gateway,
         connection: Connection,
     ) -> None:
         self.sid = sid
         self.config = config
         self.llm_registry = llm_registry
-        self.conversation_stats = conversation_stats
         self.file_store = file_store
         self.sio = sio
         self.user_id = user_id
@@ -84,9 +92,15 @@ class WebSession:
         self._pump: asyncio.Task[None] | None = None
 
     @property
-    def agent_session(self) -> AgentSession | None:
-        """The conversation's engine; None while none is live."""
-        return self._gateway.live(self.sid)
+    def agent_session(self) -> SessionHandle | None:
+        """The conversation's live session, read-only; None while none is live."""
+        return self._gateway.session(self.sid)
+
+    @property
+    def conversation_stats(self) -> SessionUsage:
+        """What the conversation has used, as far as its session is live."""
+        session = self.agent_session
+        return SessionUsage() if session is None else session.usage
 
     async def initialize_agent(
         self,
@@ -99,7 +113,7 @@ class WebSession:
         """Build the conversation's AgentSession, or join it, and begin to follow. `making` says what an unknown
         conversation is made with, the others over it; without it there must be one. Raises
         NotFound, AtCapacity, BadInput."""
-        spec = making or SessionSpec(id=self.sid, owner=self.user_id)
+        spec = making or SessionSpec(id=self.sid)
         message = spec.initial_message if initial_message is None else initial_message
         spec = replace(spec, settings={**spec.settings, **(settings or {})}, initial_message=message)
         await self._gateway.open(spec if replay_json is None else replace(spec, replay_json=replay_json))
@@ -121,7 +135,7 @@ class WebSession:
     def refuse(self, error: SessionsError) -> None:
         """Tell a V0 client, which asks for no acknowledgement, what was wrong."""
         if self._connection.protocol < PROTOCOL:
-            self._outbox.put([message_packet("oh_event", error_wire(error.message, error.code))])
+            self._outbox.put([message_packet("oh_event", BareError.of(error).wire())])
 
     async def close(self) -> None:
         """Stop following. The AgentSession lives on."""
@@ -150,7 +164,7 @@ class WebSession:
             except NotFound:
                 await self._leave("deleted")
             except SessionsError as error:
-                self._outbox.put([message_packet("oh_event", error_wire(error.message, error.code))])
+                self._outbox.put([message_packet("oh_event", BareError.of(error).wire())])
                 await self._leave("shutdown")
         except SlowClient:
             await self._cut()
@@ -160,7 +174,7 @@ class WebSession:
 
     def _tell_end(self, reason: EndReason) -> None:
         if self._connection.protocol >= PROTOCOL:
-            self._outbox.put([message_packet("ended", {"reason": reason})])
+            self._outbox.put([message_packet("ended", Ended(reason=reason).wire())])
 
     async def _greet(self) -> None:
         info = await self._gateway.describe(self.sid)
@@ -169,19 +183,19 @@ class WebSession:
             self._cursor = min(self._cursor, info.head)
             return
         epoch = epoch_of(info.created_at)
-        hello: dict[str, Json] = {
-            "protocol": PROTOCOL,
-            "server_version": self._connection.version,
-            "conversation_id": self.sid,
-            "head": info.head,
-            "epoch": epoch,
-            "limits": dict(self._connection.limits),
-        }
-        packets = [message_packet("hello", hello)]
+        hello = Hello(
+            protocol=PROTOCOL,
+            server_version=self._connection.version,
+            conversation_id=self.sid,
+            head=info.head,
+            epoch=epoch,
+            limits=self._connection.limits,
+        )
+        packets = [message_packet("hello", hello.wire())]
         other_log = self._connection.epoch not in (None, epoch)
         if other_log or self._cursor > info.head:
-            reason = "epoch" if other_log else "cursor_beyond_head"
-            packets.append(message_packet("resync", {"reason": reason, "after": -1}))
+            resync = Resync(reason="epoch" if other_log else "cursor_beyond_head", after=-1)
+            packets.append(message_packet("resync", resync.wire()))
             self._cursor = -1
         await self._outbox.send(packets)
 
@@ -192,10 +206,10 @@ class WebSession:
                 self._tell_end(reason)
             case Delta():
                 if whole:
-                    await self._outbox.send([message_packet("oh_delta", delta_wire(item))])
+                    await self._outbox.send([message_packet("oh_delta", DeltaOut.of(item))])
             case Status(id=name, title=title):
                 if whole or title is not None or name in V0_STATUSES:
-                    await self._outbox.send([message_packet("oh_event", status_wire(item, self.sid))])
+                    await self._outbox.send([message_packet("oh_event", StatusUpdate.of(item, self.sid).wire())])
             case entries:
                 # on_event may have sent some of them already.
                 fresh = [entry for entry in entries if entry.id > self._cursor]
@@ -222,17 +236,6 @@ class WebSession:
     async def _cut(self) -> None:
         log.warning("client cut", conversation_id=self.sid, reason="slow_consumer", cursor=self._cursor)
         if self._connection.protocol >= PROTOCOL:
-            self._outbox.put([message_packet("resync", {"reason": "slow_consumer", "after": self._cursor})])
+            resync = Resync(reason="slow_consumer", after=self._cursor)
+            self._outbox.put([message_packet("resync", resync.wire())])
         await self._outbox.end()
-
-
-def stats_of(session: AgentSession | None) -> dict[str, float]:
-    """The usage ledger of a conversation: US dollars and tokens."""
-    if session is None:
-        return {}
-    view = session.event_stream.view
-    return {
-        "cost": view.cost,
-        "prompt_tokens": float(view.prompt_tokens),
-        "completion_tokens": float(view.completion_tokens),
-    }

@@ -1,11 +1,10 @@
 """What has changed in a workspace's repository, as git inside the sandbox tells it."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 
-from openhands_sessions.core.errors import FileProblem, NotFound, NotText, RuntimeUnavailable, TooLarge
+from openhands_sessions.core.errors import NotFound, NotText, RuntimeUnavailable, TooLarge
 from openhands_sessions.ports.runtime import WORKSPACE, Query, Runtime
-from openhands_sessions.service.files import text_of
+from openhands_sessions.ports.workspaces import FileChange, FileDiff, NoRepository
 
 LARGEST_LIST = 1 << 20
 LARGEST_ORIGINAL = 4 << 20
@@ -43,28 +42,7 @@ git cat-file blob "$base:./$1"
 )
 
 
-class NoRepository(Exception):
-    """The workspace is no git repository."""
-
-
-@dataclass(frozen=True, slots=True)
-class Change:
-    """A file by its path from the workspace, and what became of it: A(dded), M(odified), D(eleted), R(enamed),
-    U(nmerged)."""
-
-    path: str
-    status: str
-
-
-@dataclass(frozen=True, slots=True)
-class Diff:
-    """A file as it was and as it is; empty where there was, or is, none."""
-
-    original: str
-    modified: str
-
-
-async def changes(runtime: Runtime) -> Sequence[Change]:
+async def changes(runtime: Runtime) -> Sequence[FileChange]:
     """What differs from the branch as it was fetched, or from the last commit where nothing was. Raises NoRepository,
     RuntimeUnavailable."""
     listed = await _asked(runtime, _CHANGES, limit=LARGEST_LIST)
@@ -74,19 +52,16 @@ async def changes(runtime: Runtime) -> Sequence[Change]:
     for path, status in _tracked(iter(tracked.split("\0")[1:])):
         if found.get(path) != "U":
             found[path] = status
-    return [Change(path, status) for path, status in sorted(found.items())[:MOST_CHANGES]]
+    return [FileChange(path, status) for path, status in sorted(found.items())[:MOST_CHANGES]]
 
 
-async def diff(runtime: Runtime, path: str) -> Diff:
-    """Raises NoRepository, NotFound, NotText, TooLarge, PathRefused, RuntimeUnavailable."""
-    try:
-        modified: str | None = await text_of(runtime.files, path)
-    except FileProblem:
-        modified = None
+async def diff(runtime: Runtime, path: str, modified: str | None) -> FileDiff:
+    """`modified` is the file as it is; None where there is none. Raises NoRepository, NotFound, NotText, TooLarge,
+    RuntimeUnavailable."""
     original = await _original(runtime, path.removeprefix(f"{WORKSPACE}/"))
     if modified is None and original is None:
         raise NotFound("file", path[:200])
-    return Diff(original or "", modified or "")
+    return FileDiff(original or "", modified or "")
 
 
 async def _original(runtime: Runtime, path: str) -> str | None:

@@ -60,7 +60,7 @@ class Recovery:
                 return True  # opened meanwhile, and to take its term now would end it
             if (view.owed and view.pending is None) or view.stopping is not None:
                 return await self._taken_up(row)
-            await self._store.release(sid, await self._store.next_term(sid), row.updated_at)
+            await self._store.release(sid, await self._store.claim(sid), row.updated_at)
         except SessionsError as error:
             log.warning("a conversation could not be taken up again", conversation_id=sid, problem=error.message)
             return not isinstance(error, AtCapacity | StorageUnavailable)

@@ -9,9 +9,10 @@ from openhands_sessions.core.errors import AtCapacity
 from openhands_sessions.core.ids import UNNUMBERED, ConversationId, OwnerId
 from openhands_sessions.core.lifecycle import SessionState
 from openhands_sessions.core.settings import SessionSettings
+from openhands_sessions.ports.access import SessionStatus
 from openhands_sessions.ports.gateway import Accepted, EndReason, Status
 from openhands_sessions.service.feeds import Feeds
-from openhands_sessions.service.status_board import SessionStatus, StatusBoard
+from openhands_sessions.service.status_board import StatusBoard
 from openhands_sessions.session.agent_session import AgentSession
 from openhands_sessions.session.idempotency import IdempotencyKey
 from openhands_sessions.session.setup import Dependencies, InitialInput
@@ -55,6 +56,10 @@ class SessionRegistry:
     def find(self, sid: ConversationId) -> AgentSession | None:
         """The live session, failed ones included."""
         return self._sessions.get(sid)
+
+    def owner(self, sid: ConversationId) -> OwnerId | None:
+        """Whose live session it is."""
+        return self._owners.get(sid)
 
     def check_room(self) -> None:
         """Raises AtCapacity where a new session would be refused."""

@@ -3,39 +3,13 @@
 import asyncio
 from collections import deque
 from collections.abc import AsyncIterator, Mapping, Sequence
-from dataclasses import dataclass
-from datetime import datetime
 
-from openhands_sessions.core.events.event import AgentState
-from openhands_sessions.core.ids import ConversationId, EventId, OwnerId
+from openhands_sessions.core.ids import ConversationId
 from openhands_sessions.core.lifecycle import SessionState
+from openhands_sessions.ports.access import Overview, SessionStatus
 
 KEPT_CHANGES = 4_096
 BATCH = 256
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class SessionStatus:
-    """One session as operators see it. `number` rises with every change of any session."""
-
-    number: int
-    conversation_id: ConversationId
-    owner: OwnerId
-    state: SessionState
-    agent_state: AgentState
-    head: EventId
-    followers: int
-    cost: float
-    at: datetime
-    problem: str | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Overview:
-    """All sessions as of change `number`: first, and again for a watcher that fell too far behind."""
-
-    number: int
-    sessions: Sequence[SessionStatus]
 
 
 class StatusBoard:

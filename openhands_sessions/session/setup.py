@@ -8,7 +8,7 @@ from datetime import datetime
 from functools import partial
 from typing import TypeVar
 
-from openhands_sessions.core.errors import RuntimeFailure, SessionsError, StageFailed
+from openhands_sessions.core.errors import OwnedElsewhere, RuntimeFailure, SessionsError, StageFailed
 from openhands_sessions.core.events.event import AgentState
 from openhands_sessions.core.events.observations import REPLAY_LOST_ID, AgentStateChangedObservation, ErrorObservation
 from openhands_sessions.core.events.own import ReplayBegunObservation, ReplayEndedObservation
@@ -173,6 +173,8 @@ class SessionSetup:
                 return await build()
         except TimeoutError as error:
             raise StageFailed(state, "TimeoutError", f"it took longer than {stage.limit:.0f} s") from error
+        except OwnedElsewhere:
+            raise  # another server works on the conversation: nothing has failed
         except SessionsError as error:
             raise StageFailed(state, type(error).__name__, without_paths(error.message)) from error
         except OSError as error:
@@ -180,7 +182,7 @@ class SessionSetup:
 
     async def _load_log(self) -> _Log:
         store, stream = self.dependencies.store, self.stream
-        term = await store.next_term(self.sid)
+        term = await store.claim(self.sid)
         snapshot = await store.snapshots.load(self.sid)
         await stream.load(term, snapshot)
         interrupted = stream.view.owed and stream.view.pending is None

@@ -1,16 +1,15 @@
 """What the web client waits for: a new conversation, an answer, a list, an old conversation, an export."""
 
-import tempfile
 import time
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
-from pathlib import Path
 from typing import Any
 
 import aiohttp
 
 from openhands_sessions.adapters.models.library import Library
 from tests.bench import measures
+from tests.bench.bench import Bench
 from tests.bench.client import connected
 from tests.bench.filling import crowd, fill
 from tests.bench.measures import median
@@ -26,16 +25,12 @@ KEY = "sk-bench"
 PEACE = '"agent_state":"awaiting_user_input"'
 
 
-async def rows() -> list[Row]:
-    with tempfile.TemporaryDirectory(prefix="ohs-bench-") as name:
-        folder = Path(name)
-        await fill(folder / "sessions.db", {"long": LONG, "short": SHORT})
+async def rows(bench: Bench) -> list[Row]:
+    http = bench.http
+    async with bench.data_dir() as folder:
+        await fill(bench, folder, {"long": LONG, "short": SHORT})
         await crowd(folder / "sessions.db", MANY)
-        async with (
-            aiohttp.ClientSession() as http,
-            model_server() as model,
-            our_server(http, folder, _settings(model)) as ours,
-        ):
+        async with model_server() as model, our_server(http, folder, _settings(model), profile=bench.profile) as ours:
             return [
                 await _created(http, ours),
                 await _answered(http, ours, model),
@@ -90,7 +85,9 @@ async def _answered(http: aiohttp.ClientSession, ours: Running, model: ModelServ
                     floors.append(floor)
     finally:
         await library.close()
-    return Row("message to first action, over litellm, p50", median(differences) * 1e3, "ms", 10, median(floors) * 1e3)
+    return Row(
+        "message to first action, over litellm, p50", median(differences) * 1e3, "ms", 10, floor=median(floors) * 1e3
+    )
 
 
 @asynccontextmanager

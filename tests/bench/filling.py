@@ -5,56 +5,31 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from openhands_sessions.adapters.stores.sqlite import open_sqlite
-from openhands_sessions.core.events.actions import MessageAction, SystemAction
-from openhands_sessions.core.events.codec import stored
-from openhands_sessions.core.events.event import AgentState, Event, Source
-from openhands_sessions.core.events.observations import AgentStateChangedObservation, RunMetadata, RunObservation
-from openhands_sessions.core.events.own import StopReason, TurnEndedObservation
-from openhands_sessions.core.ids import LOCAL_OWNER, ConversationId, EventId
+from openhands_sessions.core.ids import LOCAL_OWNER, ConversationId
 from openhands_sessions.ports.store import ConversationRow
+from tests.bench import measures
+from tests.bench.bench import Bench
+from tests.bench.client import connected
 
-TEXT = 600
-"""Characters of output that make an event of about 1 KB."""
-
-
-def long_log(count: int) -> list[Event]:
-    """A conversation of `count` events, all of which a V0 client is sent but the first state."""
-    moment = datetime.now(UTC)
-    first: list[Event] = [
-        AgentStateChangedObservation(id=EventId(0), timestamp=moment, agent_state=AgentState.LOADING),
-        SystemAction(id=EventId(1), timestamp=moment, source=Source.AGENT, content="prompt"),
-        MessageAction(id=EventId(2), timestamp=moment, source=Source.USER, content="go"),
-    ]
-    runs = [
-        RunObservation(
-            id=EventId(number),
-            timestamp=moment,
-            source=Source.AGENT,
-            command="make",
-            content="x" * TEXT,
-            metadata=RunMetadata(exit_code=0),
-        )
-        for number in range(3, count - 2)
-    ]
-    last = AgentStateChangedObservation(id=EventId(count - 1), timestamp=moment, agent_state=AgentState.FINISHED)
-    ended = TurnEndedObservation(id=EventId(count - 2), timestamp=moment, stop_reason=StopReason.DONE, seen=count - 3)
-    return [*first, *runs, ended, last]
+TEXT = 400
+"""Characters of a message that make an event of about 1 KB: it has its text twice."""
+UNDER_WAY = 100
 
 
-async def fill(database: Path, conversations: dict[str, int]) -> None:
-    """Write conversations of the given lengths."""
-    async with open_sqlite(database) as store:
-        moment = datetime.now(UTC)
+async def fill(bench: Bench, data_dir: Path, conversations: dict[str, int]) -> None:
+    """Have a server write conversations of the given lengths, or a few events more, and stop them."""
+    message = {"action": "message", "args": {"content": "x" * TEXT}}
+    async with bench.server(data_dir) as server:
         for name, count in conversations.items():
-            sid = ConversationId(name)
-            await store.conversations.create(
-                ConversationRow(id=sid, owner=LOCAL_OWNER, created_at=moment, updated_at=moment)
-            )
-            term = await store.next_term(sid)
-            entries = [stored(event) for event in long_log(count)]
-            for place in range(0, count, 500):
-                part = entries[place : place + 500]
-                await store.log(sid).append(part, expected=place - 1, term=term)
+            auth = {**measures.protocol_2(name), "create": True}
+            async with connected(bench.http, server.port, {}, auth) as client:
+                for number in range(count):
+                    await client.send("oh_user_action", message)
+                    if number % UNDER_WAY == 0:
+                        await client.until(f'"id":{number},')
+                await client.until(f'"id":{count - 1},')
+            async with bench.http.post(f"http://127.0.0.1:{server.port}/api/conversations/{name}/stop") as response:
+                response.raise_for_status()
 
 
 async def crowd(database: Path, count: int) -> None:

@@ -1,9 +1,11 @@
-"""The floor: what python-socketio and aiohttp cost with nothing of ours. Prints its port, then serves until killed."""
+"""A server to compare with: plain python-socketio on aiohttp, and at `/raw` bare websocket frames of aiohttp.
+
+Serves on the port it is given until it is killed."""
 
 import sys
 
 import socketio
-from aiohttp import web
+from aiohttp import WSMsgType, web
 
 
 async def _application() -> web.Application:
@@ -26,7 +28,42 @@ async def _application() -> web.Application:
 
     for handler in (echo, flood, join, tell):
         sio.on(handler.__name__, handler)
+    app.add_routes([web.get("/raw/echo", _echo), web.get("/raw/all", _all)])
+    app[CROWD] = set()
     return app
+
+
+CROWD = web.AppKey("crowd", set[web.WebSocketResponse])
+
+
+async def _echo(request: web.Request) -> web.WebSocketResponse:
+    socket = await _opened(request)
+    async for message in socket:
+        if message.type is WSMsgType.TEXT:
+            await socket.send_str(message.data)
+    return socket
+
+
+async def _all(request: web.Request) -> web.WebSocketResponse:
+    """Sends every message to every client of this address."""
+    socket = await _opened(request)
+    crowd = request.app[CROWD]
+    crowd.add(socket)
+    try:
+        async for message in socket:
+            if message.type is WSMsgType.TEXT:
+                for other in crowd:
+                    await other.send_str(message.data)
+    finally:
+        crowd.discard(socket)
+    return socket
+
+
+async def _opened(request: web.Request) -> web.WebSocketResponse:
+    socket = web.WebSocketResponse()
+    await socket.prepare(request)
+    await socket.send_str("hello")
+    return socket
 
 
 if __name__ == "__main__":

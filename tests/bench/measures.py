@@ -186,7 +186,7 @@ async def appends(folder: Path, conversations: int, each: int) -> float:
             row = ConversationRow(id=sid, owner=LOCAL_OWNER, created_at=moment, updated_at=moment)
             await store.conversations.create(row)
             stream = EventStream(store.log(sid), Feed(store.log(sid)), lambda: datetime.now(UTC))
-            await stream.load(await store.next_term(sid), None)
+            await stream.load(await store.claim(sid), None)
             streams.append(stream)
         event = RunObservation(source=Source.AGENT, command="make", content="x" * 600)
 

@@ -5,7 +5,7 @@ import os
 import socket
 import sys
 import time
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,15 +13,22 @@ from pathlib import Path
 import aiohttp
 
 READY_WITHIN = 30.0
+TICKS = os.sysconf("SC_CLK_TCK")
+HERE = Path(__file__).parents[2]
 
 
 @dataclass(frozen=True, slots=True)
 class Running:
-    """A server that answers. `ready_after` in seconds from its start."""
+    """A server that answers. `ready_after` in seconds from its start, `start_cpu` in seconds of processor time."""
 
     port: int
     pid: int
     ready_after: float
+    start_cpu: float
+
+    def cpu(self) -> float:
+        """Seconds of processor time, of all threads."""
+        return cpu_of(self.pid)
 
     def memory(self) -> float:
         """Resident memory in MB."""
@@ -32,6 +39,11 @@ class Running:
 
     def threads(self) -> int:
         return len(list(Path(f"/proc/{self.pid}/task").iterdir()))
+
+
+def cpu_of(pid: int) -> float:
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / TICKS
 
 
 def free_port() -> int:
@@ -45,34 +57,47 @@ def free_port() -> int:
 async def floor_server(http: aiohttp.ClientSession) -> AsyncIterator[Running]:
     """The bare echo server."""
     port = free_port()
-    async with _process([sys.executable, "-m", "tests.bench.floor", str(port)], {}, http, port, "/socket.io/") as ran:
+    async with _process(["-m", "tests.bench.floor", str(port)], {}, http, port, "/socket.io/") as ran:
         yield ran
 
 
 @asynccontextmanager
 async def our_server(
-    http: aiohttp.ClientSession, data_dir: Path, settings: Mapping[str, str] | None = None
+    http: aiohttp.ClientSession,
+    data_dir: Path,
+    settings: Mapping[str, str] | None = None,
+    *,
+    code: Path = HERE,
+    profile: Path | None = None,
 ) -> AsyncIterator[Running]:
-    """The real thing, as `serve` starts it."""
+    """The real thing, as `serve` starts it, from the folder `code`. `profile` takes what cProfile saw of it."""
     port = free_port()
-    command = [sys.executable, "-m", "openhands_sessions", "serve", "--port", str(port), "--data-dir", str(data_dir)]
-    environment = {"OHS_LOG__LEVEL": "error", **(settings or {})}
-    async with _process(command, environment, http, port, "/health/ready") as ran:
+    module = ["-m", "openhands_sessions"]
+    if profile is not None:
+        module = ["-m", "cProfile", "-o", str(profile.absolute()), *module]
+    command = [*module, "serve", "--port", str(port), "--data-dir", str(data_dir)]
+    environment = {"OHS_LOG__LEVEL": "error", "PYTHONPATH": str(code), **(settings or {})}
+    async with _process(command, environment, http, port, "/health/ready", code) as ran:
         yield ran
 
 
 @asynccontextmanager
 async def _process(
-    command: list[str], settings: Mapping[str, str], http: aiohttp.ClientSession, port: int, path: str
+    command: Sequence[str],
+    settings: Mapping[str, str],
+    http: aiohttp.ClientSession,
+    port: int,
+    path: str,
+    folder: Path = HERE,
 ) -> AsyncIterator[Running]:
     begun = time.perf_counter()
     process = await asyncio.create_subprocess_exec(
-        *command, env={**os.environ, **settings}, stdout=asyncio.subprocess.DEVNULL
+        sys.executable, *command, env={**os.environ, **settings}, cwd=folder, stdout=asyncio.subprocess.DEVNULL
     )
     try:
         async with asyncio.timeout(READY_WITHIN):
             await _answered(process, http, f"http://127.0.0.1:{port}{path}")
-        yield Running(port, process.pid, time.perf_counter() - begun)
+        yield Running(port, process.pid, time.perf_counter() - begun, cpu_of(process.pid))
     finally:
         if process.returncode is None:
             process.terminate()

@@ -1,47 +1,60 @@
 """The table that a benchmark prints, and the file that programs read."""
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One line of the table. `ratio` is to the floor's own figure where there is one."""
+    """One line of the table."""
 
     name: str
     measured: float
     unit: str
     goal: float
+    stock: float | None = None
+    """The figure of a plain python-socketio server in the same run."""
     floor: float | None = None
+    """What the row's name would cost with nothing but bare frames, containers or processes."""
     most: bool = True
     """Whether the goal is the most allowed; otherwise the least."""
 
     @property
     def ratio(self) -> float | None:
-        return None if not self.floor else self.measured / self.floor
+        """To `stock`, or to `floor` where there is no stock."""
+        beside = self.stock or self.floor
+        return self.measured / beside if beside else None
 
     @property
     def reached(self) -> bool:
         return self.measured <= self.goal if self.most else self.measured >= self.goal
 
 
-def table(rows: list[Row]) -> str:
-    lines = [f"{'what':46} {'measured':>12} {'goal':>12} {'floor':>10} {'ratio':>6}"]
+def table(rows: Sequence[Row]) -> str:
+    lines = [f"{'what':50} {'measured':>14} {'goal':>14} {'stock':>10} {'floor':>10} {'ratio':>6}"]
     for row in rows:
-        sign = "≤" if row.most else "≥"
-        floor = "" if row.floor is None else f"{row.floor:.2f}"
-        ratio = "" if row.ratio is None else f"{row.ratio:.1f}"
-        mark = "" if row.reached else "  missed"
         lines.append(
-            f"{row.name:46} {row.measured:>9.2f} {row.unit:2} {sign} {row.goal:>7.2f} {row.unit:2}"
-            f" {floor:>10} {ratio:>6}{mark}"
+            f"{row.name:50} {number(row.measured):>9} {row.unit:4} {goal(row):>14}"
+            f" {number(row.stock):>10} {number(row.floor):>10} {number(row.ratio):>6}"
+            f"  {'met' if row.reached else 'MISSED'}"
         )
     return "\n".join(lines)
 
 
-def write(rows: list[Row], tell: Callable[[str], object]) -> None:
+def goal(row: Row) -> str:
+    return f"{'≤' if row.most else '≥'} {number(row.goal)} {row.unit:4}"
+
+
+def number(value: float | None) -> str:
+    """Three digits or more; empty for None."""
+    if value is None:
+        return ""
+    return f"{value:,.0f}" if abs(value) >= 1_000 else f"{value:.3g}"
+
+
+def write(rows: Sequence[Row], tell: Callable[[str], object]) -> None:
     tell(table(rows) + "\n")
     measured = [{**asdict(row), "ratio": row.ratio, "reached": row.reached} for row in rows]
     Path("bench.json").write_text(json.dumps(measured, indent=2) + "\n")

@@ -7,7 +7,7 @@ import pytest
 from playwright.async_api import BrowserContext
 
 from tests.support.browser import Chromium, chromium
-from tests.support.packages import Missing, unavailable
+from tests.support.system_packages import Missing, unavailable
 
 
 @pytest.fixture(scope="session")

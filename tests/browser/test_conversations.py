@@ -5,9 +5,9 @@ from pathlib import Path
 
 from playwright.async_api import BrowserContext
 
+from tests.support.browser_tabs import browser_clients
 from tests.support.model_replies import Call, Reply
 from tests.support.proxy import proxy
-from tests.support.visitors import visiting
 
 LOOKS = Reply(
     text="First I look at what is there.",
@@ -22,7 +22,7 @@ async def test_a_conversation_is_begun_followed_live_and_finished(
 ) -> None:
     gate = asyncio.Event()
     waits = Reply(calls=FINISHES.calls, gate=gate)
-    async with visiting(browser, data_dir, client_dir, {"look": [LOOKS, waits]}) as visitors:
+    async with browser_clients(browser, data_dir, client_dir, {"look": [LOOKS, waits]}) as visitors:
         tab = await visitors.tab()
         sid = await tab.begin()
         await tab.until_state("awaiting_user_input")
@@ -43,7 +43,7 @@ async def test_a_conversation_is_begun_followed_live_and_finished(
 async def test_a_first_message_is_shown_once_in_two_tabs_and_after_a_reload(
     browser: BrowserContext, data_dir: Path, client_dir: Path
 ) -> None:
-    async with visiting(browser, data_dir, client_dir, {"look": [LOOKS, FINISHES]}) as visitors:
+    async with browser_clients(browser, data_dir, client_dir, {"look": [LOOKS, FINISHES]}) as visitors:
         first, second = await visitors.tab(), await visitors.tab()
         sid = await first.begin("please look [[look]]")
         await second.visit(sid)
@@ -65,7 +65,7 @@ async def test_a_question_is_there_once_after_a_drop_and_can_be_answered(
 ) -> None:
     scripts = {"look": [LOOKS, FINISHES]}
     async with (
-        visiting(browser, data_dir, client_dir, scripts, confirmation_mode=True) as visitors,
+        browser_clients(browser, data_dir, client_dir, scripts, confirmation_mode=True) as visitors,
         proxy(visitors.server.port) as between,
     ):
         tab = await visitors.tab(between.url)
@@ -85,7 +85,7 @@ async def test_pausing_stops_what_runs_and_continue_goes_on(
 ) -> None:
     sleeps = Reply(calls=[Call(name="execute_bash", arguments={"command": "echo begun; sleep 60"})])
     scripts = {"sleep": [sleeps], "continue": [FINISHES]}
-    async with visiting(browser, data_dir, client_dir, scripts) as visitors:
+    async with browser_clients(browser, data_dir, client_dir, scripts) as visitors:
         tab = await visitors.tab()
         sid = await tab.begin("please sleep [[sleep]]")
         await tab.until("held => held.events.some(event => event.action === 'run')")

@@ -9,11 +9,10 @@ from random import Random
 import pytest
 from playwright.async_api import BrowserContext
 
-from tests.support.cutting import GREETING_BYTES, busy_scripts, keep_talking
+from tests.support.browser_tabs import Tab, browser_clients
+from tests.support.cut_connections import GREETING_BYTES, busy_scripts, keep_talking
 from tests.support.proxy import Proxy, proxy
 from tests.support.seeds import printed_seed
-from tests.support.tabs import Tab
-from tests.support.visitors import visiting
 
 TURNS, STEPS = 7, 5
 WITHIN = 60.0
@@ -40,10 +39,10 @@ async def drop_and_compare(browser: BrowserContext, data_dir: Path, client_dir: 
     rng = Random(printed_seed())
     scripts = busy_scripts(TURNS, STEPS)
     async with (
-        visiting(browser, data_dir, client_dir, scripts, condenser_max_size=10_000) as visitors,
+        browser_clients(browser, data_dir, client_dir, scripts, condenser_max_size=10_000) as visitors,
         AsyncExitStack() as stack,
     ):
-        boss = visitors.guests.protocol2(await visitors.guests.rest.create())
+        boss = visitors.clients.protocol2(await visitors.clients.rest.create())
         await boss.connect()
         dropping, opened = [], []
         for _ in range(tabs):

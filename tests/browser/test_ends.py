@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 from playwright.async_api import BrowserContext
 
+from tests.support.browser_tabs import browser_clients
 from tests.support.model_replies import Call, Reply
-from tests.support.visitors import visiting
 
 WAITS = "echo $OHS_ACTION_ID >> ran; echo begun; until test -e go; do sleep 0.02; done"
 RUNS = Reply(calls=[Call(name="execute_bash", arguments={"command": WAITS})])
@@ -17,10 +17,10 @@ FINISHES = Reply(calls=[Call(name="finish", arguments={"message": "Now it is don
 async def test_a_server_that_is_started_again_in_mid_run_is_come_back_to(
     browser: BrowserContext, data_dir: Path, client_dir: Path, way: str
 ) -> None:
-    async with visiting(browser, data_dir, client_dir, {"run": [RUNS, FINISHES]}) as visitors:
+    async with browser_clients(browser, data_dir, client_dir, {"run": [RUNS, FINISHES]}) as visitors:
         server, tab = visitors.server, await visitors.tab()
         sid = await tab.begin("please run [[run]]")
-        beside = visitors.guests.protocol2(sid)
+        beside = visitors.clients.protocol2(sid)
         await beside.connect()
         await beside.until(lambda: any("begun" in stream.text for stream in beside.streams.values()))
         await tab.until("held => held.events.some(event => event.action === 'run')")
@@ -37,11 +37,11 @@ async def test_a_server_that_is_started_again_in_mid_run_is_come_back_to(
 async def test_a_conversation_that_is_stopped_ends_the_connection_for_good(
     browser: BrowserContext, data_dir: Path, client_dir: Path
 ) -> None:
-    async with visiting(browser, data_dir, client_dir, {"run": [FINISHES, FINISHES]}) as visitors:
+    async with browser_clients(browser, data_dir, client_dir, {"run": [FINISHES, FINISHES]}) as visitors:
         tab, later = await visitors.tab(), await visitors.tab()
         sid = await tab.begin("please finish [[run]]")
         await tab.until_state("finished")
-        await visitors.guests.rest.ask("POST", f"/api/conversations/{sid}/stop")
+        await visitors.clients.rest.ask("POST", f"/api/conversations/{sid}/stop")
         await tab.until_connected(False)
         held = await tab.held()
         assert (held.ends, len(held.visits)) == (["io server disconnect"], 1)
@@ -56,7 +56,7 @@ async def test_a_conversation_that_is_stopped_ends_the_connection_for_good(
 
 
 async def test_a_refusal_is_told(browser: BrowserContext, data_dir: Path, client_dir: Path) -> None:
-    async with visiting(browser, data_dir, client_dir, {}) as visitors:
+    async with browser_clients(browser, data_dir, client_dir, {}) as visitors:
         server, tab = visitors.server, await visitors.tab()
         await tab.begin()
         await tab.until_state("awaiting_user_input")
@@ -74,8 +74,8 @@ async def test_a_refusal_is_told(browser: BrowserContext, data_dir: Path, client
 async def test_a_conversation_that_cannot_be_set_up_says_why_and_goes_on_once_the_settings_are_mended(
     browser: BrowserContext, data_dir: Path, client_dir: Path
 ) -> None:
-    async with visiting(browser, data_dir, client_dir, {"run": [FINISHES]}) as visitors:
-        rest, tab = visitors.guests.rest, await visitors.tab()
+    async with browser_clients(browser, data_dir, client_dir, {"run": [FINISHES]}) as visitors:
+        rest, tab = visitors.clients.rest, await visitors.tab()
         _, good = await rest.ask("GET", "/api/settings")
         await rest.ask("POST", "/api/settings", {"llm_model": "nosuch/model"})
         sid = await tab.begin("please finish [[run]]")

@@ -3,13 +3,13 @@
 import asyncio
 from collections.abc import AsyncIterator, Iterator
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, nullcontext
-from functools import partial
 from pathlib import Path
 
 import pytest
 
 from openhands_sessions.adapters.runtimes.local.runtimes import LocalLimits, LocalRuntimes
-from openhands_sessions.adapters.stores.memory import open_memory
+from openhands_sessions.adapters.stores.leases import Holder
+from openhands_sessions.adapters.stores.memory import MemoryData, open_memory
 from openhands_sessions.adapters.stores.sqlite import open_sqlite
 from openhands_sessions.ports.runtime import Runtime, Runtimes
 from openhands_sessions.ports.store import EventLog, OpenStore, SessionStore
@@ -17,14 +17,28 @@ from tests.fakes.runtime import FakeRuntimes
 from tests.support.docker_engine import Engine
 from tests.support.docker_far import far
 from tests.support.docker_sandboxes import docker_runtimes
-from tests.support.logs import OTHER, TALK, row
 from tests.support.sandboxes import CAP, FLOOD, FLOODED, SID, opened
+from tests.support.store_entries import OTHER, TALK, TTL, TestClock, row
+
+
+@pytest.fixture
+def clock() -> TestClock:
+    """That of every store's leases."""
+    return TestClock()
 
 
 @pytest.fixture(params=["memory", "sqlite"])
-def open_store(request: pytest.FixtureRequest, tmp_path: Path) -> OpenStore:
-    kinds: dict[str, OpenStore] = {"memory": open_memory, "sqlite": partial(open_sqlite, tmp_path / "sessions.db")}
-    return kinds[request.param]
+def open_store(request: pytest.FixtureRequest, tmp_path: Path, clock: TestClock) -> OpenStore:
+    """Opens one more store over the same data with each call."""
+    data = MemoryData()
+
+    def opened() -> AbstractAsyncContextManager[SessionStore]:
+        holder = Holder(node="here", ttl=TTL, clock=clock)
+        if request.param == "memory":
+            return open_memory(data, holder)
+        return open_sqlite(tmp_path / "sessions.db", holder)
+
+    return opened
 
 
 @pytest.fixture

@@ -27,8 +27,8 @@ from openhands_sessions.ports.gateway import (
     SessionSpec,
     Status,
 )
-from tests.support.houses import following, hear, numbered, read, served, state, turn_ends
-from tests.support.running import discard_sandboxes
+from tests.support.in_process_server import following, hear, in_process_server, numbered, read, state, turn_ends
+from tests.support.running_server import discard_sandboxes
 
 SID = ConversationId("talk")
 IDLE = state("awaiting_user_input")
@@ -47,9 +47,9 @@ async def kind(request: pytest.FixtureRequest, data_dir: Path) -> AsyncIterator[
     config = Config(data_dir=data_dir)
     if request.param == "local":
         async with open_application(config) as house:
-            yield Kind(house.gateway, house)
+            yield Kind(house.local.gateway, house)
     else:
-        async with served(config) as server, open_remote(server.url, None) as remote:
+        async with in_process_server(config) as server, open_remote(server.url, None) as remote:
             yield Kind(remote.gateway, server.house)
     with suppress(RuntimeUnavailable):  # a test may have spoilt the folder: then nothing runs in it
         await discard_sandboxes(data_dir)
@@ -61,7 +61,7 @@ def gateway(kind: Kind) -> Gateway:
 
 
 async def new(gateway: Gateway, *, message: str | None = None, **settings: Json) -> SessionInfo:
-    spec = SessionSpec(id=SID, owner=LOCAL_OWNER, create=True, initial_message=message, settings=settings)
+    spec = SessionSpec(id=SID, create=True, initial_message=message, settings=settings)
     return await gateway.open(spec)
 
 
@@ -82,7 +82,7 @@ async def whole_log(gateway: Gateway) -> list[Stored]:
 
 async def test_an_unknown_conversation_is_not_found(gateway: Gateway) -> None:
     with pytest.raises(NotFound):
-        await gateway.open(SessionSpec(id=SID, owner=LOCAL_OWNER))
+        await gateway.open(SessionSpec(id=SID))
     with pytest.raises(NotFound):
         await gateway.describe(SID)
     with pytest.raises(NotFound):
@@ -93,7 +93,7 @@ async def test_an_unknown_conversation_is_not_found(gateway: Gateway) -> None:
 
 
 async def test_what_is_opened_is_described(gateway: Gateway) -> None:
-    spec = SessionSpec(id=SID, owner=LOCAL_OWNER, create=True, title="A talk")
+    spec = SessionSpec(id=SID, create=True, title="A talk")
     info = await gateway.open(spec)
     assert (info.id, info.owner, info.title) == (SID, LOCAL_OWNER, "A talk")
     assert info.state is not None
@@ -106,7 +106,7 @@ async def test_what_is_opened_is_described(gateway: Gateway) -> None:
 
 async def test_a_known_id_is_joined_and_the_rest_not_looked_at(gateway: Gateway) -> None:
     first = await new(gateway)
-    again = await gateway.open(SessionSpec(id=SID, owner=LOCAL_OWNER, create=True, title="another"))
+    again = await gateway.open(SessionSpec(id=SID, create=True, title="another"))
     assert (again.title, again.created_at) == (first.title, first.created_at)
 
 
@@ -120,7 +120,7 @@ async def test_a_wrong_setting_is_named_and_nothing_is_made(gateway: Gateway) ->
 async def test_a_trajectory_is_replayed_or_refused_whole(gateway: Gateway) -> None:
     said = '{"action": "message", "source": "user", "args": {"content": "go"}}'
     ran = '{"action": "run", "source": "agent", "args": {"command": "echo again"}}'
-    spec = SessionSpec(id=SID, owner=LOCAL_OWNER, create=True, replay_json=f"[{said}, {ran}]")
+    spec = SessionSpec(id=SID, create=True, replay_json=f"[{said}, {ran}]")
     for wrong in (replace(spec, replay_json=f"[{ran}]"), replace(spec, initial_message="hello")):
         with pytest.raises(BadInput):
             await gateway.open(wrong)
@@ -139,7 +139,7 @@ async def test_the_first_message_begins_a_turn(gateway: Gateway) -> None:
 
 async def test_images_come_with_the_first_message(gateway: Gateway) -> None:
     image = "data:image/png;base64,AAAA"
-    spec = SessionSpec(id=SID, owner=LOCAL_OWNER, create=True, initial_message="look", image_urls=(image,))
+    spec = SessionSpec(id=SID, create=True, initial_message="look", image_urls=(image,))
     await gateway.open(spec)
     log = await read(gateway, SID, -1, turn_ends)
     said = [entry.text for entry in log if entry.kind == "action:message" and '"source":"user"' in entry.text]
@@ -258,7 +258,7 @@ async def to_the_end(news: AsyncIterator[FeedItem]) -> tuple[list[int], str]:
 
 async def end_session(kind: Kind, reason: str) -> None:
     if reason == "deleted":
-        assert await kind.house.history.delete(LOCAL_OWNER, SID)
+        assert await kind.house.local.conversations.delete(SID)
     else:
         await kind.gateway.close(SID, "stopped")
 
@@ -298,7 +298,7 @@ async def test_closing_what_is_not_live_does_nothing(gateway: Gateway) -> None:
 
 async def test_a_deleted_conversation_stays_deleted(kind: Kind) -> None:
     await new(kind.gateway)
-    await kind.house.history.delete(LOCAL_OWNER, SID)
+    await kind.house.local.conversations.delete(SID)
     with pytest.raises(NotFound):
         await kind.gateway.describe(SID)
     with pytest.raises(SessionsError):

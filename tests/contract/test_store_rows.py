@@ -9,16 +9,9 @@ import pytest
 from openhands_sessions.core.errors import AlreadyExists, BadInput, Conflict, NotFound
 from openhands_sessions.core.ids import ConversationId, EventId, OwnerId
 from openhands_sessions.core.repository import Repository
-from openhands_sessions.ports.store import (
-    ANY_ROW,
-    ImportProgress,
-    Receipt,
-    RowChanges,
-    RowFilter,
-    SessionStore,
-    Snapshot,
-)
-from tests.support.logs import NOW, OTHER, TALK, UNKNOWN, entries, ids, read, row
+from openhands_sessions.ports.conversations import ANY_CONVERSATION, ConversationFilter
+from openhands_sessions.ports.store import ImportProgress, Receipt, RowChanges, SessionStore, Snapshot
+from tests.support.store_entries import NOW, OTHER, TALK, UNKNOWN, entries, ids, read, row
 
 ADA, BOB = OwnerId("ada"), OwnerId("bob")
 
@@ -132,10 +125,10 @@ class TestConversations:
             )
             await store.conversations.create(made)
         for wanted, expected in (
-            (RowFilter(repository="a/1"), [n for n in range(24) if n % 3 and n % 2]),
-            (RowFilter(trigger="gui"), [n for n in range(24) if not n % 4]),
-            (RowFilter(repository="a/0", trigger="gui"), [n for n in range(24) if n % 3 and not n % 4]),
-            (RowFilter(repository="a"), []),
+            (ConversationFilter(repository="a/1"), [n for n in range(24) if n % 3 and n % 2]),
+            (ConversationFilter(trigger="gui"), [n for n in range(24) if not n % 4]),
+            (ConversationFilter(repository="a/0", trigger="gui"), [n for n in range(24) if n % 3 and not n % 4]),
+            (ConversationFilter(repository="a"), []),
         ):
             assert await pages(store, ADA, 3, wanted) == [f"n{n:02}" for n in reversed(expected)]
             assert await pages(store, BOB, 3, wanted) == []
@@ -154,7 +147,9 @@ class TestConversations:
         assert await store.conversations.page(None, limit=0) == []
 
 
-async def pages(store: SessionStore, owner: OwnerId | None, limit: int, matching: RowFilter = ANY_ROW) -> list[str]:
+async def pages(
+    store: SessionStore, owner: OwnerId | None, limit: int, matching: ConversationFilter = ANY_CONVERSATION
+) -> list[str]:
     found: list[str] = []
     before = None
     while page := await store.conversations.page(owner, limit=limit, before=before, matching=matching):
@@ -184,7 +179,7 @@ class TestDeleting:
         with pytest.raises(NotFound):
             await log.append(entries(1, 2), expected=0, term=0)
         with pytest.raises(NotFound):
-            await store.next_term(TALK)
+            await store.claim(TALK)
         with pytest.raises(NotFound):
             await store.conversations.update(TALK, {"title": "t"})
         await store.snapshots.save(TALK, Snapshot(EventId(0), 1, "{}"))

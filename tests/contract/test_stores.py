@@ -17,7 +17,7 @@ from openhands_sessions.core.errors import (
 from openhands_sessions.core.events.codec import Stored
 from openhands_sessions.core.ids import EventId
 from openhands_sessions.ports.store import EventLog, OpenStore, Receipt, SessionStore
-from tests.support.logs import OTHER, TALK, UNKNOWN, entries, ids, read, row
+from tests.support.store_entries import OTHER, TALK, UNKNOWN, entries, ids, read, row
 
 
 class TestLog:
@@ -164,13 +164,13 @@ LATER = datetime(2031, 5, 6, 7, 8, 9, 101112, tzinfo=UTC)
 
 class TestTerms:
     async def test_each_owner_has_a_higher_term(self, store: SessionStore) -> None:
-        assert [await store.next_term(TALK) for _ in range(3)] == [1, 2, 3]
-        assert await store.next_term(OTHER) == 1
+        assert [await store.claim(TALK) for _ in range(3)] == [1, 2, 3]
+        assert await store.claim(OTHER) == 1
 
     async def test_an_earlier_owner_writes_nothing(self, store: SessionStore) -> None:
-        log, old = store.log(TALK), await store.next_term(TALK)
+        log, old = store.log(TALK), await store.claim(TALK)
         await log.append(entries(0, 1), expected=-1, term=old)
-        new = await store.next_term(TALK)
+        new = await store.claim(TALK)
         with pytest.raises(Fenced) as refused:
             await log.append(entries(1, 2), expected=0, term=old)
         assert (refused.value.term, refused.value.newest) == (old, new)
@@ -178,9 +178,9 @@ class TestTerms:
         assert await log.head() == 1
 
     async def test_a_term_taken_counts_from_its_place_in_the_line(self, store: SessionStore) -> None:
-        log, old = store.log(TALK), await store.next_term(TALK)
+        log, old = store.log(TALK), await store.claim(TALK)
         before = log.append(entries(0, 1), expected=-1, term=old)
-        taking = asyncio.ensure_future(store.next_term(TALK))
+        taking = asyncio.ensure_future(store.claim(TALK))
         assert await taking == old + 1
         await before
         with pytest.raises(Fenced):
@@ -191,17 +191,17 @@ class TestTerms:
         await log.append(entries(0, 1), expected=-1, term=7)
         with pytest.raises(Fenced):
             await log.append(entries(1, 2), expected=0, term=6)
-        assert await store.next_term(TALK) == 8
+        assert await store.claim(TALK) == 8
 
     async def test_what_was_taken_is_held_until_it_is_given_back(self, store: SessionStore) -> None:
-        mine, theirs = await store.next_term(TALK), await store.next_term(OTHER)
+        mine, theirs = await store.claim(TALK), await store.claim(OTHER)
         assert set(await store.held()) == {TALK, OTHER}
         await store.release(TALK, mine, LATER)
         assert list(await store.held()) == [OTHER]
         row = await store.conversations.get(TALK)
         assert row is not None
         assert row.updated_at == LATER
-        newer = await store.next_term(OTHER)
+        newer = await store.claim(OTHER)
         await store.release(OTHER, theirs, LATER)
         assert list(await store.held()) == [OTHER]
         await store.conversations.delete(OTHER)
@@ -210,7 +210,7 @@ class TestTerms:
 
     async def test_nobody_owns_what_is_not_there(self, store: SessionStore) -> None:
         with pytest.raises(NotFound):
-            await store.next_term(UNKNOWN)
+            await store.claim(UNKNOWN)
 
 
 class TestReceipts:

@@ -63,7 +63,7 @@ class DoorStore:
         self.conversations = store.conversations
         self.snapshots: SnapshotStore = DoorSnapshots(store.snapshots, door)
         self.log = store.log
-        self.next_term = store.next_term
+        self.claim = store.claim
         self.release = store.release
         self.held = store.held
 

@@ -129,9 +129,9 @@ class MortalStore:
         if self.dead.is_set():
             raise self.refusal
 
-    async def next_term(self, sid: ConversationId) -> int:
+    async def claim(self, sid: ConversationId) -> int:
         self.check()
-        return await self._store.next_term(sid)
+        return await self._store.claim(sid)
 
     async def release(self, sid: ConversationId, term: int, at: datetime) -> None:
         self.check()

@@ -5,18 +5,18 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.guests import Guests
-from tests.support.running import Server, running
+from tests.support.running_server import Server, running_server
+from tests.support.server_clients import Clients
 
 
 @pytest.fixture
 async def server(data_dir: Path) -> AsyncIterator[Server]:
     """A server with embedded defaults, ready. Nothing is left of it."""
-    async with running(data_dir) as ready:
+    async with running_server(data_dir) as ready:
         yield ready
 
 
 @pytest.fixture
-async def guests(server: Server) -> AsyncIterator[Guests]:
-    async with Guests(server.url) as visiting:
+async def clients(server: Server) -> AsyncIterator[Clients]:
+    async with Clients(server.url) as visiting:
         yield visiting

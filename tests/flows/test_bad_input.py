@@ -9,9 +9,9 @@ import pytest
 from openhands_sessions.adapters.stores.sqlite import open_sqlite
 from openhands_sessions.core.ids import ConversationId, OwnerId
 from openhands_sessions.ports.store import ConversationRow
-from tests.support.guests import Guests
-from tests.support.logs import NOW
-from tests.support.running import Server, running
+from tests.support.running_server import Server, running_server
+from tests.support.server_clients import Clients
+from tests.support.store_entries import NOW
 
 BODY = "the body"
 TASK = {"git_provider": "github", "task_type": "OPEN_PR", "repo": "a/b", "issue_number": 1, "title": "t"}
@@ -120,12 +120,12 @@ BODIES = (
 NOT_JSON = (b"{", b"{'a': 1}", b"\xff", b'{"a": NaN}', b"[" * 50_000, b'{"a": "\xed\xa0\x80"}')
 
 
-async def test_what_is_wrong_is_named_and_nothing_of_it_is_kept(server: Server, guests: Guests) -> None:
-    sid = await guests.rest.create()
-    client = guests.v0(sid)
+async def test_what_is_wrong_is_named_and_nothing_of_it_is_kept(server: Server, clients: Clients) -> None:
+    sid = await clients.rest.create()
+    client = clients.v0(sid)
     await client.connect()
     await client.until_state("awaiting_user_input")
-    await guests.rest.ask("GET", f"/api/conversations/{sid}/list-files")
+    await clients.rest.ask("GET", f"/api/conversations/{sid}/list-files")
     before = _kept(server.data_dir)
     wrong = []
     cases = [
@@ -135,23 +135,25 @@ async def test_what_is_wrong_is_named_and_nothing_of_it_is_kept(server: Server, 
     ]
     for asked, body, status, field in cases:
         method, _, path = asked.partition(" ")
-        got, answer = await guests.rest.ask(method, path, body)
+        got, answer = await clients.rest.ask(method, path, body)
         named = answer.get("field")
         if got != status or (named != field and (field is not None or not named)) or not answer.get("message"):
             wrong.append((asked[:60], str(body)[:80], got, answer))
         assert str(server.data_dir) not in str(answer)
     assert not wrong, "\n".join(map(str, wrong))
     assert _kept(server.data_dir) == before
-    assert (await guests.rest.ask("GET", "/api/settings"))[0] == 404
+    assert (await clients.rest.ask("GET", "/api/settings"))[0] == 404
     assert "a request failed" not in server.log
 
 
-async def test_a_body_that_is_no_json_is_refused_by_every_route_that_takes_one(server: Server, guests: Guests) -> None:
-    below = f"/api/conversations/{await guests.rest.create()}"
+async def test_a_body_that_is_no_json_is_refused_by_every_route_that_takes_one(
+    server: Server, clients: Clients
+) -> None:
+    below = f"/api/conversations/{await clients.rest.create()}"
     for asked in BODIES:
         method, _, path = asked.replace("{id}", below).partition(" ")
         for body in NOT_JSON:
-            async with guests.rest.http.request(method, f"{server.url}{path}", data=body) as got:
+            async with clients.rest.http.request(method, f"{server.url}{path}", data=body) as got:
                 answer = await got.json()
                 assert (got.status, answer["code"], answer["field"]) == (422, "bad_input", BODY), (asked, body[:9])
     assert "a request failed" not in server.log
@@ -163,7 +165,7 @@ async def test_unknown_ids_and_those_of_somebody_else_are_answered_alike(data_di
     async with open_sqlite(data_dir / "sessions.db") as store:
         row = ConversationRow(id=ConversationId(theirs), owner=OwnerId("ada"), created_at=NOW, updated_at=NOW)
         await store.conversations.create(row)
-    async with running(data_dir) as server, Guests(server.url) as guests:
+    async with running_server(data_dir) as server, Clients(server.url) as clients:
         answers = []
         for sid in (theirs, "unknown-conversati", ".." + "%2F" * 3, "%00" * 6):
             found = []
@@ -175,31 +177,34 @@ async def test_unknown_ids_and_those_of_somebody_else_are_answered_alike(data_di
                 if path in ("/start", "/events"):
                     body = {} if path == "/start" else {"action": "message", "args": {"content": "x"}}
                 url = f"{server.url}/api/conversations/{sid}{path}"
-                async with guests.rest.http.request(method, url, json=body if path != "" else {"title": "x"}) as got:
+                async with clients.rest.http.request(method, url, json=body if path != "" else {"title": "x"}) as got:
                     found.append((asked, got.status, (await got.text()).replace(theirs, "unknown-conversati")))
             answers.append(found)
         assert answers[0] == answers[1]
         statuses = [[status for _, status, _ in found] for found in answers]
         assert statuses[0] == statuses[1] == statuses[2] == statuses[3]
         assert set(statuses[0]) == {200, 404}
-        assert (await guests.rest.ask("GET", "/api/conversations"))[1]["results"] == []
+        assert (await clients.rest.ask("GET", "/api/conversations"))[1]["results"] == []
 
 
 async def test_what_is_too_large_is_refused_before_it_is_read(data_dir: Path) -> None:
-    async with running(data_dir, {"OHS_LIMITS__MESSAGE_BYTES": "10000"}) as server, Guests(server.url) as guests:
-        below = f"/api/conversations/{await guests.rest.create()}"
+    async with (
+        running_server(data_dir, {"OHS_LIMITS__MESSAGE_BYTES": "10000"}) as server,
+        Clients(server.url) as clients,
+    ):
+        below = f"/api/conversations/{await clients.rest.create()}"
         for asked in BODIES[1:]:  # the first may bring a whole trajectory
             method, _, path = asked.replace("{id}", below).partition(" ")
-            async with guests.rest.http.request(method, f"{server.url}{path}", data=b" " * 100_000) as got:
+            async with clients.rest.http.request(method, f"{server.url}{path}", data=b" " * 100_000) as got:
                 assert (got.status, got.content_type) == (413, "application/json"), asked
                 assert (await got.json())["detail"]
-        assert (await guests.rest.ask("GET", "/alive"))[0] == 200
+        assert (await clients.rest.ask("GET", "/alive"))[0] == 200
 
 
 @pytest.mark.parametrize("path", ["/api", "/api/", "/api/conversation", "/api/conversations/x/nothing", "/api/v1/x"])
-async def test_unknown_paths_are_json(guests: Guests, path: str) -> None:
+async def test_unknown_paths_are_json(clients: Clients, path: str) -> None:
     for method in ("GET", "POST", "DELETE"):
-        assert await guests.rest.ask(method, path) in (
+        assert await clients.rest.ask(method, path) in (
             (404, {"detail": "Not Found"}),
             (405, {"detail": "Method Not Allowed"}),
         )

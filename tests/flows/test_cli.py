@@ -12,28 +12,28 @@ from pathlib import Path
 import aiohttp
 import pytest
 
-from tests.support.programs import Running, Shell
+from tests.support.command_line import CommandLine, RunningProgram
 
 CTRL_C, CTRL_D = "\x03", "\x04"
 KEY = "open sesame"
 
 
 @pytest.fixture
-def shell(data_dir: Path) -> Shell:
-    return Shell(data_dir)
+def shell(data_dir: Path) -> CommandLine:
+    return CommandLine(data_dir)
 
 
 @pytest.fixture
-async def server(shell: Shell) -> AsyncIterator[Running]:
+async def server(shell: CommandLine) -> AsyncIterator[RunningProgram]:
     async with shell.start("serve", "--port", "0") as running:
         yield running
 
 
-async def address(running: Running) -> str:
+async def address(running: RunningProgram) -> str:
     return (await running.says("listens on")).split()[-1]
 
 
-async def test_a_server_says_where_it_is_serves_and_drains(shell: Shell, server: Running) -> None:
+async def test_a_server_says_where_it_is_serves_and_drains(shell: CommandLine, server: RunningProgram) -> None:
     url = await address(server)
     greeting = [await server.says(part) for part in ("model", "data", "not isolated", "chat --server", "health")]
     assert str(shell.data_dir) in greeting[1]
@@ -60,10 +60,12 @@ async def test_a_server_says_where_it_is_serves_and_drains(shell: Shell, server:
     ]
 
 
-async def test_a_taken_port_and_a_missing_server_are_told(shell: Shell, server: Running, tmp_path: Path) -> None:
+async def test_a_taken_port_and_a_missing_server_are_told(
+    shell: CommandLine, server: RunningProgram, tmp_path: Path
+) -> None:
     port = (await address(server)).rpartition(":")[2]
     taken, checked = await asyncio.gather(
-        Shell(tmp_path / "other").run("serve", "--port", port), shell.run("doctor", "--port", port, "--json")
+        CommandLine(tmp_path / "other").run("serve", "--port", port), shell.run("doctor", "--port", port, "--json")
     )
     assert taken.code == 1
     assert taken.err.splitlines()[-1].startswith(f"error: 127.0.0.1:{port} is in use by another program")
@@ -82,7 +84,7 @@ async def test_a_taken_port_and_a_missing_server_are_told(shell: Shell, server: 
     assert missing.err.startswith("error: the server at http://127.0.0.1:9 cannot be reached")
 
 
-async def test_a_second_signal_ends_a_server_at_once(shell: Shell, server: Running) -> None:
+async def test_a_second_signal_ends_a_server_at_once(shell: CommandLine, server: RunningProgram) -> None:
     url = await address(server)
     reader, writer = await asyncio.open_connection("127.0.0.1", int(url.rpartition(":")[2]))
     writer.write(b"POST /api/conversations HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: 9\r\n\r\n{")
@@ -96,8 +98,8 @@ async def test_a_second_signal_ends_a_server_at_once(shell: Shell, server: Runni
     assert await reader.read() == b""
 
 
-async def test_a_guarded_server_asks_for_its_key_and_tells_it_to_nobody(shell: Shell) -> None:
-    guarded = Shell(shell.data_dir, {"OHS_SERVER__SESSION_API_KEY": KEY, "OHS_LOG__FORMAT": "json"})
+async def test_a_guarded_server_asks_for_its_key_and_tells_it_to_nobody(shell: CommandLine) -> None:
+    guarded = CommandLine(shell.data_dir, {"OHS_SERVER__SESSION_API_KEY": KEY, "OHS_LOG__FORMAT": "json"})
     async with guarded.start("serve", "--port", "0", "--host", "0.0.0.0") as server:
         url = await address(server)
         refused, let_in, shown = await asyncio.gather(
@@ -115,10 +117,10 @@ async def test_a_guarded_server_asks_for_its_key_and_tells_it_to_nobody(shell: S
     assert KEY not in said + log + shown.out + shown.err
 
 
-async def test_a_chat_over_pipes_plays_a_scripted_model_in_this_process(shell: Shell, tmp_path: Path) -> None:
+async def test_a_chat_over_pipes_plays_a_scripted_model_in_this_process(shell: CommandLine, tmp_path: Path) -> None:
     told, failed = await asyncio.gather(
         shell.run("chat", "--model", "scripted", typed="look around\n\n"),
-        Shell(tmp_path / "other").run("chat", "--model", "scripted", typed="error\n"),
+        CommandLine(tmp_path / "other").run("chat", "--model", "scripted", typed="error\n"),
     )
     assert told.code == 0, told.err
     assert told.out.splitlines()[:3] == ["> look around", "Let me look at the workspace first.", "$ pwd && ls -la"]
@@ -128,10 +130,10 @@ async def test_a_chat_over_pipes_plays_a_scripted_model_in_this_process(shell: S
     assert failed.err.startswith("error: The model's provider cannot be reached")
 
 
-async def test_over_pipes_a_question_takes_the_next_line_as_its_answer(shell: Shell, tmp_path: Path) -> None:
+async def test_over_pipes_a_question_takes_the_next_line_as_its_answer(shell: CommandLine, tmp_path: Path) -> None:
     answered, unanswered = await asyncio.gather(
         shell.run("chat", "--confirm", typed="$ touch a\nn\n$ echo b\ny\n"),
-        Shell(tmp_path / "other").run("chat", "--confirm", typed="$ touch a\n"),
+        CommandLine(tmp_path / "other").run("chat", "--confirm", typed="$ touch a\n"),
     )
     assert answered.code == 0, answered.out + answered.err
     assert "The agent asks to do this: $ touch a" in answered.out
@@ -140,7 +142,7 @@ async def test_over_pipes_a_question_takes_the_next_line_as_its_answer(shell: Sh
     assert unanswered.err == "error: the agent waits for an answer, and the input has ended\n"
 
 
-async def test_a_person_chats_answers_stops_and_comes_back(shell: Shell) -> None:
+async def test_a_person_chats_answers_stops_and_comes_back(shell: CommandLine) -> None:
     async with shell.terminal("chat", "--confirm") as terminal:
         await terminal.shows("Conversation ")
         await terminal.shows("not isolated")
@@ -172,7 +174,7 @@ async def test_a_person_chats_answers_stops_and_comes_back(shell: Shell) -> None
         assert await terminal.code() == 0
 
 
-async def test_a_chat_outlives_its_server_and_tells_so(shell: Shell, free_port: int) -> None:
+async def test_a_chat_outlives_its_server_and_tells_so(shell: CommandLine, free_port: int) -> None:
     serving = ("serve", "--port", str(free_port))
     async with shell.start(*serving) as first:
         url = await address(first)
@@ -194,7 +196,7 @@ async def test_a_chat_outlives_its_server_and_tells_so(shell: Shell, free_port: 
                 assert await second.code() == 0
 
 
-async def test_the_help_is_there_at_once(shell: Shell) -> None:
+async def test_the_help_is_there_at_once(shell: CommandLine) -> None:
     """In seconds of the processor: how long a busy machine takes says nothing of the program."""
     times = []
     for arguments in (("--help",), ("chat", "--help"), ("--version",)):

@@ -1,7 +1,7 @@
 """What the V0 client's cost dialog reads stands on actions that it is sent."""
 
-from tests.support.guests import Guests
-from tests.support.running import Server
+from tests.support.running_server import Server
+from tests.support.server_clients import Clients
 
 SCRIPT = """\
 name: several
@@ -16,9 +16,9 @@ replies:
 """
 
 
-async def test_every_reply_tells_its_cost_and_its_words(server: Server, guests: Guests) -> None:
-    sid = await guests.rest.create("go", llm_model=server.script("several", SCRIPT))
-    client = guests.v0(sid)
+async def test_every_reply_tells_its_cost_and_its_words(server: Server, clients: Clients) -> None:
+    sid = await clients.rest.create("go", llm_model=server.script("several", SCRIPT))
+    client = clients.v0(sid)
     await client.connect()
     await client.until_state("awaiting_user_input")
     done = [event for event in client.events if event["source"] == "agent" and event.get("tool_call_metadata")]

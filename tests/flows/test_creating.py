@@ -10,9 +10,9 @@ from typing import Any
 import pytest
 
 from openhands_sessions.server.rest.conversations import READY_WITHIN
-from tests.support.clients import Client
-from tests.support.guests import Guests
-from tests.support.running import Server, running
+from tests.support.running_server import Server, running_server
+from tests.support.server_clients import Clients
+from tests.support.socket_clients import Client
 
 PICTURE = "data:image/png;base64,iVBORw0KGgo="
 SEEING = """
@@ -36,25 +36,25 @@ def origin(tmp_path: Path) -> str:
 
 
 async def test_every_key_of_the_body_has_its_effect(data_dir: Path, origin: str) -> None:
-    async with running(data_dir, SETTINGS) as server, Guests(server.url) as guests:
+    async with running_server(data_dir, SETTINGS) as server, Clients(server.url) as clients:
         model = server.script("seeing", SEEING)
         for begin in (_by_rest, _by_socket):
-            await _talk(guests, begin, model)
-            await _repository(guests, begin, origin)
-            await _task(guests, begin, origin)
-            await _microagent(guests, begin, origin)
+            await _talk(clients, begin, model)
+            await _repository(clients, begin, origin)
+            await _task(clients, begin, origin)
+            await _microagent(clients, begin, origin)
         for query, count in (({"conversation_trigger": "suggested_task"}, 2), ({"selected_repository": origin}, 6)):
-            _, page = await guests.rest.ask("GET", "/api/conversations", **query)
+            _, page = await clients.rest.ask("GET", "/api/conversations", **query)
             assert len(page["results"]) == count
-        _, page = await guests.rest.ask("GET", "/api/microagent-management/conversations", selected_repository=origin)
+        _, page = await clients.rest.ask("GET", "/api/microagent-management/conversations", selected_repository=origin)
         assert [each["trigger"] for each in page["results"]] == ["microagent_management"] * 2
-        _, page = await guests.rest.ask("GET", "/api/microagent-management/conversations", selected_repository="a/b")
+        _, page = await clients.rest.ask("GET", "/api/microagent-management/conversations", selected_repository="a/b")
         assert page["results"] == []
 
 
-async def _talk(guests: Guests, begin: Any, model: str) -> None:
+async def _talk(clients: Clients, begin: Any, model: str) -> None:
     client = await begin(
-        guests,
+        clients,
         initial_user_msg="what is it?",
         image_urls=[PICTURE],
         conversation_instructions="Speak like a pirate.",
@@ -68,24 +68,24 @@ async def _talk(guests: Guests, begin: Any, model: str) -> None:
     [said] = _messages(client, "user")
     assert (said["content"], said["image_urls"]) == ("what is it?", [PICTURE])
     assert _messages(client, "agent")[0]["content"] == "I see."
-    picture = await begin(guests, image_urls=[PICTURE], settings={"llm_model": model})
+    picture = await begin(clients, image_urls=[PICTURE], settings={"llm_model": model})
     await picture.until_state("awaiting_user_input")
     assert [said["image_urls"] for said in _messages(picture, "user")] == [[PICTURE]]
-    nothing = await begin(guests, initial_user_msg="", image_urls=[], mcp_config={"sse_servers": []})
+    nothing = await begin(clients, initial_user_msg="", image_urls=[], mcp_config={"sse_servers": []})
     await nothing.until_state("awaiting_user_input")
     assert _messages(nothing, "user") == []
 
 
-async def _repository(guests: Guests, begin: Any, origin: str) -> None:
+async def _repository(clients: Clients, begin: Any, origin: str) -> None:
     client = await begin(
-        guests, repository=origin, git_provider="github", selected_branch="other", initial_user_msg="$ git branch"
+        clients, repository=origin, git_provider="github", selected_branch="other", initial_user_msg="$ git branch"
     )
     ran = await client.until_event(lambda event: event.get("content", "").strip().endswith("* other"))
     assert ran["observation"] == "run"
     [recalled] = _recalled(client)
     names = [recalled[name] for name in ("repo_name", "repo_branch", "repo_directory", "working_dir")]
     assert names == [origin, "other", "/workspace", "/workspace"]
-    shown = await guests.rest.describe(client.sid)
+    shown = await clients.rest.describe(client.sid)
     assert (shown["selected_repository"], shown["selected_branch"], shown["git_provider"], shown["trigger"]) == (
         origin,
         "other",
@@ -94,7 +94,7 @@ async def _repository(guests: Guests, begin: Any, origin: str) -> None:
     )
 
 
-async def _task(guests: Guests, begin: Any, origin: str) -> None:
+async def _task(clients: Clients, begin: Any, origin: str) -> None:
     task = {
         "git_provider": "github",
         "task_type": "OPEN_ISSUE",
@@ -103,22 +103,22 @@ async def _task(guests: Guests, begin: Any, origin: str) -> None:
         "title": "It {fails}",
         "more": "is passed over",
     }
-    client = await begin(guests, suggested_task=task, initial_user_msg="Be quick.")
+    client = await begin(clients, suggested_task=task, initial_user_msg="Be quick.")
     await client.until_state("awaiting_user_input")
     [said] = _messages(client, "user")
     assert said["content"].startswith("Work on issue #17 of ")
     assert "(It {fails})" in said["content"]
     assert said["content"].endswith("\n\nBe quick.")
-    shown = await guests.rest.describe(client.sid)
+    shown = await clients.rest.describe(client.sid)
     assert (shown["trigger"], shown["selected_repository"]) == ("suggested_task", origin)
 
 
-async def _microagent(guests: Guests, begin: Any, origin: str) -> None:
+async def _microagent(clients: Clients, begin: Any, origin: str) -> None:
     wanted = {"repo": origin, "git_provider": "github", "title": " How to release "}
-    client = await begin(guests, create_microagent=wanted, initial_user_msg="Write down how to release.")
+    client = await begin(clients, create_microagent=wanted, initial_user_msg="Write down how to release.")
     await client.until_state("awaiting_user_input")
     assert _messages(client, "user")[0]["content"] == "Write down how to release."
-    shown = await guests.rest.describe(client.sid)
+    shown = await clients.rest.describe(client.sid)
     assert (shown["trigger"], shown["selected_repository"], shown["title"]) == (
         "microagent_management",
         origin,
@@ -126,16 +126,16 @@ async def _microagent(guests: Guests, begin: Any, origin: str) -> None:
     )
 
 
-async def _by_rest(guests: Guests, **body: Any) -> Client:
-    status, made = await guests.rest.ask("POST", "/api/conversations", body)
+async def _by_rest(clients: Clients, **body: Any) -> Client:
+    status, made = await clients.rest.ask("POST", "/api/conversations", body)
     assert (status, made["status"], made["message"]) == (200, "ok", None), made
-    client = guests.protocol2(made["conversation_id"])
+    client = clients.protocol2(made["conversation_id"])
     await client.connect()
     return client
 
 
-async def _by_socket(guests: Guests, **body: Any) -> Client:
-    client = guests.protocol2(f"by-socket-{len(json.dumps(body))}")
+async def _by_socket(clients: Clients, **body: Any) -> Client:
+    client = clients.protocol2(f"by-socket-{len(json.dumps(body))}")
     await client.connect(create=body)
     return client
 
@@ -149,20 +149,20 @@ def _messages(client: Client, source: str) -> list[dict[str, Any]]:
     return [event["args"] for event in said]
 
 
-async def test_a_create_and_a_start_are_answered_when_the_session_is_ready(server: Server, guests: Guests) -> None:
+async def test_a_create_and_a_start_are_answered_when_the_session_is_ready(server: Server, clients: Clients) -> None:
     for _ in range(3):
-        sid = await _answered_when_ready(guests, "/api/conversations", {})
-    await guests.rest.ask("POST", f"/api/conversations/{sid}/stop")
-    await _answered_when_ready(guests, f"/api/conversations/{sid}/start", {"providers_set": []})
+        sid = await _answered_when_ready(clients, "/api/conversations", {})
+    await clients.rest.ask("POST", f"/api/conversations/{sid}/stop")
+    await _answered_when_ready(clients, f"/api/conversations/{sid}/start", {"providers_set": []})
 
 
-async def _answered_when_ready(guests: Guests, path: str, body: object) -> str:
+async def _answered_when_ready(clients: Clients, path: str, body: object) -> str:
     """Unless this machine is so busy that the moment was over before."""
     before = asyncio.get_running_loop().time()
-    _, answer = await guests.rest.ask("POST", path, body)
+    _, answer = await clients.rest.ask("POST", path, body)
     took = asyncio.get_running_loop().time() - before
     sid = str(answer["conversation_id"])
-    shown = await guests.rest.describe(sid)
+    shown = await clients.rest.describe(sid)
     if took < READY_WITHIN:
         assert answer["conversation_status"] == "RUNNING"
         assert (shown["status"], shown["runtime_status"]) == ("RUNNING", "STATUS$READY")
@@ -176,16 +176,16 @@ async def test_a_create_waits_no_longer_than_a_moment_for_a_session_that_takes_l
 
 
 async def _waits_no_longer(data_dir: Path, port: int) -> None:
-    async with running(data_dir, SETTINGS) as server, Guests(server.url) as guests:
+    async with running_server(data_dir, SETTINGS) as server, Clients(server.url) as clients:
         before = asyncio.get_running_loop().time()
         body = {"repository": f"git://127.0.0.1:{port}/never", "initial_user_msg": "hello"}
-        status, made = await guests.rest.ask("POST", "/api/conversations", body)
+        status, made = await clients.rest.ask("POST", "/api/conversations", body)
         took = asyncio.get_running_loop().time() - before
         assert (status, made["conversation_status"]) == (200, "STARTING")
         assert took >= READY_WITHIN
-        operator = guests.operator()
+        operator = clients.operator()
         await operator.connect()
         await operator.until(lambda: operator.state_of(made["conversation_id"]) == "MemorySetup")
-        shown = await guests.rest.describe(made["conversation_id"])
+        shown = await clients.rest.describe(made["conversation_id"])
         assert (shown["status"], shown["runtime_status"]) == ("STARTING", "STATUS$SETTING_UP_WORKSPACE")
-        assert await guests.rest.delete(made["conversation_id"]) is True
+        assert await clients.rest.delete(made["conversation_id"]) is True

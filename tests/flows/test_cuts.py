@@ -9,15 +9,15 @@ from typing import Any
 
 import pytest
 
-from tests.support.clients import Client
-from tests.support.cutting import Cutter, answer_questions, busy_scripts, keep_talking
-from tests.support.guests import Guests
+from tests.support.cut_connections import ConnectionCutter, answer_questions, busy_scripts, keep_talking
+from tests.support.event_summaries import Event, kind_of, state_of
 from tests.support.model_server import MODEL, model_server
 from tests.support.proxy import proxy
-from tests.support.rule2 import explains, known
-from tests.support.running import running
+from tests.support.running_server import running_server
 from tests.support.seeds import printed_seed
-from tests.support.seen import Event, kind_of, state_of
+from tests.support.server_clients import Clients
+from tests.support.socket_clients import Client
+from tests.support.v0_event_filter import explains, known_to_v0
 
 TURNS, STEPS = 7, 5
 SETTINGS = {"OHS_LIMITS__MESSAGES_PER_SECOND": "1000", "OHS_LIMITS__MESSAGES_BURST": "1000"}
@@ -40,22 +40,22 @@ async def cut_and_compare(data_dir: Path, *, cuts: int, events: int) -> None:
     rng = Random(printed_seed())
     async with AsyncExitStack() as stack:
         model = await stack.enter_async_context(model_server(busy_scripts(TURNS, STEPS)))
-        server = await stack.enter_async_context(running(data_dir, SETTINGS))
-        guests = await stack.enter_async_context(Guests(server.url))
-        sid = await guests.rest.create(confirmation_mode=True, condenser_max_size=10_000, **_loopback(model.url))
-        watcher, boss = guests.protocol2(sid), guests.protocol2(sid)
+        server = await stack.enter_async_context(running_server(data_dir, SETTINGS))
+        clients = await stack.enter_async_context(Clients(server.url))
+        sid = await clients.rest.create(confirmation_mode=True, condenser_max_size=10_000, **_loopback(model.url))
+        watcher, boss = clients.protocol2(sid), clients.protocol2(sid)
         for each in (watcher, boss):
             await each.connect()
         await watcher.until_state("awaiting_user_input", within=30)
         cutters = []
-        for make in (guests.protocol2, guests.v0):
+        for make in (clients.protocol2, clients.v0):
             between = await stack.enter_async_context(proxy(server.port))
-            cutters.append(Cutter(make(sid, between.url), between, watcher, Random(rng.random())))
+            cutters.append(ConnectionCutter(make(sid, between.url), between, watcher, Random(rng.random())))
         await _converse(watcher, boss, cutters, Random(rng.random()), cuts, events)
         for cutter in cutters:
             await cutter.finish()
-        log = await guests.rest.events(sid)
-        status = await guests.rest.describe(sid)
+        log = await clients.rest.events(sid)
+        status = await clients.rest.describe(sid)
 
     assert model.complaints == []
     assert status["num_connections"] == 4
@@ -67,7 +67,9 @@ async def cut_and_compare(data_dir: Path, *, cuts: int, events: int) -> None:
         assert cutter.in_replay >= cuts * 3 // 10
 
 
-async def _converse(watcher: Client, boss: Any, cutters: list[Cutter], rng: Random, cuts: int, events: int) -> None:
+async def _converse(
+    watcher: Client, boss: Any, cutters: list[ConnectionCutter], rng: Random, cuts: int, events: int
+) -> None:
     """Talk for as long as it takes to cut so often and to have so many events."""
     enough = asyncio.Event()
     async with asyncio.TaskGroup() as group:
@@ -82,7 +84,7 @@ async def _converse(watcher: Client, boss: Any, cutters: list[Cutter], rng: Rand
         answering.cancel()
 
 
-def check_repetition(log: list[Event], watcher: Client, cutters: list[Cutter]) -> None:
+def check_repetition(log: list[Event], watcher: Client, cutters: list[ConnectionCutter]) -> None:
     """Everybody got what is due."""
     whole, web = (cutter.client for cutter in cutters)
     assert [event["id"] for event in log] == list(range(len(log)))
@@ -92,7 +94,7 @@ def check_repetition(log: list[Event], watcher: Client, cutters: list[Cutter]) -
     assert watcher.events == log
     assert whole.events == log
     assert web.events == [log[event["id"]] for event in web.events]
-    assert [event["id"] for event in log if known(event) and not state_of(event)] == [
+    assert [event["id"] for event in log if known_to_v0(event) and not state_of(event)] == [
         event["id"] for event in web.events if not state_of(event)
     ]
     heads = [*cutters[1].heads, len(log) - 1]

@@ -5,11 +5,11 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 
-from tests.support.clients import Protocol2Client
-from tests.support.guests import Guests
-from tests.support.running import Server, running
-from tests.support.seen import Event
-from tests.support.stalled import StalledClient
+from tests.support.event_summaries import Event
+from tests.support.running_server import Server, running_server
+from tests.support.server_clients import Clients
+from tests.support.socket_clients import Protocol2Client
+from tests.support.stalled_client import StalledClient
 
 MESSAGE = "x" * 250_000
 MESSAGES = 220
@@ -23,9 +23,9 @@ async def test_a_client_that_never_reads_costs_little_and_delays_nobody(data_dir
         "OHS_LIMITS__MESSAGES_PER_SECOND": "1000",
         "OHS_AGENT__CONDENSER_MAX_SIZE": "20",
     }
-    async with running(data_dir, limits) as server, Guests(server.url) as guests:
-        sid = await guests.rest.create()
-        one, other = guests.protocol2(sid), guests.protocol2(sid)
+    async with running_server(data_dir, limits) as server, Clients(server.url) as clients:
+        sid = await clients.rest.create()
+        one, other = clients.protocol2(sid), clients.protocol2(sid)
         await one.connect()
         await other.connect()
         await one.until_state("awaiting_user_input")
@@ -37,10 +37,10 @@ async def test_a_client_that_never_reads_costs_little_and_delays_nobody(data_dir
             for _ in range(MESSAGES):
                 longest = max(longest, await spoken(one, other))
                 most = max(most, server.memory())
-            assert (await guests.rest.describe(sid))["num_connections"] == 2
+            assert (await clients.rest.describe(sid))["num_connections"] == 2
             assert '"reason":"slow_consumer"' in server.log
             events = await slow.rest()
-        log = await guests.rest.events(sid)
+        log = await clients.rest.events(sid)
         print(f"memory {before:.0f} MB, at most {most:.0f} MB; the longest delay {longest:.3f} s; {weight(log):.0f} MB")
         assert weight(log) >= 50
         assert most - before < MEGABYTES
@@ -48,7 +48,7 @@ async def test_a_client_that_never_reads_costs_little_and_delays_nobody(data_dir
         assert one.events == other.events == log
         assert len(events) < len(log) // 2
         assert events == log[: len(events)]
-        late = guests.protocol2(sid)
+        late = clients.protocol2(sid)
         late.events = events
         await late.connect()
         await late.until_id(log[-1]["id"])

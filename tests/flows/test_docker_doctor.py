@@ -12,9 +12,9 @@ from pathlib import Path
 import pytest
 
 from openhands_sessions.adapters.runtimes.docker.container_spec import INSTANCE
+from tests.support.command_line import PROGRAM, CommandLine
 from tests.support.docker_engine import Engine
-from tests.support.packages import Missing, unavailable
-from tests.support.programs import PROGRAM, Shell
+from tests.support.system_packages import Missing, unavailable
 
 DOCKER = {"OHS_RUNTIME__KIND": "docker", "OHS_DOCKER__PULL": "false", "OHS_SERVER__PORT": "0"}
 
@@ -26,7 +26,7 @@ def ours(engine: Engine) -> Mapping[str, str]:
 
 async def looked(data_dir: Path, settings: Mapping[str, str]) -> tuple[int, dict[str, tuple[str, str]]]:
     """The exit code, and each check's status and advice."""
-    done = await Shell(data_dir, settings).run("doctor", "--json")
+    done = await CommandLine(data_dir, settings).run("doctor", "--json")
     checks = json.loads(done.out)["checks"]
     return done.code, {check["name"]: (check["status"], check["advice"]) for check in checks}
 
@@ -93,7 +93,7 @@ async def test_an_engine_that_does_not_see_the_servers_folders_is_told(docker_en
     process = await asyncio.create_subprocess_exec(
         *("unshare", "--mount", "sh", "-c", 'mount -t tmpfs tmpfs "$OHS_DATA_DIR" && exec "$@"', "sh"),
         *(*PROGRAM, "doctor", "--json"),
-        env=Shell(data_dir, ours(docker_engine)).environ,
+        env=CommandLine(data_dir, ours(docker_engine)).environ,
         stdout=asyncio.subprocess.PIPE,
     )
     async with asyncio.timeout(30):

@@ -17,13 +17,13 @@ from openhands_sessions.adapters.runtimes.executor_client.connection import conn
 from openhands_sessions.core.errors import RuntimeUnavailable
 from openhands_sessions.core.ids import folder_name
 from openhands_sessions.ports.runtime import Lost, Running
+from tests.support.command_line import CommandLine
 from tests.support.docker_engine import Engine
 from tests.support.docker_far import certify, far
 from tests.support.docker_sandboxes import LOOK_AGAIN, PLAIN, comes_to, containers, docker_runtimes
-from tests.support.guests import Guests
-from tests.support.programs import Shell
-from tests.support.running import running
+from tests.support.running_server import running_server
 from tests.support.sandboxes import SID, Hearing, key, opened, run
+from tests.support.server_clients import Clients
 
 MIB = 1 << 20
 SLOWLY = """\
@@ -185,9 +185,9 @@ async def test_a_command_runs_once_though_the_server_is_killed_meanwhile(
         "OHS_DOCKER__NETWORK": "none",
         "OHS_DOCKER__FIREWALL_IMAGE": engine.base,
     }
-    async with running(tmp_path / "data", settings) as server, Guests(server.url) as guests:
-        sid = await guests.rest.create(llm_model=server.script("slowly", SLOWLY))
-        client = guests.protocol2(sid)
+    async with running_server(tmp_path / "data", settings) as server, Clients(server.url) as clients:
+        sid = await clients.rest.create(llm_model=server.script("slowly", SLOWLY))
+        client = clients.protocol2(sid)
         await client.connect()
         said = await client.say("go")
         await client.until(lambda: any("begun" in stream.text for stream in client.streams.values()))
@@ -195,11 +195,11 @@ async def test_a_command_runs_once_though_the_server_is_killed_meanwhile(
         await server.start()
         await client.connect()
         await client.until_state("awaiting_user_input", after=said)
-        [ran] = [event for event in await guests.rest.events(sid) if event.get("observation") == "run"]
+        [ran] = [event for event in await clients.rest.events(sid) if event.get("observation") == "run"]
         assert ran["content"].split() == ["begun", "over"]
-        status, shown = await guests.rest.ask("GET", f"/api/conversations/{sid}/select-file", file="ran")
+        status, shown = await clients.rest.ask("GET", f"/api/conversations/{sid}/select-file", file="ran")
         assert (status, len(shown["code"].split())) == (200, 1)
-        await guests.rest.delete(sid)
+        await clients.rest.delete(sid)
 
 
 async def test_an_engine_behind_tls_is_used_by_who_has_a_certificate(docker_engine: Engine, tmp_path: Path) -> None:
@@ -222,7 +222,7 @@ async def test_an_engine_behind_tls_is_used_by_who_has_a_certificate(docker_engi
 
 
 async def _looked(data_dir: Path, settings: Mapping[str, str]) -> tuple[int, dict[str, str]]:
-    done = await Shell(data_dir, settings).run("doctor", "--json")
+    done = await CommandLine(data_dir, settings).run("doctor", "--json")
     return done.code, {check["name"]: check["status"] for check in json.loads(done.out)["checks"]}
 
 

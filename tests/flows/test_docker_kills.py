@@ -12,15 +12,14 @@ import pytest
 
 from openhands_sessions.adapters.runtimes.local.paths import SandboxPaths
 from openhands_sessions.core.ids import ConversationId, folder_name
+from tests.support.crash_runs import SCRIPT, CrashedConversation, Killer, planned_kills
 from tests.support.docker_engine import Engine
 from tests.support.docker_mortal import MortalEngine, mortal_engine
-from tests.support.guests import Guests
-from tests.support.killing import Killer, planned
-from tests.support.ordeal import SCRIPT, Talk
-from tests.support.packages import Missing, unavailable
-from tests.support.running import Server, served
+from tests.support.event_summaries import shown
+from tests.support.running_server import Server, prepared_server
 from tests.support.seeds import printed_seed
-from tests.support.seen import shown
+from tests.support.server_clients import Clients
+from tests.support.system_packages import Missing, unavailable
 
 TALKS = 2
 PARTS, KILLS = 10, 10
@@ -67,13 +66,13 @@ def settings(mortal: MortalEngine, rng: Random) -> dict[str, str]:
 async def endured(data_dir: Path, mortal: MortalEngine, rng: Random, kills: int) -> None:
     """Have a few conversations go on while so many are killed, and judge them."""
     chosen = settings(mortal, rng)
-    plan = planned(rng, kills, TALKS)
+    plan = planned_kills(rng, kills, TALKS)
     print(f"{ {name: chosen[name] for name in list(chosen)[-3:]} } {plan}")
     calm, over = asyncio.Event(), asyncio.Event()
-    async with served(data_dir, chosen) as server, Guests(server.url) as guests:
+    async with prepared_server(data_dir, chosen) as server, Clients(server.url) as clients:
         await server.start()
         calm.set()
-        talks = [await begun(server, guests, calm) for _ in range(TALKS)]
+        talks = [await begun(server, clients, calm) for _ in range(TALKS)]
         killer = Killer(server, mortal, talks, calm)
         try:
             async with asyncio.TaskGroup() as group:
@@ -84,7 +83,7 @@ async def endured(data_dir: Path, mortal: MortalEngine, rng: Random, kills: int)
                 over.set()
             endings: Counter[str] = Counter()
             for talk in talks:
-                endings += talk.check(await guests.rest.events(talk.sid))
+                endings += talk.check(await clients.rest.events(talk.sid))
         except BaseException as error:
             error.add_note(server.log[-4000:])
             error.add_note("\n".join(f"{talk.sid}: {shown(talk.client.events[-8:])}" for talk in talks))
@@ -93,10 +92,10 @@ async def endured(data_dir: Path, mortal: MortalEngine, rng: Random, kills: int)
     assert endings.total() - endings["done"] <= kills * TALKS, "more came to nothing than can have been killed"
 
 
-async def begun(server: Server, guests: Guests, calm: asyncio.Event) -> Talk:
-    sid = await guests.rest.create(llm_model=server.script("ordeal", SCRIPT))
+async def begun(server: Server, clients: Clients, calm: asyncio.Event) -> CrashedConversation:
+    sid = await clients.rest.create(llm_model=server.script("ordeal", SCRIPT))
     folder = server.data_dir / "runtimes" / "docker" / folder_name(ConversationId(sid))
-    return Talk(guests, sid, SandboxPaths(folder), calm)
+    return CrashedConversation(clients, sid, SandboxPaths(folder), calm)
 
 
 async def test_kills_in_mid_command_run_nothing_twice_and_hide_nothing(
@@ -110,23 +109,23 @@ async def test_a_server_that_is_back_before_its_engine_goes_on_by_itself(
 ) -> None:
     calm = asyncio.Event()
     calm.set()
-    async with served(data_dir, settings(mortal, rng)) as server, Guests(server.url) as guests:
+    async with prepared_server(data_dir, settings(mortal, rng)) as server, Clients(server.url) as clients:
         await server.start()
-        talk = await begun(server, guests, calm)
+        talk = await begun(server, clients, calm)
         await talk.client.connect()
         await talk.client.say("work", key="first")
         await talk.client.until(lambda: talk.at_work)
         await server.killed()
         await asyncio.to_thread(mortal.daemon.kill)
         await server.start()
-        operator = guests.operator()
+        operator = clients.operator()
         await operator.connect()
         await operator.until(lambda: "Error" in operator.states_of(talk.sid))
         await asyncio.to_thread(mortal.daemon.revive)
         await operator.until(lambda: operator.changes[-1]["agent_state"] == "awaiting_user_input")
         for text, key in (("work", "first"), ("check", "last")):
             await talk.turn(text, key)
-        talk.check(await guests.rest.events(talk.sid))
+        talk.check(await clients.rest.events(talk.sid))
 
 
 @pytest.mark.long

@@ -11,12 +11,12 @@ import pytest
 from openhands_sessions.adapters.runtimes.docker.container_spec import CONVERSATION, INSTANCE, TERM, WARM
 from openhands_sessions.adapters.runtimes.docker.runtimes import DockerRuntimes
 from openhands_sessions.core.ids import ConversationId, folder_name
-from tests.support.clients import Protocol2Client
+from tests.support.command_line import CommandLine
 from tests.support.docker_engine import Engine
 from tests.support.docker_sandboxes import comes_to, docker_runtimes
-from tests.support.guests import Guests
-from tests.support.programs import Shell
-from tests.support.running import Server, served
+from tests.support.running_server import Server, prepared_server
+from tests.support.server_clients import Clients
+from tests.support.socket_clients import Protocol2Client
 
 SCRIPT = """\
 name: policy
@@ -91,13 +91,13 @@ def settings(docker_engine: Engine) -> dict[str, str]:
 
 @pytest.fixture
 async def server(sandboxes: DockerRuntimes, data_dir: Path, settings: dict[str, str]) -> AsyncIterator[Server]:
-    async with served(data_dir, settings) as server:
+    async with prepared_server(data_dir, settings) as server:
         yield server
 
 
-async def talk(server: Server, guests: Guests, name: str) -> tuple[Protocol2Client, int]:
+async def talk(server: Server, clients: Clients, name: str) -> tuple[Protocol2Client, int]:
     """A conversation that is told to do this; its message's id."""
-    client = guests.protocol2(await guests.rest.create(llm_model=server.script("policy", SCRIPT)))
+    client = clients.protocol2(await clients.rest.create(llm_model=server.script("policy", SCRIPT)))
     await client.connect()
     said = await client.say(name)
     if name == "work":
@@ -123,16 +123,16 @@ async def test_ours_are_kept_or_go_as_the_policy_says_and_others_stay(
     keep: bool,
 ) -> None:
     await server.start()
-    async with Guests(server.url) as guests:
-        resting, _ = await talk(server, guests, "rest")
-        working, _ = await talk(server, guests, "work")
-        deleted, _ = await talk(server, guests, "rest")
-        await guests.rest.delete(deleted.sid)
+    async with Clients(server.url) as clients:
+        resting, _ = await talk(server, clients, "rest")
+        working, _ = await talk(server, clients, "work")
+        deleted, _ = await talk(server, clients, "rest")
+        await clients.rest.delete(deleted.sid)
         assert await server.stopped() == 0
         assert await standing(sandboxes) == {resting.sid: "paused", working.sid: "running"}
         assert not place(folder, deleted.sid).exists()
 
-        assert (await Shell(server.data_dir, settings).run("sandbox", "reap")).code == 0
+        assert (await CommandLine(server.data_dir, settings).run("sandbox", "reap")).code == 0
         assert await standing(sandboxes) == {resting.sid: "paused", working.sid: "running"}
 
         brief = {"OHS_DOCKER__PAUSE_AFTER": "0.1", "OHS_DOCKER__REMOVE_AFTER": "0.1", "OHS_DOCKER__WARM": "0"}
@@ -142,7 +142,7 @@ async def test_ours_are_kept_or_go_as_the_policy_says_and_others_stay(
         assert await standing(sandboxes) == {working.sid: "running"}
         assert (place(folder, resting.sid) / "workspace/file").exists() == keep
 
-        await guests.rest.delete(working.sid)
+        await clients.rest.delete(working.sid)
         await comes_to(docker_engine, sandboxes)
         assert not place(folder, working.sid).exists()
         assert await server.stopped() == 0

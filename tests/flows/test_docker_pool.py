@@ -14,10 +14,10 @@ from openhands_sessions.adapters.runtimes.docker.starter import container_name
 from openhands_sessions.adapters.runtimes.local.paths import SandboxPaths
 from openhands_sessions.core.ids import ConversationId, folder_name
 from openhands_sessions.ports.runtime import RuntimeSpec, UnknownAction
+from tests.support.command_line import CommandLine
 from tests.support.docker_engine import Engine
 from tests.support.docker_sandboxes import PLAIN, comes_to, containers, docker_runtimes
-from tests.support.programs import Shell
-from tests.support.running import running
+from tests.support.running_server import running_server
 from tests.support.sandboxes import SID, key, opened, run
 
 OTHER = ConversationId("other")
@@ -127,9 +127,9 @@ async def test_one_that_a_killed_server_left_waiting_is_reaped(docker_engine: En
         "OHS_DOCKER__NETWORK": "none",
     }
     async with docker_runtimes(docker_engine, data_dir / "runtimes" / "docker") as keeper:
-        async with running(data_dir, settings) as server:
+        async with running_server(data_dir, settings) as server:
             await comes_to(docker_engine, keeper, "running")
-            shell = Shell(data_dir, settings)
+            shell = CommandLine(data_dir, settings)
             [standing] = json.loads((await shell.run("sandbox", "ls", "--json")).out)
             assert standing["why"] == "waits for a conversation"
             await server.killed()

@@ -10,11 +10,11 @@ import pytest
 from openhands_sessions.adapters.runtimes.docker.runtimes import DockerRuntimes
 from openhands_sessions.adapters.stores.sqlite import open_sqlite
 from openhands_sessions.core.ids import ConversationId, folder_name
+from tests.support.command_line import CommandLine
 from tests.support.docker_engine import Engine
 from tests.support.docker_sandboxes import comes_to, containers, docker_runtimes
-from tests.support.guests import Guests
-from tests.support.programs import Shell
-from tests.support.running import Server, running
+from tests.support.running_server import Server, running_server
+from tests.support.server_clients import Clients
 
 ONCE = "echo $OHS_ACTION_ID >> ran; echo begun; id -u"
 LONG = "echo $OHS_ACTION_ID >> ran; echo begun; until test -e go; do sleep 0.02; done; echo over; id -u"
@@ -50,15 +50,15 @@ async def server(docker_engine: Engine, sandboxes: DockerRuntimes, data_dir: Pat
         "OHS_DOCKER__WARM": "0",
     }
     async with AsyncExitStack() as stack:
-        yield await stack.enter_async_context(running(data_dir, settings))
+        yield await stack.enter_async_context(running_server(data_dir, settings))
 
 
 @pytest.mark.parametrize("way", ["killed", "stopped"])
 async def test_a_command_runs_once_in_its_container_though_the_server_ends_meanwhile(
-    docker_engine: Engine, server: Server, sandboxes: DockerRuntimes, guests: Guests, folder: Path, way: str
+    docker_engine: Engine, server: Server, sandboxes: DockerRuntimes, clients: Clients, folder: Path, way: str
 ) -> None:
-    sid = await guests.rest.create(llm_model=server.script("commands", SCRIPT % LONG))
-    client = guests.protocol2(sid)
+    sid = await clients.rest.create(llm_model=server.script("commands", SCRIPT % LONG))
+    client = clients.protocol2(sid)
     await client.connect()
     assert containers(docker_engine, sandboxes) == []
     said = await client.say("go")
@@ -77,7 +77,7 @@ async def test_a_command_runs_once_in_its_container_though_the_server_ends_meanw
     workspace = folder / folder_name(ConversationId(sid)) / "workspace"
     (workspace / "go").touch()
     await client.until_state("awaiting_user_input", after=said)
-    [ran] = [event for event in await guests.rest.events(sid) if event.get("observation") == "run"]
+    [ran] = [event for event in await clients.rest.events(sid) if event.get("observation") == "run"]
     assert ran["content"].split()[:2] == ["begun", "over"]
     assert ran["content"].split()[2] != "0"
     assert len((workspace / "ran").read_text().split()) == 1
@@ -85,28 +85,28 @@ async def test_a_command_runs_once_in_its_container_though_the_server_ends_meanw
 
 
 async def test_a_deleted_conversation_leaves_no_container_and_no_workspace(
-    docker_engine: Engine, server: Server, sandboxes: DockerRuntimes, guests: Guests, folder: Path
+    docker_engine: Engine, server: Server, sandboxes: DockerRuntimes, clients: Clients, folder: Path
 ) -> None:
-    sid = await guests.rest.create(llm_model=server.script("commands", SCRIPT % ONCE))
-    client = guests.protocol2(sid)
+    sid = await clients.rest.create(llm_model=server.script("commands", SCRIPT % ONCE))
+    client = clients.protocol2(sid)
     await client.connect()
     await client.say("go")
     await client.until_state("awaiting_user_input", after=await client.say("go on"))
     assert len(containers(docker_engine, sandboxes)) == 1
-    await guests.rest.delete(sid)
+    await clients.rest.delete(sid)
     await comes_to(docker_engine, sandboxes)
     assert not (folder / folder_name(ConversationId(sid))).exists()
 
 
 async def test_the_command_line_tells_why_each_sandbox_is_kept_and_removes_the_others(
-    docker_engine: Engine, server: Server, sandboxes: DockerRuntimes, guests: Guests, data_dir: Path, folder: Path
+    docker_engine: Engine, server: Server, sandboxes: DockerRuntimes, clients: Clients, data_dir: Path, folder: Path
 ) -> None:
-    sids = [await guests.rest.create(llm_model=server.script("commands", SCRIPT % ONCE)) for _ in range(2)]
+    sids = [await clients.rest.create(llm_model=server.script("commands", SCRIPT % ONCE)) for _ in range(2)]
     for sid in sids:
-        client = guests.protocol2(sid)
+        client = clients.protocol2(sid)
         await client.connect()
         await client.until_state("awaiting_user_input", after=await client.say("go"))
-    shell = Shell(data_dir, server.settings)
+    shell = CommandLine(data_dir, server.settings)
     listed = json.loads((await shell.run("sandbox", "ls", "--json")).out)
     assert {each["conversation"]: each["why"] for each in listed} == dict.fromkeys(sids, "its conversation is open")
     await server.stopped()
@@ -126,6 +126,6 @@ async def test_the_command_line_tells_why_each_sandbox_is_kept_and_removes_the_o
 
 
 async def test_a_kind_without_containers_says_so(data_dir: Path) -> None:
-    done = await Shell(data_dir).run("sandbox", "ls")
+    done = await CommandLine(data_dir).run("sandbox", "ls")
     assert (done.code, done.out) == (2, "")
     assert "runtime.kind must be docker" in done.err

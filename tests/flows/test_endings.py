@@ -5,11 +5,11 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.clients import Client
-from tests.support.guests import Guests
-from tests.support.running import FAILING, Server, served
-from tests.support.seen import kind_of, state_of
-from tests.support.wire import Cut, Refused
+from tests.support.event_summaries import kind_of, state_of
+from tests.support.running_server import FAILING, Server, prepared_server
+from tests.support.server_clients import Clients
+from tests.support.socket_clients import Client
+from tests.support.socket_connection import ConnectionCut, ConnectionRefused
 
 GRACE = 20.0
 """The default of server.shutdown_grace."""
@@ -23,10 +23,10 @@ replies:
 
 
 async def test_a_server_that_is_told_to_end_drains_and_its_clients_find_the_next_one(
-    server: Server, guests: Guests
+    server: Server, clients: Clients
 ) -> None:
-    sid = await guests.rest.create(llm_model=server.script("slowly", SLOWLY))
-    client, web, operator = guests.protocol2(sid), guests.v0(sid), guests.operator()
+    sid = await clients.rest.create(llm_model=server.script("slowly", SLOWLY))
+    client, web, operator = clients.protocol2(sid), clients.v0(sid), clients.operator()
     for each in (client, web, operator):
         await each.connect()
     said = await client.say("go")
@@ -39,7 +39,7 @@ async def test_a_server_that_is_told_to_end_drains_and_its_clients_find_the_next
     assert not client.dismissed
     assert not web.dismissed
     assert operator.changes[-1]["state"] == "Closed"
-    with pytest.raises(Cut):
+    with pytest.raises(ConnectionCut):
         await client.connect()
 
     await server.start()
@@ -47,7 +47,7 @@ async def test_a_server_that_is_told_to_end_drains_and_its_clients_find_the_next
         await each.connect()
     await client.until_state("awaiting_user_input", after=said)
     await web.until_id(client.last)
-    log = await guests.rest.events(sid)
+    log = await clients.rest.events(sid)
     assert client.events == log
     assert client.faults == web.faults == []
     [ran] = [event for event in log if event.get("observation") == "run"]
@@ -56,20 +56,20 @@ async def test_a_server_that_is_told_to_end_drains_and_its_clients_find_the_next
 
 
 async def test_a_server_that_ends_slowly_tells_whoever_comes_to_come_again(data_dir: Path) -> None:
-    async with served(data_dir, program=FAILING) as server, Guests(server.url) as guests:
+    async with prepared_server(data_dir, program=FAILING) as server, Clients(server.url) as clients:
         await server.start("--linger", "1.5")
-        sid = await guests.rest.create()
-        client, operator = guests.protocol2(sid), guests.operator()
+        sid = await clients.rest.create()
+        client, operator = clients.protocol2(sid), clients.operator()
         await operator.connect()
         await client.connect()
         await client.until_state("awaiting_user_input")
         ending = asyncio.create_task(server.stopped())
         await operator.until(lambda: operator.states_of(sid)[-1:] == ["Closing"])
-        assert (await guests.rest.ask("GET", "/health/ready"))[0] == 503
-        assert (await guests.rest.ask("GET", "/health/live"))[0] == 200
+        assert (await clients.rest.ask("GET", "/health/ready"))[0] == 503
+        assert (await clients.rest.ask("GET", "/health/live"))[0] == 200
         for query in ("", f"&conversation_id={sid}"):
             asked = f"{server.url}/socket.io/?EIO=4&transport=websocket{query}"
-            async with guests.rest.http.get(asked) as answer:
+            async with clients.rest.http.get(asked) as answer:
                 assert answer.status == 503
                 assert (await answer.json())["code"] == "at_capacity"
         refused = await client.command("message", content="one more")
@@ -78,28 +78,28 @@ async def test_a_server_that_ends_slowly_tells_whoever_comes_to_come_again(data_
 
 
 async def test_a_server_ends_at_once_also_while_sessions_are_being_set_up_and_clients_come(
-    server: Server, guests: Guests
+    server: Server, clients: Clients
 ) -> None:
-    clients: list[Client] = []
-    for sid in [await guests.rest.create() for _ in range(8)]:
-        clients += [guests.protocol2(sid), guests.v0(sid)]
-    await guests.operator().connect()
-    await asyncio.gather(*(client.connect() for client in clients))
+    joined: list[Client] = []
+    for sid in [await clients.rest.create() for _ in range(8)]:
+        joined += [clients.protocol2(sid), clients.v0(sid)]
+    await clients.operator().connect()
+    await asyncio.gather(*(client.connect() for client in joined))
     async with asyncio.timeout(GRACE / 2):
         assert await server.stopped() == 0
-    assert not any(client.dismissed for client in clients)
+    assert not any(client.dismissed for client in joined)
     assert '"level":"error"' not in server.log
     await server.start()
-    for client in clients:
+    for client in joined:
         await client.connect()
         await client.until_state("awaiting_user_input")
         assert client.faults == []
 
 
-async def test_a_session_that_could_not_be_set_up_is_revived_for_all_who_wait(server: Server, guests: Guests) -> None:
+async def test_a_session_that_could_not_be_set_up_is_revived_for_all_who_wait(server: Server, clients: Clients) -> None:
     model = server.script("spoilt", "nonsense")
-    sid = await guests.rest.create(llm_model=model)
-    client, other, web = guests.protocol2(sid), guests.protocol2(sid), guests.v0(sid)
+    sid = await clients.rest.create(llm_model=model)
+    client, other, web = clients.protocol2(sid), clients.protocol2(sid), clients.v0(sid)
     for each in (client, other):
         await each.connect()
         assert await each.until_told("ended") == {"reason": "failed"}
@@ -111,17 +111,17 @@ async def test_a_session_that_could_not_be_set_up_is_revived_for_all_who_wait(se
     server.script("spoilt", SLOWLY.replace("sleep 2", "true"))
     said = await client.say("go")
     await asyncio.gather(*(each.until_state("awaiting_user_input", after=said) for each in (client, other, web)))
-    assert client.events == other.events == await guests.rest.events(sid)
+    assert client.events == other.events == await clients.rest.events(sid)
     assert web.last == client.last
 
 
-async def test_stop_by_rest_shows_the_state_then_dismisses_the_clients(guests: Guests) -> None:
-    sid = await guests.rest.create("$ echo begun; sleep 60")
-    client, web = guests.protocol2(sid), guests.v0(sid)
+async def test_stop_by_rest_shows_the_state_then_dismisses_the_clients(clients: Clients) -> None:
+    sid = await clients.rest.create("$ echo begun; sleep 60")
+    client, web = clients.protocol2(sid), clients.v0(sid)
     await client.connect()
     await web.connect()
     await client.until_event(lambda event: event.get("action") == "run")
-    status, answer = await guests.rest.ask("POST", f"/api/conversations/{sid}/stop")
+    status, answer = await clients.rest.ask("POST", f"/api/conversations/{sid}/stop")
     assert (status, answer["status"]) == (200, "ok")
     await client.until_gone()
     await web.until_gone()
@@ -129,7 +129,7 @@ async def test_stop_by_rest_shows_the_state_then_dismisses_the_clients(guests: G
     assert web.dismissed
     assert state_of(client.events[-1]) == state_of(web.events[-1]) == "stopped"
     assert client.others[-1] == ("ended", {"reason": "stopped"})
-    assert client.events == await guests.rest.events(sid)
+    assert client.events == await clients.rest.events(sid)
     await web.connect()
     await web.until_state("awaiting_user_input", after=client.last)
     await web.say("$ echo again")
@@ -138,35 +138,35 @@ async def test_stop_by_rest_shows_the_state_then_dismisses_the_clients(guests: G
 
 
 async def test_a_deleted_conversation_dismisses_its_clients_and_cannot_be_found_again(
-    server: Server, guests: Guests
+    server: Server, clients: Clients
 ) -> None:
-    sid = await guests.rest.create("$ echo begun; sleep 60")
-    client, web = guests.protocol2(sid), guests.v0(sid)
+    sid = await clients.rest.create("$ echo begun; sleep 60")
+    client, web = clients.protocol2(sid), clients.v0(sid)
     await client.connect()
     await web.connect()
     await client.until_event(lambda event: event.get("action") == "run")
-    assert await guests.rest.delete(sid) is True
+    assert await clients.rest.delete(sid) is True
     await client.until_gone()
     await web.until_gone()
     assert client.dismissed
     assert web.dismissed
     assert client.others[-1] == ("ended", {"reason": "deleted"})
     for each in (client, web):
-        with pytest.raises(Refused) as refusal:
+        with pytest.raises(ConnectionRefused) as refusal:
             await each.connect()
         assert refusal.value.told["data"]["code"] == "not_found"
-    assert (await guests.rest.ask("GET", f"/api/conversations/{sid}/events"))[0] == 404
+    assert (await clients.rest.ask("GET", f"/api/conversations/{sid}/events"))[0] == 404
     assert not server.workspace(sid).exists()
-    with pytest.raises(Refused):
-        await guests.protocol2(sid).connect(create=True)
+    with pytest.raises(ConnectionRefused):
+        await clients.protocol2(sid).connect(create=True)
 
 
-async def test_a_client_that_knows_another_log_begins_anew(guests: Guests) -> None:
-    sid = await guests.rest.create("$ echo one")
-    client = guests.protocol2(sid)
+async def test_a_client_that_knows_another_log_begins_anew(clients: Clients) -> None:
+    sid = await clients.rest.create("$ echo one")
+    client = clients.protocol2(sid)
     await client.connect()
     await client.until_state("awaiting_user_input")
-    log = await guests.rest.events(sid)
+    log = await clients.rest.events(sid)
     for more in ({"after": 10**6}, {"epoch": "of-another-log"}):
         await client.connect(**more)
         await client.until(lambda: client.last == log[-1]["id"] and len(client.visits[-1].ids) == len(log))
@@ -180,17 +180,17 @@ async def test_a_client_that_knows_another_log_begins_anew(guests: Guests) -> No
     assert client.faults == []
 
 
-async def test_a_client_that_vanishes_is_not_counted_any_more(guests: Guests) -> None:
-    sid = await guests.rest.create()
-    watcher = guests.operator()
+async def test_a_client_that_vanishes_is_not_counted_any_more(clients: Clients) -> None:
+    sid = await clients.rest.create()
+    watcher = clients.operator()
     await watcher.connect()
-    clients = [guests.protocol2(sid) for _ in range(5)]
-    for client in clients:
+    joined = [clients.protocol2(sid) for _ in range(5)]
+    for client in joined:
         await client.connect()
         await client.until_state("awaiting_user_input")
-    assert (await guests.rest.describe(sid))["num_connections"] == 5
-    for client in clients[:4]:
+    assert (await clients.rest.describe(sid))["num_connections"] == 5
+    for client in joined[:4]:
         await client.vanish()
-    said = await clients[4].say("$ echo still here")
-    await clients[4].until_event(lambda event: kind_of(event) == "observation:turn_ended", after=said)
-    assert (await guests.rest.describe(sid))["num_connections"] == 1
+    said = await joined[4].say("$ echo still here")
+    await joined[4].until_event(lambda event: kind_of(event) == "observation:turn_ended", after=said)
+    assert (await clients.rest.describe(sid))["num_connections"] == 1

@@ -10,7 +10,7 @@ import pytest
 
 from tests.support.model_replies import Reply
 from tests.support.model_server import MODEL, ModelServer, model_server
-from tests.support.running import Server, running
+from tests.support.running_server import Server, running_server
 
 ROOT = Path(__file__).parents[2]
 CLIENT = ROOT / "docs" / "examples" / "01_client.py"
@@ -45,5 +45,5 @@ async def test_the_example_client_works_without_a_key(server: Server) -> None:
 
 async def test_the_example_client_works_with_a_model(data_dir: Path, model: ModelServer) -> None:
     settings = {"OHS_LLM__MODEL": f"openai/{MODEL}", "OHS_LLM__BASE_URL": model.url, "OHS_LLM__API_KEY": "sk-loopback"}
-    async with running(data_dir, settings) as ready:
+    async with running_server(data_dir, settings) as ready:
         assert "Hello from the loopback model." in await run_client(ready.url)

@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from tests.support.guests import Guests
-from tests.support.running import Server, running
+from tests.support.running_server import Server, running_server
+from tests.support.server_clients import Clients
 
 LOCAL = {"OHS_RUNTIME__LOCAL_REPOSITORIES": "true"}
 IDENTITY = ("-c", "user.name=t", "-c", "user.email=t@example.org", "-c", "init.defaultBranch=main")
@@ -41,22 +41,22 @@ def origin(tmp_path: Path) -> Path:
 
 
 async def test_a_repository_is_cloned_once_and_its_changes_are_told(data_dir: Path, origin: Path) -> None:
-    async with running(data_dir, LOCAL) as server, Guests(server.url) as guests:
-        sid = await create(guests, repository=f"file://{origin}", initial_user_msg="$ echo begun")
-        client = guests.protocol2(sid)
+    async with running_server(data_dir, LOCAL) as server, Clients(server.url) as clients:
+        sid = await create(clients, repository=f"file://{origin}", initial_user_msg="$ echo begun")
+        client = clients.protocol2(sid)
         await client.connect()
         await client.until_state("awaiting_user_input")
         [cloning] = [event for event in client.events if event.get("args", {}).get("hidden")]
         assert (cloning["source"], cloning["message"]) == ("environment", f"Cloning file://{origin}")
         recalled = next(event for event in client.events if event.get("observation") == "recall")
         assert "Be brief." in recalled["extras"]["repo_instructions"]
-        shown = await guests.rest.describe(sid)
+        shown = await clients.rest.describe(sid)
         assert shown["selected_repository"] == f"file://{origin}"
         workspace = server.workspace(sid)
         assert (workspace / "a.txt").read_text().startswith("one")
-        assert await ask(guests, sid, "git/changes") == (200, [])
+        assert await ask(clients, sid, "git/changes") == (200, [])
         change(workspace)
-        assert await ask(guests, sid, "git/changes") == (
+        assert await ask(clients, sid, "git/changes") == (
             200,
             [
                 {"path": "a.txt", "status": "M"},
@@ -68,9 +68,9 @@ async def test_a_repository_is_cloned_once_and_its_changes_are_told(data_dir: Pa
         )
         gone = {"original": "gone\n", "modified": ""}
         before, after = "one\ntwo\nthree\nfour\n", "one\n2\nthree\nfour\n"
-        assert await ask(guests, sid, "git/diff", path="a.txt") == (200, {"original": before, "modified": after})
-        assert await ask(guests, sid, "git/diff", path="/workspace/gone") == (200, gone)
-        assert await ask(guests, sid, "git/diff", path="new\nfolder/ü") == (200, {"original": "", "modified": "ü"})
+        assert await ask(clients, sid, "git/diff", path="a.txt") == (200, {"original": before, "modified": after})
+        assert await ask(clients, sid, "git/diff", path="/workspace/gone") == (200, gone)
+        assert await ask(clients, sid, "git/diff", path="new\nfolder/ü") == (200, {"original": "", "modified": "ü"})
         for path, status in (
             ("none", 404),
             ("", 422),
@@ -79,15 +79,15 @@ async def test_a_repository_is_cloned_once_and_its_changes_are_told(data_dir: Pa
             ("x\0", 422),
             (".git", 404),
         ):
-            assert (await ask(guests, sid, "git/diff", path=path))[0] == status, path
+            assert (await ask(clients, sid, "git/diff", path=path))[0] == status, path
 
 
 async def test_git_is_asked_while_a_command_runs_and_runs_nothing_of_the_repository(
     data_dir: Path, origin: Path
 ) -> None:
-    async with running(data_dir, LOCAL) as server, Guests(server.url) as guests:
-        sid = await create(guests, repository=f"file://{origin}", selected_branch="feature/x")
-        client = guests.protocol2(sid)
+    async with running_server(data_dir, LOCAL) as server, Clients(server.url) as clients:
+        sid = await create(clients, repository=f"file://{origin}", selected_branch="feature/x")
+        client = clients.protocol2(sid)
         await client.connect()
         await client.until_state("awaiting_user_input")
         workspace = server.workspace(sid)
@@ -106,42 +106,42 @@ async def test_git_is_asked_while_a_command_runs_and_runs_nothing_of_the_reposit
             while not (workspace / "begun").exists():  # noqa: ASYNC110
                 await asyncio.sleep(0.01)  # nothing tells us but the folder itself
         async with asyncio.timeout(10):
-            status, told = await ask(guests, sid, "git/changes")
+            status, told = await ask(clients, sid, "git/changes")
         assert (status, [each["path"] for each in told]) == (200, ["begun", "hook"])
         assert not (workspace / "was_run").exists()
         await client.order("stopped")
         await client.until_state("stopped", after=said)
 
 
-async def test_a_folder_that_is_no_repository_says_so(server: Server, guests: Guests) -> None:
-    sid = await guests.rest.create()
+async def test_a_folder_that_is_no_repository_says_so(server: Server, clients: Clients) -> None:
+    sid = await clients.rest.create()
     none = (404, {"error": "Not a git repository"})
-    assert await ask(guests, sid, "git/changes") == none
-    assert await ask(guests, sid, "git/diff", path="a") == none
+    assert await ask(clients, sid, "git/changes") == none
+    assert await ask(clients, sid, "git/diff", path="a") == none
     # A repository around the workspace is somebody else's.
     git(server.data_dir.parent, "init", "-q")
-    assert await ask(guests, sid, "git/changes") == none
+    assert await ask(clients, sid, "git/changes") == none
     (server.workspace(sid) / ".git").mkdir()
-    assert await ask(guests, sid, "git/changes") == none
-    made = await create(guests, init_repository=True, selected_branch="trunk")
-    (server.workspace(made) / "a").write_text("new") if await settled(guests, made) else None
+    assert await ask(clients, sid, "git/changes") == none
+    made = await create(clients, init_repository=True, selected_branch="trunk")
+    (server.workspace(made) / "a").write_text("new") if await settled(clients, made) else None
     assert git(server.workspace(made), "branch", "--show-current") == "trunk"
-    assert await ask(guests, made, "git/changes") == (200, [{"path": "a", "status": "A"}])
-    assert await ask(guests, made, "git/diff", path="a") == (200, {"original": "", "modified": "new"})
+    assert await ask(clients, made, "git/changes") == (200, [{"path": "a", "status": "A"}])
+    assert await ask(clients, made, "git/diff", path="a") == (200, {"original": "", "modified": "new"})
 
 
-async def test_what_may_not_be_cloned_is_refused_and_what_cannot_be_is_told(guests: Guests, origin: Path) -> None:
+async def test_what_may_not_be_cloned_is_refused_and_what_cannot_be_is_told(clients: Clients, origin: Path) -> None:
     for body, field in (
         ({"repository": f"file://{origin}"}, "repository"),
         ({"repository": "ext::sh -c id"}, "repository"),
         ({"repository": "a/b", "selected_branch": "-x"}, "selected_branch"),
         ({"repository": "a/b", "git_provider": "x"}, "git_provider"),
     ):
-        status, answer = await guests.rest.ask("POST", "/api/conversations", body)
+        status, answer = await clients.rest.ask("POST", "/api/conversations", body)
         assert (status, answer["field"]) == (422, field), answer
-    sid = await create(guests, repository="git://127.0.0.1:9/x")
-    await settled(guests, sid)
-    shown = await guests.rest.describe(sid)
+    sid = await create(clients, repository="git://127.0.0.1:9/x")
+    await settled(clients, sid)
+    shown = await clients.rest.describe(sid)
     assert (shown["status"], shown["runtime_status"]) == ("RUNNING", "STATUS$ERROR")
     assert "the repository could not be set up" in shown["session"]["problem"]
 
@@ -158,21 +158,21 @@ def change(workspace: Path) -> None:
     (workspace / "new\nfolder" / "ü").write_text("ü")
 
 
-async def create(guests: Guests, **body: Any) -> str:
-    status, answer = await guests.rest.ask("POST", "/api/conversations", body)
+async def create(clients: Clients, **body: Any) -> str:
+    status, answer = await clients.rest.ask("POST", "/api/conversations", body)
     assert status == 200, answer
     sid: str = answer["conversation_id"]
     return sid
 
 
-async def settled(guests: Guests, sid: str) -> bool:
+async def settled(clients: Clients, sid: str) -> bool:
     """Wait until the session is set up, or has failed to be."""
     async with asyncio.timeout(20):
-        while (await guests.rest.describe(sid))["status"] == "STARTING":  # noqa: ASYNC110
+        while (await clients.rest.describe(sid))["status"] == "STARTING":  # noqa: ASYNC110
             await asyncio.sleep(0.02)
     return True
 
 
-async def ask(guests: Guests, sid: str, call: str, **query: str) -> tuple[int, Any]:
-    async with guests.rest.http.get(f"{guests.rest.url}/api/conversations/{sid}/{call}", params=query) as got:
+async def ask(clients: Clients, sid: str, call: str, **query: str) -> tuple[int, Any]:
+    async with clients.rest.http.get(f"{clients.rest.url}/api/conversations/{sid}/{call}", params=query) as got:
         return got.status, await got.json()

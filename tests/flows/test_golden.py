@@ -13,11 +13,11 @@ from collections.abc import Callable, Sequence
 
 import pytest
 
-from tests.support.clients import V0Client
-from tests.support.guests import Guests
-from tests.support.recording import Recording, outline, told
-from tests.support.running import Server
-from tests.support.seen import Event, state_of
+from tests.support.event_summaries import Event, state_of
+from tests.support.recorded_traffic import Recording, outline, told
+from tests.support.running_server import Server
+from tests.support.server_clients import Clients
+from tests.support.socket_clients import V0Client
 
 SHORTER = {"sleep 1; echo SLOW-MARK-10": "sleep 60; echo SLOW-MARK-10", "sleep 1; ": "sleep 0.1; "}
 """The waits of the recorded commands, but for the one that a stop ends."""
@@ -27,12 +27,12 @@ NEVER = 3600.0
 @pytest.mark.parametrize(
     "name", ["01_new_message_commands_finish", "02_initial_user_msg_edit_tools", "03_confirmation_mode"]
 )
-async def test_recorded_traffic_comes_again(server: Server, guests: Guests, name: str) -> None:
+async def test_recorded_traffic_comes_again(server: Server, clients: Clients, name: str) -> None:
     recording = Recording.read(name)
     model = server.script("recorded", recording.script())
     confirm = name.startswith("03")
-    sid = await guests.rest.create(recording.first_message, llm_model=model, confirmation_mode=confirm)
-    client = guests.v0(sid)
+    sid = await clients.rest.create(recording.first_message, llm_model=model, confirmation_mode=confirm)
+    client = clients.v0(sid)
     await client.connect()
     after = -1
     for state, command in recording.commands():
@@ -43,11 +43,11 @@ async def test_recorded_traffic_comes_again(server: Server, guests: Guests, name
     assert outline(client.events) == outline(told(recording.events, client.events))
 
 
-async def test_recorded_stops_and_resumes_come_again(server: Server, guests: Guests) -> None:
+async def test_recorded_stops_and_resumes_come_again(server: Server, clients: Clients) -> None:
     recording = Recording.read("04_stop_and_resume", SHORTER)
     slow = {_slow(2): NEVER, _slow(4): 1.0, _slow(6): NEVER}
     model = server.script("recorded", recording.script(slow))
-    client = guests.v0(await guests.rest.create(recording.first_message, llm_model=model))
+    client = clients.v0(await clients.rest.create(recording.first_message, llm_model=model))
     await client.connect()
     moments = [_ran(1), _come_to("stopped"), _ran(3), _come_to("paused"), _come_to("running"), _ran(5)]
     after = -1
@@ -61,11 +61,11 @@ async def test_recorded_stops_and_resumes_come_again(server: Server, guests: Gue
     assert outline(client.events) == outline(told(expected, client.events))
 
 
-async def test_recorded_reconnects_come_again(server: Server, guests: Guests) -> None:
+async def test_recorded_reconnects_come_again(server: Server, clients: Clients) -> None:
     recording = Recording.read("05_reconnect_latest_event_id", SHORTER)
     model = server.script("recorded", recording.script())
-    sid = await guests.rest.create(recording.first_message, llm_model=model)
-    first, second, third, witness = guests.v0(sid), guests.v0(sid), guests.v0(sid), guests.protocol2(sid)
+    sid = await clients.rest.create(recording.first_message, llm_model=model)
+    first, second, third, witness = clients.v0(sid), clients.v0(sid), clients.v0(sid), clients.protocol2(sid)
     await first.connect()
     await witness.connect()
     await first.until_event(_ran(2))

@@ -15,12 +15,12 @@ from typing import Any
 import pytest
 import yaml
 
-from tests.support.clients import V0Client
-from tests.support.guests import Guests
-from tests.support.recording import Recording, outline, shape, told
-from tests.support.running import Server
-from tests.support.seen import Event, state_of
-from tests.support.wire import Refused
+from tests.support.event_summaries import Event, state_of
+from tests.support.recorded_traffic import Recording, outline, shape, told
+from tests.support.running_server import Server
+from tests.support.server_clients import Clients
+from tests.support.socket_clients import V0Client
+from tests.support.socket_connection import ConnectionRefused
 
 REOPENING = Recording.read("06_reopen_stored")
 REOPENED = "612d1dd2129c4fce9b0e87c77a7c3fb9"
@@ -32,8 +32,8 @@ FAILING = {"when": "[[error]]", "steps": [{"say": "Hm.", "delay": 1.0, "fail": F
 """Slow enough for a client to be there when it fails: a status is told once."""
 
 
-async def test_a_recorded_conversation_is_opened_again(server: Server, guests: Guests) -> None:
-    first, second, third = await _reopened(server, guests)
+async def test_a_recorded_conversation_is_opened_again(server: Server, clients: Clients) -> None:
+    first, second, third = await _reopened(server, clients)
     *found, stopped = first.events
     assert outline(found) == outline(REOPENING.of("A").events)
     assert state_of(stopped) == "stopped"  # rule 6
@@ -42,10 +42,10 @@ async def test_a_recorded_conversation_is_opened_again(server: Server, guests: G
     assert first.faults + second.faults + third.faults == []
 
 
-async def test_recorded_refusals_come_again(server: Server, guests: Guests) -> None:
-    third = (await _reopened(server, guests))[-1]
-    nobody, unknown = guests.v0(""), guests.v0("deadbeef" * 4)
-    late, elsewhere = guests.v0(third.sid), guests.v0(third.sid)
+async def test_recorded_refusals_come_again(server: Server, clients: Clients) -> None:
+    third = (await _reopened(server, clients))[-1]
+    nobody, unknown = clients.v0(""), clients.v0("deadbeef" * 4)
+    late, elsewhere = clients.v0(third.sid), clients.v0(third.sid)
     assert shape(await _refusal(nobody)) == shape(REFUSALS.of("noid").lines[-1]["refused"] | {"data": {"code": ""}})
     assert (await _refusal(unknown))["data"]["code"] == "not_found"  # rule 3
     await late.connect(latest_event_id="abc")
@@ -54,12 +54,12 @@ async def test_recorded_refusals_come_again(server: Server, guests: Guests) -> N
     assert (await _refusal(elsewhere, providers_set="nosuch"))["data"]["code"] == "not_found"  # rule 7
 
 
-async def test_recorded_errors_come_again(server: Server, guests: Guests) -> None:
+async def test_recorded_errors_come_again(server: Server, clients: Clients) -> None:
     recording = REFUSALS.of("llmerr")
     model = server.script("failing", yaml.safe_dump({"name": "failing", "title": "Fake Title", "replies": [FAILING]}))
-    sid = await guests.rest.create(REFUSALS.first_message, llm_model=model)
-    calls = _calls(guests, REFUSALS, {FAILED: sid})
-    client = guests.v0(sid)
+    sid = await clients.rest.create(REFUSALS.first_message, llm_model=model)
+    calls = _calls(clients, REFUSALS, {FAILED: sid})
+    client = clients.v0(sid)
     await client.connect()
     await client.until_state("error")
     await anext(calls)
@@ -69,7 +69,7 @@ async def test_recorded_errors_come_again(server: Server, guests: Guests) -> Non
     assert outline(client.events) == outline(told(recording.events, client.events))
     assert "FAKE-LLM-ERROR-MARK" in client.events[-1]["extras"]["reason"]
     title, failed, about_the_image = [packet for packet in recording.told if packet.get("id", "") not in STARTING]
-    if (await guests.rest.describe(sid))["title"] != title["conversation_title"]:  # else it may have come before us
+    if (await clients.rest.describe(sid))["title"] != title["conversation_title"]:  # else it may have come before us
         await client.until(lambda: {**title, "message": sid} in client.statuses)
     assert {**failed, "message": client.events[-1]["extras"]["reason"]} in client.statuses
     assert shape(client.errors[-1]) == shape({**about_the_image, "code": "bad_input"})  # rule 8
@@ -78,16 +78,16 @@ async def test_recorded_errors_come_again(server: Server, guests: Guests) -> Non
         pass
 
 
-async def _reopened(server: Server, guests: Guests) -> tuple[V0Client, V0Client, V0Client]:
+async def _reopened(server: Server, clients: Clients) -> tuple[V0Client, V0Client, V0Client]:
     """The clients of the recording about a conversation that is opened again; the last one is still there."""
     model = server.script("recorded", REOPENING.script())
     said = next(event for event in REOPENING.events if event.get("action") == "message")
-    sid = await guests.rest.create(said["args"]["content"], llm_model=model)
-    maker, first, second, third = (guests.v0(sid) for _ in range(4))
+    sid = await clients.rest.create(said["args"]["content"], llm_model=model)
+    maker, first, second, third = (clients.v0(sid) for _ in range(4))
     await maker.connect()
     await maker.until_state("finished")
     await maker.leave()
-    calls, witness = _calls(guests, REOPENING, {REOPENED: sid}), guests.protocol2(sid)
+    calls, witness = _calls(clients, REOPENING, {REOPENED: sid}), clients.protocol2(sid)
     await first.connect()
     await first.until_state("finished")
     await anext(calls)
@@ -112,7 +112,7 @@ async def _reopened(server: Server, guests: Guests) -> tuple[V0Client, V0Client,
     return first, second, third
 
 
-async def _calls(guests: Guests, recording: Recording, ids: Mapping[str, str]) -> AsyncIterator[None]:
+async def _calls(clients: Clients, recording: Recording, ids: Mapping[str, str]) -> AsyncIterator[None]:
     """Makes one recorded REST call after the other, but for those that create, and compares the answers. `ids` are the
     conversations here for those that were recorded."""
     for call in recording.calls:
@@ -121,7 +121,7 @@ async def _calls(guests: Guests, recording: Recording, ids: Mapping[str, str]) -
         path = call["path"]
         for recorded, ours in ids.items():
             path = path.replace(recorded, ours)
-        status, answer = await guests.rest.ask(call["method"], path, call["body"])
+        status, answer = await clients.rest.ask(call["method"], path, call["body"])
         assert status == call["status"], (path, answer)
         found, recorded = shape(answer), shape(call["answer"])
         if isinstance(answer, dict) and "status" in call["answer"]:
@@ -131,7 +131,7 @@ async def _calls(guests: Guests, recording: Recording, ids: Mapping[str, str]) -
 
 
 async def _refusal(client: V0Client, **asked: str) -> Any:
-    with pytest.raises(Refused) as refused:
+    with pytest.raises(ConnectionRefused) as refused:
         await client.connect(**asked)
     return refused.value.told
 

@@ -3,9 +3,9 @@ here with its reason."""
 
 import json
 
-from tests.support.guests import Guests
-from tests.support.recording import TRAFFIC, shape
-from tests.support.running import Server
+from tests.support.recorded_traffic import TRAFFIC, shape
+from tests.support.running_server import Server
+from tests.support.server_clients import Clients
 
 RECORDED_ID = "8a2b6581e9b7436da41de607c57309f7"
 WORKSPACE = "printf 'one\\ntwo\\n' > tracked.txt; echo hello > hello.txt; git init -q .; touch untracked.txt"
@@ -30,13 +30,13 @@ NOT_COMPARED = {
 }
 
 
-async def test_recorded_calls_are_answered_as_they_were(server: Server, guests: Guests) -> None:
-    ask = guests.rest.ask
+async def test_recorded_calls_are_answered_as_they_were(server: Server, clients: Clients) -> None:
+    ask = clients.rest.ask
     await ask("POST", "/api/settings", SETTINGS)
-    others = [await guests.rest.create(agent="shell") for _ in range(2)]
-    sid = await guests.rest.create(f"$ {WORKSPACE}", agent="shell")
+    others = [await clients.rest.create(agent="shell") for _ in range(2)]
+    sid = await clients.rest.create(f"$ {WORKSPACE}", agent="shell")
     for each in (sid, *others):
-        client = guests.v0(each)
+        client = clients.v0(each)
         await client.connect()
         await client.until_state("awaiting_user_input")
     wrong = []

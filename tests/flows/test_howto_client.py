@@ -13,10 +13,10 @@ from typing import Any
 import aiohttp
 import pytest
 
-from tests.support.clients import V0Client
-from tests.support.guests import Guests
-from tests.support.programs import Running
-from tests.support.running import Server, discard_sandboxes
+from tests.support.command_line import RunningProgram
+from tests.support.running_server import Server, discard_sandboxes
+from tests.support.server_clients import Clients
+from tests.support.socket_clients import V0Client
 
 TEXT = (Path(__file__).parents[2] / "docs" / "howto" / "use-the-openhands-client.md").read_text()
 SERVED, PROXIED = re.findall(r"^ *(openhands-sessions serve .*)$", TEXT, re.MULTILINE)
@@ -47,7 +47,7 @@ async def serving(words: str, here: Path, **variables: str) -> AsyncIterator[str
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.PIPE,
     )
-    server = Running(process)
+    server = RunningProgram(process)
     try:
         yield (await server.says("listens on")).split()[-1]
     finally:
@@ -57,16 +57,16 @@ async def serving(words: str, here: Path, **variables: str) -> AsyncIterator[str
 
 
 async def test_the_client_is_served_and_asks_for_settings_first(here: Path) -> None:
-    async with serving(SERVED, here) as url, Guests(url) as guests:
+    async with serving(SERVED, here) as url, Clients(url) as clients:
         for path in ("/", "/conversations/0123", "/settings"):
             assert await _page(url, path) == (200, PAGE)
         assert await _page(url, "/assets/entry-1.js") == (200, "run()")
-        assert (await guests.rest.ask("GET", "/api/settings"))[0] == 404
-        assert (await guests.rest.ask("POST", "/api/settings", ASKED))[0] == 200
-        _, kept = await guests.rest.ask("GET", "/api/settings")
+        assert (await clients.rest.ask("GET", "/api/settings"))[0] == 404
+        assert (await clients.rest.ask("POST", "/api/settings", ASKED))[0] == 200
+        _, kept = await clients.rest.ask("GET", "/api/settings")
         assert (kept["llm_model"], kept["llm_api_key"], kept["llm_api_key_set"]) == ("scripted:demo", None, True)
-        sid = await guests.rest.create("hello")
-        client = guests.v0(sid)
+        sid = await clients.rest.create("hello")
+        client = clients.v0(sid)
         await client.connect()
         said = await client.until_event(lambda event: "scripted model" in event.get("args", {}).get("content", ""))
         assert said["source"] == "agent"
@@ -107,17 +107,17 @@ async def test_with_a_key_the_proxy_lets_people_in(here: Path) -> None:
         assert await _talks(url, {**named, "X-Session-API-Key": "proxy-key"}) == "through the proxy"
 
 
-async def test_the_microagent_of_the_text_is_told_when_its_word_is_said(server: Server, guests: Guests) -> None:
+async def test_the_microagent_of_the_text_is_told_when_its_word_is_said(server: Server, clients: Clients) -> None:
     [microagent] = re.findall(r"```markdown\n(.*?)```", TEXT, re.DOTALL)
-    sid = await guests.rest.create()
-    await guests.rest.ask("GET", f"/api/conversations/{sid}/list-files")
+    sid = await clients.rest.create()
+    await clients.rest.ask("GET", f"/api/conversations/{sid}/list-files")
     folder = server.workspace(sid) / ".openhands" / "microagents"
     folder.mkdir(parents=True)
     (folder / "releases.md").write_text(microagent)
-    await guests.rest.ask("POST", f"/api/conversations/{sid}/stop")
-    client = guests.protocol2(sid)
+    await clients.rest.ask("POST", f"/api/conversations/{sid}/stop")
+    client = clients.protocol2(sid)
     await client.connect()
-    await client.until_state("awaiting_user_input", after=await guests.rest.head(sid) - 2)
+    await client.until_state("awaiting_user_input", after=await clients.rest.head(sid) - 2)
     await client.say("prepare the next release")
     told = await client.until_event(lambda event: bool(event.get("extras", {}).get("microagent_knowledge")))
     assert told["extras"]["microagent_knowledge"] == [

@@ -13,11 +13,11 @@ import pytest
 
 from openhands_sessions.adapters.stores.sqlite import open_sqlite
 from openhands_sessions.core.ids import LOCAL_OWNER
-from tests.support.guests import Guests
-from tests.support.programs import PROGRAM, Shell
-from tests.support.reference_folder import SCENES, Talk, Wire, finished, installation, long, write
-from tests.support.running import Server
-from tests.support.seen import state_of
+from tests.support.command_line import PROGRAM, CommandLine
+from tests.support.event_summaries import state_of
+from tests.support.openhands_folder import SCENES, Talk, Wire, finished, installation, long, write
+from tests.support.running_server import Server
+from tests.support.server_clients import Clients
 
 SPARED = {("action", "null"), ("observation", "null"), ("action", "recall")}
 
@@ -30,31 +30,31 @@ def theirs(tmp_path: Path) -> Path:
 
 
 async def test_fifty_conversations_are_imported_while_a_server_runs_and_open(
-    server: Server, guests: Guests, data_dir: Path, theirs: Path
+    server: Server, clients: Clients, data_dir: Path, theirs: Path
 ) -> None:
     talks = installation(theirs, 50)
-    done = await Shell(data_dir).run("import", str(theirs))
+    done = await CommandLine(data_dir).run("import", str(theirs))
     assert (done.code, done.err) == (0, "")
     assert done.out.splitlines()[-1] == "50 imported, 0 continued, 0 there already, 0 skipped"
     assert len(done.out.splitlines()) == 51
-    _, page = await guests.rest.ask("GET", "/api/conversations", limit=100)
+    _, page = await clients.rest.ask("GET", "/api/conversations", limit=100)
     assert [each["conversation_id"] for each in page["results"]] == [talk.sid for talk in reversed(talks)]
     assert {each["status"] for each in page["results"]} == {"STOPPED"}
     for talk in talks:
-        await _opens(guests, talk)
+        await _opens(clients, talk)
     assert not list(server.data_dir.rglob("must-not-be"))
     assert not (theirs / "a-pickle-was-opened").exists()
 
-    again = await Shell(data_dir).run("import", str(theirs))
+    again = await CommandLine(data_dir).run("import", str(theirs))
     assert again.out.splitlines()[-1] == "0 imported, 0 continued, 50 there already, 0 skipped"
     assert "a request failed" not in server.log
 
 
-async def test_an_imported_conversation_goes_on(guests: Guests, data_dir: Path, theirs: Path) -> None:
+async def test_an_imported_conversation_goes_on(clients: Clients, data_dir: Path, theirs: Path) -> None:
     talks = installation(theirs, len(SCENES))
-    await Shell(data_dir).run("import", str(theirs))
+    await CommandLine(data_dir).run("import", str(theirs))
     for talk in talks:
-        client = guests.v0(talk.sid)
+        client = clients.v0(talk.sid)
         await client.connect()
         await client.until_event(lambda event: bool(state_of(event)))
         await client.send({"action": "message", "args": {"content": "$ echo here we go"}})
@@ -62,7 +62,7 @@ async def test_an_imported_conversation_goes_on(guests: Guests, data_dir: Path, 
         assert ran["content"].strip() == "here we go"
         await client.until_state("awaiting_user_input", after=ran["id"])
         assert client.faults == []
-        assert [event["id"] for event in await guests.rest.events(talk.sid)] == list(range(client.last + 1))
+        assert [event["id"] for event in await clients.rest.events(talk.sid)] == list(range(client.last + 1))
 
 
 async def test_an_import_that_is_ended_at_any_time_is_finished_by_the_next(data_dir: Path, theirs: Path) -> None:
@@ -71,11 +71,11 @@ async def test_an_import_that_is_ended_at_any_time_is_finished_by_the_next(data_
     for _ in range(40):
         long(big)
     write(theirs, big)
-    whole = Shell(data_dir.with_name("whole"))
+    whole = CommandLine(data_dir.with_name("whole"))
     await whole.run("import", str(theirs))
     expected = await _kept(whole.data_dir)
     assert expected.keys() == {talk.sid for talk in (*talks, big)}
-    shell = Shell(data_dir)
+    shell = CommandLine(data_dir)
     for lines in (1, 12):
         await _ended(shell, theirs, lines, signal.SIGKILL)
         so_far = await _kept(data_dir)
@@ -87,22 +87,22 @@ async def test_an_import_that_is_ended_at_any_time_is_finished_by_the_next(data_
 
 async def test_an_import_that_is_stopped_says_how_to_go_on(data_dir: Path, theirs: Path) -> None:
     installation(theirs, 30)
-    code, err = await _interrupted(Shell(data_dir), theirs)
+    code, err = await _interrupted(CommandLine(data_dir), theirs)
     assert (code, err) == (130, "error: stopped; import again to go on\n")
 
 
 async def test_what_has_grown_over_there_goes_on_here_unless_it_was_opened_here(
-    guests: Guests, data_dir: Path, theirs: Path
+    clients: Clients, data_dir: Path, theirs: Path
 ) -> None:
     talk = Talk("a1" * 16)
     finished(talk)
     write(theirs, talk)
-    shell = Shell(data_dir)
+    shell = CommandLine(data_dir)
     await shell.run("import", str(theirs))
     _grown(theirs, talk, "and the hidden ones?")
     done = await shell.run("import", str(theirs))
     assert "continued, " in done.out
-    events = await guests.rest.events(talk.sid)
+    events = await clients.rest.events(talk.sid)
     assert [event["args"]["content"] for event in events if event.get("action") == "message"] == [
         "list the files",
         "and the hidden ones?",
@@ -110,7 +110,7 @@ async def test_what_has_grown_over_there_goes_on_here_unless_it_was_opened_here(
     ]
     causes = {event["id"]: event["cause"] for event in events if event.get("observation") == "run"}
     assert all(events[cause].get("action") == "run" for cause in causes.values())
-    client = guests.v0(talk.sid)
+    client = clients.v0(talk.sid)
     await client.connect()
     await client.until_state("awaiting_user_input", "stopped")
     await client.send({"action": "message", "args": {"content": "$ echo here"}})
@@ -118,11 +118,11 @@ async def test_what_has_grown_over_there_goes_on_here_unless_it_was_opened_here(
     _grown(theirs, talk, "too late")
     done = await shell.run("import", str(theirs))
     assert "opened here since: it goes on here" in done.out
-    assert "too late" not in json.dumps(await guests.rest.events(talk.sid))
+    assert "too late" not in json.dumps(await clients.rest.events(talk.sid))
 
 
 async def test_a_folder_that_is_none_and_a_store_that_forgets_are_refused(data_dir: Path, tmp_path: Path) -> None:
-    shell = Shell(data_dir)
+    shell = CommandLine(data_dir)
     for arguments, told in (
         ((str(tmp_path / "nothing"),), "error: FOLDER has no folder `sessions` or `users`"),
         ((str(tmp_path), "--set", "store.kind=memory"), "error: store.kind must be one that lasts"),
@@ -141,9 +141,9 @@ async def _kept(data_dir: Path) -> dict[str, list[str]]:
     return found
 
 
-async def _opens(guests: Guests, talk: Talk) -> None:
+async def _opens(clients: Clients, talk: Talk) -> None:
     """The V0 client is shown what happened, in order, and the export has all of it."""
-    client = guests.v0(talk.sid)
+    client = clients.v0(talk.sid)
     await client.connect()
     expected = [event for event in talk.events if not state_of(event) and not _spared(event)]
     await client.until_id(expected[-1]["id"])
@@ -151,14 +151,14 @@ async def _opens(guests: Guests, talk: Talk) -> None:
     assert shown == [_told(event) for event in expected]
     assert client.faults == []
     assert len([event for event in client.events if state_of(event) and event["id"] < talk.next]) <= 1
-    _, export = await guests.rest.ask("GET", f"/api/conversations/{talk.sid}/trajectory")
+    _, export = await clients.rest.ask("GET", f"/api/conversations/{talk.sid}/trajectory")
     events = export["trajectory"]
     assert [event["id"] for event in events] == list(range(len(events)))
     assert [_told(event) for event in events[: talk.next]] == [_told(event) for event in talk.events]
     assert all(event["timestamp"].endswith("Z") for event in events)
     assert not [event for event in events[talk.next :] if event.get("action") in ("run", "message")] or _settled(events)
     await client.leave()
-    await guests.rest.ask("POST", f"/api/conversations/{talk.sid}/stop")
+    await clients.rest.ask("POST", f"/api/conversations/{talk.sid}/stop")
 
 
 def _told(event: Wire) -> Any:
@@ -187,7 +187,7 @@ def _grown(theirs: Path, talk: Talk, text: str) -> None:
     write(theirs, talk)
 
 
-async def _ended(shell: Shell, theirs: Path, lines: int, number: int) -> tuple[int, str]:
+async def _ended(shell: CommandLine, theirs: Path, lines: int, number: int) -> tuple[int, str]:
     """An import that is sent a signal behind so many lines."""
     process = await asyncio.create_subprocess_exec(
         *(sys.executable, *PROGRAM[1:], "import", str(theirs)),
@@ -206,7 +206,7 @@ async def _ended(shell: Shell, theirs: Path, lines: int, number: int) -> tuple[i
     return process.returncode, err.decode()
 
 
-async def _interrupted(shell: Shell, theirs: Path) -> tuple[int, str]:
+async def _interrupted(shell: CommandLine, theirs: Path) -> tuple[int, str]:
     """An import that gets SIGINT in its middle: it cannot finish before, since its output holds a few lines only."""
     loop = asyncio.get_running_loop()
     ours, its = socket.socketpair()

@@ -8,10 +8,10 @@ from random import Random
 
 import pytest
 
-from tests.support.guests import Guests
-from tests.support.running import FAILING, served
+from tests.support.crash_scenario import CrashScenario, PlannedDeaths, spread_points
+from tests.support.running_server import FAILING, prepared_server
 from tests.support.seeds import printed_seed
-from tests.support.story import Deaths, Story, spread
+from tests.support.server_clients import Clients
 
 SETTINGS = {"OHS_LIMITS__MESSAGES_PER_SECOND": "1000", "OHS_LIMITS__MESSAGES_BURST": "1000"}
 AT_ONCE = 2
@@ -35,10 +35,10 @@ class Undisturbed:
     outlines: Outlines
 
 
-async def told(data_dir: Path, deaths: Deaths) -> Outlines:
+async def told(data_dir: Path, deaths: PlannedDeaths) -> Outlines:
     """Tell the whole story and judge it."""
-    async with served(data_dir, SETTINGS, program=FAILING) as server, Guests(server.url) as guests:
-        story = Story(server, guests, deaths)
+    async with prepared_server(data_dir, SETTINGS, program=FAILING) as server, Clients(server.url) as clients:
+        story = CrashScenario(server, clients, deaths)
         await story.tell()
         return await story.check()
 
@@ -46,7 +46,7 @@ async def told(data_dir: Path, deaths: Deaths) -> Outlines:
 async def tallied(data_dir: Path, *kills: str) -> Undisturbed:
     """Tell it with these deaths; the boundaries are those of the last server."""
     tally = data_dir.with_suffix(".tally")
-    outlines = await told(data_dir, Deaths(kills, tally=tally))
+    outlines = await told(data_dir, PlannedDeaths(kills, tally=tally))
     return Undisturbed(tally.read_text().split(), outlines)
 
 
@@ -60,11 +60,11 @@ def rng() -> Random:
     return Random(printed_seed())
 
 
-async def all_end_well(folder: Path, cases: Sequence[Deaths], expected: Outlines) -> None:
+async def all_end_well(folder: Path, cases: Sequence[PlannedDeaths], expected: Outlines) -> None:
     """Tell the story once for each case, AT_ONCE side by side."""
     room = asyncio.Semaphore(AT_ONCE)
 
-    async def one(number: int, deaths: Deaths) -> None:
+    async def one(number: int, deaths: PlannedDeaths) -> None:
         async with room:
             try:
                 outlines = await told(folder / f"story{number}" / "data", deaths)
@@ -85,9 +85,9 @@ async def all_end_well(folder: Path, cases: Sequence[Deaths], expected: Outlines
 async def test_a_killed_server_loses_nothing_and_the_next_one_goes_on(
     tmp_path: Path, undisturbed: Undisturbed, rng: Random
 ) -> None:
-    points = spread(undisturbed.boundaries, 5, rng)
-    cases = [Deaths([point]) for point in (*points, WHILE_RUNNING)]
-    cases += [Deaths([WHILE_RUNNING, "inquire:0:after"]), Deaths(moment=rng.uniform(0, TURN))]
+    points = spread_points(undisturbed.boundaries, 5, rng)
+    cases = [PlannedDeaths([point]) for point in (*points, WHILE_RUNNING)]
+    cases += [PlannedDeaths([WHILE_RUNNING, "inquire:0:after"]), PlannedDeaths(moment=rng.uniform(0, TURN))]
     await all_end_well(tmp_path, cases, undisturbed.outlines)
 
 
@@ -95,7 +95,7 @@ async def test_a_killed_server_loses_nothing_and_the_next_one_goes_on(
 @pytest.mark.timeout(300)
 @pytest.mark.parametrize("part", range(PARTS))
 async def test_a_server_may_be_killed_at_every_boundary(tmp_path: Path, undisturbed: Undisturbed, part: int) -> None:
-    cases = [Deaths([point]) for point in undisturbed.boundaries[part::PARTS]]
+    cases = [PlannedDeaths([point]) for point in undisturbed.boundaries[part::PARTS]]
     await all_end_well(tmp_path, cases, undisturbed.outlines)
 
 
@@ -103,7 +103,7 @@ async def test_a_server_may_be_killed_at_every_boundary(tmp_path: Path, undistur
 @pytest.mark.timeout(300)
 async def test_a_recovering_server_may_be_killed_at_every_boundary(tmp_path: Path, undisturbed: Undisturbed) -> None:
     recovery = await tallied(tmp_path / "tallied", WHILE_RUNNING)
-    cases = [Deaths([WHILE_RUNNING, point]) for point in recovery.boundaries[:RECOVERY]]
+    cases = [PlannedDeaths([WHILE_RUNNING, point]) for point in recovery.boundaries[:RECOVERY]]
     await all_end_well(tmp_path, cases, undisturbed.outlines)
 
 
@@ -113,5 +113,5 @@ async def test_a_recovering_server_may_be_killed_at_every_boundary(tmp_path: Pat
 async def test_a_server_may_be_killed_at_any_moment_of_a_turn(
     tmp_path: Path, undisturbed: Undisturbed, rng: Random, part: int
 ) -> None:
-    cases = [Deaths(moment=rng.uniform(0, TURN)) for _ in range(10)]
+    cases = [PlannedDeaths(moment=rng.uniform(0, TURN)) for _ in range(10)]
     await all_end_well(tmp_path, cases, undisturbed.outlines)

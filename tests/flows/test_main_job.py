@@ -4,13 +4,13 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from tests.support.guests import Guests
+from tests.support.event_summaries import Event, kind_of, state_of
 from tests.support.model_replies import Call, Reply
 from tests.support.model_server import MODEL, ModelServer, model_server
 from tests.support.proxy import proxy
-from tests.support.rule2 import explains, sent
-from tests.support.running import Server
-from tests.support.seen import Event, kind_of, state_of
+from tests.support.running_server import Server
+from tests.support.server_clients import Clients
+from tests.support.v0_event_filter import events_for_v0, explains
 
 BASH = "execute_bash"
 JOB = {
@@ -48,10 +48,10 @@ def loopback(model: ModelServer) -> dict[str, str]:
 
 
 async def test_a_conversation_goes_on_while_its_client_is_away_and_the_client_misses_nothing(
-    guests: Guests, model: ModelServer
+    clients: Clients, model: ModelServer
 ) -> None:
-    sid = await guests.rest.create(**loopback(model))
-    client, web = guests.protocol2(sid), guests.v0(sid)
+    sid = await clients.rest.create(**loopback(model))
+    client, web = clients.protocol2(sid), clients.v0(sid)
     await client.connect()
     await web.connect()
     said = await client.say("please do it [[job]]")
@@ -63,7 +63,7 @@ async def test_a_conversation_goes_on_while_its_client_is_away_and_the_client_mi
     await client.connect()
     await client.until_state("finished")
 
-    log = await guests.rest.events(sid)
+    log = await clients.rest.events(sid)
     assert client.events == log
     assert client.faults == web.faults == []
     assert [event["id"] for event in log] == list(range(len(log)))
@@ -95,9 +95,9 @@ def _action_id(log: list[Event]) -> str:
     return text
 
 
-async def test_without_a_model_the_shell_agent_runs_what_follows_the_dollar_sign(guests: Guests) -> None:
-    sid = await guests.rest.create("hello?")
-    client = guests.protocol2(sid)
+async def test_without_a_model_the_shell_agent_runs_what_follows_the_dollar_sign(clients: Clients) -> None:
+    sid = await clients.rest.create("hello?")
+    client = clients.protocol2(sid)
     await client.connect()
     welcome = await client.until_event(lambda event: event.get("action") == "message" and event["source"] == "agent")
     assert "No model is configured" in welcome["args"]["content"]
@@ -107,12 +107,12 @@ async def test_without_a_model_the_shell_agent_runs_what_follows_the_dollar_sign
     assert ran["content"].split() == ["/tmp", "42"]
     assert ran["extras"]["metadata"]["exit_code"] == 0
     await client.until_state("awaiting_user_input", after=said)
-    assert client.events == await guests.rest.events(sid)
+    assert client.events == await clients.rest.events(sid)
 
 
-async def test_the_web_client_can_do_the_whole_job_by_its_own_protocol(guests: Guests) -> None:
-    sid = await guests.rest.create()
-    web = guests.v0(sid)
+async def test_the_web_client_can_do_the_whole_job_by_its_own_protocol(clients: Clients) -> None:
+    sid = await clients.rest.create()
+    web = clients.v0(sid)
     await web.connect()
     await web.until_state("awaiting_user_input")
     await web.say("$ echo from the web")
@@ -121,33 +121,33 @@ async def test_the_web_client_can_do_the_whole_job_by_its_own_protocol(guests: G
     await web.until_state("awaiting_user_input", after=ran["id"])
     before = web.last
     await web.vanish()
-    other = guests.protocol2(sid)
+    other = clients.protocol2(sid)
     await other.connect()
     await other.say("$ echo while you were away")
     await other.until_event(lambda event: "while you were away" in str(event.get("content")), after=before)
     await other.until_state("awaiting_user_input", after=before + 1)
     await web.connect()
     await web.until_id(other.last)
-    log = await guests.rest.events(sid)
+    log = await clients.rest.events(sid)
     assert [event for event in web.events if not state_of(event)] == [
-        event for event in sent(log, after=-1, head=-1) if not state_of(event)
+        event for event in events_for_v0(log, after=-1, head=-1) if not state_of(event)
     ]
     assert web.faults == []
     assert web.errors == []
 
 
 async def test_a_message_whose_acknowledgement_was_lost_is_sent_again_and_said_once(
-    server: Server, guests: Guests
+    server: Server, clients: Clients
 ) -> None:
-    sid = await guests.rest.create()
+    sid = await clients.rest.create()
     async with proxy(server.port) as between:
-        client = guests.protocol2(sid, between.url)
+        client = clients.protocol2(sid, between.url)
         await client.connect()
         await client.until_state("awaiting_user_input")
         between.stall()
         # The command gets through; what is answered does not come back.
         command = {"action": "message", "args": {"content": "$ echo once"}, "key": "mine"}
-        watcher = guests.protocol2(sid)
+        watcher = clients.protocol2(sid)
         await watcher.connect()
         await client.send(command)
         said = await watcher.until_event(lambda event: event.get("action") == "message")
@@ -161,7 +161,7 @@ async def test_a_message_whose_acknowledgement_was_lost_is_sent_again_and_said_o
         refused = await client.command("message", content="$ echo twice", key="mine")
         assert (refused["ok"], refused["code"], refused["field"]) == (False, "bad_input", "key")
         await client.until_id(watcher.last)
-    log = await guests.rest.events(sid)
+    log = await clients.rest.events(sid)
     assert client.events == log
     assert [event["id"] for event in log if event.get("action") == "message" and event["source"] == "user"] == [
         said["id"]

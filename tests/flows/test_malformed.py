@@ -10,11 +10,11 @@ from pathlib import Path
 import aiohttp
 import pytest
 
-from tests.support.guests import Guests
-from tests.support.raw import RawSocket
-from tests.support.running import Server, running
-from tests.support.stalled import StalledClient
-from tests.support.wire import Cut
+from tests.support.raw_socket import RawSocket
+from tests.support.running_server import Server, running_server
+from tests.support.server_clients import Clients
+from tests.support.socket_connection import ConnectionCut
+from tests.support.stalled_client import StalledClient
 
 ERROR = '42["oh_event",{"error":true'
 NO_HTTP = (
@@ -33,9 +33,9 @@ AT_ONCE = 1_000
 
 @pytest.mark.parametrize("name", ["connect", "disconnect", "connect_error"])
 @pytest.mark.parametrize("place", ["", "/operator,"])
-async def test_a_client_cannot_play_the_library(server: Server, guests: Guests, name: str, place: str) -> None:
-    sid = await guests.rest.create()
-    raw = RawSocket(guests.rest.http, server.url)
+async def test_a_client_cannot_play_the_library(server: Server, clients: Clients, name: str, place: str) -> None:
+    sid = await clients.rest.create()
+    raw = RawSocket(clients.rest.http, server.url)
     try:
         await raw.open()
         assert (await raw.connect(json.dumps({"conversation_id": sid, "protocol": 2}))).startswith("40{")
@@ -50,28 +50,28 @@ async def test_a_client_cannot_play_the_library(server: Server, guests: Guests, 
     assert "Traceback" not in server.log
 
 
-async def test_who_says_goodbye_is_let_go_at_once(server: Server, guests: Guests) -> None:
-    sid = await guests.rest.create()
-    raw = RawSocket(guests.rest.http, server.url)
+async def test_who_says_goodbye_is_let_go_at_once(server: Server, clients: Clients) -> None:
+    sid = await clients.rest.create()
+    raw = RawSocket(clients.rest.http, server.url)
     try:
         await raw.open()
         await raw.connect(json.dumps({"conversation_id": sid, "protocol": 2}))
         await raw.send("1")
-        with suppress(Cut):
+        with suppress(ConnectionCut):
             while await raw.next():
                 pass
     finally:
         await raw.close()
-    assert (await guests.rest.describe(sid))["num_connections"] == 0
+    assert (await clients.rest.describe(sid))["num_connections"] == 0
 
 
 @pytest.mark.parametrize(
     "payload",
     ["", "x", "4", "7", "bA", "4[", "d=", "4\x1e\x1ex", "\x1e".join(["42[1]"] * 20), b"\xff\xfe"],
 )
-async def test_polling_is_answered_too(server: Server, guests: Guests, payload: str | bytes) -> None:
-    sid = await guests.rest.create()
-    http, url = guests.rest.http, f"{server.url}/socket.io/?EIO=4&transport=polling"
+async def test_polling_is_answered_too(server: Server, clients: Clients, payload: str | bytes) -> None:
+    sid = await clients.rest.create()
+    http, url = clients.rest.http, f"{server.url}/socket.io/?EIO=4&transport=polling"
     opened = await _polled(http, url)
     here = f"{url}&sid={json.loads(opened[0][1:])['sid']}"
     assert await _posted(http, here, f'40{{"conversation_id":"{sid}"}}') == 200
@@ -85,11 +85,11 @@ async def test_polling_is_answered_too(server: Server, guests: Guests, payload: 
     assert "Traceback" not in server.log
 
 
-async def test_a_number_that_is_none_is_refused_by_its_name(server: Server, guests: Guests) -> None:
-    sid = await guests.rest.create()
+async def test_a_number_that_is_none_is_refused_by_its_name(server: Server, clients: Clients) -> None:
+    sid = await clients.rest.create()
     for text in ("9" * 5_000, "-" + "9" * 5_000, "--5", "-", "+5", "1e3", "\u00b2", "\u0661", "9" * 30):
         for path, name in (("conversations", "limit"), (f"conversations/{sid}/remember-prompt", "event_id")):
-            status, answer = await guests.rest.ask("GET", f"/api/{path}", **{name: text})
+            status, answer = await clients.rest.ask("GET", f"/api/{path}", **{name: text})
             assert (status, answer.get("field")) == (422, name), text
     assert "Traceback" not in server.log
 
@@ -123,25 +123,25 @@ async def test_a_place_that_is_none_is_let_in_nowhere(server: Server) -> None:
     assert "Traceback" not in server.log
 
 
-async def test_a_part_whose_name_is_no_text_leaves_no_trace_in_the_log(server: Server, guests: Guests) -> None:
-    url = f"{server.url}/api/conversations/{await guests.rest.create()}/upload-files"
+async def test_a_part_whose_name_is_no_text_leaves_no_trace_in_the_log(server: Server, clients: Clients) -> None:
+    url = f"{server.url}/api/conversations/{await clients.rest.create()}/upload-files"
     headers = {"Content-Type": "multipart/form-data; boundary=x"}
     for name in (b"filename*=utf-8''\xff", b'filename="\xff', b"filename*=utf-8''a;b", b"filename*=\xed\xa0\x80"):
         part = b'--x\r\nContent-Disposition: form-data; name="files"; %b\r\n\r\nx\r\n--x--\r\n' % name
-        async with guests.rest.http.post(url, data=part, headers=headers) as answer:
+        async with clients.rest.http.post(url, data=part, headers=headers) as answer:
             assert answer.status == 200
             assert (await answer.json())["uploaded_files"] == []
     assert "Traceback" not in server.log
     assert "Disposition" not in server.log
 
 
-async def test_the_handshake_says_what_is_taken_by_either_transport(server: Server, guests: Guests) -> None:
+async def test_the_handshake_says_what_is_taken_by_either_transport(server: Server, clients: Clients) -> None:
     recorded = {"upgrades": [], "pingTimeout": 20000, "pingInterval": 25000, "maxPayload": 4194304}
     address = f"{server.url}/socket.io/?EIO=4&transport="
-    async with guests.rest.http.ws_connect(f"{address}websocket") as socket:
+    async with clients.rest.http.ws_connect(f"{address}websocket") as socket:
         opened = await socket.receive_str()
     assert {**json.loads(opened[1:]), "sid": ""} == {**recorded, "sid": ""}
-    [polled] = await _polled(guests.rest.http, f"{address}polling")
+    [polled] = await _polled(clients.rest.http, f"{address}polling")
     assert json.loads(polled[1:])["maxPayload"] == recorded["maxPayload"]
 
 
@@ -158,8 +158,8 @@ async def _posted(http: aiohttp.ClientSession, url: str, payload: str | bytes) -
 
 async def test_who_asks_and_never_listens_is_not_heard_for_long(data_dir: Path) -> None:
     limits = {"OHS_LIMITS__SLOW_CLIENT_GRACE": "2"}
-    async with running(data_dir, limits) as server, Guests(server.url) as guests:
-        sid = await guests.rest.create()
+    async with running_server(data_dir, limits) as server, Clients(server.url) as clients:
+        sid = await clients.rest.create()
         deaf = StalledClient(server.url, sid)
         before = server.memory()
         try:
@@ -179,12 +179,12 @@ async def test_who_asks_and_never_listens_is_not_heard_for_long(data_dir: Path) 
 
 @pytest.mark.parametrize("coding", ["gzip", "deflate"])
 async def test_a_body_that_is_not_packed_as_it_says_is_the_callers_fault(
-    server: Server, guests: Guests, coding: str
+    server: Server, clients: Clients, coding: str
 ) -> None:
     url, headers = f"{server.url}/api/conversations", {"Content-Encoding": coding, "Content-Type": "application/json"}
-    async with guests.rest.http.post(url, data=b"not packed at all", headers=headers) as answer:
+    async with clients.rest.http.post(url, data=b"not packed at all", headers=headers) as answer:
         assert answer.status == 400
         assert (await answer.json())["detail"]
         assert answer.headers["Connection"] == "close", "what is left of the body must not be taken for a request"
-    assert (await guests.rest.ask("GET", "/api/conversations"))[1]["results"] == []
+    assert (await clients.rest.ask("GET", "/api/conversations"))[1]["results"] == []
     assert "Traceback" not in server.log

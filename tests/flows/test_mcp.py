@@ -2,11 +2,11 @@
 
 import sys
 
-from tests.support.guests import Guests
 from tests.support.mcp_server import PROGRAM
 from tests.support.model_replies import Call, Reply
 from tests.support.model_server import MODEL, model_server
-from tests.support.running import Server, lasting, processes_of
+from tests.support.running_server import Server, processes_of, still_running
+from tests.support.server_clients import Clients
 
 JOB = {
     "sum": [
@@ -16,7 +16,7 @@ JOB = {
 }
 
 
-async def test_a_tool_of_a_server_in_the_sandbox_is_called(server: Server, guests: Guests) -> None:
+async def test_a_tool_of_a_server_in_the_sandbox_is_called(server: Server, clients: Clients) -> None:
     small = {
         "name": "small",
         "command": sys.executable,
@@ -27,9 +27,9 @@ async def test_a_tool_of_a_server_in_the_sandbox_is_called(server: Server, guest
     async with model_server(JOB) as model:
         settings = {"llm_model": f"openai/{MODEL}", "llm_base_url": model.url, "llm_api_key": "sk-loopback"}
         body = {"settings": settings, "mcp_config": {"stdio_servers": [small], "shttp_servers": [gone]}}
-        status, made = await guests.rest.ask("POST", "/api/conversations", body)
+        status, made = await clients.rest.ask("POST", "/api/conversations", body)
         assert status == 200, made
-        client = guests.protocol2(made["conversation_id"])
+        client = clients.protocol2(made["conversation_id"])
         await client.connect()
         await client.until_state("awaiting_user_input", within=60)
         await client.say("please [[sum]]")
@@ -44,11 +44,11 @@ async def test_a_tool_of_a_server_in_the_sandbox_is_called(server: Server, guest
     assert "secret-k" not in (server.data_dir / "sessions.db").read_bytes().decode("latin-1")
     speaking = [process for process in processes_of(PROGRAM) if "stdio" in process.command]
     assert speaking
-    await guests.rest.ask("POST", f"/api/conversations/{made['conversation_id']}/stop")
-    assert not await lasting(speaking), "a server of MCP outlived its session"
+    await clients.rest.ask("POST", f"/api/conversations/{made['conversation_id']}/stop")
+    assert not await still_running(speaking), "a server of MCP outlived its session"
 
 
-async def test_what_is_no_configuration_is_refused(guests: Guests) -> None:
+async def test_what_is_no_configuration_is_refused(clients: Clients) -> None:
     body = {"mcp_config": {"sse_servers": ["file:///etc/passwd"]}}
-    status, answer = await guests.rest.ask("POST", "/api/conversations", body)
+    status, answer = await clients.rest.ask("POST", "/api/conversations", body)
     assert (status, answer["field"].split(".")[0]) == (422, "mcp_config")

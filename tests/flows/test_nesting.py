@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
-from tests.support.guests import Guests
-from tests.support.raw import RawSocket
-from tests.support.running import Server
+from tests.support.raw_socket import RawSocket
+from tests.support.running_server import Server
+from tests.support.server_clients import Clients
 
 DEPTHS = (101, 260, 900, 1_010)
 LIMIT = "levels deep"
@@ -26,15 +26,15 @@ def servers(levels: int) -> str:
     return f'{{"shttp_servers":[{{"url":"http://x.y","z":{nested(levels)}}}]}}'
 
 
-async def posted(guests: Guests, method: str, path: str, text: str) -> tuple[int, Any]:
+async def posted(clients: Clients, method: str, path: str, text: str) -> tuple[int, Any]:
     headers = {"Content-Type": "application/json"}
-    async with guests.rest.http.request(method, f"{guests.rest.url}{path}", data=text, headers=headers) as answer:
+    async with clients.rest.http.request(method, f"{clients.rest.url}{path}", data=text, headers=headers) as answer:
         return answer.status, await answer.json()
 
 
-async def bodies(guests: Guests) -> Sequence[tuple[str, str]]:
+async def bodies(clients: Clients) -> Sequence[tuple[str, str]]:
     """Every route that takes JSON and looks at it."""
-    _, document = await guests.rest.ask("GET", "/api/openapi.json")
+    _, document = await clients.rest.ask("GET", "/api/openapi.json")
     return [
         (method.upper(), path)
         for path, operations in document["paths"].items()
@@ -43,38 +43,38 @@ async def bodies(guests: Guests) -> Sequence[tuple[str, str]]:
     ]
 
 
-async def test_every_route_refuses_it(server: Server, guests: Guests) -> None:
-    sid = await guests.rest.create()
-    routes = await bodies(guests)
+async def test_every_route_refuses_it(server: Server, clients: Clients) -> None:
+    sid = await clients.rest.create()
+    routes = await bodies(clients)
     assert len(routes) >= 10
     for levels, (method, path) in product(DEPTHS, routes):
         here = path.replace("{conversation_id}", sid).replace("{name}", "A")
-        status, answer = await posted(guests, method, here, f'{{"known":1,"deep":{nested(levels)}}}')
+        status, answer = await posted(clients, method, here, f'{{"known":1,"deep":{nested(levels)}}}')
         assert (status, answer.get("field")) == (422, "deep"), (here, answer)
         assert LIMIT in answer["message"]
-        status, answer = await posted(guests, method, here, nested(levels))
+        status, answer = await posted(clients, method, here, nested(levels))
         assert (status, answer["field"]) == (422, "the body"), (here, answer)
     assert "Traceback" not in server.log
 
 
-async def test_settings_stay_as_they_were(guests: Guests) -> None:
-    assert await guests.rest.ask("POST", "/api/settings", {"language": "de"}) == (200, {"message": "Settings stored"})
+async def test_settings_stay_as_they_were(clients: Clients) -> None:
+    assert await clients.rest.ask("POST", "/api/settings", {"language": "de"}) == (200, {"message": "Settings stored"})
     for levels in DEPTHS:
-        status, answer = await posted(guests, "POST", "/api/settings", f'{{"mcp_config":{servers(levels)}}}')
+        status, answer = await posted(clients, "POST", "/api/settings", f'{{"mcp_config":{servers(levels)}}}')
         assert (status, answer.get("field")) == (422, "mcp_config")
-    status, shown = await guests.rest.ask("GET", "/api/settings")
+    status, shown = await clients.rest.ask("GET", "/api/settings")
     assert (status, shown["language"], shown["mcp_config"]) == (200, "de", None)
 
 
 @pytest.mark.parametrize("levels", DEPTHS[-2:])
-async def test_no_conversation_is_half_made(server: Server, guests: Guests, levels: int) -> None:
+async def test_no_conversation_is_half_made(server: Server, clients: Clients, levels: int) -> None:
     for text, field in (
         (f'{{"mcp_config":{servers(levels)}}}', "mcp_config"),
         (f'{{"settings":{{"mcp_config":{servers(levels)}}}}}', "settings"),
     ):
-        status, answer = await posted(guests, "POST", "/api/conversations", text)
+        status, answer = await posted(clients, "POST", "/api/conversations", text)
         assert (status, answer["field"]) == (422, field)
-    raw = RawSocket(guests.rest.http, server.url)
+    raw = RawSocket(clients.rest.http, server.url)
     try:
         await raw.open()
         create = f'{{"settings":{{"mcp_config":{servers(levels)}}}}}'
@@ -82,14 +82,14 @@ async def test_no_conversation_is_half_made(server: Server, guests: Guests, leve
     finally:
         await raw.close()
     assert (told["data"]["code"], LIMIT in told["message"]) == ("bad_input", True)
-    assert (await guests.rest.ask("GET", "/api/conversations"))[1]["results"] == []
+    assert (await clients.rest.ask("GET", "/api/conversations"))[1]["results"] == []
     assert "Traceback" not in server.log
 
 
 @pytest.mark.parametrize("levels", DEPTHS[:1])
-async def test_a_command_is_answered(server: Server, guests: Guests, levels: int) -> None:
-    sid = await guests.rest.create()
-    raw = RawSocket(guests.rest.http, server.url)
+async def test_a_command_is_answered(server: Server, clients: Clients, levels: int) -> None:
+    sid = await clients.rest.create()
+    raw = RawSocket(clients.rest.http, server.url)
     try:
         await raw.open()
         await raw.connect(json.dumps({"conversation_id": sid, "protocol": 2}))

@@ -1,8 +1,8 @@
 """What operators see of sessions: every change, in order."""
 
-from tests.support.guests import Guests
-from tests.support.running import Server
-from tests.support.seen import state_of
+from tests.support.event_summaries import state_of
+from tests.support.running_server import Server
+from tests.support.server_clients import Clients
 
 SET_UP = ["Created", "Initializing", "RuntimeSetup", "AgentSetup", "MemorySetup", "ControllerSetup", "Ready"]
 # Messages that nothing was answered to count as one with the next: the last comes first.
@@ -27,12 +27,12 @@ replies:
 """
 
 
-async def test_all_clients_see_the_same_and_an_operator_sees_every_change(server: Server, guests: Guests) -> None:
-    operator = guests.operator()
+async def test_all_clients_see_the_same_and_an_operator_sees_every_change(server: Server, clients: Clients) -> None:
+    operator = clients.operator()
     await operator.connect()
     model = server.script("changing", CHANGING)
-    sid = await guests.rest.create(llm_model=model, confirmation_mode=True, llm_retries=0)
-    one, other = guests.protocol2(sid), guests.protocol2(sid)
+    sid = await clients.rest.create(llm_model=model, confirmation_mode=True, llm_retries=0)
+    one, other = clients.protocol2(sid), clients.protocol2(sid)
     await one.connect()
     await other.connect()
     said = await one.say("first")
@@ -50,10 +50,10 @@ async def test_all_clients_see_the_same_and_an_operator_sees_every_change(server
     await one.order("paused")
     said = await one.order("running")
     await one.until_state("awaiting_user_input", after=said)
-    await guests.rest.ask("POST", f"/api/conversations/{sid}/stop")
+    await clients.rest.ask("POST", f"/api/conversations/{sid}/stop")
     await operator.until(lambda: operator.states_of(sid)[-1:] == ["Closed"])
 
-    log = await guests.rest.events(sid)
+    log = await clients.rest.events(sid)
     assert one.events == other.events == log
     assert one.faults == other.faults == []
     turns = ["Running", "Ready"]

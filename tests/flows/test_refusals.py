@@ -8,51 +8,51 @@ from typing import Any
 import aiohttp
 import pytest
 
-from tests.support.clients import Client
-from tests.support.guests import Guests
-from tests.support.running import Server, running
-from tests.support.wire import Cut, Refused
+from tests.support.running_server import Server, running_server
+from tests.support.server_clients import Clients
+from tests.support.socket_clients import Client
+from tests.support.socket_connection import ConnectionCut, ConnectionRefused
 
 KEY = "the-key-of-this-server"
 
 
-async def test_a_connection_is_refused_with_a_message_and_a_code(guests: Guests) -> None:
-    sid = await guests.rest.create()
+async def test_a_connection_is_refused_with_a_message_and_a_code(clients: Clients) -> None:
+    sid = await clients.rest.create()
     cases: list[tuple[Client, dict[str, Any], str]] = [
-        (guests.protocol2(sid), {"conversation_id": None}, "bad_input"),
-        (guests.protocol2(sid), {"conversation_id": "../../etc/passwd"}, "bad_input"),
-        (guests.protocol2(sid), {"conversation_id": 7}, "bad_input"),
-        (guests.protocol2("unknown"), {}, "not_found"),
-        (guests.protocol2(sid), {"protocol": 3}, "bad_input"),
-        (guests.protocol2(sid), {"after": "soon"}, "bad_input"),
-        (guests.protocol2("new"), {"create": {"settings": {"llm_modle": "x"}}}, "bad_input"),
-        (guests.v0(sid), {"conversation_id": ""}, "bad_input"),
-        (guests.v0(sid), {"conversation_id": "a/b"}, "bad_input"),
-        (guests.v0("unknown"), {}, "not_found"),
-        (guests.v0(sid), {"providers_set": "github,sourceforge"}, "not_found"),
+        (clients.protocol2(sid), {"conversation_id": None}, "bad_input"),
+        (clients.protocol2(sid), {"conversation_id": "../../etc/passwd"}, "bad_input"),
+        (clients.protocol2(sid), {"conversation_id": 7}, "bad_input"),
+        (clients.protocol2("unknown"), {}, "not_found"),
+        (clients.protocol2(sid), {"protocol": 3}, "bad_input"),
+        (clients.protocol2(sid), {"after": "soon"}, "bad_input"),
+        (clients.protocol2("new"), {"create": {"settings": {"llm_modle": "x"}}}, "bad_input"),
+        (clients.v0(sid), {"conversation_id": ""}, "bad_input"),
+        (clients.v0(sid), {"conversation_id": "a/b"}, "bad_input"),
+        (clients.v0("unknown"), {}, "not_found"),
+        (clients.v0(sid), {"providers_set": "github,sourceforge"}, "not_found"),
     ]
     for client, more, code in cases:
-        with pytest.raises(Refused) as refusal:
+        with pytest.raises(ConnectionRefused) as refusal:
             await client.connect(**more)
         assert refusal.value.told["data"]["code"] == code, more
         assert refusal.value.told["message"]
         assert not client.events
-    missing = guests.v0(sid)
+    missing = clients.v0(sid)
     await missing.connect(latest_event_id="soon")
     await missing.until_state("awaiting_user_input")
-    assert (await guests.rest.ask("GET", "/api/conversations"))[1]["results"][0]["conversation_id"] == sid
+    assert (await clients.rest.ask("GET", "/api/conversations"))[1]["results"][0]["conversation_id"] == sid
 
 
 async def test_a_guarded_server_asks_everybody_for_its_key(data_dir: Path) -> None:
-    guarded = running(data_dir, {"OHS_SERVER__SESSION_API_KEY": KEY})
-    async with guarded as server, Guests(server.url, key=KEY) as friends, Guests(server.url) as strangers:
+    guarded = running_server(data_dir, {"OHS_SERVER__SESSION_API_KEY": KEY})
+    async with guarded as server, Clients(server.url, key=KEY) as friends, Clients(server.url) as strangers:
         sid = await friends.rest.create()
         for client in (strangers.protocol2(sid), strangers.v0(sid), strangers.operator()):
-            with pytest.raises(Refused) as refusal:
+            with pytest.raises(ConnectionRefused) as refusal:
                 await client.connect()
             assert refusal.value.told["data"]["code"] == "unauthorized"
         guesser = strangers.v0(sid)
-        with pytest.raises(Refused):
+        with pytest.raises(ConnectionRefused):
             await guesser.connect(session_api_key="another")
         assert (await strangers.rest.ask("GET", "/api/conversations"))[0] == 401
         assert (await strangers.rest.ask("POST", "/api/conversations", {}))[0] == 401
@@ -87,9 +87,9 @@ BAD = [
 ]
 
 
-async def test_bad_input_is_answered_and_connection_and_conversation_live_on(guests: Guests) -> None:
-    sid = await guests.rest.create()
-    client, web = guests.protocol2(sid), guests.v0(sid)
+async def test_bad_input_is_answered_and_connection_and_conversation_live_on(clients: Clients) -> None:
+    sid = await clients.rest.create()
+    client, web = clients.protocol2(sid), clients.v0(sid)
     await client.connect()
     await web.connect()
     await client.until_state("awaiting_user_input")
@@ -121,9 +121,9 @@ def _has_errors(client: Client, count: int) -> bool:
 
 async def test_who_sends_too_much_at_once_is_told_to_wait_and_not_cut_off(data_dir: Path) -> None:
     limits = {"OHS_LIMITS__MESSAGES_PER_SECOND": "0.5", "OHS_LIMITS__MESSAGES_BURST": "3"}
-    async with running(data_dir, limits) as server, Guests(server.url) as guests:
-        sid = await guests.rest.create()
-        client = guests.protocol2(sid)
+    async with running_server(data_dir, limits) as server, Clients(server.url) as clients:
+        sid = await clients.rest.create()
+        client = clients.protocol2(sid)
         await client.connect()
         await client.until_state("awaiting_user_input")
         answers = await asyncio.gather(*(client.command("message", content=f"hello {n}") for n in range(6)))
@@ -134,18 +134,18 @@ async def test_who_sends_too_much_at_once_is_told_to_wait_and_not_cut_off(data_d
 
 
 async def test_a_full_server_answers_the_handshake_itself_so_that_clients_try_again(data_dir: Path) -> None:
-    async with running(data_dir, {"OHS_SERVER__MAX_SESSIONS": "1"}) as server, Guests(server.url) as guests:
-        sid = await guests.rest.create("$ sleep 30")
-        client = guests.protocol2(sid)
+    async with running_server(data_dir, {"OHS_SERVER__MAX_SESSIONS": "1"}) as server, Clients(server.url) as clients:
+        sid = await clients.rest.create("$ sleep 30")
+        client = clients.protocol2(sid)
         await client.connect()
         await client.until_event(lambda event: event.get("action") == "run")
         assert await _handshake(server, "another") == (503, "at_capacity")
-        status, answer = await guests.rest.ask("POST", "/api/conversations", {})
+        status, answer = await clients.rest.ask("POST", "/api/conversations", {})
         assert (status, answer["code"]) == (503, "at_capacity")
-        newcomer = guests.protocol2("another")
-        with pytest.raises(Cut):
+        newcomer = clients.protocol2("another")
+        with pytest.raises(ConnectionCut):
             await newcomer.connect(create=True)
-        assert len((await guests.rest.ask("GET", "/api/conversations"))[1]["results"]) == 1
+        assert len((await clients.rest.ask("GET", "/api/conversations"))[1]["results"]) == 1
         await client.order("stopped")
         await client.until_state("stopped")
         await client.leave()
@@ -154,10 +154,10 @@ async def test_a_full_server_answers_the_handshake_itself_so_that_clients_try_ag
 
 
 async def test_a_full_server_lets_in_operators_and_who_joins_a_live_session(data_dir: Path) -> None:
-    async with running(data_dir, {"OHS_SERVER__MAX_SESSIONS": "1"}) as server, Guests(server.url) as guests:
-        sid = await guests.rest.create("$ sleep 30")
-        operator = guests.operator()
-        for client in (guests.protocol2(sid), guests.v0(sid)):
+    async with running_server(data_dir, {"OHS_SERVER__MAX_SESSIONS": "1"}) as server, Clients(server.url) as clients:
+        sid = await clients.rest.create("$ sleep 30")
+        operator = clients.operator()
+        for client in (clients.protocol2(sid), clients.v0(sid)):
             await client.connect()
             await client.until_event(lambda event: event.get("action") == "run")
         await operator.connect()

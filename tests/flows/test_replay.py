@@ -11,12 +11,12 @@ from typing import Any
 
 import pytest
 
-from tests.support.clients import Client, Protocol2Client
-from tests.support.guests import Guests
-from tests.support.recording import Recording, outline
-from tests.support.running import Server, running, served
+from tests.support.event_summaries import Event
+from tests.support.recorded_traffic import Recording, outline
+from tests.support.running_server import Server, prepared_server, running_server
 from tests.support.seeds import printed_seed
-from tests.support.seen import Event
+from tests.support.server_clients import Clients
+from tests.support.socket_clients import Client, Protocol2Client
 
 LIVE = 'name: live\nreplies:\n  - when: and now\n    steps: [{say: "Live again."}]\n'
 DONE = ("run", "edit", "read", "think", "task_tracking", "finish", "message")
@@ -43,26 +43,26 @@ def runs(command: str, event: Event) -> bool:
     return event.get("action") == "run" and event["args"]["command"] == command
 
 
-async def replay(guests: Guests, trajectory: object, **settings: Any) -> Protocol2Client:
+async def replay(clients: Clients, trajectory: object, **settings: Any) -> Protocol2Client:
     """Whoever follows a conversation that begins with a trajectory."""
     body = {"replay_json": json.dumps(trajectory), "settings": settings}
-    status, answer = await guests.rest.ask("POST", "/api/conversations", body)
+    status, answer = await clients.rest.ask("POST", "/api/conversations", body)
     assert status == 200, answer
-    client = guests.protocol2(answer["conversation_id"])
+    client = clients.protocol2(answer["conversation_id"])
     await client.connect()
     return client
 
 
 @pytest.mark.parametrize("name", ["01_new_message_commands_finish", "02_initial_user_msg_edit_tools"])
-async def test_a_recording_and_our_export_of_it_do_the_same_again(server: Server, guests: Guests, name: str) -> None:
+async def test_a_recording_and_our_export_of_it_do_the_same_again(server: Server, clients: Clients, name: str) -> None:
     recording = Recording.read(name)
     live = server.script("live", LIVE)
-    first = await replay(guests, recording.events, llm_model=live)
+    first = await replay(clients, recording.events, llm_model=live)
     await first.until_state("finished")
-    exported = (await guests.rest.ask("GET", f"/api/conversations/{first.sid}/trajectory"))[1]
-    second = await replay(guests, exported, llm_model=live)
+    exported = (await clients.rest.ask("GET", f"/api/conversations/{first.sid}/trajectory"))[1]
+    second = await replay(clients, exported, llm_model=live)
     await second.until_state("finished")
-    third = await replay(guests, exported["trajectory"], llm_model=live)
+    third = await replay(clients, exported["trajectory"], llm_model=live)
     await third.until_state("finished")
     assert done(first.events) == done(recording.events)
     assert done(second.events) == done(third.events) == done(first.events)
@@ -74,18 +74,18 @@ async def test_a_recording_and_our_export_of_it_do_the_same_again(server: Server
     assert messages[-1] == "Live again."
 
 
-async def test_what_went_otherwise_is_told_and_it_goes_on(server: Server, guests: Guests) -> None:
-    sid = await guests.rest.create("$ mkdir made && ls made", agent="shell")
-    client = guests.protocol2(sid)
+async def test_what_went_otherwise_is_told_and_it_goes_on(server: Server, clients: Clients) -> None:
+    sid = await clients.rest.create("$ mkdir made && ls made", agent="shell")
+    client = clients.protocol2(sid)
     await client.connect()
     await client.until_state("awaiting_user_input")
     said = await client.say("$ test -e made")
     await client.until_state("awaiting_user_input", after=said)
-    _, exported = await guests.rest.ask("GET", f"/api/conversations/{sid}/trajectory")
+    _, exported = await clients.rest.ask("GET", f"/api/conversations/{sid}/trajectory")
     text = json.dumps(exported).replace("mkdir made && ls made", "true")
     body = {"replay_json": text, "settings": {"agent": "shell"}}
-    _, answer = await guests.rest.ask("POST", "/api/conversations", body)
-    web = guests.v0(answer["conversation_id"])
+    _, answer = await clients.rest.ask("POST", "/api/conversations", body)
+    web = clients.v0(answer["conversation_id"])
     await web.connect()
     await web.until_state("awaiting_user_input")
     [told] = [event for event in web.events if event.get("observation") == "error"]
@@ -107,7 +107,7 @@ BAD: list[tuple[object, str]] = [
 ]
 
 
-async def test_what_is_no_trajectory_is_refused_and_nothing_is_kept(server: Server, guests: Guests) -> None:
+async def test_what_is_no_trajectory_is_refused_and_nothing_is_kept(server: Server, clients: Clients) -> None:
     good = json.dumps([{"action": "message", "source": "user", "args": {"content": "hi"}}])
     more: list[dict[str, Any]] = [
         {"initial_user_msg": "hi"},
@@ -117,9 +117,9 @@ async def test_what_is_no_trajectory_is_refused_and_nothing_is_kept(server: Serv
     asked = [({"replay_json": text}, field) for text, field in BAD]
     asked += [({"replay_json": good, **other}, next(iter(other))) for other in more]
     for body, field in asked:
-        status, answer = await guests.rest.ask("POST", "/api/conversations", body)
+        status, answer = await clients.rest.ask("POST", "/api/conversations", body)
         assert (status, answer.get("code"), answer.get("field")) == (422, "bad_input", field), (body, answer)
-    assert (await guests.rest.ask("GET", "/api/conversations"))[1]["results"] == []
+    assert (await clients.rest.ask("GET", "/api/conversations"))[1]["results"] == []
     assert not [*server.data_dir.rglob("opening-*")]
 
 
@@ -128,32 +128,40 @@ async def test_a_long_trajectory_is_taken_up_to_the_limit(data_dir: Path) -> Non
     events += [{"observation": "run", "content": 'é"\n' * 100_000, "extras": {}} for _ in range(16)]
     text = json.dumps(events, ensure_ascii=False)
     limit = len(text.encode())
-    async with running(data_dir, {"OHS_LIMITS__TRAJECTORY_BYTES": str(limit)}) as server, Guests(server.url) as guests:
+    async with (
+        running_server(data_dir, {"OHS_LIMITS__TRAJECTORY_BYTES": str(limit)}) as server,
+        Clients(server.url) as clients,
+    ):
         assert limit > 5_000_000
-        assert (await post(guests, {"replay_json": text, "settings": {"agent": "shell"}}))[0] == 200
+        assert (await post(clients, {"replay_json": text, "settings": {"agent": "shell"}}))[0] == 200
         for longer in (f"{text} ", text * 4):
-            status, answer = await post(guests, {"replay_json": longer})
+            status, answer = await post(clients, {"replay_json": longer})
             assert (status, answer["code"]) == (413, "too_large")
 
 
 async def test_nothing_but_a_trajectory_may_be_longer_than_a_message(data_dir: Path) -> None:
     """Else it would be read with the conversation's row, by every list."""
     long = "data:image/png;base64," + "A" * 200_000
-    async with running(data_dir, {"OHS_LIMITS__MESSAGE_BYTES": "100000"}) as server, Guests(server.url) as guests:
+    async with (
+        running_server(data_dir, {"OHS_LIMITS__MESSAGE_BYTES": "100000"}) as server,
+        Clients(server.url) as clients,
+    ):
         good = json.dumps([{"action": "message", "source": "user", "args": {"content": "hi"}}])
         for body in ({"image_urls": [long]}, {"replay_json": good, "settings": {"llm_model": long}}):
-            status, answer = await post(guests, body)
+            status, answer = await post(clients, body)
             assert (status, answer["code"]) == (413, "too_large")
         deep = '{"settings": {"mcp_config": ' + '{"a": ' * 500 + f'"{long}"' + "}" * 502
-        async with guests.rest.http.post(f"{guests.rest.url}/api/conversations", data=BytesIO(deep.encode())) as answer:
+        async with clients.rest.http.post(
+            f"{clients.rest.url}/api/conversations", data=BytesIO(deep.encode())
+        ) as answer:
             assert answer.status == 422
-        assert (await guests.rest.ask("GET", "/api/conversations"))[1]["results"] == []
+        assert (await clients.rest.ask("GET", "/api/conversations"))[1]["results"] == []
 
 
-async def post(guests: Guests, body: object) -> tuple[int, Any]:
+async def post(clients: Clients, body: object) -> tuple[int, Any]:
     """Make a conversation with a body that is too long to be sent at once."""
     sent = BytesIO(json.dumps(body).encode())
-    asked = guests.rest.http.post(f"{guests.rest.url}/api/conversations", data=sent)
+    asked = clients.rest.http.post(f"{clients.rest.url}/api/conversations", data=sent)
     async with asked as answer:
         return answer.status, await answer.json()
 
@@ -180,9 +188,9 @@ async def check(server: Server, client: Client, commands: Sequence[str]) -> None
 
 async def test_a_killed_server_goes_on_where_the_replay_was(data_dir: Path) -> None:
     commands = [f"{RAN} # {number}" for number in range(5)]
-    async with served(data_dir) as server, Guests(server.url) as guests:
+    async with prepared_server(data_dir) as server, Clients(server.url) as clients:
         await server.start()
-        client = await replay(guests, recorded(commands), agent="shell")
+        client = await replay(clients, recorded(commands), agent="shell")
         for number, command in enumerate(commands):
             await client.until_event(partial(runs, command))
             if number in (1, 3):
@@ -193,7 +201,7 @@ async def test_a_killed_server_goes_on_where_the_replay_was(data_dir: Path) -> N
         await check(server, client, commands)
         [kept] = server.data_dir.rglob("opening-*")
         assert kept.stat().st_mode & 0o777 == 0o600
-        await guests.rest.delete(client.sid)
+        await clients.rest.delete(client.sid)
         assert not kept.exists()
 
 
@@ -203,9 +211,9 @@ async def test_a_killed_server_goes_on_where_the_replay_was(data_dir: Path) -> N
 async def test_a_server_may_be_killed_at_any_moment_of_a_replay(data_dir: Path, part: int) -> None:
     rng = Random(printed_seed())
     commands = [f"{RAN} # {number}" for number in range(8)]
-    async with served(data_dir) as server, Guests(server.url) as guests:
+    async with prepared_server(data_dir) as server, Clients(server.url) as clients:
         await server.start()
-        client = await replay(guests, recorded(commands), agent="shell")
+        client = await replay(clients, recorded(commands), agent="shell")
         for _ in range(3):
             await asyncio.sleep(rng.uniform(0, 1))
             await server.killed()

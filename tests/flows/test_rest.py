@@ -2,15 +2,14 @@
 
 from typing import Any
 
-from tests.support.guests import Guests
-from tests.support.rest import Rest
-from tests.support.seen import state_of
+from tests.support.event_summaries import state_of
+from tests.support.server_clients import Clients, Rest
 
 
-async def test_a_conversation_is_made_listed_renamed_and_deleted(guests: Guests) -> None:
-    rest = guests.rest
+async def test_a_conversation_is_made_listed_renamed_and_deleted(clients: Clients) -> None:
+    rest = clients.rest
     made = [await rest.create() for _ in range(5)]
-    client = guests.protocol2(made[2])
+    client = clients.protocol2(made[2])
     await client.connect()
     await client.until_state("awaiting_user_input")
     assert await _listed(rest) == list(reversed(made))
@@ -37,8 +36,8 @@ async def test_a_conversation_is_made_listed_renamed_and_deleted(guests: Guests)
     assert made[2] not in await _listed(rest)
 
 
-async def test_what_cannot_be_done_is_answered_with_a_status_and_a_code(guests: Guests) -> None:
-    ask = guests.rest.ask
+async def test_what_cannot_be_done_is_answered_with_a_status_and_a_code(clients: Clients) -> None:
+    ask = clients.rest.ask
     cases: list[tuple[str, str, Any, int, str | None]] = [
         ("POST", "", {"settings": {"llm_modle": "x"}}, 422, "llm_modle is not a setting; did you mean 'llm_model'?"),
         ("POST", "", {"settings": {"max_iterations": 0}}, 422, None),
@@ -61,10 +60,10 @@ async def test_what_cannot_be_done_is_answered_with_a_status_and_a_code(guests: 
         assert "Traceback" not in str(answer)
 
 
-async def test_a_log_is_read_by_page_from_both_ends_and_as_a_whole(guests: Guests) -> None:
-    rest = guests.rest
+async def test_a_log_is_read_by_page_from_both_ends_and_as_a_whole(clients: Clients) -> None:
+    rest = clients.rest
     sid = await rest.create()
-    client = guests.protocol2(sid)
+    client = clients.protocol2(sid)
     await client.connect()
     for number in range(12):
         said = await client.say(f"$ echo {number}")
@@ -83,10 +82,10 @@ async def test_a_log_is_read_by_page_from_both_ends_and_as_a_whole(guests: Guest
     assert (await rest.ask("GET", f"/api/conversations/{sid}/trajectory"))[1] == {"trajectory": log}
 
 
-async def test_a_stopped_conversation_is_started_again_and_has_kept_its_log(guests: Guests) -> None:
-    rest = guests.rest
+async def test_a_stopped_conversation_is_started_again_and_has_kept_its_log(clients: Clients) -> None:
+    rest = clients.rest
     sid = await rest.create("$ echo kept")
-    client = guests.protocol2(sid)
+    client = clients.protocol2(sid)
     await client.connect()
     await client.until_state("awaiting_user_input")
     _, answer = await rest.ask("POST", f"/api/conversations/{sid}/stop")

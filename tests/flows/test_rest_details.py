@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from tests.support.guests import Guests
-from tests.support.running import running
+from tests.support.running_server import running_server
+from tests.support.server_clients import Clients
 
 PAGE = "<!doctype html><title>the client</title>"
 METHODS = ("GET", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
@@ -28,24 +28,27 @@ def client_dir(tmp_path: Path) -> Path:
 
 
 async def test_what_the_web_client_asks_is_answered(data_dir: Path, client_dir: Path) -> None:
-    async with running(data_dir, {"OHS_SERVER__CLIENT_DIR": str(client_dir)}) as server, Guests(server.url) as guests:
+    async with (
+        running_server(data_dir, {"OHS_SERVER__CLIENT_DIR": str(client_dir)}) as server,
+        Clients(server.url) as clients,
+    ):
         for part in (_options, _providers, _probes, _details, _commands, _lists, _times, _unknown, _client):
-            await part(guests)
+            await part(clients)
 
 
 async def test_with_a_key_the_page_is_open_and_what_it_asks_is_not(data_dir: Path, client_dir: Path) -> None:
     settings = {"OHS_SERVER__CLIENT_DIR": str(client_dir), "OHS_SERVER__SESSION_API_KEY": "a-key"}
-    async with running(data_dir, settings) as server, Guests(server.url) as guests:
+    async with running_server(data_dir, settings) as server, Clients(server.url) as clients:
         for path in ("/", "/conversations/x", "/assets/app-1.js"):
-            assert (await _page(guests, path))[0] == 200
-        assert (await guests.rest.ask("GET", "/alive"))[0] == 200
+            assert (await _page(clients, path))[0] == 200
+        assert (await clients.rest.ask("GET", "/alive"))[0] == 200
         for path in ("/api/settings", "/api/options/config", "/api/nothing", "/server_info"):
-            assert (await guests.rest.ask("GET", path))[0] in (401, 404), path
-        assert (await guests.rest.ask("GET", "/api/settings"))[0] == 401
+            assert (await clients.rest.ask("GET", path))[0] in (401, 404), path
+        assert (await clients.rest.ask("GET", "/api/settings"))[0] == 401
 
 
-async def _options(guests: Guests) -> None:
-    ask = guests.rest.ask
+async def _options(clients: Clients) -> None:
+    ask = clients.rest.ask
     status, config = await ask("GET", "/api/options/config")
     assert (status, config["APP_MODE"], config["FEATURE_FLAGS"]) == (
         200,
@@ -61,8 +64,8 @@ async def _options(guests: Guests) -> None:
     assert (status, all(isinstance(name, str) for name in analyzers)) == (200, True)
 
 
-async def _providers(guests: Guests) -> None:
-    ask = guests.rest.ask
+async def _providers(clients: Clients) -> None:
+    ask = clients.rest.ask
     for path in ("info", "repositories", "search/repositories", "search/branches", "repository/branches"):
         assert await ask("GET", f"/api/user/{path}") == (401, NEEDED)
     assert await ask("GET", "/api/user/installations", provider="github") == (401, NEEDED)
@@ -78,23 +81,23 @@ async def _providers(guests: Guests) -> None:
     assert await ask("GET", "/api/user/info") == (401, NEEDED)
 
 
-async def _probes(guests: Guests) -> None:
-    ask = guests.rest.ask
+async def _probes(clients: Clients) -> None:
+    ask = clients.rest.ask
     assert await ask("GET", "/alive") == (200, {"status": "ok"})
     assert await ask("GET", "/health") == (200, "OK")
     status, info = await ask("GET", "/server_info")
     assert (status, info["uptime"] >= 0, info["resources"]["memory"]["rss"] > 0) == (200, True, True)
 
 
-async def _details(guests: Guests) -> None:
-    ask = guests.rest.ask
-    sid = await guests.rest.create("remember the milk")
+async def _details(clients: Clients) -> None:
+    ask = clients.rest.ask
+    sid = await clients.rest.create("remember the milk")
     below = f"/api/conversations/{sid}"
     assert await ask("GET", f"{below}/config") == (200, {"runtime_id": None, "session_id": sid})
     assert await ask("GET", f"{below}/vscode-url") == (200, {"vscode_url": None})
     assert await ask("GET", f"{below}/web-hosts") == (200, {"hosts": {}})
     assert await ask("POST", f"{below}/exp-config", {}) == (200, True)
-    client = guests.protocol2(sid)
+    client = clients.protocol2(sid)
     await client.connect()
     await client.until_state("awaiting_user_input")
     status, told = await ask("GET", f"{below}/remember-prompt", event_id=client.last)
@@ -116,10 +119,10 @@ async def _details(guests: Guests) -> None:
         assert (await ask("GET", f"/api/conversations/unknown/{path}"))[0] == 404
 
 
-async def _commands(guests: Guests) -> None:
-    ask = guests.rest.ask
-    sid = await guests.rest.create()
-    client = guests.protocol2(sid)
+async def _commands(clients: Clients) -> None:
+    ask = clients.rest.ask
+    sid = await clients.rest.create()
+    client = clients.protocol2(sid)
     await client.connect()
     await client.until_state("awaiting_user_input")
     first = client.last
@@ -135,8 +138,8 @@ async def _commands(guests: Guests) -> None:
         assert (await ask("POST", f"/api/conversations/{sid}/{path}", body))[0] == 422
 
 
-async def _lists(guests: Guests) -> None:
-    ask = guests.rest.ask
+async def _lists(clients: Clients) -> None:
+    ask = clients.rest.ask
     _, every = await ask("GET", "/api/conversations", limit=100)
     assert len(every["results"]) == 2
     assert (await ask("GET", "/api/conversations", conversation_trigger="gui"))[1] == every
@@ -146,42 +149,42 @@ async def _lists(guests: Guests) -> None:
     assert (await ask("GET", "/api/microagent-management/conversations"))[1]["results"] == []
 
 
-async def _times(guests: Guests) -> None:
-    sid = await guests.rest.create()
-    client = guests.protocol2(sid)
+async def _times(clients: Clients) -> None:
+    sid = await clients.rest.create()
+    client = clients.protocol2(sid)
     await client.connect()
     said = await client.say("hello")
     last = await client.until_state("awaiting_user_input", after=said)
-    shown = await guests.rest.describe(sid)
+    shown = await clients.rest.describe(sid)
     assert shown["last_updated_at"] == last["timestamp"] > shown["created_at"]
-    await guests.rest.ask("POST", f"/api/conversations/{sid}/stop")
-    assert (await guests.rest.describe(sid))["last_updated_at"] >= last["timestamp"]
+    await clients.rest.ask("POST", f"/api/conversations/{sid}/stop")
+    assert (await clients.rest.describe(sid))["last_updated_at"] >= last["timestamp"]
 
 
-async def _unknown(guests: Guests) -> None:
+async def _unknown(clients: Clients) -> None:
     for path in ("/api/keys", "/api/billing/credits", "/api/security/policy", "/api", "/mcp/mcp", "/health/x"):
-        assert await guests.rest.ask("GET", path) == (404, {"detail": "Not Found"})
+        assert await clients.rest.ask("GET", path) == (404, {"detail": "Not Found"})
     for method, path in product(METHODS, ("/api/authenticate", "/api/nothing", "/api/keys", "/api", "/mcp/mcp")):
-        assert await guests.rest.ask(method, path) == (404, {"detail": "Not Found"}), (method, path)
+        assert await clients.rest.ask(method, path) == (404, {"detail": "Not Found"}), (method, path)
     for method, path, allowed in (
         ("PUT", "/api/settings", {"GET", "HEAD", "POST"}),
         ("DELETE", "/api/options/config", {"GET", "HEAD"}),
         ("POST", "/health", {"GET", "HEAD"}),
         ("POST", "/conversations/abc", {"GET", "HEAD"}),
     ):
-        async with guests.rest.http.request(method, f"{guests.rest.url}{path}") as answer:
+        async with clients.rest.http.request(method, f"{clients.rest.url}{path}") as answer:
             assert (answer.status, await answer.json()) == (405, {"detail": "Method Not Allowed"}), (method, path)
             assert set(answer.headers["Allow"].split(",")) == allowed
 
 
-async def _client(guests: Guests) -> None:
+async def _client(clients: Clients) -> None:
     for path in ("/", "/conversations/abc", "/settings/mcp", "/index.html", "/nothing/here"):
-        status, headers, text = await _page(guests, path)
+        status, headers, text = await _page(clients, path)
         assert (status, headers["Content-Type"], text) == (200, "text/html", PAGE), path
         assert "no-store" in headers["Cache-Control"]
-    status, headers, text = await _page(guests, "/assets/app-1.js")
+    status, headers, text = await _page(clients, "/assets/app-1.js")
     assert (status, text, "immutable" in headers["Cache-Control"]) == (200, "run()", True)
-    assert (await _page(guests, "/assets/gone.js"))[0] == 404
+    assert (await _page(clients, "/assets/gone.js"))[0] == 404
     for path in (
         "/../outside.txt",
         "/..%2foutside.txt",
@@ -191,12 +194,12 @@ async def _client(guests: Guests) -> None:
         "/a%00b",
         "//etc",
     ):
-        assert (await _page(guests, path))[2] == PAGE, path
+        assert (await _page(clients, path))[2] == PAGE, path
 
 
-async def _page(guests: Guests, path: str) -> tuple[int, Any, str]:
+async def _page(clients: Clients, path: str) -> tuple[int, Any, str]:
     """As it stands: nothing in the path is tidied up before it is sent."""
-    host, port = guests.rest.url.removeprefix("http://").split(":")
+    host, port = clients.rest.url.removeprefix("http://").split(":")
     reader, writer = await asyncio.open_connection(host, int(port))
     writer.write(f"GET {path} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n".encode())
     head, _, content = (await reader.read()).partition(b"\r\n\r\n")

@@ -8,10 +8,10 @@ from pathlib import Path
 import aiohttp
 import pytest
 
-from tests.support.asking import ask_everything, ask_with_names
-from tests.support.guests import Guests
-from tests.support.running import Server, running
+from tests.support.route_fuzzing import ask_with_path_values, fuzz_routes
+from tests.support.running_server import Server, running_server
 from tests.support.seeds import REPORTED_IN_CI, printed_seed
+from tests.support.server_clients import Clients
 
 SETTINGS = {"OHS_LLM__MODEL": "scripted:demo", "OHS_LIMITS__MESSAGE_BYTES": "100000"}
 """A model that runs no command of a stranger's."""
@@ -21,13 +21,13 @@ ODD_NAMES = ("a\nb", "\n", "\x01", "\x7f", "{", "}", "{x}", "a b", "%", "é", "\
 
 
 async def ask(data_dir: Path, *, times: int, number: int, seconds: float = 0.0) -> int:
-    async with running(data_dir, SETTINGS) as server, Guests(server.url) as guests:
-        _, document = await guests.rest.ask("GET", "/api/openapi.json")
-        await guests.rest.ask("POST", "/api/secrets", {"name": "KNOWN", "value": "some value"})
-        known = {"conversation_id": await guests.rest.create(), "name": "KNOWN"}
-        asking = partial(ask_everything, server.url, document, known, times=times, number=number, seconds=seconds)
+    async with running_server(data_dir, SETTINGS) as server, Clients(server.url) as clients:
+        _, document = await clients.rest.ask("GET", "/api/openapi.json")
+        await clients.rest.ask("POST", "/api/secrets", {"name": "KNOWN", "value": "some value"})
+        known = {"conversation_id": await clients.rest.create(), "name": "KNOWN"}
+        asking = partial(fuzz_routes, server.url, document, known, times=times, number=number, seconds=seconds)
         asked = await asyncio.to_thread(asking)
-        assert (await guests.rest.ask("GET", "/health/ready"))[0] == 200
+        assert (await clients.rest.ask("GET", "/health/ready"))[0] == 200
         assert "a request failed" not in server.log
         return asked
 
@@ -41,9 +41,9 @@ async def test_routes_answer_as_they_are_described_for_a_new_seed(data_dir: Path
     assert await ask(data_dir, times=1, number=printed_seed(fixed_in_ci=False)) > 50
 
 
-async def test_every_value_of_a_path_parameter_gets_a_documented_answer(guests: Guests, server: Server) -> None:
-    _, document = await guests.rest.ask("GET", "/api/openapi.json")
-    asking = partial(ask_with_names, server.url, document, ODD_NAMES)
+async def test_every_value_of_a_path_parameter_gets_a_documented_answer(clients: Clients, server: Server) -> None:
+    _, document = await clients.rest.ask("GET", "/api/openapi.json")
+    asking = partial(ask_with_path_values, server.url, document, ODD_NAMES)
     assert await asyncio.to_thread(asking) > 25 * len(ODD_NAMES)
     assert "a request failed" not in server.log
 

@@ -3,8 +3,8 @@
 from pathlib import Path
 from typing import Any
 
-from tests.support.guests import Guests
-from tests.support.running import running
+from tests.support.running_server import running_server
+from tests.support.server_clients import Clients
 
 STORED: dict[str, Any] = {
     "llm_model": "scripted:demo",
@@ -16,8 +16,8 @@ STORED: dict[str, Any] = {
 }
 
 
-async def test_settings_are_unknown_then_stored_then_shown_without_keys(guests: Guests) -> None:
-    ask = guests.rest.ask
+async def test_settings_are_unknown_then_stored_then_shown_without_keys(clients: Clients) -> None:
+    ask = clients.rest.ask
     assert await ask("GET", "/api/settings") == (404, {"error": "Settings not found"})
     assert await ask("POST", "/api/settings", STORED) == (200, {"message": "Settings stored"})
     status, shown = await ask("GET", "/api/settings")
@@ -31,8 +31,8 @@ async def test_settings_are_unknown_then_stored_then_shown_without_keys(guests: 
     assert (await ask("POST", "/api/reset-settings"))[0] == 410
 
 
-async def test_wrong_settings_are_refused_by_their_name_and_nothing_is_stored(guests: Guests) -> None:
-    ask = guests.rest.ask
+async def test_wrong_settings_are_refused_by_their_name_and_nothing_is_stored(clients: Clients) -> None:
+    ask = clients.rest.ask
     for given, field in (
         ({"llm_modle": "m"}, "llm_modle"),
         ({"agent": "NoAgent"}, "agent"),
@@ -49,18 +49,18 @@ async def test_wrong_settings_are_refused_by_their_name_and_nothing_is_stored(gu
     assert (await ask("GET", "/api/settings"))[0] == 404
 
 
-async def test_a_stored_model_answers_in_the_next_conversation(guests: Guests) -> None:
-    await guests.rest.ask("POST", "/api/settings", STORED)
-    sid = await guests.rest.create()
-    client = guests.protocol2(sid)
+async def test_a_stored_model_answers_in_the_next_conversation(clients: Clients) -> None:
+    await clients.rest.ask("POST", "/api/settings", STORED)
+    sid = await clients.rest.create()
+    client = clients.protocol2(sid)
     await client.connect()
     await client.until_state("awaiting_user_input")
     [system] = [event for event in client.events if event.get("action") == "system"]
     assert system["args"]["agent_class"] == "ModelAgent"
 
 
-async def test_secrets_are_made_renamed_and_deleted_as_recorded(guests: Guests) -> None:
-    ask = guests.rest.ask
+async def test_secrets_are_made_renamed_and_deleted_as_recorded(clients: Clients) -> None:
+    ask = clients.rest.ask
     assert await ask("GET", "/api/secrets") == (200, {"custom_secrets": []})
     made = {"name": "A", "value": "v", "description": "d"}
     assert await ask("POST", "/api/secrets", made) == (201, {"message": "Secret created successfully"})
@@ -74,8 +74,8 @@ async def test_secrets_are_made_renamed_and_deleted_as_recorded(guests: Guests) 
     assert (await ask("POST", "/api/secrets", {"name": "a-b", "value": "v"}))[0] == 422
 
 
-async def test_tokens_of_git_providers_are_kept_and_only_their_names_are_shown(guests: Guests) -> None:
-    ask = guests.rest.ask
+async def test_tokens_of_git_providers_are_kept_and_only_their_names_are_shown(clients: Clients) -> None:
+    ask = clients.rest.ask
     await ask("POST", "/api/settings", {})
     given = {"provider_tokens": {"github": {"token": "ghp_secret", "host": None}}}
     assert (await ask("POST", "/api/add-git-providers", given))[0] == 200
@@ -97,11 +97,11 @@ async def test_tokens_of_git_providers_are_kept_and_only_their_names_are_shown(g
 
 async def test_with_a_key_nothing_is_stored_in_clear_and_all_is_there_after_a_restart(data_dir: Path) -> None:
     settings = {"OHS_SERVER__ENCRYPTION_KEY": "a key of enough characters"}
-    async with running(data_dir, settings) as server, Guests(server.url) as guests:
-        ask = guests.rest.ask
+    async with running_server(data_dir, settings) as server, Clients(server.url) as clients:
+        ask = clients.rest.ask
         await ask("POST", "/api/settings", STORED)
         await ask("POST", "/api/secrets", {"name": "TOKEN", "value": "hunter2-hunter2"})
-        await guests.rest.create(llm_api_key="sk-of-this-conversation")
+        await clients.rest.create(llm_api_key="sk-of-this-conversation")
         kept = [path for path in (data_dir / "files").rglob("*") if path.is_file()]
         assert len(kept) == 3
         assert {path.stat().st_mode & 0o777 for path in kept} == {0o600}

@@ -4,11 +4,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from tests.support.guests import Guests
-from tests.support.rest import Rest
-from tests.support.running import running
-from tests.support.seen import state_of
-from tests.support.shapes import ANY, misfit
+from tests.support.answer_shapes import ANY, mismatch
+from tests.support.event_summaries import state_of
+from tests.support.running_server import running_server
+from tests.support.server_clients import Clients, Rest
 
 MAYBE = (str, None)
 NO_PROVIDER = "Git provider token required. (such as GitHub)."
@@ -212,25 +211,25 @@ ENDING = (
 
 
 async def test_every_route_answers_as_the_client_expects(data_dir: Path) -> None:
-    async with running(data_dir) as server, Guests(server.url) as guests:
-        sids = [await guests.rest.create() for _ in range(2)]
-        await guests.until_ready(*sids)
+    async with running_server(data_dir) as server, Clients(server.url) as clients:
+        sids = [await clients.rest.create() for _ in range(2)]
+        await clients.until_ready(*sids)
         below = [f"/api/conversations/{sid}" for sid in sids]
-        wrong = await _walked(guests.rest, (*HOME, *ONE), below[0])
+        wrong = await _walked(clients.rest, (*HOME, *ONE), below[0])
         assert not wrong, "\n".join(wrong)
-        status, answer = await guests.rest.ask("GET", f"{below[0]}/git/changes")
+        status, answer = await clients.rest.ask("GET", f"{below[0]}/git/changes")
         assert (status, answer) == (404, {"error": "Not a git repository"})
-        await _work(guests, below[0].rpartition("/")[2])
-        wrong = await _walked(guests.rest, (*FILES, *LATER, *ENDING), below[0])
+        await _work(clients, below[0].rpartition("/")[2])
+        wrong = await _walked(clients.rest, (*FILES, *LATER, *ENDING), below[0])
         assert not wrong, "\n".join(wrong)
 
 
-async def test_events_are_picked_by_a_filter(guests: Guests) -> None:
-    sid = await guests.rest.create("$ echo Needle; echo hay")
-    client = guests.protocol2(sid)
+async def test_events_are_picked_by_a_filter(clients: Clients) -> None:
+    sid = await clients.rest.create("$ echo Needle; echo hay")
+    client = clients.protocol2(sid)
     await client.connect()
     await client.until_state("awaiting_user_input")
-    log = await guests.rest.events(sid)
+    log = await clients.rest.events(sid)
     runs = [event["id"] for event in log if "run" in (event.get("action"), event.get("observation"))]
     users = [event["id"] for event in log if event["source"] == "user"]
     mid = log[len(log) // 2]["timestamp"]
@@ -246,37 +245,37 @@ async def test_events_are_picked_by_a_filter(guests: Guests) -> None:
         ('{"start_date": "9999-12-31T00:00:00", "exclude_hidden": true}', []),
         ("{}", [event["id"] for event in log]),
     ):
-        status, page = await guests.rest.ask("GET", f"/api/conversations/{sid}/events", filter=wanted, limit=100)
+        status, page = await clients.rest.ask("GET", f"/api/conversations/{sid}/events", filter=wanted, limit=100)
         found = [event["id"] for event in page["events"]]
         assert (status, page["has_more"]) == (200, False)
         assert found == ids if ids is not None else all(number not in runs for number in found), wanted
     path = f"/api/conversations/{sid}/events"
-    _, page = await guests.rest.ask("GET", path, filter='{"include_types": ["run"]}', limit=1)
+    _, page = await clients.rest.ask("GET", path, filter='{"include_types": ["run"]}', limit=1)
     assert ([event["id"] for event in page["events"]], page["has_more"]) == (runs[:1], True)
-    _, page = await guests.rest.ask("GET", path, filter='{"include_types": ["run"]}', limit=1, reverse="true")
+    _, page = await clients.rest.ask("GET", path, filter='{"include_types": ["run"]}', limit=1, reverse="true")
     assert ([event["id"] for event in page["events"]], page["has_more"]) == (runs[1:], True)
 
 
-async def test_idle_time_begins_anew_with_all_work(guests: Guests) -> None:
-    sid = await guests.rest.create("$ sleep 30")
-    client = guests.protocol2(sid)
+async def test_idle_time_begins_anew_with_all_work(clients: Clients) -> None:
+    sid = await clients.rest.create("$ sleep 30")
+    client = clients.protocol2(sid)
     await client.connect()
     await client.until_event(lambda event: event.get("action") == "run")
-    _, info = await guests.rest.ask("GET", "/server_info")
+    _, info = await clients.rest.ask("GET", "/server_info")
     assert info["idle_time"] == 0
     await client.order("stopped")
     await client.until_state("stopped")
-    status, stopped = await guests.rest.ask("POST", f"/api/conversations/{sid}/stop")
+    status, stopped = await clients.rest.ask("POST", f"/api/conversations/{sid}/stop")
     assert (status, stopped["status"]) == (200, "ok")
-    _, info = await guests.rest.ask("GET", "/server_info")
+    _, info = await clients.rest.ask("GET", "/server_info")
     assert 0 < info["idle_time"] < info["uptime"], info
 
 
-async def _work(guests: Guests, sid: str) -> None:
+async def _work(clients: Clients, sid: str) -> None:
     """Something to look at in the workspace."""
-    await guests.rest.ask("POST", "/api/settings", {"agent": "ShellAgent"})
-    await guests.rest.ask("POST", f"/api/conversations/{sid}/stop")
-    client = guests.v0(sid)
+    await clients.rest.ask("POST", "/api/settings", {"agent": "ShellAgent"})
+    await clients.rest.ask("POST", f"/api/conversations/{sid}/stop")
+    client = clients.v0(sid)
     await client.connect()
     await client.until_event(lambda event: bool(state_of(event)))
     await client.send(
@@ -285,7 +284,7 @@ async def _work(guests: Guests, sid: str) -> None:
     ran = await client.until_event(lambda event: event.get("observation") == "run")
     await client.until_state("awaiting_user_input", after=ran["id"])
     await client.leave()
-    await guests.rest.ask("POST", "/api/settings", {"language": "de", "agent": "CodeActAgent"})
+    await clients.rest.ask("POST", "/api/settings", {"language": "de", "agent": "CodeActAgent"})
 
 
 async def _walked(rest: Rest, rows: tuple[Row, ...], below: str) -> list[str]:
@@ -298,7 +297,7 @@ async def _walked(rest: Rest, rows: tuple[Row, ...], below: str) -> list[str]:
             answer = await got.json()
             if got.status != row.status:
                 wrong.append(f"{row.asked}: {got.status} {answer}")
-            elif problem := misfit(row.answer, answer):
+            elif problem := mismatch(row.answer, answer):
                 wrong.append(f"{row.asked}: {problem}")
             if "no-cache" not in got.headers.get("Cache-Control", ""):
                 wrong.append(f"{row.asked}: may be cached")

@@ -3,8 +3,8 @@
 from pathlib import Path
 
 from openhands_sessions.core.masking import MASK
-from tests.support.guests import Guests
-from tests.support.running import Server
+from tests.support.running_server import Server
+from tests.support.server_clients import Clients
 
 SECRET = "hunter2-and-a-half"
 SHOW = (
@@ -13,12 +13,12 @@ SHOW = (
 )
 
 
-async def test_a_secret_is_used_and_never_seen(server: Server, guests: Guests) -> None:
-    ask = guests.rest.ask
+async def test_a_secret_is_used_and_never_seen(server: Server, clients: Clients) -> None:
+    ask = clients.rest.ask
     await ask("POST", "/api/settings", {"git_user_name": "Ada"})
     assert (await ask("POST", "/api/secrets", {"name": "TOKEN", "value": SECRET}))[0] == 201
-    sid = await guests.rest.create()
-    client = guests.protocol2(sid)
+    sid = await clients.rest.create()
+    client = clients.protocol2(sid)
     await client.connect()
     said = await client.say(SHOW)
     await client.until_state("awaiting_user_input", after=said)

@@ -8,27 +8,27 @@ from pathlib import Path
 import pytest
 from docker.errors import ContainerError
 
-from tests.support.composed import Composed, composed
+from tests.support.compose_project import ComposeProject, compose_project
 from tests.support.docker_engine import Engine
 from tests.support.docker_server import sent, server_image
-from tests.support.packages import Missing, unavailable
+from tests.support.system_packages import Missing, unavailable
 
 pytestmark = pytest.mark.timeout(300)
 AT = ("--server", "http://127.0.0.1:3000")
 
 
 @pytest.fixture
-async def composition(docker_engine: Engine, tmp_path: Path) -> AsyncIterator[Composed]:
+async def composition(docker_engine: Engine, tmp_path: Path) -> AsyncIterator[ComposeProject]:
     async with AsyncExitStack() as stack:
         try:
-            there = await stack.enter_async_context(composed(tmp_path, docker_engine))
+            there = await stack.enter_async_context(compose_project(tmp_path, docker_engine))
         except Missing as problem:
             unavailable(problem)
         yield there
 
 
 async def test_a_conversation_is_still_there_after_the_composition_was_stopped_and_started(
-    composition: Composed,
+    composition: ComposeProject,
 ) -> None:
     await composition.up()
     said = await composition.program("chat", *AT, typed="$ hostname; id -u; echo kept > x\n")
@@ -50,7 +50,7 @@ async def test_a_conversation_is_still_there_after_the_composition_was_stopped_a
 
 
 async def test_the_servers_container_has_nothing_that_it_does_not_need(
-    docker_engine: Engine, composition: Composed
+    docker_engine: Engine, composition: ComposeProject
 ) -> None:
     await composition.up()
     described = await composition.container()
@@ -69,7 +69,7 @@ async def test_the_servers_container_has_nothing_that_it_does_not_need(
     assert not _answers(docker_engine, f"http://127.0.0.1:{published['HostPort']}/api/conversations")
 
 
-async def test_a_composition_that_lacks_a_key_or_the_sockets_group_says_so(composition: Composed) -> None:
+async def test_a_composition_that_lacks_a_key_or_the_sockets_group_says_so(composition: ComposeProject) -> None:
     assert (await composition.run("config")).code == 0
     for name, told in (("OHS_SERVER__SESSION_API_KEY", "by which key"), ("DOCKER_GID", "which group the socket")):
         composition.configure(**{name: ""})
@@ -91,12 +91,12 @@ def test_a_build_is_sent_the_sources_and_nothing_else() -> None:
     assert [name for name in sent() if name not in named and not name.startswith(rooms)] == []
 
 
-async def _sandboxes(composition: Composed) -> list[dict[str, str]]:
+async def _sandboxes(composition: ComposeProject) -> list[dict[str, str]]:
     listed: list[dict[str, str]] = json.loads(await composition.program("sandbox", "ls", "--json"))
     return listed
 
 
-async def _uid(composition: Composed) -> str:
+async def _uid(composition: ComposeProject) -> str:
     return (await composition.run("exec", "-T", "server", "id", "-u")).out.strip()
 
 

@@ -9,11 +9,18 @@ from typing import Any
 import pytest
 from hypothesis import strategies as st
 
-from tests.support.fuzzing import ROUND, TEXTS, VALUES, Frames, Sent, fuzz, mistaken, packet, shaped
-from tests.support.raw import RawSocket
+from tests.support.fuzzed_server import (
+    MESSAGE_BYTES,
+    THEIRS,
+    FuzzedServer,
+    fuzzed_server,
+    lives_on,
+    only_these_are_left,
+)
+from tests.support.raw_socket import RawSocket
 from tests.support.seeds import REPORTED_IN_CI, printed_seed
-from tests.support.siege import MESSAGE_BYTES, THEIRS, Besieged, besieged, lives_on, only
-from tests.support.wire import Cut
+from tests.support.socket_connection import ConnectionCut
+from tests.support.socket_fuzzing import ROUND, TEXTS, VALUES, Frames, Sent, fuzz, mistaken, packet, shaped
 
 LISTENED = 5
 """Round trips for which a client stays that was let in: what it asked for must not fail later."""
@@ -29,8 +36,8 @@ async def test_whoever_connects_however_is_let_in_or_refused_in_words(data_dir: 
 
 @REPORTED_IN_CI
 async def test_frames_and_handshakes_of_a_new_seed_are_answered(data_dir: Path) -> None:
-    await frames_fuzzed(data_dir / "frames", seconds=1, fixed=False)
-    await handshakes_fuzzed(data_dir / "handshakes", seconds=1, fixed=False)
+    await frames_fuzzed(data_dir.with_name("frames"), seconds=1, fixed=False)
+    await handshakes_fuzzed(data_dir.with_name("handshakes"), seconds=1, fixed=False)
 
 
 @pytest.mark.long
@@ -49,7 +56,7 @@ async def test_whoever_connects_is_let_in_or_refused_for_long(data_dir: Path, ru
 
 async def frames_fuzzed(data_dir: Path, *, seconds: float, fixed: bool = True) -> int:
     """How many examples were tried. Each is a connection with a few frames."""
-    async with besieged(data_dir) as place:
+    async with fuzzed_server(data_dir) as place:
         takes = place.validator(place.document["client"]["oh_user_action"])
         frames = Frames(
             commands=shaped(place.document["client"]["oh_user_action"], place.defs),
@@ -57,14 +64,14 @@ async def frames_fuzzed(data_dir: Path, *, seconds: float, fixed: bool = True) -
             valid=takes.is_valid,
             message_bytes=MESSAGE_BYTES,
         )
-        sid = await place.guests.rest.create()
+        sid = await place.clients.rest.create()
         events = {**place.document["server"], **place.document["operators"]}
         said = {name: place.validator(schema) for name, schema in events.items()}
         acknowledged = place.validator(place.document["acknowledgement"])
 
         async def check(example: tuple[int, list[Sent]]) -> None:
             protocol, sent = example
-            raw = RawSocket(place.guests.rest.http, place.server.url)
+            raw = RawSocket(place.clients.rest.http, place.server.url)
             try:
                 heard = await _exchanged(raw, sid, protocol, sent)
             finally:
@@ -74,7 +81,7 @@ async def frames_fuzzed(data_dir: Path, *, seconds: float, fixed: bool = True) -
 
         example = st.tuples(st.sampled_from((1, 2)), st.lists(frames.any(), min_size=1, max_size=8))
         count = await fuzz(example, check, number=printed_seed(fixed_in_ci=fixed), seconds=seconds)
-        await only(place, {sid, place.calm.sid})
+        await only_these_are_left(place, {sid, place.calm.sid})
         await lives_on(place, sid)
     return count
 
@@ -89,7 +96,7 @@ async def _exchanged(raw: RawSocket, sid: str, protocol: int, sent: list[Sent]) 
         try:
             await raw.send(each.frame)
             answers = await raw.answers()
-        except Cut as cut:
+        except ConnectionCut as cut:
             if not each.ends:
                 raise AssertionError(f"{each!r} ended the connection: {cut}") from cut
             return heard
@@ -117,21 +124,21 @@ def _judge(text: str, said: Mapping[str, Any], acknowledged: Any) -> None:
 
 async def handshakes_fuzzed(data_dir: Path, *, seconds: float, fixed: bool = True) -> int:
     """How many handshakes were tried, each with a query and an `auth` payload."""
-    async with besieged(data_dir) as place:
-        sid = await place.guests.rest.create()
+    async with fuzzed_server(data_dir) as place:
+        sid = await place.clients.rest.create()
         made: set[str] = set()
         refused = place.validator(place.document["refusal"])
 
         async def check(example: tuple[dict[str, str], Any]) -> None:
             query, auth = example
             asked = _asked_for(query, auth)
-            raw = RawSocket(place.guests.rest.http, place.server.url)
+            raw = RawSocket(place.clients.rest.http, place.server.url)
             try:
                 await raw.open(query)
                 answer = await raw.connect("" if auth is None else packet(auth))
                 for _ in range(LISTENED if answer.startswith("40") else 0):
                     await raw.answers()
-            except Cut as refusal:
+            except ConnectionCut as refusal:
                 if refusal.args[0] != 400:  # engine.io's answer to a version that it does not know
                     raise AssertionError(f"{example!r} was not answered: {refusal}") from refusal
                 return
@@ -148,12 +155,12 @@ async def handshakes_fuzzed(data_dir: Path, *, seconds: float, fixed: bool = Tru
             assert asked != THEIRS or told["data"]["code"] in ("not_found", "bad_input")
 
         count = await fuzz(_handshakes(place, sid), check, number=printed_seed(fixed_in_ci=fixed), seconds=seconds)
-        await only(place, {sid, place.calm.sid, *made})
+        await only_these_are_left(place, {sid, place.calm.sid, *made})
         await lives_on(place, sid)
     return count
 
 
-def _handshakes(place: Besieged, sid: str) -> st.SearchStrategy[tuple[dict[str, str], Any]]:
+def _handshakes(place: FuzzedServer, sid: str) -> st.SearchStrategy[tuple[dict[str, str], Any]]:
     ids = st.sampled_from((sid, THEIRS, "unknown", "", "null", "a/b", "../x", "x" * 65, "\0", "é")) | TEXTS
     fresh = st.integers(0, 10**9).map(lambda number: f"new-{number}")
     numbers = st.sampled_from(("-1", "0", "--5", "²", "1e3", "-5", "9" * 400, "-" + "9" * 30, "NaN")) | TEXTS

@@ -5,13 +5,13 @@ from collections.abc import AsyncIterator, Sequence
 
 import pytest
 
-from tests.support.clients import Protocol2Client
-from tests.support.guests import Guests
+from tests.support.event_summaries import Event, kind_of, state_of
 from tests.support.model_replies import Reply
 from tests.support.model_server import MODEL, ModelServer, model_server
 from tests.support.processes import alive, ended
-from tests.support.running import Server, processes_of
-from tests.support.seen import Event, kind_of, state_of
+from tests.support.running_server import Server, processes_of
+from tests.support.server_clients import Clients
+from tests.support.socket_clients import Protocol2Client
 
 WITHIN = 1.0
 """Seconds in which whatever is stopped must be gone."""
@@ -54,9 +54,9 @@ async def all_that_comes(client: Protocol2Client) -> Sequence[Event]:
     return client.events[: said + 1]
 
 
-async def test_a_stop_ends_a_sleeping_command_within_a_second(server: Server, guests: Guests) -> None:
-    sid = await guests.rest.create()
-    client = guests.protocol2(sid)
+async def test_a_stop_ends_a_sleeping_command_within_a_second(server: Server, clients: Clients) -> None:
+    sid = await clients.rest.create()
+    client = clients.protocol2(sid)
     await client.connect()
     await client.say("$ echo begun; sleep 100")
     sleeping = await appear(server, sid, "sleep")
@@ -74,7 +74,7 @@ async def test_a_stop_ends_a_sleeping_command_within_a_second(server: Server, gu
 
 
 async def test_a_stop_ends_pipelines_groups_loops_and_what_ignores_the_interrupt(
-    server: Server, guests: Guests
+    server: Server, clients: Clients
 ) -> None:
     stubborn = "python3 -c 'import signal,time; signal.signal(signal.SIGINT, signal.SIG_IGN); time.sleep(100)'"
     for command, word, count in (
@@ -82,8 +82,8 @@ async def test_a_stop_ends_pipelines_groups_loops_and_what_ignores_the_interrupt
         ("sleep 102 & sleep 103", "sleep", 2),
         (stubborn, "python3", 1),
     ):
-        sid = await guests.rest.create()
-        client = guests.protocol2(sid)
+        sid = await clients.rest.create()
+        client = clients.protocol2(sid)
         await client.connect()
         await client.say(f"$ {command}")
         started = await appear(server, sid, word, count)
@@ -93,9 +93,9 @@ async def test_a_stop_ends_pipelines_groups_loops_and_what_ignores_the_interrupt
         await client.leave()
 
 
-async def test_after_a_stop_the_next_message_finds_the_same_shell(server: Server, guests: Guests) -> None:
-    sid = await guests.rest.create()
-    client = guests.protocol2(sid)
+async def test_after_a_stop_the_next_message_finds_the_same_shell(server: Server, clients: Clients) -> None:
+    sid = await clients.rest.create()
+    client = clients.protocol2(sid)
     await client.connect()
     await client.say("$ kept=here; sleep 100")
     await appear(server, sid, "sleep")
@@ -108,11 +108,11 @@ async def test_after_a_stop_the_next_message_finds_the_same_shell(server: Server
     assert told["content"].strip() == "here"
 
 
-async def test_a_stop_closes_the_models_stream_within_a_second(guests: Guests, model: ModelServer) -> None:
-    sid = await guests.rest.create(
+async def test_a_stop_closes_the_models_stream_within_a_second(clients: Clients, model: ModelServer) -> None:
+    sid = await clients.rest.create(
         llm_model=f"openai/{MODEL}", llm_base_url=model.url, llm_api_key="sk-loopback", llm_retries=0
     )
-    client = guests.protocol2(sid)
+    client = clients.protocol2(sid)
     await client.connect()
     await client.say("go on and on [[silent]]")
     await client.until(lambda: bool(client.streams), within=40)
@@ -125,9 +125,9 @@ async def test_a_stop_closes_the_models_stream_within_a_second(guests: Guests, m
     assert client.last == stopped["id"]
 
 
-async def test_a_stop_takes_a_question_back(server: Server, guests: Guests) -> None:
-    sid = await guests.rest.create(confirmation_mode=True)
-    client = guests.protocol2(sid)
+async def test_a_stop_takes_a_question_back(server: Server, clients: Clients) -> None:
+    sid = await clients.rest.create(confirmation_mode=True)
+    client = clients.protocol2(sid)
     await client.connect()
     await client.say("$ touch made")
     await client.until_state("awaiting_user_confirmation")

@@ -5,12 +5,11 @@ from random import Random
 
 import pytest
 
-from tests.support.guests import Guests
-from tests.support.outline import confirmation_of
+from tests.support.event_summaries import Event, confirmation_of, kind_of, state_of
 from tests.support.processes import ended
-from tests.support.running import Server, processes_of
+from tests.support.running_server import Server, processes_of
 from tests.support.seeds import printed_seed
-from tests.support.seen import Event, kind_of, state_of
+from tests.support.server_clients import Clients
 
 # A message that was stopped before it was answered counts as one with the next: that one's entry comes first.
 SCRIPT = """\
@@ -37,11 +36,11 @@ ENDS = ("stopped", "awaiting_user_input")
 
 
 @pytest.mark.parametrize("times", [12, pytest.param(100, marks=(pytest.mark.long, pytest.mark.timeout(300)))])
-async def test_a_stop_at_any_moment_leaves_nothing_open(server: Server, guests: Guests, times: int) -> None:
+async def test_a_stop_at_any_moment_leaves_nothing_open(server: Server, clients: Clients, times: int) -> None:
     rng = Random(printed_seed())
     model = server.script("turns", SCRIPT)
-    sid = await guests.rest.create(llm_model=model)
-    client = guests.protocol2(sid)
+    sid = await clients.rest.create(llm_model=model)
+    client = clients.protocol2(sid)
     await client.connect()
     await client.until_state("awaiting_user_input")
     stopped_early = 0
@@ -60,7 +59,7 @@ async def test_a_stop_at_any_moment_leaves_nothing_open(server: Server, guests: 
         checked = await client.until_event(lambda event: event.get("observation") == "run", after=check)
         assert checked["content"].strip() == "alive"
         await client.until_state("awaiting_user_input", after=check)
-    log = await guests.rest.events(sid)
+    log = await clients.rest.events(sid)
     assert client.events == log
     assert client.faults == []
     assert stopped_early > 0  # how many turns are over before their stop hangs on the machine

@@ -3,10 +3,10 @@
 import asyncio
 from pathlib import Path
 
-from tests.support.clients import Client, accepted
-from tests.support.guests import Guests
 from tests.support.model_server import MODEL, model_server
-from tests.support.running import Server, running
+from tests.support.running_server import Server, running_server
+from tests.support.server_clients import Clients
+from tests.support.socket_clients import Client, accepted
 
 PIXEL = "data:image/png;base64,iVBORw0KGgo="
 
@@ -19,32 +19,32 @@ async def title_of(client: Client) -> str:
     return title
 
 
-async def test_without_a_model_it_is_the_first_words(server: Server, guests: Guests) -> None:
-    sid = await guests.rest.create()
-    client = guests.v0(sid)
+async def test_without_a_model_it_is_the_first_words(server: Server, clients: Clients) -> None:
+    sid = await clients.rest.create()
+    client = clients.v0(sid)
     await client.connect()
     await client.say("$ echo one  two " + "and so on " * 20)
     title = await title_of(client)
     assert title.startswith("$ echo one two and so on")
-    assert (await guests.rest.describe(sid))["title"] == title
+    assert (await clients.rest.describe(sid))["title"] == title
 
-    named = await guests.rest.create()
-    await guests.rest.ask("PATCH", f"/api/conversations/{named}", {"title": "Mine"})
-    other = guests.protocol2(named)
+    named = await clients.rest.create()
+    await clients.rest.ask("PATCH", f"/api/conversations/{named}", {"title": "Mine"})
+    other = clients.protocol2(named)
     await other.connect()
     said = await other.say("$ echo more")
     await other.until_state("awaiting_user_input", after=said)
-    assert (await guests.rest.describe(named))["title"] == "Mine"
+    assert (await clients.rest.describe(named))["title"] == "Mine"
 
     model = server.script("named", "name: named\ntitle: A script's name\nreplies: [{steps: [{say: Hello.}]}]\n")
-    scripted = guests.protocol2(await guests.rest.create(llm_model=model))
+    scripted = clients.protocol2(await clients.rest.create(llm_model=model))
     await scripted.connect()
     await scripted.say("hello")
     assert await title_of(scripted) == "A script's name"
 
 
-async def test_who_begins_without_words_gets_it_from_the_first_ones(guests: Guests) -> None:
-    client = guests.protocol2(await guests.rest.create())
+async def test_who_begins_without_words_gets_it_from_the_first_ones(clients: Clients) -> None:
+    client = clients.protocol2(await clients.rest.create())
     await client.connect()
     for wordless in ({"content": ""}, {"content": " \n"}, {"content": "", "image_urls": [PIXEL]}):
         said = accepted(await client.command("message", **wordless))
@@ -53,15 +53,15 @@ async def test_who_begins_without_words_gets_it_from_the_first_ones(guests: Gues
     for answer in await asyncio.gather(*at_once):
         accepted(answer)
     assert await title_of(client) == "$ echo these words"
-    assert (await guests.rest.describe(client.sid))["title"] == "$ echo these words"
+    assert (await clients.rest.describe(client.sid))["title"] == "$ echo these words"
 
 
 async def test_a_model_makes_it_from_the_first_message(data_dir: Path) -> None:
     async with model_server() as model:
         settings = {"OHS_LLM__MODEL": f"openai/{MODEL}", "OHS_LLM__BASE_URL": model.url, "OHS_LLM__API_KEY": "key"}
-        async with running(data_dir, settings) as server, Guests(server.url) as guests:
+        async with running_server(data_dir, settings) as server, Clients(server.url) as clients:
             model.title = '"Make it Fast"'
-            client = guests.protocol2(await guests.rest.create())
+            client = clients.protocol2(await clients.rest.create())
             await client.connect()
             await client.say("make it fast, please")
             assert await title_of(client) == "Make it Fast"

@@ -10,16 +10,16 @@ from typing import Any
 
 import aiohttp
 
-from tests.support.guests import Guests
-from tests.support.running import Server, running
+from tests.support.running_server import Server, running_server
+from tests.support.server_clients import Clients
 
 BOUNDARY = "XXboundaryXX"
 
 
-async def test_files_are_sent_listed_shown_and_taken_along(server: Server, guests: Guests) -> None:
-    sid = await guests.rest.create()
+async def test_files_are_sent_listed_shown_and_taken_along(server: Server, clients: Clients) -> None:
+    sid = await clients.rest.create()
     big = os.urandom(9 << 20)
-    status, answer = await upload(guests, sid, {"a.txt": "näme\n".encode(), "big.bin": big, "../../up.txt": b"up"})
+    status, answer = await upload(clients, sid, {"a.txt": "näme\n".encode(), "big.bin": big, "../../up.txt": b"up"})
     assert status == 200
     assert answer == {
         "uploaded_files": ["/workspace/a.txt", "/workspace/big.bin", "/workspace/up.txt"],
@@ -27,24 +27,26 @@ async def test_files_are_sent_listed_shown_and_taken_along(server: Server, guest
     }
     (server.workspace(sid) / "below").mkdir()
     (server.workspace(sid) / "below" / "b").write_text("b")
-    assert await ask(guests, sid, "list-files") == (200, ["a.txt", "below/", "big.bin", "up.txt"])
-    assert await ask(guests, sid, "list-files", path="/workspace/below") == (200, ["b"])
-    assert await ask(guests, sid, "select-file", file="a.txt") == (200, {"code": "näme\n"})
-    assert (await ask(guests, sid, "select-file", file="big.bin"))[0] == 413
-    async with guests.rest.http.get(url(guests, sid, "zip-directory")) as got:
+    assert await ask(clients, sid, "list-files") == (200, ["a.txt", "below/", "big.bin", "up.txt"])
+    assert await ask(clients, sid, "list-files", path="/workspace/below") == (200, ["b"])
+    assert await ask(clients, sid, "select-file", file="a.txt") == (200, {"code": "näme\n"})
+    assert (await ask(clients, sid, "select-file", file="big.bin"))[0] == 413
+    async with clients.rest.http.get(url(clients, sid, "zip-directory")) as got:
         assert (got.status, got.content_type) == (200, "application/zip")
         with zipfile.ZipFile(io.BytesIO(await got.read())) as archive:
             assert archive.testzip() is None
             assert sorted(archive.namelist()) == ["a.txt", "below/", "below/b", "big.bin", "up.txt"]
             assert archive.read("big.bin") == big
     # A stopped conversation's files are reached all the same.
-    await guests.rest.ask("POST", f"/api/conversations/{sid}/stop")
-    assert await ask(guests, sid, "select-file", file="below/b") == (200, {"code": "b"})
+    await clients.rest.ask("POST", f"/api/conversations/{sid}/stop")
+    assert await ask(clients, sid, "select-file", file="below/b") == (200, {"code": "b"})
 
 
-async def test_nothing_leads_out_of_the_workspace_and_no_answer_names_the_host(server: Server, guests: Guests) -> None:
-    sid = await guests.rest.create()
-    await upload(guests, sid, {"a": b"\x00\x01", "latin": b"\xe4"})
+async def test_nothing_leads_out_of_the_workspace_and_no_answer_names_the_host(
+    server: Server, clients: Clients
+) -> None:
+    sid = await clients.rest.create()
+    await upload(clients, sid, {"a": b"\x00\x01", "latin": b"\xe4"})
     workspace = server.workspace(sid)
     secret = server.data_dir / "secret"
     secret.write_text("secret")
@@ -69,11 +71,11 @@ async def test_nothing_leads_out_of_the_workspace_and_no_answer_names_the_host(s
         ("zip-directory", {"path": "a"}, 404, None),
     ]
     for call, query, status, field in cases:
-        got, answer = await ask(guests, sid, call, **query)
+        got, answer = await ask(clients, sid, call, **query)
         assert (got, answer.get("field")) == (status, field), (call, query, answer)
         assert str(server.data_dir.parent) not in json.dumps(answer).replace(str(secret), "")
     status, answer = await upload(
-        guests, sid, {"out": b"x", "folder": b"x", "..": b"x", "n" * 300: b"x", "b\u202e": b"x"}
+        clients, sid, {"out": b"x", "folder": b"x", "..": b"x", "n" * 300: b"x", "b\u202e": b"x"}
     )
     assert status == 200
     assert answer["uploaded_files"] == ["/workspace/b_"]
@@ -82,15 +84,15 @@ async def test_nothing_leads_out_of_the_workspace_and_no_answer_names_the_host(s
     assert str(server.data_dir) not in str(answer)
 
 
-async def test_files_of_somebody_else_or_of_nobody_are_not_found_before_anything_else(guests: Guests) -> None:
+async def test_files_of_somebody_else_or_of_nobody_are_not_found_before_anything_else(clients: Clients) -> None:
     for call in ("list-files", "select-file", "zip-directory", "git/changes", "git/diff"):
-        assert (await ask(guests, "none", call, path="..", file="..", nonsense="1"))[0] == 404
-    async with guests.rest.http.post(url(guests, "none", "upload-files"), data=b"junk") as got:
+        assert (await ask(clients, "none", call, path="..", file="..", nonsense="1"))[0] == 404
+    async with clients.rest.http.post(url(clients, "none", "upload-files"), data=b"junk") as got:
         assert got.status == 404
 
 
-async def test_an_upload_that_is_none_is_refused_and_the_server_lives_on(guests: Guests) -> None:
-    sid = await guests.rest.create()
+async def test_an_upload_that_is_none_is_refused_and_the_server_lives_on(clients: Clients) -> None:
+    sid = await clients.rest.create()
     bodies = [
         ("application/json", b"{}"),
         ("multipart/form-data", b""),
@@ -102,14 +104,14 @@ async def test_an_upload_that_is_none_is_refused_and_the_server_lives_on(guests:
         ("multipart/form-data; boundary=" + "b" * 99, b""),
     ]
     for content_type, body in bodies:
-        async with guests.rest.http.post(
-            url(guests, sid, "upload-files"), data=body, headers={"Content-Type": content_type}
+        async with clients.rest.http.post(
+            url(clients, sid, "upload-files"), data=body, headers={"Content-Type": content_type}
         ) as got:
             answer = await got.json()
             assert got.status in (200, 422), (content_type, body, answer)
     headers = {"Content-Type": f"multipart/form-data; boundary={BOUNDARY}"}
     body = _part('name="other"; filename="a"') + _part('name="files"') + f"--{BOUNDARY}--\r\n".encode()
-    async with guests.rest.http.post(url(guests, sid, "upload-files"), data=body, headers=headers) as got:
+    async with clients.rest.http.post(url(clients, sid, "upload-files"), data=body, headers=headers) as got:
         assert got.status == 200
         assert [each["reason"] for each in (await got.json())["skipped_files"]] == [
             "not a file in the field `files`"
@@ -118,9 +120,9 @@ async def test_an_upload_that_is_none_is_refused_and_the_server_lives_on(guests:
 
 async def test_limits_skip_what_is_over_them(data_dir: Path) -> None:
     limits = {"OHS_LIMITS__UPLOAD_BYTES": "1000", "OHS_LIMITS__UPLOAD_FILES": "2"}
-    async with running(data_dir, limits) as server, Guests(server.url) as guests:
-        sid = await guests.rest.create()
-        status, answer = await upload(guests, sid, {"big": b"x" * 5000, "a": b"x" * 1000, "b": b"", "c": b""})
+    async with running_server(data_dir, limits) as server, Clients(server.url) as clients:
+        sid = await clients.rest.create()
+        status, answer = await upload(clients, sid, {"big": b"x" * 5000, "a": b"x" * 1000, "b": b"", "c": b""})
         assert status == 200
         assert answer == {
             "uploaded_files": ["/workspace/a", "/workspace/b"],
@@ -129,12 +131,12 @@ async def test_limits_skip_what_is_over_them(data_dir: Path) -> None:
                 {"name": "c", "reason": "more than 2 files"},
             ],
         }
-        assert await ask(guests, sid, "list-files") == (200, ["a", "b"])
+        assert await ask(clients, sid, "list-files") == (200, ["a", "b"])
 
 
-async def test_a_sender_that_vanishes_leaves_nothing_behind(server: Server, guests: Guests) -> None:
-    sid = await guests.rest.create()
-    await ask(guests, sid, "list-files")
+async def test_a_sender_that_vanishes_leaves_nothing_behind(server: Server, clients: Clients) -> None:
+    sid = await clients.rest.create()
+    await ask(clients, sid, "list-files")
     workspace = server.workspace(sid)
     begun = _part('name="files"; filename="a"').rstrip() + b"x" * (1 << 20)
     _, writer = await asyncio.open_connection("127.0.0.1", server.port)
@@ -149,20 +151,20 @@ async def test_a_sender_that_vanishes_leaves_nothing_behind(server: Server, gues
     assert "Traceback" not in server.log, server.log.replace("\\n", "\n")
 
 
-def url(guests: Guests, sid: str, call: str) -> str:
-    return f"{guests.rest.url}/api/conversations/{sid}/{call}"
+def url(clients: Clients, sid: str, call: str) -> str:
+    return f"{clients.rest.url}/api/conversations/{sid}/{call}"
 
 
-async def ask(guests: Guests, sid: str, call: str, **query: str) -> tuple[int, Any]:
-    async with guests.rest.http.get(url(guests, sid, call), params=query) as got:
+async def ask(clients: Clients, sid: str, call: str, **query: str) -> tuple[int, Any]:
+    async with clients.rest.http.get(url(clients, sid, call), params=query) as got:
         return got.status, await got.json()
 
 
-async def upload(guests: Guests, sid: str, files: dict[str, bytes]) -> tuple[int, Any]:
+async def upload(clients: Clients, sid: str, files: dict[str, bytes]) -> tuple[int, Any]:
     form = aiohttp.FormData(quote_fields=False)
     for name, content in files.items():
         form.add_field("files", io.BytesIO(content), filename=name)
-    async with guests.rest.http.post(url(guests, sid, "upload-files"), data=form) as got:
+    async with clients.rest.http.post(url(clients, sid, "upload-files"), data=form) as got:
         return got.status, await got.json()
 
 

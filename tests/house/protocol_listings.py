@@ -3,8 +3,8 @@
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from openhands_sessions.server.schema.socket import socket_schema
-from openhands_sessions.server.statuses import ERROR_IDS, MESSAGE_IDS, OWN_STATUSES, V0_STATUSES
+from openhands_sessions.protocol.asyncapi import socket_schema
+from openhands_sessions.protocol.statuses import ERROR_IDS, MESSAGE_IDS, OWN_STATUSES, V0_STATUSES
 
 NAMED_ELSEWHERE = {"Event": "a stored [event](events.md)"}
 DOCUMENT = socket_schema("")

@@ -70,6 +70,17 @@ def test_core_is_pure() -> None:
     assert not impure, listed(impure, "core does no I/O and knows no clock: pass the value in, or work a floor higher.")
 
 
+def test_the_protocol_is_pure() -> None:
+    impure = [
+        f"{source.name}:{line} {module}"
+        for source in sources(PACKAGE / "protocol")
+        for module, line in source.imports()
+        if not module.startswith(("openhands_sessions.core", "openhands_sessions.ports", "openhands_sessions.protocol"))
+        and not any(module == allowed or module.startswith(f"{allowed}.") for allowed in (*PURE, "http"))
+    ]
+    assert not impure, listed(impure, "The protocol only describes and converts: no I/O, no clock, no framework.")
+
+
 def test_core_takes_the_time_from_its_caller() -> None:
     clocks = [
         f"{source.name}:{node.lineno} .{node.attr}"

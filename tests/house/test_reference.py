@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import TypeVar
 
 import pytest
-from aiohttp import web
 from pydantic import BaseModel
 from typer.main import get_command
 
@@ -17,8 +16,9 @@ from openhands_sessions.core.errors import SessionsError
 from openhands_sessions.core.events.event import Action, Observation
 from openhands_sessions.core.settings import SessionSettings
 from openhands_sessions.core.user_settings import UserSettings
-from openhands_sessions.server.app import TOPICS
-from openhands_sessions.server.statuses import ERROR_IDS, MESSAGE_IDS, OWN_STATUSES, V0_STATUSES
+from openhands_sessions.protocol.routes import ROUTES
+from openhands_sessions.protocol.socket_messages import SOCKET_EVENTS
+from openhands_sessions.protocol.statuses import ERROR_IDS, MESSAGE_IDS, OWN_STATUSES, V0_STATUSES
 from tests.house.figures import FIGURES, REFERENCE
 from tests.house.listings import PROGRAM, walk
 from tests.house.sources import OURS
@@ -57,9 +57,8 @@ def test_every_error_is_there() -> None:
 
 def test_every_route_is_there() -> None:
     text = page("rest.md")
-    routes = [route for topic in TOPICS for route in topic.ROUTES if isinstance(route, web.RouteDef)]
-    assert len(routes) > 40
-    named = [f"| `{route.method}` | `{route.path.replace(':(?s:.+)}', '}')}` |" for route in routes]
+    assert len(ROUTES) > 40
+    named = [f"| `{route.method}` | `{route.path}` |" for route in ROUTES]
     assert [name for name in named if name not in text] == []
 
 
@@ -76,7 +75,7 @@ def test_every_command_is_there() -> None:
 
 def test_every_message_over_the_socket_is_there() -> None:
     sent = {name for source in OURS if "/server/" in source.name for name in named(source.tree)}
-    assert {"hello", "oh_event", "oh_events", "oh_delta", "resync", "ended", "sessions", "session"} <= sent
+    assert sent == {event.name for event in SOCKET_EVENTS if event.sender == "server"}
     assert missing("protocol.md", iter(sent)) == []
     assert missing("protocol.md", iter(("oh_user_action", "oh_action", "auth", "refusal", "acknowledgement"))) == []
 

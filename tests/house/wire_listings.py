@@ -13,16 +13,16 @@ from openhands_sessions.core.events.observations import OBSERVATIONS
 from openhands_sessions.core.events.own import OWN_ACTIONS, OWN_OBSERVATIONS
 from openhands_sessions.core.settings import SessionSettings
 from openhands_sessions.core.user_settings import KEPT, KEYS, UserSettings
-from openhands_sessions.server.middleware import HTTP_STATUS
-from openhands_sessions.server.schema.document import OPERATIONS
-from openhands_sessions.server.schema.operations import Operation
+from openhands_sessions.protocol.commands import CommandIn
+from openhands_sessions.protocol.errors import http_status
+from openhands_sessions.protocol.routes import ROUTES, Route
 
 
 def routes() -> str:
     """A table for each topic."""
     parts = []
-    for tag, operations in groupby(OPERATIONS, lambda operation: operation.tag):
-        rows = [f"| `{each.method}` | `{each.path}` | {_takes(each)} | {_statuses(each)} |" for each in operations]
+    for tag, group in groupby(ROUTES, lambda route: route.tag):
+        rows = [f"| `{each.method}` | `{each.path}` | {_takes(each)} | {_statuses(each)} |" for each in group]
         summary = ["", "| method | path | takes | answers |", "|---|---|---|---|", *rows, ""]
         parts += [f"## {tag.capitalize()}", *summary]
     return "\n".join(parts).rstrip()
@@ -52,7 +52,7 @@ def events() -> str:
 def errors() -> str:
     """Every code, its class, and the status that REST answers with."""
     rows = [
-        f"| `{kind.code}` | `{kind.__name__}` | {_status(kind)} | {_first_line(kind.__doc__)} |"
+        f"| `{kind.code}` | `{kind.__name__}` | {http_status(kind)} | {_first_line(kind.__doc__)} |"
         for kind in _tree(SessionsError)
     ]
     return "\n".join(["| `code` | class | HTTP | what it says |", "|---|---|---|---|", *rows])
@@ -67,18 +67,18 @@ def user_settings() -> str:
     return "\n".join(["| setting | default | stays where it is left out | effect |", "|---|---|---|---|", *rows])
 
 
-def _takes(operation: Operation) -> str:
-    body = operation.body
-    told = [f"`{name}`" for name in operation.query]
+def _takes(route: Route) -> str:
+    body = route.body
+    told = [f"`{parameter.name}`" for parameter in route.query]
     if isinstance(body, type) and issubclass(body, BaseModel):
         told.append(f"a body: {', '.join(f'`{name}`' for name in body.model_fields)}")
     elif body is not None:
-        told.append("a command" if operation.body_media == "application/json" else "`files`")
-    return f"{operation.summary} {'; '.join(told)}".strip()
+        told.append("a command" if body is CommandIn else "`files`")
+    return f"{route.summary} {'; '.join(told)}".strip()
 
 
-def _statuses(operation: Operation) -> str:
-    return ", ".join(map(str, operation.replies))
+def _statuses(route: Route) -> str:
+    return ", ".join(map(str, route.replies))
 
 
 def _rows(kinds: dict[str, type[Action]] | dict[str, type[Observation]], own: frozenset[str]) -> Iterator[str]:
@@ -93,10 +93,6 @@ def _tree(kind: type[SessionsError]) -> Iterator[type[SessionsError]]:
     for below in kind.__subclasses__():
         if below.__module__ == SessionsError.__module__:
             yield from _tree(below)
-
-
-def _status(kind: type[SessionsError]) -> int:
-    return next(status for base, status in HTTP_STATUS if issubclass(kind, base))
 
 
 def _first_line(text: str | None) -> str:

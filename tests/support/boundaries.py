@@ -1,4 +1,4 @@
-"""Where a server touches the world: its calls of the store's and the runtime's ports, numbered, each a place to die."""
+"""Numbers the server's calls of the store and runtime ports: each is a place where a test can kill it."""
 
 import os
 import signal

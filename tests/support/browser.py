@@ -13,7 +13,7 @@ from pathlib import Path
 
 from playwright.async_api import BrowserContext, async_playwright
 
-from tests.support.packages import CACHE, Missing, install, locked, plain_environment
+from tests.support.system_packages import CACHE, Missing, install, locked, plain_environment
 
 PAGE = Path(__file__).parents[1] / "browser" / "page"
 _PROGRAMS = ("chromium", "chromium-browser", "google-chrome")

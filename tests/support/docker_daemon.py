@@ -16,7 +16,7 @@ import docker
 from docker.errors import DockerException, NotFound
 
 from tests.support.docker_netns import PrivateNetwork
-from tests.support.packages import locked, plain_environment
+from tests.support.system_packages import locked, plain_environment
 
 READY_WITHIN = 60.0
 END_WITHIN = 20.0

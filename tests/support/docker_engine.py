@@ -14,9 +14,8 @@ from pathlib import Path
 import docker
 from docker.errors import ImageNotFound
 
-from tests.support import packages
 from tests.support.docker_daemon import Daemon, answers, shared
-from tests.support.packages import CACHE, Missing, locked, may_install, plain_environment
+from tests.support.system_packages import CACHE, Missing, install, locked, may_install, plain_environment
 
 RECIPES = Path(__file__).parents[2] / "runtime_images"
 DEBIAN = "debian:bookworm-slim"
@@ -105,7 +104,7 @@ def _install(wanted: Mapping[str, str]) -> None:
     if os.geteuid() != 0:
         raise NoEngine("no Docker engine answers, and to start one takes root")
     try:
-        packages.install(wanted)
+        install(wanted)
     except Missing as problem:
         raise NoEngine(f"no Docker engine answers, and {problem}") from problem
 

@@ -11,7 +11,7 @@ from docker.errors import ImageNotFound
 
 from tests.support.docker_daemon import Daemon
 from tests.support.docker_engine import Engine, prepare_for_daemon
-from tests.support.packages import CACHE
+from tests.support.system_packages import CACHE
 
 
 @dataclass(frozen=True)

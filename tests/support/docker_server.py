@@ -17,7 +17,7 @@ from docker.errors import APIError, ImageNotFound
 from docker.utils.build import exclude_paths
 
 from tests.support.docker_engine import Engine
-from tests.support.packages import CACHE, locked, plain_environment
+from tests.support.system_packages import CACHE, locked, plain_environment
 
 ROOT = Path(__file__).parents[2]
 LOCK = ROOT / "requirements.lock"

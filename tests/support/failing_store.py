@@ -8,14 +8,13 @@ from datetime import datetime
 from openhands_sessions.config.config import Config
 from openhands_sessions.core.events.codec import Stored
 from openhands_sessions.core.ids import ConversationId, EventId, OwnerId
+from openhands_sessions.ports.conversations import ANY_CONVERSATION, ConversationFilter
 from openhands_sessions.ports.store import (
-    ANY_ROW,
     ConversationRow,
     ConversationStore,
     EventLog,
     Receipt,
     RowChanges,
-    RowFilter,
     SessionStore,
     Snapshot,
     SnapshotStore,
@@ -74,7 +73,7 @@ class FailingConversations:
         *,
         limit: int,
         before: tuple[datetime, ConversationId] | None = None,
-        matching: RowFilter = ANY_ROW,
+        matching: ConversationFilter = ANY_CONVERSATION,
     ) -> Sequence[ConversationRow]:
         return await self._conversations.page(owner, limit=limit, before=before, matching=matching)
 
@@ -118,9 +117,9 @@ class FailingStore:
     def log(self, sid: ConversationId) -> EventLog:
         return FailingLog(self._store.log(sid), self._boundaries)
 
-    async def next_term(self, sid: ConversationId) -> int:
+    async def claim(self, sid: ConversationId) -> int:
         boundary = self._boundaries.begin("term")
-        term = await self._store.next_term(sid)
+        term = await self._store.claim(sid)
         boundary.reach(AFTER)
         return term
 

@@ -1,4 +1,4 @@
-"""Looking at processes from outside."""
+"""Looks at processes of this machine: by command line, by environment, their memory, their end."""
 
 import asyncio
 import contextlib

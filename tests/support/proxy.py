@@ -1,4 +1,4 @@
-"""A TCP proxy on loopback that breaks connections when a test says so."""
+"""A TCP proxy on loopback that breaks connections on demand."""
 
 import asyncio
 import contextlib

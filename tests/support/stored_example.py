@@ -22,10 +22,10 @@ from openhands_sessions.core.repository import Repository, repository
 from openhands_sessions.ports.gateway import SessionSpec
 from openhands_sessions.ports.installation import ForeignConversation, ForeignEvent, SkippedConversation
 from openhands_sessions.service.importing import Importer
-from tests.support.houses import read, state
-from tests.support.logs import entries
-from tests.support.reference_folder import Talk, finished, write
-from tests.support.running import discard_sandboxes
+from tests.support.in_process_server import read, state
+from tests.support.openhands_folder import Talk, finished, write
+from tests.support.running_server import discard_sandboxes
+from tests.support.store_entries import entries
 
 IMPORTED, CUT_OFF = "ab" * 16, "cd" * 16
 PIXEL = "data:image/png;base64,iVBORw0KGgo="
@@ -48,7 +48,7 @@ async def fill(folder: Path) -> None:
         await _open(house, "plain")
         await _say(house, "plain", "$ echo hello", "key-1")
         await _say(house, "plain", "hello again", "key-2")
-        await house.history.rename(LOCAL_OWNER, ConversationId("plain"), "A «plain» title 🎉")
+        await house.local.conversations.rename(ConversationId("plain"), "A «plain» title 🎉")
         await _open(house, "message", initial_message="$ true", settings={"agent": "shell", "max_iterations": 7})
         await _open(house, "images", initial_message="what is this?", image_urls=(PIXEL,), title="Images")
         await _open(house, "replay", replay_json=await _trajectory(house, "plain"), title="Replay")
@@ -56,33 +56,33 @@ async def fill(folder: Path) -> None:
         await _open(house, "checkout", checkout=checkout, title="Checkout", trigger="suggested_task")
         await _open(house, "empty-checkout", checkout=Repository(), title="Empty checkout", trigger="resolver")
         await _open(house, "deleted", initial_message="$ echo secret")
-        await house.history.delete(LOCAL_OWNER, ConversationId("deleted"))
+        await house.local.conversations.delete(ConversationId("deleted"))
         await _import(house, folder / "theirs")
         await _open(house, "held", title="Held")
     config = Config(data_dir=folder / "data")
     async with open_application(config) as house:
         log = house.store.log(ConversationId("held"))
         head = await log.head()
-        term = await house.store.next_term(ConversationId("held"))
+        term = await house.store.claim(ConversationId("held"))
         await log.append(entries(head + 1, head + 2), expected=head, term=term)
     await discard_sandboxes(config.data_dir)
 
 
 async def _open(house: Application, name: str, **spec: Any) -> None:
     sid = ConversationId(name)
-    await house.gateway.open(SessionSpec(id=sid, owner=LOCAL_OWNER, create=True, **spec))
-    await read(house.gateway, sid, UNNUMBERED, state("awaiting_user_input"))
+    await house.local.gateway.open(SessionSpec(id=sid, create=True, **spec))
+    await read(house.local.gateway, sid, UNNUMBERED, state("awaiting_user_input"))
 
 
 async def _say(house: Application, name: str, text: str, key: str) -> None:
     sid = ConversationId(name)
-    accepted = await house.gateway.submit(sid, SendMessage(content=text), key=key)
-    await read(house.gateway, sid, accepted.id, state("awaiting_user_input"))
+    accepted = await house.local.gateway.submit(sid, SendMessage(content=text), key=key)
+    await read(house.local.gateway, sid, accepted.id, state("awaiting_user_input"))
 
 
 async def _trajectory(house: Application, name: str) -> str:
-    texts = [entry.text async for batch in house.history.trajectory(ConversationId(name)) for entry in batch]
-    return f"[{','.join(texts)}]"
+    chunks = [chunk async for chunk in house.local.conversations.export(ConversationId(name))]
+    return b"".join(chunks).decode()
 
 
 async def _import(house: Application, theirs: Path) -> None:

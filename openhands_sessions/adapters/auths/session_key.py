@@ -15,7 +15,7 @@ class SessionKey:
         self._key = key
         self.required = key is not None
 
-    def identify(self, credentials: Mapping[str, str]) -> Principal:
+    async def identify(self, credentials: Mapping[str, str]) -> Principal:
         given = credentials.get("session_api_key", "")
         if self._key is not None and not (given and _same(given, self._key)):
             raise Unauthorized("the session key is missing or wrong")

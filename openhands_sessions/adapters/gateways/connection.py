@@ -3,7 +3,6 @@
 import asyncio
 from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
@@ -12,23 +11,15 @@ import orjson
 import socketio
 from socketio.exceptions import SocketIOError
 
+from openhands_sessions.adapters.gateways.reading import UnreadableMessage, accepted, news_of, read, stored_of
 from openhands_sessions.adapters.gateways.rest import CONNECT_SECONDS, ServerAddress
-from openhands_sessions.adapters.gateways.wire import (
-    OrjsonModule,
-    UnreadableMessage,
-    accepted,
-    delta_of,
-    end_of,
-    news_of,
-    refusal,
-    stored_of,
-)
 from openhands_sessions.core.errors import SessionsError, TooLarge, Unreachable
 from openhands_sessions.core.events.event import Json
 from openhands_sessions.core.ids import ConversationId
 from openhands_sessions.ports.gateway import Accepted, FeedItem, SessionClosed
+from openhands_sessions.protocol.errors import error_of
+from openhands_sessions.protocol.socket_messages import PROTOCOL, AuthIn, DeltaOut, Ended, Hello, SocketJson
 
-PROTOCOL = 2
 BACKLOG = 8 * 1024 * 1024
 """Characters that may wait here for the reader. What comes beyond them is let go, and asked for again later."""
 CLOSE_SECONDS = 2.0
@@ -38,15 +29,6 @@ _BROKEN = (SocketIOError, aiohttp.ClientError, OSError, TypeError, ValueError)
 
 class ConnectionLost(Exception):
     """The connection is gone, and everything that came over it has been read."""
-
-
-@dataclass(frozen=True, slots=True)
-class Hello:
-    """How the server greets. `epoch` names the incarnation of the log; `message_bytes` limits a command."""
-
-    head: int
-    epoch: str
-    message_bytes: int
 
 
 class GatewayConnection:
@@ -66,7 +48,7 @@ class GatewayConnection:
         self._asked: set[asyncio.Future[object]] = set()
         self._lost = False
         self._sio = socketio.AsyncClient(
-            json=OrjsonModule,
+            json=SocketJson,
             reconnection=False,
             handle_sigint=False,
             http_session=session,
@@ -78,8 +60,8 @@ class GatewayConnection:
             "hello": self._greet,
             "oh_event": lambda wire: self._arrive(news_of(wire)),
             "oh_events": lambda wires: self._arrive([stored_of(wire) for wire in wires]),
-            "oh_delta": lambda wire: self._arrive(delta_of(wire)),
-            "ended": lambda wire: self._arrive(SessionClosed(end_of(wire))),
+            "oh_delta": lambda wire: self._arrive(read(DeltaOut, wire, "a delta").delta()),
+            "ended": lambda wire: self._arrive(SessionClosed(read(Ended, wire, "an end").reason)),
         }
         for name, reader in readers.items():
             self._sio.on(name, partial(self._read, reader))
@@ -93,16 +75,16 @@ class GatewayConnection:
         return self._greeted.done() and not self._lost
 
     async def connect(self, after: int, create: dict[str, Json] | None = None) -> Hello:
-        """Connect and be greeted; what is stored behind `after` comes then. `create` makes the conversation where it
-        is unknown, as the body of its making. Raises what the server refuses with, and Unreachable."""
-        auth: dict[str, Json] = {"protocol": PROTOCOL, "conversation_id": self._sid, "after": after}
+        """Connect and be greeted; what is stored after `after` comes then. `create` is the body that creates the
+        conversation if it is unknown. Raises what the server refuses with, and Unreachable."""
+        auth = AuthIn(protocol=PROTOCOL, conversation_id=self._sid, after=after)
         if create is not None:
-            auth["create"] = create
+            auth = auth.model_copy(update={"create": create})
         try:
             async with asyncio.timeout(CONNECT_SECONDS):
                 await self._sio.connect(
                     self._address.origin,
-                    auth=auth,
+                    auth=auth.wire(),
                     transports=["websocket"],
                     namespaces=["/"],
                     socketio_path=f"{self._address.path}/socket.io".lstrip("/"),
@@ -136,7 +118,7 @@ class GatewayConnection:
         ConnectionLost where it is not known whether the command arrived."""
         if not self.alive:
             raise ConnectionLost
-        limit = self._greeted.result().message_bytes
+        limit = self._greeted.result().limits.message_bytes
         if len(orjson.dumps(wire)) > limit:
             raise TooLarge(f"a message of more than {limit} bytes is not taken")
         answer: asyncio.Future[object] = asyncio.get_running_loop().create_future()
@@ -175,12 +157,9 @@ class GatewayConnection:
             self._news.set()
 
     def _greet(self, wire: Any) -> None:
-        match wire:
-            case {"protocol": 2, "head": int(head), "epoch": str(epoch), "limits": {"message_bytes": int(most)}}:
-                if not self._greeted.done():
-                    self._greeted.set_result(Hello(head, epoch, most))
-            case _:
-                raise UnreadableMessage("a greeting")
+        hello = read(Hello, wire, "a greeting")
+        if not self._greeted.done():
+            self._greeted.set_result(hello)
 
     def _arrive(self, item: FeedItem) -> None:
         if self._full:
@@ -196,7 +175,7 @@ class GatewayConnection:
 
     def _refused(self, told: object = None) -> None:
         if isinstance(told, dict):
-            self._problem = refusal(told)
+            self._problem = error_of(told)
         _fail(self._admitted)
 
     def _lose(self, reason: object = None) -> None:

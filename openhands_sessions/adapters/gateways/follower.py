@@ -5,11 +5,12 @@ import random
 import time
 from collections.abc import AsyncGenerator, Callable, Iterator, Sequence
 
-from openhands_sessions.adapters.gateways.connection import ConnectionLost, GatewayConnection, Hello
-from openhands_sessions.adapters.gateways.wire import UnreadableMessage
+from openhands_sessions.adapters.gateways.connection import ConnectionLost, GatewayConnection
+from openhands_sessions.adapters.gateways.reading import UnreadableMessage
 from openhands_sessions.core.errors import AtCapacity, NotFound, Unreachable
 from openhands_sessions.core.events.codec import Stored
 from openhands_sessions.ports.gateway import Delta, FeedItem, SessionClosed, SessionEnded, Status
+from openhands_sessions.protocol.socket_messages import Hello
 
 RECONNECTING = Status("info", "STATUS$RECONNECTING", "The connection is lost; trying again.")
 RECONNECTED = Status("info", "STATUS$RECONNECTED", "Connected again.")

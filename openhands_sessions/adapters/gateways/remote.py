@@ -1,42 +1,59 @@
 """The Gateway to another server: Socket.IO by protocol 2, and REST."""
 
+import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
 from uuid import uuid4
 
 import aiohttp
 
 from openhands_sessions.adapters.gateways.connection import GatewayConnection
 from openhands_sessions.adapters.gateways.follower import AGAIN, Follower, delays
+from openhands_sessions.adapters.gateways.reading import UnreadableMessage, info_of
 from openhands_sessions.adapters.gateways.remote_conversations import RemoteConversations
+from openhands_sessions.adapters.gateways.remote_workspaces import RemoteWorkspaces
 from openhands_sessions.adapters.gateways.rest import RestClient, ServerAddress, timeouts
-from openhands_sessions.adapters.gateways.wire import UnreadableMessage, command_wire
 from openhands_sessions.core.commands import Command, SendMessage
 from openhands_sessions.core.errors import NotFound, Unreachable
 from openhands_sessions.core.events.event import Json
 from openhands_sessions.core.ids import ConversationId
-from openhands_sessions.ports.gateway import Accepted, EndReason, FeedItem, SessionInfo, SessionSpec
+from openhands_sessions.core.lifecycle import SET_UP, SessionState
+from openhands_sessions.ports.access import Access
+from openhands_sessions.ports.gateway import (
+    Accepted,
+    EndReason,
+    FeedItem,
+    SessionHandle,
+    SessionInfo,
+    SessionSpec,
+    SessionUsage,
+)
+from openhands_sessions.protocol import routes
+from openhands_sessions.protocol.commands import command_wire
+from openhands_sessions.protocol.conversations import CreateIn, StartIn
 
+KNOWN = 256
+"""Conversations whose newest description is kept."""
 PATIENCE = 60.0
 """Seconds that a server may be away before following and sending give up."""
 
 
 class RemoteGateway:
-    """Conversations of one server, as its owner of the key sees them."""
+    """Sessions of one server, as the key's owner sees them."""
 
     def __init__(
         self,
-        archive: RemoteConversations,
+        conversations: RemoteConversations,
         rest: RestClient,
         new_connection: Callable[[ConversationId], GatewayConnection],
         patience: float,
     ) -> None:
-        self._archive = archive
+        self._conversations = conversations
         self._rest = rest
         self._new_connection = new_connection
         self._patience = patience
         self._followers: dict[ConversationId, list[Follower]] = {}
+        self._known: dict[ConversationId, SessionInfo] = {}
 
     async def open(self, spec: SessionSpec) -> SessionInfo:
         try:
@@ -46,7 +63,7 @@ class RemoteGateway:
                 raise
             await self._create(spec)
         else:
-            await self._rest.call("POST", f"/api/conversations/{spec.id}/start", body={})
+            await self._rest.call(routes.START_CONVERSATION, spec.id, body=StartIn())
         return await self.describe(spec.id)
 
     async def submit(self, sid: ConversationId, command: Command, *, key: str | None = None) -> Accepted:
@@ -80,28 +97,45 @@ class RemoteGateway:
             await follower.close()
 
     async def describe(self, sid: ConversationId) -> SessionInfo:
-        return await self._archive.describe(sid)
+        wire = await self._rest.call(routes.DESCRIBE_CONVERSATION, sid)
+        if wire is None:
+            self._known.pop(sid, None)
+            raise NotFound("conversation", sid)
+        info = self._known[sid] = info_of(wire)
+        while len(self._known) > KNOWN:
+            del self._known[next(iter(self._known))]
+        return info
+
+    async def ready(self, sid: ConversationId, within: float) -> None:
+        for delay in delays(within):
+            info = await self.describe(sid)
+            if info.state not in (SessionState.CREATED, *SET_UP):
+                return
+            await asyncio.sleep(min(delay, within))
+
+    def session(self, sid: ConversationId) -> SessionHandle | None:
+        """As of the newest description."""
+        info = self._known.get(sid)
+        return None if info is None or info.state is None else SessionHandle(info.state, {}, SessionUsage())
 
     async def close(self, sid: ConversationId, reason: EndReason) -> None:
-        await self._rest.call("POST", f"/api/conversations/{sid}/stop", body={})
+        await self._rest.call(routes.STOP_CONVERSATION, sid)
 
     async def _create(self, spec: SessionSpec) -> None:
-        later = bool(spec.image_urls)  # what makes a conversation carries no images: a message of its own does
-        making: dict[str, Json] = {"settings": spec.settings}
-        if not later:
-            making["initial_user_msg"] = spec.initial_message
-        if spec.replay_json is not None:
-            making["replay_json"] = spec.replay_json
+        later = bool(spec.image_urls)  # images go with a message of their own
+        message = None if later else spec.initial_message
+        # The server validates it, and its refusal names the field.
+        body = CreateIn.model_construct(settings=spec.settings, initial_user_msg=message, replay_json=spec.replay_json)
         connection = self._new_connection(spec.id)
         try:
-            await connection.connect(-1, making)
+            await connection.connect(-1, body.wire())
             if later:
                 said = SendMessage(content=spec.initial_message or "", image_urls=spec.image_urls)
                 await connection.call(command_wire(said, f"opening-{spec.id}"))
         finally:
             await connection.close()
         if spec.title is not None:
-            await self._archive.rename(spec.id, spec.title)
+            await self._conversations.rename(spec.id, spec.title)
 
     async def _send_alone(self, sid: ConversationId, wire: dict[str, Json]) -> Accepted:
         """Over a connection for this one command, which follows from the head on."""
@@ -114,17 +148,10 @@ class RemoteGateway:
             await connection.close()
 
 
-@dataclass(frozen=True, slots=True)
-class Remote:
-    """One other server."""
-
-    gateway: RemoteGateway
-    archive: RemoteConversations
-
-
 @asynccontextmanager
-async def open_remote(url: str, session_api_key: str | None, *, patience: float = PATIENCE) -> AsyncIterator[Remote]:
-    """Speak to the server at `url`. Connects when first asked. Raises BadInput for what is no address."""
+async def open_remote(url: str, session_api_key: str | None, *, patience: float = PATIENCE) -> AsyncIterator[Access]:
+    """The ports of the key's owner on the server at `url`. Connects when first asked. Raises BadInput for what is no
+    address."""
     address = ServerAddress.of(url)
     headers = {} if session_api_key is None else {"X-Session-API-Key": session_api_key}
     connector = aiohttp.TCPConnector(limit=0)
@@ -132,6 +159,6 @@ async def open_remote(url: str, session_api_key: str | None, *, patience: float 
         connector=connector, headers=headers, timeout=timeouts(), cookie_jar=aiohttp.DummyCookieJar()
     ) as session:
         rest = RestClient(session, address)
-        archive = RemoteConversations(rest)
-        gateway = RemoteGateway(archive, rest, lambda sid: GatewayConnection(session, address, sid), patience)
-        yield Remote(gateway, archive)
+        conversations = RemoteConversations(rest)
+        gateway = RemoteGateway(conversations, rest, lambda sid: GatewayConnection(session, address, sid), patience)
+        yield Access(gateway, conversations, RemoteWorkspaces(rest))

@@ -3,57 +3,84 @@
 from collections.abc import AsyncIterator, Sequence
 from typing import Any
 
+from openhands_sessions.adapters.gateways.reading import UnreadableMessage, info_of, stored_of
 from openhands_sessions.adapters.gateways.rest import RestClient
-from openhands_sessions.adapters.gateways.wire import UnreadableMessage, info_of
 from openhands_sessions.core.errors import NotFound
+from openhands_sessions.core.events.codec import Stored
 from openhands_sessions.core.ids import ConversationId
-from openhands_sessions.ports.gateway import SessionInfo
+from openhands_sessions.ports.conversations import ANY_CONVERSATION, ConversationFilter, ConversationPage, EventRange
+from openhands_sessions.protocol import routes
+from openhands_sessions.protocol.conversations import FilterIn, RenameIn
 
-PAGE = 100
-"""Most conversations that a server lists at once."""
+LARGEST_PAGE: int = routes.LIMIT.schema["maximum"]
+"""Most conversations, and most events, that a server lists at once."""
 _OPENING = b'{"trajectory":'
 
 
 class RemoteConversations:
-    """Over REST. Every call raises Unreachable where the server does not answer."""
+    """A Conversations over REST. Every call raises Unreachable where the server does not answer."""
 
     def __init__(self, rest: RestClient) -> None:
         self._rest = rest
 
-    async def page(self, limit: int, page_id: str | None) -> tuple[Sequence[SessionInfo], str | None]:
-        """Up to `limit` conversations, newest first, and where the next page begins."""
-        query: dict[str, str | int] = {"limit": min(limit, PAGE)}
-        if page_id is not None:
-            query["page_id"] = page_id
-        match await self._rest.call("GET", "/api/conversations", query=query):
+    async def check(self, sid: ConversationId) -> None:
+        if await self._rest.call(routes.DESCRIBE_CONVERSATION, sid) is None:
+            raise NotFound("conversation", sid)
+
+    async def page(
+        self, *, limit: int, page_id: str | None = None, matching: ConversationFilter = ANY_CONVERSATION
+    ) -> ConversationPage:
+        """A server gives at most LARGEST_PAGE at once."""
+        asked = {
+            "limit": min(limit, LARGEST_PAGE),
+            "page_id": page_id,
+            "selected_repository": matching.repository,
+            "conversation_trigger": matching.trigger,
+        }
+        query: dict[str, str | int] = {name: value for name, value in asked.items() if value is not None}
+        match await self._rest.call(routes.LIST_CONVERSATIONS, query=query):
             case {"results": [*results], "next_page_id": next_page}:
-                return [info_of(wire) for wire in results], next_page
+                return ConversationPage([info_of(wire) for wire in results], next_page)
             case _:
                 raise UnreadableMessage("a list")
 
-    async def describe(self, sid: ConversationId) -> SessionInfo:
-        """Raises NotFound."""
-        wire = await self._rest.call("GET", f"/api/conversations/{sid}")
-        if wire is None:
-            raise NotFound("conversation", sid)
-        return info_of(wire)
-
-    async def rename(self, sid: ConversationId, title: str) -> None:
-        """Raises NotFound, BadInput."""
-        await self._rest.call("PATCH", f"/api/conversations/{sid}", body={"title": title})
+    async def rename(self, sid: ConversationId, title: str) -> str:
+        await self._rest.call(routes.RENAME_CONVERSATION, sid, body=RenameIn.model_construct(title=title))
+        return title.strip()
 
     async def delete(self, sid: ConversationId) -> bool:
-        """False where there was none."""
-        deleted: Any = await self._rest.call("DELETE", f"/api/conversations/{sid}")
+        deleted: Any = await self._rest.call(routes.DELETE_CONVERSATION, sid)
         return deleted is True
 
+    async def events(self, sid: ConversationId, wanted: EventRange) -> tuple[Sequence[Stored], bool]:
+        query: dict[str, str | int] = {"start_id": wanted.start, "limit": min(wanted.limit, LARGEST_PAGE)}
+        if wanted.end is not None:
+            query["end_id"] = wanted.end
+        if wanted.reverse:
+            query["reverse"] = "true"
+        if wanted.matching is not None:
+            query["filter"] = FilterIn.of(wanted.matching).model_dump_json(exclude_defaults=True)
+        match await self._rest.call(routes.READ_EVENTS, sid, query=query):
+            case {"events": [*events], "has_more": bool(more)}:
+                return [stored_of(wire) for wire in events], more
+            case _:
+                raise UnreadableMessage("events")
+
+    async def remember_prompt(self, sid: ConversationId, event: int) -> str:
+        answer = await self._rest.call(routes.REMEMBER_PROMPT, sid, query={"event_id": event})
+        match answer:
+            case {"prompt": str(prompt)}:
+                return prompt
+            case _:
+                raise UnreadableMessage("a prompt")
+
     async def export(self, sid: ConversationId) -> AsyncIterator[bytes]:
-        """The trajectory, a JSON list, in pieces as they come. Raises NotFound."""
-        async with self._rest.answer("GET", f"/api/conversations/{sid}/trajectory") as response:
+        """The trajectory, a JSON list, in chunks as they come. Raises NotFound."""
+        async with self._rest.answer(routes.EXPORT, sid) as response:
             held = b""
             opened = False
-            async for piece in response.content.iter_any():
-                held += piece
+            async for chunk in response.content.iter_any():
+                held += chunk
                 if not opened:
                     if len(held) <= len(_OPENING):
                         continue

@@ -9,23 +9,16 @@ from urllib.parse import urlsplit
 import aiohttp
 import orjson
 
-from openhands_sessions.adapters.gateways.wire import UnreadableMessage, refusal
-from openhands_sessions.core.errors import (
-    AtCapacity,
-    BadInput,
-    NotFound,
-    SessionsError,
-    TooLarge,
-    Unauthorized,
-    Unreachable,
-)
-from openhands_sessions.core.events.event import Json
+from openhands_sessions.adapters.gateways.reading import UnreadableMessage
+from openhands_sessions.core.errors import BadInput, SessionsError, Unreachable
+from openhands_sessions.core.ids import ConversationId
+from openhands_sessions.protocol.errors import CODE_OF_STATUS, error_of
+from openhands_sessions.protocol.payloads import Message
+from openhands_sessions.protocol.routes import Route
 
 CONNECT_SECONDS = 10.0
 SILENCE_SECONDS = 20.0
 """How long a server may send nothing in the middle of an answer."""
-CODES = {401: Unauthorized.code, 404: NotFound.code, 413: TooLarge.code, 503: AtCapacity.code}
-"""What a status means where the answer does not say it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,22 +52,34 @@ class RestClient:
         self._address = address
 
     async def call(
-        self, method: str, path: str, *, body: Json = None, query: Mapping[str, str | int] | None = None
+        self,
+        route: Route,
+        sid: ConversationId | None = None,
+        *,
+        body: Message | None = None,
+        form: aiohttp.FormData | None = None,
+        query: Mapping[str, str | int] | None = None,
     ) -> Any:
         """The JSON of the answer. Raises what the server refuses with, and Unreachable."""
-        async with self.answer(method, path, body=body, query=query) as response:
+        async with self.answer(route, sid, body=body, form=form, query=query) as response:
             return _json(await response.read())
 
     @asynccontextmanager
     async def answer(
-        self, method: str, path: str, *, body: Json = None, query: Mapping[str, str | int] | None = None
+        self,
+        route: Route,
+        sid: ConversationId | None = None,
+        *,
+        body: Message | None = None,
+        form: aiohttp.FormData | None = None,
+        query: Mapping[str, str | int] | None = None,
     ) -> AsyncIterator[aiohttp.ClientResponse]:
         """A good answer, not yet read. Raises as `call` does, also while it is read."""
-        url = f"{self._address.url}{path}"
-        sent = None if body is None else orjson.dumps(body)
+        url = f"{self._address.url}{route.path.format(conversation_id=sid)}"
+        sent = form if body is None else orjson.dumps(body.wire())
         headers = {} if body is None else {"Content-Type": "application/json"}
         try:
-            async with self._session.request(method, url, data=sent, params=query, headers=headers) as response:
+            async with self._session.request(route.method, url, data=sent, params=query, headers=headers) as response:
                 if response.status >= 400:
                     raise _refused(response.status, await response.read())
                 yield response
@@ -98,7 +103,8 @@ def _refused(status: int, content: bytes) -> SessionsError:
         told = None
     if not isinstance(told, dict):
         return UnreadableMessage(f"status {status} with an answer")
-    return refusal({"code": CODES.get(status), "message": f"the server refuses with status {status}"} | told)
+    message = told.get("error") or f"the server refuses with status {status}"
+    return error_of({"code": CODE_OF_STATUS.get(status), "message": message} | told)
 
 
 def _reason(error: aiohttp.ClientError) -> str:

@@ -1,8 +1,8 @@
-"""A store that forgets everything at its end: for tests, and for servers that are thrown away."""
+"""A store in memory: for tests, and for servers that keep nothing."""
 
 import asyncio
 from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, nullcontext
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 
@@ -17,53 +17,64 @@ from openhands_sessions.adapters.stores.encoding import (
     size_of,
     sizes_of,
 )
+from openhands_sessions.adapters.stores.leases import Holder, renewed
 from openhands_sessions.core.errors import (
     AlreadyExists,
     Conflict,
     Fenced,
     NotFound,
+    OwnedElsewhere,
     SessionsError,
     StorageUnavailable,
 )
 from openhands_sessions.core.events.codec import Stored
 from openhands_sessions.core.ids import ConversationId, EventId, OwnerId
+from openhands_sessions.ports.conversations import ANY_CONVERSATION, ConversationFilter
 from openhands_sessions.ports.store import (
-    ANY_ROW,
     ConversationRow,
     ConversationStore,
     Receipt,
     RowChanges,
-    RowFilter,
     Snapshot,
     SnapshotStore,
 )
 
 
 @dataclass(slots=True)
-class _Kept:
-    """All there is of one conversation."""
+class _Conversation:
+    """All that is stored of one conversation. `holder` is who has its lease."""
 
     row: ConversationRow
     term: int = 0
-    held: bool = False
+    holder: str | None = None
     entries: list[Stored] = field(default_factory=list)
     receipts: dict[str, Receipt] = field(default_factory=dict)
     snapshot: Snapshot | None = None
 
 
-class _Shelf:
-    """What the parts of the store share. A deleted conversation leaves its id behind, with nothing under it."""
+@dataclass(slots=True)
+class MemoryData:
+    """What stores in memory have in common that are opened with the same of it."""
 
-    def __init__(self) -> None:
-        self.kept: dict[ConversationId, _Kept | None] = {}
+    conversations: dict[ConversationId, _Conversation | None] = field(default_factory=dict)
+    """None for a deleted one: its id is never used again."""
+    holders: dict[str, tuple[str, datetime]] = field(default_factory=dict)
+    """By boot id: node, and when its leases become void."""
+
+
+class OpenedData:
+    """The data as one opened store sees it."""
+
+    def __init__(self, data: MemoryData) -> None:
+        self.data = data
         self.shut = False
 
-    def find(self, sid: ConversationId) -> _Kept | None:
+    def find(self, sid: ConversationId) -> _Conversation | None:
         if self.shut:
             raise StorageUnavailable("the store is closed")
-        return self.kept.get(sid)
+        return self.data.conversations.get(sid)
 
-    def get(self, sid: ConversationId) -> _Kept:
+    def get(self, sid: ConversationId) -> _Conversation:
         """Raises NotFound."""
         kept = self.find(sid)
         if kept is None:
@@ -74,9 +85,9 @@ class _Shelf:
 class MemoryLog:
     """One conversation's entries in a list."""
 
-    def __init__(self, sid: ConversationId, shelf: _Shelf) -> None:
+    def __init__(self, sid: ConversationId, data: OpenedData) -> None:
         self._sid = sid
-        self._shelf = shelf
+        self._data = data
 
     async def head(self) -> EventId:
         return EventId(len(self._entries()) - 1)
@@ -103,15 +114,15 @@ class MemoryLog:
             limit = None if limit is None else limit - len(batch)
 
     async def receipt(self, key: str) -> Receipt | None:
-        kept = self._shelf.find(self._sid)
+        kept = self._data.find(self._sid)
         return kept.receipts.get(key) if kept else None
 
     def _entries(self) -> list[Stored]:
-        kept = self._shelf.find(self._sid)
+        kept = self._data.find(self._sid)
         return kept.entries if kept else []
 
     def _append(self, entries: Sequence[Stored], expected: int, term: int, receipt: Receipt | None) -> None:
-        kept = self._shelf.get(self._sid)
+        kept = self._data.get(self._sid)
         if term < kept.term:
             raise Fenced(term, kept.term)
         if expected != len(kept.entries) - 1:
@@ -139,18 +150,18 @@ class MemoryLog:
 class MemoryConversations:
     """The rows in a dict; settings are copied on their way in and out."""
 
-    def __init__(self, shelf: _Shelf) -> None:
-        self._shelf = shelf
+    def __init__(self, data: OpenedData) -> None:
+        self._data = data
 
     async def create(self, row: ConversationRow) -> None:
         check_row(row)
-        self._shelf.find(row.id)
-        if row.id in self._shelf.kept:
+        self._data.find(row.id)
+        if row.id in self._data.data.conversations:
             raise AlreadyExists(f"the conversation id {row.id!r} is taken")
-        self._shelf.kept[row.id] = _Kept(_copy(row))
+        self._data.data.conversations[row.id] = _Conversation(_copy(row))
 
     async def get(self, sid: ConversationId) -> ConversationRow | None:
-        kept = self._shelf.find(sid)
+        kept = self._data.find(sid)
         return _copy(kept.row) if kept else None
 
     async def page(
@@ -159,11 +170,11 @@ class MemoryConversations:
         *,
         limit: int,
         before: tuple[datetime, ConversationId] | None = None,
-        matching: RowFilter = ANY_ROW,
+        matching: ConversationFilter = ANY_CONVERSATION,
     ) -> Sequence[ConversationRow]:
         rows = [
             kept.row
-            for kept in self._shelf.kept.values()
+            for kept in self._data.data.conversations.values()
             if kept and owner in (None, kept.row.owner) and (before is None or _place(kept.row) < before)
             if _matches(kept.row, matching)
         ]
@@ -173,76 +184,102 @@ class MemoryConversations:
         self, sid: ConversationId, changes: RowChanges, *, if_version: int | None = None
     ) -> ConversationRow:
         check_texts(changes)
-        kept = self._shelf.get(sid)
+        kept = self._data.get(sid)
         if if_version not in (None, kept.row.version):
             raise Conflict(if_version or 0, kept.row.version, "the conversation's version")
         kept.row = changed(kept.row, changes)
         return _copy(kept.row)
 
     async def delete(self, sid: ConversationId) -> bool:
-        if self._shelf.find(sid) is None:
+        if self._data.find(sid) is None:
             return False
-        self._shelf.kept[sid] = None
+        self._data.data.conversations[sid] = None
         return True
 
 
 class MemorySnapshots:
     """The newest snapshot of each conversation."""
 
-    def __init__(self, shelf: _Shelf) -> None:
-        self._shelf = shelf
+    def __init__(self, data: OpenedData) -> None:
+        self._data = data
 
     async def load(self, sid: ConversationId) -> Snapshot | None:
-        kept = self._shelf.find(sid)
+        kept = self._data.find(sid)
         return kept.snapshot if kept else None
 
     async def save(self, sid: ConversationId, snapshot: Snapshot) -> None:
         size_of("text", snapshot.text)
-        if kept := self._shelf.find(sid):
+        if kept := self._data.find(sid):
             kept.snapshot = snapshot
 
 
 class MemoryStore:
     """A SessionStore; made by `open_memory`."""
 
-    def __init__(self, shelf: _Shelf) -> None:
-        self._shelf = shelf
-        self.conversations: ConversationStore = MemoryConversations(shelf)
-        self.snapshots: SnapshotStore = MemorySnapshots(shelf)
+    def __init__(self, data: OpenedData, holder: Holder) -> None:
+        self._data = data
+        self._holder = holder
+        self.conversations: ConversationStore = MemoryConversations(data)
+        self.snapshots: SnapshotStore = MemorySnapshots(data)
 
     def log(self, sid: ConversationId) -> MemoryLog:
-        return MemoryLog(sid, self._shelf)
+        return MemoryLog(sid, self._data)
 
-    async def next_term(self, sid: ConversationId) -> int:
-        kept = self._shelf.get(sid)
+    async def claim(self, sid: ConversationId) -> int:
+        kept = self._data.get(sid)
+        if (node := self._living(kept.holder)) is not None:
+            raise OwnedElsewhere(node)
+        await self.renew()
         kept.term += 1
-        kept.held = True
+        kept.holder = self._holder.boot
         return kept.term
 
     async def release(self, sid: ConversationId, term: int, at: datetime) -> None:
-        kept = self._shelf.find(sid)
+        kept = self._data.find(sid)
         if kept is not None and kept.term == term:
-            kept.held = False
+            kept.holder = None
             kept.row = replace(kept.row, updated_at=at)
 
     async def held(self) -> Sequence[ConversationId]:
-        return [sid for sid, kept in self._shelf.kept.items() if kept is not None and kept.held]
+        return [
+            sid
+            for sid, kept in self._data.data.conversations.items()
+            if kept is not None and kept.holder is not None and self._living(kept.holder) is None
+        ]
+
+    async def renew(self) -> None:
+        self._data.data.holders[self._holder.boot] = (self._holder.node, self._holder.expires_at)
+
+    def leave(self) -> None:
+        self._data.data.holders.pop(self._holder.boot, None)
+
+    def _living(self, boot: str | None) -> str | None:
+        """The node of another holder whose leases are valid."""
+        if boot is None or boot == self._holder.boot or boot not in self._data.data.holders:
+            return None
+        node, expires_at = self._data.data.holders[boot]
+        return node if expires_at > self._holder.clock() else None
 
 
 @asynccontextmanager
-async def open_memory() -> AsyncIterator[MemoryStore]:
-    shelf = _Shelf()
+async def open_memory(data: MemoryData | None = None, holder: Holder | None = None) -> AsyncIterator[MemoryStore]:
+    """A store of its own, or one more over `data`. `holder` is who claims leases with it."""
+    opened, holder = OpenedData(MemoryData() if data is None else data), holder or Holder()
+    store = MemoryStore(opened, holder)
+    shared = data is not None  # with nobody to share with, no lease needs renewing
     try:
-        yield MemoryStore(shelf)
+        async with renewed(holder, store.renew) if shared else nullcontext():
+            yield store
     finally:
-        shelf.shut = True
+        store.leave()
+        opened.shut = True
 
 
 def _place(row: ConversationRow) -> tuple[datetime, ConversationId]:
     return row.created_at, row.id
 
 
-def _matches(row: ConversationRow, wanted: RowFilter) -> bool:
+def _matches(row: ConversationRow, wanted: ConversationFilter) -> bool:
     name = None if row.repository is None else row.repository.name
     return wanted.repository in (None, name) and wanted.trigger in (None, row.trigger)
 

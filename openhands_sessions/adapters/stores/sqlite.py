@@ -3,24 +3,19 @@
 import asyncio
 import sqlite3
 from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from datetime import datetime
 from functools import partial
 from pathlib import Path
 
 from openhands_sessions.adapters.stores.append_buffer import Append, newest
 from openhands_sessions.adapters.stores.encoding import size_of, sizes_of
-from openhands_sessions.adapters.stores.sqlite_conversations import (
-    SqliteConversations,
-    SqliteSnapshots,
-    held,
-    next_term,
-    release,
-)
+from openhands_sessions.adapters.stores.leases import Holder, Leases, release, renewed
+from openhands_sessions.adapters.stores.sqlite_conversations import SqliteConversations, SqliteSnapshots
 from openhands_sessions.adapters.stores.sqlite_reader import KEY, EventKinds, LogReader, ReaderPool
 from openhands_sessions.adapters.stores.sqlite_schema import LIVE
 from openhands_sessions.adapters.stores.sqlite_writer import Writer
-from openhands_sessions.core.errors import BadInput, SessionsError
+from openhands_sessions.core.errors import BadInput, SessionsError, StorageError
 from openhands_sessions.core.events.codec import Stored
 from openhands_sessions.core.ids import ConversationId, EventId
 from openhands_sessions.ports.store import ConversationStore, Receipt, SnapshotStore
@@ -86,9 +81,10 @@ class SqliteLog:
 class SqliteStore:
     """A SessionStore; made by `open_sqlite`."""
 
-    def __init__(self, writer: Writer, readers: ReaderPool) -> None:
+    def __init__(self, writer: Writer, readers: ReaderPool, leases: Leases) -> None:
         self._writer = writer
         self._readers = readers
+        self._leases = leases
         self._kinds = EventKinds()
         self.conversations: ConversationStore = SqliteConversations(writer, readers)
         self.snapshots: SnapshotStore = SqliteSnapshots(writer, readers)
@@ -96,30 +92,48 @@ class SqliteStore:
     def log(self, sid: ConversationId) -> SqliteLog:
         return SqliteLog(sid, self._writer, self._readers, self._kinds)
 
-    async def next_term(self, sid: ConversationId) -> int:
-        return await self._writer.call(sid, partial(next_term, sid))
+    async def claim(self, sid: ConversationId) -> int:
+        return await self._writer.call(sid, partial(self._leases.claim, sid))
 
     async def release(self, sid: ConversationId, term: int, at: datetime) -> None:
         await self._writer.call(sid, partial(release, sid, term, at))
 
     async def held(self) -> Sequence[ConversationId]:
-        return await self._readers.call(held)
+        return await self._readers.call(self._leases.held)
+
+    async def renew(self) -> None:
+        """Renew every lease, if there may be one."""
+        if self._leases.active:
+            await self._writer.call(None, self._leases.renew)
+
+    async def leave(self) -> None:
+        """Give up every lease: other stores need not wait until they are void."""
+        if self._leases.active:
+            await self._writer.call(None, self._leases.leave)
 
 
 @asynccontextmanager
-async def open_sqlite(path: Path) -> AsyncIterator[SqliteStore]:
-    """Open the database, and make it where there is none: its folder for its owner only, its file too.
+async def open_sqlite(path: Path, holder: Holder | None = None) -> AsyncIterator[SqliteStore]:
+    """Open the database, and make it where there is none: its folder for its owner only, its file too. `holder` is who
+    claims leases with it.
 
     Other processes may have the same file open. Raises StorageError for a database that is not ours or newer than
     this version, StorageUnavailable where the file cannot be used.
     """
     writer = Writer(path)
     readers = ReaderPool(path)
+    holder = holder or Holder()
+    leases = Leases(path, holder)
+    store = SqliteStore(writer, readers, leases)
     try:
         await writer.ready()
-        yield SqliteStore(writer, readers)
+        async with renewed(holder, store.renew):
+            yield store
+        with suppress(StorageError):  # the lock that is given back says the same
+            await store.leave()
     finally:
         try:
             await readers.close()
         finally:
             await writer.close()
+            leases.close()

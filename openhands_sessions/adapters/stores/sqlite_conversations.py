@@ -24,7 +24,8 @@ from openhands_sessions.adapters.stores.sqlite_writer import Writer
 from openhands_sessions.core.errors import AlreadyExists, Conflict, NotFound
 from openhands_sessions.core.ids import ConversationId, EventId, OwnerId
 from openhands_sessions.core.repository import Repository
-from openhands_sessions.ports.store import ANY_ROW, ConversationRow, RowChanges, RowFilter, Snapshot
+from openhands_sessions.ports.conversations import ANY_CONVERSATION, ConversationFilter
+from openhands_sessions.ports.store import ConversationRow, RowChanges, Snapshot
 
 _Value: TypeAlias = str | int | None
 
@@ -48,7 +49,7 @@ _EMPTY = (
     "UPDATE conversations SET owner = '', created_at = 0, updated_at = 0, trigger = '', settings = '{}', checkout = 0,"
     " archived = 0, title = NULL, initial_message = NULL, images_key = NULL, replay_key = NULL, repository_name = NULL,"
     " repository_url = NULL, branch = NULL, git_provider = NULL, imported = NULL, forked_from = NULL, sandbox = NULL,"
-    " gone = ? WHERE key = ?"
+    " holder = NULL, gone = ? WHERE key = ?"
 )
 
 
@@ -72,7 +73,7 @@ class SqliteConversations:
         *,
         limit: int,
         before: tuple[datetime, ConversationId] | None = None,
-        matching: RowFilter = ANY_ROW,
+        matching: ConversationFilter = ANY_CONVERSATION,
     ) -> Sequence[ConversationRow]:
         query, values = page_query(owner, limit=limit, before=before, matching=matching)
         return await self._readers.call(partial(_select, query, values))
@@ -105,7 +106,11 @@ class SqliteSnapshots:
 
 
 def page_query(
-    owner: OwnerId | None, *, limit: int, before: tuple[datetime, ConversationId] | None, matching: RowFilter = ANY_ROW
+    owner: OwnerId | None,
+    *,
+    limit: int,
+    before: tuple[datetime, ConversationId] | None,
+    matching: ConversationFilter = ANY_CONVERSATION,
 ) -> tuple[str, tuple[str | int, ...]]:
     """The statement of one page and its values: a walk along an index, whatever is asked of one owner's rows."""
     query, values = _ROW, list[str | int]()
@@ -116,30 +121,6 @@ def page_query(
     if before is not None:
         query, values = f"{query} AND (created_at, id) < (?, ?)", [*values, microseconds(before[0]), before[1]]
     return f"{query} ORDER BY created_at DESC, id DESC LIMIT ?", (*values, max(limit, 0))
-
-
-def next_term(sid: ConversationId, connection: sqlite3.Connection) -> int:
-    """Raises NotFound."""
-    taken = connection.execute(
-        "UPDATE conversations SET term = term + 1, held = 1 WHERE id = ? AND gone = ?", (sid, LIVE)
-    )
-    if not taken.rowcount:
-        raise NotFound("conversation", sid)
-    return int(connection.execute("SELECT term FROM conversations WHERE id = ?", (sid,)).fetchone()[0])
-
-
-def release(sid: ConversationId, term: int, at: datetime, connection: sqlite3.Connection) -> None:
-    """Nothing where a newer owner has it."""
-    connection.execute(
-        "UPDATE conversations SET held = 0, updated_at = ? WHERE id = ? AND term = ? AND gone = ?",
-        (microseconds(at), sid, term, LIVE),
-    )
-
-
-def held(connection: sqlite3.Connection) -> Sequence[ConversationId]:
-    """Conversations that were taken and not given back."""
-    found = connection.execute("SELECT id FROM conversations WHERE held = 1 AND gone = 0 ORDER BY key")
-    return [ConversationId(row[0]) for row in found]
 
 
 def _create(row: ConversationRow, connection: sqlite3.Connection) -> None:

@@ -104,6 +104,15 @@ MIGRATIONS: tuple[tuple[str | Callable[[sqlite3.Connection], None], ...], ...] =
         _type_the_rows,
         "CREATE INDEX conversations_by_repository ON conversations (owner, repository_name, created_at, id)"
         " WHERE gone = 0",
+        """CREATE TABLE holders (
+            boot TEXT PRIMARY KEY,
+            node TEXT NOT NULL,
+            expires_at INTEGER NOT NULL) WITHOUT ROWID""",
+        "ALTER TABLE conversations ADD COLUMN holder TEXT",
+        "UPDATE conversations SET holder = '' WHERE held = 1",
+        "DROP INDEX conversations_held",
+        "ALTER TABLE conversations DROP COLUMN held",
+        "CREATE INDEX conversations_held ON conversations (key) WHERE holder IS NOT NULL AND gone = 0",
         "CREATE INDEX conversations_by_trigger ON conversations (owner, trigger, created_at, id) WHERE gone = 0",
     ),
 )

@@ -1,32 +1,41 @@
 """`/api/conversations`: create, list, look at, rename, start, stop, delete."""
 
+from collections.abc import Mapping
 from typing import Any
 
 import orjson
 from aiohttp import web
+from aiohttp.typedefs import Handler
 
 from openhands_sessions.core.errors import BadInput, NotFound, TooLarge
 from openhands_sessions.core.events.event import Json
 from openhands_sessions.core.ids import ConversationId
+from openhands_sessions.ports.conversations import ConversationFilter
 from openhands_sessions.ports.gateway import SessionSpec
-from openhands_sessions.ports.store import RowFilter
-from openhands_sessions.server.services import body, mapping, number, owned, principal, services
-from openhands_sessions.server.wire import RenameIn, StartIn, checked, conversation_status, conversation_wire
-from openhands_sessions.server.wire_conversations import CreateIn
+from openhands_sessions.protocol import routes
+from openhands_sessions.protocol.conversations import (
+    TRIGGERS,
+    ConversationOut,
+    ConversationsOut,
+    CreateIn,
+    RenameIn,
+    StartedOut,
+    StartIn,
+    Status,
+    conversation_status,
+)
+from openhands_sessions.protocol.payloads import checked
+from openhands_sessions.server.services import access, body, mapping, number, owned, services
 
 ESCAPED = 3
 """By how much a trajectory may grow when it is written as a string of JSON."""
 READY_WITHIN = 0.25
 """Seconds that an answer waits for the session."""
-TRIGGERS = (
-    *("gui", "suggested_task", "resolver", "openhands_api", "slack", "microagent_management"),
-    *("jira", "jira_dc", "linear", "bitbucket"),
-)
 
 
 async def create(request: web.Request) -> web.Response:
     asked = await _asked(request)
-    spec = asked.spec(ConversationId(services(request).new_id()), principal(request).owner)
+    spec = asked.spec(ConversationId(services(request).new_id()))
     return await _opened(request, spec)
 
 
@@ -35,17 +44,16 @@ async def page(request: web.Request) -> web.Response:
 
 
 async def _page(request: web.Request, trigger: str | None) -> web.Response:
-    limit = number(request, "limit", 20, least=1, most=100)
+    limit = number(request, routes.LIMIT)
     if trigger is not None and trigger not in TRIGGERS:
         raise BadInput("conversation_trigger", f"must be one of {', '.join(TRIGGERS)}")
-    found = await services(request).history.page(
-        principal(request).owner,
+    found = await access(request).conversations.page(
         limit=limit,
         page_id=request.query.get("page_id"),
-        matching=RowFilter(repository=request.query.get("selected_repository") or None, trigger=trigger),
+        matching=ConversationFilter(repository=request.query.get("selected_repository") or None, trigger=trigger),
     )
-    results: list[Json] = [conversation_wire(info) for info in found.conversations]
-    return web.json_response({"results": results, "next_page_id": found.next_page})
+    results = [ConversationOut.of(info) for info in found.conversations]
+    return web.json_response(ConversationsOut(results=results, next_page_id=found.next_page).wire())
 
 
 async def managed(request: web.Request) -> web.Response:
@@ -58,7 +66,7 @@ async def describe(request: web.Request) -> web.Response:
         sid = await owned(request)
     except NotFound:
         return web.json_response(None)
-    return web.json_response(conversation_wire(await services(request).gateway.describe(sid)))
+    return web.json_response(ConversationOut.of(await access(request).gateway.describe(sid)).wire())
 
 
 async def start(request: web.Request) -> web.Response:
@@ -68,7 +76,7 @@ async def start(request: web.Request) -> web.Response:
     except NotFound:
         unknown = {"status": "error", "conversation_id": request.match_info["conversation_id"]}
         return web.json_response(unknown, status=404)
-    return await _opened(request, SessionSpec(id=sid, owner=principal(request).owner))
+    return await _opened(request, SessionSpec(id=sid))
 
 
 async def stop(request: web.Request) -> web.Response:
@@ -76,12 +84,12 @@ async def stop(request: web.Request) -> web.Response:
     try:
         sid = await owned(request)
     except NotFound:
-        return web.json_response(_stopped(text, "The conversation was not running.", "STOPPED"))
-    info = await services(request).gateway.describe(sid)
-    await services(request).gateway.close(sid, "stopped")
+        return web.json_response(_started(text, "STOPPED", "The conversation was not running."))
+    info = await access(request).gateway.describe(sid)
+    await access(request).gateway.close(sid, "stopped")
     running = info.state is not None
     told = "The conversation was stopped." if running else "The conversation was not running."
-    return web.json_response(_stopped(sid, told, conversation_status(info.state)))
+    return web.json_response(_started(sid, conversation_status(info.state), told))
 
 
 async def rename(request: web.Request) -> web.Response:
@@ -91,8 +99,7 @@ async def rename(request: web.Request) -> web.Response:
     except NotFound:
         unknown = {"status": "error", "message": "Conversation not found", "msg_id": "CONVERSATION$NOT_FOUND"}
         return web.json_response(unknown, status=404)
-    title = await services(request).history.rename(principal(request).owner, sid, asked.title)
-    services(request).gateway.retitled(sid, title)
+    await access(request).conversations.rename(sid, asked.title)
     return web.json_response(True)
 
 
@@ -101,7 +108,7 @@ async def delete(request: web.Request) -> web.Response:
         sid = await owned(request)
     except NotFound:
         return web.json_response(False)
-    return web.json_response(await services(request).history.delete(principal(request).owner, sid))
+    return web.json_response(await access(request).conversations.delete(sid))
 
 
 async def _asked(request: web.Request) -> CreateIn:
@@ -130,28 +137,24 @@ def _size(given: dict[str, Any]) -> int:
 
 async def _opened(request: web.Request, spec: SessionSpec) -> web.Response:
     """The V0 client looks at a conversation that is not ready only every 3 s: what is soon ready is waited for."""
-    gateway = services(request).gateway
+    gateway = access(request).gateway
     await gateway.open(spec)
     await gateway.ready(spec.id, READY_WITHIN)
     info = await gateway.describe(spec.id)
     return web.json_response(_started(info.id, conversation_status(info.state)))
 
 
-def _started(sid: str, status: str) -> dict[str, Json]:
-    return {"status": "ok", "conversation_id": sid, "message": None, "conversation_status": status}
+def _started(sid: str, status: Status, told: str | None = None) -> dict[str, Json]:
+    return StartedOut(status="ok", conversation_id=sid, message=told, conversation_status=status).wire()
 
 
-def _stopped(sid: str, told: str, status: str) -> dict[str, Json]:
-    return {"status": "ok", "conversation_id": sid, "message": told, "conversation_status": status}
-
-
-ROUTES = (
-    web.post("/api/conversations", create),
-    web.get("/api/conversations", page),
-    web.get("/api/microagent-management/conversations", managed),
-    web.get("/api/conversations/{conversation_id}", describe),
-    web.patch("/api/conversations/{conversation_id}", rename),
-    web.delete("/api/conversations/{conversation_id}", delete),
-    web.post("/api/conversations/{conversation_id}/start", start),
-    web.post("/api/conversations/{conversation_id}/stop", stop),
-)
+HANDLERS: Mapping[routes.Route, Handler] = {
+    routes.CREATE_CONVERSATION: create,
+    routes.LIST_CONVERSATIONS: page,
+    routes.LIST_MICROAGENT_CONVERSATIONS: managed,
+    routes.DESCRIBE_CONVERSATION: describe,
+    routes.RENAME_CONVERSATION: rename,
+    routes.DELETE_CONVERSATION: delete,
+    routes.START_CONVERSATION: start,
+    routes.STOP_CONVERSATION: stop,
+}

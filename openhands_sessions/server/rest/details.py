@@ -1,14 +1,15 @@
 """What the web client asks of one conversation besides its log and its files."""
 
+from collections.abc import Mapping
+
 from aiohttp import web
+from aiohttp.typedefs import Handler
 
 from openhands_sessions.core.commands import SendMessage
-from openhands_sessions.core.events.event import Json
-from openhands_sessions.server.services import body, mapping, number, owned, principal, services
-from openhands_sessions.server.wire import command_of
-from openhands_sessions.server.wire_conversations import FeedbackIn, SayIn, microagent_wire
-
-LARGEST_ID = 2**53
+from openhands_sessions.protocol import routes
+from openhands_sessions.protocol.commands import command_of
+from openhands_sessions.protocol.conversations import FeedbackIn, MicroagentOut, MicroagentsOut, SayIn
+from openhands_sessions.server.services import access, body, mapping, number, owned, principal, services
 
 
 async def config(request: web.Request) -> web.Response:
@@ -36,16 +37,15 @@ async def exp_config(request: web.Request) -> web.Response:
 async def microagents(request: web.Request) -> web.Response:
     """What the workspace says now, which may be more than the conversation was told at its beginning."""
     sid = await owned(request)
-    found = services(request)
-    recollection = await found.memory.recall(await found.files.workspace(principal(request).owner, sid))
-    listed: list[Json] = [microagent_wire(microagent) for microagent in recollection.microagents]
-    return web.json_response({"microagents": listed})
+    found = await access(request).workspaces.microagents(sid)
+    listed = [MicroagentOut.of(microagent) for microagent in found]
+    return web.json_response(MicroagentsOut(microagents=listed).wire())
 
 
 async def remember_prompt(request: web.Request) -> web.Response:
     sid = await owned(request)
-    event = number(request, "event_id", LARGEST_ID, least=0, most=LARGEST_ID)
-    prompt = await services(request).history.remember_prompt(sid, event)
+    event = number(request, routes.EVENT_ID)
+    prompt = await access(request).conversations.remember_prompt(sid, event)
     return web.json_response({"status": "success", "prompt": prompt})
 
 
@@ -59,29 +59,25 @@ async def feedback(request: web.Request) -> web.Response:
 async def add_event(request: web.Request) -> web.Response:
     sid = await owned(request)
     command, key = command_of(await mapping(request))
-    await services(request).gateway.submit(sid, command, key=key)
+    await access(request).gateway.submit(sid, command, key=key)
     return web.json_response({"success": True})
 
 
 async def say(request: web.Request) -> web.Response:
     sid = await owned(request)
     given = await body(request, SayIn)
-    await services(request).gateway.submit(sid, SendMessage(content=given.message))
+    await access(request).gateway.submit(sid, SendMessage(content=given.message))
     return web.json_response({"success": True})
 
 
-def _below(path: str) -> str:
-    return f"/api/conversations/{{conversation_id}}/{path}"
-
-
-ROUTES = (
-    web.get(_below("config"), config),
-    web.get(_below("vscode-url"), vscode_url),
-    web.get(_below("web-hosts"), web_hosts),
-    web.get(_below("microagents"), microagents),
-    web.get(_below("remember-prompt"), remember_prompt),
-    web.post(_below("exp-config"), exp_config),
-    web.post(_below("submit-feedback"), feedback),
-    web.post(_below("events"), add_event),
-    web.post(_below("message"), say),
-)
+HANDLERS: Mapping[routes.Route, Handler] = {
+    routes.RUNTIME_CONFIG: config,
+    routes.VSCODE_URL: vscode_url,
+    routes.WEB_HOSTS: web_hosts,
+    routes.LIST_MICROAGENTS: microagents,
+    routes.REMEMBER_PROMPT: remember_prompt,
+    routes.EXPERIMENT_CONFIG: exp_config,
+    routes.SUBMIT_FEEDBACK: feedback,
+    routes.SEND_COMMAND: add_event,
+    routes.SAY: say,
+}

@@ -1,46 +1,59 @@
 """`/api/conversations/{id}/events` and `/trajectory`: the log as it is stored, spliced without decoding."""
 
+from collections.abc import Mapping
+
 import orjson
 from aiohttp import web
+from aiohttp.typedefs import Handler
 
 from openhands_sessions.core.errors import BadInput
+from openhands_sessions.core.event_filter import EventFilter
+from openhands_sessions.ports.conversations import EventRange
+from openhands_sessions.protocol import routes
+from openhands_sessions.protocol.conversations import FilterIn
+from openhands_sessions.protocol.payloads import checked
 from openhands_sessions.server.middleware import NOT_KEPT, error_response
-from openhands_sessions.server.services import number, owned, services
-from openhands_sessions.server.wire_conversations import picked
-from openhands_sessions.service.event_filter import EventFilter
-
-MOST = 100
-LARGEST_ID = 2**53
+from openhands_sessions.server.services import access, number, owned
 
 
 async def events(request: web.Request) -> web.Response:
     sid = await owned(request)
     try:
-        limit = number(request, "limit", 20, least=1, most=MOST)
+        limit = number(request, routes.LIMIT)
     except BadInput as error:
         return error_response(error, status=400)
-    end = number(request, "end_id", -1, least=-1, most=LARGEST_ID)
-    found, more = await services(request).history.events(
-        sid,
-        start=number(request, "start_id", 0, least=0, most=LARGEST_ID),
-        end=None if end < 0 else end,
-        reverse=request.query.get("reverse", "").lower() in ("true", "1"),
-        limit=limit,
-        matching=_filter(request),
-    )
+    found, more = await access(request).conversations.events(sid, _range(request, limit))
     listed = ",".join([entry.text for entry in found])
     text = f'{{"events":[{listed}],"has_more":{"true" if more else "false"}}}'
     return web.Response(text=text, content_type="application/json")
 
 
+def _range(request: web.Request, limit: int) -> EventRange:
+    end = number(request, routes.END_ID)
+    return EventRange(
+        start=number(request, routes.START_ID),
+        end=None if end < 0 else end,
+        reverse=request.query.get("reverse", "").lower() in ("true", "1"),
+        limit=limit,
+        matching=_filter(request),
+    )
+
+
 def _filter(request: web.Request) -> EventFilter | None:
-    text = request.query.get("filter", "")
+    """Raises BadInput that names the field."""
+    text = request.query.get(routes.FILTER.name, "")
     if not text:
         return None
     try:
-        return picked(orjson.loads(text))
+        value = orjson.loads(text)
     except orjson.JSONDecodeError as error:
         raise BadInput("filter", f"must be JSON: {error}") from None
+    if not isinstance(value, dict):
+        raise BadInput("filter", "must be a JSON object")
+    try:
+        return checked(FilterIn, value).event_filter()
+    except BadInput as error:
+        raise BadInput(f"filter.{error.field}", error.message.removeprefix(f"{error.field} ")) from None
 
 
 async def trajectory(request: web.Request) -> web.StreamResponse:
@@ -49,19 +62,15 @@ async def trajectory(request: web.Request) -> web.StreamResponse:
         headers={"Content-Type": "application/json; charset=utf-8", "Cache-Control": NOT_KEPT}
     )
     await response.prepare(request)
-    await response.write(b'{"trajectory":[')
-    first = True
-    async for batch in services(request).history.trajectory(sid):
-        if batch:
-            text = ",".join([entry.text for entry in batch])
-            await response.write((text if first else f",{text}").encode())
-            first = False
-    await response.write(b"]}")
+    await response.write(b'{"trajectory":')
+    async for chunk in access(request).conversations.export(sid):
+        await response.write(chunk)
+    await response.write(b"}")
     await response.write_eof()
     return response
 
 
-ROUTES = (
-    web.get("/api/conversations/{conversation_id}/events", events),
-    web.get("/api/conversations/{conversation_id}/trajectory", trajectory),
-)
+HANDLERS: Mapping[routes.Route, Handler] = {
+    routes.READ_EVENTS: events,
+    routes.EXPORT: trajectory,
+}

@@ -1,46 +1,48 @@
 """`/api/conversations/{id}/list-files`, `/select-file`, `/upload-files` and `/zip-directory`: the workspace's files."""
 
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import aclosing, contextmanager
 
 from aiohttp import BodyPartReader, MultipartReader, web
 from aiohttp.http_exceptions import HttpProcessingError
+from aiohttp.typedefs import Handler
 
 from openhands_sessions.core.errors import BadInput, PathRefused, SessionsError, TooLarge
 from openhands_sessions.core.events.event import Json
-from openhands_sessions.ports.runtime import Workspace
+from openhands_sessions.core.ids import ConversationId
+from openhands_sessions.ports.workspaces import SkippedUpload
+from openhands_sessions.protocol import routes
 from openhands_sessions.server.middleware import NOT_KEPT
-from openhands_sessions.server.services import owned, principal, services
-from openhands_sessions.service.files import Skipped, text_of
+from openhands_sessions.server.services import access, owned
 
-PIECE = 256 << 10
+CHUNK = 256 << 10
 MOST_SKIPPED = 1_000
 _PLAIN = ("", "binary", "7bit", "8bit")
 
 
 async def list_files(request: web.Request) -> web.Response:
-    files = await _files(request)
+    sid = await owned(request)
     with _naming("path"):
-        return web.json_response(await files.list(request.query.get("path", "")))
+        return web.json_response(await access(request).workspaces.list_files(sid, request.query.get("path", "")))
 
 
 async def select_file(request: web.Request) -> web.Response:
-    files = await _files(request)
+    sid = await owned(request)
     if not request.query.get("file"):
         raise BadInput("file", "must name a file")
     with _naming("file"):
-        return web.json_response({"code": await text_of(files, request.query["file"])})
+        return web.json_response({"code": await access(request).workspaces.read_text(sid, request.query["file"])})
 
 
 async def upload_files(request: web.Request) -> web.Response:
-    files = await _files(request)
+    sid = await owned(request)
     if request.content_type != "multipart/form-data":
         raise BadInput("the body", "must be multipart/form-data with files in the field `files`")
     uploaded: list[Json] = []
     skipped: list[Json] = []
     async for part in _parts(request):
-        taken = await _taken(request, files, part, len(uploaded))
-        if isinstance(taken, Skipped):
+        taken = await _upload(request, sid, part, len(uploaded))
+        if isinstance(taken, SkippedUpload):
             skipped.append({"name": taken.name, "reason": taken.reason})
         else:
             uploaded.append(taken)
@@ -50,29 +52,27 @@ async def upload_files(request: web.Request) -> web.Response:
 
 
 async def zip_directory(request: web.Request) -> web.StreamResponse:
-    files = await _files(request)
-    async with aclosing(files.archive(request.query.get("path", ""))) as pieces:
+    sid = await owned(request)
+    async with aclosing(access(request).workspaces.archive(sid, request.query.get("path", ""))) as chunks:
         with _naming("path"):
-            first = await anext(pieces)
-        name = f'attachment; filename="{request.match_info["conversation_id"]}.zip"'
-        headers = {"Content-Type": "application/zip", "Content-Disposition": name, "Cache-Control": NOT_KEPT}
+            first = await anext(chunks)
+        headers = {
+            "Content-Type": "application/zip",
+            "Content-Disposition": f'attachment; filename="{sid}.zip"',
+            "Cache-Control": NOT_KEPT,
+        }
         response = web.StreamResponse(headers=headers)
         await response.prepare(request)
         await response.write(first)
         try:
-            async for piece in pieces:
-                await response.write(piece)
+            async for chunk in chunks:
+                await response.write(chunk)
         except SessionsError:
             if request.transport is not None:
                 request.transport.abort()  # what has left cannot be taken back: the client sees that there is no end
             raise
         await response.write_eof()
     return response
-
-
-async def _files(request: web.Request) -> Workspace:
-    sid = await owned(request)
-    return await services(request).files.workspace(principal(request).owner, sid)
 
 
 @contextmanager
@@ -84,16 +84,16 @@ def _naming(field: str) -> Iterator[None]:
         raise BadInput(field, f"is refused: {error.message}") from None
 
 
-async def _taken(request: web.Request, files: Workspace, part: BodyPartReader, before: int) -> str | Skipped:
-    found = services(request).files
+async def _upload(request: web.Request, sid: ConversationId, part: BodyPartReader, before: int) -> str | SkippedUpload:
+    workspaces = access(request).workspaces
     name = part.filename or ""
     if part.name != "files" or not name:
-        return Skipped((name or part.name or "")[:200], "not a file in the field `files`")
+        return SkippedUpload((name or part.name or "")[:200], "not a file in the field `files`")
     if part.headers.get("Content-Transfer-Encoding", "").lower() not in _PLAIN:
-        return Skipped(name[:200], "its transfer encoding is not taken")
-    if before >= found.limits.files:
-        return Skipped(name[:200], f"more than {found.limits.files} files")
-    return await found.take(files, name, _pieces(part))
+        return SkippedUpload(name[:200], "its transfer encoding is not taken")
+    if before >= workspaces.limits.files:
+        return SkippedUpload(name[:200], f"more than {workspaces.limits.files} files")
+    return await workspaces.upload(sid, name, _chunks(part))
 
 
 async def _parts(request: web.Request) -> AsyncIterator[BodyPartReader]:
@@ -109,13 +109,13 @@ async def _parts(request: web.Request) -> AsyncIterator[BodyPartReader]:
         yield part
 
 
-async def _pieces(part: BodyPartReader) -> AsyncIterator[bytes]:
+async def _chunks(part: BodyPartReader) -> AsyncIterator[bytes]:
     while True:
         with _well_formed():
-            piece = await part.read_chunk(PIECE)
-        if not piece:
+            chunk = await part.read_chunk(CHUNK)
+        if not chunk:
             return
-        yield piece
+        yield chunk
 
 
 @contextmanager
@@ -127,9 +127,9 @@ def _well_formed() -> Iterator[None]:
         raise BadInput("the body", "is no well-formed multipart/form-data") from error
 
 
-ROUTES = (
-    web.get("/api/conversations/{conversation_id}/list-files", list_files),
-    web.get("/api/conversations/{conversation_id}/select-file", select_file),
-    web.post("/api/conversations/{conversation_id}/upload-files", upload_files),
-    web.get("/api/conversations/{conversation_id}/zip-directory", zip_directory),
-)
+HANDLERS: Mapping[routes.Route, Handler] = {
+    routes.LIST_FILES: list_files,
+    routes.READ_FILE: select_file,
+    routes.UPLOAD_FILES: upload_files,
+    routes.ZIP_DIRECTORY: zip_directory,
+}

@@ -1,32 +1,36 @@
 """`/api/conversations/{id}/git/changes` and `/git/diff`: what has changed in the workspace's repository."""
 
+from collections.abc import Mapping
+
 from aiohttp import web
+from aiohttp.typedefs import Handler
 
 from openhands_sessions.core.errors import BadInput, PathRefused
 from openhands_sessions.core.events.event import Json
-from openhands_sessions.ports.runtime import Runtime
-from openhands_sessions.server.services import owned, principal, services
-from openhands_sessions.service.git import NoRepository, changes, diff
+from openhands_sessions.ports.workspaces import NoRepository
+from openhands_sessions.protocol import routes
+from openhands_sessions.server.services import access, owned
 
 NONE = {"error": "Not a git repository"}
 
 
 async def git_changes(request: web.Request) -> web.Response:
-    runtime = await _runtime(request)
+    sid = await owned(request)
     try:
-        told: list[Json] = [{"path": each.path, "status": each.status} for each in await changes(runtime)]
+        changes = await access(request).workspaces.changes(sid)
     except NoRepository:
         return web.json_response(NONE, status=404)
-    return web.json_response(told)
+    listed: list[Json] = [{"path": each.path, "status": each.status} for each in changes]
+    return web.json_response(listed)
 
 
 async def git_diff(request: web.Request) -> web.Response:
-    runtime = await _runtime(request)
+    sid = await owned(request)
     path = request.query.get("path", "")
     if not path:
         raise BadInput("path", "must name a file")
     try:
-        found = await diff(runtime, path)
+        found = await access(request).workspaces.diff(sid, path)
     except NoRepository:
         return web.json_response(NONE, status=404)
     except PathRefused as error:
@@ -34,12 +38,7 @@ async def git_diff(request: web.Request) -> web.Response:
     return web.json_response({"original": found.original, "modified": found.modified})
 
 
-async def _runtime(request: web.Request) -> Runtime:
-    sid = await owned(request)
-    return await services(request).files.runtime(principal(request).owner, sid)
-
-
-ROUTES = (
-    web.get("/api/conversations/{conversation_id}/git/changes", git_changes),
-    web.get("/api/conversations/{conversation_id}/git/diff", git_diff),
-)
+HANDLERS: Mapping[routes.Route, Handler] = {
+    routes.GIT_CHANGES: git_changes,
+    routes.GIT_DIFF: git_diff,
+}

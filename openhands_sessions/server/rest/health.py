@@ -4,11 +4,14 @@ import asyncio
 import os
 import resource
 import shutil
+from collections.abc import Mapping
 from pathlib import Path
 
 from aiohttp import web
+from aiohttp.typedefs import Handler
 
 from openhands_sessions.core.events.event import Json
+from openhands_sessions.protocol import routes
 from openhands_sessions.server.services import services
 
 _PAGE = resource.getpagesize()
@@ -24,10 +27,10 @@ async def health(request: web.Request) -> web.Response:
 
 
 async def ready(request: web.Request) -> web.Response:
-    directory = services(request).directory
-    if not directory.accepting:
+    operations = services(request).operations
+    if not operations.accepting:
         return web.json_response({"status": "shutting_down"}, status=503)
-    return web.json_response({"status": "ok", "sessions": len(directory)})
+    return web.json_response({"status": "ok", "sessions": operations.live_sessions})
 
 
 async def server_info(request: web.Request) -> web.Response:
@@ -36,9 +39,9 @@ async def server_info(request: web.Request) -> web.Response:
     return web.json_response(
         {
             "version": found.version,
-            "sessions": len(found.directory),
+            "sessions": found.operations.live_sessions,
             "uptime": now - found.started,
-            "idle_time": found.directory.idle_time(found.started),
+            "idle_time": found.operations.idle_time(found.started),
             "resources": await asyncio.to_thread(_resources, found.data_dir, now - found.started),
         }
     )
@@ -77,10 +80,10 @@ def _memory() -> tuple[int, int]:
     return int(virtual) * _PAGE, int(resident) * _PAGE
 
 
-ROUTES = (
-    web.get("/alive", live),
-    web.get("/health", health),
-    web.get("/health/live", live),
-    web.get("/health/ready", ready),
-    web.get("/server_info", server_info),
-)
+HANDLERS: Mapping[routes.Route, Handler] = {
+    routes.ALIVE: live,
+    routes.HEALTH: health,
+    routes.LIVE: live,
+    routes.READY: ready,
+    routes.SERVER_INFO: server_info,
+}

@@ -1,7 +1,11 @@
 """`/api/options`: what there is to choose from, and how the web client is to behave."""
 
-from aiohttp import web
+from collections.abc import Mapping
 
+from aiohttp import web
+from aiohttp.typedefs import Handler
+
+from openhands_sessions.protocol import routes
 from openhands_sessions.server.services import services
 
 
@@ -25,9 +29,9 @@ async def security_analyzers(request: web.Request) -> web.Response:
     return web.json_response(list(services(request).options.security_analyzers))
 
 
-ROUTES = (
-    web.get("/api/options/config", config),
-    web.get("/api/options/models", models),
-    web.get("/api/options/agents", agents),
-    web.get("/api/options/security-analyzers", security_analyzers),
-)
+HANDLERS: Mapping[routes.Route, Handler] = {
+    routes.CLIENT_CONFIG: config,
+    routes.LIST_MODELS: models,
+    routes.LIST_AGENTS: agents,
+    routes.LIST_ANALYZERS: security_analyzers,
+}

@@ -1,10 +1,13 @@
 """`/api/user`: what git providers know of the user. None is asked: without a token the answer is 401, with one it is
 empty."""
 
+from collections.abc import Mapping
+
 from aiohttp import web
 from aiohttp.typedefs import Handler
 
 from openhands_sessions.core.events.event import Json
+from openhands_sessions.protocol import routes
 from openhands_sessions.server.services import principal, services
 
 NEEDED = "Git provider token required. (such as GitHub)."
@@ -33,15 +36,14 @@ def _answering(found: Json, without: str = NEEDED, status: int = 200) -> Handler
     return answer
 
 
-ROUTES = (
-    web.get("/api/user/info", _answering(NOBODY)),
-    web.get("/api/user/repositories", _answering([])),
-    web.get("/api/user/search/repositories", _answering([])),
-    web.get("/api/user/search/branches", _answering([])),
-    web.get("/api/user/repository/branches", _answering(NO_BRANCHES)),
-    web.get("/api/user/installations", _answering([])),
-    web.get("/api/user/suggested-tasks", _answering([], NONE_SET)),
-    # A name has as many parts as its provider gives it.
-    web.get("/api/user/repository/{name:(?s:.+)}/microagents", _answering([])),
-    web.get("/api/user/repository/{name:(?s:.+)}/microagents/content", _answering({"detail": "Not Found"}, status=404)),
-)
+HANDLERS: Mapping[routes.Route, Handler] = {
+    routes.USER_INFO: _answering(NOBODY),
+    routes.USER_REPOSITORIES: _answering([]),
+    routes.SEARCH_REPOSITORIES: _answering([]),
+    routes.SEARCH_BRANCHES: _answering([]),
+    routes.REPOSITORY_BRANCHES: _answering(NO_BRANCHES),
+    routes.INSTALLATIONS: _answering([]),
+    routes.SUGGESTED_TASKS: _answering([], NONE_SET),
+    routes.REPOSITORY_MICROAGENTS: _answering([]),
+    routes.REPOSITORY_MICROAGENT: _answering({"detail": "Not Found"}, status=404),
+}

@@ -1,25 +1,35 @@
 """What the server says about itself: its routes, its socket, and a page that shows them."""
 
 import asyncio
+from collections.abc import Callable, Mapping
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 import orjson
 from aiohttp import web
+from aiohttp.typedefs import Handler
 
-from openhands_sessions.server.schema.document import openapi
-from openhands_sessions.server.schema.socket import socket_schema
+from openhands_sessions.protocol import routes
+from openhands_sessions.protocol.asyncapi import asyncapi, socket_schema
+from openhands_sessions.protocol.openapi import openapi
 from openhands_sessions.server.services import services
 
 PAGE = Path(__file__).with_name("docs.html")
 
 
-async def rest_document(request: web.Request) -> web.Response:
-    return _json(await asyncio.to_thread(_openapi, services(request).version))
+def _describing(make: Callable[[str], dict[str, Any]]) -> Handler:
+    """A handler that answers a document, which is made once for a version."""
 
+    @cache
+    def made(version: str) -> bytes:
+        return orjson.dumps(make(version))
 
-async def socket_document(request: web.Request) -> web.Response:
-    return _json(await asyncio.to_thread(_socket, services(request).version))
+    async def answer(request: web.Request) -> web.Response:
+        content = await asyncio.to_thread(made, services(request).version)
+        return web.Response(body=content, content_type="application/json")
+
+    return answer
 
 
 async def docs(request: web.Request) -> web.StreamResponse:
@@ -27,22 +37,9 @@ async def docs(request: web.Request) -> web.StreamResponse:
     return web.FileResponse(PAGE)
 
 
-@cache
-def _openapi(version: str) -> bytes:
-    return orjson.dumps(openapi(version))
-
-
-@cache
-def _socket(version: str) -> bytes:
-    return orjson.dumps(socket_schema(version))
-
-
-def _json(content: bytes) -> web.Response:
-    return web.Response(body=content, content_type="application/json")
-
-
-ROUTES = (
-    web.get("/api/openapi.json", rest_document),
-    web.get("/api/socket.schema.json", socket_document),
-    web.get("/api/docs", docs),
-)
+HANDLERS: Mapping[routes.Route, Handler] = {
+    routes.OPENAPI: _describing(openapi),
+    routes.SOCKET_SCHEMA: _describing(socket_schema),
+    routes.ASYNCAPI: _describing(asyncapi),
+    routes.DOCS: docs,
+}

@@ -1,15 +1,17 @@
 """`/api/settings`, `/api/secrets` and the tokens of git providers: kept for their owner, shown without values."""
 
+from collections.abc import Mapping
+
 from aiohttp import web
+from aiohttp.typedefs import Handler
 
 from openhands_sessions.core.errors import AlreadyExists, BadInput, NotFound
 from openhands_sessions.core.ids import OwnerId
 from openhands_sessions.core.settings import nearest
 from openhands_sessions.core.user_settings import AGENTS, shown
+from openhands_sessions.protocol import routes
+from openhands_sessions.protocol.settings import PROVIDERS, ProvidersIn, SecretChangeIn, SecretIn
 from openhands_sessions.server.services import body, mapping, principal, services
-from openhands_sessions.server.wire_settings import ProvidersIn, SecretChangeIn, SecretIn
-
-PROVIDERS = dict.fromkeys(("github", "gitlab", "bitbucket", "azure_devops", "forgejo", "enterprise_sso"))
 
 
 async def settings(request: web.Request) -> web.Response:
@@ -92,14 +94,14 @@ def _no_secret(name: str) -> web.Response:
     return web.json_response({"error": f"Secret with ID {name[:128]} not found"}, status=404)
 
 
-ROUTES = (
-    web.get("/api/settings", settings),
-    web.post("/api/settings", store_settings),
-    web.post("/api/reset-settings", reset),
-    web.get("/api/secrets", secrets),
-    web.post("/api/secrets", add_secret),
-    web.put("/api/secrets/{name}", change_secret),
-    web.delete("/api/secrets/{name}", delete_secret),
-    web.post("/api/add-git-providers", add_tokens),
-    web.post("/api/unset-provider-tokens", forget_tokens),
-)
+HANDLERS: Mapping[routes.Route, Handler] = {
+    routes.READ_SETTINGS: settings,
+    routes.STORE_SETTINGS: store_settings,
+    routes.RESET_SETTINGS: reset,
+    routes.LIST_SECRETS: secrets,
+    routes.ADD_SECRET: add_secret,
+    routes.CHANGE_SECRET: change_secret,
+    routes.DELETE_SECRET: delete_secret,
+    routes.ADD_PROVIDERS: add_tokens,
+    routes.UNSET_PROVIDERS: forget_tokens,
+}

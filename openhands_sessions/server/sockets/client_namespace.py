@@ -12,28 +12,29 @@ import socketio
 import structlog
 from socketio.exceptions import ConnectionRefusedError as Refused
 
-from openhands_sessions.core.errors import AtCapacity, BadInput, NotFound, RateLimited, SessionsError
+from openhands_sessions.core.errors import AtCapacity, BadInput, NotFound, SessionsError
 from openhands_sessions.core.events.event import Json
 from openhands_sessions.core.ids import conversation_id
 from openhands_sessions.core.nesting import check_nesting
 from openhands_sessions.core.settings import SessionSettings
+from openhands_sessions.ports.access import AccessControl
 from openhands_sessions.ports.agent import Agents
 from openhands_sessions.ports.auth import Auth
 from openhands_sessions.ports.files import FileStore
 from openhands_sessions.ports.gateway import SessionSpec
+from openhands_sessions.protocol.conversations import CreateIn
+from openhands_sessions.protocol.errors import Acknowledgement
+from openhands_sessions.protocol.payloads import checked
+from openhands_sessions.protocol.settings import PROVIDERS
+from openhands_sessions.protocol.socket_messages import COMMANDS, PROTOCOL, AuthIn, ConnectionLimits
 from openhands_sessions.server.credentials import credentials_of
 from openhands_sessions.server.rate_limit import TokenBucket
 from openhands_sessions.server.slow_client import Outbox, abort
-from openhands_sessions.server.web_session import PROTOCOL, Connection, WebSession, stats_of
-from openhands_sessions.server.wire import AuthIn, checked
-from openhands_sessions.server.wire_conversations import CreateIn
-from openhands_sessions.service.local_gateway import LocalGateway
+from openhands_sessions.server.web_session import Connection, WebSession
 
 log = structlog.get_logger(__name__)
 
-COMMANDS = ("oh_user_action", "oh_action")
 EVENT_ID = re.compile(r"[0-9]{1,15}")
-PROVIDERS = frozenset({"github", "gitlab", "bitbucket", "azure_devops", "forgejo", "enterprise_sso"})
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -45,15 +46,16 @@ class ClientLimits:
     messages_burst: int
     slow_client_grace: float
 
-    def wire(self) -> dict[str, Json]:
-        return {"message_bytes": self.message_bytes, "messages_per_second": self.messages_per_second}
+    def told(self) -> ConnectionLimits:
+        """What the client is told of them."""
+        return ConnectionLimits(message_bytes=self.message_bytes, messages_per_second=self.messages_per_second)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ClientDependencies:
     """What WebSessions are made of."""
 
-    gateway: LocalGateway
+    access: AccessControl
     auth: Auth
     files: FileStore
     agents: Agents
@@ -95,7 +97,7 @@ class ClientNamespace(socketio.AsyncNamespace):  # type: ignore[misc]  # python-
         parts = self._parts
         query = {name: values[-1] for name, values in parse_qs(environ.get("QUERY_STRING", "")).items()}
         given = _auth_of(auth, query)
-        principal = parts.auth.identify(credentials_of(environ, query, given.session_api_key))
+        principal = await parts.auth.identify(credentials_of(environ, query, given.session_api_key))
         _check_providers(query.get("providers_set", ""))
         if given.conversation_id is None:
             raise BadInput("conversation_id", "is missing: name a conversation in the query or in auth")
@@ -109,18 +111,16 @@ class ClientNamespace(socketio.AsyncNamespace):  # type: ignore[misc]  # python-
             after=-1 if given.after is None else given.after,
             epoch=given.epoch,
             version=parts.version,
-            limits=limits.wire(),
+            limits=limits.told(),
         )
-        live = parts.gateway.live(sid)
         session = WebSession(
             sid,
-            parts.defaults if live is None else live.settings,
+            parts.defaults,
             parts.agents,
-            stats_of(live),
             parts.files,
             self.server,
             principal.owner,
-            gateway=parts.gateway,
+            gateway=parts.access.of(principal).gateway,
             connection=connection,
         )
         return session, given
@@ -146,7 +146,7 @@ class ClientNamespace(socketio.AsyncNamespace):  # type: ignore[misc]  # python-
         except Exception:
             log.exception("a command failed", conversation_id=session.sid)
             return _refused(session, SessionsError("the server met an error of its own; it is in its log"))
-        return {"ok": True, "id": accepted.id}
+        return Acknowledgement.accepting(accepted.id)
 
     async def close(self) -> None:
         """Let every client see its session's end, and stop following."""
@@ -155,12 +155,7 @@ class ClientNamespace(socketio.AsyncNamespace):  # type: ignore[misc]  # python-
 
 def _refused(session: WebSession, error: SessionsError) -> dict[str, Json]:
     session.refuse(error)
-    refusal: dict[str, Json] = {"ok": False, "code": error.code, "message": error.message}
-    if isinstance(error, RateLimited):
-        refusal["retry_after"] = round(error.retry_after, 3)
-    if isinstance(error, BadInput):
-        refusal["field"] = error.field
-    return refusal
+    return Acknowledgement.refusing(error).wire()
 
 
 def _auth_of(auth: object, query: Mapping[str, str]) -> AuthIn:
@@ -181,7 +176,7 @@ def _making(create: bool | dict[str, Any], session: WebSession) -> SessionSpec |
     """What a conversation is made with that there is not yet; None where none is to be made. Raises BadInput."""
     if create is False:
         return None
-    return checked(CreateIn, {} if create is True else create).spec(session.sid, session.user_id)
+    return checked(CreateIn, {} if create is True else create).spec(session.sid)
 
 
 def _check_providers(listed: str) -> None:

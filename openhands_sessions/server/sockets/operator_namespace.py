@@ -8,25 +8,28 @@ import socketio
 import structlog
 from socketio.exceptions import ConnectionRefusedError as Refused
 
-from openhands_sessions.core.errors import SessionsError, Unauthorized
+from openhands_sessions.core.errors import BadInput, SessionsError, Unauthorized
+from openhands_sessions.ports.access import Operations, Overview
 from openhands_sessions.ports.auth import Auth
+from openhands_sessions.protocol.errors import Acknowledgement
+from openhands_sessions.protocol.payloads import checked
+from openhands_sessions.protocol.socket_messages import AuthIn, OperatorOverview, OperatorStatus
 from openhands_sessions.server.credentials import credentials_of
 from openhands_sessions.server.packets import message_packet
 from openhands_sessions.server.slow_client import END_GRACE, Outbox, SlowClient
-from openhands_sessions.server.wire import AuthIn, checked, operator_wire, overview_wire
-from openhands_sessions.service.status_board import Overview, StatusBoard
 
 log = structlog.get_logger(__name__)
 
 NAMESPACE = "/operator"
+REFUSAL = Acknowledgement(ok=False, code=BadInput.code, message="operators only watch; commands go to /").wire()
 
 
 class OperatorNamespace(socketio.AsyncNamespace):  # type: ignore[misc]  # python-socketio has no types
     """One watching task per operator; `sessions` first and after falling behind, then `session` for each change."""
 
-    def __init__(self, board: StatusBoard, auth: Auth, slow_client_grace: float) -> None:
+    def __init__(self, operations: Operations, auth: Auth, slow_client_grace: float) -> None:
         super().__init__(NAMESPACE)
-        self._board = board
+        self._operations = operations
         self._auth = auth
         self._grace = slow_client_grace
         self._watching: dict[str, asyncio.Task[None]] = {}
@@ -34,17 +37,17 @@ class OperatorNamespace(socketio.AsyncNamespace):  # type: ignore[misc]  # pytho
     async def trigger_event(self, event: str, *args: Any) -> Any:
         match event:
             case "connect":
-                return self._connect(*args)
+                return await self._connect(*args)
             case "disconnect":
                 return await self._disconnect(args[0])
             case _:
-                return {"ok": False, "code": "bad_input", "message": "operators only watch; commands go to /"}
+                return REFUSAL
 
-    def _connect(self, socket_id: str, environ: dict[str, Any], auth: object = None) -> None:
+    async def _connect(self, socket_id: str, environ: dict[str, Any], auth: object = None) -> None:
         query = {name: values[-1] for name, values in parse_qs(environ.get("QUERY_STRING", "")).items()}
         try:
             given = checked(AuthIn, auth if isinstance(auth, dict) else {})
-            principal = self._auth.identify(credentials_of(environ, query, given.session_api_key))
+            principal = await self._auth.identify(credentials_of(environ, query, given.session_api_key))
             if not principal.operator:
                 raise Unauthorized("only operators may watch all sessions")
         except SessionsError as error:
@@ -54,11 +57,13 @@ class OperatorNamespace(socketio.AsyncNamespace):  # type: ignore[misc]  # pytho
 
     async def _watch(self, outbox: Outbox) -> None:
         try:
-            async for news in self._board.watch():
+            async for news in self._operations.watch():
                 if isinstance(news, Overview):
-                    packets = [message_packet("sessions", overview_wire(news), NAMESPACE)]
+                    overview = OperatorOverview.model_validate(news, from_attributes=True)
+                    packets = [message_packet("sessions", overview.wire(), NAMESPACE)]
                 else:
-                    packets = [message_packet("session", operator_wire(status), NAMESPACE) for status in news]
+                    changes = [OperatorStatus.model_validate(status, from_attributes=True) for status in news]
+                    packets = [message_packet("session", change.wire(), NAMESPACE) for change in changes]
                 await outbox.send(packets)
             outbox.close()
         except SlowClient:
@@ -73,7 +78,7 @@ class OperatorNamespace(socketio.AsyncNamespace):  # type: ignore[misc]  # pytho
 
     async def close(self) -> None:
         """Let every operator see the last changes, for at most END_GRACE seconds, and end its connection."""
-        self._board.end()
+        self._operations.end_watching()
         if self._watching:
             await asyncio.wait(self._watching.values(), timeout=END_GRACE)
         for socket_id in list(self._watching):

@@ -10,9 +10,9 @@ from socketio import packet
 
 from openhands_sessions.core.errors import BadInput, CallerError, NotFound, TooLarge
 from openhands_sessions.core.events.event import Json
+from openhands_sessions.protocol.errors import Acknowledgement, BareError, Refusal
 from openhands_sessions.server.slow_client import abort
 from openhands_sessions.server.sockets.strict_frames import READ, ReadableSocket, announcing_response, readable_request
-from openhands_sessions.server.wire import error_wire
 
 ASKING = re.compile(r"[25](?:\d+-)?(?:(/[^,]*),)?(\d{1,15})(?![\d-])")
 """An event packet that asks for an acknowledgement, up to its number; with its namespace, if that is not `/`."""
@@ -109,12 +109,12 @@ class StrictServer(socketio.AsyncServer):  # type: ignore[misc]  # python-socket
         head = data[:HEAD] if isinstance(data, str) else ""
         asking, entering = ASKING.match(head), ENTERING.match(head)
         if asking is not None:
-            refusal: dict[str, Json] = {"ok": False, "code": error.code, "message": error.message}
+            refusal = Acknowledgement.refusing(error).wire()
             answer = self.packet_class(packet.ACK, namespace=asking[1] or "/", id=int(asking[2]), data=[refusal])
         elif entering is not None and not self._is_connected(eio_sid, entering[1]):
-            told: dict[str, Json] = {"message": error.message, "data": {"code": error.code}}
+            told = Refusal.of(error).wire()
             answer = self.packet_class(packet.CONNECT_ERROR, namespace=entering[1] or "/", data=told)
         else:
-            event: list[Json] = ["oh_event", error_wire(error.message, error.code)]
+            event: list[Json] = ["oh_event", BareError.of(error).wire()]
             answer = self.packet_class(packet.EVENT, namespace="/", data=event)
         await self._send_packet(eio_sid, answer)

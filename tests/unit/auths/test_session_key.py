@@ -11,33 +11,33 @@ EVERYBODY = Principal(owner=LOCAL_OWNER, operator=True)
 
 
 @pytest.mark.parametrize("given", [{}, {"session_api_key": "anything"}])
-def test_without_a_key_everybody_who_reaches_the_port_is_let_in(given: dict[str, str]) -> None:
+async def test_without_a_key_everybody_who_reaches_the_port_is_let_in(given: dict[str, str]) -> None:
     auth = SessionKey(None)
     assert not auth.required
-    assert auth.identify(given) == EVERYBODY
+    assert await auth.identify(given) == EVERYBODY
 
 
-def test_with_the_key_one_is_let_in() -> None:
+async def test_with_the_key_one_is_let_in() -> None:
     auth = SessionKey("clé")
     assert auth.required
-    assert auth.identify({"session_api_key": "clé"}) == EVERYBODY
+    assert await auth.identify({"session_api_key": "clé"}) == EVERYBODY
 
 
 @pytest.mark.parametrize("given", ["", "cl", "clé ", "CLÉ", "null", "\ud800"])
-def test_without_it_one_is_not(given: str) -> None:
+async def test_without_it_one_is_not(given: str) -> None:
     with pytest.raises(Unauthorized) as refused:
-        SessionKey("clé").identify({"session_api_key": given})
+        await SessionKey("clé").identify({"session_api_key": given})
     assert "clé" not in str(refused.value)
 
 
-def test_no_credentials_at_all_are_the_wrong_ones() -> None:
+async def test_no_credentials_at_all_are_the_wrong_ones() -> None:
     with pytest.raises(Unauthorized):
-        SessionKey("key").identify({})
+        await SessionKey("key").identify({})
 
 
 @pytest.mark.parametrize("given", [{}, {"session_api_key": ""}])
-def test_an_empty_key_lets_nobody_in(given: dict[str, str]) -> None:
+async def test_an_empty_key_lets_nobody_in(given: dict[str, str]) -> None:
     auth = SessionKey("")
     assert auth.required
     with pytest.raises(Unauthorized):
-        auth.identify(given)
+        await auth.identify(given)

@@ -11,9 +11,9 @@ import pytest
 
 from openhands_sessions.cli.app import main
 from openhands_sessions.config.config import Config
-from openhands_sessions.core.ids import LOCAL_OWNER, ConversationId
+from openhands_sessions.core.ids import ConversationId
 from openhands_sessions.ports.gateway import SessionSpec
-from tests.support.houses import read, served, state, turn_ends
+from tests.support.in_process_server import in_process_server, read, state, turn_ends
 
 TALK = "talk"
 KEPT = ("first", "second", TALK)
@@ -34,12 +34,11 @@ Call = Callable[..., Awaitable[Called]]
 @pytest.fixture
 async def url(data_dir: Path) -> AsyncIterator[str]:
     """Where a server is that keeps three conversations; the last has a turn in its log."""
-    async with served(Config(data_dir=data_dir)) as server:
-        gateway = server.house.gateway
+    async with in_process_server(Config(data_dir=data_dir)) as server:
+        gateway = server.house.local.gateway
         for name in KEPT:
             spec = SessionSpec(
                 id=ConversationId(name),
-                owner=LOCAL_OWNER,
                 create=True,
                 title=f"The \x1b[31m{name}",
                 initial_message="hello" if name == TALK else None,

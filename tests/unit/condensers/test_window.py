@@ -15,7 +15,7 @@ from openhands_sessions.core.errors import ModelFailure
 from openhands_sessions.core.events.actions import CondensationAction, MessageAction, SystemAction
 from openhands_sessions.core.events.event import Event, Source
 from tests.fakes.model import FakeModel, FakeReply
-from tests.support.logbook import STEPS, STORIES, Logbook, logbook, valid
+from tests.support.log_builder import STEPS, STORIES, LogBuilder, built_log, valid
 
 LONG_STORIES = st.lists(
     st.sampled_from([*STEPS, "one call", "three calls", "observe", "take up"]), min_size=20, max_size=60
@@ -35,7 +35,7 @@ def results(events: Sequence[Event]) -> dict[str, str]:
 @given(LONG_STORIES, st.integers(4, 60))
 @settings(max_examples=150, deadline=None)
 def test_a_cut_never_parts_a_reply_from_its_results(steps: list[str], wanted: int) -> None:
-    events = logbook(steps).events
+    events = built_log(steps).events
     first, last = cut(events, wanted)
     assert beginning(events) <= first <= last
     assert last <= wanted or first == last
@@ -50,7 +50,7 @@ def test_a_cut_never_parts_a_reply_from_its_results(steps: list[str], wanted: in
 @given(STORIES)
 @settings(max_examples=60, deadline=None)
 def test_the_prompt_and_the_first_message_are_kept(steps: list[str]) -> None:
-    events = logbook(["message", *steps]).events
+    events = built_log(["message", *steps]).events
     kept = events[: beginning(events)]
     assert any(isinstance(event, SystemAction) for event in kept)
     assert isinstance(kept[-1], MessageAction)
@@ -58,24 +58,24 @@ def test_the_prompt_and_the_first_message_are_kept(steps: list[str]) -> None:
 
 
 def test_a_long_reply_is_cut_before_it_begins() -> None:
-    book = logbook(["message", "one call", "observe", "three calls", "observe", "take up", "observe", "take up"])
+    book = built_log(["message", "one call", "observe", "three calls", "observe", "take up", "observe", "take up"])
     planned = next(place for place, event in enumerate(book.events) if event.KIND == "tool_calls")
     assert cut(book.events, len(book.events)) == (beginning(book.events), planned)
 
 
 @pytest.mark.parametrize("end", ["speak", "finish", "stop"])
 def test_turns_that_have_ended_are_no_obstacle(end: str) -> None:
-    book = logbook(["message", "three calls", "observe", end, "message"])
+    book = built_log(["message", "three calls", "observe", end, "message"])
     book.stop()
     assert cut(book.events, len(book.events)) == (beginning(book.events), len(book.events) - 1)
 
 
 def test_a_finish_that_a_new_message_overtook_is_no_obstacle() -> None:
     """The turn went on behind it, so no end of a turn follows."""
-    book = logbook(["message"])
+    book = built_log(["message"])
     book.finish()
     overtaken = [event for event in book.events if event.KIND != "turn_ended"]
-    more = Logbook()
+    more = LogBuilder()
     more.events = overtaken
     for _ in range(4):
         more.reply("{}")
@@ -93,12 +93,12 @@ async def condense(events: Sequence[Event], size: int, model: FakeModel) -> Cond
 
 
 async def test_a_short_history_is_left_alone() -> None:
-    events = logbook(["message", "one call", "observe"]).events
+    events = built_log(["message", "one call", "observe"]).events
     assert await condense(events, len(events), FakeModel([])) is None
 
 
 async def test_a_long_one_is_summed_up_by_the_model_from_what_is_forgotten() -> None:
-    events = logbook(WORK).events
+    events = built_log(WORK).events
     model = FakeModel([FakeReply(text="  They looked around.\n")])
     made = await condense(events, 40, model)
     assert made is not None
@@ -115,7 +115,7 @@ async def test_a_long_one_is_summed_up_by_the_model_from_what_is_forgotten() -> 
 
 
 async def test_of_a_very_long_one_no_more_is_summed_up_at_once_than_a_model_is_shown() -> None:
-    events = logbook(WORK * 5).events
+    events = built_log(WORK * 5).events
     made = await condense(events, 20, FakeModel([FakeReply(text="The first part.")]))
     assert made is not None
     assert made.forgotten_events_start_id is not None
@@ -125,7 +125,7 @@ async def test_of_a_very_long_one_no_more_is_summed_up_at_once_than_a_model_is_s
 
 
 async def test_the_summary_in_force_is_summed_up_with_the_rest() -> None:
-    book = logbook(WORK)
+    book = built_log(WORK)
     first = await condense(book.events, 20, FakeModel([FakeReply(text="First part.")]))
     assert first is not None
     book.append(first)
@@ -147,13 +147,13 @@ async def test_the_summary_in_force_is_summed_up_with_the_rest() -> None:
 
 @pytest.mark.parametrize("text", ["", "  \n"])
 async def test_a_model_that_says_nothing_leaves_a_note(text: str) -> None:
-    made = await condense(logbook(WORK).events, 20, FakeModel([FakeReply(text=text)]))
+    made = await condense(built_log(WORK).events, 20, FakeModel([FakeReply(text=text)]))
     assert made is not None
     assert made.summary == LEFT_OUT
 
 
 async def test_an_agent_without_a_model_leaves_a_note() -> None:
-    made = await WindowCondenser("Sum up!").condense(logbook(WORK).events, 20, ShellAgent())
+    made = await WindowCondenser("Sum up!").condense(built_log(WORK).events, 20, ShellAgent())
     assert made is not None
     assert (made.summary, made.reply) == (LEFT_OUT, None)
 
@@ -161,11 +161,11 @@ async def test_an_agent_without_a_model_leaves_a_note() -> None:
 async def test_a_model_that_fails_fails_the_turn() -> None:
     model = FakeModel([FakeReply(fail=ModelFailure("STATUS$ERROR", "no"))])
     with pytest.raises(ModelFailure):
-        await condense(logbook(WORK).events, 20, model)
+        await condense(built_log(WORK).events, 20, model)
 
 
 async def test_one_endless_reply_cannot_be_cut() -> None:
-    book = logbook(["message"])
+    book = built_log(["message"])
     book.reply(*["{}"] * 30)
     for _ in range(29):
         book.observe()

@@ -21,7 +21,7 @@ from openhands_sessions.core.events.observations import (
 )
 from openhands_sessions.core.events.own import PlannedCall, ToolCallsAction
 from openhands_sessions.core.ids import EventId
-from tests.support.logbook import ODD_ARGUMENTS, STORIES, Logbook, logbook, valid
+from tests.support.log_builder import ODD_ARGUMENTS, STORIES, LogBuilder, built_log, valid
 from tests.unit.core.strategies import any_event
 
 Shown = list[dict[str, Any]]
@@ -44,7 +44,7 @@ def results(messages: Shown) -> dict[str, str]:
 @given(STORIES, st.integers(0, 200))
 @settings(max_examples=150, deadline=None)
 def test_the_history_is_valid_wherever_the_log_is_cut_off(steps: list[str], end: int) -> None:
-    book = logbook(steps)
+    book = built_log(steps)
     events = book.events[:end]
     messages = shown(events)
     assert valid(messages)
@@ -55,7 +55,7 @@ def test_the_history_is_valid_wherever_the_log_is_cut_off(steps: list[str], end:
 @given(STORIES)
 @settings(max_examples=100, deadline=None)
 def test_every_call_has_the_result_that_was_obtained_for_it(steps: list[str]) -> None:
-    book = logbook(steps)
+    book = built_log(steps)
     found = results(shown(book.events))
     for call, result in book.results.items():
         assert found[call].startswith(result)
@@ -66,7 +66,7 @@ def test_every_call_has_the_result_that_was_obtained_for_it(steps: list[str]) ->
 @given(STORIES)
 @settings(max_examples=60, deadline=None)
 def test_the_history_is_the_same_after_a_restart(steps: list[str]) -> None:
-    events = logbook(steps).events
+    events = built_log(steps).events
     assert shown([decode(encode(event)) for event in events]) == shown(events)
 
 
@@ -77,19 +77,19 @@ def test_no_log_is_too_odd_to_make_a_valid_history_of(events: list[Event]) -> No
 
 
 def test_a_call_that_never_ran_says_so() -> None:
-    book = logbook(["message", "three calls", "observe", "stop"])
+    book = built_log(["message", "three calls", "observe", "stop"])
     first, second, third = results(shown(book.events)).values()
     assert first.startswith("result of")
     assert (second, third) == (NOT_RUN, NOT_RUN)
 
 
 def test_a_call_that_awaits_its_answer_says_so() -> None:
-    book = logbook(["message", "ask"])
+    book = built_log(["message", "ask"])
     assert list(results(shown(book.events)).values()) == [WAITING]
 
 
 def test_a_call_whose_outcome_was_never_obtained_says_so() -> None:
-    book = logbook(["message", "one call"])
+    book = built_log(["message", "one call"])
     assert list(results(shown(book.events)).values()) == [UNKNOWN]
     book.observe()
     assert UNKNOWN not in results(shown(book.events)).values()
@@ -97,14 +97,14 @@ def test_a_call_whose_outcome_was_never_obtained_says_so() -> None:
 
 @pytest.mark.parametrize("answer", ["confirm", "reject", "stop"])
 def test_an_action_and_its_answer_are_one_call(answer: str) -> None:
-    messages = shown(logbook(["message", "ask", answer, "observe", "message"]).events)
+    messages = shown(built_log(["message", "ask", answer, "observe", "message"]).events)
     assert [message["role"] for message in messages] == ["system", "user", "assistant", "tool", "user"]
     assert messages[2]["content"] == "I look"
     assert len(messages[2]["tool_calls"]) == 1
 
 
 def test_what_the_user_says_during_a_call_comes_behind_its_result() -> None:
-    messages = shown(logbook(["message", "three calls", "message", "observe", "take up", "observe"]).events)
+    messages = shown(built_log(["message", "three calls", "message", "observe", "take up", "observe"]).events)
     assert [message["role"] for message in messages] == [
         "system",
         "user",
@@ -118,14 +118,14 @@ def test_what_the_user_says_during_a_call_comes_behind_its_result() -> None:
 
 @pytest.mark.parametrize("text", ODD_ARGUMENTS)
 def test_arguments_are_an_object_or_an_empty_one(text: str) -> None:
-    book = Logbook()
+    book = LogBuilder()
     book.reply(text)
     [call] = shown(book.events)[0]["tool_calls"]
     assert call["function"]["arguments"] == (text if text == ODD_ARGUMENTS[0] else "{}")
 
 
 def test_what_is_known_of_the_workspace_comes_before_the_message_that_asked_for_it() -> None:
-    messages = shown(logbook(["message", "recall", "message"]).events)
+    messages = shown(built_log(["message", "recall", "message"]).events)
     assert [message["role"] for message in messages] == ["system", "user", "user", "user"]
     knowledge, first, second = spoken(messages)
     assert knowledge.endswith("Read the manual.")
@@ -133,7 +133,7 @@ def test_what_is_known_of_the_workspace_comes_before_the_message_that_asked_for_
 
 
 def test_a_summary_stands_where_the_forgotten_events_stood() -> None:
-    book = logbook(["message", "one call", "observe", "speak", "message"])
+    book = built_log(["message", "one call", "observe", "speak", "message"])
     first = next(event.id for event in book.events if isinstance(event, MessageAction))
     last = max(event.id for event in book.events if isinstance(event, MessageAction))
     kept = [event for event in book.events if event.id <= first or event.id >= last]

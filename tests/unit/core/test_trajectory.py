@@ -17,7 +17,7 @@ from openhands_sessions.core.events.observations import (
     RunObservation,
 )
 from openhands_sessions.core.trajectory import TrajectoryStep, dump_steps, goes_on, load_steps, read_trajectory
-from tests.support.recording import Recording
+from tests.support.recorded_traffic import Recording
 
 
 def recorded(name: str) -> Sequence[dict[str, Any]]:

@@ -23,7 +23,7 @@ from openhands_sessions.core.events.observations import LEFT_RUNNING, RunMetadat
 from openhands_sessions.core.events.own import StopReason, TurnEndedObservation
 from openhands_sessions.core.ids import UNNUMBERED, EventId
 from openhands_sessions.core.view import ConversationView, dump_view, load_view, reduce
-from tests.support.logbook import STORIES, cost, logbook, run_result
+from tests.support.log_builder import STORIES, built_log, cost, run_result
 from tests.unit.core.strategies import any_event
 
 
@@ -32,13 +32,13 @@ def folded(events: list[Event], view: ConversationView | None = None) -> Convers
 
 
 def view_after(*steps: str) -> ConversationView:
-    return folded(logbook(steps).events)
+    return folded(built_log(steps).events)
 
 
 @given(STORIES, st.integers(0, 120))
 @settings(max_examples=150, deadline=None)
 def test_a_fold_from_a_snapshot_is_the_fold_from_the_beginning(steps: list[str], place: int) -> None:
-    events = logbook(steps).events
+    events = built_log(steps).events
     snapshot = load_view(dump_view(folded(events[:place])))
     assert snapshot is not None
     assert snapshot == folded(events[:place])
@@ -48,7 +48,7 @@ def test_a_fold_from_a_snapshot_is_the_fold_from_the_beginning(steps: list[str],
 @given(STORIES)
 @settings(max_examples=60, deadline=None)
 def test_a_live_fold_is_the_fold_of_what_is_stored(steps: list[str]) -> None:
-    events = logbook(steps).events
+    events = built_log(steps).events
     assert folded([decode(encode(event)) for event in events]) == folded(events)
 
 
@@ -64,7 +64,7 @@ def test_any_log_can_be_folded_and_its_fold_be_stored(found: list[Event]) -> Non
 @given(STORIES)
 @settings(max_examples=150, deadline=None)
 def test_a_view_holds_only_what_is_still_to_do(steps: list[str]) -> None:
-    book = logbook(steps)
+    book = built_log(steps)
     view = folded(book.events)
     answered = {event.cause for event in book.events}
     assert not answered & set(view.open_actions)
@@ -101,7 +101,7 @@ def test_a_message_is_owed_an_answer_until_the_turn_ends() -> None:
 
 
 def test_a_message_that_the_agent_has_not_seen_outlives_the_turn() -> None:
-    book = logbook(["message", "message"])
+    book = built_log(["message", "message"])
     unseen = book.events[-2].id
     [ended] = book.append(TurnEndedObservation(stop_reason=StopReason.WAITING, seen=unseen - 1))
     assert folded(book.events).owed
@@ -110,7 +110,7 @@ def test_a_message_that_the_agent_has_not_seen_outlives_the_turn() -> None:
 
 
 def test_the_first_and_the_newest_message_of_the_user_are_known() -> None:
-    book = logbook(["message", "speak", "message"])
+    book = built_log(["message", "speak", "message"])
     said = [event.id for event in book.events if isinstance(event, MessageAction) and event.source is Source.USER]
     view = folded(book.events)
     assert (view.first_message, view.last_message) == (said[0], said[1])
@@ -137,7 +137,7 @@ def test_a_question_holds_the_turn_and_its_plan() -> None:
 
 
 def test_a_yes_opens_the_restated_action_and_goes_on_with_the_plan() -> None:
-    book = logbook(["message", "three calls", "observe", "ask", "confirm"])
+    book = built_log(["message", "three calls", "observe", "ask", "confirm"])
     view = folded(book.events)
     asked = next(event for event in book.events if getattr(event, "confirmation_state", "") == "awaiting_confirmation")
     [opened] = view.open_actions
@@ -160,7 +160,7 @@ def test_a_stop_leaves_nothing_to_do() -> None:
 @pytest.mark.parametrize("asked", [AgentState.STOPPED, AgentState.PAUSED])
 @pytest.mark.parametrize("steps", [["message"], ["message", "one call"], ["message", "ask"], ["message", "speak"], []])
 def test_a_stop_that_was_asked_for_is_remembered_until_it_has_happened(asked: AgentState, steps: list[str]) -> None:
-    book = logbook(steps)
+    book = built_log(steps)
     book.append(ChangeAgentStateAction(source=Source.USER, agent_state=asked))
     assert folded(book.events).stopping is asked
     book.append(TurnEndedObservation(stop_reason=StopReason.STOPPED, seen=len(book.events)))
@@ -168,7 +168,7 @@ def test_a_stop_that_was_asked_for_is_remembered_until_it_has_happened(asked: Ag
 
 
 def test_a_stop_where_nothing_runs_is_done_already() -> None:
-    book = logbook(["message", "stop"])
+    book = built_log(["message", "stop"])
     book.append(ChangeAgentStateAction(source=Source.USER, agent_state=AgentState.STOPPED))
     assert folded(book.events).stopping is None
 
@@ -181,13 +181,13 @@ def test_only_the_user_directs_the_agent() -> None:
 
 
 def test_going_on_after_a_stop_is_owed() -> None:
-    book = logbook(["message", "stop"])
+    book = built_log(["message", "stop"])
     book.append(ChangeAgentStateAction(source=Source.USER, agent_state=AgentState.RUNNING))
     assert folded(book.events).owed
 
 
 def test_model_calls_are_counted_by_turn_and_costs_over_the_conversation() -> None:
-    book = logbook(["message"])
+    book = built_log(["message"])
     for dollars in (0.5, 0.75):
         [action] = book.append(RunAction(source=Source.AGENT, command="ls", llm_metrics=cost(dollars, 20)))
         assert isinstance(action, RunAction)
@@ -235,7 +235,7 @@ def test_the_prompt_is_known_by_its_id_and_what_is_unknown_only_moves_the_head()
 
 
 def test_a_command_that_was_let_go_of_is_known_until_it_ends_or_is_stopped() -> None:
-    book = logbook(["message", "one call"])
+    book = built_log(["message", "one call"])
     [action] = [event for event in book.events if isinstance(event, RunAction)]
     let_go = RunObservation(cause=action.id, command="ls", metadata=RunMetadata(suffix=LEFT_RUNNING))
     book.append(let_go)

@@ -10,17 +10,26 @@ import pytest
 from aiohttp import web
 
 from openhands_sessions.adapters.gateways import connection as links
-from openhands_sessions.adapters.gateways.remote import Remote, open_remote
+from openhands_sessions.adapters.gateways.reading import UnreadableMessage
+from openhands_sessions.adapters.gateways.remote import open_remote
 from openhands_sessions.adapters.gateways.rest import ServerAddress
-from openhands_sessions.adapters.gateways.wire import UnreadableMessage
 from openhands_sessions.config.config import Config
 from openhands_sessions.core.commands import SendMessage, Stop
 from openhands_sessions.core.errors import BadInput, NotFound, TooLarge, Unauthorized, Unreachable
 from openhands_sessions.core.events.codec import Stored
-from openhands_sessions.core.ids import LOCAL_OWNER, ConversationId
+from openhands_sessions.core.ids import ConversationId
+from openhands_sessions.ports.access import Access
 from openhands_sessions.ports.gateway import Delta, FeedItem, Gateway, SessionClosed, SessionEnded, SessionSpec, Status
 from openhands_sessions.server.app import listening
-from tests.support.houses import Served, following, numbered, read, served, state, turn_ends
+from tests.support.in_process_server import (
+    InProcessServer,
+    following,
+    in_process_server,
+    numbered,
+    read,
+    state,
+    turn_ends,
+)
 from tests.support.proxy import Proxy, proxy
 
 SID = ConversationId("talk")
@@ -29,15 +38,17 @@ TURNS = 20
 
 
 async def new(gateway: Gateway) -> None:
-    await gateway.open(SessionSpec(id=SID, owner=LOCAL_OWNER, create=True))
+    await gateway.open(SessionSpec(id=SID, create=True))
     await read(gateway, SID, -1, IDLE)
 
 
 @asynccontextmanager
-async def broken_line(data_dir: Path, *, patience: float = 10.0) -> AsyncIterator[tuple[Served, Proxy, Remote]]:
+async def broken_line(
+    data_dir: Path, *, patience: float = 10.0
+) -> AsyncIterator[tuple[InProcessServer, Proxy, Access]]:
     """A server, a line to it that breaks when told, and the remote at its end."""
     async with (
-        served(Config(data_dir=data_dir)) as server,
+        in_process_server(Config(data_dir=data_dir)) as server,
         proxy(server.port) as line,
         open_remote(line.url, None, patience=patience) as remote,
     ):
@@ -68,7 +79,7 @@ class Ear:
 async def test_a_follower_misses_nothing_and_repeats_nothing_over_broken_connections(data_dir: Path) -> None:
     chance = random.Random(7)
     async with broken_line(data_dir) as (server, line, remote):
-        here, ear = server.house.gateway, Ear()
+        here, ear = server.house.local.gateway, Ear()
         last: asyncio.Future[int] = asyncio.get_running_loop().create_future()
         await new(here)
         async with asyncio.timeout(30), remote.gateway.follow(SID, -1) as news, asyncio.TaskGroup() as tasks:
@@ -87,7 +98,7 @@ async def test_a_follower_misses_nothing_and_repeats_nothing_over_broken_connect
 
 async def test_a_command_that_a_broken_connection_swallowed_is_carried_out_once(data_dir: Path) -> None:
     async with broken_line(data_dir) as (server, line, remote):
-        await new(server.house.gateway)
+        await new(server.house.local.gateway)
         async with asyncio.timeout(20), remote.gateway.follow(SID, -1) as news, asyncio.TaskGroup() as tasks:
             end: asyncio.Event = asyncio.Event()
             tasks.create_task(drain(news, end))
@@ -98,8 +109,8 @@ async def test_a_command_that_a_broken_connection_swallowed_is_carried_out_once(
                 line.cut()
                 answers.append((await sending).id)
             end.set()
-            await server.house.gateway.submit(SID, Stop())
-        log = await read(server.house.gateway, SID, -1, numbered(answers[-1]))
+            await server.house.local.gateway.submit(SID, Stop())
+        log = await read(server.house.local.gateway, SID, -1, numbered(answers[-1]))
         said = [entry.id for entry in log if entry.kind == "action:message" and '"source":"user"' in entry.text]
         assert said == answers
 
@@ -112,7 +123,7 @@ async def drain(news: AsyncIterator[FeedItem], end: asyncio.Event) -> None:
 
 async def test_the_end_of_a_connection_and_its_return_are_told(data_dir: Path) -> None:
     async with broken_line(data_dir) as (server, line, remote):
-        await new(server.house.gateway)
+        await new(server.house.local.gateway)
         async with asyncio.timeout(10), remote.gateway.follow(SID, -1) as news:
             await following(news, IDLE)
             line.cut()
@@ -128,26 +139,26 @@ async def first(count: int, news: AsyncIterator[FeedItem]) -> AsyncIterator[Feed
 async def test_a_server_that_comes_back_is_followed_on(data_dir: Path, free_port: int) -> None:
     config = Config(data_dir=data_dir)
     async with open_remote(f"http://127.0.0.1:{free_port}", None) as remote, asyncio.timeout(20):
-        async with served(config, free_port) as server:
+        async with in_process_server(config, free_port) as server:
             await new(remote.gateway)
             follow = remote.gateway.follow(SID, -1)
             news = await follow.__aenter__()
             seen = await following(news, IDLE)
-        async with served(config, free_port) as server:
+        async with in_process_server(config, free_port) as server:
             said = await remote.gateway.submit(SID, SendMessage(content="are you back?"))
             seen += await following(news, turn_ends)
-            assert seen == await read(server.house.gateway, SID, -1, numbered(seen[-1].id))
+            assert seen == await read(server.house.local.gateway, SID, -1, numbered(seen[-1].id))
             assert said.id in [entry.id for entry in seen]
             await follow.__aexit__(None, None, None)
 
 
 async def test_a_conversation_deleted_while_the_connection_was_broken_has_ended(data_dir: Path) -> None:
     async with broken_line(data_dir) as (server, line, remote):
-        await new(server.house.gateway)
+        await new(server.house.local.gateway)
         async with asyncio.timeout(10), remote.gateway.follow(SID, -1) as news:
             await following(news, IDLE)
             line.cut()
-            await server.house.history.delete(LOCAL_OWNER, SID)
+            await server.house.local.conversations.delete(SID)
             with pytest.raises(SessionEnded, match="deleted"):
                 await following(news, turn_ends)
 
@@ -162,7 +173,7 @@ async def test_a_server_that_stays_away_is_given_up(data_dir: Path) -> None:
 
 async def test_a_follower_gives_up_after_its_patience(data_dir: Path) -> None:
     async with asyncio.timeout(15), AsyncExitStack() as servers:
-        server = await servers.enter_async_context(served(Config(data_dir=data_dir)))
+        server = await servers.enter_async_context(in_process_server(Config(data_dir=data_dir)))
         async with open_remote(server.url, None, patience=0.3) as remote:
             await new(remote.gateway)
             async with remote.gateway.follow(SID, -1) as news:
@@ -174,19 +185,23 @@ async def test_a_follower_gives_up_after_its_patience(data_dir: Path) -> None:
 
 async def test_a_wrong_key_is_told(data_dir: Path) -> None:
     config = Config(data_dir=data_dir, server={"session_api_key": "open sesame"})
-    async with served(config) as server, open_remote(server.url, "sesame") as remote, asyncio.timeout(10):
+    async with in_process_server(config) as server, open_remote(server.url, "sesame") as remote, asyncio.timeout(10):
         with pytest.raises(Unauthorized):
             await remote.gateway.describe(SID)
         with pytest.raises(Unauthorized):
             async with remote.gateway.follow(SID, -1):
                 pass
-    async with served(config) as server, open_remote(server.url, "open sesame") as remote, asyncio.timeout(10):
+    async with (
+        in_process_server(config) as server,
+        open_remote(server.url, "open sesame") as remote,
+        asyncio.timeout(10),
+    ):
         await new(remote.gateway)
 
 
 async def test_a_message_over_the_servers_limit_is_refused_here(data_dir: Path) -> None:
     config = Config(data_dir=data_dir, limits={"message_bytes": 2_000})
-    async with served(config) as server, open_remote(server.url, None) as remote, asyncio.timeout(10):
+    async with in_process_server(config) as server, open_remote(server.url, None) as remote, asyncio.timeout(10):
         await new(remote.gateway)
         with pytest.raises(TooLarge, match="2000 bytes"):
             await remote.gateway.submit(SID, SendMessage(content="x" * 2_000))
@@ -195,15 +210,15 @@ async def test_a_message_over_the_servers_limit_is_refused_here(data_dir: Path) 
 @pytest.mark.slow
 async def test_what_lies_here_unread_is_bounded_and_nothing_of_it_is_lost(data_dir: Path) -> None:
     text = "x" * 1_000_000
-    async with served(Config(data_dir=data_dir)) as server, open_remote(server.url, None) as remote:
-        await new(server.house.gateway)
+    async with in_process_server(Config(data_dir=data_dir)) as server, open_remote(server.url, None) as remote:
+        await new(server.house.local.gateway)
         async with asyncio.timeout(20), remote.gateway.follow(SID, -1) as news:
             await following(news, IDLE)
             for _ in range(2 * links.BACKLOG // len(text)):
-                said = (await server.house.gateway.submit(SID, SendMessage(content=text))).id
-                await read(server.house.gateway, SID, said, turn_ends)
+                said = (await server.house.local.gateway.submit(SID, SendMessage(content=text))).id
+                await read(server.house.local.gateway, SID, said, turn_ends)
             got = await following(news, numbered(said))
-        assert got == await read(server.house.gateway, SID, got[0].id - 1, numbered(said))
+        assert got == await read(server.house.local.gateway, SID, got[0].id - 1, numbered(said))
 
 
 @pytest.mark.parametrize(
@@ -230,7 +245,7 @@ Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
 @asynccontextmanager
-async def answering(handler: Handler) -> AsyncIterator[Remote]:
+async def answering(handler: Handler) -> AsyncIterator[Access]:
     """A remote whose server answers everything alike."""
     app = web.Application()
     app.router.add_route("*", "/{path:.*}", handler)

@@ -16,7 +16,7 @@ from openhands_sessions.ports.installation import (
     SkippedConversation,
     UnreadableConversation,
 )
-from tests.support.reference_folder import Talk, finished, write
+from tests.support.openhands_folder import Talk, finished, write
 
 SID = "ab" * 16
 THEIRS = ForeignConversation(ConversationId(SID), f"sessions/{SID}")

@@ -7,7 +7,7 @@ import pytest
 
 from openhands_sessions.adapters.runtimes.local.runtimes import LocalRuntimes
 from openhands_sessions.ports.runtime import RunCommand
-from tests.support.running import lasting, processes_of
+from tests.support.running_server import processes_of, still_running
 from tests.support.sandboxes import SID, Hearing, key, opened
 
 
@@ -22,5 +22,5 @@ async def test_an_executor_that_is_being_started_does_not_outlive_its_sandbox(
         performing.cancel()
         await asyncio.wait([performing])
     await runtimes.discard(SID)
-    assert await lasting(processes_of(tmp_path)) == []
+    assert await still_running(processes_of(tmp_path)) == []
     assert list((tmp_path / "sandboxes").iterdir()) == []

@@ -13,7 +13,7 @@ from openhands_sessions.adapters.runtimes.docker.engine import DockerEngine
 from openhands_sessions.adapters.runtimes.docker.factory import pull_image
 from openhands_sessions.adapters.runtimes.docker.image_pulls import ImagePulls
 from openhands_sessions.core.errors import RuntimeUnavailable
-from tests.support.fetching_engine import BEGUN, END, Pull, fetching_engine, piece
+from tests.support.fake_pull_engine import BEGUN, END, Pull, fake_pull_engine, piece
 
 MANY = 20
 """More than the engine's other calls have threads."""
@@ -21,7 +21,7 @@ MANY = 20
 
 @asynccontextmanager
 async def engine_that(folder: Path, pull: Pull) -> AsyncIterator[DockerEngine]:
-    async with asyncio.timeout(20), fetching_engine(folder, pull) as address:
+    async with asyncio.timeout(20), fake_pull_engine(folder, pull) as address:
         engine = DockerEngine(address)
         try:
             yield engine
@@ -149,7 +149,7 @@ async def test_a_registry_that_falls_silent_is_told(tmp_path: Path, said: bytes)
         writer.write(said)
         await asyncio.Event().wait()
 
-    async with asyncio.timeout(20), fetching_engine(tmp_path, pull) as address:
+    async with asyncio.timeout(20), fake_pull_engine(tmp_path, pull) as address:
         pulls = ImagePulls(lambda: docker.APIClient(base_url=address), patience=0.2)
         with pytest.raises(RuntimeUnavailable, match="docker pull"):
             await pulls.fetch("small:1", print)
@@ -164,6 +164,6 @@ async def test_a_pull_that_is_slow_but_goes_on_is_not_given_up(tmp_path: Path) -
             await asyncio.sleep(0.2)  # slower than the patience, all in all
         writer.write(END)
 
-    async with asyncio.timeout(20), fetching_engine(tmp_path, pull) as address:
+    async with asyncio.timeout(20), fake_pull_engine(tmp_path, pull) as address:
         await ImagePulls(lambda: docker.APIClient(base_url=address), patience=1.0).fetch("small:1", print)
     await no_pull_left()

@@ -23,7 +23,7 @@ from openhands_sessions.ports.store import ConversationRow, SessionStore
 from openhands_sessions.service.importing import Importer, ImportOutcome
 from openhands_sessions.session.event_stream import folded
 from tests.fakes.store import MortalStore
-from tests.support.reference_folder import SCENES, Talk, agreed, asking, cut_off, finished, long, refused, write
+from tests.support.openhands_folder import SCENES, Talk, agreed, asking, cut_off, finished, long, refused, write
 
 SID = ConversationId("ab" * 16)
 
@@ -194,7 +194,7 @@ async def test_a_conversation_that_was_opened_here_stays_seen_when_it_has_grown_
     write(tmp_path, talk)
     await imported(store, OpenHandsFolder(tmp_path))
     before = await kept(store)
-    await store.release(SID, await store.next_term(SID), talk.begun)  # a server has shown it, and written nothing
+    await store.release(SID, await store.claim(SID), talk.begun)  # a server has shown it, and written nothing
     long(talk)
     write(tmp_path, talk)
     for _ in range(tries):

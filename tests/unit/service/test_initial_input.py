@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from openhands_sessions.adapters.stores.memory import MemoryConversations, open_memory
+from openhands_sessions.adapters.stores.memory import MemoryConversations, MemoryData, OpenedData, open_memory
 from openhands_sessions.core.errors import AtCapacity, BadInput, StorageUnavailable
 from openhands_sessions.core.events.actions import MessageAction
 from openhands_sessions.core.ids import LOCAL_OWNER, ConversationId
@@ -14,8 +14,8 @@ from openhands_sessions.ports.store import ConversationRow
 from openhands_sessions.service.initial_input import InitialInputStore
 from tests.fakes.files import MemoryFiles
 from tests.fakes.model import FakeModel, FakeModels
-from tests.support.offices import TALK, Office, working
-from tests.support.scenes import says, state
+from tests.support.service_layer import TALK, ServiceLayer, running_service
+from tests.support.session_harness import says, state
 
 
 def trajectory(text: str = "go") -> str:
@@ -25,7 +25,7 @@ def trajectory(text: str = "go") -> str:
 
 
 def spec(sid: str = "talk", **more: Any) -> SessionSpec:
-    return SessionSpec(id=ConversationId(sid), owner=LOCAL_OWNER, create=True, replay_json=trajectory(), **more)
+    return SessionSpec(id=ConversationId(sid), create=True, replay_json=trajectory(), **more)
 
 
 async def test_the_first_message_is_the_conversations_and_the_rest_is_kept() -> None:
@@ -50,9 +50,9 @@ async def test_images_are_the_first_messages_and_no_list_reads_them(replayed: bo
         asked = {"replay_json": json.dumps([said])}
     models = FakeModels(FakeModel([says("A cat.")]))
     async with open_memory() as store:
-        office = Office(store=store, models=models, layers=[{"llm_model": "fake"}])
-        async with working(office):
-            session = await office.open(**asked)
+        service = ServiceLayer(store=store, models=models, layers=[{"llm_model": "fake"}])
+        async with running_service(service):
+            session = await service.open(**asked)
             await state(session, "awaiting_user_input")
             message = await session.event_stream.event(session.event_stream.view.first_message)
             assert isinstance(message, MessageAction)
@@ -83,19 +83,17 @@ async def test_a_damaged_file_counts_as_lost() -> None:
 async def test_what_is_refused_leaves_nothing(wrong: dict[str, Any]) -> None:
     files = MemoryFiles()
     with pytest.raises(BadInput):
-        await InitialInputStore(files).store(
-            SessionSpec(**{"id": TALK, "owner": LOCAL_OWNER, "replay_json": trajectory(), **wrong})
-        )
+        await InitialInputStore(files).store(SessionSpec(**{"id": TALK, "replay_json": trajectory(), **wrong}))
     assert await files.list() == []
 
 
 async def test_it_is_replayed_and_goes_with_the_conversation() -> None:
-    async with open_memory() as store, working(Office(store=store)) as office:
-        session = await office.open(replay_json=trajectory())
+    async with open_memory() as store, running_service(ServiceLayer(store=store)) as service:
+        session = await service.open(replay_json=trajectory())
         await state(session, "finished")
-        assert len(await office.files.list()) == 1
-        await office.history.delete(LOCAL_OWNER, TALK)
-        assert await office.files.list() == []
+        assert len(await service.files.list()) == 1
+        await service.conversations.delete(TALK)
+        assert await service.files.list() == []
 
 
 class FullRows(MemoryConversations):
@@ -104,15 +102,15 @@ class FullRows(MemoryConversations):
 
 
 async def test_where_no_conversation_can_be_made_nothing_is_kept() -> None:
-    async with open_memory() as store, working(Office(store=store)) as office:
-        store.conversations = FullRows(store._shelf)
+    async with open_memory() as store, running_service(ServiceLayer(store=store)) as service:
+        store.conversations = FullRows(OpenedData(MemoryData()))
         with pytest.raises(StorageUnavailable):
-            await office.gateway.open(spec())
-        assert await office.files.list() == []
+            await service.gateway.open(spec())
+        assert await service.files.list() == []
 
 
 async def test_without_room_nothing_is_kept() -> None:
-    async with open_memory() as store, working(Office(store=store, max_sessions=0)) as office:
+    async with open_memory() as store, running_service(ServiceLayer(store=store, max_sessions=0)) as service:
         with pytest.raises(AtCapacity):
-            await office.gateway.open(spec())
-        assert await office.files.list() == []
+            await service.gateway.open(spec())
+        assert await service.files.list() == []

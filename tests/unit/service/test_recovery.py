@@ -15,9 +15,9 @@ from openhands_sessions.session.event_stream import folded
 from tests.fakes.model import FakeModel, FakeModels
 from tests.fakes.openings import DoorRuntimes, Doorway
 from tests.fakes.store import MortalStore
-from tests.support.logs import read
-from tests.support.offices import TALK, Office, working
-from tests.support.scenes import LONG, rest, runs, says, state
+from tests.support.service_layer import TALK, ServiceLayer, running_service
+from tests.support.session_harness import LONG, rest, runs, says, state
+from tests.support.store_entries import read
 
 
 class Gated:
@@ -43,66 +43,68 @@ def gated(store: SessionStore, door: Doorway) -> MortalStore:
     return made
 
 
-async def left_owing(store: SessionStore, *names: str) -> Office:
+async def left_owing(store: SessionStore, *names: str) -> ServiceLayer:
     """A server that ended while it owed an answer."""
     models = FakeModels(FakeModel([says("Done.")] * len(names)))
-    office = Office(store=store, models=models, layers=[{"llm_model": "fake"}])
+    service = ServiceLayer(store=store, models=models, layers=[{"llm_model": "fake"}])
     for name in names:
-        session = await office.open(name)
+        session = await service.open(name)
         await session.event_stream.append(MessageAction(source=Source.USER, content="go"))
-        await office.gateway.close(ConversationId(name), "shutdown")
-    return office
+        await service.gateway.close(ConversationId(name), "shutdown")
+    return service
 
 
 @pytest.mark.parametrize("stored", [True, False])
 async def test_the_next_server_goes_on_with_turns_that_were_cut_off(store: SessionStore, stored: bool) -> None:
     models = FakeModels(FakeModel([runs("echo 1"), says("Done."), says("Done.")]))
     mortal = MortalStore(store, dies_at=3, stored=stored)
-    office = Office(store=mortal, models=models, layers=[{"llm_model": "fake"}])
-    await office.open()
-    await office.gateway.submit(TALK, SendMessage(content="go"))
+    service = ServiceLayer(store=mortal, models=models, layers=[{"llm_model": "fake"}])
+    await service.open()
+    await service.gateway.submit(TALK, SendMessage(content="go"))
     async with asyncio.timeout(LONG):
         await mortal.dead.wait()
         mortal.bury()
-        await office.directory.close_all("shutdown")
-    async with working(Office(store=store, models=models, runtimes=office.runtimes, layers=office.layers)) as later:
+        await service.directory.close_all("shutdown")
+    async with running_service(
+        ServiceLayer(store=store, models=models, runtimes=service.runtimes, layers=service.layers)
+    ) as later:
         async with asyncio.timeout(LONG):
-            await later.gateway.recover()
-        session = later.gateway.live(TALK)
+            await later.sessions.recover()
+        session = later.directory.find(TALK)
         assert session is not None
         await state(session, "awaiting_user_input", 5)
 
 
 async def test_a_turn_that_was_cut_off_goes_on_once_its_sandbox_can_be_reached(store: SessionStore) -> None:
-    office = await left_owing(store, TALK)
+    service = await left_owing(store, TALK)
     door = Doorway(lambda: RuntimeUnavailable("no docker"))
-    later = Office(store=store, models=office.models, runtimes=DoorRuntimes(door), layers=office.layers)
-    async with working(later), asyncio.timeout(LONG):
-        recovering = asyncio.create_task(later.gateway.recover(waits=[0.0, 0.01]))
-        while (failed := later.gateway.live(TALK)) is None or failed.accepting:
+    later = ServiceLayer(store=store, models=service.models, runtimes=DoorRuntimes(door), layers=service.layers)
+    async with running_service(later), asyncio.timeout(LONG):
+        recovering = asyncio.create_task(later.sessions.recover(waits=[0.0, 0.01]))
+        while (failed := later.directory.find(TALK)) is None or failed.accepting:
             await rest()
         door.fault = None
         await recovering
-        session = later.gateway.live(TALK) or failed
+        session = later.directory.find(TALK) or failed
         assert session is not failed
         await state(session, "awaiting_user_input", 5)
 
 
 async def test_the_next_server_lets_alone_what_was_at_rest(store: SessionStore) -> None:
-    async with working(Office(store=store)) as office:
-        await office.open()
-    async with working(Office(store=store)) as later:
-        await later.gateway.recover()
+    async with running_service(ServiceLayer(store=store)) as service:
+        await service.open()
+    async with running_service(ServiceLayer(store=store)) as later:
+        await later.sessions.recover()
         assert len(later.directory) == 0
 
 
 async def test_those_who_are_looked_after_wait_for_room(store: SessionStore) -> None:
-    office = await left_owing(store, "first", "second")
-    later = Office(store=store, models=office.models, layers=office.layers, max_sessions=1)
-    async with working(later), asyncio.timeout(LONG):
-        await later.gateway.recover(waits=[0.0, 0.01])
-        [last] = [sid for sid in ("first", "second") if later.gateway.live(ConversationId(sid)) is not None]
-        session = later.gateway.live(ConversationId(last))
+    service = await left_owing(store, "first", "second")
+    later = ServiceLayer(store=store, models=service.models, layers=service.layers, max_sessions=1)
+    async with running_service(later), asyncio.timeout(LONG):
+        await later.sessions.recover(waits=[0.0, 0.01])
+        [last] = [sid for sid in ("first", "second") if later.directory.find(ConversationId(sid)) is not None]
+        session = later.directory.find(ConversationId(last))
         assert session is not None
         await state(session, "awaiting_user_input", 5)
     for sid in ("first", "second"):
@@ -110,46 +112,46 @@ async def test_those_who_are_looked_after_wait_for_room(store: SessionStore) -> 
 
 
 async def test_one_that_is_opened_while_its_log_is_looked_at_is_let_alone(store: SessionStore) -> None:
-    first = Office(store=store)
+    first = ServiceLayer(store=store)
     await first.open()
     await first.directory.close_all("shutdown")
-    await store.next_term(TALK)  # as a server has it that dies
+    await store.claim(TALK)  # as a server has it that dies
     held = asyncio.Event()
     door = Doorway(held=held)
-    async with working(Office(store=gated(store, door))) as later, asyncio.timeout(LONG):
-        recovering = asyncio.create_task(later.gateway.recover())
+    async with running_service(ServiceLayer(store=gated(store, door))) as later, asyncio.timeout(LONG):
+        recovering = asyncio.create_task(later.sessions.recover())
         await door.entered.wait()
         session = await later.open()
         held.set()
         await recovering
         await later.gateway.submit(TALK, SendMessage(content="$ true"))
-        assert later.gateway.live(TALK) is session
+        assert later.directory.find(TALK) is session
 
 
 async def test_a_store_that_is_away_for_a_moment_keeps_nobody_from_being_looked_after(store: SessionStore) -> None:
-    office = await left_owing(store, "first", "second")
+    service = await left_owing(store, "first", "second")
     door = Doorway(lambda: StorageUnavailable("locked"))
-    later = Office(store=gated(store, door), models=office.models, layers=office.layers)
-    async with working(later), asyncio.timeout(LONG):
-        await later.gateway.recover(waits=[0.0, 0.01])
+    later = ServiceLayer(store=gated(store, door), models=service.models, layers=service.layers)
+    async with running_service(later), asyncio.timeout(LONG):
+        await later.sessions.recover(waits=[0.0, 0.01])
         for name in ("first", "second"):
-            session = later.gateway.live(ConversationId(name))
+            session = later.directory.find(ConversationId(name))
             assert session is not None
             await state(session, "awaiting_user_input", 5)
 
 
 async def test_a_stop_of_one_that_cannot_be_taken_up_is_kept_to(store: SessionStore) -> None:
-    office = await left_owing(store, TALK)
+    service = await left_owing(store, TALK)
     door = Doorway(lambda: RuntimeUnavailable("no docker"))
-    later = Office(store=store, models=office.models, runtimes=DoorRuntimes(door), layers=office.layers)
-    async with working(later), asyncio.timeout(LONG):
-        recovering = asyncio.create_task(later.gateway.recover(waits=[0.0, 0.01]))
-        while (failed := later.gateway.live(TALK)) is None or failed.accepting:
+    later = ServiceLayer(store=store, models=service.models, runtimes=DoorRuntimes(door), layers=service.layers)
+    async with running_service(later), asyncio.timeout(LONG):
+        recovering = asyncio.create_task(later.sessions.recover(waits=[0.0, 0.01]))
+        while (failed := later.directory.find(TALK)) is None or failed.accepting:
             await rest()
         await later.gateway.close(TALK, "stopped")
         door.fault = None
         await recovering
-        session = later.gateway.live(TALK)
+        session = later.directory.find(TALK)
         assert session is not None
         await state(session, "stopped")
     events = [decode(entry.text) for entry in await read(store.log(TALK))]

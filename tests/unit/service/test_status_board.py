@@ -8,12 +8,13 @@ import pytest
 
 from openhands_sessions.core.ids import LOCAL_OWNER, ConversationId, EventId
 from openhands_sessions.core.lifecycle import SET_UP, SessionState
+from openhands_sessions.ports.access import Overview, SessionStatus
 from openhands_sessions.ports.store import SessionStore
-from openhands_sessions.service.status_board import BATCH, KEPT_CHANGES, Overview, SessionStatus, StatusBoard
+from openhands_sessions.service.status_board import BATCH, KEPT_CHANGES, StatusBoard
 from tests.fakes.model import FakeModel, FakeModels
-from tests.support.logs import NOW
-from tests.support.offices import TALK, Office, working
-from tests.support.scenes import LONG, rest, says, state
+from tests.support.service_layer import TALK, ServiceLayer, running_service
+from tests.support.session_harness import LONG, rest, says, state
+from tests.support.store_entries import NOW
 
 S = SessionState
 
@@ -112,14 +113,14 @@ async def test_an_operator_sees_every_state_of_every_session(store: SessionStore
             if not isinstance(news, Overview):
                 seen.extend((status.conversation_id, status.state) for status in news)
 
-    async with working(Office(store=store, models=models)) as office:
-        watching = asyncio.create_task(watches(office.board))
+    async with running_service(ServiceLayer(store=store, models=models)) as service:
+        watching = asyncio.create_task(watches(service.board))
         await asyncio.sleep(0)
-        session = await office.open(initial_message="hi", settings={"llm_model": "fake"})
+        session = await service.open(initial_message="hi", settings={"llm_model": "fake"})
         await state(session, "awaiting_user_input")
         await rest()
-        await office.gateway.close(TALK, "stopped")
-        office.board.end()
+        await service.gateway.close(TALK, "stopped")
+        service.board.end()
         async with asyncio.timeout(LONG):
             await watching
     states = [now for sid, now in seen if sid == TALK]

@@ -12,23 +12,23 @@ from openhands_sessions.core.ids import EventId
 from openhands_sessions.ports.gateway import EndReason, SessionClosed, SessionEnded, Status
 from openhands_sessions.ports.store import SessionStore
 from tests.fakes.openings import DoorAgents, Doorway
-from tests.support.offices import TALK, Office, working
-from tests.support.scenes import LONG, rest
+from tests.support.service_layer import TALK, ServiceLayer, running_service
+from tests.support.session_harness import LONG, rest
 
 
 class Follower:
     """Follows from after event `after`, and takes down what comes."""
 
-    def __init__(self, office: Office, after: int) -> None:
+    def __init__(self, service: ServiceLayer, after: int) -> None:
         self.titles: list[str | None] = []
         self.ids: list[EventId] = []
         self.closed: list[EndReason] = []
         self.ended: EndReason | None = None
-        self.task = asyncio.create_task(self._follow(office, after))
+        self.task = asyncio.create_task(self._follow(service, after))
 
-    async def _follow(self, office: Office, after: int) -> None:
+    async def _follow(self, service: ServiceLayer, after: int) -> None:
         try:
-            async with office.gateway.follow(TALK, after) as items:
+            async with service.gateway.follow(TALK, after) as items:
                 async for item in items:
                     match item:
                         case SessionClosed(reason=reason):
@@ -46,22 +46,22 @@ class Follower:
 
 
 @asynccontextmanager
-async def failed(store: SessionStore) -> AsyncIterator[tuple[Office, Doorway, list[Follower]]]:
+async def failed(store: SessionStore) -> AsyncIterator[tuple[ServiceLayer, Doorway, list[Follower]]]:
     """A session that could not be set up, and two who stay with it."""
     door = Doorway(lambda: RuntimeUnavailable("no docker"))
-    async with working(Office(store=store, agents=DoorAgents(door))) as office:
-        session = await office.open()
-        followers = [Follower(office, session.event_stream.view.head) for _ in range(2)]
+    async with running_service(ServiceLayer(store=store, agents=DoorAgents(door))) as service:
+        session = await service.open()
+        followers = [Follower(service, session.event_stream.view.head) for _ in range(2)]
         await rest()
         assert not any(follower.task.done() for follower in followers)
-        yield office, door, followers
+        yield service, door, followers
 
 
 async def test_they_get_the_events_of_the_next_session(store: SessionStore) -> None:
-    async with failed(store) as (office, door, followers):
-        head = (await office.gateway.describe(TALK)).head
+    async with failed(store) as (service, door, followers):
+        head = (await service.gateway.describe(TALK)).head
         door.fault = None
-        session = await office.open()
+        session = await service.open()
         await rest()
         expected = list(range(head + 1, session.event_stream.view.head + 1))
         assert expected
@@ -70,30 +70,30 @@ async def test_they_get_the_events_of_the_next_session(store: SessionStore) -> N
 
 
 async def test_they_hear_of_each_new_title_once(store: SessionStore) -> None:
-    async with failed(store) as (office, door, followers):
+    async with failed(store) as (service, door, followers):
         for title in ("one", "two"):
-            office.gateway.retitled(TALK, title)
+            service.directory.retitled(TALK, title)
             await rest()
-        late = Follower(office, 0)
+        late = Follower(service, 0)
         await rest()
         door.fault = None
-        await office.open()
+        await service.open()
         await rest()
         assert [follower.titles for follower in (*followers, late)] == [["one", "two"]] * 3
 
 
 async def test_a_stop_is_told_after_what_it_recorded(store: SessionStore) -> None:
-    async with failed(store) as (office, _, followers):
-        head = (await office.gateway.describe(TALK)).head
-        await office.gateway.close(TALK, "stopped")
+    async with failed(store) as (service, _, followers):
+        head = (await service.gateway.describe(TALK)).head
+        await service.gateway.close(TALK, "stopped")
         for follower in followers:
             await follower.over()
             assert (follower.ended, follower.ids) == ("stopped", [head + 1])
 
 
 async def test_a_deleted_conversation_has_nothing_more_to_say(store: SessionStore) -> None:
-    async with failed(store) as (office, _, followers):
-        assert await office.history.delete((await office.gateway.describe(TALK)).owner, TALK)
+    async with failed(store) as (service, _, followers):
+        assert await service.conversations.delete(TALK)
         for follower in followers:
             await follower.over()
             assert (follower.ended, follower.ids) == ("deleted", [])
@@ -101,21 +101,21 @@ async def test_a_deleted_conversation_has_nothing_more_to_say(store: SessionStor
 
 @pytest.mark.parametrize("reason", ["idle", "failed"])
 async def test_they_stay_where_a_session_only_makes_room(store: SessionStore, reason: EndReason) -> None:
-    async with failed(store) as (office, door, followers):
-        await office.gateway.close(TALK, reason)
+    async with failed(store) as (service, door, followers):
+        await service.gateway.close(TALK, reason)
         await rest()
         assert not any(follower.task.done() for follower in followers)
         door.fault = None
-        said = await office.gateway.submit(TALK, SendMessage(content="hi"))
+        said = await service.gateway.submit(TALK, SendMessage(content="hi"))
         await rest()
         for follower in followers:
             assert said.id in follower.ids
 
 
 async def test_a_stop_without_a_session_sends_them_away_too(store: SessionStore) -> None:
-    async with failed(store) as (office, _, followers):
-        await office.gateway.close(TALK, "idle")
-        await office.gateway.close(TALK, "stopped")
+    async with failed(store) as (service, _, followers):
+        await service.gateway.close(TALK, "idle")
+        await service.gateway.close(TALK, "stopped")
         for follower in followers:
             await follower.over()
             assert follower.ended == "stopped"

@@ -7,7 +7,7 @@ import pytest
 
 from openhands_sessions.adapters.stores.memory import MemoryStore, open_memory
 from openhands_sessions.ports.store import EventLog
-from tests.support.logs import TALK, row
+from tests.support.store_entries import TALK, row
 
 
 @pytest.fixture

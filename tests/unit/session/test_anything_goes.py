@@ -25,9 +25,9 @@ from openhands_sessions.ports.store import SessionStore
 from openhands_sessions.session.agent_session import AgentSession
 from tests.fakes.model import FakeCall, FakeModel, FakeReply
 from tests.fakes.store import HeldLog, MortalStore
-from tests.support.logbook import valid
-from tests.support.logs import TALK, row
-from tests.support.scenes import LONG, Scene, finishes, runs, says
+from tests.support.log_builder import valid
+from tests.support.session_harness import LONG, SessionHarness, finishes, runs, says
+from tests.support.store_entries import TALK, row
 
 REPLIES = {
     "speaks": says("Hm."),
@@ -64,9 +64,9 @@ class EndlessModel(FakeModel):
         return await super().complete(request, on_text, on_retry)
 
 
-async def lives(play: Scene, store: SessionStore, acts: list[tuple[str, int]]) -> None:
+async def lives(harness: SessionHarness, store: SessionStore, acts: list[tuple[str, int]]) -> None:
     """One session, to the first restart of `acts`, which are used up."""
-    session = play.new_session(store)
+    session = harness.new_session(store)
     life = asyncio.create_task(session.run())
     async with asyncio.timeout(LONG), asyncio.TaskGroup() as group:
         while acts:
@@ -150,11 +150,11 @@ def test_whatever_users_do_the_log_makes_sense(
         async with open_memory() as store, unhurried(store, pace) as slow:
             await store.conversations.create(row(TALK))
             model = EndlessModel([REPLIES[name] for name in replies])
-            play = Scene(store=store, model=model, settings={"confirmation_mode": asks})
+            harness = SessionHarness(store=store, model=model, settings={"confirmation_mode": asks})
             left = list(acts)
             while left:
-                await lives(play, slow, left)
-            await lives(play, slow, [])
-            check(await play.events())
+                await lives(harness, slow, left)
+            await lives(harness, slow, [])
+            check(await harness.events())
 
     asyncio.run(story())

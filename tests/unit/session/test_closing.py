@@ -16,21 +16,34 @@ from tests.fakes.model import FakeModel, FakeReply
 from tests.fakes.openings import DoorAgents, DoorRuntimes, Doorway
 from tests.fakes.runtime import FakeRuntimes
 from tests.fakes.store import HeldLog, MortalStore
-from tests.support.logs import TALK
-from tests.support.scenes import LONG, Scene, ask, hold, our_tasks, reason_of_end, rest, runs, say, says, state, until
+from tests.support.session_harness import (
+    LONG,
+    SessionHarness,
+    ask,
+    hold,
+    our_tasks,
+    reason_of_end,
+    rest,
+    runs,
+    say,
+    says,
+    state,
+    until,
+)
+from tests.support.store_entries import TALK
 
 S = SessionState
 REASONS: list[EndReason] = ["stopped", "deleted", "shutdown", "idle"]
 
 
-def scene(store: SessionStore, *replies: FakeReply) -> Scene:
-    return Scene(store=store, model=FakeModel(replies))
+def scene(store: SessionStore, *replies: FakeReply) -> SessionHarness:
+    return SessionHarness(store=store, model=FakeModel(replies))
 
 
 @asynccontextmanager
-async def running(play: Scene, store: SessionStore | None = None) -> AsyncIterator[AgentSession]:
+async def running(harness: SessionHarness, store: SessionStore | None = None) -> AsyncIterator[AgentSession]:
     """A session whose life must have ended when the block does."""
-    session = play.new_session(store)
+    session = harness.new_session(store)
     life = asyncio.create_task(session.run())
     try:
         yield session
@@ -53,8 +66,8 @@ async def close(session: AgentSession, reason: EndReason = "stopped") -> None:
 
 @pytest.mark.parametrize("reason", REASONS)
 async def test_before_it_was_ever_set_up(store: SessionStore, reason: EndReason) -> None:
-    play = scene(store)
-    session = play.new_session()
+    harness = scene(store)
+    session = harness.new_session()
     waiting = asyncio.create_task(session.submit(SendMessage(content="hi")))
     await rest()
     await close(session, reason)
@@ -64,16 +77,16 @@ async def test_before_it_was_ever_set_up(store: SessionStore, reason: EndReason)
     await session.settled()
     assert await reason_of_end(session) == reason
     await session.run()
-    assert play.changes == [S.CLOSING, S.CLOSED]
-    assert await play.events() == []
+    assert harness.changes == [S.CLOSING, S.CLOSED]
+    assert await harness.events() == []
 
 
 @pytest.mark.parametrize("stage", SET_UP)
 @pytest.mark.parametrize("reason", REASONS)
 async def test_in_the_middle_of_each_stage(store: SessionStore, stage: SessionState, reason: EndReason) -> None:
-    play = scene(store)
-    held = hold(play, stage)
-    async with running(play, held.store) as session:
+    harness = scene(store)
+    held = hold(harness, stage)
+    async with running(harness, held.store) as session:
         waiting = asyncio.create_task(session.submit(SendMessage(content="hi")))
         await held.entered.wait()
         assert session.state is stage
@@ -81,101 +94,101 @@ async def test_in_the_middle_of_each_stage(store: SessionStore, stage: SessionSt
         with pytest.raises(NotAccepting):
             await waiting
         assert await reason_of_end(session) == reason
-    assert S.ERROR not in play.changes
+    assert S.ERROR not in harness.changes
 
 
 @pytest.mark.parametrize("reason", REASONS)
 async def test_when_it_is_ready(store: SessionStore, reason: EndReason) -> None:
-    play = scene(store, says("a"))
-    async with running(play) as session:
+    harness = scene(store, says("a"))
+    async with running(harness) as session:
         await ask(session, "hi")
         await close(session, reason)
         assert await reason_of_end(session) == reason
     # There is nothing to stop: the state says it alone.
-    told = (await play.told())[-2:]
+    told = (await harness.told())[-2:]
     waits = ["turn ended: waiting", "state awaiting_user_input"]
     assert told == ([waits[-1], "state stopped"] if reason in ("stopped", "deleted") else waits)
 
 
 @pytest.mark.parametrize("reason", REASONS)
 async def test_in_the_middle_of_a_model_call(store: SessionStore, reason: EndReason, gate: asyncio.Event) -> None:
-    play = scene(store, FakeReply(text="x", hold=gate), says("On."))
-    async with running(play) as session:
+    harness = scene(store, FakeReply(text="x", hold=gate), says("On."))
+    async with running(harness) as session:
         accepted = await say(session, "hi")
-        await play.model.asked(1)
+        await harness.model.asked(1)
         assert session.state is S.RUNNING
         await close(session, reason)
     if reason in ("stopped", "deleted"):
-        assert (await play.told())[-1] == "state stopped"
+        assert (await harness.told())[-1] == "state stopped"
         return
-    async with play.live() as session:
+    async with harness.live() as session:
         await until(session, lambda event: event.describe() == "On.", accepted.id)
-    assert "turn_resumed" in await play.told()
+    assert "turn_resumed" in await harness.told()
 
 
 @pytest.mark.parametrize("reason", REASONS)
 async def test_in_the_middle_of_a_command(store: SessionStore, reason: EndReason, gate: asyncio.Event) -> None:
-    play = scene(store, runs("wait"), says("On."))
-    play.runtimes = FakeRuntimes({"wait": ("out", 0)}, {"wait": gate})
-    async with running(play) as session:
+    harness = scene(store, runs("wait"), says("On."))
+    harness.runtimes = FakeRuntimes({"wait": ("out", 0)}, {"wait": gate})
+    async with running(harness) as session:
         accepted = await say(session, "hi")
         await until(session, lambda event: event.KIND == "run", accepted.id)
         await rest()
         await close(session, reason)
     if reason in ("stopped", "deleted"):
-        assert (await play.told())[-2:] == ["turn ended: stopped", "state stopped"]
+        assert (await harness.told())[-2:] == ["turn ended: stopped", "state stopped"]
         return
     gate.set()
-    async with play.live() as session:
+    async with harness.live() as session:
         await until(session, lambda event: event.describe() == "On.", accepted.id)
-    assert "ran wait: out [0]" in await play.told()
+    assert "ran wait: out [0]" in await harness.told()
 
 
 @pytest.mark.parametrize("reason", REASONS)
 async def test_while_it_waits_for_an_answer(store: SessionStore, reason: EndReason) -> None:
-    play = scene(store, runs("echo 1"))
-    play.settings = {"confirmation_mode": True}
-    async with running(play) as session:
+    harness = scene(store, runs("echo 1"))
+    harness.settings = {"confirmation_mode": True}
+    async with running(harness) as session:
         await ask(session, "go", "awaiting_user_confirmation")
         await close(session, reason)
-    told = await play.told()
+    told = await harness.told()
     assert ("run echo 1 (rejected)" in told) == (reason in ("stopped", "deleted"))
 
 
 async def test_after_it_has_failed(store: SessionStore) -> None:
-    play = scene(store)
-    play.agents = DoorAgents(Doorway(lambda: RuntimeUnavailable("no")))
-    async with running(play) as session:
+    harness = scene(store)
+    harness.agents = DoorAgents(Doorway(lambda: RuntimeUnavailable("no")))
+    async with running(harness) as session:
         await session.settled()
         assert session.state is S.ERROR
         await close(session)
         assert await reason_of_end(session) == "stopped"
-    assert (await play.told())[-2:] == ["state error", "state stopped"]
+    assert (await harness.told())[-2:] == ["state error", "state stopped"]
 
 
 async def test_after_it_has_failed_with_a_question_open(store: SessionStore) -> None:
-    play = scene(store, runs("echo 1"))
-    play.settings = {"confirmation_mode": True}
-    async with play.live() as session:
+    harness = scene(store, runs("echo 1"))
+    harness.settings = {"confirmation_mode": True}
+    async with harness.live() as session:
         await ask(session, "go", "awaiting_user_confirmation")
-    play.agents = DoorAgents(Doorway(lambda: RuntimeUnavailable("no")))
-    async with running(play) as session:
+    harness.agents = DoorAgents(Doorway(lambda: RuntimeUnavailable("no")))
+    async with running(harness) as session:
         await session.settled()
         await close(session)
-    assert (await play.told())[-1] == "user -> stopped"
-    play.agents = None
-    async with play.live() as session:
+    assert (await harness.told())[-1] == "user -> stopped"
+    harness.agents = None
+    async with harness.live() as session:
         await state(session, "stopped")
         assert session.event_stream.view.pending is None
-    assert "run echo 1 (rejected)" in await play.told()
+    assert "run echo 1 (rejected)" in await harness.told()
 
 
 async def test_while_it_unwinds_a_failure(store: SessionStore, gate: asyncio.Event) -> None:
     door = Doorway(stuck=gate)
-    play = scene(store)
-    play.runtimes = DoorRuntimes(door)
-    play.agents = DoorAgents(Doorway(lambda: RuntimeUnavailable("no")))
-    async with running(play) as session:
+    harness = scene(store)
+    harness.runtimes = DoorRuntimes(door)
+    harness.agents = DoorAgents(Doorway(lambda: RuntimeUnavailable("no")))
+    async with running(harness) as session:
         await door.left.wait()
         closing = asyncio.create_task(close(session, "shutdown"))
         await rest()
@@ -203,10 +216,10 @@ async def test_what_set_up_opened_is_closed_in_reverse(store: SessionStore) -> N
 
         return ill
 
-    play = scene(store)
-    play.runtimes = DoorRuntimes(Doorway(ill=notes("runtime")))
-    play.agents = DoorAgents(Doorway(ill=notes("agent")))
-    async with running(play) as session:
+    harness = scene(store)
+    harness.runtimes = DoorRuntimes(Doorway(ill=notes("runtime")))
+    harness.agents = DoorAgents(Doorway(ill=notes("agent")))
+    async with running(harness) as session:
         await session.settled()
         await close(session)
     assert order == ["agent", "runtime"]
@@ -215,10 +228,10 @@ async def test_what_set_up_opened_is_closed_in_reverse(store: SessionStore) -> N
 @pytest.mark.parametrize("ill", [RuntimeUnavailable("no"), OSError("no"), ValueError("our bug"), TimeoutError("late")])
 async def test_what_will_not_close_does_not_keep_the_session(store: SessionStore, ill: Exception) -> None:
     door = Doorway()
-    play = scene(store)
-    play.runtimes = DoorRuntimes(door)
-    play.agents = DoorAgents(Doorway(ill=lambda: ill))
-    async with running(play) as session:
+    harness = scene(store)
+    harness.runtimes = DoorRuntimes(door)
+    harness.agents = DoorAgents(Doorway(ill=lambda: ill))
+    async with running(harness) as session:
         await session.settled()
         await close(session)
     assert door.closed == 1
@@ -226,11 +239,11 @@ async def test_what_will_not_close_does_not_keep_the_session(store: SessionStore
 
 async def test_a_command_that_is_just_being_taken_is_finished_first(store: SessionStore) -> None:
     """Nobody is told to send it again when it has taken effect."""
-    play = scene(store, says("Hello."))
+    harness = scene(store, says("Hello."))
     slow = MortalStore(store, dies_at=-1, stored=True)
     held = HeldLog(store.log(TALK), holds=False)
     slow.logs[TALK] = held
-    session = play.new_session(slow)
+    session = harness.new_session(slow)
     life = asyncio.create_task(session.run())
     await session.settled()
     held.holds = True
@@ -244,13 +257,13 @@ async def test_a_command_that_is_just_being_taken_is_finished_first(store: Sessi
     accepted = await taking
     await closing
     await life
-    assert (await play.events())[accepted.id].describe() == "hi"
+    assert (await harness.events())[accepted.id].describe() == "hi"
 
 
 async def test_a_session_whose_store_is_gone_closes(store: SessionStore) -> None:
-    play = scene(store, says("a"), says("b"))
+    harness = scene(store, says("a"), says("b"))
     mortal = MortalStore(store, dies_at=5, stored=True)
-    session = play.new_session(mortal)
+    session = harness.new_session(mortal)
     life = asyncio.create_task(session.run())
     await ask(session, "hi")
     mortal.dead.set()
@@ -262,13 +275,13 @@ async def test_a_session_whose_store_is_gone_closes(store: SessionStore) -> None
 
 
 async def test_a_cancel_from_outside_closes_it_too(store: SessionStore, gate: asyncio.Event) -> None:
-    play = scene(store, FakeReply(text="x", hold=gate))
+    harness = scene(store, FakeReply(text="x", hold=gate))
     door = Doorway()
-    play.runtimes = DoorRuntimes(door)
-    session = play.new_session()
+    harness.runtimes = DoorRuntimes(door)
+    session = harness.new_session()
     life = asyncio.create_task(session.run())
     await say(session, "hi")
-    await play.model.asked(1)
+    await harness.model.asked(1)
     life.cancel()
     async with asyncio.timeout(LONG):
         with suppress(asyncio.CancelledError):
@@ -278,12 +291,12 @@ async def test_a_cancel_from_outside_closes_it_too(store: SessionStore, gate: as
 
 
 async def test_a_snapshot_that_cannot_be_saved_is_no_reason_to_end(store: SessionStore) -> None:
-    play = scene(store, *[says(f"{number}") for number in range(3)])
+    harness = scene(store, *[says(f"{number}") for number in range(3)])
     picky = MortalStore(store, dies_at=-1, stored=True)
     picky.snapshots = NoSnapshots()
-    async with play.live(picky) as session:
+    async with harness.live(picky) as session:
         await ask(session, "hi")
-        await session.event_stream.append(*[(await play.events())[0]] * 1_000)
+        await session.event_stream.append(*[(await harness.events())[0]] * 1_000)
         await ask(session, "still there?")
         await rest()
         assert session.state is S.READY

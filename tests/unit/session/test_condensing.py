@@ -17,8 +17,8 @@ from openhands_sessions.ports.store import SessionStore
 from openhands_sessions.session.setup import InitialInput
 from openhands_sessions.session.turn_history import TurnHistory
 from tests.fakes.model import FAKE_USAGE, FakeModel, FakeReply
-from tests.support.logbook import valid
-from tests.support.scenes import LONG, Scene, ask, only, runs, say, says, state
+from tests.support.log_builder import valid
+from tests.support.session_harness import LONG, SessionHarness, ask, only, runs, say, says, state
 
 SIZE = 20
 
@@ -64,10 +64,10 @@ class OneModel:
         return self._model
 
 
-def scene(store: SessionStore, *replies: FakeReply) -> tuple[Scene, SumModel]:
+def scene(store: SessionStore, *replies: FakeReply) -> tuple[SessionHarness, SumModel]:
     model = SumModel(*replies)
     agents = AgentChoice({"default": ModelAgents(OneModel(model))})
-    return Scene(store=store, model=FakeModel([]), agents=agents, settings={"condenser_max_size": SIZE}), model
+    return SessionHarness(store=store, model=FakeModel([]), agents=agents, settings={"condenser_max_size": SIZE}), model
 
 
 def decisions(model: SumModel) -> list[Any]:
@@ -75,10 +75,10 @@ def decisions(model: SumModel) -> list[Any]:
 
 
 async def test_a_long_turn_is_condensed_and_goes_on(store: SessionStore) -> None:
-    play, model = scene(store, *[runs(f"echo {n}") for n in range(30)], says("Done."))
-    async with play.live() as session:
+    harness, model = scene(store, *[runs(f"echo {n}") for n in range(30)], says("Done."))
+    async with harness.live() as session:
         await ask(session, "the task")
-    made = only(await play.events(), CondensationAction)
+    made = only(await harness.events(), CondensationAction)
     assert len(made) >= 3
     for request in decisions(model):
         messages = list(request.messages)
@@ -91,10 +91,10 @@ async def test_a_long_turn_is_condensed_and_goes_on(store: SessionStore) -> None
 
 
 async def test_ranges_grow_and_never_part_a_pair(store: SessionStore) -> None:
-    play, model = scene(store, *[runs(f"echo {n}", f"echo {n}'") for n in range(15)], says("Done."))
-    async with play.live() as session:
+    harness, model = scene(store, *[runs(f"echo {n}", f"echo {n}'") for n in range(15)], says("Done."))
+    async with harness.live() as session:
         await ask(session, "the task")
-    made = only(await play.events(), CondensationAction)
+    made = only(await harness.events(), CondensationAction)
     starts = {one.forgotten_events_start_id for one in made}
     ends = [one.forgotten_events_end_id or 0 for one in made]
     assert len(starts) == 1
@@ -108,9 +108,9 @@ async def test_what_a_replay_has_brought_is_condensed_in_parts(store: SessionSto
     async def recorded() -> tuple[TrajectoryStep, ...]:
         return steps
 
-    play, model = scene(store, says("Done."))
-    play.opening = InitialInput(message="the task", replay=recorded)
-    async with play.live() as session:
+    harness, model = scene(store, says("Done."))
+    harness.opening = InitialInput(message="the task", replay=recorded)
+    async with harness.live() as session:
         await state(session, "awaiting_user_input")
     assert len(model.sums) >= 5
     assert all(len(sum.messages) <= SIZE + 4 for sum in model.sums)
@@ -124,23 +124,23 @@ async def test_what_a_replay_has_brought_is_condensed_in_parts(store: SessionSto
 
 
 async def test_the_log_is_unchanged_by_it(store: SessionStore) -> None:
-    play, _ = scene(store, *[runs(f"echo {n}") for n in range(30)], says("Done."))
-    async with play.live() as session:
+    harness, _ = scene(store, *[runs(f"echo {n}") for n in range(30)], says("Done."))
+    async with harness.live() as session:
         await ask(session, "the task")
-    told = await play.told()
+    told = await harness.told()
     for number in range(30):
         assert f"ran echo {number}: {number}\n [0]" in told
 
 
 async def test_the_next_turn_and_the_next_server_are_shown_the_same(store: SessionStore) -> None:
-    play, model = scene(store, *[runs(f"echo {n}") for n in range(30)], says("Done."), says("Yes."), says("Again."))
-    async with play.live() as session:
+    harness, model = scene(store, *[runs(f"echo {n}") for n in range(30)], says("Done."), says("Yes."), says("Again."))
+    async with harness.live() as session:
         await ask(session, "the task")
         await ask(session, "still there?")
         history = TurnHistory(session.event_stream)
         await history.load()
         before = history.messages()
-    async with play.live() as session:
+    async with harness.live() as session:
         history = TurnHistory(session.event_stream)
         await history.load()
         assert history.messages() == before
@@ -150,9 +150,9 @@ async def test_the_next_turn_and_the_next_server_are_shown_the_same(store: Sessi
 
 async def test_a_history_is_read_once_and_kept_up_by_what_happens(store: SessionStore) -> None:
     """While a turn lasts, what the model is shown is what a fresh reading would show."""
-    play, model = scene(store, *[runs(f"echo {n}") for n in range(25)], says("Done."))
+    harness, model = scene(store, *[runs(f"echo {n}") for n in range(25)], says("Done."))
     seen: list[Any] = []
-    async with play.live() as session:
+    async with harness.live() as session:
         fresh = TurnHistory(session.event_stream)
 
         async def compare(request: ModelRequest) -> None:
@@ -167,18 +167,18 @@ async def test_a_history_is_read_once_and_kept_up_by_what_happens(store: Session
 
 
 async def test_what_the_summary_costs_is_counted(store: SessionStore) -> None:
-    play, model = scene(store, *[runs(f"echo {n}") for n in range(30)], says("Done."))
-    async with play.live() as session:
+    harness, model = scene(store, *[runs(f"echo {n}") for n in range(30)], says("Done."))
+    async with harness.live() as session:
         await ask(session, "the task")
         assert session.event_stream.view.cost == pytest.approx(0.001 * len(model.requests))
-    [ended] = only(await play.events(), TurnEndedObservation)
+    [ended] = only(await harness.events(), TurnEndedObservation)
     assert ended.iterations == len(model.requests)
 
 
 async def test_what_the_user_says_while_it_is_summed_up_is_seen(store: SessionStore, gate: asyncio.Event) -> None:
-    play, model = scene(store, *[runs(f"echo {n}") for n in range(8)], says("Both."))
+    harness, model = scene(store, *[runs(f"echo {n}") for n in range(8)], says("Both."))
     model.hold = gate
-    async with play.live() as session:
+    async with harness.live() as session:
         first = await say(session, "one")
         async with asyncio.timeout(LONG):
             await model.summing.wait()
@@ -188,4 +188,4 @@ async def test_what_the_user_says_while_it_is_summed_up_is_seen(store: SessionSt
     shown = [message["content"] for message in decisions(model)[-1].messages if message["role"] == "user"]
     assert "one" in shown
     assert "two" in shown
-    assert (await play.told()).count("turn ended: waiting") == 1
+    assert (await harness.told()).count("turn ended: waiting") == 1

@@ -17,15 +17,15 @@ from openhands_sessions.session.agent_session import AgentSession
 from tests.fakes.model import FakeCall, FakeModel, FakeReply
 from tests.fakes.runtime import FakeRuntimes
 from tests.fakes.store import MortalStore
-from tests.support.logs import TALK
-from tests.support.scenes import Scene, ask, finishes, only, rest, runs, say, says, state
+from tests.support.session_harness import SessionHarness, ask, finishes, only, rest, runs, say, says, state
+from tests.support.store_entries import TALK
 
 ASKED = "awaiting_user_confirmation"
 YES, NO = Answer(confirmed=True), Answer(confirmed=False)
 
 
-def scene(store: SessionStore, *replies: FakeReply) -> Scene:
-    return Scene(store=store, model=FakeModel(replies), settings={"confirmation_mode": True})
+def scene(store: SessionStore, *replies: FakeReply) -> SessionHarness:
+    return SessionHarness(store=store, model=FakeModel(replies), settings={"confirmation_mode": True})
 
 
 async def pending(session: AgentSession) -> EventId:
@@ -39,24 +39,28 @@ def named(events: Sequence[Event], command: str) -> list[RunAction]:
 
 
 async def test_the_question_and_its_state_are_one_append(store: SessionStore) -> None:
-    play = scene(store, runs("echo 1", text="I look."))
+    harness = scene(store, runs("echo 1", text="I look."))
     mortal = MortalStore(store, dies_at=3, stored=False)
-    async with play.killed(mortal) as session:
+    async with harness.killed(mortal) as session:
         await say(session, "go")
-    assert (await play.told())[-1] == "recall"
-    play.model.play(runs("echo 1", text="I look."))
-    async with play.live() as session:
+    assert (await harness.told())[-1] == "recall"
+    harness.model.play(runs("echo 1", text="I look."))
+    async with harness.live() as session:
         await state(session, ASKED)
-        events = await play.events()
+        events = await harness.events()
     [asked] = named(events, "echo 1")
     assert asked.confirmation_state is ConfirmationState.AWAITING
     assert asked.thought == "I look."
-    assert (await play.told())[-3:] == [f"state {ASKED}", "run echo 1 (awaiting_confirmation)", "turn ended: waiting"]
+    assert (await harness.told())[-3:] == [
+        f"state {ASKED}",
+        "run echo 1 (awaiting_confirmation)",
+        "turn ended: waiting",
+    ]
 
 
 async def test_nothing_runs_before_the_answer(store: SessionStore) -> None:
-    play = scene(store, runs("echo 1 >> ran"))
-    async with play.live() as session:
+    harness = scene(store, runs("echo 1 >> ran"))
+    async with harness.live() as session:
         await ask(session, "go", ASKED)
         await rest()
         assert session.runtime is not None
@@ -65,17 +69,17 @@ async def test_nothing_runs_before_the_answer(store: SessionStore) -> None:
 
 
 async def test_a_yes_restates_the_action_and_runs_it_under_its_new_id(store: SessionStore) -> None:
-    play = scene(store, runs("echo 1", text="I look."), says("Done."))
-    async with play.live() as session:
+    harness = scene(store, runs("echo 1", text="I look."), says("Done."))
+    async with harness.live() as session:
         await ask(session, "go", ASKED)
         accepted = await session.submit(YES)
         await state(session, "awaiting_user_input", accepted.id)
-    events = await play.events()
+    events = await harness.events()
     asked, again = named(events, "echo 1")
     assert (again.confirmation_state, again.cause, again.thought) == (ConfirmationState.CONFIRMED, asked.id, "")
     assert again.tool_call_metadata == asked.tool_call_metadata
     assert again.llm_metrics is None
-    assert (await play.told())[accepted.id :] == [
+    assert (await harness.told())[accepted.id :] == [
         "user -> user_confirmed",
         "run echo 1 (confirmed)",
         "state user_confirmed",
@@ -86,18 +90,18 @@ async def test_a_yes_restates_the_action_and_runs_it_under_its_new_id(store: Ses
         "state awaiting_user_input",
     ]
     assert events[accepted.id + 3].cause == again.id
-    assert [message["role"] for message in play.model.requests[1].messages[-2:]] == ["assistant", "tool"]
+    assert [message["role"] for message in harness.model.requests[1].messages[-2:]] == ["assistant", "tool"]
 
 
 async def test_a_no_runs_nothing_and_waits(store: SessionStore) -> None:
-    play = scene(store, runs("echo 1 >> ran", "echo 2 >> ran"), says("Why?"))
-    async with play.live() as session:
+    harness = scene(store, runs("echo 1 >> ran", "echo 2 >> ran"), says("Why?"))
+    async with harness.live() as session:
         await ask(session, "go", ASKED)
         accepted = await session.submit(NO)
         await rest()
         assert session.runtime is not None
         assert await session.runtime.files.list() == []
-        assert (await play.told())[accepted.id :] == [
+        assert (await harness.told())[accepted.id :] == [
             "user -> user_rejected",
             "run echo 1 >> ran (rejected)",
             "state user_rejected",
@@ -106,30 +110,30 @@ async def test_a_no_runs_nothing_and_waits(store: SessionStore) -> None:
             "state awaiting_user_input",
         ]
         await ask(session, "because")
-    [refused] = only(await play.events(), UserRejectedObservation)
+    [refused] = only(await harness.events(), UserRejectedObservation)
     assert refused.cause == accepted.id + 1
-    results = [message["content"] for message in play.model.requests[1].messages if message["role"] == "tool"]
+    results = [message["content"] for message in harness.model.requests[1].messages if message["role"] == "tool"]
     assert results[0] == refused.content
     assert str(results[1]).startswith("Not run")
 
 
 async def test_the_first_answer_wins_and_later_ones_are_told_so(store: SessionStore) -> None:
-    play = scene(store, runs("echo 1"), says("Done."))
-    async with play.live() as session:
+    harness = scene(store, runs("echo 1"), says("Done."))
+    async with harness.live() as session:
         await ask(session, "go", ASKED)
         answers = await asyncio.gather(
             *(session.submit(answer) for answer in (YES, NO, YES, NO)), return_exceptions=True
         )
         await state(session, "awaiting_user_input", 9)
     assert [isinstance(answer, NotAccepting) for answer in answers] == [False, True, True, True]
-    told = await play.told()
+    told = await harness.told()
     assert "user -> user_rejected" not in told
     assert told.count("user -> user_confirmed") == 1
 
 
 async def test_an_answer_to_another_question_is_refused(store: SessionStore) -> None:
-    play = scene(store, runs("echo 1"), runs("echo 2"), says("Done."))
-    async with play.live() as session:
+    harness = scene(store, runs("echo 1"), runs("echo 2"), says("Done."))
+    async with harness.live() as session:
         await ask(session, "go", ASKED)
         first = await pending(session)
         accepted = await session.submit(Answer(confirmed=True, action=first))
@@ -138,17 +142,17 @@ async def test_an_answer_to_another_question_is_refused(store: SessionStore) -> 
             with pytest.raises(NotAccepting):
                 await session.submit(Answer(confirmed=True, action=wrong))
         assert await pending(session) != first
-    assert len(named(await play.events(), "echo 2")) == 1
+    assert len(named(await harness.events(), "echo 2")) == 1
 
 
 async def test_a_message_instead_of_an_answer_is_a_no_and_its_reason(store: SessionStore) -> None:
-    play = scene(store, runs("echo 1 >> ran"), says("Sorry."))
-    async with play.live() as session:
+    harness = scene(store, runs("echo 1 >> ran"), says("Sorry."))
+    async with harness.live() as session:
         await ask(session, "go", ASKED)
         await ask(session, "not that way")
         assert session.runtime is not None
         assert await session.runtime.files.list() == []
-    told = await play.told()
+    told = await harness.told()
     place = told.index("user -> user_rejected")
     assert told[place + 1 :] == [
         "run echo 1 >> ran (rejected)",
@@ -161,15 +165,15 @@ async def test_a_message_instead_of_an_answer_is_a_no_and_its_reason(store: Sess
         "turn ended: waiting",
         "state awaiting_user_input",
     ]
-    assert play.model.requests[1].messages[-1]["content"] == "not that way"
+    assert harness.model.requests[1].messages[-1]["content"] == "not that way"
 
 
 async def test_a_stop_takes_the_question_back(store: SessionStore) -> None:
-    play = scene(store, runs("echo 1 >> ran"), says("On."))
-    async with play.live() as session:
+    harness = scene(store, runs("echo 1 >> ran"), says("On."))
+    async with harness.live() as session:
         await ask(session, "go", ASKED)
         await session.submit(Stop())
-        told = await play.told()
+        told = await harness.told()
         with pytest.raises(NotAccepting):
             await session.submit(YES)
         await ask(session, "continue")
@@ -180,96 +184,96 @@ async def test_a_stop_takes_the_question_back(store: SessionStore) -> None:
         "turn ended: stopped",
         "state stopped",
     ]
-    [error] = only(await play.events(), ErrorObservation)
-    assert [message["content"] for message in play.model.requests[1].messages if message["role"] == "tool"] == [
+    [error] = only(await harness.events(), ErrorObservation)
+    assert [message["content"] for message in harness.model.requests[1].messages if message["role"] == "tool"] == [
         error.content
     ]
 
 
 @pytest.mark.parametrize("answer", [YES, NO, SendMessage(content="no"), Stop()])
 async def test_a_question_outlives_the_server(store: SessionStore, answer: Any) -> None:
-    play = scene(store, runs("echo 1"), says("Done."))
-    async with play.live() as session:
+    harness = scene(store, runs("echo 1"), says("Done."))
+    async with harness.live() as session:
         await ask(session, "go", ASKED)
         question = await pending(session)
-    before = await play.told()
-    async with play.live() as session:
-        assert await play.told() == before
+    before = await harness.told()
+    async with harness.live() as session:
+        assert await harness.told() == before
         assert await pending(session) == question
         accepted = await session.submit(answer)
         await state(session, "stopped" if answer == Stop() else "awaiting_user_input", accepted.id)
-    assert ("ran echo 1: 1\n [0]" in await play.told()) == (answer is YES)
+    assert ("ran echo 1: 1\n [0]" in await harness.told()) == (answer is YES)
 
 
 async def test_a_yes_runs_the_action_although_the_sandbox_was_lost_meanwhile(store: SessionStore) -> None:
     runtimes = FakeRuntimes()
-    play = scene(store, runs("echo 1"), says("Done."))
-    play.runtimes = runtimes
-    async with play.live() as session:
+    harness = scene(store, runs("echo 1"), says("Done."))
+    harness.runtimes = runtimes
+    async with harness.live() as session:
         await ask(session, "go", ASKED)
     await runtimes.discard(TALK)
-    async with play.live() as session:
+    async with harness.live() as session:
         accepted = await session.submit(YES)
         await state(session, "awaiting_user_input", accepted.id)
-    assert "ran echo 1: 1\n [0]" in await play.told()
+    assert "ran echo 1: 1\n [0]" in await harness.told()
 
 
 async def test_what_the_user_said_before_the_question_came_outlives_the_no(
     store: SessionStore, gate: asyncio.Event
 ) -> None:
     held = FakeReply(calls=[FakeCall("execute_bash", {"command": "echo 1"})], hold=gate)
-    play = scene(store, held, says("To both."))
-    async with play.live() as session:
+    harness = scene(store, held, says("To both."))
+    async with harness.live() as session:
         await say(session, "one")
-        await play.model.asked(1)
+        await harness.model.asked(1)
         second = await say(session, "two")
         gate.set()
         await state(session, ASKED, second.id)
         accepted = await session.submit(NO)
-        await play.model.asked(2)
+        await harness.model.asked(2)
         await rest()
-    assert (await play.told())[-3:] == ["agent: To both.", "turn ended: waiting", "state awaiting_user_input"]
+    assert (await harness.told())[-3:] == ["agent: To both.", "turn ended: waiting", "state awaiting_user_input"]
     assert accepted.id > second.id
 
 
 async def test_harmless_calls_are_not_asked_about(store: SessionStore) -> None:
     view = FakeCall("str_replace_editor", {"command": "view", "path": "a"})
-    play = scene(store, FakeReply(calls=[FakeCall("think", {"thought": "hm"}), view]), finishes())
-    async with play.live() as session:
+    harness = scene(store, FakeReply(calls=[FakeCall("think", {"thought": "hm"}), view]), finishes())
+    async with harness.live() as session:
         await ask(session, "go", "finished")
-    assert f"state {ASKED}" not in await play.told()
+    assert f"state {ASKED}" not in await harness.told()
 
 
 async def test_an_edit_is_asked_about_and_done_once(store: SessionStore) -> None:
     create = FakeCall("str_replace_editor", {"command": "create", "path": "a.py", "file_text": "x"})
-    play = scene(store, FakeReply(calls=[create]), says("Done."))
-    async with play.live() as session:
+    harness = scene(store, FakeReply(calls=[create]), says("Done."))
+    async with harness.live() as session:
         await ask(session, "go", ASKED)
         accepted = await session.submit(YES)
         await state(session, "awaiting_user_input", accepted.id)
         assert session.runtime is not None
         assert await session.runtime.files.read("a.py") == b"x"
-    assert [edit.confirmation_state for edit in only(await play.events(), EditAction)] == [
+    assert [edit.confirmation_state for edit in only(await harness.events(), EditAction)] == [
         ConfirmationState.AWAITING,
         ConfirmationState.CONFIRMED,
     ]
 
 
 async def test_bad_calls_are_not_asked_about(store: SessionStore) -> None:
-    play = scene(store, FakeReply(calls=[FakeCall("execute_bash", "{")]), says("I see."))
-    async with play.live() as session:
+    harness = scene(store, FakeReply(calls=[FakeCall("execute_bash", "{")]), says("I see."))
+    async with harness.live() as session:
         await ask(session, "go")
-    assert f"state {ASKED}" not in await play.told()
+    assert f"state {ASKED}" not in await harness.told()
 
 
 async def test_every_step_of_a_plan_is_asked_about_in_its_turn(store: SessionStore) -> None:
-    play = scene(store, runs("echo 1", "echo 2"), says("Done."))
-    async with play.live() as session:
+    harness = scene(store, runs("echo 1", "echo 2"), says("Done."))
+    async with harness.live() as session:
         await ask(session, "go", ASKED)
         for last in (ASKED, "awaiting_user_input"):
             accepted = await session.submit(YES)
             await state(session, last, accepted.id)
-    echoes = [event for event in only(await play.events(), ChangeAgentStateAction) if event.source is Source.USER]
+    echoes = [event for event in only(await harness.events(), ChangeAgentStateAction) if event.source is Source.USER]
     assert len(echoes) == 2
-    assert [action.command for action in only(await play.events(), RunAction)] == ["echo 1"] * 2 + ["echo 2"] * 2
-    assert len(play.model.requests) == 2
+    assert [action.command for action in only(await harness.events(), RunAction)] == ["echo 1"] * 2 + ["echo 2"] * 2
+    assert len(harness.model.requests) == 2

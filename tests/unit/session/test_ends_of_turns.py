@@ -19,20 +19,32 @@ from openhands_sessions.ports.store import SessionStore
 from tests.fakes.model import FakeCall, FakeModel, FakeReply
 from tests.fakes.runtime import FakeRuntimes
 from tests.fakes.sandbox import FarRuntimes
-from tests.support.logs import TALK
-from tests.support.scenes import Scene, ask, finishes, only, outline, rest, runs, say, says, state, until
+from tests.support.session_harness import (
+    SessionHarness,
+    ask,
+    finishes,
+    only,
+    outline,
+    rest,
+    runs,
+    say,
+    says,
+    state,
+    until,
+)
+from tests.support.store_entries import TALK
 
 
-def scene(store: SessionStore, *replies: FakeReply, **settings: Any) -> Scene:
-    return Scene(store=store, model=FakeModel(replies), settings=settings)
+def scene(store: SessionStore, *replies: FakeReply, **settings: Any) -> SessionHarness:
+    return SessionHarness(store=store, model=FakeModel(replies), settings=settings)
 
 
-async def reasons(play: Scene) -> list[StopReason]:
-    return [one.stop_reason for one in only(await play.events(), TurnEndedObservation)]
+async def reasons(harness: SessionHarness) -> list[StopReason]:
+    return [one.stop_reason for one in only(await harness.events(), TurnEndedObservation)]
 
 
-async def text_of_error(play: Scene) -> str:
-    states = only(await play.events(), AgentStateChangedObservation)
+async def text_of_error(harness: SessionHarness) -> str:
+    states = only(await harness.events(), AgentStateChangedObservation)
     return next(one.reason for one in reversed(states) if one.agent_state is AgentState.ERROR)
 
 
@@ -45,40 +57,40 @@ async def text_of_error(play: Scene) -> str:
     ],
 )
 async def test_done_waiting_and_error(store: SessionStore, reply: FakeReply, last: str, reason: StopReason) -> None:
-    play = scene(store, reply)
-    async with play.live() as session:
+    harness = scene(store, reply)
+    async with harness.live() as session:
         await ask(session, "go", last)
-    assert await reasons(play) == [reason]
+    assert await reasons(harness) == [reason]
 
 
 async def test_waiting_for_an_answer(store: SessionStore) -> None:
-    play = scene(store, runs("ls"), confirmation_mode=True)
-    async with play.live() as session:
+    harness = scene(store, runs("ls"), confirmation_mode=True)
+    async with harness.live() as session:
         await ask(session, "go", "awaiting_user_confirmation")
-    assert await reasons(play) == [StopReason.WAITING]
+    assert await reasons(harness) == [StopReason.WAITING]
 
 
 async def test_max_iterations(store: SessionStore) -> None:
-    play = scene(store, *[runs(f"echo {n}") for n in range(3)], says("There."), max_iterations=3)
-    async with play.live() as session:
+    harness = scene(store, *[runs(f"echo {n}") for n in range(3)], says("There."), max_iterations=3)
+    async with harness.live() as session:
         await ask(session, "go", "error")
-        assert len(play.model.requests) == 3
+        assert len(harness.model.requests) == 3
         await ask(session, "continue")
-    assert await reasons(play) == [StopReason.MAX_ITERATIONS, StopReason.WAITING]
-    assert (await text_of_error(play)).startswith("Agent reached maximum iterations")
-    assert [one.iterations for one in only(await play.events(), TurnEndedObservation)] == [3, 1]
+    assert await reasons(harness) == [StopReason.MAX_ITERATIONS, StopReason.WAITING]
+    assert (await text_of_error(harness)).startswith("Agent reached maximum iterations")
+    assert [one.iterations for one in only(await harness.events(), TurnEndedObservation)] == [3, 1]
 
 
 async def test_max_cost(store: SessionStore) -> None:
     dear = Usage(cost=0.4)
     replies = [FakeReply(calls=runs(f"echo {n}").calls, usage=dear) for n in range(3)]
-    play = scene(store, *replies, FakeReply(text="There.", usage=dear), max_budget_per_task=1.0)
-    async with play.live() as session:
+    harness = scene(store, *replies, FakeReply(text="There.", usage=dear), max_budget_per_task=1.0)
+    async with harness.live() as session:
         await ask(session, "go", "error")
-        assert len(play.model.requests) == 3
+        assert len(harness.model.requests) == 3
         await ask(session, "continue")
-    assert await reasons(play) == [StopReason.MAX_COST, StopReason.WAITING]
-    assert (await text_of_error(play)).startswith("Agent reached maximum budget")
+    assert await reasons(harness) == [StopReason.MAX_COST, StopReason.WAITING]
+    assert (await text_of_error(harness)).startswith("Agent reached maximum budget")
 
 
 async def test_a_message_that_comes_as_the_budget_runs_out_has_a_budget_of_its_own(
@@ -87,60 +99,60 @@ async def test_a_message_that_comes_as_the_budget_runs_out_has_a_budget_of_its_o
     dear = Usage(cost=2.0)
     calls = [FakeCall("execute_bash", {"command": "true"})]
     replies = [FakeReply(calls=calls, usage=dear, hold=gate), FakeReply(text="There.", usage=dear)]
-    play = scene(store, *replies, max_budget_per_task=1.0)
-    async with play.live() as session:
+    harness = scene(store, *replies, max_budget_per_task=1.0)
+    async with harness.live() as session:
         first = await say(session, "one")
-        await play.model.asked(1)
+        await harness.model.asked(1)
         await say(session, "two")
         gate.set()
         await state(session, "awaiting_user_input", first.id)
-    assert await reasons(play) == [StopReason.MAX_COST, StopReason.WAITING]
-    assert (await play.told())[-3] == "agent: There."
+    assert await reasons(harness) == [StopReason.MAX_COST, StopReason.WAITING]
+    assert (await harness.told())[-3] == "agent: There."
 
 
 async def test_stuck_first_a_note_then_the_end(store: SessionStore) -> None:
-    play = scene(store, *[runs("echo same") for _ in range(6)], says("There."))
-    async with play.live() as session:
+    harness = scene(store, *[runs("echo same") for _ in range(6)], says("There."))
+    async with harness.live() as session:
         await ask(session, "go", "error")
         await ask(session, "try echo other")
-    told = await play.told()
+    told = await harness.told()
     assert told.count("loop_detection") == 1
-    assert await reasons(play) == [StopReason.STUCK, StopReason.WAITING]
-    assert "repeats the same step" in await text_of_error(play)
-    read = [str(message["content"]) for message in play.model.requests[4].messages]
+    assert await reasons(harness) == [StopReason.STUCK, StopReason.WAITING]
+    assert "repeats the same step" in await text_of_error(harness)
+    read = [str(message["content"]) for message in harness.model.requests[4].messages]
     assert sum("repeat the same step" in text for text in read) == 1
 
 
 async def test_bad_calls_go_in_circles_too(store: SessionStore) -> None:
     bad = FakeReply(calls=[FakeCall("dance", "{}")])
-    play = scene(store, *[bad] * 6)
-    async with play.live() as session:
+    harness = scene(store, *[bad] * 6)
+    async with harness.live() as session:
         await ask(session, "go", "error")
-    assert await reasons(play) == [StopReason.STUCK]
+    assert await reasons(harness) == [StopReason.STUCK]
 
 
 async def test_a_command_whose_result_differs_is_no_circle(store: SessionStore) -> None:
     replies = [FakeReply(calls=[FakeCall("execute_bash", {"command": f"echo {n}"})]) for n in range(10)]
-    play = scene(store, *replies, says("Done."))
-    async with play.live() as session:
+    harness = scene(store, *replies, says("Done."))
+    async with harness.live() as session:
         await ask(session, "go")
-    assert "loop_detection" not in await play.told()
+    assert "loop_detection" not in await harness.told()
 
 
 async def test_a_sandbox_that_is_lost_while_a_command_runs_leaves_its_outcome_unknown(
     store: SessionStore, gate: asyncio.Event
 ) -> None:
     runtimes = FakeRuntimes({"wait": ("", 0)}, {"wait": gate})
-    play = Scene(store=store, model=FakeModel([runs("wait"), says("I see.")]), runtimes=runtimes)
-    async with play.live() as session:
+    harness = SessionHarness(store=store, model=FakeModel([runs("wait"), says("I see.")]), runtimes=runtimes)
+    async with harness.live() as session:
         accepted = await say(session, "go")
         await until(session, lambda event: event.KIND == "run", accepted.id)
         await rest()
         await runtimes.lose(TALK)
         await state(session, "awaiting_user_input", accepted.id)
-    [error] = only(await play.events(), ErrorObservation)
+    [error] = only(await harness.events(), ErrorObservation)
     assert error.error_id == UNKNOWN_OUTCOME_ID
-    assert "unknown" in str(play.model.requests[1].messages[-1]["content"])
+    assert "unknown" in str(harness.model.requests[1].messages[-1]["content"])
 
 
 @pytest.mark.parametrize("answers", [True, False])
@@ -148,14 +160,16 @@ async def test_a_sandbox_that_cannot_be_reached_ends_the_turn_and_says_that_noth
     store: SessionStore, answers: bool
 ) -> None:
     runtimes = FarRuntimes(FakeRuntimes())
-    play = Scene(store=store, model=FakeModel([runs("echo 1"), runs("echo 2"), says("Better.")]), runtimes=runtimes)
-    async with play.live() as session:
+    harness = SessionHarness(
+        store=store, model=FakeModel([runs("echo 1"), runs("echo 2"), says("Better.")]), runtimes=runtimes
+    )
+    async with harness.live() as session:
         runtimes.cut.set()
         runtimes.answers = answers
         last = await ask(session, "go", "error")
         runtimes.cut.clear()
         await ask(session, "again")
-    events = await play.events()
+    events = await harness.events()
     [error] = only(events, ErrorObservation)
     assert error.error_id == NOT_RUN_ID
     assert outline(events[:last])[-3:] == ["run echo 1 (confirmed)", f"error {NOT_RUN_ID}", "turn ended: error"]
@@ -167,8 +181,8 @@ async def test_a_command_whose_sandbox_went_out_of_reach_has_an_unknown_outcome(
     store: SessionStore, gate: asyncio.Event, answers: bool
 ) -> None:
     runtimes = FarRuntimes(FakeRuntimes({"wait": ("", 0)}, {"wait": gate}))
-    play = Scene(store=store, model=FakeModel([runs("wait"), says("I see.")]), runtimes=runtimes)
-    async with play.live() as session:
+    harness = SessionHarness(store=store, model=FakeModel([runs("wait"), says("I see.")]), runtimes=runtimes)
+    async with harness.live() as session:
         accepted = await say(session, "go")
         await until(session, lambda event: event.KIND == "run", accepted.id)
         await rest()
@@ -176,7 +190,7 @@ async def test_a_command_whose_sandbox_went_out_of_reach_has_an_unknown_outcome(
         runtimes.cut.set()
         await state(session, "awaiting_user_input", accepted.id)
         gate.set()
-    [error] = only(await play.events(), ErrorObservation)
+    [error] = only(await harness.events(), ErrorObservation)
     assert error.error_id == UNKNOWN_OUTCOME_ID
 
 
@@ -184,8 +198,8 @@ async def test_a_command_that_runs_behind_a_broken_connection_is_followed_again(
     store: SessionStore, gate: asyncio.Event
 ) -> None:
     runtimes = FarRuntimes(FakeRuntimes({"wait": ("waited", 0)}, {"wait": gate}))
-    play = Scene(store=store, model=FakeModel([runs("wait"), says("I see.")]), runtimes=runtimes)
-    async with play.live() as session:
+    harness = SessionHarness(store=store, model=FakeModel([runs("wait"), says("I see.")]), runtimes=runtimes)
+    async with harness.live() as session:
         accepted = await say(session, "go")
         await until(session, lambda event: event.KIND == "run", accepted.id)
         await rest()
@@ -197,4 +211,4 @@ async def test_a_command_that_runs_behind_a_broken_connection_is_followed_again(
         runtimes.arrives.set()
         gate.set()
         await state(session, "awaiting_user_input", accepted.id)
-    assert "ran wait: waited [0]" in outline(await play.events())
+    assert "ran wait: waited [0]" in outline(await harness.events())

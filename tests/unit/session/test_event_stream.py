@@ -15,7 +15,7 @@ from openhands_sessions.ports.store import EventLog, Receipt, Snapshot
 from openhands_sessions.session.event_stream import EventStream
 from openhands_sessions.session.feed import Feed
 from tests.fakes.store import HeldLog
-from tests.support.logs import NOW, ids, read
+from tests.support.store_entries import NOW, ids, read
 
 
 def said(text: str = "x") -> MessageAction:

@@ -15,7 +15,7 @@ from openhands_sessions.ports.store import EventLog
 from openhands_sessions.session.event_stream import EventStream
 from openhands_sessions.session.feed import TAIL_CHARACTERS, TAIL_ENTRIES, TRANSIENTS, Feed
 from tests.fakes.store import HeldLog
-from tests.support.logs import NOW, TALK, row
+from tests.support.store_entries import NOW, TALK, row
 
 
 def said(text: str = "x") -> MessageAction:

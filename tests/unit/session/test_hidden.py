@@ -12,7 +12,7 @@ from openhands_sessions.core.masking import MASK
 from openhands_sessions.ports.store import SessionStore
 from tests.fakes.model import FakeModel, FakeReply
 from tests.fakes.store import MortalStore
-from tests.support.scenes import Scene, ask, only, runs, say, says, state
+from tests.support.session_harness import SessionHarness, ask, only, runs, say, says, state
 
 SECRET = "hunter2-hunter2"
 COMMAND = f"echo {SECRET} >> kept; echo ran"
@@ -20,9 +20,9 @@ ASKED = "awaiting_user_confirmation"
 YES = Answer(confirmed=True)
 
 
-def scene(store: SessionStore, *replies: FakeReply, confirm: bool = True) -> Scene:
+def scene(store: SessionStore, *replies: FakeReply, confirm: bool = True) -> SessionHarness:
     secrets = {"TOKEN": {"value": SECRET, "description": ""}}
-    return Scene(
+    return SessionHarness(
         store=store,
         model=FakeModel(replies),
         settings={"custom_secrets": secrets, "confirmation_mode": confirm},
@@ -36,43 +36,43 @@ def refused(events: Sequence[Event]) -> str:
 
 
 async def test_it_runs_as_it_was_asked_for_once_it_is_confirmed(store: SessionStore) -> None:
-    play = scene(store, runs(COMMAND), says("Done."))
-    async with play.live() as session:
+    harness = scene(store, runs(COMMAND), says("Done."))
+    async with harness.live() as session:
         await ask(session, "go", ASKED)
         answered = await session.submit(YES)
         await state(session, "awaiting_user_input", answered.id)
         assert session.runtime is not None
         assert await session.runtime.files.read("kept") == f"{SECRET}\n".encode()
-    events = await play.events()
+    events = await harness.events()
     assert {action.command for action in only(events, RunAction)} == {COMMAND.replace(SECRET, MASK)}
     assert [ran.content for ran in only(events, RunObservation)] == ["ran\n"]
 
 
 async def test_the_next_server_does_not_run_what_it_does_not_know(store: SessionStore) -> None:
-    play = scene(store, runs(COMMAND), says("Done."))
-    async with play.live() as session:
+    harness = scene(store, runs(COMMAND), says("Done."))
+    async with harness.live() as session:
         await ask(session, "go", ASKED)
-    async with play.live() as session:
+    async with harness.live() as session:
         answered = await session.submit(YES)
         await state(session, "awaiting_user_input", answered.id)
         assert session.runtime is not None
         assert await session.runtime.files.list() == []
-    assert "$NAME" in refused(await play.events())
+    assert "$NAME" in refused(await harness.events())
 
 
 async def test_one_that_was_never_begun_is_not_run_by_the_next_server(store: SessionStore) -> None:
-    play = scene(store, runs(COMMAND), says("Done."), confirm=False)
-    async with play.killed(MortalStore(store, dies_at=3, stored=True)) as session:
+    harness = scene(store, runs(COMMAND), says("Done."), confirm=False)
+    async with harness.killed(MortalStore(store, dies_at=3, stored=True)) as session:
         await say(session, "go")
-    async with play.live() as session:
+    async with harness.live() as session:
         await state(session, "awaiting_user_input", 5)
-    assert refused(await play.events())
+    assert refused(await harness.events())
 
 
 @pytest.mark.parametrize("confirm", [False, True])
 async def test_a_mask_that_the_model_copied_is_not_taken_for_a_value(store: SessionStore, confirm: bool) -> None:
-    play = scene(store, runs(f"echo {MASK} >> kept"), says("Done."), confirm=confirm)
-    async with play.live() as session:
+    harness = scene(store, runs(f"echo {MASK} >> kept"), says("Done."), confirm=confirm)
+    async with harness.live() as session:
         if confirm:
             await ask(session, "go", ASKED)
             answered = await session.submit(YES)
@@ -81,11 +81,11 @@ async def test_a_mask_that_the_model_copied_is_not_taken_for_a_value(store: Sess
             await ask(session, "go")
         assert session.runtime is not None
         assert await session.runtime.files.list() == []
-    assert refused(await play.events())
+    assert refused(await harness.events())
 
 
 async def test_where_nothing_is_secret_a_mask_is_a_text_like_any_other(store: SessionStore) -> None:
-    play = Scene(store=store, model=FakeModel([runs(f"echo {MASK}"), says("Done.")]))
-    async with play.live() as session:
+    harness = SessionHarness(store=store, model=FakeModel([runs(f"echo {MASK}"), says("Done.")]))
+    async with harness.live() as session:
         await ask(session, "go")
-    assert [ran.content for ran in only(await play.events(), RunObservation)] == [f"{MASK}\n"]
+    assert [ran.content for ran in only(await harness.events(), RunObservation)] == [f"{MASK}\n"]

@@ -9,7 +9,7 @@ from openhands_sessions.core.events.observations import AgentStateChangedObserva
 from openhands_sessions.ports.store import SessionStore
 from openhands_sessions.session.setup import InitialInput
 from tests.fakes.model import FakeModel
-from tests.support.scenes import Scene, ask, only, say, says, state
+from tests.support.session_harness import SessionHarness, ask, only, say, says, state
 
 PICTURE = "data:image/png;base64,AAAA"
 
@@ -20,7 +20,7 @@ async def pictures() -> list[str]:
 
 async def test_a_model_that_sees_is_shown_the_image(store: SessionStore) -> None:
     model = FakeModel([says("A cat.")])
-    async with Scene(store=store, model=model).live() as session:
+    async with SessionHarness(store=store, model=model).live() as session:
         await session.submit(SendMessage(content="what is it?", image_urls=(PICTURE,)))
         request = await model.asked(1)
         assert request.messages[-1]["content"] == [
@@ -30,25 +30,27 @@ async def test_a_model_that_sees_is_shown_the_image(store: SessionStore) -> None
 
 
 async def test_a_model_that_does_not_see_refuses_the_message_and_goes_on_without_it(store: SessionStore) -> None:
-    play = Scene(store=store, model=FakeModel([says("Hello.")]))
-    play.model.vision = False
-    async with play.live() as session:
+    harness = SessionHarness(store=store, model=FakeModel([says("Hello.")]))
+    harness.model.vision = False
+    async with harness.live() as session:
         with pytest.raises(BadInput, match="cannot be looked at") as refused:
             await session.submit(SendMessage(content="what is it?", image_urls=(PICTURE,)))
         assert refused.value.field == "image_urls"
         await ask(session, "then without")
-    [said] = [message for message in only(await play.events(), MessageAction) if message.source == "user"]
+    [said] = [message for message in only(await harness.events(), MessageAction) if message.source == "user"]
     assert said.content == "then without"
 
 
 async def test_a_conversation_that_begins_with_an_image_says_that_it_was_not_taken(store: SessionStore) -> None:
-    play = Scene(store=store, model=FakeModel([says("Hello.")]), opening=InitialInput(message="look", images=pictures))
-    play.model.vision = False
-    async with play.live() as session:
+    harness = SessionHarness(
+        store=store, model=FakeModel([says("Hello.")]), opening=InitialInput(message="look", images=pictures)
+    )
+    harness.model.vision = False
+    async with harness.live() as session:
         await state(session, "error")
         await say(session, "then without")
         await state(session, "awaiting_user_input")
-    events = await play.events()
+    events = await harness.events()
     [failed] = [each for each in only(events, AgentStateChangedObservation) if each.agent_state == "error"]
     assert "cannot be looked at" in failed.reason
     assert not [message for message in only(events, MessageAction) if message.image_urls]

@@ -10,84 +10,84 @@ from openhands_sessions.session.git_commands import clone_commands
 from openhands_sessions.session.setup import InitialInput
 from tests.fakes.model import FakeModel, FakeReply
 from tests.fakes.runtime import FakeRuntimes
-from tests.support.logs import TALK
-from tests.support.scenes import Scene, ask, only, runs, says, state
+from tests.support.session_harness import SessionHarness, ask, only, runs, says, state
+from tests.support.store_entries import TALK
 
 GIT = "---\ntriggers: [git]\n---\nRebase, never merge."
 
 
 async def test_it_comes_up_with_its_word_and_not_before(store: SessionStore) -> None:
-    play = await knowing(store, says("Hello."), says("I rebase."), says("Again."))
-    async with play.live() as session:
+    harness = await knowing(store, says("Hello."), says("I rebase."), says("Again."))
+    async with harness.live() as session:
         for text in ("hello", "use git", "git again"):
             await ask(session, text)
-    first, second = only(await play.events(), RecallObservation)
+    first, second = only(await harness.events(), RecallObservation)
     assert (first.recall_type, first.microagent_knowledge) == ("workspace_context", ())
     [told] = second.microagent_knowledge
     assert (second.recall_type, told.name, told.trigger) == ("knowledge", "git", "git")
     assert told.content == "Rebase, never merge."
-    assert [action.query for action in only(await play.events(), RecallAction)] == ["hello", "use git"]
-    assert second.cause == only(await play.events(), RecallAction)[1].id
-    shown = [str(message["content"]) for message in play.model.requests[1].messages]
+    assert [action.query for action in only(await harness.events(), RecallAction)] == ["hello", "use git"]
+    assert second.cause == only(await harness.events(), RecallAction)[1].id
+    shown = [str(message["content"]) for message in harness.model.requests[1].messages]
     assert shown[-1] == "use git"
     assert shown[-2].endswith("Rebase, never merge.")
 
 
 async def test_a_first_message_may_bring_it_up_with_what_is_known_of_the_workspace(store: SessionStore) -> None:
-    play = await knowing(store, says("I rebase."))
-    play.opening = InitialInput(message="use git")
-    play.settings = {"custom_secrets": {"TOKEN": {"value": "hunter2-hunter2", "description": "for the registry"}}}
-    async with play.live() as session:
+    harness = await knowing(store, says("I rebase."))
+    harness.opening = InitialInput(message="use git")
+    harness.settings = {"custom_secrets": {"TOKEN": {"value": "hunter2-hunter2", "description": "for the registry"}}}
+    async with harness.live() as session:
         await state(session, "awaiting_user_input")
-    [recalled] = only(await play.events(), RecallObservation)
+    [recalled] = only(await harness.events(), RecallObservation)
     assert [known.name for known in recalled.microagent_knowledge] == ["git"]
     assert recalled.custom_secrets_descriptions == {"TOKEN": "for the registry"}
-    shown = str(play.model.requests[0].messages)
+    shown = str(harness.model.requests[0].messages)
     assert "$TOKEN: for the registry" in shown
     assert "hunter2" not in shown
 
 
 async def test_what_the_conversation_was_begun_with_is_recorded_and_told_once(store: SessionStore) -> None:
-    play = await knowing(store, says("Hello."))
+    harness = await knowing(store, says("Hello."))
     wanted = repository("octo/hello", "github", "topic")
-    play.runtimes = FakeRuntimes({clone_commands(wanted): ("", 0)})
-    play.opening = InitialInput(repository=wanted)
-    play.settings = {"conversation_instructions": "Speak like a pirate."}
+    harness.runtimes = FakeRuntimes({clone_commands(wanted): ("", 0)})
+    harness.opening = InitialInput(repository=wanted)
+    harness.settings = {"conversation_instructions": "Speak like a pirate."}
     for texts in ((), ("hi",)):
-        async with play.live() as session:
+        async with harness.live() as session:
             for text in texts:
                 await ask(session, text)
-    [recalled] = only(await play.events(), RecallObservation)
+    [recalled] = only(await harness.events(), RecallObservation)
     assert (recalled.repo_name, recalled.repo_branch) == ("octo/hello", "topic")
     assert (recalled.repo_directory, recalled.working_dir) == ("/workspace", "/workspace")
     assert recalled.conversation_instructions == "Speak like a pirate."
-    shown = [str(message["content"]) for message in play.model.requests[0].messages]
+    shown = [str(message["content"]) for message in harness.model.requests[0].messages]
     assert sum(text.count("Speak like a pirate.") for text in shown) == 1
     assert "The conversation began with the repository octo/hello in /workspace, on the branch topic." in shown[1]
 
 
 async def test_nothing_is_said_of_a_repository_where_there_is_none(store: SessionStore) -> None:
-    play = await knowing(store, says("Hello."))
-    async with play.live() as session:
+    harness = await knowing(store, says("Hello."))
+    async with harness.live() as session:
         await ask(session, "hi")
-    [recalled] = only(await play.events(), RecallObservation)
+    [recalled] = only(await harness.events(), RecallObservation)
     assert (recalled.repo_name, recalled.repo_directory, recalled.repo_branch) == ("", "", "")
-    assert "repository" not in str(play.model.requests[0].messages)
+    assert "repository" not in str(harness.model.requests[0].messages)
 
 
 async def test_a_message_in_the_middle_of_a_turn_brings_it_up_too(store: SessionStore) -> None:
-    play = await knowing(store, runs("echo one"), says("I rebase."))
-    async with play.live() as session:
+    harness = await knowing(store, runs("echo one"), says("I rebase."))
+    async with harness.live() as session:
         await session.submit(SendMessage(content="hello"))
         await session.submit(SendMessage(content="with git"))
         await state(session, "awaiting_user_input")
-    kinds = [recalled.recall_type for recalled in only(await play.events(), RecallObservation)]
+    kinds = [recalled.recall_type for recalled in only(await harness.events(), RecallObservation)]
     assert kinds == ["workspace_context", "knowledge"]
 
 
-async def knowing(store: SessionStore, *replies: FakeReply) -> Scene:
+async def knowing(store: SessionStore, *replies: FakeReply) -> SessionHarness:
     """A scene in whose workspace there is knowledge about git."""
     runtimes = FakeRuntimes()
     async with runtimes.open(RuntimeSpec(sid=TALK, term=0)) as runtime:
         await runtime.files.write(".openhands/microagents/git.md", GIT.encode())
-    return Scene(store=store, model=FakeModel(replies), runtimes=runtimes)
+    return SessionHarness(store=store, model=FakeModel(replies), runtimes=runtimes)

@@ -9,8 +9,8 @@ from openhands_sessions.ports.model import ModelReply, ModelRequest, Retry
 from openhands_sessions.ports.runtime import Workspace
 from openhands_sessions.ports.store import SessionStore
 from tests.fakes.model import FakeModel
-from tests.support.logs import TALK
-from tests.support.scenes import Scene, ask, says
+from tests.support.session_harness import SessionHarness, ask, says
+from tests.support.store_entries import TALK
 
 
 class NotingMemory:
@@ -37,7 +37,7 @@ class NotingModel(FakeModel):
 
 async def test_a_line_of_a_session_names_its_conversation_and_no_other_line_does(store: SessionStore) -> None:
     memory, model = NotingMemory(), NotingModel([says("Hello.")])
-    async with Scene(store=store, model=model, memory=memory).live() as session:
+    async with SessionHarness(store=store, model=model, memory=memory).live() as session:
         await ask(session, "hi")
         assert "conversation_id" not in get_contextvars()
     assert (memory.bound, model.bound) == (TALK, TALK)

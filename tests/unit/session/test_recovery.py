@@ -24,9 +24,9 @@ from tests.fakes.model import FakeCall, FakeModel, FakeReply
 from tests.fakes.planner import PlanModel
 from tests.fakes.runtime import FakeRuntimes
 from tests.fakes.store import MortalStore
-from tests.support.logbook import valid
-from tests.support.logs import TALK, row
-from tests.support.scenes import LONG, Scene, finishes, only, runs, says, state
+from tests.support.log_builder import valid
+from tests.support.session_harness import LONG, SessionHarness, finishes, only, runs, says, state
+from tests.support.store_entries import TALK, row
 
 
 @dataclass(frozen=True)
@@ -114,7 +114,7 @@ class Player:
         self.place = 0
         self._acts = story.acts
 
-    async def play(self, session: AgentSession) -> None:
+    async def act(self, session: AgentSession) -> None:
         while self.place < len(self._acts):
             act = self._acts[self.place]
             accepted = await session.submit(act.command, IdempotencyKey(f"key {self.place}", "digest"))
@@ -122,11 +122,11 @@ class Player:
             self.place += 1
 
 
-def scene(store: SessionStore, story: Story) -> Scene:
+def scene(store: SessionStore, story: Story) -> SessionHarness:
     model = PlanModel(story.plan)
-    play = Scene(store=store, model=FakeModel([]), runtimes=FakeRuntimes(), settings=story.settings)
-    play.agents = AgentChoice({"default": ModelAgents(OneModel(model))})
-    return play
+    harness = SessionHarness(store=store, model=FakeModel([]), runtimes=FakeRuntimes(), settings=story.settings)
+    harness.agents = AgentChoice({"default": ModelAgents(OneModel(model))})
+    return harness
 
 
 class OneModel:
@@ -137,11 +137,11 @@ class OneModel:
         return self._model
 
 
-async def lives_until(play: Scene, player: Player, store: MortalStore) -> bool:
+async def lives_until(harness: SessionHarness, player: Player, store: MortalStore) -> bool:
     """One server's life. False where it did not die."""
-    session = play.new_session(store)
+    session = harness.new_session(store)
     life = asyncio.create_task(session.run())
-    acting = asyncio.create_task(player.play(session))
+    acting = asyncio.create_task(player.act(session))
     dying = asyncio.create_task(store.dead.wait())
     try:
         async with asyncio.timeout(LONG):
@@ -156,10 +156,10 @@ async def lives_until(play: Scene, player: Player, store: MortalStore) -> bool:
     return store.dead.is_set()
 
 
-async def ends_well(play: Scene, player: Player, story: Story) -> None:
-    async with play.live() as session:
-        await player.play(session)
-    events = await play.events()
+async def ends_well(harness: SessionHarness, player: Player, story: Story) -> None:
+    async with harness.live() as session:
+        await player.act(session)
+    events = await harness.events()
     assert [event.id for event in events] == list(range(len(events)))
     said = [event.content for event in events if isinstance(event, MessageAction) and event.source is Source.USER]
     assert said == [act.command.content for act in story.acts if isinstance(act.command, SendMessage)]
@@ -170,8 +170,8 @@ async def ends_well(play: Scene, player: Player, story: Story) -> None:
     assert UNKNOWN not in [message["content"] for message in messages]
     assert UNKNOWN_OUTCOME_ID not in [getattr(event, "error_id", "") for event in events]
     tell_what_was_used(events)
-    assert await left_behind(play.runtimes) == story.ran
-    assert (await play.told())[-1] == f"state {story.acts[-1].until}"
+    assert await left_behind(harness.runtimes) == story.ran
+    assert (await harness.told())[-1] == f"state {story.acts[-1].until}"
 
 
 def tell_what_was_used(events: list[Event]) -> None:
@@ -206,9 +206,9 @@ async def test_a_server_that_dies_at_any_append_is_made_good_by_the_next(name: s
         async with open_memory() as store:
             await store.conversations.create(row(TALK))
             story = STORIES[name]
-            play, player = scene(store, story), Player(story)
-            died = await lives_until(play, player, MortalStore(store, dies_at=at, stored=stored))
-            await ends_well(play, player, story)
+            harness, player = scene(store, story), Player(story)
+            died = await lives_until(harness, player, MortalStore(store, dies_at=at, stored=stored))
+            await ends_well(harness, player, story)
         at += 1
     assert at > 5
 
@@ -223,10 +223,10 @@ async def test_a_server_may_die_again_while_it_makes_good(name: str) -> None:
             async with open_memory() as store:
                 await store.conversations.create(row(TALK))
                 story = STORIES[name]
-                play, player = scene(store, story), Player(story)
-                died = await lives_until(play, player, MortalStore(store, dies_at=at, stored=True))
+                harness, player = scene(store, story), Player(story)
+                died = await lives_until(harness, player, MortalStore(store, dies_at=at, stored=True))
                 later = MortalStore(store, dies_at=again, stored=again % 2 == 0)
-                died_again = await lives_until(play, player, later)
-                await ends_well(play, player, story)
+                died_again = await lives_until(harness, player, later)
+                await ends_well(harness, player, story)
             again += 1
         at += 1

@@ -30,8 +30,8 @@ from openhands_sessions.session.tool_registry import ToolRegistry
 from tests.fakes.model import FakeModel
 from tests.fakes.runtime import FakeRuntimes
 from tests.fakes.store import MortalStore
-from tests.support.logs import NOW, TALK, row
-from tests.support.scenes import Scene, arguments, ask, only, says, state, until
+from tests.support.session_harness import SessionHarness, arguments, ask, only, says, state, until
+from tests.support.store_entries import NOW, TALK, row
 from tests.unit.core.test_trajectory import run, said
 
 
@@ -48,7 +48,9 @@ TWO = [run(1, "echo a >> ran", thought="First."), ran(1), run(3, "echo b >> ran"
 FINISH = act("finish", final_thought="All done.")
 
 
-def replayed(store: SessionStore, *entries: dict[str, Any], play: Scene | None = None, **more: Any) -> Scene:
+def replayed(
+    store: SessionStore, *entries: dict[str, Any], harness: SessionHarness | None = None, **more: Any
+) -> SessionHarness:
     """A conversation that begins with these entries, behind the message `go`."""
     trajectory = read_trajectory(json.dumps([said("go"), *entries]))
 
@@ -56,12 +58,12 @@ def replayed(store: SessionStore, *entries: dict[str, Any], play: Scene | None =
         return trajectory.steps
 
     opening = InitialInput(message=trajectory.message.content, replay=steps)
-    return Scene(store=store, model=FakeModel([]), opening=opening, **more)
+    return SessionHarness(store=store, model=FakeModel([]), opening=opening, **more)
 
 
-async def lines(play: Scene) -> list[str]:
+async def lines(harness: SessionHarness) -> list[str]:
     """What the commands have left behind."""
-    async with play.live() as session:
+    async with harness.live() as session:
         assert session.runtime is not None
         return (await session.runtime.files.read("ran")).decode().split()
 
@@ -71,39 +73,39 @@ def differences(events: list[Any]) -> list[str]:
 
 
 async def test_steps_are_issued_in_order_and_the_last_word_ends_the_turn(store: SessionStore) -> None:
-    play = replayed(store, *TWO, act("think", thought="Hm."), FINISH)
-    async with play.live() as session:
+    harness = replayed(store, *TWO, act("think", thought="Hm."), FINISH)
+    async with harness.live() as session:
         await state(session, "finished")
-    told = await play.told()
+    told = await harness.told()
     assert [line for line in told if line.startswith("run ")] == [
         "run echo a >> ran (confirmed)",
         "run echo b >> ran (confirmed)",
     ]
-    events = await play.events()
+    events = await harness.events()
     assert [action.thought for action in only(events, RunAction)] == ["First.", ""]
     assert only(events, ThinkAction)[0].thought == "Hm."
     assert only(events, FinishAction)[0].final_thought == "All done."
     assert not differences(events)
-    assert play.model.requests == []
-    assert await lines(play) == ["a", "b"]
+    assert harness.model.requests == []
+    assert await lines(harness) == ["a", "b"]
 
 
 async def test_then_the_model_goes_on_and_knows_what_was_done(store: SessionStore) -> None:
-    play = replayed(store, *TWO)
-    play.model.play(says("Live again."))
-    async with play.live() as session:
+    harness = replayed(store, *TWO)
+    harness.model.play(says("Live again."))
+    async with harness.live() as session:
         await state(session, "awaiting_user_input")
-    [request] = play.model.requests
+    [request] = harness.model.requests
     calls = [text for message in request.messages if message.get("tool_calls") for text in arguments(message)]
     assert [json.loads(call)["command"] for call in calls] == ["echo a >> ran", "echo b >> ran"]
-    assert (await play.told())[-3:] == ["agent: Live again.", "turn ended: waiting", "state awaiting_user_input"]
+    assert (await harness.told())[-3:] == ["agent: Live again.", "turn ended: waiting", "state awaiting_user_input"]
 
 
 async def test_what_user_and_agent_said_is_said_again_without_waiting(store: SessionStore) -> None:
-    play = replayed(store, said("One.", "agent"), said("and now?"), *TWO, said("Two.", "agent"))
-    async with play.live() as session:
+    harness = replayed(store, said("One.", "agent"), said("and now?"), *TWO, said("Two.", "agent"))
+    async with harness.live() as session:
         await state(session, "awaiting_user_input")
-    messages = only(await play.events(), MessageAction)
+    messages = only(await harness.events(), MessageAction)
     assert [(one.source, one.content, one.wait_for_response) for one in messages] == [
         ("user", "go", False),
         ("agent", "One.", False),
@@ -122,29 +124,29 @@ async def test_a_thought_is_had_again_and_not_doubled(
 ) -> None:
     call = {"function_name": "think", "tool_call_id": "c", "total_calls_in_response": 1, **metadata}
     thought = {**act("think", thought="Let me think.\nhm"), "tool_call_metadata": call}
-    play = replayed(store, thought)
-    play.model = FakeModel([says("Live again.")])
-    async with play.live() as session:
+    harness = replayed(store, thought)
+    harness.model = FakeModel([says("Live again.")])
+    async with harness.live() as session:
         await state(session, "awaiting_user_input")
-    [again] = only(await play.events(), ThinkAction)
+    [again] = only(await harness.events(), ThinkAction)
     assert again.thought == "Let me think.\nhm"
-    [request] = play.model.requests
+    [request] = harness.model.requests
     assert [message["content"] for message in request.messages if message["role"] == "assistant"] == [content]
 
 
 async def test_where_it_went_otherwise_is_said_and_it_goes_on(store: SessionStore) -> None:
     runtimes = FakeRuntimes({"make test": ("", 2)})
     failed = {**ran(1), "observation": "error", "extras": {}}
-    play = replayed(store, run(1, "make test"), ran(1), act("browse", url="http://x"), FINISH, runtimes=runtimes)
-    async with play.live() as session:
+    harness = replayed(store, run(1, "make test"), ran(1), act("browse", url="http://x"), FINISH, runtimes=runtimes)
+    async with harness.live() as session:
         await state(session, "finished")
-    [difference] = differences(await play.events())
+    [difference] = differences(await harness.events())
     assert "step 1 of 3" in difference
     assert "make test" in difference
     assert difference.endswith("recorded was exit code 0, now it is 2. It goes on.")
     async with open_memory() as other:
         await other.conversations.create(row(TALK))
-        play = replayed(
+        harness = replayed(
             other,
             run(1, "true"),
             failed,
@@ -152,9 +154,9 @@ async def test_where_it_went_otherwise_is_said_and_it_goes_on(store: SessionStor
             {**ran(5), "observation": "browse"},
             FINISH,
         )
-        async with play.live() as session:
+        async with harness.live() as session:
             await state(session, "finished")
-        assert [text[:42] for text in differences(await play.events())] == [
+        assert [text[:42] for text in differences(await harness.events())] == [
             "The replay went otherwise at step 1 of 3 (",
             "The replay went otherwise at step 2 of 3 (",
         ]
@@ -162,17 +164,17 @@ async def test_where_it_went_otherwise_is_said_and_it_goes_on(store: SessionStor
 
 async def test_a_stop_stops_it_and_it_goes_on_where_it_was(store: SessionStore, gate: asyncio.Event) -> None:
     runtimes = FakeRuntimes(holds={"wait": gate})
-    play = replayed(store, *TWO[:2], run(3, "wait"), *TWO[2:], FINISH, runtimes=runtimes)
-    async with play.live() as session:
+    harness = replayed(store, *TWO[:2], run(3, "wait"), *TWO[2:], FINISH, runtimes=runtimes)
+    async with harness.live() as session:
         await until(session, lambda event: isinstance(event, RunAction) and event.command == "wait")
         stopped = await session.submit(Stop())
         await state(session, "stopped", stopped.id)
-        assert (await play.told())[-1] == "state stopped"
+        assert (await harness.told())[-1] == "state stopped"
         resumed = await session.submit(Resume())
         await state(session, "finished", resumed.id)
-    commands = [event.command for event in only(await play.events(), RunAction)]
+    commands = [event.command for event in only(await harness.events(), RunAction)]
     assert commands == ["echo a >> ran", "wait", "echo b >> ran"]
-    assert await lines(play) == ["a", "b"]
+    assert await lines(harness) == ["a", "b"]
 
 
 @pytest.mark.parametrize(("text", "goes_on"), [("Continue", True), ("do something else", False)])
@@ -180,75 +182,77 @@ async def test_a_message_but_continue_takes_over(
     store: SessionStore, gate: asyncio.Event, text: str, goes_on: bool
 ) -> None:
     runtimes = FakeRuntimes(holds={"wait": gate})
-    play = replayed(store, run(1, "wait"), *TWO, FINISH, runtimes=runtimes)
-    play.model.play(*([] if goes_on else [says("Something else.")]))
-    async with play.live() as session:
+    harness = replayed(store, run(1, "wait"), *TWO, FINISH, runtimes=runtimes)
+    harness.model.play(*([] if goes_on else [says("Something else.")]))
+    async with harness.live() as session:
         await until(session, lambda event: isinstance(event, RunAction))
         stopped = await session.submit(Stop())
         await state(session, "stopped", stopped.id)
         await ask(session, text, "finished" if goes_on else "awaiting_user_input")
         assert session.event_stream.view.replaying is False
-    events = await play.events()
+    events = await harness.events()
     assert len(only(events, RunAction)) == (3 if goes_on else 1)
     assert [event.done for event in only(events, ReplayEndedObservation)] == ([] if goes_on else [1])
 
 
 async def test_a_message_takes_over_while_a_step_is_under_way(store: SessionStore, gate: asyncio.Event) -> None:
     runtimes = FakeRuntimes(holds={"wait": gate})
-    play = replayed(store, run(1, "wait"), *TWO, FINISH, runtimes=runtimes)
-    play.model.play(says("Something else."))
-    async with play.live() as session:
+    harness = replayed(store, run(1, "wait"), *TWO, FINISH, runtimes=runtimes)
+    harness.model.play(says("Something else."))
+    async with harness.live() as session:
         await until(session, lambda event: isinstance(event, RunAction))
         said = await session.submit(SendMessage(content="do something else"))
         gate.set()
         await state(session, "awaiting_user_input", said.id)
-    assert [event.command for event in only(await play.events(), RunAction)] == ["wait"]
+    assert [event.command for event in only(await harness.events(), RunAction)] == ["wait"]
 
 
 async def test_a_closed_session_goes_on_where_the_replay_was(store: SessionStore, gate: asyncio.Event) -> None:
     runtimes = FakeRuntimes(holds={"wait": gate})
-    play = replayed(store, *TWO[:2], run(3, "wait"), *TWO[2:], FINISH, runtimes=runtimes)
-    async with play.live() as session:
+    harness = replayed(store, *TWO[:2], run(3, "wait"), *TWO[2:], FINISH, runtimes=runtimes)
+    async with harness.live() as session:
         await until(session, lambda event: isinstance(event, RunAction) and event.command == "wait")
         await session.close("stopped")
-    assert (await play.told())[-1] == "state stopped"
-    async with play.live() as session:
+    assert (await harness.told())[-1] == "state stopped"
+    async with harness.live() as session:
         assert session.event_stream.view.replaying
         await ask(session, "continue", "finished")
-    assert await lines(play) == ["a", "b"]
+    assert await lines(harness) == ["a", "b"]
 
 
 async def test_confirmation_mode_asks_about_recorded_actions_too(store: SessionStore) -> None:
-    play = replayed(store, *TWO, FINISH, settings={"confirmation_mode": True})
-    async with play.live() as session:
+    harness = replayed(store, *TWO, FINISH, settings={"confirmation_mode": True})
+    async with harness.live() as session:
         asked = await state(session, "awaiting_user_confirmation")
-        assert only(await play.events(), RunObservation) == []
+        assert only(await harness.events(), RunObservation) == []
         answer = await session.submit(Answer(confirmed=True))
         await state(session, "awaiting_user_confirmation", answer.id)
         assert asked.id < answer.id
         refused = await session.submit(Answer(confirmed=False))
         await state(session, "awaiting_user_input", refused.id)
         await ask(session, "continue", "finished")
-    assert await lines(play) == ["a"]
-    assert not differences(await play.events())
+    assert await lines(harness) == ["a"]
+    assert not differences(await harness.events())
 
 
 async def test_limits_and_loops_are_no_concern_of_a_replay(store: SessionStore) -> None:
     same = [entry for number in range(1, 21, 2) for entry in (run(number, "true"), ran(number))]
-    play = replayed(store, *same, FINISH, settings={"max_iterations": 2})
-    async with play.live() as session:
+    harness = replayed(store, *same, FINISH, settings={"max_iterations": 2})
+    async with harness.live() as session:
         await state(session, "finished")
-    assert len(only(await play.events(), RunObservation)) == 10
+    assert len(only(await harness.events(), RunObservation)) == 10
 
 
 async def test_lost_steps_are_said_and_the_model_goes_on(store: SessionStore) -> None:
     async def lost() -> None:
         return None
 
-    play = Scene(store=store, model=FakeModel([says("Hello.")]), opening=InitialInput(message="go", replay=lost))
-    async with play.live() as session:
+    harness = SessionHarness(
+        store=store, model=FakeModel([says("Hello.")]), opening=InitialInput(message="go", replay=lost)
+    )
+    async with harness.live() as session:
         await state(session, "awaiting_user_input")
-    assert f"error {REPLAY_LOST_ID}" in await play.told()
+    assert f"error {REPLAY_LOST_ID}" in await harness.told()
 
 
 DEADLY = [*TWO, said("One.", "agent"), said("more"), run(7, "echo c >> ran"), ran(7, 1), FINISH]
@@ -258,24 +262,24 @@ DEADLY = [*TWO, said("One.", "agent"), said("more"), run(7, "echo c >> ran"), ra
 async def test_a_server_that_dies_at_any_append_goes_on_exactly_there() -> None:
     async with open_memory() as store:
         await store.conversations.create(row(TALK))
-        undying, play = MortalStore(store, dies_at=-1, stored=False), replayed(store, *DEADLY)
-        async with play.live(undying) as session:
+        undying, harness = MortalStore(store, dies_at=-1, stored=False), replayed(store, *DEADLY)
+        async with harness.live(undying) as session:
             await state(session, "finished")
-        told = without_resuming(await play.told())
+        told = without_resuming(await harness.told())
     assert undying.count > 10
     for number in range(undying.count):
         for stored in (False, True):
             async with open_memory() as store:
                 await store.conversations.create(row(TALK))
-                play = replayed(store, *DEADLY)
-                async with play.killed(MortalStore(store, dies_at=number, stored=stored)):
+                harness = replayed(store, *DEADLY)
+                async with harness.killed(MortalStore(store, dies_at=number, stored=stored)):
                     pass
-                async with play.live() as session:
+                async with harness.live() as session:
                     await state(session, "finished")
-                assert without_resuming(await play.told()) == told
-                assert await lines(play) == ["a", "b", "c"]
-                assert len(differences(await play.events())) == 1
-                assert play.model.requests == []
+                assert without_resuming(await harness.told()) == told
+                assert await lines(harness) == ["a", "b", "c"]
+                assert len(differences(await harness.events())) == 1
+                assert harness.model.requests == []
 
 
 def without_resuming(told: list[str]) -> list[str]:

@@ -13,22 +13,22 @@ from openhands_sessions.session.git_commands import clone_commands
 from openhands_sessions.session.setup import InitialInput
 from tests.fakes.model import FakeModel
 from tests.fakes.runtime import FakeRuntimes
-from tests.support.scenes import LONG, Scene, only, until
+from tests.support.session_harness import LONG, SessionHarness, only, until
 
 WANTED = repository("octo/hello")
 COMMAND = clone_commands(WANTED)
 
 
-def scene(store: SessionStore, runtimes: FakeRuntimes, wanted: Repository = WANTED) -> Scene:
-    return Scene(store=store, model=FakeModel([]), runtimes=runtimes, opening=InitialInput(repository=wanted))
+def scene(store: SessionStore, runtimes: FakeRuntimes, wanted: Repository = WANTED) -> SessionHarness:
+    return SessionHarness(store=store, model=FakeModel([]), runtimes=runtimes, opening=InitialInput(repository=wanted))
 
 
 async def test_a_repository_is_fetched_before_the_agent_begins_and_only_once(store: SessionStore) -> None:
-    play = scene(store, FakeRuntimes({COMMAND: ("fetched\n", 0)}))
+    harness = scene(store, FakeRuntimes({COMMAND: ("fetched\n", 0)}))
     for _ in range(2):
-        async with play.live() as session:
+        async with harness.live() as session:
             assert session.state is SessionState.READY
-    events = await play.events()
+    events = await harness.events()
     [action], [observation] = only(events, RunAction), only(events, RunObservation)
     assert (action.source, action.hidden, action.message) == (Source.ENVIRONMENT, True, "Cloning octo/hello")
     assert (observation.cause, observation.hidden, observation.source) == (action.id, True, Source.ENVIRONMENT)
@@ -38,13 +38,13 @@ async def test_a_repository_is_fetched_before_the_agent_begins_and_only_once(sto
 async def test_a_fetch_that_outlives_its_session_is_joined_by_the_next(store: SessionStore) -> None:
     held = asyncio.Event()
     runtimes = FakeRuntimes({COMMAND: ("fetched\n", 0)}, {COMMAND: held})
-    play = scene(store, runtimes)
-    first = play.new_session()
+    harness = scene(store, runtimes)
+    first = harness.new_session()
     life = asyncio.create_task(first.run())
     begun = await until(first, lambda event: isinstance(event, RunAction))
     await first.close("shutdown")
     await life
-    second = play.new_session()
+    second = harness.new_session()
     life = asyncio.create_task(second.run())
     held.set()
     async with asyncio.timeout(LONG):
@@ -52,7 +52,7 @@ async def test_a_fetch_that_outlives_its_session_is_joined_by_the_next(store: Se
     assert second.state is SessionState.READY
     await second.close("shutdown")
     await life
-    events = await play.events()
+    events = await harness.events()
     assert [action.id for action in only(events, RunAction)] == [begun.id]
     assert [one.cause for one in only(events, RunObservation)] == [begun.id]
 
@@ -61,10 +61,10 @@ async def test_a_fetch_that_fails_says_why_and_is_tried_again(store: SessionStor
     async with scene(store, FakeRuntimes({COMMAND: ("fatal: not found\n", 128)})).live() as session:
         assert isinstance(session.problem, StageFailed)
         assert "the repository could not be set up: fatal: not found" in session.problem.message
-    play = scene(store, FakeRuntimes({COMMAND: ("fetched\n", 0)}))
-    async with play.live() as session:
+    harness = scene(store, FakeRuntimes({COMMAND: ("fetched\n", 0)}))
+    async with harness.live() as session:
         assert session.state is SessionState.READY
-    assert [one.metadata.exit_code for one in only(await play.events(), RunObservation)] == [128, 0]
+    assert [one.metadata.exit_code for one in only(await harness.events(), RunObservation)] == [128, 0]
 
 
 def test_no_word_of_the_user_is_more_than_a_word_of_the_command() -> None:

@@ -28,7 +28,19 @@ from tests.fakes.model import FakeModel, FakeReply
 from tests.fakes.openings import DoorAgents, DoorMemory, DoorRuntimes, Doorway, Fault
 from tests.fakes.runtime import FakeRuntimes
 from tests.fakes.store import MortalStore
-from tests.support.scenes import LONG, Scene, ask, hold, only, our_tasks, reason_of_end, rest, runs, says, state
+from tests.support.session_harness import (
+    LONG,
+    SessionHarness,
+    ask,
+    hold,
+    only,
+    our_tasks,
+    reason_of_end,
+    rest,
+    runs,
+    says,
+    state,
+)
 
 S = SessionState
 FAULTS: list[tuple[Callable[[], Exception], str, str]] = [
@@ -42,21 +54,21 @@ FAULTS: list[tuple[Callable[[], Exception], str, str]] = [
 ]
 
 
-def scene(store: SessionStore, stage: SessionState = S.AGENT_SETUP, door: Doorway | None = None) -> Scene:
-    play = Scene(store=store, model=FakeModel([says("Hello.")]))
+def scene(store: SessionStore, stage: SessionState = S.AGENT_SETUP, door: Doorway | None = None) -> SessionHarness:
+    harness = SessionHarness(store=store, model=FakeModel([says("Hello.")]))
     match stage:
         case S.RUNTIME_SETUP:
-            play.runtimes = DoorRuntimes(door or Doorway())
+            harness.runtimes = DoorRuntimes(door or Doorway())
         case S.AGENT_SETUP:
-            play.agents = DoorAgents(door or Doorway())
+            harness.agents = DoorAgents(door or Doorway())
         case S.MEMORY_SETUP:
-            play.memory = DoorMemory(door or Doorway())
-    return play
+            harness.memory = DoorMemory(door or Doorway())
+    return harness
 
 
 async def test_set_up_goes_through_its_stages_in_order_and_tells_each(store: SessionStore) -> None:
-    play = Scene(store=store, model=FakeModel([]))
-    session = play.new_session()
+    harness = SessionHarness(store=store, model=FakeModel([]))
+    session = harness.new_session()
     told: list[str | None] = []
 
     async def follows() -> None:
@@ -70,13 +82,13 @@ async def test_set_up_goes_through_its_stages_in_order_and_tells_each(store: Ses
     await rest()
     following.cancel()
     await asyncio.wait([following])
-    assert unrepeated(play.changes) == [*SET_UP, S.READY]
+    assert unrepeated(harness.changes) == [*SET_UP, S.READY]
     assert told == [*(STAGES[stage].status for stage in SET_UP), "STATUS$READY"]
     assert session.runtime is not None
     assert session.controller is not None
     await session.close("stopped")
     await life
-    assert unrepeated(play.changes)[-2:] == [S.CLOSING, S.CLOSED]
+    assert unrepeated(harness.changes)[-2:] == [S.CLOSING, S.CLOSED]
 
 
 def unrepeated(states: list[SessionState]) -> list[SessionState]:
@@ -90,8 +102,8 @@ def unrepeated(states: list[SessionState]) -> list[SessionState]:
 async def test_a_stage_that_fails_says_which_and_why_and_no_more(
     store: SessionStore, stage: SessionState, fault: Fault, name: str, text: str
 ) -> None:
-    play = scene(store, stage, Doorway(fault))
-    async with play.live() as session:
+    harness = scene(store, stage, Doorway(fault))
+    async with harness.live() as session:
         assert session.state is S.ERROR
         assert isinstance(session.problem, StageFailed)
         assert (session.problem.stage, session.problem.cause_name) == (stage, name)
@@ -100,9 +112,9 @@ async def test_a_stage_that_fails_says_which_and_why_and_no_more(
             await session.submit(SendMessage(content="hi"))
         assert await reason_of_end(session) == "failed"
         problem = session.problem.message
-    failed = only(await play.events(), AgentStateChangedObservation)[-1]
+    failed = only(await harness.events(), AgentStateChangedObservation)[-1]
     assert (failed.agent_state, failed.reason) == (AgentState.ERROR, problem)
-    assert play.changes[-1] is S.CLOSED
+    assert harness.changes[-1] is S.CLOSED
 
 
 async def test_whoever_waits_with_a_command_hears_of_the_failure(store: SessionStore) -> None:
@@ -117,8 +129,8 @@ async def test_whoever_waits_with_a_command_hears_of_the_failure(store: SessionS
 
 async def test_what_was_opened_before_a_failure_is_closed(store: SessionStore) -> None:
     first, second = Doorway(), Doorway(FAULTS[1][0])
-    play = Scene(store=store, model=FakeModel([]), runtimes=DoorRuntimes(first), agents=DoorAgents(second))
-    async with play.live() as session:
+    harness = SessionHarness(store=store, model=FakeModel([]), runtimes=DoorRuntimes(first), agents=DoorAgents(second))
+    async with harness.live() as session:
         assert session.state is S.ERROR
         assert (first.closed, second.closed) == (1, 0)
 
@@ -126,11 +138,11 @@ async def test_what_was_opened_before_a_failure_is_closed(store: SessionStore) -
 async def test_the_next_session_tries_again_and_goes_on(store: SessionStore) -> None:
     async with scene(store, S.AGENT_SETUP, Doorway(FAULTS[0][0])).live():
         pass
-    play = scene(store, S.CREATED)
-    async with play.live() as session:
+    harness = scene(store, S.CREATED)
+    async with harness.live() as session:
         assert session.state is S.READY
         await ask(session, "hi")
-    told = await play.told()
+    told = await harness.told()
     assert told[:2] == ["state loading", "state error"]
     assert told.count("system") == 1
 
@@ -145,32 +157,34 @@ async def test_a_session_that_fails_again_and_again_records_each_reason_once(sto
 
 @pytest.mark.parametrize("asks", [False, True])
 async def test_a_session_that_is_set_up_again_takes_back_that_it_failed(store: SessionStore, asks: bool) -> None:
-    play = Scene(store=store, model=FakeModel([runs("echo 1") if asks else says("Hello.")]))
-    play.settings = {"confirmation_mode": True}
+    harness = SessionHarness(store=store, model=FakeModel([runs("echo 1") if asks else says("Hello.")]))
+    harness.settings = {"confirmation_mode": True}
     waits = "awaiting_user_confirmation" if asks else "awaiting_user_input"
-    async with play.live() as session:
+    async with harness.live() as session:
         await ask(session, "hi", waits)
-    play.agents = DoorAgents(Doorway(FAULTS[0][0]))
-    async with play.live():
+    harness.agents = DoorAgents(Doorway(FAULTS[0][0]))
+    async with harness.live():
         pass
-    play.agents = None
-    async with play.live() as session:
+    harness.agents = None
+    async with harness.live() as session:
         assert session.event_stream.view.agent_state == waits
-    assert (await play.told()).count("state error") == 1
+    assert (await harness.told()).count("state error") == 1
 
 
 async def test_a_turn_that_has_failed_is_not_taken_back(store: SessionStore) -> None:
-    play = Scene(store=store, model=FakeModel([FakeReply(fail=ModelFailure("STATUS$ERROR", "no such model"))]))
-    async with play.live() as session:
+    harness = SessionHarness(
+        store=store, model=FakeModel([FakeReply(fail=ModelFailure("STATUS$ERROR", "no such model"))])
+    )
+    async with harness.live() as session:
         await ask(session, "hi", "error")
-    async with play.live() as session:
+    async with harness.live() as session:
         assert session.event_stream.view.agent_state == "error"
 
 
 @pytest.mark.parametrize("stage", SET_UP)
 async def test_every_stage_has_a_limit(store: SessionStore, stage: SessionState) -> None:
     assert 5 <= STAGES[stage].limit <= 300
-    play = Scene(store=store, model=FakeModel([]), limits={stage: 0.01})
+    play = SessionHarness(store=store, model=FakeModel([]), limits={stage: 0.01})
     held = hold(play, stage)
     async with play.live(held.store) as session:
         assert isinstance(session.problem, StageFailed)
@@ -181,20 +195,20 @@ async def test_every_stage_has_a_limit(store: SessionStore, stage: SessionState)
     "fault", [Fenced(1, 2), StorageUnavailable("the disk is full"), NotFound("conversation", "talk")]
 )
 async def test_a_store_that_refuses_is_the_first_stages_failure(store: SessionStore, fault: SessionsError) -> None:
-    play = Scene(store=store, model=FakeModel([]))
+    harness = SessionHarness(store=store, model=FakeModel([]))
     refusing = MortalStore(store, dies_at=0, stored=False)
     refusing.refusal = fault
     refusing.dead.set()
-    async with play.live(refusing) as session:
+    async with harness.live(refusing) as session:
         assert isinstance(session.problem, StageFailed)
         assert (session.problem.stage, session.problem.cause_name) == (S.INITIALIZING, type(fault).__name__)
-    assert await play.events() == []
+    assert await harness.events() == []
 
 
 async def test_a_conversation_that_was_deleted_meanwhile_ends_in_error_and_closes(store: SessionStore) -> None:
     door = Doorway(held=asyncio.Event(), fault=FAULTS[0][0])
-    play = scene(store, S.AGENT_SETUP, door)
-    session = play.new_session()
+    harness = scene(store, S.AGENT_SETUP, door)
+    session = harness.new_session()
     life = asyncio.create_task(session.run())
     await door.entered.wait()
     await store.conversations.delete(session.sid)
@@ -210,24 +224,26 @@ async def test_a_conversation_that_was_deleted_meanwhile_ends_in_error_and_close
 
 async def test_what_is_known_of_the_workspace_is_told_once_in_a_conversations_life(store: SessionStore) -> None:
     door = Doorway()
-    play = scene(store, S.MEMORY_SETUP, door)
-    play.model.play(says("Again."))
+    harness = scene(store, S.MEMORY_SETUP, door)
+    harness.model.play(says("Again."))
     for text in ("one", "two"):
-        async with play.live() as session:
+        async with harness.live() as session:
             await ask(session, text)
-    [recalled] = only(await play.events(), RecallObservation)
+    [recalled] = only(await harness.events(), RecallObservation)
     assert recalled.repo_instructions == "Be kind."
-    contents = [message["content"] for message in play.model.requests[0].messages]
+    contents = [message["content"] for message in harness.model.requests[0].messages]
     assert str(contents[1]).endswith("Be kind.")
     assert contents[2] == "one"
 
 
 async def test_a_reopened_conversation_keeps_its_prompt(store: SessionStore) -> None:
-    play = Scene(store=store, model=FakeModel([]), settings={"conversation_instructions": "In verse, please."})
+    harness = SessionHarness(
+        store=store, model=FakeModel([]), settings={"conversation_instructions": "In verse, please."}
+    )
     for _ in range(3):
-        async with play.live():
+        async with harness.live():
             pass
-    [prompt] = only(await play.events(), SystemAction)
+    [prompt] = only(await harness.events(), SystemAction)
     assert prompt.content.endswith("In verse, please.")
     assert prompt.tools is not None
     assert len(prompt.tools) == 5
@@ -235,22 +251,22 @@ async def test_a_reopened_conversation_keeps_its_prompt(store: SessionStore) -> 
 
 
 async def test_an_agent_that_was_stopped_waits_for_input_when_it_is_reopened(store: SessionStore) -> None:
-    play = Scene(store=store, model=FakeModel([says("Hello.")]))
-    async with play.live() as session:
+    harness = SessionHarness(store=store, model=FakeModel([says("Hello.")]))
+    async with harness.live() as session:
         await ask(session, "hi")
         await session.close("stopped")
-    assert (await play.told())[-1] == "state stopped"
-    async with play.live() as session:
-        await state(session, "awaiting_user_input", len(await play.events()) - 2)
-    assert (await play.told())[-2:] == ["environment -> awaiting_user_input", "state awaiting_user_input"]
+    assert (await harness.told())[-1] == "state stopped"
+    async with harness.live() as session:
+        await state(session, "awaiting_user_input", len(await harness.events()) - 2)
+    assert (await harness.told())[-2:] == ["environment -> awaiting_user_input", "state awaiting_user_input"]
 
 
 @pytest.mark.parametrize("has_it", [True, False])
 async def test_cells_are_offered_where_the_sandbox_has_ipython(store: SessionStore, has_it: bool) -> None:
-    play = Scene(store=store, model=FakeModel([]), runtimes=FakeRuntimes(ipython=has_it))
-    async with play.live():
+    harness = SessionHarness(store=store, model=FakeModel([]), runtimes=FakeRuntimes(ipython=has_it))
+    async with harness.live():
         pass
-    [system] = only(await play.events(), SystemAction)
+    [system] = only(await harness.events(), SystemAction)
     names = [json.loads(json.dumps(tool))["function"]["name"] for tool in system.tools or ()]
     assert ("run_ipython" in names) == has_it
     assert "execute_bash" in names

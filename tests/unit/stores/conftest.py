@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from openhands_sessions.adapters.stores.sqlite import SqliteStore, open_sqlite
-from tests.support.logs import OTHER, TALK, row
+from tests.support.store_entries import OTHER, TALK, row
 
 
 @pytest.fixture

@@ -16,7 +16,7 @@ from openhands_sessions.core.errors import StorageUnavailable
 from openhands_sessions.core.events.codec import Stored
 from openhands_sessions.core.ids import ConversationId, EventId
 from openhands_sessions.ports.store import Receipt
-from tests.support.logs import OTHER, TALK, entries, ids, read, row
+from tests.support.store_entries import OTHER, TALK, entries, ids, read, row
 
 WRITERS = 20
 SPACE = 2 * 1024 * 1024
@@ -38,7 +38,7 @@ async def until_killed(path: Path) -> None:
         sids = [ConversationId(f"talk-{n}") for n in range(WRITERS)]
         for sid in sids:
             await store.conversations.create(row(sid))
-            await store.next_term(sid)
+            await store.claim(sid)
         await asyncio.gather(*(write_on(store, sid) for sid in sids))
 
 

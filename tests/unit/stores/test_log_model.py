@@ -19,7 +19,7 @@ from openhands_sessions.core.errors import AlreadyExists, Conflict, Fenced, NotF
 from openhands_sessions.core.events.codec import Stored
 from openhands_sessions.core.ids import ConversationId, EventId
 from openhands_sessions.ports.store import Receipt, SessionStore
-from tests.support.logs import ids, read, row
+from tests.support.store_entries import ids, read, row
 
 pytestmark = pytest.mark.slow
 T = TypeVar("T")
@@ -98,7 +98,7 @@ class Logs(RuleBasedStateMachine):
         model = self.models[sid]
         if model.there:
             model.term += 1
-            assert self.run(self.store.next_term(sid)) == model.term
+            assert self.run(self.store.claim(sid)) == model.term
 
     @rule(
         sid=st.sampled_from(SIDS),

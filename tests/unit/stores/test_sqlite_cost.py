@@ -14,8 +14,9 @@ from openhands_sessions.adapters.stores.sqlite import SqliteStore, open_sqlite
 from openhands_sessions.adapters.stores.sqlite_conversations import page_query
 from openhands_sessions.adapters.stores.sqlite_reader import OUTLINE, TEXTS, EventKinds, LogReader
 from openhands_sessions.core.ids import ConversationId, OwnerId
-from openhands_sessions.ports.store import ANY_ROW, ConversationRow, RowFilter
-from tests.support.logs import NOW, OTHER, TALK, entries, ids, read, row
+from openhands_sessions.ports.conversations import ANY_CONVERSATION, ConversationFilter
+from openhands_sessions.ports.store import ConversationRow
+from tests.support.store_entries import NOW, OTHER, TALK, entries, ids, read, row
 
 
 class Steps:
@@ -69,12 +70,14 @@ def test_a_log_is_read_along_its_key(reader: sqlite3.Connection, statement: str)
 
 @pytest.mark.parametrize("owner", [None, OwnerId("ada")])
 @pytest.mark.parametrize("before", [None, (datetime(2025, 1, 1, tzinfo=UTC), TALK)])
-@pytest.mark.parametrize("matching", [ANY_ROW, RowFilter(repository="a/b"), RowFilter(trigger="slack")])
+@pytest.mark.parametrize(
+    "matching", [ANY_CONVERSATION, ConversationFilter(repository="a/b"), ConversationFilter(trigger="slack")]
+)
 def test_a_page_walks_along_an_index(
     reader: sqlite3.Connection,
     owner: OwnerId | None,
     before: tuple[datetime, ConversationId] | None,
-    matching: RowFilter,
+    matching: ConversationFilter,
 ) -> None:
     plan = plan_of(reader, *page_query(owner, limit=50, before=before, matching=matching))
     assert any("USING INDEX conversations_by_" in step for step in plan)

@@ -15,7 +15,7 @@ from openhands_sessions.adapters.stores.sqlite_writer import Writer
 from openhands_sessions.core.errors import Conflict, StorageError, StorageUnavailable
 from openhands_sessions.core.events.codec import Stored
 from openhands_sessions.core.ids import ConversationId, EventId
-from tests.support.logs import OTHER, TALK, entries, ids, read
+from tests.support.store_entries import OTHER, TALK, entries, ids, read
 
 MEGABYTE = 1024 * 1024
 

@@ -11,7 +11,7 @@ import pytest
 from openhands_sessions.adapters.stores.sqlite import SqliteStore, open_sqlite
 from openhands_sessions.adapters.stores.sqlite_schema import MIGRATIONS
 from openhands_sessions.core.errors import StorageError, StorageUnavailable
-from tests.support.logs import TALK, entries, ids, read, row
+from tests.support.store_entries import TALK, entries, ids, read, row
 
 
 def mode(path: Path) -> int:
@@ -35,12 +35,12 @@ async def test_a_file_that_others_could_read_is_closed_to_them(path: Path) -> No
 async def test_what_was_stored_is_there_after_a_restart(path: Path) -> None:
     async with open_sqlite(path) as store:
         await store.conversations.create(row(TALK))
-        term = await store.next_term(TALK)
+        term = await store.claim(TALK)
         await store.log(TALK).append(entries(0, 3), expected=-1, term=term)
     assert [each.name for each in path.parent.iterdir()] == ["sessions.db"], "closing leaves one file"
     async with open_sqlite(path) as store:
         assert ids(await read(store.log(TALK))) == [0, 1, 2]
-        assert await store.next_term(TALK) == term + 1
+        assert await store.claim(TALK) == term + 1
 
 
 async def test_the_disk_has_it_before_the_writer_hears_so(path: Path, store: SqliteStore) -> None:

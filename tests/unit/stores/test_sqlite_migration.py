@@ -11,10 +11,11 @@ from openhands_sessions.core.errors import AlreadyExists, StorageUnavailable
 from openhands_sessions.core.ids import LOCAL_OWNER, ConversationId
 from openhands_sessions.core.repository import Repository
 from openhands_sessions.core.view import VIEW_VERSION
-from openhands_sessions.ports.store import ANY_ROW, ConversationRow, ImportProgress, RowFilter, SessionStore
+from openhands_sessions.ports.conversations import ANY_CONVERSATION, ConversationFilter
+from openhands_sessions.ports.store import ConversationRow, ImportProgress, SessionStore
 from openhands_sessions.service.importing import NOBODY
 from openhands_sessions.session.event_stream import folded
-from tests.support.logs import ids, read, row
+from tests.support.store_entries import ids, read, row
 from tests.support.stored_example import CUT_OFF, IMPORTED
 
 FIRST = Path(__file__).parents[2] / "golden" / "store_v1.sql"
@@ -61,12 +62,12 @@ async def test_each_field_of_a_row_has_its_place(first: Path) -> None:
 async def test_rows_are_found_by_what_lists_ask_for(first: Path) -> None:
     async with open_sqlite(first) as store:
 
-        async def page(matching: RowFilter) -> list[str]:
+        async def page(matching: ConversationFilter) -> list[str]:
             return [each.id for each in await store.conversations.page(LOCAL_OWNER, limit=99, matching=matching)]
 
-        assert sorted(await page(ANY_ROW)) == sorted(set(SIDS) - {CUT_OFF})
-        assert await page(RowFilter(repository="owner/name")) == [IMPORTED]
-        assert await page(RowFilter(trigger="resolver")) == ["empty-checkout"]
+        assert sorted(await page(ANY_CONVERSATION)) == sorted(set(SIDS) - {CUT_OFF})
+        assert await page(ConversationFilter(repository="owner/name")) == [IMPORTED]
+        assert await page(ConversationFilter(trigger="resolver")) == ["empty-checkout"]
 
 
 async def test_logs_receipts_snapshots_and_ownership_are_kept(first: Path) -> None:
@@ -83,7 +84,7 @@ async def test_logs_receipts_snapshots_and_ownership_are_kept(first: Path) -> No
         assert receipt is not None
         assert receipt.event == 13
         assert await store.held() == ["held"]
-        assert await store.next_term(ConversationId("held")) == 3
+        assert await store.claim(ConversationId("held")) == 3
 
 
 async def test_a_deleted_conversation_stays_deleted(first: Path) -> None:

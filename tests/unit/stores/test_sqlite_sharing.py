@@ -6,11 +6,11 @@ from pathlib import Path
 import pytest
 
 from openhands_sessions.adapters.stores.sqlite import SqliteStore, open_sqlite
-from openhands_sessions.core.errors import AlreadyExists, Conflict, Fenced, NotFound
+from openhands_sessions.core.errors import AlreadyExists, Conflict, NotFound
 from openhands_sessions.core.events.codec import Stored
 from openhands_sessions.core.ids import ConversationId, EventId
 from openhands_sessions.ports.store import Receipt
-from tests.support.logs import TALK, entries, ids, read, row
+from tests.support.store_entries import TALK, entries, ids, read, row
 
 
 @pytest.fixture
@@ -27,14 +27,6 @@ async def test_a_head_that_a_foreign_server_has_moved_is_noticed(store: SqliteSt
     assert refused.value.found == 2
     await store.log(TALK).append(entries(3, 4), expected=2, term=0)
     assert await read(foreign.log(TALK)) == [*entries(0, 1), *entries(1, 3, "foreign"), *entries(3, 4)]
-
-
-async def test_an_owner_that_was_replaced_elsewhere_is_fenced(store: SqliteStore, foreign: SqliteStore) -> None:
-    term = await store.next_term(TALK)
-    await store.log(TALK).append(entries(0, 1), expected=-1, term=term)
-    assert await foreign.next_term(TALK) == term + 1
-    with pytest.raises(Fenced):
-        await store.log(TALK).append(entries(1, 2), expected=0, term=term)
 
 
 async def test_what_was_deleted_elsewhere_is_gone(store: SqliteStore, foreign: SqliteStore) -> None:

@@ -1,0 +1,137 @@
+"""The socket's documents, made from the table of its events and the models: AsyncAPI 3.0, and a JSON schema."""
+
+from typing import Any
+
+from pydantic import BaseModel
+from pydantic.json_schema import JsonSchemaMode
+
+from openhands_sessions.core.events.schema import PLACE as DEFINITIONS
+from openhands_sessions.protocol.errors import Acknowledgement, Refusal
+from openhands_sessions.protocol.openapi import PLACE, Components
+from openhands_sessions.protocol.payloads import Schema
+from openhands_sessions.protocol.socket_messages import SOCKET_EVENTS, AuthIn, SocketEvent
+
+CHANNELS = {
+    "/": ("conversation", "One conversation: its events, its news, and commands to it. Socket.IO's namespace `/`."),
+    "/operator": ("operators", "All live sessions, for operators. Socket.IO's namespace `/operator`."),
+}
+ABOUT = (
+    "Socket.IO 5 over Engine.IO 4. A message's `name` is the name of the Socket.IO event, its payload the event's one "
+    "argument; a reply is the event's acknowledgement. `auth` is the payload of the packet that connects to a "
+    "namespace, `refusal` that of the connect error. Events that V0 clients are not sent, and the order of all, are "
+    "described in docs/reference/protocol.md. A key is needed only where the server has one."
+)
+SECURITY_SCHEMES = {
+    "header": {"type": "httpApiKey", "in": "header", "name": "X-Session-API-Key"},
+    "bearer": {"type": "http", "scheme": "bearer"},
+    "query": {"type": "httpApiKey", "in": "query", "name": "session_api_key"},
+    "cookie": {"type": "httpApiKey", "in": "cookie", "name": "session_api_key"},
+}
+SERVER = {
+    "host": "{host}",
+    "pathname": "/socket.io",
+    "protocol": "ws",
+    "variables": {"host": {"default": "127.0.0.1:3000", "description": "Host and port."}},
+    "security": [{"$ref": f"#/components/securitySchemes/{name}"} for name in SECURITY_SCHEMES],
+}
+AUTH = SocketEvent(name="auth", channel="/", sender="client", payloads=(AuthIn,), answer=Refusal)
+"""The payload of the packet that connects to a namespace, to any of them."""
+Payload = type[BaseModel] | str
+
+
+def socket_schema(version: str) -> dict[str, Any]:
+    """`server` and `client` say for each event of namespace `/` what its one argument is, `operators` those of
+    `/operator`; `auth`, `refusal` and `acknowledgement` the rest."""
+    components = Components(DEFINITIONS)
+    sides: dict[str, dict[str, Schema]] = {"server": {}, "client": {}, "operators": {}}
+    for event in SOCKET_EVENTS:
+        either = {"anyOf": [_payload(each, event.sender, components) for each in event.payloads]}
+        side = event.sender if event.channel == "/" else "operators"
+        sides[side][event.name] = {"type": "array", "items": either} if event.many else either
+    return {
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        "title": "openhands-sessions over Socket.IO",
+        "version": version,
+        **sides,
+        "auth": {"anyOf": [_payload(AuthIn, "client", components)]},
+        "refusal": {"anyOf": [_payload(Refusal, "server", components)]},
+        "acknowledgement": {"anyOf": [_payload(Acknowledgement, "server", components)]},
+        "$defs": components.schemas,
+    }
+
+
+def asyncapi(version: str) -> dict[str, Any]:
+    """The document, as of the server: it `send`s what clients get, and `receive`s what they emit."""
+    components = Components(PLACE)
+    messages: dict[str, Schema] = {}
+    channels: dict[str, Schema] = {}
+    operations: dict[str, Schema] = {}
+    for address, (key, description) in CHANNELS.items():
+        exchanges = [AUTH, *(event for event in SOCKET_EVENTS if event.channel == address)]
+        found = {name: message for event in exchanges for name, message in _messages(event, components).items()}
+        refs = {name: _ref("components", "messages", name) for name in found}
+        channels[key] = {"address": address, "description": description, "messages": refs}
+        operations |= {f"{key}.{event.name}": _operation(event, key) for event in exchanges}
+        messages |= found
+    return {
+        "asyncapi": "3.0.0",
+        "info": {"title": "openhands-sessions over Socket.IO", "version": version, "description": ABOUT},
+        "defaultContentType": "application/json",
+        "servers": {"server": SERVER},
+        "channels": channels,
+        "operations": operations,
+        "components": {
+            "messages": messages,
+            "schemas": components.schemas,
+            "securitySchemes": SECURITY_SCHEMES,
+        },
+    }
+
+
+def _messages(event: SocketEvent, components: Components) -> dict[str, Schema]:
+    """Each message of an event, and what answers it, by its key."""
+    found = {}
+    for key, payload in zip(_keys(event), event.payloads, strict=True):
+        schema = _payload(payload, event.sender, components)
+        payload_schema = {"type": "array", "items": schema} if event.many else schema
+        found[key] = {"name": event.name, "summary": _summary(payload), "payload": payload_schema}
+    if event.answer is not None:
+        schema = _payload(event.answer, "server", components)
+        name = event.answer.__name__.lower()
+        found[name] = {"name": name, "summary": _summary(event.answer), "payload": schema}
+    return found
+
+
+def _operation(event: SocketEvent, channel: str) -> Schema:
+    place = ("channels", channel, "messages")
+    operation: Schema = {
+        "action": "send" if event.sender == "server" else "receive",
+        "channel": _ref("channels", channel),
+        "messages": [_ref(*place, key) for key in _keys(event)],
+    }
+    if event.answer is not None:
+        answer = _ref(*place, event.answer.__name__.lower())
+        operation["reply"] = {"channel": _ref("channels", channel), "messages": [answer]}
+    return operation
+
+
+def _keys(event: SocketEvent) -> list[str]:
+    """A key for each message: an event's name, with that of its payload where there are several."""
+    if len(event.payloads) == 1:
+        return [event.name]
+    return [f"{event.name}.{payload if isinstance(payload, str) else payload.__name__}" for payload in event.payloads]
+
+
+def _payload(payload: Payload, sender: str, components: Components) -> Schema:
+    if isinstance(payload, str):
+        return components.refer(payload)
+    mode: JsonSchemaMode = "serialization" if sender == "server" else "validation"
+    return components.describe(payload, mode)
+
+
+def _summary(payload: Payload) -> str:
+    return "A stored event." if isinstance(payload, str) else " ".join((payload.__doc__ or "").split())
+
+
+def _ref(*parts: str) -> Schema:
+    return {"$ref": "#/" + "/".join(parts)}

@@ -1,0 +1,155 @@
+"""Errors on the wire, in both directions: bodies of REST, acknowledgements, connect errors, bare errors."""
+
+from collections.abc import Callable, Mapping
+from typing import Any, Literal
+
+from openhands_sessions.core.errors import (
+    AlreadyExists,
+    AtCapacity,
+    BadInput,
+    CallerError,
+    FileProblem,
+    NotAccepting,
+    NotFound,
+    NotText,
+    OwnedElsewhere,
+    PathRefused,
+    RateLimited,
+    RuntimeUnavailable,
+    SessionsError,
+    StorageUnavailable,
+    TooLarge,
+    Unauthorized,
+)
+from openhands_sessions.core.events.event import Json
+from openhands_sessions.protocol.payloads import Message, Payload, Reply
+
+HTTP_STATUS: tuple[tuple[type[SessionsError], int], ...] = (
+    (NotFound, 404),
+    (AlreadyExists, 409),
+    (Unauthorized, 401),
+    (NotAccepting, 409),
+    (TooLarge, 413),
+    (RateLimited, 429),
+    (AtCapacity, 503),
+    (OwnedElsewhere, 503),
+    (StorageUnavailable, 503),
+    (RuntimeUnavailable, 503),
+    (FileProblem, 404),
+    (PathRefused, 422),
+    (NotText, 415),
+    (BadInput, 422),
+    (CallerError, 400),
+    (SessionsError, 500),
+)
+"""The status of each class of error; the first row that fits counts."""
+CODE_OF_STATUS = {401: Unauthorized.code, 404: NotFound.code, 413: TooLarge.code, 503: AtCapacity.code}
+"""What a status means where the answer has no code."""
+_BY_CODE: Mapping[str, Callable[[str], SessionsError]] = {
+    kind.code: kind for kind in (AlreadyExists, AtCapacity, NotAccepting, StorageUnavailable, TooLarge, Unauthorized)
+}
+
+
+class ErrorOut(Message):
+    """What went wrong. `field` names what was wrong in the request; `detail` is for people."""
+
+    status: str | None = None
+    message: str | None = None
+    code: str | None = None
+    detail: str | None = None
+    field: str | None = None
+    error: str | None = None
+    msg_id: str | None = None
+    conversation_id: str | None = None
+
+    @classmethod
+    def of(cls, error: SessionsError) -> "ErrorOut":
+        told = cls(status="error", message=error.message, code=error.code, detail=error.message)
+        return told.model_copy(update={"field": error.field}) if isinstance(error, BadInput) else told
+
+
+class MessageOut(Reply):
+    message: str
+
+
+class ProblemOut(Reply):
+    error: str
+
+
+class BareError(Message):
+    """What was wrong with a command, for a V0 client."""
+
+    error: Literal[True]
+    message: str
+    code: str
+
+    @classmethod
+    def of(cls, error: SessionsError) -> "BareError":
+        return cls(error=True, message=error.message, code=error.code)
+
+
+class Acknowledgement(Payload):
+    """The answer to a command that asks for one: `id` of its first event, or what was wrong."""
+
+    ok: bool
+    id: int | None = None
+    code: str | None = None
+    message: str | None = None
+    field: str | None = None
+    retry_after: float | None = None
+
+    @staticmethod
+    def accepting(number: int) -> dict[str, Json]:
+        """Built without validation: one goes out for each command."""
+        return {"ok": True, "id": number}
+
+    @classmethod
+    def refusing(cls, error: SessionsError) -> "Acknowledgement":
+        more: dict[str, Any] = {}
+        if isinstance(error, RateLimited):
+            more["retry_after"] = round(error.retry_after, 3)
+        if isinstance(error, BadInput):
+            more["field"] = error.field
+        return cls(ok=False, code=error.code, message=error.message, **more)
+
+
+class Reason(Message):
+    """`data` of a refusal."""
+
+    code: str
+
+
+class Refusal(Message):
+    """The connect error of a connection that is refused."""
+
+    message: str
+    data: Reason
+
+    @classmethod
+    def of(cls, error: SessionsError) -> "Refusal":
+        return cls(message=error.message, data=Reason(code=error.code))
+
+
+def http_status(kind: type[SessionsError]) -> int:
+    return next(status for base, status in HTTP_STATUS if issubclass(kind, base))
+
+
+def error_of(answer: object) -> SessionsError:
+    """The error that an answer of a server stands for: a body of REST, an acknowledgement or a connect error. What is
+    missing in it is filled in."""
+    told = answer if isinstance(answer, dict) else {}
+    data = told.get("data")
+    code = str(told.get("code") or (data.get("code") if isinstance(data, dict) else None) or "")
+    message = str(told.get("message") or told.get("detail") or "the server refused")
+    match code:
+        case NotFound.code:
+            error: SessionsError = NotFound("conversation", "")
+            error.message, error.args = message, (message,)
+            return error
+        case BadInput.code:
+            field = str(told.get("field") or "")
+            return BadInput(field or "the request", message.removeprefix(field).strip())
+        case RateLimited.code:
+            return RateLimited(message, retry_after=float(told.get("retry_after") or 1.0))
+        case _:
+            return _BY_CODE.get(code, SessionsError)(message)

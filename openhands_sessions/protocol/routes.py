@@ -1,0 +1,291 @@
+"""The table of routes: what each takes and answers, and who may ask.
+
+The server registers its handlers from it, the remote gateway takes its paths from it, and OpenAPI is made from it.
+"""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Any, Literal
+
+from openhands_sessions.core.user_settings import UserSettings
+from openhands_sessions.protocol.commands import CommandIn
+from openhands_sessions.protocol.conversations import (
+    TRIGGERS,
+    ChangeOut,
+    ConfigOut,
+    ConversationOut,
+    ConversationsOut,
+    CreateIn,
+    DiffOut,
+    EditorOut,
+    FeedbackIn,
+    FileOut,
+    HostsOut,
+    MicroagentsOut,
+    PromptOut,
+    RenameIn,
+    SayIn,
+    StartedOut,
+    StartIn,
+    SuccessOut,
+    UploadOut,
+)
+from openhands_sessions.protocol.errors import ErrorOut, MessageOut, ProblemOut
+from openhands_sessions.protocol.payloads import Schema
+from openhands_sessions.protocol.settings import (
+    ClientConfigOut,
+    ProvidersIn,
+    SecretChangeIn,
+    SecretIn,
+    SecretsOut,
+    SettingsOut,
+)
+
+Shape = Any
+"""A type that pydantic describes, or a Schema where there is no such type."""
+LARGEST_ID = 2**53
+NOTHING: Schema = {}
+TEXT: Schema = {"type": "string"}
+ID: Schema = {"type": "string", "maxLength": 64}
+OBJECT: Schema = {"type": "object"}
+LIST: Schema = {"type": "array"}
+LOG: Schema = {"type": "array", "items": {"$ref": "#/components/schemas/Event"}}
+UPLOAD: Schema = {
+    "type": "object",
+    "properties": {"files": {"type": "array", "items": {"type": "string", "format": "binary"}}},
+    "required": ["files"],
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Parameter:
+    """One of the query."""
+
+    name: str
+    schema: Schema = field(default_factory=lambda: TEXT)
+    required: bool = False
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Route:
+    """One row. `call` is the method and the path. `reply` is the good answer, if there is one, with its `status` and
+    `media`; `errors` are the others by status, besides those that any route may answer. `access` says who may ask,
+    `slashes` whether parameters of the path may hold slashes."""
+
+    call: str
+    summary: str
+    reply: Shape | None = field(default_factory=dict)
+    tag: str = field(kw_only=True)
+    query: tuple[Parameter, ...] = ()
+    body: Shape | None = None
+    body_media: str = "application/json"
+    status: int = 200
+    media: str = "application/json"
+    errors: Mapping[int, Shape] = field(default_factory=dict)
+    access: Literal["anyone", "caller"] = "caller"
+    slashes: bool = False
+
+    @property
+    def method(self) -> str:
+        return self.call.partition(" ")[0]
+
+    @property
+    def path(self) -> str:
+        return self.call.partition(" ")[2]
+
+    @property
+    def parameters(self) -> list[str]:
+        """The names of the path's parameters."""
+        return re.findall(r"{(\w+)}", self.path)
+
+    @property
+    def pattern(self) -> str:
+        """The path for aiohttp, whose own parameters do not match every value: they leave out `{` and `}`."""
+        matched = "(?s:.+)" if self.slashes else "[^/]+"
+        return re.sub(r"{(\w+)}", rf"{{\1:{matched}}}", self.path)
+
+    @property
+    def replies(self) -> Mapping[int, Shape]:
+        """Every answer by its status."""
+        return self.errors if self.reply is None else {self.status: self.reply, **self.errors}
+
+
+def _object(**properties: Schema) -> Schema:
+    return {"type": "object", "properties": properties, "required": list(properties), "additionalProperties": False}
+
+
+def _number(name: str, least: int = 0, most: int = LARGEST_ID, **more: int) -> Parameter:
+    return Parameter(name, {"type": "integer", "minimum": least, "maximum": most, **more})
+
+
+LIMIT = _number("limit", least=1, most=100, default=20)
+START_ID = _number("start_id", default=0)
+END_ID = _number("end_id", least=-1, default=-1)
+EVENT_ID = _number("event_id")
+REVERSE = Parameter("reverse", {"type": "boolean", "default": False})
+FILTER = Parameter("filter", {**TEXT, "description": "JSON, see FilterIn: `source`, `query`, `include_types`, …"})
+PAGE = (LIMIT, Parameter("page_id"), Parameter("selected_repository"))
+TRIGGER = Parameter("conversation_trigger", {"enum": list(TRIGGERS)})
+FILE = Parameter("file", required=True)
+PATH = Parameter("path")
+
+ALL = "/api/conversations"
+ONE = f"{ALL}/{{conversation_id}}"
+REPOSITORY = "/api/user/repository"
+UNKNOWN: Mapping[int, Shape] = {404: ErrorOut}
+REFUSED: Mapping[int, Shape] = {404: ErrorOut, 409: ErrorOut}
+
+_conversations = partial(Route, tag="conversations")
+LIST_CONVERSATIONS = _conversations(
+    f"GET {ALL}", "A page of the caller's conversations, newest first.", ConversationsOut, query=(*PAGE, TRIGGER)
+)
+CREATE_CONVERSATION = _conversations(f"POST {ALL}", "Create a conversation and start it.", StartedOut, body=CreateIn)
+LIST_MICROAGENT_CONVERSATIONS = _conversations(
+    "GET /api/microagent-management/conversations",
+    "A page of the conversations that were created to write a microagent.",
+    ConversationsOut,
+    query=PAGE,
+)
+DESCRIBE_CONVERSATION = _conversations(
+    f"GET {ONE}", "One conversation; null for an unknown one.", ConversationOut | None
+)
+RENAME_CONVERSATION = _conversations(f"PATCH {ONE}", "Change its title.", bool, body=RenameIn, errors=UNKNOWN)
+DELETE_CONVERSATION = _conversations(
+    f"DELETE {ONE}", "Delete it with all that belongs to it; false for an unknown one.", bool
+)
+START_CONVERSATION = _conversations(f"POST {ONE}/start", "Open its session.", StartedOut, body=StartIn, errors=UNKNOWN)
+STOP_CONVERSATION = _conversations(f"POST {ONE}/stop", "Close its session.", StartedOut)
+
+_log = partial(Route, tag="log")
+READ_EVENTS = _log(
+    f"GET {ONE}/events",
+    "Events by page, from both ends.",
+    _object(events=LOG, has_more={"type": "boolean"}),
+    query=(START_ID, END_ID, REVERSE, LIMIT, FILTER),
+    errors={400: ErrorOut, 404: ErrorOut},
+)
+SEND_COMMAND = _log(
+    f"POST {ONE}/events", "Send a command, as over the socket.", SuccessOut, body=CommandIn, errors=REFUSED
+)
+SAY = _log(f"POST {ONE}/message", "Say something to the agent.", SuccessOut, body=SayIn, errors=REFUSED)
+EXPORT = _log(f"GET {ONE}/trajectory", "The whole log, as an export.", _object(trajectory=LOG), errors=UNKNOWN)
+
+_files = partial(Route, tag="files", errors=UNKNOWN)
+LIST_FILES = _files(f"GET {ONE}/list-files", "The names in a folder of the workspace.", list[str], query=(PATH,))
+READ_FILE = _files(
+    f"GET {ONE}/select-file", "A text file.", FileOut, query=(FILE,), errors={404: ErrorOut, 415: ErrorOut}
+)
+UPLOAD_FILES = _files(
+    f"POST {ONE}/upload-files",
+    "Put files into the workspace.",
+    UploadOut,
+    body=UPLOAD,
+    body_media="multipart/form-data",
+)
+ZIP_DIRECTORY = _files(
+    f"GET {ONE}/zip-directory", "A folder of the workspace, as a zip file.", query=(PATH,), media="application/zip"
+)
+GIT_CHANGES = _files(f"GET {ONE}/git/changes", "What differs from the branch as it was fetched.", list[ChangeOut])
+GIT_DIFF = _files(f"GET {ONE}/git/diff", "A file before and after.", DiffOut, query=(Parameter("path", required=True),))
+
+_details = partial(Route, tag="details", errors=UNKNOWN)
+RUNTIME_CONFIG = _details(f"GET {ONE}/config", "The ids of its session and its sandbox.", ConfigOut)
+VSCODE_URL = _details(f"GET {ONE}/vscode-url", "The address of its editor; null, as there is none.", EditorOut)
+WEB_HOSTS = _details(f"GET {ONE}/web-hosts", "The addresses of its web servers.", HostsOut)
+LIST_MICROAGENTS = _details(f"GET {ONE}/microagents", "The workspace's files of knowledge.", MicroagentsOut)
+REMEMBER_PROMPT = _details(
+    f"GET {ONE}/remember-prompt",
+    "A message that has the agent write down what it found out up to an event.",
+    PromptOut,
+    query=(EVENT_ID,),
+)
+SUBMIT_FEEDBACK = _details(
+    f"POST {ONE}/submit-feedback", "Store a user's feedback. Nothing is sent anywhere.", OBJECT, body=FeedbackIn
+)
+EXPERIMENT_CONFIG = _details(f"POST {ONE}/exp-config", "Accepted, and without effect.", bool)
+
+_settings = partial(Route, tag="settings")
+READ_SETTINGS = _settings(
+    "GET /api/settings",
+    "The caller's settings, without keys; 404 before the first store.",
+    SettingsOut,
+    errors={404: ProblemOut},
+)
+STORE_SETTINGS = _settings(
+    "POST /api/settings",
+    "Store settings. Keys, the model, its address and the consent stay where they are left out; the rest goes to its "
+    "default.",
+    MessageOut,
+    body=UserSettings,
+)
+RESET_SETTINGS = _settings(
+    "POST /api/reset-settings", "Removed: store the settings instead.", None, errors={410: ProblemOut}
+)
+
+_secrets = partial(Route, tag="secrets")
+LIST_SECRETS = _secrets("GET /api/secrets", "The names of the caller's secrets.", SecretsOut)
+ADD_SECRET = _secrets(
+    "POST /api/secrets",
+    "Store a secret, for the environment of the caller's sandboxes.",
+    MessageOut,
+    status=201,
+    body=SecretIn,
+    errors={400: MessageOut},
+)
+CHANGE_SECRET = _secrets(
+    "PUT /api/secrets/{name}",
+    "Change a secret's name or description.",
+    MessageOut,
+    body=SecretChangeIn,
+    errors={400: MessageOut, 404: ProblemOut},
+)
+DELETE_SECRET = _secrets("DELETE /api/secrets/{name}", "Delete a secret.", MessageOut, errors={404: ProblemOut})
+
+_providers = partial(Route, tag="git providers")
+ADD_PROVIDERS = _providers(
+    "POST /api/add-git-providers",
+    "Store tokens of git providers. They are never shown, and not used yet.",
+    MessageOut,
+    body=ProvidersIn,
+)
+UNSET_PROVIDERS = _providers("POST /api/unset-provider-tokens", "Delete every token.", MessageOut)
+_of_user = partial(_providers, errors={401: TEXT})
+USER_INFO = _of_user("GET /api/user/info", "Who the user is.", OBJECT)
+USER_REPOSITORIES = _of_user("GET /api/user/repositories", "The user's repositories.", LIST)
+SEARCH_REPOSITORIES = _of_user("GET /api/user/search/repositories", "Repositories by name.", LIST)
+SEARCH_BRANCHES = _of_user("GET /api/user/search/branches", "Branches by name.", LIST)
+REPOSITORY_BRANCHES = _of_user(f"GET {REPOSITORY}/branches", "A page of a repository's branches.", OBJECT)
+INSTALLATIONS = _of_user("GET /api/user/installations", "Where the provider's app is installed.", LIST)
+SUGGESTED_TASKS = _of_user("GET /api/user/suggested-tasks", "What could be done.", LIST)
+_of_repository = partial(_of_user, slashes=True)
+REPOSITORY_MICROAGENTS = _of_repository(
+    f"GET {REPOSITORY}/{{name}}/microagents", "A repository's files of knowledge.", LIST
+)
+REPOSITORY_MICROAGENT = _of_repository(
+    f"GET {REPOSITORY}/{{name}}/microagents/content", "One of them.", None, errors={401: TEXT, 404: ErrorOut}
+)
+
+_options = partial(Route, tag="options")
+CLIENT_CONFIG = _options("GET /api/options/config", "How the web client is to behave.", ClientConfigOut)
+LIST_MODELS = _options("GET /api/options/models", "Models by litellm's names.", list[str])
+LIST_AGENTS = _options("GET /api/options/agents", "Agents.", list[str])
+LIST_ANALYZERS = _options("GET /api/options/security-analyzers", "Security analyzers.", list[str])
+
+_server = partial(Route, tag="server")
+_probe = partial(_server, access="anyone")
+ALIVE = _probe("GET /alive", "Is the process alive?")
+HEALTH = _probe("GET /health", "The same, in a word.", str)
+LIVE = _probe("GET /health/live", "Is the process alive?")
+READY = _probe("GET /health/ready", "Does it accept new work?", OBJECT, errors={503: OBJECT})
+SERVER_INFO = _server("GET /server_info", "What it is, and what it uses.")
+OPENAPI = _server("GET /api/openapi.json", "This document.")
+SOCKET_SCHEMA = _server("GET /api/socket.schema.json", "A JSON schema of what goes over the socket.")
+ASYNCAPI = _server("GET /api/asyncapi.json", "The socket's AsyncAPI document.")
+DOCS = _server("GET /api/docs", "This document, as a page.", media="text/html")
+
+ROUTES: tuple[Route, ...] = tuple(row for row in list(globals().values()) if isinstance(row, Route))
+"""Every row above, in its order."""
+ANYONE = frozenset(route.path for route in ROUTES if route.access == "anyone")
+"""Paths that need no credentials."""

@@ -1,0 +1,182 @@
+"""Messages over the socket other than events and commands, and the table of all that goes over it."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Annotated, Any, Final, Literal
+
+import orjson
+from pydantic import BaseModel, Field, PlainSerializer, WithJsonSchema
+
+from openhands_sessions.core.events.codec import timestamp_text
+from openhands_sessions.core.events.event import AgentState, Json
+from openhands_sessions.core.lifecycle import SessionState
+from openhands_sessions.ports.gateway import Delta, EndReason, Status
+from openhands_sessions.protocol.commands import MessageIn, StateIn
+from openhands_sessions.protocol.errors import Acknowledgement, BareError
+from openhands_sessions.protocol.payloads import Message
+
+PROTOCOL: Final = 2
+Timestamp = Annotated[datetime, PlainSerializer(timestamp_text), WithJsonSchema({"type": "string"})]
+
+
+class SocketJson:
+    """What python-socketio needs of a JSON module. orjson writes what orjson has read as it was."""
+
+    @staticmethod
+    def dumps(value: object, **options: object) -> str:
+        return orjson.dumps(value).decode()
+
+    @staticmethod
+    def loads(text: str | bytes, **options: object) -> Any:
+        return orjson.loads(text)
+
+
+class AuthIn(Message):
+    """The Socket.IO `auth` payload, or the same keys in the query."""
+
+    protocol: int = 1
+    conversation_id: str | None = None
+    after: int | None = Field(None, ge=-1)
+    epoch: str | None = None
+    create: bool | dict[str, Any] = False
+    session_api_key: str | None = None
+
+
+class ConnectionLimits(Message):
+    """What one connection may send: bytes of a command, commands a second."""
+
+    message_bytes: int
+    messages_per_second: float | None = None
+
+
+class Hello(Message):
+    """The first packet of protocol 2: `head` is the newest id, `epoch` names this log."""
+
+    protocol: Literal[2]
+    server_version: str
+    conversation_id: str
+    head: int
+    epoch: str
+    limits: ConnectionLimits
+
+
+class Resync(Message):
+    """The cursor could not be kept: go on after event `after`. `epoch`, `cursor_beyond_head`: all follows from 0;
+    `slow_consumer`: you were cut, connect again."""
+
+    reason: Literal["epoch", "cursor_beyond_head", "slow_consumer"]
+    after: int
+
+
+class Ended(Message):
+    """The session is over: `stopped`, `deleted`, `shutdown`, `idle` or `failed`. Comes after its last event."""
+
+    reason: EndReason
+
+
+class StatusUpdate(Message):
+    """News that is not stored. With `conversation_title`, `message` is the conversation's id."""
+
+    status_update: Literal[True]
+    type: Literal["info", "error"]
+    id: str | None = None
+    message: str
+    conversation_title: str | None = None
+
+    @classmethod
+    def of(cls, status: Status, conversation: str) -> "StatusUpdate":
+        """As the V0 client knows it."""
+        if status.title is None:
+            return cls(status_update=True, type=status.level, id=status.id, message=status.message)
+        return cls(status_update=True, type="info", message=conversation, conversation_title=status.title)
+
+    def status(self) -> Status:
+        return Status(self.type, self.id, self.message, title=self.conversation_title)
+
+
+class DeltaOut(Message):
+    """A piece of a `reply`, or of the `output` of the command that action `key` runs; every 20 to 50 ms."""
+
+    kind: Literal["reply", "output"]
+    key: str
+    offset: int
+    text: str
+    restart: bool = False
+
+    @staticmethod
+    def of(delta: Delta) -> dict[str, Json]:
+        """Built without validation: many go out."""
+        wire: dict[str, Json] = {"kind": delta.kind, "key": delta.key, "offset": delta.offset, "text": delta.text}
+        return {**wire, "restart": True} if delta.restart else wire
+
+    def delta(self) -> Delta:
+        return Delta(self.kind, self.key, self.offset, self.text, self.restart)
+
+
+class OperatorStatus(Message):
+    """One session as operators see it, as of change `number`."""
+
+    number: int
+    conversation_id: str
+    owner: str
+    state: SessionState
+    agent_state: AgentState
+    head: int
+    followers: int
+    cost: float
+    at: Timestamp
+    problem: str | None
+
+
+class OperatorOverview(Message):
+    """All live sessions as of change `number`."""
+
+    number: int
+    sessions: Sequence[OperatorStatus]
+
+
+Channel = Literal["/", "/operator"]
+EVENT = "Event"
+"""Stands in the table for a stored event, whose schema is that of its kind."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class SocketEvent:
+    """One row: an event that the server or a client emits, with its one argument. `many`: an array of them. `answer` is
+    the acknowledgement."""
+
+    name: str
+    channel: Channel
+    sender: Literal["server", "client"]
+    payloads: tuple[type[BaseModel] | str, ...]
+    many: bool = False
+    answer: type[BaseModel] | None = None
+
+
+def _sent(name: str, *payloads: type[BaseModel] | str, channel: Channel = "/") -> SocketEvent:
+    return SocketEvent(name=name, channel=channel, sender="server", payloads=payloads, many=name == "oh_events")
+
+
+def _taken(name: str) -> SocketEvent:
+    return SocketEvent(name=name, channel="/", sender="client", payloads=(MessageIn, StateIn), answer=Acknowledgement)
+
+
+SOCKET_EVENTS = (
+    _sent("hello", Hello),
+    _sent("oh_event", EVENT, StatusUpdate, BareError),
+    _sent("oh_events", EVENT),
+    _sent("oh_delta", DeltaOut),
+    _sent("resync", Resync),
+    _sent("ended", Ended),
+    _taken("oh_user_action"),
+    _taken("oh_action"),
+    _sent("sessions", OperatorOverview, channel="/operator"),
+    _sent("session", OperatorStatus, channel="/operator"),
+)
+COMMANDS = tuple(event.name for event in SOCKET_EVENTS if event.sender == "client")
+
+
+def epoch_of(created_at: datetime) -> str:
+    """Names one incarnation of a conversation's log: a cursor of another one means nothing."""
+    return f"{int(created_at.timestamp() * 1_000_000):x}"

@@ -1,0 +1,28 @@
+"""The ports of each caller over this process's own store, sessions and sandboxes."""
+
+from openhands_sessions.ports.access import Access
+from openhands_sessions.ports.auth import Principal
+from openhands_sessions.ports.memory import Memory
+from openhands_sessions.ports.runtime import Runtimes
+from openhands_sessions.ports.workspaces import UploadLimits
+from openhands_sessions.service.local_conversations import LocalConversations
+from openhands_sessions.service.local_gateway import LocalGateway
+from openhands_sessions.service.local_workspaces import LocalWorkspaces
+from openhands_sessions.service.session_service import SessionService
+
+
+class LocalAccess:
+    """An AccessControl: ownership itself is decided by `SessionService.row`."""
+
+    def __init__(self, sessions: SessionService, runtimes: Runtimes, memory: Memory, limits: UploadLimits) -> None:
+        self._sessions = sessions
+        self._runtimes = runtimes
+        self._memory = memory
+        self._limits = limits
+
+    def of(self, principal: Principal) -> Access:
+        return Access(
+            LocalGateway(self._sessions, principal),
+            LocalConversations(self._sessions, self._runtimes, principal),
+            LocalWorkspaces(self._sessions, self._memory, self._limits, principal),
+        )

@@ -1,0 +1,112 @@
+"""The service layer as a server builds it, with scripted agents and fake sandboxes."""
+
+import asyncio
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from itertools import count
+from typing import Any
+
+from openhands_sessions.adapters.agents.choice import AgentChoice
+from openhands_sessions.adapters.agents.model_agent import ModelAgents
+from openhands_sessions.adapters.agents.shell import ShellAgents
+from openhands_sessions.adapters.condensers.window import WindowCondenser
+from openhands_sessions.adapters.memories.workspace import WorkspaceMemory
+from openhands_sessions.adapters.policies.confirmation import ConfirmationMode
+from openhands_sessions.adapters.tools.bash import Bash
+from openhands_sessions.adapters.tools.notes import Finish
+from openhands_sessions.core.ids import LOCAL_OWNER, ConversationId, OwnerId
+from openhands_sessions.ports.access import Access
+from openhands_sessions.ports.agent import Agents
+from openhands_sessions.ports.auth import Principal
+from openhands_sessions.ports.files import FileStore
+from openhands_sessions.ports.gateway import SessionSpec
+from openhands_sessions.ports.runtime import Runtimes
+from openhands_sessions.ports.store import SessionStore
+from openhands_sessions.ports.workspaces import UploadLimits
+from openhands_sessions.service.initial_input import InitialInputStore
+from openhands_sessions.service.local_access import LocalAccess
+from openhands_sessions.service.session_registry import SessionRegistry
+from openhands_sessions.service.session_service import SessionService
+from openhands_sessions.service.settings import SettingsStore
+from openhands_sessions.service.status_board import StatusBoard
+from openhands_sessions.session.agent_session import AgentSession
+from openhands_sessions.session.setup import Dependencies
+from tests.fakes.files import MemoryFiles
+from tests.fakes.model import FakeModel, FakeModels
+from tests.fakes.runtime import FakeRuntimes
+from tests.support.session_harness import LONG, our_tasks
+from tests.support.store_entries import NOW
+
+TALK = ConversationId("talk")
+ADA, BOB = OwnerId("ada"), OwnerId("bob")
+
+
+@dataclass(kw_only=True)
+class ServiceLayer:
+    """The parts of a server without its edges; another over the same store and files is the next server."""
+
+    store: SessionStore
+    files: FileStore = field(default_factory=MemoryFiles)
+    models: FakeModels = field(default_factory=lambda: FakeModels(FakeModel([])))
+    agents: Agents | None = None
+    runtimes: Runtimes = field(default_factory=FakeRuntimes)
+    layers: Sequence[Mapping[str, Any]] = ()
+    max_sessions: int = 10
+    idle_timeout: float = 3600.0
+
+    def __post_init__(self) -> None:
+        self._seconds = count()
+        self.board = StatusBoard()
+        default = AgentChoice({"default": ModelAgents(self.models), "shell": ShellAgents()})
+        self.parts = Dependencies(
+            store=self.store,
+            runtimes=self.runtimes,
+            agents=self.agents or default,
+            memory=WorkspaceMemory(),
+            tools=(Bash(), Finish()),
+            policy=ConfirmationMode(),
+            condenser=WindowCondenser("Sum up!"),
+            clock=self.now,
+            version="test",
+        )
+        self.directory = SessionRegistry(
+            self.parts, self.board, max_sessions=self.max_sessions, idle_timeout=self.idle_timeout
+        )
+        self.settings = SettingsStore(self.files, self.layers)
+        initial = InitialInputStore(self.files)
+        self.sessions = SessionService(self.store, self.directory, self.settings, initial, self.now)
+        self._access = LocalAccess(self.sessions, self.runtimes, self.parts.memory, UploadLimits())
+        self.gateway = self.of(LOCAL_OWNER).gateway
+        self.conversations = self.of(LOCAL_OWNER).conversations
+
+    def of(self, owner: OwnerId) -> Access:
+        """The ports of one user."""
+        return self._access.of(Principal(owner=owner, operator=False))
+
+    def now(self) -> datetime:
+        """A second later each time."""
+        return NOW + timedelta(seconds=next(self._seconds))
+
+    async def open(self, sid: str = "talk", owner: OwnerId = LOCAL_OWNER, **spec: Any) -> AgentSession:
+        """Make or join a conversation, and wait until its session is set up."""
+        await self.of(owner).gateway.open(SessionSpec(id=ConversationId(sid), create=True, **spec))
+        session = self.directory.find(ConversationId(sid))
+        assert session is not None
+        async with asyncio.timeout(LONG):
+            await session.settled()
+        return session
+
+
+@asynccontextmanager
+async def running_service(service: ServiceLayer) -> AsyncIterator[ServiceLayer]:
+    """Every session is closed at the end, and no task is left."""
+    before = our_tasks()
+    try:
+        yield service
+    finally:
+        async with asyncio.timeout(LONG):
+            await service.directory.close_all("shutdown")
+    assert len(service.directory) == 0
+    assert our_tasks() <= before, "a task is left behind"
