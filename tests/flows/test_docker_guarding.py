@@ -82,7 +82,7 @@ async def test_rules_that_cannot_be_set_again_keep_a_sandbox_from_the_network(do
 
 
 @pytest.mark.parametrize("before", ["none was made", "one has ended"])
-async def test_a_network_that_was_pruned_is_made_anew_for_the_next_sandbox(
+async def test_a_network_that_was_pruned_is_created_again_for_the_next_sandbox(
     docker_engine: Engine, tmp_path: Path, before: str
 ) -> None:
     async with docker_runtimes(docker_engine, tmp_path, EGRESS) as runtimes, asyncio.timeout(60):

@@ -1,4 +1,4 @@
-"""What the sandboxes of a test run have left behind in an engine: nothing, or the run has failed."""
+"""What the sandboxes of a test run left in an engine: nothing, or the run fails."""
 
 from collections.abc import Iterator
 from contextlib import closing

@@ -84,7 +84,7 @@ class RunningExecutor:
 async def started(
     folder: Path, *, program: Path = EXECUTOR, options: tuple[str, ...] = (), within: tuple[str, ...] = ()
 ) -> AsyncIterator[RunningExecutor]:
-    """Run an executor until the end of the block; `within` is a command that runs the one behind it."""
+    """Run an executor until the end of the block; `within` is a command that runs the rest of its arguments."""
     folder.mkdir(exist_ok=True)
     places = ("--socket", folder / "executor.sock", "--workspace", folder, "--state", folder / "state")
     process = await asyncio.create_subprocess_exec(

@@ -68,7 +68,7 @@ async def test_too_many_commands_are_refused_and_the_others_run(box: RunningExec
 
 
 @pytest.mark.slow
-async def test_a_client_that_does_not_read_holds_nobody_up(box: RunningExecutor) -> None:
+async def test_a_client_that_does_not_read_delays_no_other_client(box: RunningExecutor) -> None:
     flood = "head -c 50000000 /dev/zero | tr '\\0' x; echo; echo end"
     async with box.owner() as deaf, box.owner() as other:
         task = {"kind": "command", "command": flood}
