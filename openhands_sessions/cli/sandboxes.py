@@ -1,4 +1,4 @@
-"""`sandbox`: the containers of the data folder's conversations, and why each is kept or goes."""
+"""`sandbox`: the containers of the data folder's conversations, and why each is kept or removed."""
 
 import asyncio
 from collections.abc import Mapping, Sequence
@@ -20,7 +20,7 @@ def ls(flags: Mapping[str, object], file: Path | None, *, as_json: bool) -> int:
 
 
 def reap(flags: Mapping[str, object], file: Path | None, *, as_json: bool) -> int:
-    """Remove those that nobody owns, and print them."""
+    """Remove the sandboxes that no conversation needs, and print them."""
     return _show(asyncio.run(_reap(loaded(flags, file, quiet=True).config)), as_json=as_json)
 
 
@@ -44,13 +44,13 @@ async def _clear(config: Config) -> Sequence[SandboxInfo]:
         return [replace(each, keep=False, why="removed") for each in await sandboxes.clear()]
 
 
-def _show(standings: Sequence[SandboxInfo], *, as_json: bool) -> int:
+def _show(sandboxes: Sequence[SandboxInfo], *, as_json: bool) -> int:
     if as_json:
-        print(orjson.dumps([asdict(each) for each in standings], option=orjson.OPT_INDENT_2).decode())
+        print(orjson.dumps([asdict(each) for each in sandboxes], option=orjson.OPT_INDENT_2).decode())
         return 0
     rows = [
         (each.name, each.status, "kept" if each.keep else "goes", each.conversation or "-", each.why)
-        for each in standings
+        for each in sandboxes
     ]
     print(columns(("sandbox", "status", "", "conversation", "why"), rows))
     return 0

@@ -1,4 +1,4 @@
-"""MCP servers by the official SDK: those of the web are reached from here, the others run in the sandbox."""
+"""MCP servers by the official SDK: HTTP servers are connected from here, the others run in the sandbox."""
 
 import asyncio
 from collections.abc import AsyncIterator, Sequence
@@ -11,9 +11,9 @@ from mcp.client.sse import sse_client
 from mcp.client.streamable_http import streamable_http_client
 from mcp.shared._httpx_utils import create_mcp_http_client
 
-from openhands_sessions.adapters.mcp.naming import Names
-from openhands_sessions.adapters.mcp.piped import piped
-from openhands_sessions.adapters.mcp.server import McpServer
+from openhands_sessions.adapters.mcp.connection import McpConnection
+from openhands_sessions.adapters.mcp.stdio import stdio_streams
+from openhands_sessions.adapters.mcp.tool_names import ToolNames
 from openhands_sessions.core.mcp import HttpServer, McpConfig
 from openhands_sessions.ports.mcp import CallMcp, McpDone, McpFunction, McpTools
 from openhands_sessions.ports.programs import Programs
@@ -23,7 +23,7 @@ CALL_SECONDS = 120.0
 LONGEST_DESCRIPTION = 4_000
 
 
-class SdkServers:
+class SdkMcpServers:
     """Each limit in seconds."""
 
     def __init__(self, *, connect: float = CONNECT_SECONDS) -> None:
@@ -31,22 +31,22 @@ class SdkServers:
 
     @asynccontextmanager
     async def open(self, config: McpConfig, programs: Programs) -> AsyncIterator[McpTools]:
-        servers = [McpServer(_host(each.url), partial(_sse, each)) for each in config.sse_servers]
-        servers += [McpServer(_host(each.url), partial(_streamable, each)) for each in config.shttp_servers]
-        servers += [McpServer(each.name, partial(piped, each, programs)) for each in config.stdio_servers]
+        servers = [McpConnection(_host(each.url), partial(_sse, each)) for each in config.sse_servers]
+        servers += [McpConnection(_host(each.url), partial(_streamable, each)) for each in config.shttp_servers]
+        servers += [McpConnection(each.name, partial(stdio_streams, each, programs)) for each in config.stdio_servers]
         try:
             problems = await asyncio.gather(*(server.connected(self._connect) for server in servers))
-            yield SdkTools(list(zip(servers, problems, strict=True)))
+            yield SdkMcpTools(list(zip(servers, problems, strict=True)))
         finally:
             await asyncio.gather(*(server.close() for server in servers))
 
 
-class SdkTools:
-    """The tools of the servers that could be reached."""
+class SdkMcpTools:
+    """The tools of the servers that could be connected."""
 
-    def __init__(self, servers: Sequence[tuple[McpServer, str | None]]) -> None:
-        names = Names()
-        self._called: dict[str, tuple[McpServer, str]] = {}
+    def __init__(self, servers: Sequence[tuple[McpConnection, str | None]]) -> None:
+        names = ToolNames()
+        self._called: dict[str, tuple[McpConnection, str]] = {}
         self.problems: Sequence[str] = tuple(
             f"The MCP server {server.name} is not used: {why}." for server, why in servers if why
         )

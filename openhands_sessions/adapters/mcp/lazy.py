@@ -1,4 +1,4 @@
-"""MCP servers where the SDK is installed: it is loaded when the first conversation has one."""
+"""Loads the MCP SDK for the first conversation with MCP servers, if it is installed."""
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Sequence
@@ -11,7 +11,7 @@ from openhands_sessions.ports.programs import Programs
 MISSING = "MCP servers are not used: install openhands-sessions[mcp]."
 
 
-class LoadedServers:
+class LazyMcpServers:
     """`load` raises ImportError where the SDK is missing."""
 
     def __init__(self, load: Callable[[], McpServers]) -> None:
@@ -22,14 +22,14 @@ class LoadedServers:
         try:
             servers = await asyncio.to_thread(self._load)
         except ImportError:
-            yield NoTools()
+            yield NoMcpTools()
             return
         async with servers.open(config, programs) as tools:
             yield tools
 
 
-class NoTools:
-    """What there is without the SDK."""
+class NoMcpTools:
+    """The tools without the SDK: none."""
 
     functions: Sequence[McpFunction] = ()
     problems: Sequence[str] = (MISSING,)

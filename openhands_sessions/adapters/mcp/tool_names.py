@@ -1,4 +1,4 @@
-"""Names for tools: what models take for a function's name, and no two alike."""
+"""Names of tools: unique, and valid as names of functions for models."""
 
 import re
 from collections.abc import Iterator
@@ -7,8 +7,8 @@ LONGEST = 64
 _ODD = re.compile(r"[^A-Za-z0-9_-]+")
 
 
-class Names:
-    """Gives each tool a name that no other has."""
+class ToolNames:
+    """Gives each tool a unique name."""
 
     def __init__(self) -> None:
         self._taken: set[str] = set()
