@@ -1,4 +1,4 @@
-"""MCP servers where the SDK is installed: it is loaded when the first conversation has one."""
+"""Imports the MCP SDK when the first conversation needs it; without the SDK, conversations run without MCP tools."""
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Sequence
@@ -12,7 +12,7 @@ MISSING = "MCP servers are not used: install openhands-sessions[mcp]."
 
 
 class LoadedServers:
-    """`load` raises ImportError where the SDK is missing."""
+    """`load` imports the SDK and raises ImportError if it is not installed."""
 
     def __init__(self, load: Callable[[], McpServers]) -> None:
         self._load = load
@@ -29,7 +29,7 @@ class LoadedServers:
 
 
 class NoTools:
-    """What there is without the SDK."""
+    """No tools, and the reason."""
 
     functions: Sequence[McpFunction] = ()
     problems: Sequence[str] = (MISSING,)

@@ -20,8 +20,8 @@ _NO_ANSWER = (types.REQUEST_TIMEOUT, types.CONNECTION_CLOSED)
 
 
 class McpServer:
-    """Lives in a task of its own: the SDK's task groups must be left by the task that entered them, and what fails in
-    one must not end whoever waits for it."""
+    """Runs in its own task: the SDK's task groups must be left by the task that entered them, and an error in one must
+    not cancel the caller."""
 
     def __init__(self, name: str, transport: Transport) -> None:
         self.name = name
@@ -33,7 +33,7 @@ class McpServer:
         self._life = asyncio.create_task(self._live(), name=f"mcp server {name}")
 
     async def connected(self, within: float) -> str | None:
-        """Wait until it can be used; why it cannot, where it cannot."""
+        """Wait until the server can be used. Returns the problem, or None."""
         ready = asyncio.create_task(self._ready.wait())
         try:
             await asyncio.wait({ready, self._life}, timeout=within, return_when=asyncio.FIRST_COMPLETED)
@@ -67,7 +67,7 @@ class McpServer:
             self._life.cancel()
             await asyncio.wait({self._life})
         if not self._life.cancelled():
-            self._life.exception()  # what its end met is of no use to anybody
+            self._life.exception()  # retrieves it, so that asyncio does not log it
 
     async def _live(self) -> None:
         async with self._transport() as (read, write), ClientSession(read, write) as session:
@@ -105,7 +105,7 @@ def _answered(calling: "asyncio.Task[Any]", server: str) -> McpDone:
 
 def _done(result: object) -> McpDone:
     if not isinstance(result, types.CallToolResult):
-        return McpDone(text="The tool asked for input, which nobody can give.", failed=True)
+        return McpDone(text="The tool asked for input, which cannot be given here.", failed=True)
     parts = [_text(part) for part in result.content]
     if not parts and result.structured_content is not None:
         parts = [json.dumps(result.structured_content, ensure_ascii=False)]
@@ -125,7 +125,7 @@ def _text(part: object) -> str:
         case types.ImageContent(mime_type=kind) | types.AudioContent(mime_type=kind):
             return f"[{kind} left out]"
         case _:
-            return "[something left out]"
+            return "[unknown content left out]"
 
 
 def _problem(life: "asyncio.Task[None]") -> str:
