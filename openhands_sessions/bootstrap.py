@@ -11,10 +11,8 @@ from pathlib import Path
 from aiohttp import web
 
 from openhands_sessions import __version__
-from openhands_sessions.adapters.agents import prompts
-from openhands_sessions.adapters.agents.choice import AgentChoice
 from openhands_sessions.adapters.agents.model_agent import ModelAgents
-from openhands_sessions.adapters.agents.shell import ShellAgents
+from openhands_sessions.adapters.agents.shell import AgentChoice, ShellAgents
 from openhands_sessions.adapters.auths.session_key import SessionKey
 from openhands_sessions.adapters.condensers.window import WindowCondenser
 from openhands_sessions.adapters.files.local import LocalFiles
@@ -23,8 +21,7 @@ from openhands_sessions.adapters.gateways.remote import open_remote
 from openhands_sessions.adapters.installations.openhands import OpenHandsFolder
 from openhands_sessions.adapters.mcp.lazy import LazyMcpServers
 from openhands_sessions.adapters.memories.workspace import WorkspaceMemory
-from openhands_sessions.adapters.models.catalogue import Catalogue
-from openhands_sessions.adapters.models.choice import ModelChoice
+from openhands_sessions.adapters.models.catalogue import Catalogue, ModelChoice
 from openhands_sessions.adapters.models.litellm import LiteLlmModels
 from openhands_sessions.adapters.models.scripted import ScriptedModels
 from openhands_sessions.adapters.policies.confirmation import ConfirmationMode
@@ -34,9 +31,8 @@ from openhands_sessions.adapters.stores.leases import Holder
 from openhands_sessions.adapters.stores.memory import open_memory
 from openhands_sessions.adapters.stores.sqlite import open_sqlite
 from openhands_sessions.adapters.stores.sqlite_schema import probe_sqlite
-from openhands_sessions.adapters.tools.bash import Bash
 from openhands_sessions.adapters.tools.editor import Editor
-from openhands_sessions.adapters.tools.ipython import Ipython
+from openhands_sessions.adapters.tools.execution import Bash, Ipython
 from openhands_sessions.adapters.tools.mcp import McpTool
 from openhands_sessions.adapters.tools.notes import Finish, TaskTracker, Think
 from openhands_sessions.config.config import Config
@@ -230,7 +226,7 @@ def _parts(store: SessionStore, runtimes: Runtimes, agents: AgentChoice) -> Depe
         mcp=LazyMcpServers(_load_mcp),
         mcp_tool=McpTool,
         policy=ConfirmationMode(),
-        condenser=WindowCondenser(prompts.SUMMARY),
+        condenser=WindowCondenser(),
         clock=lambda: datetime.now(UTC),
         version=__version__,
     )

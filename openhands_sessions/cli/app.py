@@ -1,6 +1,8 @@
-"""The command line. Only what `--help` needs is imported here: each command is loaded when it is called."""
+"""The command line. It imports only what `--help` needs; each command's module is loaded when it is called."""
 
 import io
+import json
+import platform
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -9,8 +11,19 @@ from typing import Annotated
 import typer
 
 from openhands_sessions import __version__
-from openhands_sessions.cli.options import AsJson, ConfigFile, DataDir, Key, Server, Settings, command, given
-from openhands_sessions.cli.subcommands import config, sandbox, sessions
+from openhands_sessions.cli.subcommands import (
+    AsJson,
+    ConfigFile,
+    DataDir,
+    Key,
+    Server,
+    Settings,
+    command,
+    config,
+    given,
+    sandbox,
+    sessions,
+)
 from openhands_sessions.config.errors import ConfigError
 from openhands_sessions.core.errors import BadInput, SessionsError
 
@@ -37,13 +50,13 @@ def main(arguments: Sequence[str] | None = None) -> None:
     try:
         code = app(args=None if arguments is None else list(arguments), standalone_mode=False)
     except (typer.TyperException, ConfigError, SessionsError) as error:
-        code = _told(error)
+        code = _print_error(error)
     except typer.Abort:
         code = FAILED
     sys.exit(code)
 
 
-def _told(error: Exception) -> int:
+def _print_error(error: Exception) -> int:
     problem = error.format_message() if isinstance(error, typer.TyperException) else str(error)
     print(f"error: {' '.join(problem.split())}", file=sys.stderr)
     if isinstance(error, ConfigError | BadInput):
@@ -124,7 +137,7 @@ def import_(
     settings: Settings = None,
 ) -> int:
     """Take the conversations of an OpenHands 0.62 over. Again at any time: nothing comes twice."""
-    return int(command("importing").run(given({"--data-dir": data_dir}, settings), config_file, folder))
+    return int(command("data_commands").import_folder(given({"--data-dir": data_dir}, settings), config_file, folder))
 
 
 @app.command()
@@ -145,4 +158,8 @@ def doctor(
 @app.command()
 def version(*, as_json: AsJson = False) -> int:
     """Print the version."""
-    return int(command("about").run(as_json=as_json))
+    if as_json:
+        print(json.dumps({"version": __version__, "python": platform.python_version()}))
+    else:
+        print(f"openhands-sessions {__version__} (Python {platform.python_version()})")
+    return 0

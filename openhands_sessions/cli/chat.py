@@ -10,10 +10,9 @@ from uuid import uuid4
 from pydantic import SecretStr
 
 from openhands_sessions.cli.conversation import Conversation
-from openhands_sessions.cli.keyboard import Keyboard
-from openhands_sessions.cli.screen import Screen
+from openhands_sessions.cli.data_folder import opened
+from openhands_sessions.cli.screen import Keyboard, Screen
 from openhands_sessions.cli.settings import loaded
-from openhands_sessions.cli.targets import opened
 from openhands_sessions.config.config import Config
 from openhands_sessions.config.errors import ConfigError
 from openhands_sessions.config.loading import FLAGS, SET

@@ -4,17 +4,18 @@ import asyncio
 import signal
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass, replace
 from typing import Any
 
-from openhands_sessions.cli.keyboard import Keyboard
-from openhands_sessions.cli.progress import Progress, Sent
-from openhands_sessions.cli.screen import Screen
+from openhands_sessions.cli.screen import Keyboard, Screen
 from openhands_sessions.cli.transcript import Transcript
 from openhands_sessions.core.commands import Answer, Command, SendMessage, Stop
 from openhands_sessions.core.errors import SessionsError, Unreachable
 from openhands_sessions.core.events.actions import RunAction
 from openhands_sessions.core.events.codec import Stored, decode
-from openhands_sessions.core.events.event import AgentState, Event
+from openhands_sessions.core.events.event import Action, AgentState, ConfirmationState, Event
+from openhands_sessions.core.events.observations import AgentStateChangedObservation
+from openhands_sessions.core.events.own import StopReason, TurnEndedObservation
 from openhands_sessions.core.ids import EventId
 from openhands_sessions.ports.gateway import Delta, FeedItem, Gateway, SessionClosed, SessionEnded, SessionInfo, Status
 
@@ -27,6 +28,64 @@ TOLD_STATUSES = {"STATUS$LLM_RETRY", "STATUS$RECONNECTING", "STATUS$RECONNECTED"
 ENDS = {"stopped": "The conversation was stopped.", "deleted": "The conversation was deleted."}
 INTERRUPTED = 128 + signal.SIGINT
 TERMINATED = 128 + signal.SIGTERM
+WORKING = frozenset(
+    {AgentState.LOADING, AgentState.RUNNING, AgentState.USER_CONFIRMED, AgentState.USER_REJECTED},
+)
+GOOD_ENDS = frozenset({StopReason.DONE, StopReason.WAITING})
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """Folded from the events as they come. `seen` is the newest event that an ended turn has taken into account."""
+
+    head: int = -1
+    state: AgentState = AgentState.LOADING
+    state_id: int = -1
+    pending: int | None = None
+    seen: int = -1
+    ended: int = -1
+    reason: StopReason | None = None
+
+    @property
+    def working(self) -> bool:
+        return self.state in WORKING
+
+    def behind(self, event: Event) -> "Progress":
+        """The progress behind one more event."""
+        now = replace(self, head=event.id)
+        match event:
+            case AgentStateChangedObservation(agent_state=state):
+                asks = state is AgentState.AWAITING_USER_CONFIRMATION
+                return replace(now, state=state, state_id=event.id, pending=now.pending if asks else None)
+            case TurnEndedObservation(seen=seen, stop_reason=reason):
+                return replace(now, seen=max(seen, self.seen), ended=event.id, reason=reason)
+            case Action() if getattr(event, "confirmation_state", None) is ConfirmationState.AWAITING:
+                return replace(now, pending=event.id)
+            case _:
+                return now
+
+
+@dataclass(frozen=True, slots=True)
+class Sent:
+    """A command that was accepted as event `id`."""
+
+    command: Command
+    id: int
+
+    def over(self, progress: Progress) -> bool:
+        """Whether the turn that it brought about has ended."""
+        failed = progress.state is AgentState.ERROR and progress.state_id > self.id
+        match self.command:
+            case SendMessage():
+                return (progress.seen >= self.id and not progress.working) or failed
+            case Answer():
+                return (progress.ended > self.id and not progress.working) or failed
+            case _:
+                return progress.head >= self.id and not progress.working
+
+    def well(self, progress: Progress) -> bool:
+        """Of a turn that is over: whether it ended as it should."""
+        return progress.reason in GOOD_ENDS and progress.state is not AgentState.ERROR
 
 
 class Conversation:

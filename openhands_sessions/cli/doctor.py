@@ -19,7 +19,7 @@ from typing import Literal
 from urllib.request import ProxyHandler, build_opener
 
 from openhands_sessions import __version__, bootstrap
-from openhands_sessions.cli.columns import columns
+from openhands_sessions.cli.output import columns
 from openhands_sessions.cli.settings import loaded
 from openhands_sessions.config.config import Config
 from openhands_sessions.config.errors import ConfigError

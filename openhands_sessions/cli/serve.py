@@ -15,9 +15,8 @@ from pathlib import Path
 import structlog
 
 from openhands_sessions import __version__, bootstrap
-from openhands_sessions.cli.server_lock import AnotherServer, server_lock
+from openhands_sessions.cli.data_folder import DataFolderLocked, application, server_lock, usable
 from openhands_sessions.cli.settings import loaded
-from openhands_sessions.cli.targets import application
 from openhands_sessions.config.config import Config
 from openhands_sessions.config.errors import ConfigError
 from openhands_sessions.core.errors import SessionsError
@@ -48,22 +47,19 @@ def run(flags: Mapping[str, object], file: Path | None) -> int:
         )
     with ExitStack() as stack:
         try:
-            stack.enter_context(server_lock(config.data_dir))
-        except AnotherServer as error:
+            with usable(config.data_dir):
+                stack.enter_context(server_lock(config.data_dir))
+        except DataFolderLocked as error:
             log.error("another server runs on this data folder", holder=error.holder, data_dir=str(config.data_dir))
             return 1
-        except OSError as error:
-            problem = error.strerror or str(error)
-            raise SessionsError(f"the data folder {config.data_dir} cannot be used: {problem}") from error
-        _calm()
+        _shorten_pauses()
         with asyncio.Runner(loop_factory=_loop_factory()) as runner:
             return runner.run(_serve(config))
 
 
-def _calm() -> None:
-    """Keep pauses short: what is loaded now is never looked through for garbage again, what comes later more rarely."""
+def _shorten_pauses() -> None:
+    """Exclude the loaded modules from garbage collection, and collect the rest less often."""
     sys.setswitchinterval(SWITCH_INTERVAL)
-    gc.collect()
     gc.freeze()
     gc.set_threshold(*COLLECTION)
 

@@ -7,12 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
-import orjson
-
-from openhands_sessions.cli.columns import columns
-from openhands_sessions.cli.screen import clean
+from openhands_sessions.cli.data_folder import opened
+from openhands_sessions.cli.output import clean, columns, print_json
 from openhands_sessions.cli.settings import loaded
-from openhands_sessions.cli.targets import opened
 from openhands_sessions.config.config import Config
 from openhands_sessions.config.errors import ConfigError
 from openhands_sessions.core.errors import SessionsError
@@ -52,7 +49,7 @@ def ls(target: ConversationsTarget, limit: int, *, as_json: bool) -> int:
     """Print the newest conversations."""
     found = target.ask(lambda access: _newest(access, limit))
     if as_json:
-        _print_json([wire(info) for info in found])
+        print_json([wire(info) for info in found])
     else:
         rows = [(info.id, _status(info), timestamp_text(info.created_at), _title(info)) for info in found]
         print(columns(("conversation", "status", "created", "title"), rows))
@@ -64,7 +61,7 @@ def show(target: ConversationsTarget, sid: str, *, as_json: bool) -> int:
     known = conversation_id(sid)
     info = target.ask(lambda access: access.gateway.describe(known))
     if as_json:
-        _print_json(wire(info))
+        print_json(wire(info))
     else:
         rows = [(name, "-" if value is None else clean(str(value))) for name, value in wire(info).items()]
         print(columns(rows[0], rows[1:]))
@@ -156,7 +153,3 @@ def _status(info: SessionInfo) -> str:
 def _title(info: SessionInfo) -> str:
     title = " ".join(clean(info.title).split())
     return title if len(title) <= TITLE else f"{title[: TITLE - 1]}…"
-
-
-def _print_json(value: Any) -> None:
-    print(orjson.dumps(value, option=orjson.OPT_INDENT_2).decode())

@@ -6,13 +6,11 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import orjson
 from pydantic import SecretStr
 
 from openhands_sessions.cli import logs
-from openhands_sessions.cli.columns import columns
-from openhands_sessions.config.listing import settings
-from openhands_sessions.config.loading import DEFAULT, Loaded, load
+from openhands_sessions.cli.output import columns, print_json
+from openhands_sessions.config.loading import DEFAULT, Loaded, load, settings
 from openhands_sessions.core.masking import MASK
 
 _PASSWORD = re.compile(r"(?<=//)[^/@\s]+(?=@)")
@@ -40,7 +38,7 @@ def show(flags: Mapping[str, object], file: Path | None, *, as_json: bool) -> in
     rows = [(key, shown(found, key), found.origins[key]) for key in settings()]
     if as_json:
         listed = {key: {"value": value, "origin": origin} for key, value, origin in rows}
-        print(orjson.dumps(listed, option=orjson.OPT_INDENT_2).decode())
+        print_json(listed)
     else:
         print(columns(("setting", "value", "origin"), [(key, _text(value), origin) for key, value, origin in rows]))
     return 0

@@ -1,17 +1,53 @@
-"""`sessions …`, `sandbox …` and `config …` as they are called."""
+"""The groups `sessions`, `sandbox` and `config` of the command line, and the options that commands share."""
 
+import importlib
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
-from openhands_sessions.cli.options import AsJson, ConfigFile, DataDir, Key, Server, Settings, command, given
-
+ConfigFile = Annotated[
+    Path | None,
+    typer.Option("--config", metavar="FILE", help="Settings in TOML. Without it: the file OHS_CONFIG names, if any."),
+]
+Settings = Annotated[
+    list[str] | None,
+    typer.Option("--set", metavar="KEY=VALUE", help="Any setting, such as agent.max_iterations=50. May be repeated."),
+]
+DataDir = Annotated[Path | None, typer.Option("--data-dir", metavar="FOLDER", help="The data folder.")]
+Server = Annotated[
+    str | None, typer.Option("--server", metavar="URL", help="A server. Without it: the data folder, in this process.")
+]
+Key = Annotated[
+    str | None,
+    typer.Option(
+        "--session-api-key",
+        metavar="KEY",
+        help="The server's key. Others see a flag: OHS_SERVER__SESSION_API_KEY is the better place.",
+    ),
+]
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON, for programs.")]
 sessions = typer.Typer(help="The conversations that are kept.", rich_markup_mode=None)
 sandbox = typer.Typer(help="The containers of conversations, where runtime.kind is docker.", rich_markup_mode=None)
 config = typer.Typer(help="The configuration.", rich_markup_mode=None)
-
 Id = Annotated[str, typer.Argument(metavar="ID", help="The conversation.")]
+
+
+def given(named: Mapping[str, object], settings: Sequence[str] | None) -> dict[str, object]:
+    """The given flags by name; those of `--set` by `--set KEY`. Raises BadParameter."""
+    flags = {name: value for name, value in named.items() if value is not None}
+    for setting in settings or ():
+        key, sign, value = setting.partition("=")
+        if not sign:
+            raise typer.BadParameter("a setting is given as KEY=VALUE", param_hint="--set")
+        flags[f"--set {key.strip()}"] = value
+    return flags
+
+
+def command(name: str) -> Any:
+    """Import the module that carries a command out; importing all of them would slow every call."""
+    return importlib.import_module(f"openhands_sessions.cli.{name}")
 
 
 @sessions.command("ls")
@@ -93,7 +129,11 @@ def sandbox_ls(
     settings: Settings = None,
 ) -> int:
     """List them, and why each is kept or goes."""
-    return int(command("sandboxes").ls(given({"--data-dir": data_dir}, settings), config_file, as_json=as_json))
+    return int(
+        command("data_commands").sandboxes(
+            "ls", given({"--data-dir": data_dir}, settings), config_file, as_json=as_json
+        )
+    )
 
 
 @sandbox.command("reap")
@@ -105,7 +145,11 @@ def sandbox_reap(
     settings: Settings = None,
 ) -> int:
     """Remove those that nobody owns, now; the server does so every five minutes."""
-    return int(command("sandboxes").reap(given({"--data-dir": data_dir}, settings), config_file, as_json=as_json))
+    return int(
+        command("data_commands").sandboxes(
+            "reap", given({"--data-dir": data_dir}, settings), config_file, as_json=as_json
+        )
+    )
 
 
 @sandbox.command("clear")
@@ -117,7 +161,11 @@ def sandbox_clear(
     settings: Settings = None,
 ) -> int:
     """Remove all of them, with their network and its firewall rules; workspaces stay. End the server before."""
-    return int(command("sandboxes").clear(given({"--data-dir": data_dir}, settings), config_file, as_json=as_json))
+    return int(
+        command("data_commands").sandboxes(
+            "clear", given({"--data-dir": data_dir}, settings), config_file, as_json=as_json
+        )
+    )
 
 
 @config.command("show")
@@ -134,3 +182,7 @@ def config_show(
 
 def _place(session_api_key: str | None, data_dir: Path | None) -> dict[str, object]:
     return {"--session-api-key": session_api_key, "--data-dir": data_dir}
+
+
+def _sandboxes(action: str, flags: Mapping[str, object], file: Path | None, as_json: bool) -> int:
+    return int(command("data_commands").sandboxes(action, flags, file, as_json=as_json))

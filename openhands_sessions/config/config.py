@@ -1,4 +1,4 @@
-"""The server's configuration: flags > `OHS_…` environment > TOML file > these defaults. Read once."""
+"""The server's configuration: its tables, settings and defaults. `loading.py` reads it."""
 
 from ipaddress import ip_address
 from pathlib import Path
@@ -9,7 +9,7 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
 NO_KEYS = ("null", "undefined")
-"""What web clients send where they have no key: none of these can be one."""
+"""What web clients send without a key; therefore not allowed as keys."""
 
 SHORTEST_ENCRYPTION_KEY = 16
 
@@ -62,7 +62,7 @@ class ServerSection(Section):
 
     @property
     def unguarded(self) -> bool:
-        """Whether others than this machine's users could reach a server that asks for no key."""
+        """Whether other machines could reach a server that needs no key."""
         return self.session_api_key is None and not _is_loopback(self.host)
 
 
@@ -156,7 +156,7 @@ class LogSection(Section):
 
 
 class Config(BaseSettings):
-    """All of it. `data_dir` holds what is not given a place of its own."""
+    """The whole configuration. `data_dir` holds everything that has no other path."""
 
     model_config = SettingsConfigDict(
         env_prefix="OHS_",
@@ -187,7 +187,7 @@ class Config(BaseSettings):
         dotenv_settings: PydanticBaseSettingsSource,
         file_secret_settings: PydanticBaseSettingsSource,
     ) -> tuple[PydanticBaseSettingsSource, ...]:
-        """Only what it is given: `loading.load` reads the other sources, and so knows where each value stands."""
+        """Only the arguments: `loading.load` reads the other sources itself, to know the origin of each value."""
         return (init_settings,)
 
 

@@ -1,8 +1,8 @@
-"""What is wrong with a configuration. Light: the command line's root imports it."""
+"""Errors of the configuration, in a file of their own because `--help` imports it."""
 
 
 class ConfigError(Exception):
-    """A setting cannot be used. `origin` says where it stands: a file and line, a variable, a flag."""
+    """A setting cannot be used. `origin` is its file and line, variable or flag."""
 
     def __init__(self, origin: str, problem: str) -> None:
         super().__init__(f"{origin}: {problem}")

@@ -1,23 +1,23 @@
-"""Reads the configuration and knows where each value stands."""
+"""Loads the configuration with the origin of each value, and lists the settings that exist."""
 
 import re
 import tomllib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
+from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
-from pydantic import ValidationError
+from pydantic import BaseModel, SecretStr, ValidationError
 from pydantic_settings import EnvSettingsSource, TomlConfigSettingsSource
 
 from openhands_sessions.config.config import Config
 from openhands_sessions.config.errors import ConfigError
-from openhands_sessions.config.listing import Setting, settings
 
 FILE_VARIABLE = "OHS_CONFIG"
 NOT_SETTINGS = frozenset({FILE_VARIABLE, "OHS_ACTION_ID"})
-"""Variables of ours that set nothing: the file's name, and what every command in a sandbox is given."""
+"""`OHS_` variables that are no settings: the name of the file, and the one that commands in a sandbox have."""
 FLAGS = {
     "--host": "server.host",
     "--port": "server.port",
@@ -28,7 +28,7 @@ FLAGS = {
     "--agent": "agent.kind",
     "--confirm": "agent.confirmation_mode",
 }
-"""Flags that have a name of their own. Every other setting is given as `--set KEY=VALUE`."""
+"""Flags for single settings. Every other setting is given as `--set KEY=VALUE`."""
 SET = "--set "
 DEFAULT = "default"
 
@@ -37,8 +37,45 @@ _KEY = re.compile(r"\s*([\w.-]+)\s*=")
 
 
 @dataclass(frozen=True, slots=True)
+class Setting:
+    """One setting that exists, by its `key`: `table.name` as in the file. Described by the models of `config.py`."""
+
+    key: str
+    table: type[BaseModel]
+    name: str
+
+    @property
+    def variable(self) -> str:
+        return f"OHS_{self.key.upper().replace('.', '__')}"
+
+    @property
+    def description(self) -> str:
+        return self.table.model_fields[self.name].description or ""
+
+    @property
+    def secret(self) -> bool:
+        return _is_secret(self.table.model_fields[self.name].annotation)
+
+    @property
+    def default(self) -> Any:
+        """The default as JSON; None if nothing is set."""
+        return self._schema().get("default")
+
+    @property
+    def rule(self) -> str:
+        """Ends the sentence "it must be …"."""
+        field = self._schema()
+        return _rule(next(kind for kind in field.get("anyOf", [field]) if kind.get("type") != "null"))
+
+    def _schema(self) -> Mapping[str, Any]:
+        """Built when it is asked for: it would double the time that loading takes."""
+        field: Mapping[str, Any] = self.table.model_json_schema()["properties"][self.name]
+        return field
+
+
+@dataclass(frozen=True, slots=True)
 class ConfigValue:
-    """A value that somebody gave, and where."""
+    """A value that was given, and its origin: a flag, a variable, or a file with its line."""
 
     key: str
     value: Any
@@ -47,17 +84,17 @@ class ConfigValue:
 
 @dataclass(frozen=True, slots=True)
 class Loaded:
-    """The configuration, and for each key where its value stands."""
+    """The configuration, and the origin of each key's value."""
 
     config: Config
     origins: Mapping[str, str]
 
 
 def load(flags: Mapping[str, object], environ: Mapping[str, str], file: Path | None) -> Loaded:
-    """Flags over environment over file over defaults. Reads the file, and nothing else.
+    """Flags over environment over file over defaults.
 
-    `flags` are by the name they were given with: one of FLAGS, or `--set KEY`. The file is the one given, else the one
-    that OHS_CONFIG names. Raises ConfigError for a file that cannot be read, an unknown key and a wrong value.
+    `flags` are keyed by one of FLAGS or by `--set KEY`. Without `file`, OHS_CONFIG names it. Raises ConfigError for a
+    file that cannot be read, an unknown key and a wrong value.
     """
     named = environ.get(FILE_VARIABLE)
     path = file or (Path(named) if named else None)
@@ -108,7 +145,7 @@ def _of_file(path: Path) -> Iterator[ConfigValue]:
 
 
 def _lines(text: str) -> dict[str, int]:
-    """The line on which each key stands, as far as it is written plainly."""
+    """The line of each key that is written as `key =` or `[table]`."""
     found: dict[str, int] = {}
     table = ""
     for number, line in enumerate(text.splitlines(), 1):
@@ -121,7 +158,7 @@ def _lines(text: str) -> dict[str, int]:
 
 
 def _flat(values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
-    """Leaves by dotted key. An empty table that is none of ours counts as a leaf, so that it is noticed."""
+    """Leaves by dotted key. An unknown empty table counts as a leaf, so that it is reported."""
     tables = {key.partition(".")[0] for key in settings() if "." in key}
     for name, value in values.items():
         key = f"{prefix}{name}"
@@ -158,3 +195,55 @@ def _nearest(name: str, known: Mapping[str, object]) -> str:
     last = name.rpartition(".")[2]
     close = close or [key for key in known if key.rpartition(".")[2] == last]
     return f"; did you mean {close[0]!r}?" if close else ""
+
+
+@cache
+def settings() -> Mapping[str, Setting]:
+    """All settings by key, in the order of the file."""
+    return {setting.key: setting for setting in _settings_of(Config, "")}
+
+
+def _settings_of(table: type[BaseModel], prefix: str) -> Iterator[Setting]:
+    for name, field in table.model_fields.items():
+        if isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel):
+            yield from _settings_of(field.annotation, f"{name}.")
+        else:
+            yield Setting(f"{prefix}{name}", table, name)
+
+
+def _is_secret(annotation: Any) -> bool:
+    return annotation is SecretStr or any(map(_is_secret, get_args(annotation)))
+
+
+def _rule(kind: Mapping[str, Any]) -> str:
+    match kind:
+        case {"enum": choices}:
+            return " or ".join(f"`{choice}`" for choice in choices)
+        case {"const": only}:
+            return f"`{only}`"
+        case {"type": "boolean"}:
+            return "`true` or `false`"
+        case {"type": "integer"}:
+            return f"a whole number{_range(kind)}"
+        case {"type": "number"}:
+            return f"a number{_range(kind)}"
+        case {"type": "array", "items": items}:
+            what = "host names, without scheme and port" if "pattern" in items else "texts"
+            return f"a list of {what} (in the environment and in flags: separated by commas)"
+        case {"format": "path"}:
+            return "a path"
+        case {"format": "password", "minLength": least}:
+            return f"a text of at least {least} characters"
+        case {"format": "password"}:
+            return "a text of printable ASCII characters"
+        case _:
+            return "a text"
+
+
+def _range(kind: Mapping[str, Any]) -> str:
+    least, most, above = kind.get("minimum"), kind.get("maximum"), kind.get("exclusiveMinimum")
+    if above is not None:
+        return f" above {above:g}"
+    if least is not None and most is not None:
+        return f" from {least:g} to {most:g}" if most < 1_000_000 else f" from {least:g} to {most}"
+    return "" if least is None else f" of at least {least:g}"

@@ -2,7 +2,7 @@
 
 from collections.abc import AsyncIterator, Sequence
 
-from openhands_sessions.adapters.files.keys import PIECE_BYTES, parts_of
+from openhands_sessions.adapters.files.local import PIECE_BYTES, parts_of
 from openhands_sessions.core.errors import NotFound, PathRefused
 
 

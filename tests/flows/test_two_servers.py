@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from openhands_sessions.cli.server_lock import NAME
+from openhands_sessions.cli.data_folder import LOCK
 from tests.support.command_line import CommandLine
 from tests.support.running_server import ProcessInfo, Server, prepared_server, processes_of, running_server
 from tests.support.server_clients import Clients
@@ -101,9 +101,9 @@ def is_lock(descriptor: Path) -> bool:
 async def test_what_the_lock_file_says_refuses_nobody(data_dir: Path) -> None:
     """Only the lock itself does: a process that has got the number of an earlier server is no server."""
     data_dir.mkdir(parents=True)
-    (data_dir / NAME).write_text(f"{os.getpid()} 2026-01-01T00:00:00Z\n")
+    (data_dir / LOCK).write_text(f"{os.getpid()} 2026-01-01T00:00:00Z\n")
     async with running_server(data_dir) as server:
-        assert (data_dir / NAME).read_text().split()[0] == str(server.pid)
+        assert (data_dir / LOCK).read_text().split()[0] == str(server.pid)
 
 
 async def test_commands_read_the_folder_while_a_server_works_on_it(

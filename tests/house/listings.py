@@ -7,8 +7,7 @@ from typing import Any
 from typer.main import get_command
 
 from openhands_sessions.cli.app import app
-from openhands_sessions.config.listing import Setting, settings
-from openhands_sessions.config.loading import FLAGS
+from openhands_sessions.config.loading import FLAGS, Setting, settings
 from openhands_sessions.core.settings import SessionSettings
 
 PROGRAM = "openhands-sessions"

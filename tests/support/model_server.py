@@ -17,7 +17,7 @@ from uuid import uuid4
 
 from aiohttp import web
 
-from openhands_sessions.adapters.agents import prompts
+from openhands_sessions.adapters.agents.model_agent import TITLE_PROMPT
 from tests.support.model_faults import begin_stream, commit, sse
 from tests.support.model_replies import Answer, Fault, Reply, stream_chunks, whole_reply
 from tests.support.model_scripts import Attempts, Script, ScriptRanOut, by_marker, echo, in_order, read_scripts
@@ -79,7 +79,7 @@ class ModelServer:
     async def complete(self, request: web.Request) -> web.StreamResponse:
         """`POST /v1/chat/completions`."""
         asked = Asked(headers=dict(request.headers), body=await request.json())
-        if asked.messages[0].get("content") == prompts.TITLE:
+        if asked.messages[0].get("content") == TITLE_PROMPT:
             self.titles.append(asked)
             return await self._stream(request, asked, Reply(text=self.title), {"id": "chatcmpl-title", "model": MODEL})
         self.requests.append(asked)

@@ -6,15 +6,13 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 from typing import Any, TypeVar
 
-from openhands_sessions.adapters.agents.choice import AgentChoice
 from openhands_sessions.adapters.agents.model_agent import ModelAgents
-from openhands_sessions.adapters.agents.shell import ShellAgents
+from openhands_sessions.adapters.agents.shell import AgentChoice, ShellAgents
 from openhands_sessions.adapters.condensers.window import WindowCondenser
 from openhands_sessions.adapters.memories.workspace import WorkspaceMemory
 from openhands_sessions.adapters.policies.confirmation import ConfirmationMode
-from openhands_sessions.adapters.tools.bash import Bash
 from openhands_sessions.adapters.tools.editor import Editor
-from openhands_sessions.adapters.tools.ipython import Ipython
+from openhands_sessions.adapters.tools.execution import Bash, Ipython
 from openhands_sessions.adapters.tools.mcp import McpTool
 from openhands_sessions.adapters.tools.notes import Finish, TaskTracker, Think
 from openhands_sessions.core.commands import SendMessage

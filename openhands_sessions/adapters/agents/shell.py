@@ -1,15 +1,18 @@
-"""The agent without a model: it runs what follows `$ ` in a message, and so shows the whole machinery with no key."""
+"""The shell agent, which needs no model, and the choice between it and the other kinds."""
 
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 
 import orjson
 
-from openhands_sessions.adapters.agents import prompts
-from openhands_sessions.core.settings import SessionSettings
-from openhands_sessions.ports.agent import Agent, AgentInput
+from openhands_sessions.core.errors import BadInput
+from openhands_sessions.core.settings import SessionSettings, nearest
+from openhands_sessions.ports.agent import Agent, AgentInput, Agents
 from openhands_sessions.ports.model import ChatMessage, ModelReply, RequestedCall, Retry
 
+PROMPT = """\
+No model is configured. The shell agent answers: it runs what follows `$ ` in a message as a command in the sandbox.
+"""
 SIGN = "$ "
 WELCOME = (
     "No model is configured, so I cannot think for you. I run what follows `$ ` in a message as a command in the"
@@ -19,12 +22,12 @@ WELCOME = (
 
 
 class ShellAgent:
-    """Decides by the last message alone."""
+    """Runs what follows `$ ` in the last message, so that the whole server can be tried without a model."""
 
     name = "ShellAgent"
-    prompt = prompts.SHELL
+    prompt = PROMPT
     model: str | None = None
-    vision = True  # it answers every message that it cannot think, with images or without
+    vision = True  # it ignores images
 
     async def decide(
         self, briefing: AgentInput, on_text: Callable[[str], None], on_retry: Callable[[Retry], None]
@@ -49,7 +52,7 @@ class ShellAgent:
 
 
 class ShellAgents:
-    """Opens one; needs nothing."""
+    """Opens a ShellAgent."""
 
     @asynccontextmanager
     async def open(self, settings: SessionSettings) -> AsyncIterator[Agent]:
@@ -57,8 +60,8 @@ class ShellAgents:
 
 
 def command_of(message: ChatMessage) -> str | None:
-    """What follows the first `$ ` at the beginning of a line; to the end of the message, so that a command may have
-    several lines. None where there is none."""
+    """The text after the first `$ ` at the start of a line, up to the end of the message: a command may have several
+    lines. None if no line starts so."""
     content = message.get("content")
     if isinstance(content, list):
         content = next((part.get("text") for part in content if isinstance(part, dict) and "text" in part), "")
@@ -68,3 +71,19 @@ def command_of(message: ChatMessage) -> str | None:
         if line.startswith(SIGN):
             return "\n".join([line[len(SIGN) :], *lines[place + 1 :]]).strip() or None
     return None
+
+
+class AgentChoice:
+    """Chooses the kind that the settings name. Without a model, `default` means `shell`."""
+
+    def __init__(self, kinds: Mapping[str, Agents]) -> None:
+        self._kinds = kinds
+
+    @asynccontextmanager
+    async def open(self, settings: SessionSettings) -> AsyncIterator[Agent]:
+        name = "shell" if settings.agent == "default" and settings.llm_model is None else settings.agent
+        kind = self._kinds.get(name)
+        if kind is None:
+            raise BadInput("agent", f"{name!r} does not exist{nearest(name, self._kinds)}")
+        async with kind.open(settings) as agent:
+            yield agent

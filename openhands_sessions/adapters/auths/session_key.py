@@ -1,4 +1,4 @@
-"""One key guards everything; without one, everybody who reaches the port is let in."""
+"""Authentication by one shared key; without a key, every client that reaches the port is let in."""
 
 import hmac
 from collections.abc import Mapping
@@ -9,7 +9,7 @@ from openhands_sessions.ports.auth import Principal
 
 
 class SessionKey:
-    """User and operator in one."""
+    """Every client with the key is the local user and operator."""
 
     def __init__(self, key: str | None) -> None:
         self._key = key
@@ -23,5 +23,5 @@ class SessionKey:
 
 
 def _same(given: str, key: str) -> bool:
-    """In constant time; a lone surrogate is a wrong letter like any other."""
+    """Compares in constant time; `surrogatepass` lets invalid text fail as a wrong key."""
     return hmac.compare_digest(given.encode("utf-8", "surrogatepass"), key.encode("utf-8", "surrogatepass"))

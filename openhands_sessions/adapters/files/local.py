@@ -3,6 +3,7 @@
 import asyncio
 import errno
 import os
+import re
 import secrets
 import shutil
 import stat
@@ -13,14 +14,27 @@ from typing import TypeVar
 
 import aiofiles
 
-from openhands_sessions.adapters.files.keys import PIECE_BYTES, parts_of
 from openhands_sessions.core.errors import NotFound, PathRefused, StorageUnavailable
 
-T = TypeVar("T")
+PIECE_BYTES = 256 * 1024
 
+_PART = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9._-]{0,127}")
+_MOST_PARTS = 8
+T = TypeVar("T")
 _AT_ONCE = 4
 _FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _NEW = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+
+
+def parts_of(key: str) -> list[str]:
+    """The folders and the name of a file. Raises PathRefused."""
+    parts = key.split("/")
+    if len(parts) > _MOST_PARTS or not all(_PART.fullmatch(part) for part in parts):
+        raise PathRefused(
+            "a file's key must be 1 to 8 parts joined by '/', each of 1 to 128 letters, digits, '.', '_' or '-', "
+            "not beginning with '.'"
+        )
+    return parts
 
 
 class LocalFiles:

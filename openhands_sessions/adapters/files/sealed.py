@@ -6,7 +6,7 @@ from base64 import urlsafe_b64encode
 from collections.abc import AsyncIterator, Sequence
 from typing import Any
 
-from openhands_sessions.adapters.files.keys import PIECE_BYTES
+from openhands_sessions.adapters.files.local import PIECE_BYTES
 from openhands_sessions.core.errors import StorageUnavailable
 from openhands_sessions.ports.files import FileStore
 

@@ -105,7 +105,7 @@ def _result_of(calling: "asyncio.Task[Any]", server: str) -> McpDone:
 
 def _done(result: object) -> McpDone:
     if not isinstance(result, types.CallToolResult):
-        return McpDone(text="The tool asked for input, which nobody can give.", failed=True)
+        return McpDone(text="The tool asked for input, which cannot be given here.", failed=True)
     parts = [_text(part) for part in result.content]
     if not parts and result.structured_content is not None:
         parts = [json.dumps(result.structured_content, ensure_ascii=False)]
@@ -125,7 +125,7 @@ def _text(part: object) -> str:
         case types.ImageContent(mime_type=kind) | types.AudioContent(mime_type=kind):
             return f"[{kind} left out]"
         case _:
-            return "[something left out]"
+            return "[unknown content left out]"
 
 
 def _problem(task: "asyncio.Task[None]") -> str:

@@ -1,6 +1,12 @@
-"""Recalls what the workspace says about itself: `AGENTS.md` and the repository's own notes and knowledge."""
+"""Knowledge in the workspace: `AGENTS.md`, the repository's instructions and its microagents.
 
-from openhands_sessions.adapters.memories.microagents import read_microagent
+A microagent is a Markdown file; YAML front matter between two lines of `---` gives its triggers.
+"""
+
+import re
+
+import yaml
+
 from openhands_sessions.core.errors import FileProblem, PathRefused
 from openhands_sessions.core.microagents import Microagent
 from openhands_sessions.ports.memory import RecalledKnowledge
@@ -9,19 +15,22 @@ from openhands_sessions.ports.runtime import Workspace
 NOTES = ("AGENTS.md", ".openhands_instructions")
 KNOWLEDGE = ".openhands/microagents"
 LONGEST = 64 * 1024
-"""Bytes of one file that are read; a longer one is passed over."""
+"""Bytes of one file; a longer file is ignored."""
 MOST = 64
-"""Files of knowledge that are read, the first by name."""
+"""Microagents that are read, the first by name."""
+MOST_TRIGGERS = 50
+LONGEST_TRIGGER = 100
+_HEAD = re.compile(r"\A---[ \t]*\r?\n(.*?)^---[ \t]*(?:\r?\n|\Z)", re.DOTALL | re.MULTILINE)
 
 
 class WorkspaceMemory:
-    """The memory."""
+    """Reads the knowledge when a conversation starts."""
 
     async def recall(self, files: Workspace) -> RecalledKnowledge:
-        told: list[str] = []
+        instructions: list[str] = []
         for path in NOTES:
             if text := await _text(files, path):
-                told.append(f"From {path}:\n{text}")
+                instructions.append(f"From {path}:\n{text}")
         microagents: list[Microagent] = []
         for name in await _names(files):
             path = f"{KNOWLEDGE}/{name}"
@@ -30,8 +39,8 @@ class WorkspaceMemory:
                 continue
             microagents.append(microagent)
             if microagent.type == "repo":
-                told.append(f"From {path}:\n{microagent.content}")
-        return RecalledKnowledge(instructions="\n\n".join(told), microagents=tuple(microagents))
+                instructions.append(f"From {path}:\n{microagent.content}")
+        return RecalledKnowledge(instructions="\n\n".join(instructions), microagents=tuple(microagents))
 
 
 async def _names(files: Workspace) -> list[str]:
@@ -48,3 +57,39 @@ async def _text(files: Workspace, path: str) -> str:
     except (FileProblem, PathRefused):
         return ""
     return content.decode("utf-8", "replace").strip()
+
+
+def read_microagent(name: str, text: str) -> Microagent | None:
+    """The microagent in a file's text; `name` is used if the front matter gives none. Front matter that is not a YAML
+    mapping counts as text. None if there is no text."""
+    head, content = _parts(text)
+    if not content:
+        return None
+    given = head.get("triggers")
+    triggers = tuple(
+        str(trigger).strip()[:LONGEST_TRIGGER]
+        for trigger in (given if isinstance(given, list) else [])[:MOST_TRIGGERS]
+        if str(trigger).strip()
+    )
+    own = head.get("name")
+    return Microagent(
+        name=own.strip()[:LONGEST_TRIGGER] if isinstance(own, str) and own.strip() else name,
+        type="knowledge" if triggers else "repo",
+        content=content,
+        triggers=triggers,
+    )
+
+
+def _parts(text: str) -> tuple[dict[str, object], str]:
+    match = _HEAD.match(text)
+    if match is None:
+        return {}, text.strip()
+    try:
+        head = yaml.safe_load(match[1])
+    except (yaml.YAMLError, RecursionError):
+        return {}, text.strip()
+    if head is None:
+        head = {}
+    if not isinstance(head, dict):
+        return {}, text.strip()
+    return {str(key): value for key, value in head.items()}, text[match.end() :].strip()

@@ -1,4 +1,4 @@
-"""The models that litellm knows, read from its list of prices without loading it."""
+"""Which models there are: the names that litellm knows, and the choice of the family by a model's name."""
 
 import asyncio
 from collections.abc import Sequence
@@ -7,19 +7,21 @@ from pathlib import Path
 
 import orjson
 
+from openhands_sessions.ports.model import ChatModel, ChatModels, ModelSpec
+
 LIST = "model_prices_and_context_window_backup.json"
 _SPEAKING = ("chat", "responses")
 
 
 class Catalogue:
-    """Reads the list when it is first asked for, and keeps the names. Where there is no list, there are no names."""
+    """litellm's models, read from its price list without importing litellm; empty if there is no list."""
 
     def __init__(self) -> None:
         self._names: Sequence[str] | None = None
         self._reading = asyncio.Lock()
 
     async def names(self) -> Sequence[str]:
-        """Names of models that can hold a conversation, sorted."""
+        """Names of chat models, sorted. The first call reads the file."""
         async with self._reading:
             if self._names is None:
                 self._names = await asyncio.to_thread(_read)
@@ -36,3 +38,15 @@ def _read() -> Sequence[str]:
     return tuple(
         sorted(name for name, about in listed.items() if isinstance(about, dict) and about.get("mode") in _SPEAKING)
     )
+
+
+class ModelChoice:
+    """`scripted` and `scripted:NAME` open a scripted model, every other name one of a provider."""
+
+    def __init__(self, scripted: ChatModels, providers: ChatModels) -> None:
+        self._scripted = scripted
+        self._providers = providers
+
+    async def open(self, spec: ModelSpec) -> ChatModel:
+        family = self._scripted if spec.name.partition(":")[0] == "scripted" else self._providers
+        return await family.open(spec)

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import Literal, get_args
 
 from openhands_sessions.adapters.tools.arguments import Arguments, checked, function, risk_name, said
-from openhands_sessions.adapters.tools.bash import capped
+from openhands_sessions.adapters.tools.execution import capped
 from openhands_sessions.core.errors import BadInput
 from openhands_sessions.core.events.actions import EditAction, ReadAction
 from openhands_sessions.core.events.event import Action, Json, Observation

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 
-from openhands_sessions.adapters.tools.bash import capped
+from openhands_sessions.adapters.tools.execution import capped
 from openhands_sessions.core.events.actions import McpAction
 from openhands_sessions.core.events.event import Action, Json, Observation
 from openhands_sessions.core.events.observations import TOOL_FAILED_ID, ErrorObservation, McpObservation

@@ -5,9 +5,8 @@ from typing import Any
 
 import pytest
 
-from openhands_sessions.adapters.agents.choice import AgentChoice
 from openhands_sessions.adapters.agents.model_agent import ModelAgents
-from openhands_sessions.adapters.agents.shell import ShellAgents
+from openhands_sessions.adapters.agents.shell import AgentChoice, ShellAgents
 from openhands_sessions.core.errors import BadInput, ModelFailure
 from openhands_sessions.core.settings import merge
 from openhands_sessions.ports.agent import AgentInput

@@ -4,8 +4,7 @@ from typing import Any
 
 import pytest
 
-from openhands_sessions.adapters.agents.model_agent import MOST_OF_A_MESSAGE, NOT_SHOWN, ModelAgent
-from openhands_sessions.adapters.agents.prompts import TITLE
+from openhands_sessions.adapters.agents.model_agent import NO_IMAGES, TITLE_MESSAGE_CHARS, TITLE_PROMPT, ModelAgent
 from openhands_sessions.ports.agent import AgentInput
 from tests.fakes.model import FakeModel, FakeReply
 
@@ -25,7 +24,7 @@ async def test_a_title_is_asked_for_with_the_beginning_of_the_message() -> None:
     [request] = model.requests
     assert request.purpose == "title"
     assert request.tools == ()
-    assert [message["content"] for message in request.messages] == [TITLE, "x" * MOST_OF_A_MESSAGE]
+    assert [message["content"] for message in request.messages] == [TITLE_PROMPT, "x" * TITLE_MESSAGE_CHARS]
     assert await agent.title("again") is None
 
 
@@ -39,5 +38,5 @@ async def test_images_of_the_past_go_to_models_that_can_look_at_them(vision: boo
     await agent.decide(AgentInput(messages=[plain, LOOK], tools=()), lambda text: None, lambda retry: None)
     [request] = model.requests
     assert request.messages[0] == plain
-    shown = LOOK if vision else {**LOOK, "content": [LOOK["content"][0], {"type": "text", "text": NOT_SHOWN}]}
+    shown = LOOK if vision else {**LOOK, "content": [LOOK["content"][0], {"type": "text", "text": NO_IMAGES}]}
     assert request.messages[1] == shown

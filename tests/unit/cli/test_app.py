@@ -10,9 +10,9 @@ import typer
 from openhands_sessions import __version__
 from openhands_sessions.cli.app import main
 from openhands_sessions.cli.chat import asked
-from openhands_sessions.cli.columns import columns
-from openhands_sessions.cli.options import given
+from openhands_sessions.cli.output import columns
 from openhands_sessions.cli.settings import secrets, shown
+from openhands_sessions.cli.subcommands import given
 from openhands_sessions.config.loading import load
 
 SLOW = ("litellm", "aiohttp", "socketio", "rich", "pydantic", "structlog", "openhands_sessions.bootstrap")

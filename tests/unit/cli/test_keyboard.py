@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from openhands_sessions.cli.keyboard import Keyboard
+from openhands_sessions.cli.screen import Keyboard
 
 
 @pytest.fixture

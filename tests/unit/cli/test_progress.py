@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from openhands_sessions.cli.progress import Progress, Sent
+from openhands_sessions.cli.conversation import Progress, Sent
 from openhands_sessions.core.commands import Answer, SendMessage, Stop
 from openhands_sessions.core.events.actions import MessageAction, RunAction
 from openhands_sessions.core.events.event import AgentState, ConfirmationState, Event, Source

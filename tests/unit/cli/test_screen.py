@@ -6,7 +6,8 @@ import io
 import pytest
 from hypothesis import given, strategies
 
-from openhands_sessions.cli.screen import Screen, clean
+from openhands_sessions.cli.output import clean
+from openhands_sessions.cli.screen import Screen
 
 
 @pytest.mark.parametrize(

@@ -8,8 +8,7 @@ from hypothesis import given, strategies
 
 from openhands_sessions.config.config import Config
 from openhands_sessions.config.errors import ConfigError
-from openhands_sessions.config.listing import settings
-from openhands_sessions.config.loading import DEFAULT, FLAGS, load
+from openhands_sessions.config.loading import DEFAULT, FLAGS, load, settings
 from tests.house.figures import DEFAULTS
 
 NOTHING: Mapping[str, str] = {}

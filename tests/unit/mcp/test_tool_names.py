@@ -1,6 +1,6 @@
 """Names of MCP tools as models are told them."""
 
-from openhands_sessions.adapters.mcp.tool_names import LONGEST, ToolNames
+from openhands_sessions.adapters.mcp.sdk import LONGEST_NAME, ToolNames
 
 
 def test_names_are_plain_short_and_unlike() -> None:
@@ -9,4 +9,4 @@ def test_names_are_plain_short_and_unlike() -> None:
     taken = [names.take(server, tool) for server, tool in given]
     assert taken[:3] == ["mcp_git_hub_list_issues", "mcp_git_hub_list_issues_2", "mcp_x_x"]
     assert len(set(taken)) == len(taken)
-    assert max(map(len, taken)) <= LONGEST
+    assert max(map(len, taken)) <= LONGEST_NAME

@@ -2,7 +2,7 @@
 
 import pytest
 
-from openhands_sessions.adapters.policies.risk import HIGH, LOW, MEDIUM, graded, risk_of
+from openhands_sessions.adapters.policies.confirmation import HIGH, LOW, MEDIUM, risk_of, with_risk
 from openhands_sessions.core.events.actions import (
     BrowseAction,
     EditAction,
@@ -110,8 +110,8 @@ def test_other_actions_are_graded_by_what_they_are(action: Action, risk: int) ->
 
 def test_a_model_can_raise_the_grade_and_not_lower_it() -> None:
     for given, known in ((2, 2), (0, 1), (-1, 1)):
-        action = graded(RunAction(command="rm a", security_risk=given))
+        action = with_risk(RunAction(command="rm a", security_risk=given))
         assert isinstance(action, RunAction)
         assert action.security_risk == known
     unknown = McpAction(name="search", security_risk=1)
-    assert graded(unknown) is unknown
+    assert with_risk(unknown) is unknown

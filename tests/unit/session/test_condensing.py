@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from openhands_sessions.adapters.agents.choice import AgentChoice
 from openhands_sessions.adapters.agents.model_agent import ModelAgents
+from openhands_sessions.adapters.agents.shell import AgentChoice
 from openhands_sessions.core.events.actions import CondensationAction, RunAction
 from openhands_sessions.core.events.event import Source
 from openhands_sessions.core.events.own import TurnEndedObservation

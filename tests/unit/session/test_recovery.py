@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from openhands_sessions.adapters.agents.choice import AgentChoice
 from openhands_sessions.adapters.agents.model_agent import ModelAgents
+from openhands_sessions.adapters.agents.shell import AgentChoice
 from openhands_sessions.adapters.stores.memory import open_memory
 from openhands_sessions.core.commands import Answer, Command, Pause, Resume, SendMessage, Stop
 from openhands_sessions.core.dialogue import UNKNOWN, dialogue

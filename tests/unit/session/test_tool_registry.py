@@ -4,8 +4,8 @@ from dataclasses import replace
 
 import pytest
 
-from openhands_sessions.adapters.tools.bash import Bash
 from openhands_sessions.adapters.tools.editor import Editor
+from openhands_sessions.adapters.tools.execution import Bash
 from openhands_sessions.adapters.tools.notes import Finish
 from openhands_sessions.core.errors import BadInput
 from openhands_sessions.core.events.actions import (

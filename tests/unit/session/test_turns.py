@@ -20,6 +20,7 @@ from openhands_sessions.ports.gateway import Delta, Status
 from openhands_sessions.ports.model import Retry
 from openhands_sessions.ports.store import SessionStore
 from openhands_sessions.session.agent_session import AgentSession
+from openhands_sessions.session.command_loop import TURN_SPACING
 from tests.fakes.model import FAKE_USAGE, FakeCall, FakeModel, FakeReply
 from tests.fakes.runtime import FakeRuntimes
 from tests.support.session_harness import (
@@ -46,10 +47,11 @@ def scene(store: SessionStore, *replies: FakeReply, **settings: Any) -> SessionH
     return SessionHarness(store=store, model=FakeModel(replies), runtimes=runtimes, settings=settings)
 
 
-async def test_the_end_of_a_turn_leaves_a_snapshot(store: SessionStore) -> None:
+async def test_the_end_of_a_turn_leaves_a_snapshot_when_it_is_worth_one(store: SessionStore) -> None:
     play = scene(store, says("Hello!"), says("Yes."))
     async with play.live() as session:
         for text in ("hi", "again"):
+            await session.event_stream.append(*[ThinkAction(thought="hm")] * TURN_SPACING)
             await ask(session, text)
             await snapshot_of(store, session)
 

@@ -7,9 +7,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from openhands_sessions.adapters.tools.arguments import Arguments, checked
-from openhands_sessions.adapters.tools.bash import Bash, capped
 from openhands_sessions.adapters.tools.editor import Editor
-from openhands_sessions.adapters.tools.ipython import Ipython
+from openhands_sessions.adapters.tools.execution import Bash, Ipython, capped
 from openhands_sessions.adapters.tools.mcp import McpTool
 from openhands_sessions.adapters.tools.notes import Finish, TaskTracker, Think
 from openhands_sessions.core.errors import BadInput

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from openhands_sessions.adapters.tools.bash import PATIENCE, SHOWN, STILL_RUNNING, Bash
+from openhands_sessions.adapters.tools.execution import PATIENCE, SHOWN, STILL_RUNNING, Bash
 from openhands_sessions.core.errors import BadInput
 from openhands_sessions.core.events.actions import RunAction
 from openhands_sessions.core.events.codec import decode, encode

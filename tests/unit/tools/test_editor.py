@@ -4,8 +4,8 @@ from typing import Any
 
 import pytest
 
-from openhands_sessions.adapters.tools.bash import SHOWN
 from openhands_sessions.adapters.tools.editor import Editor
+from openhands_sessions.adapters.tools.execution import SHOWN
 from openhands_sessions.core.errors import BadInput
 from openhands_sessions.core.events.actions import EditAction, ReadAction
 from openhands_sessions.core.events.observations import (

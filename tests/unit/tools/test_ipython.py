@@ -2,7 +2,7 @@
 
 import pytest
 
-from openhands_sessions.adapters.tools.ipython import Ipython
+from openhands_sessions.adapters.tools.execution import Ipython
 from openhands_sessions.core.errors import BadInput
 from openhands_sessions.core.events.actions import RunIpythonAction
 from openhands_sessions.core.events.observations import RunIpythonObservation

@@ -1,4 +1,4 @@
-"""`execute_bash`: a command in the session's shell, or text for the one that runs."""
+"""`execute_bash` and `run_ipython`: commands in the session's shell, cells of Python in its IPython."""
 
 from collections.abc import Mapping
 from typing import Literal
@@ -7,21 +7,27 @@ from pydantic import Field
 
 from openhands_sessions.adapters.tools.arguments import Arguments, checked, function, risk_name, said
 from openhands_sessions.core.errors import BadInput
-from openhands_sessions.core.events.actions import RunAction
+from openhands_sessions.core.events.actions import RunAction, RunIpythonAction
 from openhands_sessions.core.events.event import Action, Json, Observation
-from openhands_sessions.core.events.observations import LEFT_RUNNING, NO_EXIT_CODE, RunMetadata, RunObservation
+from openhands_sessions.core.events.observations import (
+    LEFT_RUNNING,
+    NO_EXIT_CODE,
+    RunIpythonObservation,
+    RunMetadata,
+    RunObservation,
+)
 from openhands_sessions.core.view import ConversationView
-from openhands_sessions.ports.runtime import CommandDone, GiveInput, Outcome, RunCommand, Task
+from openhands_sessions.ports.runtime import CommandDone, GiveInput, Outcome, RunCell, RunCommand, Task
 
 SHOWN = 30_000
-"""Characters of output that an observation holds; head and tail in equal parts."""
+"""Characters of output in an observation: half from its head, half from its tail."""
 
 PATIENCE = 30.0
-"""Seconds without output after which the agent gets its turn back while the command runs on."""
+"""Seconds without output after which the agent continues while the command keeps running."""
 STILL_RUNNING = "[The command runs on: no output for a while. Wait with an empty is_input, give it input, or send C-c.]"
 
 _KEYS = {"C-c": "\x03", "C-d": "\x04", "C-z": "\x1a"}
-_ENDINGS = {
+_COMMAND_ENDINGS = {
     "waiting": STILL_RUNNING,
     "busy": "[Not run. A command is running: only one can, and input needs one. See is_input.]",
     "timeout": "[The command was ended: it ran longer than its limit.]",
@@ -29,9 +35,15 @@ _ENDINGS = {
     "killed": "[The command was ended by force.]",
     "shell_exit": "[The shell ended with the command; the next one begins in the same folder.]",
 }
+_CELL_ENDINGS = {
+    "timeout": "[The cell was ended: it ran longer than its limit.]",
+    "interrupted": "[The cell was stopped.]",
+    "killed": "[Python was ended by force; its variables are gone.]",
+    "busy": "[Not run: a command is running.]",
+}
 
 
-class _Call(Arguments):
+class _CommandCall(Arguments):
     command: str
     is_input: bool | Literal["true", "false"] = False
     timeout: float | None = Field(None, gt=0, le=86_400)
@@ -55,7 +67,7 @@ class Bash:
     )
 
     def read(self, arguments: Mapping[str, Json]) -> Action:
-        call = checked(_Call, arguments)
+        call = checked(_CommandCall, arguments)
         if "\0" in call.command:
             raise BadInput("command", "must not hold a NUL character")
         return RunAction(
@@ -76,13 +88,12 @@ class Bash:
 
     def task(self, action: Action) -> Task | None:
         assert isinstance(action, RunAction)  # the toolbox gives a tool only actions of its kinds
-        timeout = action.rest.get("timeout")
         if action.is_input:
             typed = _KEYS.get(action.command.strip()) or (f"{action.command}\n" if action.command else "")
             return GiveInput(text=typed, patience=PATIENCE)
         return RunCommand(
             command=action.command,
-            timeout=float(timeout) if isinstance(timeout, int | float) else None,
+            timeout=_timeout(action),
             cwd=action.cwd,
             patience=None if action.blocking else PATIENCE,
         )
@@ -91,11 +102,9 @@ class Bash:
         assert isinstance(action, RunAction)
         assert isinstance(outcome, CommandDone)
         code = NO_EXIT_CODE if outcome.exit_code is None else outcome.exit_code
-        ending = _ENDINGS.get(outcome.ended, "")
-        text = capped(outcome.output)
         return RunObservation(
             command=action.command,
-            content=f"{text}\n{ending}".lstrip("\n") if ending else text,
+            content=_shown(outcome.output, _COMMAND_ENDINGS.get(outcome.ended, "")),
             hidden=action.hidden,
             metadata=RunMetadata(
                 exit_code=code,
@@ -106,9 +115,63 @@ class Bash:
         )
 
 
+class _CellCall(Arguments):
+    code: str
+    timeout: float | None = Field(None, gt=0, le=86_400)
+
+
+class Ipython:
+    """The tool."""
+
+    name = "run_ipython"
+    kinds: tuple[type[Action], ...] = (RunIpythonAction,)
+    schema = function(
+        name,
+        "Run a cell of Python in a persistent IPython inside the sandbox, in /workspace. Variables, functions and"
+        " imports are kept between calls; magics such as %pip and !command work. It cannot be given input.",
+        ["code"],
+        code={"type": "string", "description": "The cell."},
+        timeout={"type": "number", "description": "Limit in seconds; the cell is ended when it is over."},
+    )
+
+    def read(self, arguments: Mapping[str, Json]) -> Action:
+        call = checked(_CellCall, arguments)
+        if "\0" in call.code:
+            raise BadInput("code", "must not hold a NUL character")
+        return RunIpythonAction(
+            code=call.code, security_risk=call.risk, rest={"timeout": call.timeout} if call.timeout else {}
+        )
+
+    def arguments(self, action: Action) -> Mapping[str, Json]:
+        assert isinstance(action, RunIpythonAction)  # the toolbox gives a tool only actions of its kinds
+        timeout, risk = action.rest.get("timeout"), risk_name(action.security_risk)
+        return said(code=action.code, timeout=timeout, security_risk=risk)
+
+    def task(self, action: Action) -> Task | None:
+        assert isinstance(action, RunIpythonAction)  # the toolbox gives a tool only actions of its kinds
+        return RunCell(code=action.code, timeout=_timeout(action))
+
+    def observe(self, action: Action, outcome: Outcome | None, view: ConversationView) -> Observation | None:
+        assert isinstance(action, RunIpythonAction)
+        assert isinstance(outcome, CommandDone)
+        content = _shown(outcome.output, _CELL_ENDINGS.get(outcome.ended, ""))
+        return RunIpythonObservation(code=action.code, content=content)
+
+
 def capped(text: str, shown: int = SHOWN) -> str:
-    """The text, or its head and tail with a line between that counts what is left out."""
+    """The text, or its head and tail with a line between them that counts the omitted characters."""
     if len(text) <= shown:
         return text
     half = shown // 2
     return f"{text[:half]}\n[… {len(text) - 2 * half} characters left out …]\n{text[-half:]}"
+
+
+def _timeout(action: RunAction | RunIpythonAction) -> float | None:
+    """The limit that the call names, in seconds."""
+    timeout = action.rest.get("timeout")
+    return float(timeout) if isinstance(timeout, int | float) else None
+
+
+def _shown(output: str, ending: str) -> str:
+    text = capped(output)
+    return f"{text}\n{ending}".lstrip("\n") if ending else text

@@ -1,0 +1,30 @@
+"""Text and JSON on standard output: tables, and text that cannot control the terminal."""
+
+import re
+from collections.abc import Sequence
+from typing import Any
+
+import orjson
+
+GAP = "  "
+_ESCAPES = re.compile(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)?|[ -/]*[0-~])")
+_CONTROLS = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
+
+
+def clean(text: str) -> str:
+    """The text without escape sequences and control characters: the output of commands is not trusted."""
+    return _CONTROLS.sub("", _ESCAPES.sub("", text).replace("\r\n", "\n").replace("\r", "\n"))
+
+
+def columns(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """The header and each row as a line with aligned cells; the last column is not padded."""
+    lines = [header, *rows]
+    widths = [max(len(line[place]) for line in lines) for place in range(len(header) - 1)]
+    return "\n".join(
+        GAP.join([*(cell.ljust(width) for cell, width in zip(line[:-1], widths, strict=True)), line[-1]]).rstrip()
+        for line in lines
+    )
+
+
+def print_json(value: Any) -> None:
+    print(orjson.dumps(value, option=orjson.OPT_INDENT_2).decode())
