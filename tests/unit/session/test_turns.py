@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from openhands_sessions.core.errors import ModelFailure
-from openhands_sessions.core.events.actions import FinishAction, MessageAction, RunAction, ThinkAction
+from openhands_sessions.core.events.actions import FinishAction, MessageAction, RunAction
 from openhands_sessions.core.events.event import Action, Source
 from openhands_sessions.core.events.observations import (
     BAD_CALL_ID,
@@ -19,8 +19,6 @@ from openhands_sessions.core.events.own import InvalidCallAction, StopReason, To
 from openhands_sessions.ports.gateway import Delta, Status
 from openhands_sessions.ports.model import Retry
 from openhands_sessions.ports.store import SessionStore
-from openhands_sessions.session.agent_session import AgentSession
-from openhands_sessions.session.command_loop import TURN_SPACING
 from tests.fakes.model import FAKE_USAGE, FakeCall, FakeModel, FakeReply
 from tests.fakes.runtime import FakeRuntimes
 from tests.support.session_harness import (
@@ -32,7 +30,6 @@ from tests.support.session_harness import (
     finishes,
     only,
     outline,
-    rest,
     runs,
     say,
     says,
@@ -45,25 +42,6 @@ BEGIN = ["state loading", "system", "environment -> awaiting_user_input", "state
 def scene(store: SessionStore, *replies: FakeReply, **settings: Any) -> SessionHarness:
     runtimes = FakeRuntimes({"ls": ("a b", 0), "make": ("broken", 2)})
     return SessionHarness(store=store, model=FakeModel(replies), runtimes=runtimes, settings=settings)
-
-
-async def test_the_end_of_a_turn_leaves_a_snapshot_when_it_is_worth_one(store: SessionStore) -> None:
-    play = scene(store, says("Hello!"), says("Yes."))
-    async with play.live() as session:
-        for text in ("hi", "again"):
-            await session.event_stream.append(*[ThinkAction(thought="hm")] * TURN_SPACING)
-            await ask(session, text)
-            await snapshot_of(store, session)
-
-
-async def snapshot_of(store: SessionStore, session: AgentSession) -> None:
-    """Wait until there is one of the newest event."""
-    async with asyncio.timeout(LONG):
-        while True:
-            found = await store.snapshots.load(session.sid)
-            if found is not None and found.head == session.event_stream.view.head:
-                return
-            await rest()
 
 
 async def test_the_agent_speaks_and_waits(store: SessionStore) -> None:
