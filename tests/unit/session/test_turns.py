@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from openhands_sessions.core.errors import ModelFailure
-from openhands_sessions.core.events.actions import FinishAction, MessageAction, RunAction
+from openhands_sessions.core.events.actions import FinishAction, MessageAction, RunAction, ThinkAction
 from openhands_sessions.core.events.event import Action, Source
 from openhands_sessions.core.events.observations import (
     BAD_CALL_ID,
