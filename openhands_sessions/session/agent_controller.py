@@ -28,8 +28,7 @@ from openhands_sessions.core.events.own import (
     TurnResumedObservation,
 )
 from openhands_sessions.core.ids import EventId
-from openhands_sessions.core.limits import over
-from openhands_sessions.core.loop_detection import LoopVerdict, RepetitionCount, check_repetition
+from openhands_sessions.core.limits import LoopVerdict, RepetitionCount, check_repetition, over
 from openhands_sessions.core.settings import SessionSettings
 from openhands_sessions.core.trajectory import TrajectoryStep
 from openhands_sessions.core.view import spends

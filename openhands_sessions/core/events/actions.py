@@ -2,9 +2,8 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import ClassVar
 
-from openhands_sessions.core.events.event import Action, AgentState, ConfirmationState, Json
+from openhands_sessions.core.events.event import Action, AgentState, ConfirmationState, Json, kinds_of
 from openhands_sessions.core.events.own import InvalidCallAction, ToolCallsAction
 
 _CONFIRMED = ConfirmationState.CONFIRMED
@@ -12,10 +11,8 @@ UNKNOWN_RISK = -1
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class MessageAction(Action):
+class MessageAction(Action, kind="message"):
     """Something said by the user or by the agent."""
-
-    KIND: ClassVar[str] = "message"
 
     content: str
     file_urls: tuple[str, ...] | None = None
@@ -28,10 +25,8 @@ class MessageAction(Action):
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class SystemAction(Action):
+class SystemAction(Action, kind="system"):
     """The system prompt and the tools that the agent begins with."""
-
-    KIND: ClassVar[str] = "system"
 
     content: str
     tools: tuple[Mapping[str, Json], ...] | None = None
@@ -43,10 +38,8 @@ class SystemAction(Action):
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class RunAction(Action):
+class RunAction(Action, kind="run"):
     """Run a command in the session's shell, or give text to the one that runs (`is_input`)."""
-
-    KIND: ClassVar[str] = "run"
 
     command: str
     is_input: bool = False
@@ -63,10 +56,8 @@ class RunAction(Action):
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class RunIpythonAction(Action):
+class RunIpythonAction(Action, kind="run_ipython"):
     """Run a cell of Python."""
-
-    KIND: ClassVar[str] = "run_ipython"
 
     code: str
     thought: str = ""
@@ -80,10 +71,8 @@ class RunIpythonAction(Action):
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class ReadAction(Action):
+class ReadAction(Action, kind="read"):
     """Read a file of the workspace."""
-
-    KIND: ClassVar[str] = "read"
 
     path: str
     start: int = 0
@@ -98,10 +87,8 @@ class ReadAction(Action):
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class WriteAction(Action):
+class WriteAction(Action, kind="write"):
     """Write a whole file of the workspace."""
-
-    KIND: ClassVar[str] = "write"
 
     path: str
     content: str
@@ -116,10 +103,8 @@ class WriteAction(Action):
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class EditAction(Action):
+class EditAction(Action, kind="edit"):
     """Change a file: `create`, `str_replace`, `insert` or `undo_edit`."""
-
-    KIND: ClassVar[str] = "edit"
 
     path: str
     command: str = ""
@@ -140,10 +125,8 @@ class EditAction(Action):
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class BrowseAction(Action):
+class BrowseAction(Action, kind="browse"):
     """Open a page."""
-
-    KIND: ClassVar[str] = "browse"
 
     url: str
     thought: str = ""
@@ -155,10 +138,8 @@ class BrowseAction(Action):
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class BrowseInteractiveAction(Action):
+class BrowseInteractiveAction(Action, kind="browse_interactive"):
     """Act on the open page."""
-
-    KIND: ClassVar[str] = "browse_interactive"
 
     browser_actions: str
     thought: str = ""
@@ -171,10 +152,8 @@ class BrowseInteractiveAction(Action):
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class McpAction(Action):
+class McpAction(Action, kind="call_tool_mcp"):
     """Call a tool of an MCP server."""
-
-    KIND: ClassVar[str] = "call_tool_mcp"
 
     name: str
     arguments: Mapping[str, Json] = field(default_factory=dict)
@@ -187,10 +166,8 @@ class McpAction(Action):
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class ThinkAction(Action):
+class ThinkAction(Action, kind="think"):
     """A thought that the agent wrote down."""
-
-    KIND: ClassVar[str] = "think"
 
     thought: str = ""
 
@@ -199,10 +176,8 @@ class ThinkAction(Action):
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class FinishAction(Action):
+class FinishAction(Action, kind="finish"):
     """The agent says that the task is done. Old files have `task_completed`."""
-
-    KIND: ClassVar[str] = "finish"
 
     final_thought: str = ""
     outputs: Mapping[str, Json] = field(default_factory=dict)
@@ -213,10 +188,8 @@ class FinishAction(Action):
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class RejectAction(Action):
+class RejectAction(Action, kind="reject"):
     """The agent says that it will not do the task."""
-
-    KIND: ClassVar[str] = "reject"
 
     outputs: Mapping[str, Json] = field(default_factory=dict)
     thought: str = ""
@@ -227,10 +200,8 @@ class RejectAction(Action):
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class DelegateAction(Action):
+class DelegateAction(Action, kind="delegate"):
     """The agent hands a part of the task to another agent."""
-
-    KIND: ClassVar[str] = "delegate"
 
     agent: str
     inputs: Mapping[str, Json] = field(default_factory=dict)
@@ -241,10 +212,8 @@ class DelegateAction(Action):
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class RecallAction(Action):
+class RecallAction(Action, kind="recall"):
     """Look for what may help: `workspace_context` or `knowledge`."""
-
-    KIND: ClassVar[str] = "recall"
 
     recall_type: str
     query: str = ""
@@ -255,10 +224,8 @@ class RecallAction(Action):
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class ChangeAgentStateAction(Action):
+class ChangeAgentStateAction(Action, kind="change_agent_state"):
     """Somebody asks the agent to change what it is doing."""
-
-    KIND: ClassVar[str] = "change_agent_state"
 
     agent_state: AgentState
     thought: str = ""
@@ -268,10 +235,8 @@ class ChangeAgentStateAction(Action):
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class CondensationAction(Action):
+class CondensationAction(Action, kind="condensation"):
     """From here on a summary stands for a range of events in what the model is shown; the log keeps them."""
-
-    KIND: ClassVar[str] = "condensation"
 
     forgotten_event_ids: tuple[int, ...] | None = None
     forgotten_events_start_id: int | None = None
@@ -284,17 +249,13 @@ class CondensationAction(Action):
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class CondensationRequestAction(Action):
+class CondensationRequestAction(Action, kind="condensation_request"):
     """Somebody asks for a condensation."""
-
-    KIND: ClassVar[str] = "condensation_request"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class NullAction(Action):
+class NullAction(Action, kind="null"):
     """Nothing; found in logs of the reference."""
-
-    KIND: ClassVar[str] = "null"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -308,10 +269,8 @@ class TaskItem:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class TaskTrackingAction(Action):
+class TaskTrackingAction(Action, kind="task_tracking"):
     """View or replace the agent's task list."""
-
-    KIND: ClassVar[str] = "task_tracking"
 
     command: str = "view"
     task_list: tuple[TaskItem, ...] = ()
@@ -322,40 +281,10 @@ class TaskTrackingAction(Action):
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class LoopRecoveryAction(Action):
+class LoopRecoveryAction(Action, kind="loop_recovery"):
     """How to go on after a loop was found."""
-
-    KIND: ClassVar[str] = "loop_recovery"
 
     option: int = 1
 
 
-ACTIONS: dict[str, type[Action]] = {
-    kind.KIND: kind
-    for kind in (
-        MessageAction,
-        SystemAction,
-        RunAction,
-        RunIpythonAction,
-        ReadAction,
-        WriteAction,
-        EditAction,
-        BrowseAction,
-        BrowseInteractiveAction,
-        McpAction,
-        ThinkAction,
-        FinishAction,
-        RejectAction,
-        DelegateAction,
-        RecallAction,
-        ChangeAgentStateAction,
-        CondensationAction,
-        CondensationRequestAction,
-        NullAction,
-        TaskTrackingAction,
-        LoopRecoveryAction,
-        ToolCallsAction,
-        InvalidCallAction,
-    )
-}
-"""Kinds that the V0 client does not know."""
+ACTIONS: dict[str, type[Action]] = kinds_of(Action, __name__, vars(), ToolCallsAction, InvalidCallAction)
