@@ -25,13 +25,13 @@ STDIN = 0
 def run(flags: Mapping[str, object], file: Path | None, *, server: str | None, conversation: str | None) -> int:
     """Returns the exit code: 1 if a turn failed. Raises ConfigError, SessionsError."""
     config = loaded(flags, file, quiet=True).config
-    wanted = asked(flags, config)
-    if wanted and server is not None and conversation is not None:
-        raise ConfigError(next(iter(wanted)), "a conversation keeps the settings it was made with; leave this out")
-    return asyncio.run(_talk(config, server, conversation, dict(wanted.values())))
+    changed = conversation_settings(flags, config)
+    if changed and server is not None and conversation is not None:
+        raise ConfigError(next(iter(changed)), "a conversation keeps the settings it was made with; leave this out")
+    return asyncio.run(_talk(config, server, conversation, dict(changed.values())))
 
 
-def asked(flags: Mapping[str, object], config: Config) -> dict[str, tuple[str, Json]]:
+def conversation_settings(flags: Mapping[str, object], config: Config) -> dict[str, tuple[str, Json]]:
     """The flags that are settings of a conversation, each with the name and value of that setting."""
     found: dict[str, tuple[str, Json]] = {}
     for flag in flags:

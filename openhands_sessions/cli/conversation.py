@@ -24,7 +24,7 @@ RECENT = 100
 PROMPT = "> "
 QUESTION = "Do it? [y/n, or say why not] "
 YES, NO = ("y", "yes"), ("n", "no")
-TOLD_STATUSES = {"STATUS$LLM_RETRY", "STATUS$RECONNECTING", "STATUS$RECONNECTED"}
+SHOWN_STATUSES = {"STATUS$LLM_RETRY", "STATUS$RECONNECTING", "STATUS$RECONNECTED"}
 ENDS = {"stopped": "The conversation was stopped.", "deleted": "The conversation was deleted."}
 INTERRUPTED = 128 + signal.SIGINT
 TERMINATED = 128 + signal.SIGTERM
@@ -128,7 +128,7 @@ class Conversation:
                         self._screen.busy(None)
                         self._transcript.delta(item)
                     case Status():
-                        self._tell(item)
+                        self._show_status(item)
                     case SessionClosed():
                         break
                     case entries:
@@ -150,10 +150,10 @@ class Conversation:
         async with self._moved:
             self._moved.notify_all()
 
-    def _tell(self, status: Status) -> None:
+    def _show_status(self, status: Status) -> None:
         if status.level == "error":
             self._transcript.problem(status.message)
-        elif status.id in TOLD_STATUSES:
+        elif status.id in SHOWN_STATUSES:
             self._screen.line(f"({status.message})", "dim")
 
     def _ask(self) -> None:

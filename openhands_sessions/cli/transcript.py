@@ -159,7 +159,7 @@ class Transcript:
     def edited(self, event: EditObservation) -> None:
         self._lines(event.diff or "")
 
-    def told(self, event: Observation) -> None:
+    def content(self, event: Observation) -> None:
         self._lines(event.content)
 
     def went_wrong(self, event: ErrorObservation) -> None:
@@ -247,7 +247,7 @@ _SHOWN: Mapping[type[Event], Callable[[Transcript, Any], None]] = {
     EditObservation: Transcript.edited,
     **dict.fromkeys(
         (ReadObservation, McpObservation, RunIpythonObservation, LoopDetectionObservation, UserRejectedObservation),
-        Transcript.told,
+        Transcript.content,
     ),
     ErrorObservation: Transcript.went_wrong,
     TaskTrackingObservation: Transcript.tasks,

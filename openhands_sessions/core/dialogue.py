@@ -119,7 +119,7 @@ class _Builder:
         if call is None:
             return
         response = str(call.model_response.get("id") or call.tool_call_id)
-        reply = self._reply(response, said_beside(action, call.arguments))
+        reply = self._reply(response, text_beside(action, call.arguments))
         reply.calls.setdefault(call.tool_call_id, (call.function_name, call.arguments))
         self._call_of[action.id] = (reply, call.tool_call_id)
         awaiting = getattr(action, "confirmation_state", None) is ConfirmationState.AWAITING
@@ -157,7 +157,7 @@ def result_text(observation: Observation) -> str:
             return observation.content or observation.describe()
 
 
-def said_beside(action: Action, arguments: str) -> str:
+def text_beside(action: Action, arguments: str) -> str:
     """The text of a reply beside its calls. A think action holds it before the thought of the call itself."""
     thought = str(getattr(action, "thought", "") or "")
     own = _object(arguments).get("thought") if isinstance(action, ThinkAction) else None

@@ -207,18 +207,17 @@ def merge(*layers: Mapping[str, Json]) -> SessionSettings:
             raise BadInput(key, f"is not a setting{nearest(key, SessionSettings.model_fields)}")
         if _leads_elsewhere(merged, layer):
             merged.pop("llm_api_key", None)
-        told = {key: value for key, value in layer.items() if value is not None}
-        check_together(told.get("custom_secrets"))
-        if isinstance(secrets := told.get("custom_secrets"), dict) and isinstance(
+        given = {key: value for key, value in layer.items() if value is not None}
+        check_together(given.get("custom_secrets"))
+        if isinstance(secrets := given.get("custom_secrets"), dict) and isinstance(
             before := merged.get("custom_secrets"), dict
         ):
-            told["custom_secrets"] = {**before, **secrets}
-        merged.update(told)
+            given["custom_secrets"] = {**before, **secrets}
+        merged.update(given)
     try:
         settings = SessionSettings.model_validate(merged)
     except ValidationError as error:
-        first = error.errors(include_url=False, include_input=False)[0]
-        raise BadInput(".".join(map(str, first["loc"])), f"is wrong: {first['msg']}") from None
+        raise bad_input(error) from None
     for name, secret in settings.custom_secrets.items():
         check_name(name)
         check_value(secret.value.get_secret_value())
@@ -235,6 +234,12 @@ def _leads_elsewhere(merged: Mapping[str, Json], layer: Mapping[str, Json]) -> b
 
 def _provider(model: str) -> str:
     return model.partition("/")[0]
+
+
+def bad_input(error: ValidationError, default: str = "") -> BadInput:
+    """The first problem as an error that names its field, or `default` if it has none."""
+    first = error.errors(include_url=False, include_input=False)[0]
+    return BadInput(".".join(map(str, first["loc"])) or default, f"is wrong: {first['msg']}")
 
 
 def nearest(key: str, known: Mapping[str, object]) -> str:

@@ -8,7 +8,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationErr
 from openhands_sessions.core.errors import BadInput
 from openhands_sessions.core.events.event import Json
 from openhands_sessions.core.json_limits import MAX_DEPTH, too_deep
-from openhands_sessions.core.settings import NEVER, SessionSettings, nearest
+from openhands_sessions.core.settings import NEVER, SessionSettings, bad_input, nearest
 from openhands_sessions.core.texts import Address, GitName, Key, Line
 
 KEYS = ("llm_api_key", "search_api_key", "sandbox_api_key")
@@ -72,8 +72,7 @@ def changed(old: UserSettings | None, given: Mapping[str, Json]) -> UserSettings
     try:
         return UserSettings.model_validate({**before, **now})
     except ValidationError as error:
-        first = error.errors(include_url=False, include_input=False)[0]
-        raise BadInput(".".join(map(str, first["loc"])), f"is wrong: {first['msg']}") from None
+        raise bad_input(error) from None
 
 
 def stored(content: Mapping[str, Json]) -> UserSettings | None:
@@ -88,18 +87,18 @@ def stored(content: Mapping[str, Json]) -> UserSettings | None:
 
 def layer(settings: UserSettings) -> dict[str, Json]:
     """The user's layer of a conversation's settings, by their names there. Empty texts are ignored."""
-    told = {
+    found = {
         key: value
         for key, value in settings.model_dump().items()
         if key in SessionSettings.model_fields and value not in (None, "")
     }
     if settings.agent:
-        told["agent"] = AGENTS.get(settings.agent, settings.agent)
+        found["agent"] = AGENTS.get(settings.agent, settings.agent)
     if settings.security_analyzer == "none":
-        del told["security_analyzer"]
+        del found["security_analyzer"]
     if not settings.enable_default_condenser:
-        told["condenser_max_size"] = NEVER
-    return told
+        found["condenser_max_size"] = NEVER
+    return found
 
 
 def shown(settings: UserSettings, providers: Mapping[str, str | None]) -> dict[str, Json]:

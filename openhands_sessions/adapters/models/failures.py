@@ -159,8 +159,8 @@ def reason(error: BaseException, secrets: Sequence[str] = ()) -> str:
     text = _BEHIND.split(text)[0]
     if "<html" in text.lower():
         return "it answered with a web page"
-    if said := _JSON_MESSAGE.search(text):
-        text = said[1] or said[2] or ""
+    if found := _JSON_MESSAGE.search(text):
+        text = found[1] or found[2] or ""
     while prefix := _PREFIX.match(text):
         text = text[prefix.end() :]
     text = _NOISE.sub("", " ".join(text.split()))

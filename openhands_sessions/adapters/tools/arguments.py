@@ -5,9 +5,9 @@ from typing import TypeVar
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from openhands_sessions.core.errors import BadInput
 from openhands_sessions.core.events.actions import UNKNOWN_RISK
 from openhands_sessions.core.events.event import Json
+from openhands_sessions.core.settings import bad_input
 
 A = TypeVar("A", bound="Arguments")
 
@@ -39,9 +39,7 @@ def checked(kind: type[A], arguments: Mapping[str, Json]) -> A:
     try:
         return kind.model_validate(dict(arguments))
     except ValidationError as error:
-        first = error.errors(include_url=False, include_input=False)[0]
-        name = ".".join(map(str, first["loc"])) or "arguments"
-        raise BadInput(name, f"is wrong: {first['msg']}") from None
+        raise bad_input(error, "arguments") from None
 
 
 def function(name: str, description: str, required: list[str], **properties: Json) -> Mapping[str, Json]:

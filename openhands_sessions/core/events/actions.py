@@ -38,7 +38,7 @@ class SystemAction(Action, kind="system"):
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class RunAction(Action, kind="run"):
+class RunAction(Action, kind="run", says="Running command: {0.command}"):
     """Run a command in the session's shell, or give text to the one that runs (`is_input`)."""
 
     command: str
@@ -51,12 +51,9 @@ class RunAction(Action, kind="run"):
     confirmation_state: ConfirmationState = _CONFIRMED
     security_risk: int = UNKNOWN_RISK
 
-    def describe(self) -> str:
-        return f"Running command: {self.command}"
-
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class RunIpythonAction(Action, kind="run_ipython"):
+class RunIpythonAction(Action, kind="run_ipython", says="Running Python code: {0.code}"):
     """Run a cell of Python."""
 
     code: str
@@ -66,12 +63,9 @@ class RunIpythonAction(Action, kind="run_ipython"):
     security_risk: int = UNKNOWN_RISK
     kernel_init_code: str = ""
 
-    def describe(self) -> str:
-        return f"Running Python code: {self.code}"
-
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class ReadAction(Action, kind="read"):
+class ReadAction(Action, kind="read", says="Reading file: {0.path}"):
     """Read a file of the workspace."""
 
     path: str
@@ -82,12 +76,9 @@ class ReadAction(Action, kind="read"):
     impl_source: str = "default"
     view_range: tuple[int, ...] | None = None
 
-    def describe(self) -> str:
-        return f"Reading file: {self.path}"
-
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class WriteAction(Action, kind="write"):
+class WriteAction(Action, kind="write", says="Writing file: {0.path}"):
     """Write a whole file of the workspace."""
 
     path: str
@@ -98,12 +89,9 @@ class WriteAction(Action, kind="write"):
     confirmation_state: ConfirmationState = _CONFIRMED
     security_risk: int = UNKNOWN_RISK
 
-    def describe(self) -> str:
-        return f"Writing file: {self.path}"
-
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class EditAction(Action, kind="edit"):
+class EditAction(Action, kind="edit", says="Editing file: {0.path}"):
     """Change a file: `create`, `str_replace`, `insert` or `undo_edit`."""
 
     path: str
@@ -120,12 +108,9 @@ class EditAction(Action, kind="edit"):
     security_risk: int = UNKNOWN_RISK
     impl_source: str = "oh_aci"
 
-    def describe(self) -> str:
-        return f"Editing file: {self.path}"
-
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class BrowseAction(Action, kind="browse"):
+class BrowseAction(Action, kind="browse", says="Opening the page {0.url}"):
     """Open a page."""
 
     url: str
@@ -133,12 +118,9 @@ class BrowseAction(Action, kind="browse"):
     security_risk: int = UNKNOWN_RISK
     return_axtree: bool = False
 
-    def describe(self) -> str:
-        return f"Opening the page {self.url}"
-
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class BrowseInteractiveAction(Action, kind="browse_interactive"):
+class BrowseInteractiveAction(Action, kind="browse_interactive", says="Acting on the open page"):
     """Act on the open page."""
 
     browser_actions: str
@@ -147,12 +129,9 @@ class BrowseInteractiveAction(Action, kind="browse_interactive"):
     security_risk: int = UNKNOWN_RISK
     return_axtree: bool = False
 
-    def describe(self) -> str:
-        return "Acting on the open page"
-
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class McpAction(Action, kind="call_tool_mcp"):
+class McpAction(Action, kind="call_tool_mcp", says="Calling the MCP tool {0.name}"):
     """Call a tool of an MCP server."""
 
     name: str
@@ -161,18 +140,12 @@ class McpAction(Action, kind="call_tool_mcp"):
     confirmation_state: ConfirmationState = _CONFIRMED
     security_risk: int = UNKNOWN_RISK
 
-    def describe(self) -> str:
-        return f"Calling the MCP tool {self.name}"
-
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class ThinkAction(Action, kind="think"):
+class ThinkAction(Action, kind="think", says="Thinking: {0.thought}"):
     """A thought that the agent wrote down."""
 
     thought: str = ""
-
-    def describe(self) -> str:
-        return f"Thinking: {self.thought}"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -200,38 +173,29 @@ class RejectAction(Action, kind="reject"):
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class DelegateAction(Action, kind="delegate"):
+class DelegateAction(Action, kind="delegate", says="Asking {0.agent} for help"):
     """The agent hands a part of the task to another agent."""
 
     agent: str
     inputs: Mapping[str, Json] = field(default_factory=dict)
     thought: str = ""
 
-    def describe(self) -> str:
-        return f"Asking {self.agent} for help"
-
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class RecallAction(Action, kind="recall"):
+class RecallAction(Action, kind="recall", says="Looking up what is known for: {0.query}"):
     """Look for what may help: `workspace_context` or `knowledge`."""
 
     recall_type: str
     query: str = ""
     thought: str = ""
 
-    def describe(self) -> str:
-        return f"Looking up what is known for: {self.query}"
-
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class ChangeAgentStateAction(Action, kind="change_agent_state"):
+class ChangeAgentStateAction(Action, kind="change_agent_state", says="Agent state changed to {0.agent_state}"):
     """Somebody asks the agent to change what it is doing."""
 
     agent_state: AgentState
     thought: str = ""
-
-    def describe(self) -> str:
-        return f"Agent state changed to {self.agent_state}"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -172,8 +172,8 @@ def from_wire(wire: Mapping[str, Any]) -> Event:
     values = {name: given.pop(key) for name, key in own_fields(kind) if key in given}
     if body == "extras":
         values["content"] = wire.get("content", "")
-    said = _SAID[kind]
-    rest: dict[str, Any] = {key: value for key, value in wire.items() if key not in said}
+    known = _KNOWN_KEYS[kind]
+    rest: dict[str, Any] = {key: value for key, value in wire.items() if key not in known}
     if given:
         rest[body] = given
     try:
@@ -232,7 +232,7 @@ def _without_derived_message(event: Event) -> Event:
     return event
 
 
-def _said_by_fields(kind: type[Event]) -> frozenset[str]:
+def _known_keys(kind: type[Event]) -> frozenset[str]:
     """Keys beside `args` and `extras` that the fields of a kind stand for."""
     if issubclass(kind, Action):
         return _ACTION_KEYS
@@ -284,7 +284,7 @@ def _read_own_fields(kind: type[Event]) -> tuple[tuple[str, str], ...]:
 
 
 _FIELDS = {kind: _read_own_fields(kind) for kind in (*ACTIONS.values(), *OBSERVATIONS.values())}
-_SAID = {kind: _said_by_fields(kind) for kind in _FIELDS}
+_KNOWN_KEYS = {kind: _known_keys(kind) for kind in _FIELDS}
 _ADAPTERS: dict[type[Any], TypeAdapter[Any]] = {}
 
 

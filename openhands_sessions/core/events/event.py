@@ -65,7 +65,9 @@ class Event:
     """One entry of the log. `id` and `timestamp` are given by the EventStream."""
 
     KIND: ClassVar[str] = ""
-    """Name on the wire, given as `class RunAction(Action, kind="run")`."""
+    """Name on the wire, given as `class RunAction(Action, kind="run", says="…")`."""
+    SAYS: ClassVar[str] = ""
+    """The event in words, with its fields as `{0.field}`."""
 
     id: EventId = UNNUMBERED
     timestamp: datetime = EPOCH
@@ -83,13 +85,13 @@ class Event:
     rest: Mapping[str, Json] = field(default_factory=dict)
     """Keys of the wire form that this version has no field for; kept and passed on."""
 
-    def __init_subclass__(cls, kind: str = "") -> None:
+    def __init_subclass__(cls, kind: str = "", says: str = "") -> None:
         if kind:  # not when `slots` makes the class a second time, with what the first one has
-            cls.KIND = kind
+            cls.KIND, cls.SAYS = kind, says
 
     def describe(self) -> str:
         """The event in words, for people."""
-        return ""
+        return self.SAYS.format(self)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -104,7 +106,7 @@ class Observation(Event):
     content: str = ""
 
     def describe(self) -> str:
-        return self.content
+        return self.SAYS.format(self) if self.SAYS else self.content
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -43,51 +43,41 @@ class RunMetadata:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class RunObservation(Observation, kind="run"):
+class RunObservation(
+    Observation, kind="run", says="Command `{0.command}` ended with exit code {0.metadata.exit_code}."
+):
     """What a command printed, and how it ended."""
 
     command: str
     metadata: RunMetadata = RunMetadata()
     hidden: bool = False
 
-    def describe(self) -> str:
-        return f"Command `{self.command}` ended with exit code {self.metadata.exit_code}."
-
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class RunIpythonObservation(Observation, kind="run_ipython"):
+class RunIpythonObservation(Observation, kind="run_ipython", says="The cell was run."):
     """What a cell printed."""
 
     code: str
     image_urls: tuple[str, ...] | None = None
 
-    def describe(self) -> str:
-        return "The cell was run."
-
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class ReadObservation(Observation, kind="read"):
+class ReadObservation(Observation, kind="read", says="Read the file {0.path}."):
     """What a file holds."""
 
     path: str
     impl_source: str = "default"
 
-    def describe(self) -> str:
-        return f"Read the file {self.path}."
-
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class WriteObservation(Observation, kind="write"):
+class WriteObservation(Observation, kind="write", says="Wrote the file {0.path}."):
     """A file was written."""
 
     path: str
 
-    def describe(self) -> str:
-        return f"Wrote the file {self.path}."
-
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class EditObservation(Observation, kind="edit"):
+class EditObservation(Observation, kind="edit", says="Edited the file {0.path}."):
     """A file was changed."""
 
     path: str
@@ -98,12 +88,9 @@ class EditObservation(Observation, kind="edit"):
     diff: str | None = None
     diff_cache: str | None = None
 
-    def describe(self) -> str:
-        return f"Edited the file {self.path}."
-
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class BrowseObservation(Observation, kind="browse"):
+class BrowseObservation(Observation, kind="browse", says="Visited {0.url}"):
     """What a page shows."""
 
     url: str
@@ -122,9 +109,6 @@ class BrowseObservation(Observation, kind="browse"):
     last_browser_action_error: str = ""
     focused_element_bid: str = ""
     filter_visible_only: bool = False
-
-    def describe(self) -> str:
-        return f"Visited {self.url}"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -29,14 +29,11 @@ class ToolCallsAction(Action, kind="tool_calls"):
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class InvalidCallAction(Action, kind="invalid_call"):
+class InvalidCallAction(Action, kind="invalid_call", says="A tool call that cannot be carried out"):
     """Ours: a tool call that cannot be carried out (unknown tool, malformed arguments); the call itself
     is in `tool_call_metadata`."""
 
     thought: str = ""
-
-    def describe(self) -> str:
-        return "A tool call that cannot be carried out"
 
 
 class StopReason(StrEnum):
@@ -69,24 +66,18 @@ class TurnResumedObservation(Observation, kind="turn_resumed"):
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class ReplayBegunObservation(Observation, kind="replay_begun"):
+class ReplayBegunObservation(Observation, kind="replay_begun", says="Replaying {0.steps} recorded steps"):
     """Ours: from here on `steps` recorded actions are issued in place of the model. Each of them has this event for
     its `cause`."""
 
     steps: int
 
-    def describe(self) -> str:
-        return f"Replaying {self.steps} recorded steps"
-
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class ReplayEndedObservation(Observation, kind="replay_ended"):
+class ReplayEndedObservation(Observation, kind="replay_ended", says="The replay was ended behind step {0.done}"):
     """Ours: a replay is given up before its end; `done` of its steps were issued."""
 
     done: int
-
-    def describe(self) -> str:
-        return f"The replay was ended behind step {self.done}"
 
 
 OWN_ACTIONS = frozenset({ToolCallsAction.KIND, InvalidCallAction.KIND})
