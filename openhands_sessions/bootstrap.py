@@ -17,7 +17,7 @@ from openhands_sessions.adapters.confirmation_policy import ConfirmationMode
 from openhands_sessions.adapters.files.local import LocalFiles
 from openhands_sessions.adapters.files.sealed import SealedFiles
 from openhands_sessions.adapters.gateways.remote import open_remote
-from openhands_sessions.adapters.mcp.loading import LoadedServers
+from openhands_sessions.adapters.mcp.lazy import LazyMcpServers
 from openhands_sessions.adapters.models.catalogue import Catalogue, ModelChoice
 from openhands_sessions.adapters.models.litellm import LiteLlmModels
 from openhands_sessions.adapters.models.scripted import ScriptedModels
@@ -212,7 +212,7 @@ def _upload_limits(config: Config) -> UploadLimits:
 def _load_mcp() -> McpServers:
     from openhands_sessions.adapters.mcp import sdk  # an extra, and slow to load
 
-    return sdk.SdkServers()
+    return sdk.SdkMcpServers()
 
 
 def _parts(store: SessionStore, runtimes: Runtimes, agents: AgentChoice) -> Dependencies:
@@ -223,7 +223,7 @@ def _parts(store: SessionStore, runtimes: Runtimes, agents: AgentChoice) -> Depe
         memory=WorkspaceMemory(),
         tools=(Bash(), Editor(), Think(), Finish(), TaskTracker()),
         ipython=Ipython(),
-        mcp=LoadedServers(_load_mcp),
+        mcp=LazyMcpServers(_load_mcp),
         mcp_tool=McpTool,
         policy=ConfirmationMode(),
         condenser=WindowCondenser(),
@@ -327,12 +327,10 @@ async def open_importer(config: Config, folder: Path) -> AsyncIterator[Importer]
 
 
 async def probe_docker(config: Config) -> Sequence[Check]:
-    """What Docker sandboxes need, each looked at; up to the first without which there are none. Raises OSError."""
-    from openhands_sessions.adapters.runtimes.docker import check as docker_check
+    """Check what Docker sandboxes need, up to the first vital check that fails. Raises OSError."""
+    from openhands_sessions.adapters.runtimes.docker.check import check_docker
 
-    return await docker_check.check_docker(
-        _docker_folder(config), _docker_settings(config), address=config.docker.address
-    )
+    return await check_docker(_docker_folder(config), _docker_settings(config), address=config.docker.address)
 
 
 def probe_store(folder: Path) -> str:

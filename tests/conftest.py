@@ -2,6 +2,7 @@
 
 import os
 import random
+import resource
 import socket
 import sys
 from collections import defaultdict
@@ -20,6 +21,8 @@ NOWHERE = "http://127.0.0.1:9"
 _HERE = {"::1", "localhost", "0.0.0.0", "::", ""}
 _OURS = ("127.", "198.18.")
 """Loopback, and the links to engines of the tests' own."""
+MEGABYTES = 600
+"""What a process that runs tests may take."""
 _SAMPLE = 2
 """Runs of each long test that CHAOS=ci takes."""
 
@@ -60,6 +63,15 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     }
     config.hook.pytest_deselected(items=list(left_out))
     items[:] = [item for item in items if item not in left_out]
+
+
+@pytest.fixture(scope="session", autouse=True)
+def memory_is_bounded() -> Iterator[None]:
+    """A process that runs tests stays small, so that several can run on a small machine. Processes that tests start do
+    not count."""
+    yield
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024
+    assert peak < MEGABYTES, "measure the peak after each file, and let go of what is not needed any more"
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -41,10 +41,10 @@ class BashProcess:
         data = line.encode("utf-8", "replace") + b"\n"
         with contextlib.suppress(BrokenPipeError):  # it has ended; its `ended` is awaited elsewhere
             try:
-                whole = os.write(self._commands, data) == len(data)
+                complete = os.write(self._commands, data) == len(data)
             except BlockingIOError:
-                whole = False
-            if not whole:
+                complete = False
+            if not complete:
                 self.signal(signal.SIGKILL)  # half a line must never be executed
 
     def signal(self, number: signal.Signals) -> None:

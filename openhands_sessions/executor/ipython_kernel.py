@@ -12,9 +12,9 @@ from typing import Any
 MISSING = 127
 
 
-def main(orders: int, answers: int) -> int:
+def main(requests: int, answers: int) -> int:
     """Answer requests `{"file", "environment"}` with `{"ok"}`, after the output, until the pipe is closed."""
-    for descriptor in (orders, answers):
+    for descriptor in (requests, answers):
         os.set_inheritable(descriptor, False)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     try:
@@ -22,10 +22,10 @@ def main(orders: int, answers: int) -> int:
     except ImportError as error:
         sys.stdout.write(f"IPython cannot be used in this sandbox: {error}\n")
         return MISSING
-    with os.fdopen(orders, encoding="utf-8") as lines, os.fdopen(answers, "w", encoding="utf-8") as told:
+    with os.fdopen(requests, encoding="utf-8") as lines, os.fdopen(answers, "w", encoding="utf-8") as output:
         for line in lines:
-            told.write(json.dumps({"ok": _run(shell, json.loads(line))}) + "\n")
-            told.flush()
+            output.write(json.dumps({"ok": _run(shell, json.loads(line))}) + "\n")
+            output.flush()
     return 0
 
 

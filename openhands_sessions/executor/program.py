@@ -88,24 +88,24 @@ def _print_ready() -> None:
 
 
 def _run_detached(options: ExecutorOptions) -> int:
-    told, telling = os.pipe()
+    report_end, report_start = os.pipe()
     if os.fork():
-        os.close(telling)
-        with os.fdopen(told, "rb") as report:
-            said = report.read()
-        if said == _READY:
+        os.close(report_start)
+        with os.fdopen(report_end, "rb") as report:
+            message = report.read()
+        if message == _READY:
             return 0
-        sys.stderr.write(said.decode("utf-8", "replace") or "the executor ended at once\n")
+        sys.stderr.write(message.decode("utf-8", "replace") or "the executor ended at once\n")
         return 1
     os.setsid()
     nowhere = os.open(os.devnull, os.O_RDWR)
     for descriptor in (0, 1, 2):
         os.dup2(nowhere, descriptor)
 
-    def send(said: bytes) -> None:
+    def send(message: bytes) -> None:
         with contextlib.suppress(OSError):
-            os.write(telling, said)
-            os.close(telling)
+            os.write(report_start, message)
+            os.close(report_start)
 
     try:
         status = _run(options, lambda: send(_READY))

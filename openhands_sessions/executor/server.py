@@ -75,8 +75,8 @@ class SocketServer:
 
     def authenticates(self, hello: Message) -> bool:
         """Whether the secret is right; takes constant time."""
-        said = hello.get("secret", "")
-        return hmac.compare_digest(said.encode("utf-8", "replace") if isinstance(said, str) else b"", self._secret)
+        secret = hello.get("secret", "")
+        return hmac.compare_digest(secret.encode("utf-8", "replace") if isinstance(secret, str) else b"", self._secret)
 
     def admits(self, term: int) -> bool:
         """Whether the owner of this term may act. Raises RequestRefused where the term cannot be made durable."""

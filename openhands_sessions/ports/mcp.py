@@ -1,4 +1,4 @@
-"""The tools of MCP servers, and how they are called."""
+"""The tools of MCP servers."""
 
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
@@ -31,8 +31,8 @@ class CallMcp:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class McpDone:
-    """What a tool answered. `failed`: it says itself that it did not do it. `unknown`: the answer never came, `text`
-    says why; nobody knows whether it did it."""
+    """The answer of a tool. `failed`: the tool reports an error. `unknown`: the answer never came, `text` says why; the
+    call may have taken effect."""
 
     text: str
     failed: bool = False
@@ -44,15 +44,15 @@ class McpTools(Protocol):
 
     functions: Sequence[McpFunction]
     problems: Sequence[str]
-    """Servers that cannot be used, and why, for users."""
+    """Which servers cannot be used, and why, for users."""
 
     async def call(self, call: CallMcp) -> McpDone:
-        """Call once; never repeated here. Being cancelled tells the server, and leaves the outcome unknown. Raises
-        nothing of the servers'."""
+        """Call once, without retries. When cancelled, the server is told, and the outcome is unknown. Does not raise
+        for errors of servers."""
 
 
 class McpServers(Protocol):
-    """How servers are reached."""
+    """Opens connections to servers."""
 
     def open(self, config: McpConfig, programs: Programs) -> AbstractAsyncContextManager[McpTools]:
         """Connect to all at once, each within its limit; one that fails is a problem of McpTools, and the others go

@@ -1,4 +1,4 @@
-"""The sandbox as a session sees it. Paths are the wire's: `/workspace/…`, or relative to it."""
+"""The sandbox of a session. Paths are those of the protocol: `/workspace/…`, or relative to it."""
 
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
 from contextlib import AbstractAsyncContextManager
@@ -13,33 +13,33 @@ WORKSPACE = "/workspace"
 
 
 OnStep = Callable[[str, str], None]
-"""Called with a status id of the wire and words for users, at each step on the way to a sandbox that runs; on the event
-loop, and must not block."""
+"""Called with a status id of the protocol and a text for users, at each step of a sandbox's start; on the event loop,
+and must not block."""
 
 
-def _untold(status: str, words: str) -> None:
-    """Nobody wants to know."""
+def _ignore(status: str, words: str) -> None:
+    """The default for callers that show no progress."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class RuntimeSpec:
-    """What a runtime is opened for. `term` is the owner's: an executor refuses a lower one than it has seen.
+    """What a runtime is opened for. `term` is the owner's: an executor refuses one lower than it has seen.
     `environment` is given to every command."""
 
     sid: ConversationId
     term: int
     environment: dict[str, str] = field(default_factory=dict)
-    on_step: OnStep = _untold
+    on_step: OnStep = _ignore
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class RunCommand:
-    """Run a command in the persistent shell. `timeout` in seconds, None for the runtime's own limit; when it is over,
-    the whole process group of the command is ended.
+    """Run a command in the persistent shell. `timeout` in seconds, None for the runtime's own limit; after it, the
+    whole process group of the command is ended.
 
-    `patience` in seconds: a command that prints nothing for so long is let go of (`ended` is `waiting`) and runs on,
-    for a later GiveInput; None waits to its end. While one that was let go of runs, the next command is not run
-    (`busy`).
+    `patience` in seconds: for a command that prints nothing for so long, the action returns (`ended` is `waiting`)
+    while the command runs on, for a later GiveInput; None waits to its end. While such a command runs, the next one is
+    not started (`busy`).
     """
 
     command: str
@@ -50,7 +50,7 @@ class RunCommand:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class EditFile:
-    """One operation of the editor tool, carried out inside the sandbox."""
+    """One operation of the editor tool, inside the sandbox."""
 
     command: Literal["view", "create", "str_replace", "insert", "undo_edit"]
     path: str
@@ -63,9 +63,9 @@ class EditFile:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class GiveInput:
-    """Type text for the command that was let go of, and wait for it again; `\\x03` is Ctrl-C. The outcome is that
-    command's, with what it printed since, also where it has ended meanwhile; `busy` where there is none, or its end
-    was told, and then nothing was typed. An empty text only waits."""
+    """Type text for the command that runs on (`waiting`), and wait for it again; `\\x03` is Ctrl-C. The outcome is that
+    command's, with its output since then, also where it has ended meanwhile; `busy` where there is no such command,
+    and nothing is typed then. An empty text only waits."""
 
     text: str
     patience: float | None = None
@@ -73,8 +73,8 @@ class GiveInput:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Query:
-    """A program that only looks, in `/workspace`: it knows nothing of the shell, and may be run twice. Limits in
-    seconds, and in bytes of what it prints (at most 4 MiB)."""
+    """A program that changes nothing, in `/workspace`; it does not see the shell, and may be run twice. Limits in
+    seconds, and in bytes of its output (at most 4 MiB)."""
 
     words: tuple[str, ...]
     timeout: float = 30.0
@@ -83,7 +83,7 @@ class Query:
 
 @dataclass(frozen=True, slots=True)
 class Printed:
-    """What a Query printed. `exit_code` is None where it was ended for a limit, or could not be started."""
+    """The output of a Query. `exit_code` is None where it was ended for a limit, or could not be started."""
 
     output: bytes
     exit_code: int | None
@@ -91,8 +91,8 @@ class Printed:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class RunCell:
-    """Run a cell in the persistent IPython, in turn with the commands; `timeout` as RunCommand's. Its outcome is a
-    CommandDone: `exit_code` is 1 where the cell raised, 127 where the sandbox has no IPython."""
+    """Run a cell in the persistent IPython; cells and commands run one after another. `timeout` as RunCommand's. Its
+    outcome is a CommandDone: `exit_code` is 1 where the cell raised, 127 where the sandbox has no IPython."""
 
     code: str
     timeout: float | None = None
@@ -103,10 +103,9 @@ Task = RunCommand | RunCell | EditFile | GiveInput
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class CommandDone:
-    """How a command ended. `output` is the head and tail of what it printed, with a line in between that says how
-    much was left out (`omitted` bytes). `exit_code` is None where it was ended by force, or is not at its end;
-    `ended` says by what, or that it runs on (`waiting`), or was not run (`busy`).
-    `working_dir` is where the shell stands now, as a wire path."""
+    """How a command ended. `output` is the head and tail of its output, with a line between them that says how much
+    was left out (`omitted` bytes). `exit_code` is None where it was ended by force, or has not ended; `ended` says by
+    what, or that it runs on (`waiting`), or was not started (`busy`). `working_dir` is the shell's folder after it."""
 
     output: str
     exit_code: int | None
@@ -119,7 +118,7 @@ class CommandDone:
 @dataclass(frozen=True, kw_only=True, slots=True)
 class EditDone:
     """What an edit did, or why it did nothing (`ok` False, `content` says why). Old and new content are None where
-    there is none, or over the executor's cap."""
+    there is no such file, or it is over the executor's limit."""
 
     ok: bool
     content: str
@@ -135,50 +134,50 @@ Outcome = CommandDone | EditDone | McpDone
 
 @dataclass(frozen=True, slots=True)
 class Running:
-    """The executor is at it."""
+    """The action is running."""
 
 
 @dataclass(frozen=True, slots=True)
 class UnknownAction:
-    """The executor answered, and has never heard of the action: it did not run."""
+    """The action did not run, and will not."""
 
 
 @dataclass(frozen=True, slots=True)
 class Lost:
-    """The executor that was to do it is gone, and no record of it is left: the outcome is unknown."""
+    """The executor is gone, and so is its record of the outcome: it is unknown."""
 
 
 OnOutput = Callable[[str], None]
-"""Called with each new piece of a command's output, on the event loop; must not block."""
+"""Called with each new chunk of a command's output, on the event loop; must not block."""
 
 
 class WorkspaceReader(Protocol):
-    """What a workspace holds, whether or not the executor runs. Raises PathRefused for `..`, an absolute path outside
+    """Reads a workspace, whether or not the executor runs. Raises PathRefused for `..`, an absolute path outside
     `/workspace`, a symlink that leads out, or NUL; FileProblem; RuntimeUnavailable."""
 
     async def read(self, path: str, *, limit: int = 1 << 20) -> bytes:
-        """A file, FileProblem where it is larger than `limit` bytes."""
+        """A whole file. Raises FileProblem where it is larger than `limit` bytes."""
 
     async def list(self, path: str = "") -> Sequence[str]:
-        """Names in a folder, sorted, folders with a `/` behind."""
+        """Names in a folder, sorted, with a `/` after folders."""
 
     def pieces(self, path: str) -> AsyncGenerator[bytes, None]:
-        """A file of any size, at most 256 KiB at once. Close what you do not read to its end."""
+        """A file of any size in chunks of at most 256 KiB. Close the generator if you do not read it to its end."""
 
     def archive(self, path: str = "") -> AsyncGenerator[bytes, None]:
-        """A folder with all in it as a zip file, in memory of a few pieces. Links to files inside count as the files;
-        other links and what is no file are left out. Raises TooLarge before the first piece. Close it as `pieces`."""
+        """A folder as a zip file, in chunks. Links to files inside count as the files; other links, and what is not a
+        file, are left out. Raises TooLarge before the first chunk. Close it as `pieces`."""
 
 
 class WorkspaceWriter(Protocol):
-    """How a workspace is changed from outside. Raises as WorkspaceReader."""
+    """Writes a workspace. Raises as WorkspaceReader."""
 
     async def write(self, path: str, content: bytes) -> None:
-        """Replace a file atomically, making the folders above it."""
+        """Replace a file atomically; creates the folders above it."""
 
     async def receive(self, path: str, pieces: AsyncIterator[bytes], *, limit: int) -> int:
-        """As `write`, in memory of one piece; the size in bytes. TooLarge where it is more than `limit`. Whatever is
-        raised, by `pieces` too, leaves the file as it was."""
+        """As `write`, in chunks; returns the size in bytes. Raises TooLarge over `limit`. Any error, also of `pieces`,
+        leaves the file as it was."""
 
 
 class Workspace(WorkspaceReader, WorkspaceWriter, Protocol):
@@ -193,40 +192,40 @@ class Runtime(Protocol):
     programs: Programs
 
     async def perform(self, key: str, task: Task, on_output: OnOutput) -> Outcome:
-        """Do it and return its outcome. A key that the executor knows is never done again: its outcome is returned, or
-        the running one joined (`on_output` then gets its output from the beginning, or as much of its end as is
-        kept). Commands run one after another.
-        Being cancelled lets go of it and leaves it running. Raises RuntimeFailure; NotAsked where no executor has heard
-        of this call."""
+        """Run an action and return its outcome. A key that the executor knows is never run again: its outcome is
+        returned, or the running action joined (`on_output` then gets its output from the beginning, or as much of its
+        end as is kept). Commands run one after another. When cancelled, the action runs on. Raises RuntimeFailure;
+        NotAsked where no executor got this call."""
 
     async def inquire(self, key: str) -> Outcome | Running | UnknownAction | Lost:
-        """What became of an action; starts no executor and runs nothing. UnknownAction also where no executor was ever
-        started for this workspace. Raises RuntimeUnavailable where it cannot be told now."""
+        """The status of an action; starts no executor and runs nothing. UnknownAction also where no executor was ever
+        started for this workspace. Raises RuntimeUnavailable where the status cannot be read now."""
 
     async def send_input(self, text: str) -> bool:
         """Give text to the running command's terminal; False where none runs. `\\x03` is Ctrl-C."""
 
     async def interrupt(self, key: str) -> None:
         """End a running command and its whole process group, by force after 0.5 s; its `perform` then returns. The key
-        of a GiveInput, or of a command that was let go of, ends that command. A key that the executor has not heard of
-        is remembered as never to be run. Never raises for a gone executor."""
+        of a GiveInput, or of a command that runs on, ends that command. An unknown key is recorded as never to be
+        run. Never raises for an executor that is gone."""
 
     async def query(self, query: Query) -> Printed:
-        """Run a program beside the shell, waiting for no command. Starts the executor. Raises RuntimeUnavailable."""
+        """Run a program beside the shell, without waiting for commands. Starts the executor. Raises
+        RuntimeUnavailable."""
 
 
 class Runtimes(Protocol):
-    """How runtimes of one kind are opened."""
+    """Opens runtimes of one kind."""
 
     isolated: bool
-    """Whether what runs inside is kept from the host."""
+    """Whether sandboxes are isolated from the host."""
 
     def open(self, spec: RuntimeSpec) -> AbstractAsyncContextManager[Runtime]:
-        """Check what the kind needs and open one; raises RuntimeUnavailable with what to do. Starts no executor. The
-        end of the block lets go of the sandbox without ending it: the next owner finds it again."""
+        """Check what the kind needs and open a runtime; raises RuntimeUnavailable with advice. Starts no executor. The
+        end of the block does not end the sandbox: the next owner finds it again."""
 
     async def has_ipython(self) -> bool:
-        """Whether RunCell is of any use. Asked once per session; quick, and starts no executor. Does not raise."""
+        """Whether RunCell works. Called once per session; quick, and starts no executor. Does not raise."""
 
     async def discard(self, sid: ConversationId) -> None:
         """End a conversation's sandbox and delete its workspace; nothing where there is none."""

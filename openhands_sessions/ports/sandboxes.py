@@ -1,4 +1,4 @@
-"""The sandboxes of a server as its operator sees them."""
+"""The sandboxes of a server, for its operator."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -10,8 +10,8 @@ from openhands_sessions.ports.runtime import Runtimes
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class SandboxInfo:
-    """One sandbox and its fate. `conversation` is None for what serves all of them; `status` is the kind's own word;
-    `why` says for people why it is kept, or goes."""
+    """One sandbox. `conversation` is None where it serves all of them; `status` is the kind's own term; `why` says for
+    users why it is kept, or removed."""
 
     name: str
     conversation: ConversationId | None
@@ -22,8 +22,8 @@ class SandboxInfo:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Check:
-    """One thing that sandboxes need. `found` says how it is; `problem` what to do, empty where all is well. Without
-    what is `vital` there are no sandboxes, without the rest they lack something."""
+    """One requirement of sandboxes. `found` is its state; `problem` is advice, empty where all is well. Where a `vital`
+    check fails there are no sandboxes, otherwise they lack something."""
 
     name: str
     found: str
@@ -32,18 +32,18 @@ class Check:
 
 
 class Sandboxes(Protocol):
-    """All see what this server's data folder has made, and nothing else. Raise RuntimeUnavailable, StorageError."""
+    """All methods concern only sandboxes of this server's data folder. They raise RuntimeUnavailable, StorageError."""
 
     async def survey(self) -> Sequence[SandboxInfo]:
-        """Every sandbox there is, without changing any."""
+        """All sandboxes; changes none."""
 
     async def reap(self) -> Sequence[SandboxInfo]:
-        """Remove those that nobody owns, and return them."""
+        """Remove the sandboxes that no conversation needs, and return them."""
 
     async def clear(self) -> Sequence[SandboxInfo]:
-        """Remove all of them, at work or not, and what they share: networks, firewall rules. Workspaces stay. Returns
-        what was removed. No server may have the data folder open."""
+        """Remove and return all sandboxes, also those at work, and what they share: networks, firewall rules.
+        Workspaces are kept. No server may have the data folder open."""
 
 
 class LastingRuntimes(Runtimes, Sandboxes, Protocol):
-    """Runtimes whose sandboxes outlive the server, so that somebody must keep a list of them."""
+    """Runtimes whose sandboxes outlive the server."""

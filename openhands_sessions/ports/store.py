@@ -121,10 +121,12 @@ class EventLog(Protocol):
 class SnapshotStore(Protocol):
     """Snapshots, so that a log need not be folded from 0."""
 
-    async def load(self, sid: ConversationId) -> Snapshot | None: ...
+    async def load(self, sid: ConversationId, at: EventId | None = None) -> Snapshot | None:
+        """The newest one, or the newest whose head is not above `at`."""
 
     async def save(self, sid: ConversationId, snapshot: Snapshot) -> None:
-        """Replace what was saved before. Without effect where the conversation has no row."""
+        """Add one, and delete those of other versions and those that `core.snapshots.kept` leaves out. Without effect
+        where the conversation has no row."""
 
 
 class ConversationStore(Protocol):

@@ -8,7 +8,7 @@ from engineio.packet import Packet
 
 from openhands_sessions.core.events.codec import Stored
 from openhands_sessions.core.events.own import OWN_ACTIONS, OWN_OBSERVATIONS
-from openhands_sessions.server.packets import array_packet, event_packet
+from openhands_sessions.server.packets import LARGEST_SHARED, array_packet, event_packet, shared_packet
 
 SINGLES = 16
 """Events that go as one packet each between two pauses for others."""
@@ -50,7 +50,11 @@ def _without_author(entry: Stored) -> Stored:
 def singles(entries: Sequence[Stored]) -> Iterator[Sequence[Packet]]:
     """One packet per event, in groups between which others are let in."""
     for place in range(0, len(entries), SINGLES):
-        yield [event_packet("oh_event", entry.text) for entry in entries[place : place + SINGLES]]
+        yield [_packet(entry.text) for entry in entries[place : place + SINGLES]]
+
+
+def _packet(text: str) -> Packet:
+    return shared_packet(text) if len(text) <= LARGEST_SHARED else event_packet("oh_event", text)
 
 
 def arrays(entries: Sequence[Stored]) -> Iterator[Sequence[Packet]]:

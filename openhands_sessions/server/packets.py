@@ -1,12 +1,18 @@
 """Socket.IO packets, encoded once and sent to many."""
 
 from collections.abc import Iterable, Sequence
+from functools import lru_cache
 
 import orjson
-from engineio.packet import MESSAGE, Packet
+from engineio.packet import MESSAGE
 
 from openhands_sessions.core.events.codec import Stored
 from openhands_sessions.core.events.event import Json
+from openhands_sessions.server.sockets.websocket import EventPacket
+
+SHARED = 32
+"""Packets of events that are kept for the next client."""
+LARGEST_SHARED = 64 * 1024
 
 
 def prefix(namespace: str) -> str:
@@ -14,21 +20,27 @@ def prefix(namespace: str) -> str:
     return "2" if namespace == "/" else f"2{namespace},"
 
 
-def event_packet(name: str, text: str, namespace: str = "/") -> Packet:
+def event_packet(name: str, text: str, namespace: str = "/") -> EventPacket:
     """An event whose one argument is JSON text already; it is not decoded."""
-    return Packet(MESSAGE, data=f'{prefix(namespace)}["{name}",{text}]')
+    return EventPacket(MESSAGE, data=f'{prefix(namespace)}["{name}",{text}]')
 
 
-def array_packet(name: str, entries: Sequence[Stored]) -> Packet:
+@lru_cache(maxsize=SHARED)
+def shared_packet(text: str) -> EventPacket:
+    """The packet of a stored event: one and the same for clients that are sent it at about the same time."""
+    return event_packet("oh_event", text)
+
+
+def array_packet(name: str, entries: Sequence[Stored]) -> EventPacket:
     """An event whose one argument is an array of stored events."""
     return event_packet(name, f"[{','.join([entry.text for entry in entries])}]")
 
 
-def message_packet(name: str, value: Json, namespace: str = "/") -> Packet:
+def message_packet(name: str, value: Json, namespace: str = "/") -> EventPacket:
     """An event with a value that is encoded here."""
     return event_packet(name, orjson.dumps(value).decode(), namespace)
 
 
-def size(packets: Iterable[Packet]) -> int:
+def size(packets: Iterable[EventPacket]) -> int:
     """Characters on the wire."""
     return sum(len(packet.data) for packet in packets)

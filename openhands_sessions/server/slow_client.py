@@ -25,19 +25,25 @@ class Outbox:
     def __init__(
         self, sio: socketio.AsyncServer, sid: str, namespace: str, environ: dict[str, Any], grace: float
     ) -> None:
-        self._queue: asyncio.Queue[Packet | None] = _queue_of(sio, sid, namespace)
+        # There is no public way to engine.io's queue; an emit would encode an event anew for each client.
+        self._engine: Any = sio.eio.sockets[sio.manager.eio_sid_from_sid(sid, namespace)]
         self._transport = environ["aiohttp.request"].transport
         self._writer = environ["aiohttp.request"].writer
         self._grace = grace
         self._waiting = 0
 
+    @property
+    def _queue(self) -> "asyncio.Queue[Packet | None]":
+        """Another one once a client that polls has a websocket."""
+        queue: asyncio.Queue[Packet | None] = self._engine.queue
+        return queue
+
     def put(self, packets: Sequence[Packet]) -> None:
         """Queue without waiting: for what is bounded otherwise."""
-        if self._queue.empty():
-            self._waiting = 0
+        queue = self._queue
         for packet in packets:
-            self._queue.put_nowait(packet)
-        self._waiting += size(packets)
+            queue.put_nowait(packet)
+        self._waiting = 0 if queue.empty() else self._waiting + size(packets)
 
     async def send(self, packets: Sequence[Packet]) -> None:
         """Queue, and wait for the client where too much waits for it. Raises SlowClient after the grace time."""
@@ -51,7 +57,7 @@ class Outbox:
         try:
             async with asyncio.timeout(self._grace):
                 await self._queue.join()
-                await self._writer.drain()  # the queue is empty as soon as engine.io's writer has taken all of it
+                await self._writer.drain()
         except TimeoutError as error:
             raise SlowClient from error
         self._waiting = 0
@@ -88,11 +94,3 @@ def abort(transport: asyncio.WriteTransport | None) -> None:
     """End a connection at once; nothing where it is gone already."""
     if transport is not None:
         transport.abort()
-
-
-def _queue_of(sio: socketio.AsyncServer, sid: str, namespace: str) -> "asyncio.Queue[Packet | None]":
-    # engine.io keeps one queue per connection, which its writer empties; there is no public way to it, and emitting
-    # event by event would encode each one anew for each client.
-    engine_sid = sio.manager.eio_sid_from_sid(sid, namespace)
-    queue: asyncio.Queue[Packet | None] = sio.eio.sockets[engine_sid].queue
-    return queue

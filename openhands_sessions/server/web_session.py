@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 
 import socketio
@@ -89,6 +90,9 @@ class WebSession:
         self._cursor = connection.after
         self._head = -1
         self._last_state = -1
+        self._commands = 0
+        """That are under way; their answers go out before the connection ends."""
+        self._answered: asyncio.Event | None = None
         self._pump: asyncio.Task[None] | None = None
 
     @property
@@ -123,7 +127,13 @@ class WebSession:
         """Carry a client's command to the session, reviving it. Raises BadInput, RateLimited, NotAccepting, …"""
         self._connection.bucket.take()
         command, key = command_of(data)
-        return await self._gateway.submit(self.sid, command, key=key)
+        self._commands += 1
+        try:
+            return await self._gateway.submit(self.sid, command, key=key)
+        finally:
+            self._commands -= 1
+            if self._answered is not None and not self._commands:
+                self._answered.set()
 
     def on_event(self, event: Event) -> None:
         """Send one event now, unless the client has it or is spared it."""
@@ -227,6 +237,11 @@ class WebSession:
 
     async def _leave(self, reason: EndReason) -> None:
         """The session is over for this client: with a Socket.IO disconnect it stays away, without it comes back."""
+        if self._commands:
+            self._answered = asyncio.Event()
+            with suppress(TimeoutError):
+                async with asyncio.timeout(END_GRACE):
+                    await self._answered.wait()
         await self._outbox.drained()
         if reason in ("stopped", "deleted"):
             await self.sio.disconnect(self._connection.socket_id, namespace="/")

@@ -2,16 +2,18 @@
 
 import asyncio
 from collections.abc import Callable
+from dataclasses import replace
 
 import structlog
 
 from openhands_sessions.core.errors import AtCapacity
 from openhands_sessions.core.ids import UNNUMBERED, ConversationId, OwnerId
-from openhands_sessions.core.lifecycle import SessionState
 from openhands_sessions.core.settings import SessionSettings
 from openhands_sessions.ports.access import SessionStatus
 from openhands_sessions.ports.gateway import Accepted, EndReason, Status
+from openhands_sessions.ports.store import ConversationRow
 from openhands_sessions.service.feeds import Feeds
+from openhands_sessions.service.idle_closing import IdleCloser
 from openhands_sessions.service.status_board import StatusBoard
 from openhands_sessions.session.agent_session import AgentSession
 from openhands_sessions.session.idempotency import IdempotencyKey
@@ -28,12 +30,10 @@ class SessionRegistry:
         self.board = board
         self._parts = parts
         self._max_sessions = max_sessions
-        self._idle_timeout = idle_timeout
         self._sessions: dict[ConversationId, AgentSession] = {}
-        self._owners: dict[ConversationId, OwnerId] = {}
+        self._rows: dict[ConversationId, ConversationRow] = {}
         self._tasks: dict[ConversationId, asyncio.Task[None]] = {}
-        self._idle: dict[ConversationId, asyncio.TimerHandle] = {}
-        self._closings: set[asyncio.Task[None]] = set()
+        self._idle = IdleCloser(idle_timeout, self._close_idle)
         self.feeds = Feeds(parts.store)
         self._changed_at = 0.0
         self.accepting = True
@@ -44,7 +44,7 @@ class SessionRegistry:
     @property
     def full(self) -> bool:
         """Whether a new session would be refused."""
-        return not self.accepting or (len(self._sessions) >= self._max_sessions and self._longest_idle() is None)
+        return not self.accepting or (len(self._sessions) >= self._max_sessions and self._idle.longest_idle() is None)
 
     def idle_time(self, started: float) -> float:
         """Seconds for which no session has worked or come to another state, at most those since `started`, a time of
@@ -59,7 +59,12 @@ class SessionRegistry:
 
     def owner(self, sid: ConversationId) -> OwnerId | None:
         """Whose live session it is."""
-        return self._owners.get(sid)
+        row = self._rows.get(sid)
+        return None if row is None else row.owner
+
+    def row(self, sid: ConversationId) -> ConversationRow | None:
+        """The row of a conversation whose session is live, as of the last change in this process."""
+        return self._rows.get(sid)
 
     def check_room(self) -> None:
         """Raises AtCapacity where a new session would be refused."""
@@ -69,19 +74,19 @@ class SessionRegistry:
             raise AtCapacity(f"the server holds {self._max_sessions} sessions, as many as it may; try again later")
 
     async def open(
-        self, sid: ConversationId, owner: OwnerId, settings: Callable[[], SessionSettings], initial: InitialInput
+        self, row: ConversationRow, settings: Callable[[], SessionSettings], initial: InitialInput
     ) -> AgentSession:
         """Join the live session, or build one; one that failed or closes makes room for a new one first. Does not wait
         for Ready. Raises AtCapacity."""
-        while (session := self._sessions.get(sid)) is not None:
+        while (session := self._sessions.get(row.id)) is not None:
             if session.accepting:
                 return session
-            await self.close(sid, "failed")
-        if len(self._sessions) >= self._max_sessions and (idle := self._longest_idle()) is not None:
+            await self.close(row.id, "failed")
+        if len(self._sessions) >= self._max_sessions and (idle := self._idle.longest_idle()) is not None:
             await self.close(idle, "idle")
-            return await self.open(sid, owner, settings, initial)
+            return await self.open(row, settings, initial)
         self.check_room()
-        return self._build(sid, owner, settings(), initial)
+        return self._build(row, settings(), initial)
 
     async def stop_failed(
         self, session: AgentSession, keyed: IdempotencyKey | None, author: OwnerId | None
@@ -94,15 +99,16 @@ class SessionRegistry:
 
     def retitled(self, sid: ConversationId, title: str) -> None:
         """Tell those who follow the conversation that it has a new title."""
+        if (row := self._rows.get(sid)) is not None:
+            self._rows[sid] = replace(row, title=title)
         self.feeds.publish_transient(sid, Status("info", None, sid, title=title))
 
-    def _build(
-        self, sid: ConversationId, owner: OwnerId, settings: SessionSettings, initial: InitialInput
-    ) -> AgentSession:
+    def _build(self, row: ConversationRow, settings: SessionSettings, initial: InitialInput) -> AgentSession:
+        sid = row.id
         feed = self.feeds.of(sid)
         session = AgentSession(sid, settings, self._parts, feed, initial=initial, on_change=self._changed)
         self._sessions[sid] = session
-        self._owners[sid] = owner
+        self._rows[sid] = row
         task = asyncio.create_task(session.run(), name=f"session {sid}")
         self._tasks[sid] = task
         task.add_done_callback(lambda done: self._ended(session, done))
@@ -125,20 +131,19 @@ class SessionRegistry:
         self.accepting = False
         await asyncio.gather(*(self.close(sid, reason) for sid in list(self._sessions)))
         self.feeds.end_all(reason)
-        if self._closings:
-            await asyncio.wait(self._closings)
+        await self._idle.finish()
 
     def released(self, sid: ConversationId) -> None:
         """A follower has left: the session may be idle now."""
         session = self._sessions.get(sid)
         if session is not None:
-            self._watch_idle(session)
+            self._idle.watch(session)
 
     def _changed(self, session: AgentSession) -> None:
         if self._sessions.get(session.sid) is not session:
             return  # closing it took too long: what it still had under way came to its end afterwards
         self._publish(session)
-        self._watch_idle(session)
+        self._idle.watch(session)
 
     def _publish(self, session: AgentSession) -> None:
         if self._sessions.get(session.sid) is not session:
@@ -149,7 +154,7 @@ class SessionRegistry:
             SessionStatus(
                 number=self.board.next_number,
                 conversation_id=session.sid,
-                owner=self._owners[session.sid],
+                owner=self._rows[session.sid].owner,
                 state=session.state,
                 agent_state=view.agent_state,
                 head=view.head,
@@ -160,32 +165,12 @@ class SessionRegistry:
             )
         )
 
-    def _watch_idle(self, session: AgentSession) -> None:
-        if (timer := self._idle.pop(session.sid, None)) is not None:
-            timer.cancel()
-        if session.sid in self._sessions and _is_idle(session):
-            loop = asyncio.get_running_loop()
-            self._idle[session.sid] = loop.call_later(self._idle_timeout, self._close_idle, session)
-
-    def _close_idle(self, session: AgentSession) -> None:
-        self._idle.pop(session.sid, None)
-        if _is_idle(session):
-            closing = asyncio.create_task(self.close(session.sid, "idle"), name=f"close {session.sid}")
-            self._closings.add(closing)
-            closing.add_done_callback(self._closings.discard)
-
-    def _longest_idle(self) -> ConversationId | None:
-        return next((sid for sid in self._idle if sid in self._sessions and _is_idle(self._sessions[sid])), None)
+    async def _close_idle(self, sid: ConversationId) -> None:
+        await self.close(sid, "idle")
 
     def _ended(self, session: AgentSession, task: "asyncio.Task[None]") -> None:
         if not task.cancelled() and (error := task.exception()) is not None:
             log.error("a session's life raised", conversation_id=session.sid, exc_info=error)
         if self._sessions.get(session.sid) is session:
-            del self._sessions[session.sid], self._tasks[session.sid], self._owners[session.sid]
-        if (timer := self._idle.pop(session.sid, None)) is not None:
-            timer.cancel()
-
-
-def _is_idle(session: AgentSession) -> bool:
-    quiet = session.state is SessionState.READY and not session.busy
-    return (quiet or session.state is SessionState.ERROR) and session.event_stream.feed.followers == 0
+            del self._sessions[session.sid], self._tasks[session.sid], self._rows[session.sid]
+            self._idle.forget(session.sid)

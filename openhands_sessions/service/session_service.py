@@ -48,14 +48,14 @@ class SessionService:
     async def row(self, principal: Principal, sid: ConversationId) -> ConversationRow:
         """The caller's conversation: the one place where ownership is decided. Raises NotFound, for someone else's as
         for an unknown one."""
-        row = await self.store.conversations.get(sid)
+        row = self.registry.row(sid) or await self.store.conversations.get(sid)
         if row is None or row.owner != principal.owner:
             raise NotFound("conversation", sid)
         return row
 
     async def open(self, principal: Principal, spec: SessionSpec) -> ConversationRow:
         """The conversation's row, its session live; see `Gateway.open`."""
-        row = await self.store.conversations.get(spec.id)
+        row = self.registry.row(spec.id) or await self.store.conversations.get(spec.id)
         if row is None:
             row = await self._created(principal, spec)
         if row.owner != principal.owner:
@@ -72,7 +72,7 @@ class SessionService:
             return session
         kept = await self._settings.kept(row.id, row.settings)
         settings = await self._settings.merged(row.owner, kept)
-        return await self.registry.open(row.id, row.owner, lambda: settings, self._initial(row))
+        return await self.registry.open(row, lambda: settings, self._initial(row))
 
     def title(self, session: AgentSession) -> None:
         """A user has said something: see to it that the conversation has a title."""

@@ -15,6 +15,7 @@ from openhands_sessions.core.ids import ConversationId, OwnerId
 from openhands_sessions.core.lifecycle import Lifecycle, SessionState
 from openhands_sessions.core.masking import SecretMasker, without_paths
 from openhands_sessions.core.settings import SessionSettings, secrets
+from openhands_sessions.core.snapshots import SPACING
 from openhands_sessions.ports.agent import Agent
 from openhands_sessions.ports.gateway import Accepted, EndReason, Status
 from openhands_sessions.ports.runtime import Runtime
@@ -22,7 +23,7 @@ from openhands_sessions.session.agent_controller import AgentController
 from openhands_sessions.session.command_handler import SubmittedCommand
 from openhands_sessions.session.command_loop import CommandLoop
 from openhands_sessions.session.command_queue import CommandQueue
-from openhands_sessions.session.event_stream import SNAPSHOT_EVERY, EventStream
+from openhands_sessions.session.event_stream import EventStream
 from openhands_sessions.session.failure import record_failure
 from openhands_sessions.session.feed import Feed
 from openhands_sessions.session.idempotency import IdempotencyKey
@@ -274,5 +275,5 @@ class AgentSession:
             if self.problem is not None and event.failed_stage is not None:
                 self._lifecycle.move(SessionState.ERROR)  # one moment: nobody sees the one state without the other
             self._on_change(self)
-        if event.id % SNAPSHOT_EVERY == 0:
+        if event.id % SPACING == 0:
             self._wakeup.set()

@@ -3,19 +3,19 @@
 import asyncio
 from collections.abc import Callable
 
-import structlog
-
-from openhands_sessions.core.errors import Conflict, Fenced, NotAccepting, SessionsError, StorageError
+from openhands_sessions.core.errors import Conflict, Fenced, NotAccepting, SessionsError
 from openhands_sessions.core.lifecycle import SessionState
+from openhands_sessions.core.snapshots import SPACING
 from openhands_sessions.ports.gateway import EndReason
 from openhands_sessions.session.command_handler import CommandHandler
 from openhands_sessions.session.command_queue import CommandQueue, QueuedCommand
-from openhands_sessions.session.event_stream import SNAPSHOT_EVERY, EventStream
+from openhands_sessions.session.event_stream import EventStream, saving
 from openhands_sessions.session.setup import Dependencies, Ready
 from openhands_sessions.session.stop import Stopper
 from openhands_sessions.session.turn_runner import TurnRunner, turn_is_owed
 
-log = structlog.get_logger(__name__)
+TURN_SPACING = 100
+"""Events after which the end of a turn is worth a snapshot."""
 
 
 class CommandLoop:
@@ -59,10 +59,10 @@ class CommandLoop:
                 await self._take(self._queue.take())
             if closing():
                 return
-            self._turns.reap()
+            spacing = TURN_SPACING if self._turns.reap() else SPACING
             if not self._turns.running and turn_is_owed(self._stream.view):
                 self._turns.start()
-            if self._stream.view.head - self._snapshot_head >= SNAPSHOT_EVERY:
+            if self._stream.view.head - self._snapshot_head >= spacing:
                 await self._save_snapshot()
             await self._wakeup.wait()
 
@@ -101,7 +101,4 @@ class CommandLoop:
         snapshot = self._stream.snapshot()
         if snapshot.head > self._snapshot_head:
             self._snapshot_head = snapshot.head
-            try:
-                await self._dependencies.store.snapshots.save(self._ready.sid, snapshot)
-            except StorageError as error:
-                log.warning("a snapshot was not saved", conversation_id=self._ready.sid, problem=error.message)
+            await saving(self._dependencies.store.snapshots, self._ready.sid)(snapshot)

@@ -29,7 +29,7 @@ from openhands_sessions.ports.store import SessionStore
 from openhands_sessions.ports.tool import Tool
 from openhands_sessions.session.action_runner import ActionRunner
 from openhands_sessions.session.agent_controller import AgentController, TurnContext
-from openhands_sessions.session.event_stream import EventStream
+from openhands_sessions.session.event_stream import EventStream, saving
 from openhands_sessions.session.failure import is_over
 from openhands_sessions.session.first_events import Beginning, first_events, waiting
 from openhands_sessions.session.knowledge_recall import KnowledgeRecall
@@ -184,7 +184,7 @@ class SessionSetup:
         store, stream = self.dependencies.store, self.stream
         term = await store.claim(self.sid)
         snapshot = await store.snapshots.load(self.sid)
-        await stream.load(term, snapshot)
+        await stream.load(term, snapshot, saving(store.snapshots, self.sid))
         interrupted = stream.view.owed and stream.view.pending is None
         if stream.view.head == UNNUMBERED:
             await stream.append(AgentStateChangedObservation(agent_state=AgentState.LOADING))

@@ -40,14 +40,15 @@ class TurnRunner:
         self._task = asyncio.create_task(self._controller.take_turn(resumed=resumed), name=self._name)
         self._task.add_done_callback(lambda turn: self._on_done())
 
-    def reap(self) -> None:
-        """Back to Ready where the turn is over. Raises what the turn raised."""
+    def reap(self) -> bool:
+        """Back to Ready where the turn is over; whether it is. Raises what the turn raised."""
         if self._task is None or not self._task.done():
-            return
+            return False
         turn, self._task = self._task, None
         if not turn.cancelled():
             turn.result()
         self._move(SessionState.READY)
+        return True
 
     async def cancel(self) -> None:
         """End the running turn and wait until it is gone."""

@@ -50,13 +50,13 @@ async def left(kind: Kind) -> AsyncIterator[None]:
     command = f"rm -rf {kind.state}/*; echo $OHS_ACTION_ID >> ran; echo $PPID begun; sleep 60"
     executor = await abandoned(kind, f"echo before; {command}")
     yield
-    if isinstance(kind.runtimes, LocalRuntimes):  # nobody finds that one any more
+    if isinstance(kind.runtimes, LocalRuntimes):  # it cannot be found any more
         await kind.runtimes.discard(SID)
         os.kill(executor, signal.SIGTERM)
 
 
 async def abandoned(kind: Kind, command: str) -> int:
-    """Run it until it prints `begun`, let go of it, and tell the number before that."""
+    """Run it until it prints `begun`, cancel the call, and return the number before that."""
     hearing = Hearing()
     async with opened(kind.runtimes) as runtime:
         running = asyncio.create_task(run(runtime, 0, command, hearing))

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from openhands_sessions.adapters.mcp.sdk import SdkServers
+from openhands_sessions.adapters.mcp.sdk import SdkMcpServers
 from openhands_sessions.adapters.runtimes.local.runtimes import LocalRuntimes
 from openhands_sessions.core.settings import McpConfig
 from openhands_sessions.ports.mcp import CallMcp, McpDone, McpServers, McpTools
@@ -20,7 +20,7 @@ GONE = "http://127.0.0.1:9/mcp"
 
 @pytest.fixture
 def servers() -> McpServers:
-    return SdkServers(connect=10)
+    return SdkMcpServers(connect=10)
 
 
 @pytest.fixture

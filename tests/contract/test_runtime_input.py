@@ -1,4 +1,4 @@
-"""What every kind of Runtime keeps: commands that are let go of while they run, and input for them."""
+"""What every kind of Runtime keeps: commands that run on after their action returned, and input for them."""
 
 import asyncio
 
@@ -12,7 +12,7 @@ SHORT = 0.1
 
 
 async def left(runtime: Runtime, number: int = 0, command: str = ASKS) -> None:
-    """Begin a command that prints `begun`, and have it let go of."""
+    """Start a command that prints `begun`, and return while it runs on."""
     done = await perform(runtime, number, RunCommand(command=command, patience=SHORT))
     assert (done.output, done.exit_code, done.ended) == ("begun\n", None, "waiting")
 
@@ -45,7 +45,7 @@ async def test_while_one_runs_the_next_command_does_not(runtime: Runtime) -> Non
     assert await runtime.files.list() == []
 
 
-async def test_input_for_nobody_is_busy(runtime: Runtime) -> None:
+async def test_input_without_a_command_is_busy(runtime: Runtime) -> None:
     done = await perform(runtime, 0, GiveInput(text="on\n"))
     assert (done.output, done.exit_code, done.ended) == ("", None, "busy")
     await run(runtime, 1, "true")

@@ -56,7 +56,7 @@ async def test_output_comes_while_the_command_runs(runtime: Runtime) -> None:
     assert (await running).output == hearing.text == "begun\non\n"
 
 
-async def test_input_for_nobody_is_not_taken(runtime: Runtime) -> None:
+async def test_input_without_a_command_is_not_taken(runtime: Runtime) -> None:
     assert not await runtime.send_input("hello\n")
     await run(runtime, 0, "true")
     assert not await runtime.send_input("hello\n")

@@ -9,8 +9,15 @@ import pytest
 from openhands_sessions.core.errors import AlreadyExists, BadInput, Conflict, NotFound
 from openhands_sessions.core.ids import ConversationId, EventId, OwnerId
 from openhands_sessions.core.repository import Repository
+from openhands_sessions.core.snapshots import kept
 from openhands_sessions.ports.conversations import ANY_CONVERSATION, ConversationFilter
-from openhands_sessions.ports.store import ImportProgress, Receipt, RowChanges, SessionStore, Snapshot
+from openhands_sessions.ports.store import (
+    ImportProgress,
+    Receipt,
+    RowChanges,
+    SessionStore,
+    Snapshot,
+)
 from tests.support.store_entries import NOW, OTHER, TALK, UNKNOWN, entries, ids, read, row
 
 ADA, BOB = OwnerId("ada"), OwnerId("bob")
@@ -204,13 +211,43 @@ class TestDeleting:
 
 
 class TestSnapshots:
-    async def test_the_newest_is_kept(self, store: SessionStore) -> None:
+    async def test_the_newest_is_loaded_or_the_newest_up_to_an_event(self, store: SessionStore) -> None:
         assert await store.snapshots.load(TALK) is None
-        await store.snapshots.save(TALK, Snapshot(EventId(1), 1, '{"a":"ü"}'))
-        await store.snapshots.save(TALK, Snapshot(EventId(2), 2, '{"b":2}'))
-        assert await store.snapshots.load(TALK) == Snapshot(EventId(2), 2, '{"b":2}')
+        for head in (1_000, 3_000, 2_000):
+            await store.snapshots.save(TALK, Snapshot(EventId(head), 1, f'{{"ü":{head}}}'))
+        assert await store.snapshots.load(TALK) == Snapshot(EventId(3_000), 1, '{"ü":3000}')
+        for at, found in ((999, None), (1_000, 1_000), (2_999, 2_000), (9_999, 3_000)):
+            snapshot = await store.snapshots.load(TALK, EventId(at))
+            assert (snapshot and snapshot.head) == found
         assert await store.snapshots.load(OTHER) is None
+
+    async def test_older_ones_are_thinned(self, store: SessionStore) -> None:
+        saved = [EventId(head) for head in range(500, 60_000, 500)]
+        for head in saved:
+            await store.snapshots.save(TALK, Snapshot(head, 1, "{}"))
+        assert await heads(store, saved[-1]) == list(kept(saved))
+
+    async def test_one_of_another_version_replaces_all(self, store: SessionStore) -> None:
+        for head, version in ((1_000, 1), (2_000, 1), (1_500, 2)):
+            await store.snapshots.save(TALK, Snapshot(EventId(head), version, "{}"))
+        assert await store.snapshots.load(TALK) == Snapshot(EventId(1_500), 2, "{}")
+        assert await store.snapshots.load(TALK, EventId(1_499)) is None
+
+    async def test_one_of_the_same_event_is_replaced(self, store: SessionStore) -> None:
+        for text in ("a", "b"):
+            await store.snapshots.save(TALK, Snapshot(EventId(5), 1, text))
+        assert await store.snapshots.load(TALK) == Snapshot(EventId(5), 1, "b")
 
     async def test_one_of_an_unknown_conversation_is_not_kept(self, store: SessionStore) -> None:
         await store.snapshots.save(UNKNOWN, Snapshot(EventId(1), 1, "{}"))
         assert await store.snapshots.load(UNKNOWN) is None
+
+
+async def heads(store: SessionStore, newest: int) -> list[int]:
+    """Of all snapshots, ascending."""
+    found: list[int] = []
+    at = newest
+    while (snapshot := await store.snapshots.load(TALK, EventId(at))) is not None:
+        found.append(snapshot.head)
+        at = snapshot.head - 1
+    return found[::-1]

@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 
 from openhands_sessions.adapters.agents.shell import ShellAgent
-from openhands_sessions.core.ids import ConversationId
+from openhands_sessions.core.ids import ConversationId, EventId
 from openhands_sessions.core.settings import SessionSettings
 from openhands_sessions.ports.agent import Agent
 from openhands_sessions.ports.memory import RecalledKnowledge
@@ -74,9 +74,9 @@ class DoorSnapshots:
         self.save = snapshots.save
         self._load = snapshots.load
 
-    async def load(self, sid: ConversationId) -> Snapshot | None:
+    async def load(self, sid: ConversationId, at: EventId | None = None) -> Snapshot | None:
         await self._door.enter()
-        return await self._load(sid)
+        return await self._load(sid, at)
 
 
 class DoorRuntimes:

@@ -184,9 +184,9 @@ class _MortalSnapshots:
         self._store = store
         self._snapshots = snapshots
 
-    async def load(self, sid: ConversationId) -> Snapshot | None:
+    async def load(self, sid: ConversationId, at: EventId | None = None) -> Snapshot | None:
         self._store.check()
-        return await self._snapshots.load(sid)
+        return await self._snapshots.load(sid, at)
 
     async def save(self, sid: ConversationId, snapshot: Snapshot) -> None:
         self._store.check()

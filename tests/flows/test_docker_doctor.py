@@ -33,7 +33,7 @@ async def looked(data_dir: Path, settings: Mapping[str, str]) -> tuple[int, dict
 
 @pytest.fixture
 def image(docker_engine: Engine) -> Iterator[str]:
-    """A name of the base image that nobody else makes containers of."""
+    """A name of the base image of which no other test creates containers."""
     name = f"openhands-sessions-looked-at:{secrets.token_hex(4)}"
     with closing(docker_engine.client()) as client:
         client.images.get(docker_engine.base).tag(name)
@@ -86,7 +86,7 @@ async def test_what_is_missing_is_told_with_what_to_do(
 
 
 async def test_an_engine_that_does_not_see_the_servers_folders_is_told(docker_engine: Engine, data_dir: Path) -> None:
-    """As one on another machine, or behind a virtual machine's wall."""
+    """As an engine on another machine, or in a virtual machine."""
     if os.geteuid() != 0:
         unavailable(Missing("a file system that only one process sees takes root"))
     data_dir.mkdir()

@@ -1,4 +1,4 @@
-"""In a container: what is typed reaches whoever reads, and what ends a command ends all that it has started."""
+"""In a container: input reaches the reading process, and what ends a command ends all its processes."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -64,7 +64,7 @@ async def test_what_is_left_of_a_command_would_be_seen(runtime: Runtime) -> None
     assert (await left_of(runtime, 1)).replace("\0", " ") == "sleep 999 \n"
 
 
-async def test_input_reaches_whoever_reads_the_terminal(runtime: Runtime) -> None:
+async def test_input_reaches_the_process_that_reads_the_terminal(runtime: Runtime) -> None:
     hearing = Hearing()
     command = "(sh -c 'echo begun; read go; echo $go; python3 -I -S -c \"print(input())\"') | cat"
     running = asyncio.create_task(run(runtime, 0, command, hearing))

@@ -46,7 +46,7 @@ async def runtime(runtimes: DockerRuntimes) -> AsyncIterator[Runtime]:
         yield runtime
 
 
-async def test_it_is_nobody_and_has_no_powers(runtime: Runtime) -> None:
+async def test_it_runs_as_an_unprivileged_user_without_capabilities(runtime: Runtime) -> None:
     done = await run(runtime, 0, "id -u; grep -hE '^(CapEff|CapBnd|NoNewPrivs|Seccomp):' /proc/self/status")
     uid, *powers = done.output.replace("\t", " ").splitlines()
     assert int(uid) == (os.geteuid() or 10_001)

@@ -114,7 +114,7 @@ async def test_what_ran_when_the_container_was_killed_is_lost_and_the_files_are_
         assert (await run(runtime, 2, "cat x")).output == "kept\n"
 
 
-async def test_nobody_gets_in_without_the_secret_and_nobody_is_told_it(
+async def test_no_client_connects_without_the_secret_and_no_command_sees_it(
     engine: Engine, sandboxes: DockerRuntimes, folder: Path
 ) -> None:
     async with opened(sandboxes) as runtime:
@@ -202,7 +202,7 @@ async def test_a_command_runs_once_though_the_server_is_killed_meanwhile(
         await clients.rest.delete(sid)
 
 
-async def test_an_engine_behind_tls_is_used_by_who_has_a_certificate(docker_engine: Engine, tmp_path: Path) -> None:
+async def test_an_engine_with_tls_is_used_with_a_client_certificate(docker_engine: Engine, tmp_path: Path) -> None:
     folder = tmp_path / "certificates"
     certify(folder, docker_engine.there)
     trusted = {"DOCKER_TLS_VERIFY": "1", "DOCKER_CERT_PATH": str(folder)}

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from openhands_sessions.adapters.runtimes.docker.container_spec import INSTANCE
+from openhands_sessions.adapters.runtimes.docker.container_spec import CONVERSATION, INSTANCE
 from openhands_sessions.adapters.runtimes.docker.engine import DockerEngine
 from openhands_sessions.adapters.runtimes.docker.errors import NetworkGone
 from openhands_sessions.adapters.runtimes.docker.network import NO_NETWORK, SandboxNetwork
@@ -82,7 +82,7 @@ async def test_rules_that_cannot_be_set_again_keep_a_sandbox_from_the_network(do
 
 
 @pytest.mark.parametrize("before", ["none was made", "one has ended"])
-async def test_a_network_that_was_pruned_is_made_anew_for_the_next_sandbox(
+async def test_a_network_that_was_pruned_is_created_again_for_the_next_sandbox(
     docker_engine: Engine, tmp_path: Path, before: str
 ) -> None:
     async with docker_runtimes(docker_engine, tmp_path, EGRESS) as runtimes, asyncio.timeout(60):
@@ -120,7 +120,7 @@ def _pruned(engine: Engine, runtimes: DockerRuntimes, *, ended: bool) -> None:
     """The one container ends, and what none is attached to any more is pruned."""
     ours = {"label": f"{INSTANCE}={runtimes.instance}"}
     with closing(engine.client()) as client:
-        [container] = client.containers.list(filters=ours)
+        [container] = client.containers.list(filters={"label": [ours["label"], CONVERSATION]})
         if ended:
             container.kill()
         else:

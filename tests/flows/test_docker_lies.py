@@ -1,4 +1,5 @@
-"""What listens in an executor's place and lies, or keeps silent: it is not believed, holds nobody, and is replaced."""
+"""A process that listens in place of an executor and lies or is silent: it is not trusted, blocks nothing, and is
+replaced."""
 
 import asyncio
 import os
@@ -109,7 +110,7 @@ async def test_one_that_keeps_silent_is_put_to_rest_and_removed(docker_engine: E
 
 
 @pytest.mark.parametrize("other", IN_ITS_PLACE)
-async def test_one_that_cannot_be_reached_is_put_to_rest_or_made_anew(
+async def test_one_that_cannot_be_reached_is_paused_or_created_again(
     docker_engine: Engine, folder: Path, other: str
 ) -> None:
     settings = replace(PROMPT, pause_after=0.2)

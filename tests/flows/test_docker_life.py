@@ -1,4 +1,4 @@
-"""The life of a container: made when it is needed, put to rest, found again, and gone when nobody needs it."""
+"""The life of a container: created when it is needed, paused, found again, and removed when it is not needed."""
 
 import asyncio
 import time
@@ -81,7 +81,7 @@ async def test_a_sandbox_at_work_is_not_paused(docker_engine: Engine, folder: Pa
         assert await runtime.files.read("done") == b"done\n"
 
 
-async def test_a_sandbox_that_has_rested_is_removed_and_made_anew_with_its_workspace(
+async def test_a_sandbox_that_has_rested_is_removed_and_created_again_with_its_workspace(
     docker_engine: Engine, folder: Path
 ) -> None:
     async with docker_runtimes(docker_engine, folder, SHORT_LIVED) as runtimes, opened(runtimes) as runtime:
@@ -127,7 +127,7 @@ async def test_a_container_that_dies_at_work_is_told_at_once_and_the_next_comman
         assert (again == [container]) == (way == "kill")
 
 
-async def test_a_container_of_other_settings_is_made_anew(docker_engine: Engine, folder: Path) -> None:
+async def test_a_container_of_other_settings_is_created_again(docker_engine: Engine, folder: Path) -> None:
     async with docker_runtimes(docker_engine, folder) as runtimes, opened(runtimes) as runtime:
         await run(runtime, 0, "echo kept > file")
         [(container, _)] = containers(docker_engine, runtimes)
@@ -150,7 +150,7 @@ async def test_the_next_server_finds_the_sandbox_paused_and_goes_on_with_it(
             assert (await run(runtime, 1, "echo $colour")).output == "blue\n"
 
 
-async def test_the_next_server_puts_to_rest_what_nobody_comes_for(docker_engine: Engine, folder: Path) -> None:
+async def test_the_next_server_pauses_what_no_conversation_uses(docker_engine: Engine, folder: Path) -> None:
     async with docker_runtimes(docker_engine, folder) as keeper:
         async with _server(docker_engine, folder) as runtimes, opened(runtimes) as runtime:
             await run(runtime, 0, "echo kept > file")
@@ -335,7 +335,7 @@ async def test_two_owners_that_start_at_once_share_one_container(
 
 
 def _under_no_name(client: docker.DockerClient, container: str) -> Container:
-    """Put a container that is nobody's in the place of one; its executor listens."""
+    """Replace the container by one without labels of ours; its executor listens."""
     found = client.api.inspect_container(container)
     client.api.remove_container(container, force=True)
     body = {**found["Config"], "HostConfig": found["HostConfig"], "Labels": {}}

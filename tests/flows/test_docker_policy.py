@@ -1,6 +1,7 @@
-"""What becomes of sandboxes when their server ends, and when nobody needs them: ours are kept or go as the policy says,
-others stay as they are."""
+"""What happens to sandboxes when their server ends, and when no conversation needs them: ours are kept or go as the
+policy says, others stay as they are."""
 
+import secrets
 from collections.abc import AsyncIterator, Iterator
 from contextlib import closing
 from pathlib import Path
@@ -29,12 +30,12 @@ replies:
       - {call: execute_bash, with: {command: "echo kept > file; echo begun; sleep 999", timeout: 999}}
       - {say: "Never said."}
 """
-OLDER = "0123456789abcdef"
+OLDER = secrets.token_hex(8)
 
 
 @pytest.fixture
 def others(docker_engine: Engine) -> Iterator[dict[str, str]]:
-    """Containers that are not ours: somebody's, and all kinds of an older instance's. Their ids, and how they are."""
+    """Containers of others, and all kinds of an older instance. Their ids and states."""
     older = {INSTANCE: OLDER}
     labels: tuple[dict[str, str], ...] = (
         {},
@@ -95,7 +96,7 @@ async def server(sandboxes: DockerRuntimes, data_dir: Path, settings: dict[str, 
 
 
 async def talk(server: Server, clients: Clients, name: str) -> tuple[Protocol2Client, int]:
-    """A conversation that is told to do this; its message's id."""
+    """A conversation with this request; the id of its message."""
     client = clients.protocol2(await clients.rest.create(llm_model=server.script("policy", SCRIPT)))
     await client.connect()
     said = await client.say(name)

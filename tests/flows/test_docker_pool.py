@@ -54,7 +54,9 @@ async def test_a_new_conversation_gets_the_one_that_waits_and_another_one_waits_
     assert [path.name[:5] for path in folder.iterdir() if path.is_dir()] == ["warm-"]
 
 
-async def test_one_that_waited_is_made_anew_with_its_workspace(docker_engine: Engine, runtimes: DockerRuntimes) -> None:
+async def test_one_that_waited_is_created_again_with_its_workspace(
+    docker_engine: Engine, runtimes: DockerRuntimes
+) -> None:
     [(waited, _)] = containers(docker_engine, runtimes)
     async with opened(runtimes) as runtime:
         await run(runtime, 0, "echo kept | tee file ~/file")
@@ -87,7 +89,7 @@ async def test_one_that_died_while_it_waited_is_not_used(docker_engine: Engine, 
     assert waited not in [each for each, _ in containers(docker_engine, runtimes)]
 
 
-async def test_one_that_a_killed_server_was_giving_away_is_made_anew(
+async def test_one_that_a_killed_server_was_giving_away_is_created_again(
     docker_engine: Engine, runtimes: DockerRuntimes, folder: Path
 ) -> None:
     [(waited, _)] = containers(docker_engine, runtimes)

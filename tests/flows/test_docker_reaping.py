@@ -1,4 +1,4 @@
-"""What waits for nobody goes, whatever is wrong with its neighbours."""
+"""What no conversation needs is removed, also where other containers fail."""
 
 import asyncio
 import time
@@ -61,7 +61,7 @@ async def _made(runtimes: DockerRuntimes, sid: ConversationId) -> None:
 
 
 def _logged(logs: list[EventDict], words: str) -> None:
-    """Wait until somebody complains."""
+    """Wait until a warning is logged."""
     until = time.monotonic() + PATIENCE
     while not any(entry["event"] == words for entry in logs):
         assert time.monotonic() < until, logs

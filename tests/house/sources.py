@@ -24,8 +24,16 @@ class Source:
     def text(self) -> str:
         return self.path.read_text(encoding="utf-8")
 
-    @cached_property
+    @property
     def tree(self) -> ast.Module:
+        """The package's trees are kept; those of the tests would take another 60 MB."""
+        return self._tree if PACKAGE in self.path.parents else self._parsed()
+
+    @cached_property
+    def _tree(self) -> ast.Module:
+        return self._parsed()
+
+    def _parsed(self) -> ast.Module:
         return ast.parse(self.text, self.name)
 
     def functions(self) -> Iterator[ast.FunctionDef | ast.AsyncFunctionDef]:

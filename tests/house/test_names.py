@@ -4,11 +4,12 @@ import ast
 import os
 import re
 import tomllib
+from collections import defaultdict
 from collections.abc import Iterator
 from pathlib import Path
 
 import openhands_sessions
-from tests.house.sources import EVERYTHING, OURS, ROOT, listed
+from tests.house.sources import EVERYTHING, OURS, PACKAGE, ROOT, listed
 
 PUBLIC_NAMES = [
     "__version__",
@@ -20,6 +21,14 @@ EMPTY_WORDS = {"utils", "util", "helpers", "helper", "manager", "base", "common"
 
 WIRE_NAMES = {"impl_source"}
 """Names that the protocol prescribes."""
+
+SAME_IDEA = {
+    **dict.fromkeys(("Bash", "Editor"), "the tool, and what carries it out inside the sandbox"),
+    **dict.fromkeys(("Programs", "Workspace"), "the port, and its other side inside the sandbox"),
+    **dict.fromkeys(("Action", "Hello", "Refusal"), "the value, and its form on a wire"),
+    **dict.fromkeys(("Conversation", "Found", "Options", "Reaper", "Unreachable"), "to be told apart"),
+}
+"""Names of public classes that may occur in more than one file, and why. The list only shrinks."""
 
 SOMEBODYS_PATH = re.compile(r"(?<!\w)/(?:home|Users|root|mnt|media)/\w+")
 SKIPPED = {"node_modules", "dist", "build", "__pycache__", "tests"}
@@ -55,6 +64,16 @@ def test_no_file_or_class_has_an_empty_name() -> None:
     assert not empty, listed(empty, "If no noun fits, the thing is not one thing yet.")
 
 
+def test_no_class_name_occurs_twice() -> None:
+    places = defaultdict(list)
+    for source in OURS:
+        for node in ast.walk(source.tree):
+            if isinstance(node, ast.ClassDef) and not node.name.startswith("_"):
+                places[node.name].append(f"{source.name}:{node.lineno}")
+    twice = [f"{name}: {', '.join(at)}" for name, at in places.items() if len(at) > 1 and name not in SAME_IDEA]
+    assert not twice, listed(twice, "Give each idea its own name, or say in SAME_IDEA why it is the same one.")
+
+
 def test_nothing_names_a_particular_machine() -> None:
     named = [
         f"{path.relative_to(ROOT)}:{number} {line.strip()[:80]}"
@@ -63,6 +82,14 @@ def test_nothing_names_a_particular_machine() -> None:
         if SOMEBODYS_PATH.search(line)
     ]
     assert not named, listed(named, "Use a temporary folder, or a path below the project.")
+
+
+def test_the_files_that_the_architecture_points_to_exist() -> None:
+    text = (ROOT / "docs" / "architecture.md").read_text(encoding="utf-8")
+    section = text.partition("## Where is …?")[2].partition("\n## ")[0]
+    files = re.findall(r"^\|[^\n]*\| `([\w/]+\.py)` \|$", section, re.MULTILINE)
+    assert len(files) == 12
+    assert [file for file in files if not (PACKAGE / file).is_file()] == []
 
 
 def words(name: str) -> set[str]:

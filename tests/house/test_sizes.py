@@ -4,12 +4,16 @@ import ast
 
 from tests.house.sources import EVERYTHING, OURS, listed
 
-LINES_OF_A_FILE = 400
+LINES_OF_A_FILE = 350
 LINES_OF_A_FUNCTION = 40
 POSITIONAL_PARAMETERS = 5
 
-LARGER_FILES: set[str] = set()
-"""Names of files that may be larger. It is empty, and should stay so."""
+LARGER_FILES = {
+    "openhands_sessions/core/events/actions.py",
+    "tests/flows/test_docker_life.py",
+    "tests/unit/models/test_litellm.py",
+}
+"""Names of files that may be larger. The list only shrinks."""
 
 WIDER_FUNCTIONS = {
     "openhands_sessions/server/web_session.py __init__": "others build it, by position",

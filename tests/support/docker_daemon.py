@@ -1,4 +1,4 @@
-"""A Docker engine of the tests' own: its folder, its socket and its network are nobody else's."""
+"""A Docker engine of the tests' own: with a folder, a socket and a network of its own."""
 
 import contextlib
 import fcntl
@@ -69,7 +69,7 @@ class Daemon:
 
     def revive(self) -> None:
         """Start it again after `kill`: it ends the containers that it finds running. Raises RuntimeError."""
-        for pid in ("pid", "exec/containerd/containerd.pid"):  # what nobody has collected is taken for alive
+        for pid in ("pid", "exec/containerd/containerd.pid"):  # a zombie counts as alive
             (self.folder / pid).unlink(missing_ok=True)
         self._launch()
 
@@ -120,7 +120,7 @@ class Daemon:
         process.returncode = 0  # it is found again by its pid file, perhaps by another process
 
     def _clear(self) -> None:
-        """Also what one that was killed has left behind."""
+        """Also removes what a killed one left."""
         pid = self.pid
         if pid is not None:
             end(pid, signal.SIGTERM)

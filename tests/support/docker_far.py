@@ -31,7 +31,8 @@ Key = ec.EllipticCurvePrivateKey
 
 @contextmanager
 def far(engine: Engine, certificates: Path | None = None) -> Iterator[Engine]:
-    """The same engine at `tcp://…`, until the end of the block; behind TLS, for who has a certificate of the folder."""
+    """The same engine at `tcp://…`, until the end of the block; with TLS for clients with a certificate of the
+    folder."""
     inside = [] if engine.namespace is None else ["nsenter", f"--net={engine.namespace}"]
     words = [sys.executable, "-m", __name__, engine.there, engine.address.removeprefix("unix://")]
     if certificates is not None:

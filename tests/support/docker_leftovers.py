@@ -1,4 +1,4 @@
-"""What the sandboxes of a test run have left behind in an engine: nothing, or the run has failed."""
+"""What the sandboxes of a test run left in an engine: nothing, or the run fails."""
 
 from collections.abc import Iterator
 from contextlib import closing
@@ -21,7 +21,7 @@ def leftovers(engine: Engine, folder: Path) -> list[str]:
 def _labelled(api: docker.APIClient, label: str) -> Iterator[str]:
     chosen = {"label": label}
     for container in api.containers(all=True, filters=chosen):
-        yield f"container {container['Names'][0]}: {container['Status']}"
+        yield f"container {container['Names'][0]}: {container['State']}"
     for network in api.networks(filters=chosen):
         yield f"network {network['Name']}"
     for volume in api.volumes(filters=chosen)["Volumes"] or ():

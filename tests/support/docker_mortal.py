@@ -1,4 +1,4 @@
-"""A Docker engine that a test may kill: nobody else's, with the images of the one that all share."""
+"""A Docker engine of one test, which may kill it; has the images of the shared engine."""
 
 import contextlib
 import fcntl

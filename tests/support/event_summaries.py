@@ -1,5 +1,6 @@
 """Short words for the events of a log, for comparisons and for the messages of failed tests."""
 
+import sys
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
@@ -10,6 +11,9 @@ from openhands_sessions.core.ids import ConversationId, folder_name
 Event = dict[str, Any]
 """A stored event, as it came over the wire."""
 
+LONG_TEXT = 1_000
+"""Characters from which on equal texts are kept once."""
+
 
 def kind_of(event: Event) -> str:
     return f"action:{event['action']}" if "action" in event else f"observation:{event['observation']}"
@@ -18,6 +22,16 @@ def kind_of(event: Event) -> str:
 def state_of(event: Event) -> str | None:
     """The agent state that an event tells of, if any."""
     return event["extras"]["agent_state"] if event.get("observation") == "agent_state_changed" else None
+
+
+def shared(event: Event) -> Event:
+    """The event with its long texts interned, so that many copies of a log take the memory of one."""
+    for name, value in event.items():
+        if isinstance(value, str) and len(value) > LONG_TEXT:
+            event[name] = sys.intern(value)
+        elif isinstance(value, dict):
+            shared(value)
+    return event
 
 
 def shown(events: Sequence[Event]) -> list[str]:

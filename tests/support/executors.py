@@ -53,7 +53,7 @@ class Peer:
 
 
 @dataclass
-class Box:
+class RunningExecutor:
     """An executor that runs in the foreground, in a folder of its own."""
 
     folder: Path
@@ -83,8 +83,8 @@ class Box:
 @contextlib.asynccontextmanager
 async def started(
     folder: Path, *, program: Path = EXECUTOR, options: tuple[str, ...] = (), within: tuple[str, ...] = ()
-) -> AsyncIterator[Box]:
-    """Run an executor until the end of the block; `within` is a command that runs the one behind it."""
+) -> AsyncIterator[RunningExecutor]:
+    """Run an executor until the end of the block; `within` is a command that runs the rest of its arguments."""
     folder.mkdir(exist_ok=True)
     places = ("--socket", folder / "executor.sock", "--workspace", folder, "--state", folder / "state")
     process = await asyncio.create_subprocess_exec(
@@ -93,7 +93,7 @@ async def started(
     try:
         assert process.stdout is not None
         assert await process.stdout.readline() == b"ready\n"
-        yield Box(folder, process)
+        yield RunningExecutor(folder, process)
     finally:
         if process.returncode is None:
             process.terminate()

@@ -96,8 +96,8 @@ class FailingSnapshots:
         self._snapshots = snapshots
         self._boundaries = boundaries
 
-    async def load(self, sid: ConversationId) -> Snapshot | None:
-        return await self._snapshots.load(sid)
+    async def load(self, sid: ConversationId, at: EventId | None = None) -> Snapshot | None:
+        return await self._snapshots.load(sid, at)
 
     async def save(self, sid: ConversationId, snapshot: Snapshot) -> None:
         boundary = self._boundaries.begin("snapshot")

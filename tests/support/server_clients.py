@@ -7,6 +7,7 @@ from typing import Any
 
 import aiohttp
 
+from tests.support.event_summaries import shared
 from tests.support.socket_clients import Client, Protocol2Client, V0Client
 from tests.support.socket_connection import ConnectionCut, SocketConnection
 
@@ -60,7 +61,7 @@ class Rest:
                 "GET", f"/api/conversations/{sid}/events", start_id=start + len(found), limit=100
             )
             assert status == 200, page
-            found += page["events"]
+            found += map(shared, page["events"])
             more = page["has_more"]
         return found
 

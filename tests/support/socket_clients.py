@@ -7,7 +7,7 @@ from typing import Any
 
 import aiohttp
 
-from tests.support.event_summaries import Event, shown, state_of
+from tests.support.event_summaries import Event, shared, shown, state_of
 from tests.support.socket_connection import ConnectionCut, SocketConnection
 
 ENVELOPE = {"id", "source", "message", "timestamp"}
@@ -163,7 +163,7 @@ class Client:
             self.faults.append(f"event {event.get('id')} lacks {ENVELOPE - event.keys()}")
         if event["id"] <= self.last:
             self.faults.append(f"event {event['id']} came behind event {self.last}")
-        self.events.append(event)
+        self.events.append(shared(event))
         self.visits[-1].ids.append(event["id"])
 
     def _take_delta(self, delta: dict[str, Any]) -> None:

@@ -6,7 +6,7 @@ from urllib.parse import urlencode
 
 import aiohttp
 
-from tests.support.event_summaries import Event
+from tests.support.event_summaries import Event, shared
 
 _RECEIVE_BUFFER = 4096
 """Bytes that the kernel takes in for it: little, so that the server feels it soon."""
@@ -47,9 +47,9 @@ class StalledClient:
                 continue
             name, value = json.loads(message.data[2:])
             if name == "oh_events":
-                events += value
+                events += map(shared, value)
             elif name == "oh_event" and "id" in value and "status_update" not in value:
-                events.append(value)
+                events.append(shared(value))
         return events
 
     async def close(self) -> None:

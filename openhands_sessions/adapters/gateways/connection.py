@@ -27,7 +27,7 @@ _BROKEN = (SocketIOError, aiohttp.ClientError, OSError, TypeError, ValueError)
 """What connecting raises, the last two where the far side closes or says something else in the middle of it."""
 
 
-class ConnectionLost(Exception):
+class GatewayConnectionLost(Exception):
     """The connection is gone, and everything that came over it has been read."""
 
 
@@ -93,7 +93,7 @@ class GatewayConnection:
                 self._sio.eio.read_loop_task.add_done_callback(self._lose)
                 await self._admitted
                 return await self._greeted
-        except (*_BROKEN, ConnectionLost, TimeoutError) as error:
+        except (*_BROKEN, GatewayConnectionLost, TimeoutError) as error:
             await self.close()
             raise self._problem or Unreachable(f"the server at {self._address.url} cannot be reached") from error
         except BaseException:
@@ -101,12 +101,12 @@ class GatewayConnection:
             raise
 
     async def next(self) -> FeedItem:
-        """What has come, in order. Raises ConnectionLost, and Unreachable for what cannot be read."""
+        """What has come, in order. Raises GatewayConnectionLost, and Unreachable for what cannot be read."""
         while not self._arrived:
             if self._problem is not None:
                 raise self._problem
             if not self.alive or self._full:
-                raise ConnectionLost
+                raise GatewayConnectionLost
             self._news.clear()
             await self._news.wait()
         item = self._arrived.popleft()
@@ -115,9 +115,9 @@ class GatewayConnection:
 
     async def call(self, wire: dict[str, Json]) -> Accepted:
         """Send a command. Waits for as long as the connection lives; raises what the server refuses with, and
-        ConnectionLost where it is not known whether the command arrived."""
+        GatewayConnectionLost where it is not known whether the command arrived."""
         if not self.alive:
-            raise ConnectionLost
+            raise GatewayConnectionLost
         limit = self._greeted.result().limits.message_bytes
         if len(orjson.dumps(wire)) > limit:
             raise TooLarge(f"a message of more than {limit} bytes is not taken")
@@ -127,7 +127,7 @@ class GatewayConnection:
             await self._sio.emit("oh_user_action", wire, callback=partial(_settle, answer))
             return accepted(await answer)
         except SocketIOError:
-            raise ConnectionLost from None
+            raise GatewayConnectionLost from None
         finally:
             self._asked.discard(answer)
 
@@ -202,5 +202,5 @@ def _settle(answer: "asyncio.Future[object]", *values: object) -> None:
 
 def _fail(waiting: "asyncio.Future[Any]") -> None:
     if not waiting.done():
-        waiting.set_exception(ConnectionLost())
+        waiting.set_exception(GatewayConnectionLost())
         waiting.exception()  # seen: nobody may wait for it any more

@@ -5,7 +5,7 @@ import random
 import time
 from collections.abc import AsyncGenerator, Callable, Iterator, Sequence
 
-from openhands_sessions.adapters.gateways.connection import ConnectionLost, GatewayConnection
+from openhands_sessions.adapters.gateways.connection import GatewayConnection, GatewayConnectionLost
 from openhands_sessions.adapters.gateways.reading import UnreadableMessage
 from openhands_sessions.core.errors import AtCapacity, NotFound, Unreachable
 from openhands_sessions.core.events.codec import Stored
@@ -16,7 +16,7 @@ RECONNECTING = Status("info", "STATUS$RECONNECTING", "The connection is lost; tr
 RECONNECTED = Status("info", "STATUS$RECONNECTED", "Connected again.")
 FIRST_DELAY = 0.1
 LONGEST_DELAY = 5.0
-AGAIN = (ConnectionLost, Unreachable, AtCapacity)
+AGAIN = (GatewayConnectionLost, Unreachable, AtCapacity)
 """What a new connection may mend."""
 
 
@@ -43,7 +43,7 @@ class Follower:
         while True:
             try:
                 item = await self.connection.next()
-            except ConnectionLost:
+            except GatewayConnectionLost:
                 yield RECONNECTING
                 await self._reconnect()
                 yield RECONNECTED

@@ -1,4 +1,4 @@
-"""MCP servers through the official SDK: HTTP servers are called from here, stdio servers run in the sandbox."""
+"""MCP servers by the official SDK: HTTP servers are connected from here, the others run in the sandbox."""
 
 import asyncio
 import re
@@ -16,7 +16,7 @@ from mcp.client.streamable_http import streamable_http_client
 from mcp.shared._httpx_utils import create_mcp_http_client
 from mcp.shared.message import SessionMessage
 
-from openhands_sessions.adapters.mcp.server import McpServer
+from openhands_sessions.adapters.mcp.connection import McpConnection
 from openhands_sessions.core.errors import RuntimeFailure
 from openhands_sessions.core.settings import HttpServer, McpConfig, StdioServer
 from openhands_sessions.ports.mcp import CallMcp, McpDone, McpFunction, McpTools
@@ -31,30 +31,30 @@ _ODD = re.compile(r"[^A-Za-z0-9_-]+")
 Received = SessionMessage | Exception
 
 
-class SdkServers:
-    """`connect` is how long a server may take to answer at first, in seconds."""
+class SdkMcpServers:
+    """Each limit in seconds."""
 
     def __init__(self, *, connect: float = CONNECT_SECONDS) -> None:
         self._connect = connect
 
     @asynccontextmanager
     async def open(self, config: McpConfig, programs: Programs) -> AsyncIterator[McpTools]:
-        servers = [McpServer(_host(each.url), partial(_sse, each)) for each in config.sse_servers]
-        servers += [McpServer(_host(each.url), partial(_streamable, each)) for each in config.shttp_servers]
-        servers += [McpServer(each.name, partial(stdio_transport, each, programs)) for each in config.stdio_servers]
+        servers = [McpConnection(_host(each.url), partial(_sse, each)) for each in config.sse_servers]
+        servers += [McpConnection(_host(each.url), partial(_streamable, each)) for each in config.shttp_servers]
+        servers += [McpConnection(each.name, partial(stdio_transport, each, programs)) for each in config.stdio_servers]
         try:
             problems = await asyncio.gather(*(server.connected(self._connect) for server in servers))
-            yield SdkTools(list(zip(servers, problems, strict=True)))
+            yield SdkMcpTools(list(zip(servers, problems, strict=True)))
         finally:
             await asyncio.gather(*(server.close() for server in servers))
 
 
-class SdkTools:
-    """The tools of the servers that connected."""
+class SdkMcpTools:
+    """The tools of the servers that could be connected."""
 
-    def __init__(self, servers: Sequence[tuple[McpServer, str | None]]) -> None:
+    def __init__(self, servers: Sequence[tuple[McpConnection, str | None]]) -> None:
         names = ToolNames()
-        self._called: dict[str, tuple[McpServer, str]] = {}
+        self._called: dict[str, tuple[McpConnection, str]] = {}
         self.problems: Sequence[str] = tuple(
             f"The MCP server {server.name} is not used: {why}." for server, why in servers if why
         )

@@ -29,6 +29,7 @@ from openhands_sessions.core.errors import (
 )
 from openhands_sessions.core.events.codec import Stored
 from openhands_sessions.core.ids import ConversationId, EventId, OwnerId
+from openhands_sessions.core.snapshots import kept
 from openhands_sessions.ports.conversations import ANY_CONVERSATION, ConversationFilter
 from openhands_sessions.ports.store import (
     ConversationRow,
@@ -49,7 +50,7 @@ class _Conversation:
     holder: str | None = None
     entries: list[Stored] = field(default_factory=list)
     receipts: dict[str, Receipt] = field(default_factory=dict)
-    snapshot: Snapshot | None = None
+    snapshots: dict[EventId, Snapshot] = field(default_factory=dict)
 
 
 @dataclass(slots=True)
@@ -198,19 +199,22 @@ class MemoryConversations:
 
 
 class MemorySnapshots:
-    """The newest snapshot of each conversation."""
+    """Snapshots in a dict, by their heads."""
 
     def __init__(self, data: OpenedData) -> None:
         self._data = data
 
-    async def load(self, sid: ConversationId) -> Snapshot | None:
-        kept = self._data.find(sid)
-        return kept.snapshot if kept else None
+    async def load(self, sid: ConversationId, at: EventId | None = None) -> Snapshot | None:
+        found = self._data.find(sid)
+        heads = [head for head in found.snapshots if at is None or head <= at] if found else []
+        return found.snapshots[max(heads)] if found and heads else None
 
     async def save(self, sid: ConversationId, snapshot: Snapshot) -> None:
         size_of("text", snapshot.text)
-        if kept := self._data.find(sid):
-            kept.snapshot = snapshot
+        if found := self._data.find(sid):
+            others = [each for each in found.snapshots.values() if each.version == snapshot.version]
+            there = {each.head: each for each in (*others, snapshot)}
+            found.snapshots = {head: there[head] for head in kept(there)}
 
 
 class MemoryStore:
@@ -266,7 +270,7 @@ async def open_memory(data: MemoryData | None = None, holder: Holder | None = No
     """A store of its own, or one more over `data`. `holder` is who claims leases with it."""
     opened, holder = OpenedData(MemoryData() if data is None else data), holder or Holder()
     store = MemoryStore(opened, holder)
-    shared = data is not None  # with nobody to share with, no lease needs renewing
+    shared = data is not None  # without other stores no lease needs renewing
     try:
         async with renewed(holder, store.renew) if shared else nullcontext():
             yield store

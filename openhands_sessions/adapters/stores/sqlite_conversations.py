@@ -19,11 +19,12 @@ from openhands_sessions.adapters.stores.encoding import (
     size_of,
 )
 from openhands_sessions.adapters.stores.sqlite_reader import ReaderPool
-from openhands_sessions.adapters.stores.sqlite_schema import LIVE, PURGING
+from openhands_sessions.adapters.stores.sqlite_schema import LIVE, PURGING, SPAN
 from openhands_sessions.adapters.stores.sqlite_writer import Writer
 from openhands_sessions.core.errors import AlreadyExists, Conflict, NotFound
 from openhands_sessions.core.ids import ConversationId, EventId, OwnerId
 from openhands_sessions.core.repository import Repository
+from openhands_sessions.core.snapshots import kept
 from openhands_sessions.ports.conversations import ANY_CONVERSATION, ConversationFilter
 from openhands_sessions.ports.store import ConversationRow, RowChanges, Snapshot
 
@@ -91,14 +92,14 @@ class SqliteConversations:
 
 
 class SqliteSnapshots:
-    """The newest snapshot of each conversation."""
+    """The snapshots of each conversation: more and more apart, the older they are."""
 
     def __init__(self, writer: Writer, readers: ReaderPool) -> None:
         self._writer = writer
         self._readers = readers
 
-    async def load(self, sid: ConversationId) -> Snapshot | None:
-        return await self._readers.call(partial(_load, sid))
+    async def load(self, sid: ConversationId, at: EventId | None = None) -> Snapshot | None:
+        return await self._readers.call(partial(_load, sid, at))
 
     async def save(self, sid: ConversationId, snapshot: Snapshot) -> None:
         size_of("text", snapshot.text)
@@ -183,18 +184,25 @@ def _row(found: Sequence[Any]) -> ConversationRow:
     )
 
 
-def _load(sid: ConversationId, connection: sqlite3.Connection) -> Snapshot | None:
+def _load(sid: ConversationId, at: EventId | None, connection: sqlite3.Connection) -> Snapshot | None:
     row = connection.execute(
         "SELECT head, version, text FROM snapshots"
-        " WHERE conversation = (SELECT key FROM conversations WHERE id = ? AND gone = ?)",
-        (sid, LIVE),
+        " WHERE conversation = (SELECT key FROM conversations WHERE id = ? AND gone = ?) AND head <= ?"
+        " ORDER BY head DESC LIMIT 1",
+        (sid, LIVE, SPAN if at is None else at),
     ).fetchone()
     return None if row is None else Snapshot(head=EventId(row[0]), version=row[1], text=row[2])
 
 
 def _save(sid: ConversationId, snapshot: Snapshot, connection: sqlite3.Connection) -> None:
     """A deleted conversation takes none."""
-    connection.execute(
-        "INSERT OR REPLACE INTO snapshots SELECT key, ?, ?, ? FROM conversations WHERE id = ? AND gone = ?",
-        (snapshot.head, snapshot.version, snapshot.text, sid, LIVE),
-    )
+    run = connection.execute
+    row = run("SELECT key FROM conversations WHERE id = ? AND gone = ?", (sid, LIVE)).fetchone()
+    if row is None:
+        return
+    [key] = row
+    run("INSERT OR REPLACE INTO snapshots VALUES (?, ?, ?, ?)", (key, snapshot.head, snapshot.version, snapshot.text))
+    run("DELETE FROM snapshots WHERE conversation = ? AND version <> ?", (key, snapshot.version))
+    heads = [head for (head,) in run("SELECT head FROM snapshots WHERE conversation = ?", (key,)).fetchall()]
+    for head in set(heads).difference(kept(heads)):
+        run("DELETE FROM snapshots WHERE conversation = ? AND head = ?", (key, head))

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from openhands_sessions.core.errors import StorageError, StorageUnavailable
+from openhands_sessions.core.snapshots import SPACING
 
 APPLICATION = 0x4F485331
 """`OHS1`: marks the file as ours."""
@@ -102,6 +103,16 @@ MIGRATIONS: tuple[tuple[str | Callable[[sqlite3.Connection], None], ...], ...] =
         "ALTER TABLE conversations ADD COLUMN sandbox TEXT",
         "ALTER TABLE conversations ADD COLUMN archived INTEGER NOT NULL DEFAULT 0",
         _type_the_rows,
+        "ALTER TABLE snapshots RENAME TO old_snapshots",
+        """CREATE TABLE snapshots (
+            conversation INTEGER NOT NULL,
+            head INTEGER NOT NULL,
+            version INTEGER NOT NULL,
+            text TEXT NOT NULL,
+            PRIMARY KEY (conversation, head))""",
+        # A longer log is folded whole when it is opened next, which makes its other snapshots.
+        f"INSERT INTO snapshots SELECT * FROM old_snapshots WHERE head < {SPACING}",
+        "DROP TABLE old_snapshots",
         "CREATE INDEX conversations_by_repository ON conversations (owner, repository_name, created_at, id)"
         " WHERE gone = 0",
         """CREATE TABLE holders (
@@ -167,13 +178,13 @@ def connect_reader(path: Path) -> sqlite3.Connection:
 
 
 def unavailable(error: Exception) -> StorageUnavailable:
-    """The world's no, in words that hold no path: SQLite's own messages name none."""
+    """As an error of ours. SQLite's messages hold no path."""
     said = error.strerror if isinstance(error, OSError) else str(error)
     return StorageUnavailable(f"the database cannot be used now: {said}")
 
 
 def _connect(path: Path) -> sqlite3.Connection:
-    """Reader connections wander between threads, one at a time."""
+    """Several threads use a reader's connection, one at a time."""
     return sqlite3.connect(
         f"{path.absolute().as_uri()}?mode=rw",
         uri=True,
@@ -184,7 +195,7 @@ def _connect(path: Path) -> sqlite3.Connection:
 
 
 def _refuse_strangers(connection: sqlite3.Connection) -> None:
-    """Before anything is written, also no pragma."""
+    """Before anything is written, pragmas included."""
     version = _number(connection, "PRAGMA user_version")
     if version > len(MIGRATIONS):
         raise StorageError(
@@ -197,7 +208,7 @@ def _refuse_strangers(connection: sqlite3.Connection) -> None:
 
 
 def _migrate(connection: sqlite3.Connection) -> None:
-    """All missing versions in one transaction; another process may be at it too, so look again behind the lock."""
+    """All missing versions in one transaction; another process may do the same, so look again once the lock is held."""
     if _number(connection, "PRAGMA user_version") == len(MIGRATIONS):
         return
     connection.execute("BEGIN IMMEDIATE")

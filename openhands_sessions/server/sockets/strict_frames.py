@@ -8,7 +8,7 @@ import re
 from typing import Any
 
 from aiohttp import web
-from engineio.async_drivers.aiohttp import WebSocket, make_response, translate_request
+from engineio.async_drivers.aiohttp import make_response, translate_request
 from engineio.payload import Payload
 
 UNREADABLE = "4?"
@@ -17,7 +17,6 @@ KNOWN = "123456"
 """First characters of what a client may send: close, ping, pong, message, upgrade, nothing."""
 OPENING = "0"
 """First character of the server's handshake."""
-GOODBYE = "1"
 READ = 2
 """How many times as much is read as is taken."""
 _LARGEST = re.compile(r'(?<="maxPayload":)\d+')
@@ -43,26 +42,6 @@ def _is_base64(text: str) -> bool:
     except (binascii.Error, ValueError):
         return False
     return True
-
-
-class ReadableSocket(WebSocket):  # type: ignore[misc]  # engineio has no types
-    """A websocket whose frames engine.io can read, and that ends when the client says goodbye."""
-
-    def __init__(self, handler: object, server: object) -> None:
-        super().__init__(handler, server)
-        self._over = False
-
-    async def wait(self) -> str | bytes:
-        if self._over:
-            raise OSError("the client has said goodbye")
-        data: str | bytes = await super().wait()
-        if not isinstance(data, str):
-            return data
-        self._over = data[:1] == GOODBYE
-        return readable(data)
-
-    async def send(self, message: str | bytes) -> None:
-        await super().send(announcing(message) if isinstance(message, str) else message)
 
 
 def announcing_response(status: str, headers: object, content: bytes, environ: object) -> web.Response:

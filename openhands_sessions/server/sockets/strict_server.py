@@ -12,7 +12,8 @@ from openhands_sessions.core.errors import BadInput, CallerError, NotFound, TooL
 from openhands_sessions.core.events.event import Json
 from openhands_sessions.protocol.errors import Acknowledgement, BareError, Refusal
 from openhands_sessions.server.slow_client import abort
-from openhands_sessions.server.sockets.strict_frames import READ, ReadableSocket, announcing_response, readable_request
+from openhands_sessions.server.sockets.strict_frames import READ, announcing_response, readable_request
+from openhands_sessions.server.sockets.websocket import ClientWebSocket
 
 ASKING = re.compile(r"[25](?:\d+-)?(?:(/[^,]*),)?(\d{1,15})(?![\d-])")
 """An event packet that asks for an acknowledgement, up to its number; with its namespace, if that is not `/`."""
@@ -36,7 +37,7 @@ class StrictServer(socketio.AsyncServer):  # type: ignore[misc]  # python-socket
         self._grace = grace
         # There is no public way to have frames looked at before they are decoded, or after they are encoded.
         own = {
-            "websocket": ReadableSocket,
+            "websocket": ClientWebSocket,
             "translate_request": readable_request,
             "make_response": announcing_response,
         }

@@ -6,13 +6,13 @@ from collections.abc import AsyncIterator
 import pytest
 import pytest_asyncio
 
-from tests.support.executors import Box, Message, started
+from tests.support.executors import Message, RunningExecutor, started
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def shared(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Box]:
+async def shared(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[RunningExecutor]:
     async with started(tmp_path_factory.mktemp("box")) as box:
         yield box
 
@@ -21,7 +21,7 @@ async def shared(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Box]
     "hello",
     [{"op": "hello", "version": 2, "term": 1}, {"op": "perform"}, {"op": "hello", "version": 1, "term": "1"}, {}],
 )
-async def test_who_does_not_greet_is_told_and_cut(shared: Box, hello: Message) -> None:
+async def test_who_does_not_greet_is_told_and_cut(shared: RunningExecutor, hello: Message) -> None:
     async with shared.connected() as peer:
         await peer.send(hello)
         assert "error" in await peer.receive()
@@ -38,7 +38,7 @@ async def test_who_does_not_greet_is_told_and_cut(shared: Box, hello: Message) -
         struct.pack(">I", 60_000) + b"[" * 60_000,
     ],
 )
-async def test_what_is_no_frame_ends_the_connection_alone(shared: Box, data: bytes) -> None:
+async def test_what_is_no_frame_ends_the_connection_alone(shared: RunningExecutor, data: bytes) -> None:
     async with shared.owner() as other:
         for greeted in (False, True):
             async with shared.connected(**({"term": 1} if greeted else {})) as peer:
@@ -69,7 +69,7 @@ async def test_what_is_no_frame_ends_the_connection_alone(shared: Box, data: byt
     ],
     ids=str,
 )
-async def test_a_request_that_makes_no_sense_is_refused(shared: Box, request_: Message) -> None:
+async def test_a_request_that_makes_no_sense_is_refused(shared: RunningExecutor, request_: Message) -> None:
     async with shared.owner() as peer:
         await peer.send({"id": 1, **request_})
         answer = await peer.receive()

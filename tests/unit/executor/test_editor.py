@@ -114,7 +114,7 @@ def test_a_replacement_by_nothing_takes_away(desk: Desk) -> None:
         ("", 0, "x\n"),
     ],
 )
-def test_text_is_inserted_behind_a_line(desk: Desk, old: str, line: int, new: str) -> None:
+def test_text_is_inserted_after_a_line(desk: Desk, old: str, line: int, new: str) -> None:
     desk.text = old
     assert desk.does("insert", new_str="x", insert_line=line)["ok"]
     assert desk.text == new

@@ -130,4 +130,4 @@ def test_the_highest_term_outlives_the_executor(tmp_path: Path) -> None:
     again = OwnerTerms(tmp_path)
     assert not again.admit(2)
     assert again.admit(4)
-    assert not fence.admit(3)  # it reads again what was raised behind its back
+    assert not fence.admit(3)  # it reads again the term that another process has raised

@@ -92,7 +92,7 @@ async def test_at_its_end_nothing_is_left(tmp_path: Path) -> None:
         assert '"key":"k-2","state":"done"' in (tmp_path / "state" / "journal").read_text()
 
 
-async def test_a_folder_in_the_place_of_its_socket_is_in_nobodys_way(tmp_path: Path) -> None:
+async def test_a_folder_in_the_place_of_its_socket_does_not_prevent_a_start(tmp_path: Path) -> None:
     async with started(tmp_path) as box, box.owner() as peer:
         await peer.run(1, "rm executor.sock; mkdir executor.sock; touch executor.sock/full")
         await peer.send({"id": 2, "op": "perform", "key": "k-2", "task": {"kind": "command", "command": "sleep 1000"}})
@@ -105,7 +105,7 @@ async def test_a_folder_in_the_place_of_its_socket_is_in_nobodys_way(tmp_path: P
         assert (await peer.run(4, "echo on"))["outcome"]["output"] == "on\n"
 
 
-async def test_it_ends_when_nobody_comes(tmp_path: Path) -> None:
+async def test_it_ends_when_no_client_connects(tmp_path: Path) -> None:
     async with started(tmp_path, options=("--idle-timeout", "0.2")) as box:
         async with box.owner() as peer:
             await peer.run(1, "true")
@@ -113,7 +113,7 @@ async def test_it_ends_when_nobody_comes(tmp_path: Path) -> None:
             assert await box.process.wait() == 0
 
 
-async def test_it_does_not_end_while_somebody_is_there_or_a_command_runs(tmp_path: Path) -> None:
+async def test_it_does_not_end_while_a_client_is_connected_or_a_command_runs(tmp_path: Path) -> None:
     async with started(tmp_path, options=("--idle-timeout", "0.2")) as box:
         async with box.owner() as peer:
             assert (await peer.run(1, "sleep 0.5; echo on"))["outcome"]["output"] == "on\n"

@@ -1,4 +1,4 @@
-"""Programs beside the shell leave nothing behind."""
+"""Programs beside the shell leave no process running."""
 
 import asyncio
 
@@ -20,7 +20,7 @@ async def test_what_a_query_started_ends_with_it(runtime: Runtime) -> None:
     await ended(int(answer.output))
 
 
-async def test_a_query_that_nobody_waits_for_any_more_is_ended(runtime: Runtime) -> None:
+async def test_a_query_whose_caller_is_cancelled_is_ended(runtime: Runtime) -> None:
     asked = asyncio.create_task(runtime.query(Query(words=("bash", "-c", "echo $$ >pid; exec sleep 60"))))
     async with asyncio.timeout(10):
         while not (pid := await runtime.files.read("pid") if await runtime.files.list() else b""):  # noqa: ASYNC110

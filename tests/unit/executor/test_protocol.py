@@ -7,17 +7,17 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.executors import Box, started
+from tests.support.executors import RunningExecutor, started
 from tests.support.processes import peak_memory
 
 
 @pytest.fixture
-async def box(tmp_path: Path) -> AsyncIterator[Box]:
+async def box(tmp_path: Path) -> AsyncIterator[RunningExecutor]:
     async with asyncio.timeout(60), started(tmp_path) as box:
         yield box
 
 
-async def test_files_go_both_ways(box: Box) -> None:
+async def test_files_go_both_ways(box: RunningExecutor) -> None:
     async with box.owner() as peer:
         content = base64.b64encode(b"\0\xff" * 1000).decode()
         assert await peer.ask(1, "write", path="below/a", content=content) == {"id": 1}
@@ -26,7 +26,7 @@ async def test_files_go_both_ways(box: Box) -> None:
         assert (await peer.ask(4, "read", path="below/a", limit=10))["error"] == "file_problem"
 
 
-async def test_an_owner_that_was_overtaken_is_cut(box: Box) -> None:
+async def test_an_owner_that_was_overtaken_is_cut(box: RunningExecutor) -> None:
     async with box.owner(1) as older:
         task = {"kind": "command", "command": "echo begun; read go; echo $go"}
         await older.send({"id": 1, "op": "perform", "key": "k", "task": task})
@@ -47,7 +47,7 @@ async def test_an_owner_that_cannot_be_noted_is_told_why(tmp_path: Path) -> None
         assert "File too large" in refused["message"]
 
 
-async def test_who_has_no_term_can_only_end_it(box: Box) -> None:
+async def test_who_has_no_term_can_only_end_it(box: RunningExecutor) -> None:
     async with box.connected(term=None) as peer:
         assert (await peer.receive())["version"] == 1
         assert (await peer.ask(1, "inquire", key="k"))["error"] == "fenced"
@@ -56,7 +56,7 @@ async def test_who_has_no_term_can_only_end_it(box: Box) -> None:
     assert await box.process.wait() == 0
 
 
-async def test_too_many_commands_are_refused_and_the_others_run(box: Box) -> None:
+async def test_too_many_commands_are_refused_and_the_others_run(box: RunningExecutor) -> None:
     async with box.owner() as peer:
         for number in range(100):
             task = {"kind": "command", "command": "echo x >> runs"}
@@ -68,7 +68,7 @@ async def test_too_many_commands_are_refused_and_the_others_run(box: Box) -> Non
 
 
 @pytest.mark.slow
-async def test_a_client_that_does_not_read_holds_nobody_up(box: Box) -> None:
+async def test_a_client_that_does_not_read_delays_no_other_client(box: RunningExecutor) -> None:
     flood = "head -c 50000000 /dev/zero | tr '\\0' x; echo; echo end"
     async with box.owner() as deaf, box.owner() as other:
         task = {"kind": "command", "command": flood}
@@ -88,7 +88,7 @@ async def test_a_client_that_does_not_read_holds_nobody_up(box: Box) -> None:
         assert message["outcome"] == done
 
 
-async def test_taking_back_a_request_leaves_the_action_running(box: Box) -> None:
+async def test_taking_back_a_request_leaves_the_action_running(box: RunningExecutor) -> None:
     async with box.owner() as peer:
         task = {"kind": "command", "command": "echo begun; read go; echo $go"}
         await peer.send({"id": 1, "op": "perform", "key": "k", "task": task})

@@ -102,7 +102,7 @@ async def test_background_jobs_live_on(runtime: Runtime) -> None:
     assert (await run(runtime, 5, f"kill {pid}; exit")).ended == "shell_exit"
 
 
-async def test_what_a_job_prints_between_commands_is_nobodys(runtime: Runtime) -> None:
+async def test_what_a_job_prints_between_commands_is_discarded(runtime: Runtime) -> None:
     await run(runtime, 0, "mkfifo go done; { read x < go; echo noise; echo > done; } & echo")
     (pipe,) = (await run(runtime, 1, "readlink -f go")).output.split()
     with open(pipe, "w") as go:  # noqa: ASYNC230, PTH123 - the job waits at the other end

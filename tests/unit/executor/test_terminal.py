@@ -53,7 +53,7 @@ def test_no_two_streams_share_a_nonce(seen: Seen) -> None:
     assert MarkParser(seen.data, seen.mark).nonce != MarkParser(seen.data, seen.mark).nonce
 
 
-async def test_a_mark_comes_behind_all_that_was_printed(seen: Seen) -> None:
+async def test_a_mark_comes_after_all_output_before_it(seen: Seen) -> None:
     marked = asyncio.Event()
 
     def on_mark(text: str) -> None:
@@ -72,7 +72,7 @@ async def test_a_mark_comes_behind_all_that_was_printed(seen: Seen) -> None:
         terminal.close()
 
 
-async def test_typing_for_nobody_gives_up(seen: Seen) -> None:
+async def test_typing_that_no_process_reads_gives_up(seen: Seen) -> None:
     terminal = Terminal(seen.data, seen.mark)
     try:
         async with asyncio.timeout(20):

@@ -134,7 +134,7 @@ async def test_one_that_is_asked_nothing_may_keep_silent(path: Path) -> None:
         assert link.alive
 
 
-async def test_one_that_reads_nothing_keeps_nobody(path: Path) -> None:
+async def test_a_peer_that_does_not_read_does_not_delay_the_close(path: Path) -> None:
     with socket.socket(socket.AF_UNIX) as listening:
         listening.bind(str(path))
         listening.listen()

@@ -42,6 +42,6 @@ def test_one_that_loses_it_for_a_moment_knows(tmp_path: Path) -> None:
     assert not mine.held
 
 
-def test_a_folder_that_is_not_there_is_open_to_nobody(tmp_path: Path) -> None:
+def test_a_folder_that_is_not_there_is_not_locked_by_any_process(tmp_path: Path) -> None:
     with FileLock(tmp_path / "nothing" / "open").exclusive() as exclusive:
         assert exclusive

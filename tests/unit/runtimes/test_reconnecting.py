@@ -15,7 +15,7 @@ from openhands_sessions.adapters.runtimes.threads import ThreadLimiter
 from openhands_sessions.core.errors import RuntimeUnavailable
 from openhands_sessions.executor.workspace import WorkspaceFolder
 from openhands_sessions.ports.runtime import CommandDone, Lost, RuntimeSpec, UnknownAction
-from tests.support.executors import Box, started
+from tests.support.executors import RunningExecutor, started
 from tests.support.sandboxes import SID, Hearing, run
 
 
@@ -61,16 +61,13 @@ async def pass_on(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) ->
 
 
 class WiredHost:
-    """Reaches one executor over a wire; `connected` is set after each handshake."""
+    """Reaches one executor over a wire."""
 
     def __init__(self, socket: Path) -> None:
         self._socket = socket
-        self.connected = asyncio.Event()
 
     async def connect(self) -> ExecutorConnection | None:
-        connection = await connect_socket(self._socket, term=1)
-        self.connected.set()
-        return connection
+        return await connect_socket(self._socket, term=1)
 
     async def end_unresponsive(self) -> None:
         raise AssertionError("it answers")
@@ -86,13 +83,13 @@ class WiredHost:
 
 
 @pytest.fixture
-async def box(tmp_path: Path) -> AsyncIterator[Box]:
+async def box(tmp_path: Path) -> AsyncIterator[RunningExecutor]:
     async with asyncio.timeout(30), started(tmp_path / "box") as box:
         yield box
 
 
 @pytest.fixture
-async def wire(box: Box, tmp_path: Path) -> AsyncIterator[Wire]:
+async def wire(box: RunningExecutor, tmp_path: Path) -> AsyncIterator[Wire]:
     wire = Wire(box.folder / "executor.sock")
     server = await asyncio.start_unix_server(wire.carry, tmp_path / "wire")
     async with server:
@@ -106,7 +103,7 @@ def host(wire: Wire, tmp_path: Path) -> WiredHost:
 
 
 @pytest.fixture
-async def runtime(box: Box, host: WiredHost) -> AsyncIterator[ExecutorRuntime]:
+async def runtime(box: RunningExecutor, host: WiredHost) -> AsyncIterator[ExecutorRuntime]:
     files = WorkspaceFiles(FolderSource(WorkspaceFolder(box.folder), ThreadLimiter(1)))
     journal = JournalIdentity(box.folder, ThreadLimiter(1))
     runtime = ExecutorRuntime(RuntimeSpec(sid=SID, term=1), host, files, journal, command_timeout=30)
@@ -128,7 +125,7 @@ async def test_a_command_is_joined_again_by_its_key(runtime: ExecutorRuntime, wi
 
 
 async def test_what_was_printed_while_it_was_cut_off_comes_afterwards(
-    runtime: ExecutorRuntime, wire: Wire, box: Box
+    runtime: ExecutorRuntime, wire: Wire, box: RunningExecutor
 ) -> None:
     hearing = Hearing()
     command = "echo begun; read go; echo unheard; echo > said; read go; echo $go"
@@ -146,9 +143,7 @@ async def test_what_was_printed_while_it_was_cut_off_comes_afterwards(
     assert hearing.text in ("begun\n", "begun\nunheard\n", "begun\nunheard\nend\n")
 
 
-async def test_a_connection_that_is_cut_again_and_again_is_given_up(
-    runtime: ExecutorRuntime, host: WiredHost, wire: Wire
-) -> None:
+async def test_a_connection_that_is_cut_again_and_again_is_given_up(runtime: ExecutorRuntime, wire: Wire) -> None:
     hearing = Hearing()
     running = asyncio.create_task(run(runtime, 0, "echo begun; read go", hearing))
     await hearing.hears("begun\n")

@@ -9,7 +9,7 @@ from openhands_sessions.core.errors import RuntimeUnavailable, StorageUnavailabl
 from openhands_sessions.core.events.actions import MessageAction
 from openhands_sessions.core.events.codec import decode
 from openhands_sessions.core.events.event import Source
-from openhands_sessions.core.ids import ConversationId
+from openhands_sessions.core.ids import ConversationId, EventId
 from openhands_sessions.ports.store import SessionStore, Snapshot, SnapshotStore
 from openhands_sessions.session.event_stream import folded
 from tests.fakes.model import FakeModel, FakeModels
@@ -27,10 +27,10 @@ class Gated:
         self._snapshots = snapshots
         self._door = door
 
-    async def load(self, sid: ConversationId) -> Snapshot | None:
+    async def load(self, sid: ConversationId, at: EventId | None = None) -> Snapshot | None:
         if not self._door.entered.is_set():
             await self._door.enter()
-        return await self._snapshots.load(sid)
+        return await self._snapshots.load(sid, at)
 
     async def save(self, sid: ConversationId, snapshot: Snapshot) -> None:
         await self._snapshots.save(sid, snapshot)

@@ -303,7 +303,7 @@ async def test_a_snapshot_that_cannot_be_saved_is_no_reason_to_end(store: Sessio
 
 
 class NoSnapshots:
-    async def load(self, sid: object) -> None:
+    async def load(self, sid: object, at: object = None) -> None:
         return None
 
     async def save(self, sid: object, snapshot: object) -> None:

@@ -5,17 +5,18 @@ from datetime import timedelta
 
 import pytest
 
+from openhands_sessions.adapters.stores.memory import MemoryStore
 from openhands_sessions.core.errors import Conflict, Fenced, NotFound, StorageUnavailable
 from openhands_sessions.core.events.actions import MessageAction
 from openhands_sessions.core.events.codec import decode
 from openhands_sessions.core.events.event import Event, Source
-from openhands_sessions.core.ids import EventId
+from openhands_sessions.core.ids import ConversationId, EventId
 from openhands_sessions.core.view import VIEW_VERSION
 from openhands_sessions.ports.store import EventLog, Receipt, Snapshot
-from openhands_sessions.session.event_stream import EventStream
+from openhands_sessions.session.event_stream import EventStream, saving
 from openhands_sessions.session.feed import Feed
 from tests.fakes.store import HeldLog
-from tests.support.store_entries import NOW, ids, read
+from tests.support.store_entries import NOW, TALK, ids, read
 
 
 def said(text: str = "x") -> MessageAction:
@@ -231,3 +232,32 @@ async def test_an_unknown_entry_does_not_stop_a_stream(log: EventLog) -> None:
     again = await opened(log, term=2)
     assert again.view.head == 1
     assert '"phase":"full"' in (await read(log))[0].text
+
+
+async def test_a_long_log_that_is_folded_leaves_snapshots_on_the_way(store: MemoryStore, log: EventLog) -> None:
+    first = await opened(log)
+    for _ in range(5):
+        await first.append(*[said("x")] * 500)
+    again = EventStream(log, Feed(log), lambda: NOW)
+    await again.load(2, None, saving(store.snapshots, TALK))
+    assert again.view == first.view
+    for at, found in ((999, None), (1_000, 1_000), (1_999, 1_000), (None, 2_000)):
+        snapshot = await store.snapshots.load(TALK, None if at is None else EventId(at))
+        assert (snapshot and snapshot.head) == found
+        if snapshot is not None:
+            assert (await opened(log, term=3, snapshot=snapshot)).view == first.view
+
+
+async def test_a_snapshot_that_cannot_be_saved_keeps_no_log_from_being_folded(log: EventLog) -> None:
+    class Full:
+        async def load(self, sid: ConversationId, at: EventId | None = None) -> None:
+            return None
+
+        async def save(self, sid: ConversationId, snapshot: Snapshot) -> None:
+            raise StorageUnavailable("the disk is full")
+
+    first = await opened(log)
+    await first.append(*[said("x")] * 1_100)
+    again = EventStream(log, Feed(log), lambda: NOW)
+    await again.load(2, None, saving(Full(), TALK))
+    assert again.view == first.view

@@ -184,9 +184,9 @@ async def test_a_turn_that_has_failed_is_not_taken_back(store: SessionStore) -> 
 @pytest.mark.parametrize("stage", SET_UP)
 async def test_every_stage_has_a_limit(store: SessionStore, stage: SessionState) -> None:
     assert 5 <= STAGES[stage].limit <= 300
-    play = SessionHarness(store=store, model=FakeModel([]), limits={stage: 0.01})
-    held = hold(play, stage)
-    async with play.live(held.store) as session:
+    harness = SessionHarness(store=store, model=FakeModel([]), limits={stage: 0.01})
+    held = hold(harness, stage)
+    async with harness.live(held.store) as session:
         assert isinstance(session.problem, StageFailed)
         assert (session.problem.stage, session.problem.cause_name) == (stage, "TimeoutError")
 

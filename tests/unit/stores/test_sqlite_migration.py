@@ -87,6 +87,15 @@ async def test_logs_receipts_snapshots_and_ownership_are_kept(first: Path) -> No
         assert await store.claim(ConversationId("held")) == 3
 
 
+async def test_a_long_log_is_folded_whole_once_more_to_have_its_snapshots(first: Path) -> None:
+    with closing(sqlite3.connect(first)) as connection:
+        connection.execute("UPDATE snapshots SET head = 5000 WHERE conversation = 1")
+        connection.commit()
+    async with open_sqlite(first) as store:
+        assert await store.snapshots.load(ConversationId("plain")) is None
+        assert await store.snapshots.load(ConversationId("message")) is not None
+
+
 async def test_a_deleted_conversation_stays_deleted(first: Path) -> None:
     async with open_sqlite(first) as store:
         assert await store.conversations.get(ConversationId("deleted")) is None

@@ -94,14 +94,14 @@ def user_error(error: Exception) -> RuntimeUnavailable:
     raise error
 
 
-def early_exit_message(said: str) -> str:
+def early_exit_message(text: str) -> str:
     """Why a sandbox ended at its start, by the last line that it printed."""
-    if any(sign in said.lower() for sign in _FULL):
+    if any(sign in text.lower() for sign in _FULL):
         return "the sandbox ended as it began: the disk that holds the workspaces is full; free some, then try again"
-    told = without_paths(said[:_LONGEST])
-    if said.startswith(_CANNOT_RUN):
-        return f"the sandbox ended as it began: {told}. See to the disk that holds the workspaces, and its folders"
-    return f"the sandbox ended as it began: the image needs Python 3.8 or newer, and bash. {told}"
+    shown = without_paths(text[:_LONGEST])
+    if text.startswith(_CANNOT_RUN):
+        return f"the sandbox ended as it began: {shown}. See to the disk that holds the workspaces, and its folders"
+    return f"the sandbox ended as it began: the image needs Python 3.8 or newer, and bash. {shown}"
 
 
 def timed_out(error: Exception) -> bool:
@@ -110,13 +110,13 @@ def timed_out(error: Exception) -> bool:
 
 
 def _means_container_gone(error: APIError) -> bool:
-    said = str(error.explanation or error).lower()
-    return any(sign in said for sign in _ENDS)
+    text = str(error.explanation or error).lower()
+    return any(sign in text for sign in _ENDS)
 
 
 def _means_network_gone(error: APIError) -> bool:
-    said = str(error.explanation or error).lower()
-    return "network" in said and "not found" in said
+    text = str(error.explanation or error).lower()
+    return "network" in text and "not found" in text
 
 
 def _message_for(text: str) -> str:

@@ -124,14 +124,14 @@ class _Pull:
         if detail.get("total"):
             layers[step.get("id", "")] = (detail.get("current", 0), detail["total"])  # the engine omits a zero
             done = 100 * sum(each[0] for each in layers.values()) // sum(each[1] for each in layers.values())
-            self._on_loop(self._tell, done)
+            self._on_loop(self._report, done)
 
     def _restart_timer(self) -> None:
         if not self.outcome.done():
             self._timer.cancel()
             self._timer = self._loop.call_later(self._patience, self.end, STALLED)
 
-    def _tell(self, done: int) -> None:
+    def _report(self, done: int) -> None:
         if done != self._done and not self.outcome.done():
             self._done = done
             for listener in tuple(self._listeners):

@@ -266,8 +266,8 @@ def _outcome_in(archive: bytes, key: str) -> Outcome | UnknownAction | Lost | No
 
 def _tar(owner: tuple[int, int], entries: Mapping[str, bytes | None], *, mode: int = 0o400) -> bytes:
     """An archive of files, and of folders where the content is None."""
-    whole = io.BytesIO()
-    with tarfile.open(fileobj=whole, mode="w") as archive:
+    buffer = io.BytesIO()
+    with tarfile.open(fileobj=buffer, mode="w") as archive:
         for name, content in entries.items():
             entry = tarfile.TarInfo(name)
             entry.uid, entry.gid = owner
@@ -277,7 +277,7 @@ def _tar(owner: tuple[int, int], entries: Mapping[str, bytes | None], *, mode: i
             else:
                 entry.size = len(content)
             archive.addfile(entry, None if content is None else io.BytesIO(content))
-    return whole.getvalue()
+    return buffer.getvalue()
 
 
 def _file_in_tar(archive: bytes) -> bytes:

@@ -1,4 +1,4 @@
-"""Imports the MCP SDK when the first conversation needs it; without the SDK, conversations run without MCP tools."""
+"""Loads the MCP SDK for the first conversation with MCP servers, if it is installed."""
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Sequence
@@ -11,8 +11,8 @@ from openhands_sessions.ports.programs import Programs
 MISSING = "MCP servers are not used: install openhands-sessions[mcp]."
 
 
-class LoadedServers:
-    """`load` imports the SDK and raises ImportError if it is not installed."""
+class LazyMcpServers:
+    """`load` raises ImportError where the SDK is missing."""
 
     def __init__(self, load: Callable[[], McpServers]) -> None:
         self._load = load
@@ -22,14 +22,14 @@ class LoadedServers:
         try:
             servers = await asyncio.to_thread(self._load)
         except ImportError:
-            yield NoTools()
+            yield NoMcpTools()
             return
         async with servers.open(config, programs) as tools:
             yield tools
 
 
-class NoTools:
-    """No tools, and the reason."""
+class NoMcpTools:
+    """The tools without the SDK: none."""
 
     functions: Sequence[McpFunction] = ()
     problems: Sequence[str] = (MISSING,)

@@ -19,63 +19,63 @@ _CLOSE_SECONDS = 3.0
 _NO_ANSWER = (types.REQUEST_TIMEOUT, types.CONNECTION_CLOSED)
 
 
-class McpServer:
-    """Runs in its own task: the SDK's task groups must be left by the task that entered them, and an error in one must
-    not cancel the caller."""
+class McpConnection:
+    """Runs in a task of its own: the SDK's task groups must be left by the task that entered them, and a failure in one
+    must not cancel its callers."""
 
     def __init__(self, name: str, transport: Transport) -> None:
         self.name = name
         self.tools: list[types.Tool] = []
         self._transport = transport
         self._ready = asyncio.Event()
-        self._ending = asyncio.Event()
+        self._closing = asyncio.Event()
         self._session: ClientSession | None = None
-        self._life = asyncio.create_task(self._live(), name=f"mcp server {name}")
+        self._task = asyncio.create_task(self._run(), name=f"mcp server {name}")
 
     async def connected(self, within: float) -> str | None:
-        """Wait until the server can be used. Returns the problem, or None."""
+        """Wait until the server can be used; returns the reason where it cannot."""
         ready = asyncio.create_task(self._ready.wait())
         try:
-            await asyncio.wait({ready, self._life}, timeout=within, return_when=asyncio.FIRST_COMPLETED)
+            await asyncio.wait({ready, self._task}, timeout=within, return_when=asyncio.FIRST_COMPLETED)
         finally:
             ready.cancel()
         if self._ready.is_set():
             return None
-        if not self._life.done():
+        if not self._task.done():
             return f"it did not answer within {within:.0f} seconds"
-        return _problem(self._life)
+        return _problem(self._task)
 
     async def call(self, tool: str, arguments: Mapping[str, Json], timeout: float) -> McpDone:
-        if self._session is None or self._life.done():
+        if self._session is None or self._task.done():
             return McpDone(text=f"Not called: the MCP server {self.name} is gone.", failed=True)
         calling = asyncio.create_task(self._session.call_tool(tool, dict(arguments)))
         try:
-            done, _ = await asyncio.wait({calling, self._life}, timeout=timeout, return_when=asyncio.FIRST_COMPLETED)
+            done, _ = await asyncio.wait({calling, self._task}, timeout=timeout, return_when=asyncio.FIRST_COMPLETED)
         finally:
             if not calling.done():
                 calling.cancel()
                 await asyncio.wait({calling})
         if calling in done:
-            return _answered(calling, self.name)
-        why = "was lost" if self._life in done else f"did not answer within {timeout:.0f} seconds"
+            return _result_of(calling, self.name)
+        why = "was lost" if self._task in done else f"did not answer within {timeout:.0f} seconds"
         return McpDone(text=f"The MCP server {self.name} {why}.", unknown=True)
 
     async def close(self) -> None:
-        self._ending.set()
-        await asyncio.wait({self._life}, timeout=_CLOSE_SECONDS)
-        if not self._life.done():
-            self._life.cancel()
-            await asyncio.wait({self._life})
-        if not self._life.cancelled():
-            self._life.exception()  # retrieves it, so that asyncio does not log it
+        self._closing.set()
+        await asyncio.wait({self._task}, timeout=_CLOSE_SECONDS)
+        if not self._task.done():
+            self._task.cancel()
+            await asyncio.wait({self._task})
+        if not self._task.cancelled():
+            self._task.exception()  # mark it as retrieved
 
-    async def _live(self) -> None:
+    async def _run(self) -> None:
         async with self._transport() as (read, write), ClientSession(read, write) as session:
             await session.initialize()
             await self._list_tools(session)
             self._session = session
             self._ready.set()
-            await self._ending.wait()
+            await self._closing.wait()
 
     async def _list_tools(self, session: ClientSession) -> None:
         cursor: str | None = None
@@ -88,7 +88,7 @@ class McpServer:
         del self.tools[MOST_TOOLS:]
 
 
-def _answered(calling: "asyncio.Task[Any]", server: str) -> McpDone:
+def _result_of(calling: "asyncio.Task[Any]", server: str) -> McpDone:
     if calling.cancelled():
         return McpDone(text=f"The MCP server {server} was lost.", unknown=True)
     match calling.exception():
@@ -128,8 +128,8 @@ def _text(part: object) -> str:
             return "[unknown content left out]"
 
 
-def _problem(life: "asyncio.Task[None]") -> str:
-    error = None if life.cancelled() else life.exception()
+def _problem(task: "asyncio.Task[None]") -> str:
+    error = None if task.cancelled() else task.exception()
     while isinstance(error, BaseExceptionGroup) and error.exceptions:
         error = error.exceptions[0]
     return "it ended at once" if error is None else f"it cannot be reached ({type(error).__name__})"
