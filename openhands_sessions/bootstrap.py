@@ -13,20 +13,18 @@ from aiohttp import web
 from openhands_sessions import __version__
 from openhands_sessions.adapters.agents.model_agent import ModelAgents
 from openhands_sessions.adapters.agents.shell import AgentChoice, ShellAgents
-from openhands_sessions.adapters.auths.session_key import SessionKey
-from openhands_sessions.adapters.condensers.window import WindowCondenser
+from openhands_sessions.adapters.confirmation_policy import ConfirmationMode
 from openhands_sessions.adapters.files.local import LocalFiles
 from openhands_sessions.adapters.files.sealed import SealedFiles
 from openhands_sessions.adapters.gateways.remote import open_remote
-from openhands_sessions.adapters.installations.openhands import OpenHandsFolder
 from openhands_sessions.adapters.mcp.lazy import LazyMcpServers
-from openhands_sessions.adapters.memories.workspace import WorkspaceMemory
 from openhands_sessions.adapters.models.catalogue import Catalogue, ModelChoice
 from openhands_sessions.adapters.models.litellm import LiteLlmModels
 from openhands_sessions.adapters.models.scripted import ScriptedModels
-from openhands_sessions.adapters.policies.confirmation import ConfirmationMode
+from openhands_sessions.adapters.openhands_installation import OpenHandsFolder
 from openhands_sessions.adapters.runtimes.docker.container_spec import DockerSettings
 from openhands_sessions.adapters.runtimes.local.runtimes import LocalLimits, LocalRuntimes
+from openhands_sessions.adapters.session_key_auth import SessionKey
 from openhands_sessions.adapters.stores.leases import Holder
 from openhands_sessions.adapters.stores.memory import open_memory
 from openhands_sessions.adapters.stores.sqlite import open_sqlite
@@ -35,6 +33,8 @@ from openhands_sessions.adapters.tools.editor import Editor
 from openhands_sessions.adapters.tools.execution import Bash, Ipython
 from openhands_sessions.adapters.tools.mcp import McpTool
 from openhands_sessions.adapters.tools.notes import Finish, TaskTracker, Think
+from openhands_sessions.adapters.window_condenser import WindowCondenser
+from openhands_sessions.adapters.workspace_memory import WorkspaceMemory
 from openhands_sessions.config.config import Config
 from openhands_sessions.core.errors import BadInput
 from openhands_sessions.core.events.event import Json

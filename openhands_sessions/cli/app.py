@@ -137,7 +137,7 @@ def import_(
     settings: Settings = None,
 ) -> int:
     """Take the conversations of an OpenHands 0.62 over. Again at any time: nothing comes twice."""
-    return int(command("data_commands").import_folder(given({"--data-dir": data_dir}, settings), config_file, folder))
+    return int(command("data_folder").import_folder(given({"--data-dir": data_dir}, settings), config_file, folder))
 
 
 @app.command()

@@ -1,4 +1,4 @@
-"""One conversation on a terminal or over pipes, through the Gateway port alone."""
+"""One conversation on a terminal or over pipes, through the Gateway port."""
 
 import asyncio
 import signal
@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Any
 
-from openhands_sessions.cli.screen import Keyboard, Screen
+from openhands_sessions.cli.terminal import Keyboard, Screen
 from openhands_sessions.cli.transcript import Transcript
 from openhands_sessions.core.commands import Answer, Command, SendMessage, Stop
 from openhands_sessions.core.errors import SessionsError, Unreachable
@@ -20,11 +20,11 @@ from openhands_sessions.core.ids import EventId
 from openhands_sessions.ports.gateway import Delta, FeedItem, Gateway, SessionClosed, SessionEnded, SessionInfo, Status
 
 RECENT = 100
-"""Events of an earlier sitting that are shown again."""
+"""Earlier events that are shown again."""
 PROMPT = "> "
 QUESTION = "Do it? [y/n, or say why not] "
 YES, NO = ("y", "yes"), ("n", "no")
-TOLD_STATUSES = {"STATUS$LLM_RETRY", "STATUS$RECONNECTING", "STATUS$RECONNECTED"}
+SHOWN_STATUSES = {"STATUS$LLM_RETRY", "STATUS$RECONNECTING", "STATUS$RECONNECTED"}
 ENDS = {"stopped": "The conversation was stopped.", "deleted": "The conversation was deleted."}
 INTERRUPTED = 128 + signal.SIGINT
 TERMINATED = 128 + signal.SIGTERM
@@ -36,7 +36,7 @@ GOOD_ENDS = frozenset({StopReason.DONE, StopReason.WAITING})
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """Folded from the events as they come. `seen` is the newest event that an ended turn has taken into account."""
+    """Whether it is the user's turn, folded from events. `seen` is the newest event that an ended turn included."""
 
     head: int = -1
     state: AgentState = AgentState.LOADING
@@ -50,8 +50,8 @@ class Progress:
     def working(self) -> bool:
         return self.state in WORKING
 
-    def behind(self, event: Event) -> "Progress":
-        """The progress behind one more event."""
+    def after(self, event: Event) -> "Progress":
+        """The progress after one more event."""
         now = replace(self, head=event.id)
         match event:
             case AgentStateChangedObservation(agent_state=state):
@@ -73,7 +73,7 @@ class Sent:
     id: int
 
     def over(self, progress: Progress) -> bool:
-        """Whether the turn that it brought about has ended."""
+        """Whether the turn that it started has ended."""
         failed = progress.state is AgentState.ERROR and progress.state_id > self.id
         match self.command:
             case SendMessage():
@@ -84,12 +84,12 @@ class Sent:
                 return progress.head >= self.id and not progress.working
 
     def well(self, progress: Progress) -> bool:
-        """Of a turn that is over: whether it ended as it should."""
+        """Whether the turn, which is over, ended well."""
         return progress.reason in GOOD_ENDS and progress.state is not AgentState.ERROR
 
 
 class Conversation:
-    """`typing` says that a person sits at a terminal: prompts, and no waiting between lines."""
+    """`typing` means input from a terminal: with prompts, and without waiting between lines."""
 
     def __init__(
         self, gateway: Gateway, info: SessionInfo, screen: Screen, keyboard: Keyboard, *, typing: bool
@@ -116,7 +116,7 @@ class Conversation:
         async with self._gateway.follow(self._sid, self._progress.head) as items, self._screen.alive():
             with self._catching_signals():
                 try:
-                    return await first(self._follow(items), self._type(), self._heed())
+                    return await first(self._follow(items), self._type(), self._handle_signals())
                 finally:
                     self._screen.finish_line()
 
@@ -128,7 +128,7 @@ class Conversation:
                         self._screen.busy(None)
                         self._transcript.delta(item)
                     case Status():
-                        self._tell(item)
+                        self._show_status(item)
                     case SessionClosed():
                         break
                     case entries:
@@ -145,15 +145,15 @@ class Conversation:
         for entry in entries:
             event = decode(entry.text, entry.schema)
             self._transcript.event(event)
-            self._progress = self._progress.behind(event)
+            self._progress = self._progress.after(event)
             self._screen.busy(_label(event, self._progress))
         async with self._moved:
             self._moved.notify_all()
 
-    def _tell(self, status: Status) -> None:
+    def _show_status(self, status: Status) -> None:
         if status.level == "error":
             self._transcript.problem(status.message)
-        elif status.id in TOLD_STATUSES:
+        elif status.id in SHOWN_STATUSES:
             self._screen.line(f"({status.message})", "dim")
 
     def _ask(self) -> None:
@@ -179,7 +179,7 @@ class Conversation:
         return 0 if self._typing or self._well else 1
 
     async def _take(self, line: str) -> None:
-        """Carry a line to the session, and where nobody types, wait for the end of its turn."""
+        """Send a line to the session; with input from a pipe, wait for the end of its turn."""
         command = self._command(line)
         if self._typing and isinstance(command, SendMessage):
             self._transcript.typed(command.content)
@@ -213,8 +213,8 @@ class Conversation:
             self._screen.busy("working")
         return sent
 
-    async def _heed(self) -> int:
-        """Ctrl-C stops what is under way; where nothing is, and while stopping, the next one leaves."""
+    async def _handle_signals(self) -> int:
+        """Ctrl-C stops the turn. While it stops, and without a turn, a second one leaves."""
         while True:
             if await self._signals.get() == signal.SIGTERM:
                 return TERMINATED
@@ -266,7 +266,7 @@ class Conversation:
 
 
 async def first(*works: Coroutine[Any, Any, int]) -> int:
-    """What the first to end gives or raises; the others are cancelled, and gone when it returns."""
+    """The result of the first to end; the others are cancelled and awaited."""
     tasks = [asyncio.create_task(work) for work in works]
     try:
         await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
@@ -279,7 +279,7 @@ async def first(*works: Coroutine[Any, Any, int]) -> int:
 
 
 def _label(event: Event, progress: Progress) -> str | None:
-    """What the sign says while the agent is at work."""
+    """The spinner's label while the agent works."""
     if not progress.working:
         return None
     return "running" if isinstance(event, RunAction) else "working"

@@ -178,10 +178,10 @@ def _is_ours(host: str, number: int) -> bool:
     direct = build_opener(ProxyHandler({}))
     try:
         with direct.open(f"http://{name}:{number}/health/ready", timeout=_KNOCK_SECONDS) as answer:
-            said = json.loads(answer.read(_SHORT_ANSWER))
+            body = json.loads(answer.read(_SHORT_ANSWER))
     except (OSError, HTTPException, ValueError):
         return False
-    return isinstance(said, dict) and said.keys() == {"status", "sessions"}
+    return isinstance(body, dict) and body.keys() == {"status", "sessions"}
 
 
 def model(config: Config) -> Finding:

@@ -18,12 +18,12 @@ THEIR_LEVELS = {
     "socketio.client": logging.CRITICAL,
     "socketio.server": logging.WARNING,
 }
-"""Loggers that write to standard error by themselves unless they have a level. What the clients warn of is every end of
-a connection, and the gateway tells that itself."""
+"""Loggers that write to standard error themselves unless they have a level. The clients only warn of ended connections,
+which the gateway reports itself."""
 
 
 class Masking:
-    """A step of the log: every text in a line, however deep, without the secrets, and such as can be written."""
+    """A processor that masks secrets in every text of a line and replaces what UTF-8 cannot hold."""
 
     def __init__(self, secrets: Sequence[str]) -> None:
         self._secrets = tuple(secrets)
@@ -46,7 +46,7 @@ class Masking:
 
 
 def _writable(text: str) -> str:
-    """The text without the lone surrogates that stand for bytes which were no text."""
+    """The text without lone surrogates, which stand for undecodable bytes."""
     return text.encode("utf-8", "replace").decode()
 
 

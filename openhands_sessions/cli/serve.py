@@ -1,4 +1,4 @@
-"""`serve`: the server, from its start to its drained end."""
+"""`serve`: runs the server until a signal."""
 
 import asyncio
 import errno
@@ -25,7 +25,7 @@ from openhands_sessions.server.app import listening
 log = structlog.get_logger(__name__)
 
 SWITCH_INTERVAL = 0.0005
-"""Seconds after which a busy thread gives way: the event loop and the store's threads wait for each other."""
+"""Seconds after which a busy thread yields: the event loop and the store's threads wait for each other."""
 COLLECTION = (20_000, 20, 50)
 """As `gc.set_threshold` takes them."""
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
@@ -91,7 +91,7 @@ async def _serve(config: Config) -> int:
 
 
 def greeting(config: Config, port: int) -> str:
-    """What a new server says: where it is and what to do next."""
+    """The text that a new server prints: its address, and what to do next."""
     url = f"http://{_reached_at(config.server.host)}:{port}"
     key = "" if config.server.session_api_key is None else "OHS_SERVER__SESSION_API_KEY=… "
     model = config.llm.model or "none: the shell agent answers; set OHS_LLM__MODEL and OHS_LLM__API_KEY for another"
@@ -117,26 +117,26 @@ def _stopping(grace: float) -> asyncio.Event:
     stopping = asyncio.Event()
     loop = asyncio.get_running_loop()
 
-    def heed(number: int) -> None:
+    def handle(number: int) -> None:
         if stopping.is_set():
             _exit_now(128 + number, "ended by a second signal")
         stopping.set()
         loop.call_later(grace, _exit_now, 1, "not everything could be closed in time")
 
     for number in SIGNALS:
-        loop.add_signal_handler(number, heed, number)
+        loop.add_signal_handler(number, handle, number)
     return stopping
 
 
 def _exit_now(code: int, reason: str) -> None:
-    """Without closing anything: what is acknowledged is on disk already."""
+    """End without closing anything: acknowledged events are on disk already."""
     log.error("leaving at once", reason=reason)
     sys.stderr.flush()
     os._exit(code)
 
 
 def _reached_at(host: str) -> str:
-    """The host as an address of this machine has it in a URL."""
+    """The host for a URL on this machine."""
     try:
         address = ip_address(host)
     except ValueError:

@@ -1,4 +1,4 @@
-"""`sessions`: the conversations that are kept, in the data folder or on a server."""
+"""`sessions`: list, show, export and delete conversations of the data folder or of a server."""
 
 import asyncio
 import sys
@@ -57,7 +57,7 @@ def ls(target: ConversationsTarget, limit: int, *, as_json: bool) -> int:
 
 
 def show(target: ConversationsTarget, sid: str, *, as_json: bool) -> int:
-    """Print what is known of one conversation."""
+    """Print one conversation."""
     known = conversation_id(sid)
     info = target.ask(lambda access: access.gateway.describe(known))
     if as_json:
@@ -89,7 +89,7 @@ def export(target: ConversationsTarget, sid: str, output: Path | None) -> int:
 
 
 def delete(target: ConversationsTarget, sids: Sequence[str], *, yes: bool) -> int:
-    """Delete conversations and all that is theirs; 1 where one was not there."""
+    """Delete conversations with their workspaces; returns 1 if one was not found."""
     known = [conversation_id(sid) for sid in sids]
     if not yes and not _confirmed(len(known)):
         return 1

@@ -1,4 +1,4 @@
-"""How a command gets its configuration, and `config show`."""
+"""Loads the configuration for a command; `config show`."""
 
 import os
 import re
@@ -45,7 +45,7 @@ def show(flags: Mapping[str, object], file: Path | None, *, as_json: bool) -> in
 
 
 def shown(found: Loaded, key: str) -> Any:
-    """A value as JSON has it: a secret as a mask, a password in an address too."""
+    """A value for JSON, with secrets and passwords in addresses masked."""
     match _value(found, key):
         case SecretStr():
             return MASK

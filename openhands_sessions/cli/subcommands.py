@@ -120,52 +120,25 @@ def sessions_delete(
     return int(module.delete(place, sids, yes=yes))
 
 
-@sandbox.command("ls")
-def sandbox_ls(
-    *,
-    as_json: AsJson = False,
-    data_dir: DataDir = None,
-    config_file: ConfigFile = None,
-    settings: Settings = None,
-) -> int:
-    """List them, and why each is kept or goes."""
-    return int(
-        command("data_commands").sandboxes(
-            "ls", given({"--data-dir": data_dir}, settings), config_file, as_json=as_json
-        )
-    )
+def _add_sandbox_command(action: str, help_text: str) -> None:
+    @sandbox.command(action, help=help_text)
+    def run(
+        *,
+        as_json: AsJson = False,
+        data_dir: DataDir = None,
+        config_file: ConfigFile = None,
+        settings: Settings = None,
+    ) -> int:
+        flags = given({"--data-dir": data_dir}, settings)
+        return int(command("data_folder").sandboxes(action, flags, config_file, as_json=as_json))
 
 
-@sandbox.command("reap")
-def sandbox_reap(
-    *,
-    as_json: AsJson = False,
-    data_dir: DataDir = None,
-    config_file: ConfigFile = None,
-    settings: Settings = None,
-) -> int:
-    """Remove those that nobody owns, now; the server does so every five minutes."""
-    return int(
-        command("data_commands").sandboxes(
-            "reap", given({"--data-dir": data_dir}, settings), config_file, as_json=as_json
-        )
-    )
-
-
-@sandbox.command("clear")
-def sandbox_clear(
-    *,
-    as_json: AsJson = False,
-    data_dir: DataDir = None,
-    config_file: ConfigFile = None,
-    settings: Settings = None,
-) -> int:
-    """Remove all of them, with their network and its firewall rules; workspaces stay. End the server before."""
-    return int(
-        command("data_commands").sandboxes(
-            "clear", given({"--data-dir": data_dir}, settings), config_file, as_json=as_json
-        )
-    )
+_add_sandbox_command("ls", "List them, and why each is kept or goes.")
+_add_sandbox_command("reap", "Remove those that nobody owns, now; the server does so every five minutes.")
+_add_sandbox_command(
+    "clear",
+    "Remove all of them, with their network and its firewall rules; workspaces stay. End the server before.",
+)
 
 
 @config.command("show")
@@ -182,7 +155,3 @@ def config_show(
 
 def _place(session_api_key: str | None, data_dir: Path | None) -> dict[str, object]:
     return {"--session-api-key": session_api_key, "--data-dir": data_dir}
-
-
-def _sandboxes(action: str, flags: Mapping[str, object], file: Path | None, as_json: bool) -> int:
-    return int(command("data_commands").sandboxes(action, flags, file, as_json=as_json))

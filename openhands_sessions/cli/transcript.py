@@ -1,10 +1,10 @@
-"""Events as people read them. Text that was shown while it streamed is not shown again."""
+"""Events as text on a screen. Text that was shown while it streamed is not shown again."""
 
 from collections.abc import Callable, Mapping
 from typing import Any
 
 from openhands_sessions.cli.output import clean
-from openhands_sessions.cli.screen import Screen
+from openhands_sessions.cli.terminal import Screen
 from openhands_sessions.core.events.actions import (
     BrowseAction,
     BrowseInteractiveAction,
@@ -43,18 +43,18 @@ LINES = 40
 MARKS = {"todo": "[ ]", "in_progress": "[~]", "done": "[x]"}
 ENDED_BY = {AgentState.STOPPED: "Stopped.", AgentState.PAUSED: "Paused."}
 ANCHOR = 80
-"""Characters by which the end of what was shown is found again."""
+"""Characters that identify the end of what was shown."""
 
 
 class Streamed:
-    """What of one streaming text has been shown: the longest piece without a hole."""
+    """The part of a streaming text that was shown: the longest piece without a gap."""
 
     def __init__(self) -> None:
         self.text = ""
-        self._before = ""  # what was shown before it began anew
+        self._before = ""  # what was shown before a restart
 
     def take(self, delta: Delta) -> str:
-        """The part to show now; nothing where a piece before it is missing, or was shown before it began anew."""
+        """The part to show now; empty if a piece before it is missing, or if it was shown before a restart."""
         if delta.restart:
             self._before, self.text = self.text or self._before, ""
         if delta.offset != len(self.text):
@@ -66,7 +66,7 @@ class Streamed:
         return self.text.removeprefix(before) if before else delta.text
 
     def rest_of(self, text: str) -> str | None:
-        """What is left to show of the whole text; None where what was shown is not its beginning."""
+        """The rest of the whole text; None if what was shown is not its beginning."""
         shown, whole = clean(max(self.text, self._before, key=len)), clean(text)
         if whole.startswith(shown):
             return whole[len(shown) :]
@@ -92,11 +92,11 @@ class Transcript:
         self._problem = ""
 
     def typed(self, text: str) -> None:
-        """The user sees on the terminal already what was typed there."""
+        """Note a typed message, which the terminal shows already."""
         self._typed.append(text)
 
     def delta(self, delta: Delta) -> None:
-        """Show a piece, unless what it announces is here already: news that is not stored may come behind it."""
+        """Show a piece, unless its event was shown already: a delta may arrive after it."""
         key = int(delta.key) if delta.key.isdigit() else -1
         if delta.kind == "output":
             if key > self._answered:
@@ -111,13 +111,13 @@ class Transcript:
         self._screen.write(self._reply.take(delta))
 
     def problem(self, text: str) -> None:
-        """An error that is no event; the same one is told once."""
+        """An error that is not an event; the same one is shown once."""
         if text and text != self._problem:
             self._problem = text
             self._screen.problem(text)
 
     def event(self, event: Event) -> None:
-        """Show an event; kinds that say nothing to people are passed over."""
+        """Show an event, if its kind is meant for people."""
         if isinstance(event, Action) and event.source is Source.AGENT:
             self._spoken = event.id
             self._say(_thought(event))
@@ -159,7 +159,7 @@ class Transcript:
     def edited(self, event: EditObservation) -> None:
         self._lines(event.diff or "")
 
-    def told(self, event: Observation) -> None:
+    def content(self, event: Observation) -> None:
         self._lines(event.content)
 
     def went_wrong(self, event: ErrorObservation) -> None:
@@ -183,7 +183,7 @@ class Transcript:
             self.problem(event.reason)
 
     def _asked(self, event: Action, text: str) -> None:
-        """An action, or the user's answer to it: restated it is not shown again."""
+        """An action, or the question about it. Restated after the answer it is not shown again."""
         state = getattr(event, "confirmation_state", ConfirmationState.CONFIRMED)
         if state is ConfirmationState.AWAITING:
             self._screen.line(f"The agent asks to do this: {text}", "yellow")
@@ -191,7 +191,7 @@ class Transcript:
             self._screen.line(text, "cyan")
 
     def _say(self, text: str) -> None:
-        """What the agent said, less what streamed."""
+        """Show what the agent said, without what was streamed already."""
         if not text:
             return
         rest = self._reply.rest_of(text)
@@ -210,7 +210,7 @@ class Transcript:
 
 
 def _thought(event: Action) -> str:
-    """What the model said with this action; what a plan says, its first call says again."""
+    """What the model said with this action. The text of a plan is in its first call, too."""
     if isinstance(event, MessageAction):
         return event.content
     if isinstance(event, ToolCallsAction):
@@ -219,7 +219,7 @@ def _thought(event: Action) -> str:
 
 
 def _silent(transcript: Transcript, event: Any) -> None:
-    """Shown by what came with it."""
+    """The event that comes with it shows it."""
 
 
 _SHOWN: Mapping[type[Event], Callable[[Transcript, Any], None]] = {
@@ -247,7 +247,7 @@ _SHOWN: Mapping[type[Event], Callable[[Transcript, Any], None]] = {
     EditObservation: Transcript.edited,
     **dict.fromkeys(
         (ReadObservation, McpObservation, RunIpythonObservation, LoopDetectionObservation, UserRejectedObservation),
-        Transcript.told,
+        Transcript.content,
     ),
     ErrorObservation: Transcript.went_wrong,
     TaskTrackingObservation: Transcript.tasks,

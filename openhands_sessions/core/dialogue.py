@@ -1,4 +1,4 @@
-"""The log as a model is shown it: a valid history, in the field's message form."""
+"""The log as a valid list of chat messages for a model."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
@@ -52,9 +52,9 @@ class _Reply:
 
 
 def dialogue(events: Iterable[Event], summary: str | None = None, summary_after: int = -1) -> Sequence[Message]:
-    """The messages for a model. Each call of each reply stands once, with exactly one result right behind it; a
-    message that came between a call and its result follows the result. `summary` is put behind event
-    `summary_after`, for what was forgotten there."""
+    """The messages for a model. Each call appears once, directly followed by its one result; a message that arrived
+    between a call and its result follows the result. `summary` is inserted after event `summary_after`, in place of
+    the events that were forgotten there."""
     builder = _Builder()
     for event in events:
         if summary is not None and event.id > summary_after:
@@ -119,7 +119,7 @@ class _Builder:
         if call is None:
             return
         response = str(call.model_response.get("id") or call.tool_call_id)
-        reply = self._reply(response, said_beside(action, call.arguments))
+        reply = self._reply(response, text_beside(action, call.arguments))
         reply.calls.setdefault(call.tool_call_id, (call.function_name, call.arguments))
         self._call_of[action.id] = (reply, call.tool_call_id)
         awaiting = getattr(action, "confirmation_state", None) is ConfirmationState.AWAITING
@@ -135,18 +135,18 @@ class _Builder:
         match observation:
             case RecallObservation():
                 if text := _recalled(observation, self._prompt):
-                    self._tell_before(self._recalls.get(observation.cause), text)
+                    self._insert_before(self._recalls.get(observation.cause), text)
             case LoopDetectionObservation(content=content):
                 self.say({"role": "user", "content": content})
 
-    def _tell_before(self, asked: Message | None, text: str) -> None:
-        """What is known comes before the message for which it was looked up: the last word stays the user's."""
+    def _insert_before(self, asked: Message | None, text: str) -> None:
+        """Insert knowledge before the message that it was looked up for: the newest message stays the user's."""
         place = next((place for place, part in enumerate(self._parts) if part is asked), len(self._parts))
         self._parts.insert(place, {"role": "user", "content": text})
 
 
 def result_text(observation: Observation) -> str:
-    """What a model is told about what came of its call."""
+    """The result of a call, as a model reads it."""
     match observation:
         case RunObservation(metadata=metadata):
             where = f"\n[working directory: {metadata.working_dir}]" if metadata.working_dir else ""
@@ -157,8 +157,8 @@ def result_text(observation: Observation) -> str:
             return observation.content or observation.describe()
 
 
-def said_beside(action: Action, arguments: str) -> str:
-    """What a model said beside the call that became an action. In a thought it stands in front of the call's own."""
+def text_beside(action: Action, arguments: str) -> str:
+    """The text of a reply beside its calls. A think action holds it before the thought of the call itself."""
     thought = str(getattr(action, "thought", "") or "")
     own = _object(arguments).get("thought") if isinstance(action, ThinkAction) else None
     if not own:
@@ -167,7 +167,7 @@ def said_beside(action: Action, arguments: str) -> str:
 
 
 def _object_text(arguments: str) -> str:
-    """The arguments where they are a JSON object, otherwise an empty one: what every provider takes back."""
+    """The arguments if they are a JSON object, otherwise an empty one: providers accept nothing else."""
     return arguments if _object(arguments) else "{}"
 
 
@@ -199,7 +199,7 @@ def _recalled(observation: RecallObservation, prompt: str) -> str:
 
 
 def _where(observation: RecallObservation) -> str:
-    """Said as what was: the branch may be another by now, and an import brings no files."""
+    """In the past tense: the branch may have changed, and an import brings no files."""
     if not observation.repo_name:
         return ""
     branch = f", on the branch {observation.repo_branch}" if observation.repo_branch else ""

@@ -8,7 +8,7 @@ SessionsError
 │   ├── Unauthorized           no credentials, or wrong ones
 │   ├── NotAccepting           the session takes no such command now
 │   ├── TooLarge               over a size limit
-│   ├── NotText                a file is no text
+│   ├── NotText                a file does not hold text
 │   ├── RateLimited            over a rate limit (carries seconds to wait)
 │   └── AtCapacity             the server holds as many sessions as it may
 ├── Unreachable                the world's: the server that holds the conversation does not answer
@@ -21,7 +21,7 @@ SessionsError
 │   └── StorageUnavailable     the world's: disk full, locked, gone
 ├── RuntimeFailure             the sandbox's
 │   ├── RuntimeUnavailable     it cannot be opened or reached
-│   │   └── NotAsked           and so was asked for nothing
+│   │   └── NotAsked           the request was not sent
 │   ├── PathRefused            a path leaves the workspace
 │   └── FileProblem            no such file, not text, too large
 └── ModelFailure               the model's (carries the wire's status id)
@@ -35,90 +35,71 @@ class SessionsError(Exception):
 
     code = "internal_error"
 
+    def __init_subclass__(cls, code: str = "") -> None:
+        cls.code = code or cls.code
+
     def __init__(self, message: str) -> None:
         super().__init__(message)
         self.message = message
 
 
-class CallerError(SessionsError):
-    """The caller can mend it."""
-
-    code = "bad_request"
+class CallerError(SessionsError, code="bad_request"):
+    """The caller can correct it."""
 
 
-class BadInput(CallerError):
+class BadInput(CallerError, code="bad_input"):
     """A value is wrong: `field` says which, the message what it must be."""
-
-    code = "bad_input"
 
     def __init__(self, field: str, problem: str) -> None:
         super().__init__(f"{field} {problem}")
         self.field = field
 
 
-class NotFound(CallerError):
-    """Unknown, deleted, or someone else's: the three are told apart by nobody."""
-
-    code = "not_found"
+class NotFound(CallerError, code="not_found"):
+    """Unknown, deleted, or another owner's; callers cannot tell which."""
 
     def __init__(self, what: str, name: str) -> None:
         super().__init__(f"{what} {name!r} not found")
         self.name = name
 
 
-class AlreadyExists(CallerError):
+class AlreadyExists(CallerError, code="already_exists"):
     """The id is taken."""
 
-    code = "already_exists"
 
-
-class Unauthorized(CallerError):
+class Unauthorized(CallerError, code="unauthorized"):
     """No credentials, or wrong ones."""
 
-    code = "unauthorized"
 
-
-class NotAccepting(CallerError):
+class NotAccepting(CallerError, code="not_accepting"):
     """The session takes no such command in its present state."""
 
-    code = "not_accepting"
 
-
-class TooLarge(CallerError):
+class TooLarge(CallerError, code="too_large"):
     """Over a size limit, which the message names."""
 
-    code = "too_large"
+
+class NotText(CallerError, code="not_text"):
+    """A file that was requested as text does not hold text."""
 
 
-class NotText(CallerError):
-    """A file that was asked for as text is none."""
-
-    code = "not_text"
-
-
-class RateLimited(CallerError):
+class RateLimited(CallerError, code="rate_limited"):
     """Over a rate limit; `retry_after` is in seconds."""
-
-    code = "rate_limited"
 
     def __init__(self, message: str, *, retry_after: float) -> None:
         super().__init__(message)
         self.retry_after = retry_after
 
 
-class AtCapacity(CallerError):
+class AtCapacity(CallerError, code="at_capacity"):
     """No room for one more session now."""
 
-    code = "at_capacity"
 
-
-class Unreachable(SessionsError):
+class Unreachable(SessionsError, code="unreachable"):
     """The server that holds the conversation does not answer; what was asked may or may not have taken effect."""
 
-    code = "unreachable"
 
-
-class IllegalTransition(SessionsError):
+class IllegalTransition(SessionsError, code="stage_failed"):
     """Our bug: the lifecycle table has no such row."""
 
     def __init__(self, old: str, new: str) -> None:
@@ -130,24 +111,18 @@ class IllegalTransition(SessionsError):
 class StageFailed(SessionsError):
     """A set-up stage failed: `stage` is its name, `cause_name` the class of error."""
 
-    code = "stage_failed"
-
     def __init__(self, stage: str, cause_name: str, problem: str) -> None:
         super().__init__(f"{stage} failed: {problem} ({cause_name})")
         self.stage = stage
         self.cause_name = cause_name
 
 
-class StorageError(SessionsError):
-    """The store said no."""
-
-    code = "storage_error"
+class StorageError(SessionsError, code="storage_error"):
+    """Root of what the store refuses."""
 
 
-class Conflict(StorageError):
+class Conflict(StorageError, code="conflict"):
     """Another writer was faster: a log's head or a row's version is not the expected one."""
-
-    code = "conflict"
 
     def __init__(self, expected: int, found: int, what: str = "the log's newest event") -> None:
         super().__init__(f"expected {what} to be {expected}, it is {found}")
@@ -155,10 +130,8 @@ class Conflict(StorageError):
         self.found = found
 
 
-class Fenced(StorageError):
-    """A newer owner has written: this one must let go."""
-
-    code = "fenced"
+class Fenced(StorageError, code="fenced"):
+    """A newer owner has written; this one must stop."""
 
     def __init__(self, term: int, newest: int) -> None:
         super().__init__(f"term {term} is older than the owner's term {newest}")
@@ -166,54 +139,40 @@ class Fenced(StorageError):
         self.newest = newest
 
 
-class OwnedElsewhere(StorageError):
+class OwnedElsewhere(StorageError, code="owned_elsewhere"):
     """Another living server holds the conversation's lease; to be tried again."""
-
-    code = "owned_elsewhere"
 
     def __init__(self, node: str) -> None:
         super().__init__(f"another server works on this conversation now ({node}); try again in a moment")
         self.node = node
 
 
-class StorageUnavailable(StorageError):
+class StorageUnavailable(StorageError, code="storage_unavailable"):
     """The disk is full, read-only, locked or gone; what was not acknowledged is not stored."""
 
-    code = "storage_unavailable"
+
+class RuntimeFailure(SessionsError, code="runtime_failure"):
+    """Root of what the sandbox refuses."""
 
 
-class RuntimeFailure(SessionsError):
-    """Root of what the sandbox says no to."""
-
-    code = "runtime_failure"
-
-
-class RuntimeUnavailable(RuntimeFailure):
+class RuntimeUnavailable(RuntimeFailure, code="runtime_unavailable"):
     """The sandbox cannot be opened or reached."""
 
-    code = "runtime_unavailable"
 
-
-class NotAsked(RuntimeUnavailable):
-    """The sandbox could not be reached, and was asked for nothing."""
+class NotAsked(RuntimeUnavailable, code="path_refused"):
+    """The sandbox could not be reached; the request was not sent."""
 
 
 class PathRefused(RuntimeFailure):
     """The path leaves the workspace, or cannot be a path."""
 
-    code = "path_refused"
 
-
-class FileProblem(RuntimeFailure):
+class FileProblem(RuntimeFailure, code="file_problem"):
     """No such file, not a file, not text, too large; the message says which."""
 
-    code = "file_problem"
 
-
-class ModelFailure(SessionsError):
+class ModelFailure(SessionsError, code="model_failure"):
     """The model did not answer; `status` is the wire's status id, e.g. `STATUS$ERROR_LLM_AUTHENTICATION`."""
-
-    code = "model_failure"
 
     def __init__(self, status: str, message: str) -> None:
         super().__init__(message)

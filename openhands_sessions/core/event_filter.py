@@ -41,8 +41,8 @@ class EventFilter:
         moment = moment_of(wire.get("timestamp"), None) or EPOCH
         if (self.since is not None and moment < self.since) or (self.until is not None and moment > self.until):
             return False
-        said = (wire.get("message"), wire.get("content"), wire.get("args"), wire.get("extras"))
-        return not self.text or self.text.casefold() in orjson.dumps(said).decode().casefold()
+        searched = (wire.get("message"), wire.get("content"), wire.get("args"), wire.get("extras"))
+        return not self.text or self.text.casefold() in orjson.dumps(searched).decode().casefold()
 
 
 def hidden(entry: Stored) -> bool:

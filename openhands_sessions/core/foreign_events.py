@@ -16,8 +16,8 @@ _RANGE = ("forgotten_events_start_id", "forgotten_events_end_id")
 
 
 class EventNumbering:
-    """Their event numbers and ours. Theirs may have holes, ours have none; what goes up together is kept as one run:
-    their first number, our first number, how many."""
+    """Maps their event numbers to ours. Theirs may have gaps, ours have none. Kept as runs: their first number, our
+    first number, length."""
 
     def __init__(self, runs: Json = None) -> None:
         """`runs` as `dump` gave them; what is not in that form counts as none."""
@@ -37,11 +37,11 @@ class EventNumbering:
 
     @property
     def last(self) -> int:
-        """Their newest number that is ours too, -1 for none."""
+        """Their newest number that was added, -1 for none."""
         return self._runs[-1][0] + self._runs[-1][2] - 1 if self._runs else -1
 
     def ours(self, theirs: int) -> int | None:
-        """Our number; None for one that is not here."""
+        """Our number; None if it was not added."""
         found = self.at_most(theirs)
         return found if found is not None and found == self.at_least(theirs) else None
 
@@ -69,16 +69,16 @@ class EventNumbering:
 
 @dataclass(frozen=True, slots=True)
 class Clock:
-    """How their times are read: one without a zone is of `zone`, None being this machine's; one that is no time is
-    `otherwise`."""
+    """How their times are read: `zone` for times without a zone, None meaning this machine's; `otherwise` for what
+    cannot be read."""
 
     zone: tzinfo | None
     otherwise: datetime
 
 
 def event_of(wire: Mapping[str, Any], ours: int, numbering: EventNumbering, clock: Clock) -> Event:
-    """Their event under our number. What names other events names them by our numbers. What is of no known kind, or
-    does not fit its kind, comes back whole."""
+    """Their event under our number, with references to other events renumbered. An unknown or malformed event becomes
+    `Unknown`."""
     moment = moment_of(wire.get("timestamp"), clock.zone) or clock.otherwise
     changed = {**wire, "id": ours, "timestamp": timestamp_text(moment)}
     if "cause" in wire:
@@ -96,7 +96,7 @@ def event_of(wire: Mapping[str, Any], ours: int, numbering: EventNumbering, cloc
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Metadata:
-    """What another installation says of a conversation besides its events. Times are aware."""
+    """A conversation's metadata in another installation. Times are aware."""
 
     created_at: datetime
     updated_at: datetime
@@ -107,8 +107,8 @@ class Metadata:
 
 
 def metadata_of(given: Mapping[str, Any], name: str) -> Metadata | None:
-    """None where the time of its making is missing, without which the other side does not know it either. `name` is
-    the conversation's id, from which the other side makes a title where there is none."""
+    """None without a creation time: the other side ignores such a conversation, too. `name` is the conversation's id,
+    from which the other side makes a default title."""
     created = moment_of(given.get("created_at"), UTC)
     if created is None:
         return None
@@ -131,7 +131,7 @@ def _repository(given: Mapping[str, Any]) -> Repository | None:
 
 
 def moment_of(value: object, zone: tzinfo | None) -> datetime | None:
-    """A time in UTC; one without a zone is of `zone`, None being this machine's."""
+    """A time in UTC, None if it cannot be read. Without a zone it is read in `zone`, None meaning this machine's."""
     if not isinstance(value, str):
         return None
     try:
@@ -142,7 +142,7 @@ def moment_of(value: object, zone: tzinfo | None) -> datetime | None:
 
 
 def _with_arguments(call: dict[str, Any]) -> dict[str, Any]:
-    """A tool call with what the model gave it, which the other side keeps in the whole reply only."""
+    """A tool call with its arguments, which the other side keeps in the whole reply only."""
     arguments = _said(call.get("model_response"), call.get("tool_call_id"))
     return call if arguments is None or "arguments" in call else {**call, "arguments": arguments}
 
@@ -159,7 +159,7 @@ def _said(reply: Any, call_id: object) -> str | None:
 
 
 def _forgetting(args: dict[str, Any], numbering: EventNumbering) -> dict[str, Any]:
-    """A condensation by our numbers. One whose range is not here any more forgets nothing."""
+    """A condensation in our numbers. If its range is missing, it forgets nothing."""
     changed = dict(args)
     if isinstance(forgotten := args.get("forgotten_event_ids"), list):
         found = [numbering.ours(number) for number in forgotten if type(number) is int]

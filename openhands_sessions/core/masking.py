@@ -33,8 +33,8 @@ def without_paths(text: str) -> str:
 
 
 class SecretMasker:
-    """Masks the values of one conversation's secrets. Values of fewer than 4 characters are not masked: they would
-    be found everywhere."""
+    """Masks the values of one conversation's secrets. Values of fewer than 4 characters are not masked: they
+    would match everywhere."""
 
     def __init__(self, secrets: Iterable[str] = ()) -> None:
         forms = {form for secret in secrets for form in _forms(secret) if len(form) >= _SHORTEST}
@@ -47,7 +47,7 @@ class SecretMasker:
         return text if self._pattern is None else self._pattern.sub(MASK, text)
 
     def hides_in(self, text: str) -> bool:
-        """Whether something stands hidden in the text, as far as there is anything to hide."""
+        """Whether the text holds a mask, if there are secrets at all."""
         return self._pattern is not None and MASK in text
 
     def spans(self, text: str) -> Iterator[tuple[int, int]]:
@@ -60,7 +60,7 @@ class SecretMasker:
         return any(form in encoded for form in self._encoded)
 
     def tree(self, value: Any) -> Any:
-        """A JSON value with every secret in its texts replaced, but for what the protocol says in its own words."""
+        """A JSON value with every secret in its texts replaced, except in words that the protocol defines."""
         match value:
             case str():
                 return self.text(value)
@@ -76,12 +76,12 @@ class SecretMasker:
 
 
 class StreamMasker:
-    """Masks secrets in a text that comes in pieces: what may be the beginning of one is held back until more comes."""
+    """Masks secrets in a text that arrives in pieces; a possible start of a secret is held back until more arrives."""
 
     def __init__(self, masker: SecretMasker) -> None:
         self._masker = masker
         self.held = ""
-        """What waits to be told."""
+        """Text that is held back."""
 
     def feed(self, piece: str) -> str:
         """What can be shown now, masked."""
@@ -94,7 +94,7 @@ class StreamMasker:
         return self._masker.text(text[:end])
 
     def restart(self) -> None:
-        """Forget what is held: the text begins anew."""
+        """Drop what is held: the text starts again."""
         self.held = ""
 
     def _open(self, text: str) -> int:
@@ -107,7 +107,7 @@ class StreamMasker:
 
 
 def _forms(secret: str) -> Iterator[str]:
-    """The secret as it may come to be seen: as it is, as a terminal prints it, and inside of JSON."""
+    """The forms in which a secret can appear: as it is, as a terminal prints it, and inside JSON."""
     yield secret
     yield secret.strip()
     yield secret.replace("\r\n", "\n").strip()
@@ -120,7 +120,7 @@ def _encoded(text: str) -> str:
 
 
 def _is_word(key: str, value: Any) -> bool:
-    """Whether a text stands where the protocol has one of its own words: a state, a kind, a command of the editor."""
+    """Whether the value is a word that the protocol defines: a state, a kind, a command of the editor."""
     if not isinstance(value, str):
         return False
     return key == "timestamp" or value in _WORDS.get(key, ()) or (key in _KINDS and bool(_WORD.fullmatch(value)))

@@ -1,4 +1,4 @@
-"""Knowledge that a repository brings along, and the words that bring it up."""
+"""Microagents: knowledge in a repository, and the trigger words that select it."""
 
 import re
 from collections.abc import Iterable, Sequence
@@ -8,7 +8,7 @@ from typing import Literal
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Microagent:
-    """One file of knowledge. `repo` is told from the beginning; `knowledge` when one of its triggers is said."""
+    """One file of knowledge. `repo` is used from the start, `knowledge` when a message contains one of its triggers."""
 
     name: str
     type: Literal["repo", "knowledge"]
@@ -17,8 +17,8 @@ class Microagent:
 
 
 def triggered(microagents: Iterable[Microagent], message: str) -> Sequence[tuple[Microagent, str]]:
-    """The knowledge that a message brings up, each with the first of its triggers that is in it. Upper and lower case
-    are one; a trigger that is a word is found as a word."""
+    """The microagents that a message selects, each with the first trigger found in it. Case is ignored; a trigger that
+    is a word matches whole words only."""
     said = message.casefold()
     found = []
     for microagent in microagents:
@@ -30,5 +30,5 @@ def triggered(microagents: Iterable[Microagent], message: str) -> Sequence[tuple
 
 def _is_said(trigger: str, said: str) -> bool:
     before = r"(?<!\w)" if trigger[:1].isalnum() else ""
-    behind = r"(?!\w)" if trigger[-1:].isalnum() else ""
-    return bool(trigger) and re.search(f"{before}{re.escape(trigger)}{behind}", said) is not None
+    after = r"(?!\w)" if trigger[-1:].isalnum() else ""
+    return bool(trigger) and re.search(f"{before}{re.escape(trigger)}{after}", said) is not None

@@ -1,26 +1,147 @@
-"""What a conversation is run with, and how its layers are merged."""
+"""Settings of a conversation, with its MCP servers and secrets, and how layers of them are merged."""
 
+import re
+import unicodedata
 from collections.abc import Mapping
 from difflib import get_close_matches
-from typing import Literal
+from typing import Annotated, Any, Literal
+from urllib.parse import urlsplit
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, ValidationError
 
-from openhands_sessions.core.custom_secrets import check_description, check_name, check_together, check_value
 from openhands_sessions.core.errors import BadInput
 from openhands_sessions.core.events.event import Json
-from openhands_sessions.core.mcp import McpConfig
-from openhands_sessions.core.texts import Address, GitName, Line, SecretKey
+from openhands_sessions.core.texts import Address, Argument, GitName, Line, SecretKey
 
+MOST_SERVERS = 32
+_LEAST_SECRET = 8
+"""Characters from which on a variable's value is masked; shorter ones would mask common words."""
+LONGEST_SECRET = 16 * 1024
+LONGEST_DESCRIPTION = 1_000
+MOST_SECRETS = 200
+SECRETS_TOTAL = 24 * 1024
+"""Bytes of all secrets of a user or a conversation together; they are in the environment of every command."""
+_SECRET_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,127}")
+_RESERVED_NAMES = re.compile(
+    r"(?:OHS_|LD_|BASH)\w*|PATH|HOME|PWD|OLDPWD|SHELL|SHELLOPTS|IFS|ENV|PS[0-4]|PROMPT_COMMAND|TERM"
+)
 NEVER = 1_000_000
-"""Events that a conversation without condenser may come to."""
+"""The value of `condenser_max_size` that turns the condenser off."""
 LONGEST_WAIT = 1_000_000.0
-"""Seconds; more of them no clock of ours can be set to."""
+"""Seconds: timers cannot wait much longer."""
 LONGEST_INSTRUCTIONS = 1_000_000
 
 
+def _as_address(value: Any) -> Any:
+    return {"url": value} if isinstance(value, str) else value
+
+
+def _web_address(url: str) -> str:
+    if not url.startswith(("http://", "https://")) or not url.isprintable() or " " in url:
+        raise ValueError("must begin with http:// or https://")
+    if not urlsplit(url).hostname:  # raises ValueError where there can be none
+        raise ValueError("must name a host")
+    return url
+
+
+def _variable(name: str) -> str:
+    if not name or "=" in name:
+        raise ValueError("must be the name of an environment variable")
+    return name
+
+
+Variable = Annotated[Line, AfterValidator(_variable)]
+
+
+class HttpServer(BaseModel):
+    """A server reached over HTTP; `api_key` is sent as a bearer token."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+    url: Annotated[str, Field(max_length=2_000), AfterValidator(_web_address)]
+    api_key: SecretKey | None = None
+
+
+class StdioServer(BaseModel):
+    """A server that is a program inside the sandbox."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+    name: Line = Field(min_length=1, max_length=64)
+    command: Argument = Field(min_length=1, max_length=1_000)
+    args: tuple[Argument, ...] = Field((), max_length=100)
+    env: dict[Variable, Argument] = Field({}, max_length=100)
+
+
+_HttpServer = Annotated[HttpServer, BeforeValidator(_as_address)]
+
+
+class McpConfig(BaseModel):
+    """The MCP servers of a conversation, in the V0 client's form."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    sse_servers: tuple[_HttpServer, ...] = Field((), max_length=MOST_SERVERS)
+    stdio_servers: tuple[StdioServer, ...] = Field((), max_length=MOST_SERVERS)
+    shttp_servers: tuple[_HttpServer, ...] = Field((), max_length=MOST_SERVERS)
+
+    @property
+    def empty(self) -> bool:
+        return not (self.sse_servers or self.stdio_servers or self.shttp_servers)
+
+    @property
+    def secrets(self) -> tuple[str, ...]:
+        """The values that must be masked in everything that the conversation records."""
+        keys = [server.api_key for server in (*self.sse_servers, *self.shttp_servers) if server.api_key is not None]
+        values = [value for server in self.stdio_servers for value in server.env.values()]
+        return (*(key.get_secret_value() for key in keys), *(value for value in values if len(value) >= _LEAST_SECRET))
+
+
+def check_name(name: str) -> str:
+    """The name. Raises BadInput if it is not allowed for a user's environment variable."""
+    if not _SECRET_NAME.fullmatch(name):
+        raise BadInput("name", "must be 1 to 128 letters, digits or '_', not beginning with a digit")
+    if _RESERVED_NAMES.fullmatch(name):
+        raise BadInput("name", f"must not be {name!r}: the sandbox needs that variable for itself")
+    return name
+
+
+def check_value(value: str) -> str:
+    """The value. Raises BadInput."""
+    if not value or "\0" in value or len(value.encode("utf-8", "replace")) > LONGEST_SECRET:
+        raise BadInput("value", f"must be 1 to {LONGEST_SECRET} bytes of text without NUL")
+    try:
+        value.encode()
+    except UnicodeEncodeError:
+        raise BadInput("value", "must be text that can be encoded as UTF-8") from None
+    return value
+
+
+def check_description(text: str) -> str:
+    """The description. Raises BadInput."""
+    if len(text) > LONGEST_DESCRIPTION:
+        raise BadInput("description", f"must have at most {LONGEST_DESCRIPTION} characters")
+    if any(unicodedata.category(letter) in ("Cc", "Cs") for letter in text if letter not in "\t\n\r"):
+        raise BadInput("description", "must not have control characters in it")
+    return text
+
+
+def check_together(secrets: Json) -> None:
+    """Check the secrets of one layer of settings. Raises BadInput for more than an environment can hold."""
+    if not isinstance(secrets, Mapping):
+        return
+    total = sum(len(f"{name}{_secret_value(secret)}".encode("utf-8", "replace")) for name, secret in secrets.items())
+    if len(secrets) > MOST_SECRETS or total > SECRETS_TOTAL:
+        raise BadInput("custom_secrets", f"must be at most {MOST_SECRETS}, of {SECRETS_TOTAL} bytes together")
+
+
+def _secret_value(secret: Json) -> str:
+    found = secret.get("value") if isinstance(secret, Mapping) else None
+    return found if isinstance(found, str) else ""
+
+
 class CustomSecret(BaseModel):
-    """A value that commands find in their environment, and that nobody is shown."""
+    """A value in the environment of commands; never shown."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -74,11 +195,11 @@ class SessionSettings(BaseModel):
 
 
 def merge(*layers: Mapping[str, Json]) -> SessionSettings:
-    """The settings that the layers give, later ones winning; a value of None says nothing.
+    """The merged settings; later layers win, and None values are ignored.
 
-    A layer that says where the model is reached, or names one of another provider, but brings no key, voids the keys
-    of the layers before it: nobody but the operator's own provider ever gets the operator's key. Raises BadInput that
-    names the key, for an unknown one also the nearest.
+    A layer that changes the model's address or provider without a key removes the key of the layers before it, so
+    that only the operator's own provider gets the operator's key. Raises BadInput that names the key, for an unknown
+    one also the nearest.
     """
     merged: dict[str, Json] = {}
     for layer in layers:
@@ -86,18 +207,17 @@ def merge(*layers: Mapping[str, Json]) -> SessionSettings:
             raise BadInput(key, f"is not a setting{nearest(key, SessionSettings.model_fields)}")
         if _leads_elsewhere(merged, layer):
             merged.pop("llm_api_key", None)
-        told = {key: value for key, value in layer.items() if value is not None}
-        check_together(told.get("custom_secrets"))
-        if isinstance(secrets := told.get("custom_secrets"), dict) and isinstance(
+        given = {key: value for key, value in layer.items() if value is not None}
+        check_together(given.get("custom_secrets"))
+        if isinstance(secrets := given.get("custom_secrets"), dict) and isinstance(
             before := merged.get("custom_secrets"), dict
         ):
-            told["custom_secrets"] = {**before, **secrets}
-        merged.update(told)
+            given["custom_secrets"] = {**before, **secrets}
+        merged.update(given)
     try:
         settings = SessionSettings.model_validate(merged)
     except ValidationError as error:
-        first = error.errors(include_url=False, include_input=False)[0]
-        raise BadInput(".".join(map(str, first["loc"])), f"is wrong: {first['msg']}") from None
+        raise bad_input(error) from None
     for name, secret in settings.custom_secrets.items():
         check_name(name)
         check_value(secret.value.get_secret_value())
@@ -106,7 +226,7 @@ def merge(*layers: Mapping[str, Json]) -> SessionSettings:
 
 
 def _leads_elsewhere(merged: Mapping[str, Json], layer: Mapping[str, Json]) -> bool:
-    """Whether the layer has the model's requests go to somebody else than the layers before it."""
+    """Whether the layer sends the model's requests to another address or provider than before."""
     before, named = merged.get("llm_model"), layer.get("llm_model")
     other_provider = isinstance(before, str) and isinstance(named, str) and _provider(before) != _provider(named)
     return other_provider or layer.get("llm_base_url") not in (None, merged.get("llm_base_url"))
@@ -114,6 +234,12 @@ def _leads_elsewhere(merged: Mapping[str, Json], layer: Mapping[str, Json]) -> b
 
 def _provider(model: str) -> str:
     return model.partition("/")[0]
+
+
+def bad_input(error: ValidationError, default: str = "") -> BadInput:
+    """The first problem as an error that names its field, or `default` if it has none."""
+    first = error.errors(include_url=False, include_input=False)[0]
+    return BadInput(".".join(map(str, first["loc"])) or default, f"is wrong: {first['msg']}")
 
 
 def nearest(key: str, known: Mapping[str, object]) -> str:
@@ -128,7 +254,7 @@ def public(settings: SessionSettings) -> dict[str, Json]:
 
 
 def environment(settings: SessionSettings) -> dict[str, str]:
-    """What commands find in their environment besides what every command finds there."""
+    """The environment variables of commands that the settings add."""
     found = {name: secret.value.get_secret_value() for name, secret in settings.custom_secrets.items()}
     for names, value in (
         (("GIT_AUTHOR_NAME", "GIT_COMMITTER_NAME"), settings.git_user_name),
@@ -140,7 +266,7 @@ def environment(settings: SessionSettings) -> dict[str, str]:
 
 
 def secrets(settings: SessionSettings) -> tuple[str, ...]:
-    """What must not be seen in anything that the conversation records."""
+    """The values that must be masked in everything that the conversation records."""
     key = settings.llm_api_key
     values = [secret.value.get_secret_value() for secret in settings.custom_secrets.values()]
     servers = () if settings.mcp_config is None else settings.mcp_config.secrets

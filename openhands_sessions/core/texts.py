@@ -1,5 +1,6 @@
-"""Short texts from outside that reach a command line, an environment, a header or a file name."""
+"""Rules for short texts from outside that reach command lines, environments or headers; titles of conversations."""
 
+import re
 import unicodedata
 from typing import Annotated, TypeAlias
 
@@ -12,7 +13,10 @@ LONGEST_ARGUMENT = 16 * 1024
 _NOT_IN_A_LINE = frozenset({"Cc", "Cs", "Zl", "Zp"})
 """Unicode's categories of control characters, lone surrogates and separators of lines."""
 _PASSED_OVER = " .,:;<>\"\\'"
-"""What git leaves out around a name; it refuses one that has nothing else."""
+"""What git strips from a name; it refuses a name of nothing else."""
+LONGEST_TITLE = 60
+"""Characters of a title that we make; users may give longer ones."""
+_AROUND = "\"'`*#_ \t.:-"
 
 
 def _line(text: str) -> str:
@@ -46,18 +50,38 @@ def _argument(text: str) -> str:
 
 def _git_name(text: str) -> str:
     if text and not text.strip(_PASSED_OVER):
-        raise ValueError("must have more in it than what git passes over")
+        raise ValueError("must have more in it than what git strips")
     return text
 
 
 Line: TypeAlias = Annotated[str, Field(max_length=LONGEST_NAME), AfterValidator(_line)]
 """A name."""
 GitName: TypeAlias = Annotated[Line, AfterValidator(_git_name)]
-"""Whom git names as an author; empty for nobody."""
+"""Name of a git author; empty for none."""
 Address: TypeAlias = Annotated[str, Field(max_length=LONGEST_ADDRESS), AfterValidator(_address)]
-"""Where something is reached, or by what name it is fetched."""
+"""A URL, or the name of an image."""
 Key: TypeAlias = Annotated[str, Field(max_length=LONGEST_KEY), AfterValidator(_key)]
 SecretKey: TypeAlias = Annotated[SecretStr, Field(max_length=LONGEST_KEY), AfterValidator(_secret_key)]
-"""What goes along with requests in a header."""
+"""An API key, which is sent in a header."""
 Argument: TypeAlias = Annotated[str, Field(max_length=LONGEST_ARGUMENT), AfterValidator(_argument)]
-"""A word of a command line, or a value of an environment."""
+"""An argument of a command line, or the value of an environment variable."""
+
+
+def made_title(text: str) -> str | None:
+    """A model's answer as a title: its first line, without what models put around it; None where nothing is left."""
+    line = next((line for line in text.splitlines() if line.strip(_AROUND)), "")
+    line = re.sub(r"^(?:title|titel)\s*:", "", line.strip(_AROUND), flags=re.IGNORECASE)
+    return _cut(" ".join(line.split()).strip(_AROUND)) or None
+
+
+def first_words(message: str) -> str | None:
+    """A title made of a message's beginning; None for a message without words."""
+    return _cut(" ".join(message.split())) or None
+
+
+def _cut(text: str) -> str:
+    """Between words where that is possible."""
+    if len(text) <= LONGEST_TITLE:
+        return text
+    words = text[: LONGEST_TITLE - 1]
+    return (words.rpartition(" ")[0] or words).rstrip(" ,;:.") + "…"

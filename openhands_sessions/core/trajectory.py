@@ -1,5 +1,4 @@
-"""A trajectory that is done again: what of it is issued in place of the model, and what came of it when it was
-recorded. Pure."""
+"""Reads a recorded trajectory for a replay: the actions to issue in place of the model, and their recorded results."""
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -39,22 +38,22 @@ NOT_ISSUED = (
     ToolCallsAction,
     InvalidCallAction,
 )
-"""What a session does by itself, and what came to nothing."""
+"""Actions that a session issues itself, or that had no effect."""
 GO_ON = "continue"
-"""What a user says to have a stopped replay go on; anything else is to the model."""
+"""The message that resumes a stopped replay; any other goes to the model."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class TrajectoryStep:
-    """One thing to do again: something that the user or the agent said, or a call. `outcome` is the kind of the
-    observation that was recorded, None for none; `exit_code` that of a command."""
+    """One action to repeat: a message or a call. `outcome` is the kind of the recorded observation, None for none;
+    `exit_code` that of a command."""
 
     action: Action
     outcome: str | None = None
     exit_code: int | None = None
 
     def difference(self, observation: Observation) -> str | None:
-        """In words, how an observation is another than the recorded one; None where it is not."""
+        """How an observation differs from the recorded one, in words; None if it does not."""
         if self.outcome is None:
             return None
         if self.outcome != observation.KIND:
@@ -73,14 +72,13 @@ class Trajectory:
 
 
 def goes_on(text: str) -> bool:
-    """Whether a message has a replay go on, rather than ending it."""
+    """Whether a message resumes a replay instead of ending it."""
     return text.strip().casefold() == GO_ON
 
 
 def read_trajectory(text: str) -> Trajectory:
-    """A trajectory as it was exported: a JSON list of events, or the object that holds one. Left out are what the
-    environment did, and actions that were never carried out: refused by the user, or without an answer. Raises
-    BadInput that names the entry."""
+    """Parse an export: a JSON list of events, or an object that holds one. Skips what the environment did and actions
+    that were never carried out. Raises BadInput that names the entry."""
     try:
         exported = orjson.loads(text)
     except orjson.JSONDecodeError as error:
@@ -95,12 +93,12 @@ def read_trajectory(text: str) -> Trajectory:
     if first is None:
         raise BadInput(FIELD, "has no message of the user, which a replay begins with")
     message = steps[first].action
-    assert isinstance(message, MessageAction)  # as was looked for
+    assert isinstance(message, MessageAction)  # by _is_said_by_user
     return Trajectory(message=message, steps=steps[first + 1 :])
 
 
 def dump_steps(steps: Iterable[TrajectoryStep]) -> bytes:
-    """Steps as they are kept until the replay is over."""
+    """Steps in the form that is stored until the replay ends."""
     return orjson.dumps(
         [
             {"action": orjson.Fragment(encode(step.action)), "outcome": step.outcome, "exit_code": step.exit_code}
@@ -115,13 +113,13 @@ def load_steps(kept: bytes) -> tuple[TrajectoryStep, ...]:
     for entry in orjson.loads(kept):
         action = from_wire(entry["action"])
         if not isinstance(action, Action):
-            raise ValueError("a step that is no action")
+            raise ValueError("a step that is not an action")
         found.append(TrajectoryStep(action=action, outcome=entry["outcome"], exit_code=entry["exit_code"]))
     return tuple(found)
 
 
 class _Reading:
-    """Goes over the entries once they have all been looked at."""
+    """Pairs the actions of an export with their results."""
 
     def __init__(self, entries: Sequence[Any]) -> None:
         self._entries = [_checked(place, entry) for place, entry in enumerate(entries)]
@@ -130,7 +128,7 @@ class _Reading:
         observations = [entry for entry in self._entries if "action" not in entry]
         self._outcomes = {entry["cause"]: entry for entry in observations if _is_number(entry.get("cause"))}
         self._thoughts: dict[str, str] = {}
-        """What was thought of actions that were asked about, by their calls."""
+        """Thoughts of actions that awaited an answer, by call id."""
 
     def steps(self) -> Iterator[TrajectoryStep]:
         for place, entry in enumerate(self._entries):
@@ -176,14 +174,16 @@ def _checked(place: int, entry: Any) -> dict[str, Any]:
         raise BadInput(FIELD, f"entry {place} must be an event: an action or an observation")
     extras = entry.get("extras")
     if not isinstance(extras, dict | None) or not isinstance((extras or {}).get("metadata"), dict | None):
-        raise BadInput(FIELD, f"entry {place} is no {entry['observation'][:64]!r} observation: its extras are wrong")
+        raise BadInput(
+            FIELD, f"entry {place} is not a valid {entry['observation'][:64]!r} observation: its extras are wrong"
+        )
     return entry
 
 
 def _action(place: int, entry: dict[str, Any]) -> Action:
     action = from_wire({**entry, "id": UNNUMBERED})
     if not isinstance(action, Action):
-        raise BadInput(FIELD, f"entry {place} is no {entry['action']!r} action: its fields are wrong")
+        raise BadInput(FIELD, f"entry {place} is not a valid {entry['action']!r} action: its fields are wrong")
     if isinstance(action, MessageAction) and len(action.content) > LONGEST_MESSAGE:
         raise BadInput(FIELD, f"entry {place} must not be longer than {LONGEST_MESSAGE} characters")
     return action

@@ -1,4 +1,4 @@
-"""What a user keeps as settings, by the names of the V0 client, and what of it a conversation is run with."""
+"""A user's settings by the V0 client's names, and the layer that they add to a conversation's settings."""
 
 from collections.abc import Mapping
 from typing import Annotated, Any
@@ -7,29 +7,29 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationErr
 
 from openhands_sessions.core.errors import BadInput
 from openhands_sessions.core.events.event import Json
-from openhands_sessions.core.nesting import DEEPEST, too_deep
-from openhands_sessions.core.settings import NEVER, SessionSettings, nearest
+from openhands_sessions.core.json_limits import MAX_DEPTH, too_deep
+from openhands_sessions.core.settings import NEVER, SessionSettings, bad_input, nearest
 from openhands_sessions.core.texts import Address, GitName, Key, Line
 
 KEYS = ("llm_api_key", "search_api_key", "sandbox_api_key")
-"""Settings that are shown to nobody, their owner included."""
+"""Settings that are never shown, not even to their owner."""
 KEPT = frozenset({"llm_api_key", "search_api_key", "llm_model", "llm_base_url", "user_consents_to_analytics"})
-"""Settings that stay as they are where the client leaves them out or sends null. The other key stays where it sends
-null, as it was shown it."""
+"""Settings that keep their value if the client omits them or sends null. The other key keeps it for null only, which
+is what the client was shown."""
 SHOWN_ONLY = frozenset({"provider_tokens_set", "llm_api_key_set", "search_api_key_set", "secrets_store", "is_new_user"})
-"""What a client is shown beside the settings, and may send back with them: passed over."""
+"""Keys that a client receives beside the settings and may send back; ignored."""
 AGENTS = {"CodeActAgent": "default", "ShellAgent": "shell"}
 """The V0 client's names for agents of ours."""
 
 
 def _flat(value: dict[str, Any]) -> dict[str, Any]:
     if too_deep(value):
-        raise ValueError(f"must not be nested more than {DEEPEST} levels deep")
+        raise ValueError(f"must not be nested more than {MAX_DEPTH} levels deep")
     return value
 
 
 class UserSettings(BaseModel):
-    """A user's settings. None is what nobody has chosen."""
+    """A user's settings. None means not chosen."""
 
     model_config = ConfigDict(frozen=True, extra="ignore", allow_inf_nan=False)
 
@@ -72,12 +72,11 @@ def changed(old: UserSettings | None, given: Mapping[str, Json]) -> UserSettings
     try:
         return UserSettings.model_validate({**before, **now})
     except ValidationError as error:
-        first = error.errors(include_url=False, include_input=False)[0]
-        raise BadInput(".".join(map(str, first["loc"])), f"is wrong: {first['msg']}") from None
+        raise bad_input(error) from None
 
 
 def stored(content: Mapping[str, Json]) -> UserSettings | None:
-    """Settings as they lie on disk, without those that are no longer taken; None where nothing is left of them."""
+    """Stored settings without those that are not valid; None if nothing is left."""
     try:
         return UserSettings.model_validate(content)
     except ValidationError as error:
@@ -87,24 +86,24 @@ def stored(content: Mapping[str, Json]) -> UserSettings | None:
 
 
 def layer(settings: UserSettings) -> dict[str, Json]:
-    """The user's layer of a conversation's settings: what has an effect, by our names. An empty text says nothing."""
-    told = {
+    """The user's layer of a conversation's settings, by their names there. Empty texts are ignored."""
+    found = {
         key: value
         for key, value in settings.model_dump().items()
         if key in SessionSettings.model_fields and value not in (None, "")
     }
     if settings.agent:
-        told["agent"] = AGENTS.get(settings.agent, settings.agent)
+        found["agent"] = AGENTS.get(settings.agent, settings.agent)
     if settings.security_analyzer == "none":
-        del told["security_analyzer"]
+        del found["security_analyzer"]
     if not settings.enable_default_condenser:
-        told["condenser_max_size"] = NEVER
-    return told
+        found["condenser_max_size"] = NEVER
+    return found
 
 
 def shown(settings: UserSettings, providers: Mapping[str, str | None]) -> dict[str, Json]:
-    """The settings as their owner is shown them: whether there is a key, never the key. `providers` are the git
-    providers with a token, and the host of each."""
+    """The settings for their owner: whether a key is set, never the key. `providers` maps git providers with a token to
+    their hosts."""
     return {
         **settings.model_dump(mode="json"),
         **dict.fromkeys(KEYS),

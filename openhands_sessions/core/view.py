@@ -1,4 +1,4 @@
-"""The present of a conversation, folded from its log: never the dialogue itself."""
+"""The current state of a conversation, folded from its log. It does not hold the dialogue."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -72,7 +72,7 @@ class ReplayProgress:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ConversationView:
-    """Where a conversation stands behind event `head`."""
+    """The state of a conversation after event `head`."""
 
     head: EventId = UNNUMBERED
     agent_state: AgentState = AgentState.LOADING
@@ -90,7 +90,7 @@ class ConversationView:
     open_actions: tuple[EventId, ...] = ()
     """Agreed actions without an observation, oldest first."""
     left_running: EventId | None = None
-    """The newest action whose command runs on behind its observation."""
+    """The newest action whose command still runs after its observation."""
     response_id: str = ""
     planned: tuple[PlannedCall, ...] = ()
     """Calls of the last reply that no action has taken up yet."""
@@ -112,7 +112,7 @@ class ConversationView:
     task_list: tuple[TaskItem, ...] = ()
     stop_reason: StopReason | None = None
     replay: ReplayProgress | None = None
-    """Kept behind its end too; None once it was given up."""
+    """Kept after its end; None once it was given up."""
 
     @property
     def under_way(self) -> bool:
@@ -127,7 +127,7 @@ class ConversationView:
 
 
 def reduce(view: ConversationView, event: Event) -> ConversationView:
-    """The view behind one more event. Pure; knows every kind, passes over what it does not know."""
+    """The view after one more event. Pure; ignores unknown kinds."""
     changed = replace(view, head=event.id)
     if view.replay is not None and event.cause is not None and isinstance(event, Action):
         changed = replace(changed, replay=_issued(view.replay, event))
@@ -145,8 +145,8 @@ def reduce(view: ConversationView, event: Event) -> ConversationView:
 
 
 def spends(view: ConversationView, event: Event) -> bool:
-    """Whether an event behind the view is the first of what a model call led to, so that its usage counts. The planned
-    calls of a reply tell the usage of their plan once more."""
+    """Whether the event, next after the view, is the first of a model call, so that its usage counts. The planned calls
+    of a reply repeat the usage of their plan."""
     if event.llm_metrics is None or not isinstance(event, Action):
         return False
     call = event.tool_call_metadata
@@ -159,7 +159,7 @@ def dump_view(view: ConversationView) -> str:
 
 
 def load_view(text: str) -> ConversationView | None:
-    """The view of a snapshot; None where it cannot be read, which costs a fold from 0 and nothing else."""
+    """The view of a snapshot; None if it cannot be read: then the log is folded from the start."""
     try:
         return _stored_form().validate_json(text)
     except ValidationError:
@@ -280,5 +280,5 @@ def _spent(view: ConversationView, event: Event) -> ConversationView:
 
 
 def _number(value: object) -> float:
-    """0 for what is none: a log may come from elsewhere."""
+    """0 for anything but a finite number: a log may be imported."""
     return value if isinstance(value, int | float) and isfinite(value) else 0

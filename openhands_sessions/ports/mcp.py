@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from openhands_sessions.core.events.event import Json
-from openhands_sessions.core.mcp import McpConfig
+from openhands_sessions.core.settings import McpConfig
 from openhands_sessions.ports.programs import Programs
 
 

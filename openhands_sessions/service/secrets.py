@@ -4,16 +4,16 @@ import asyncio
 import json
 from collections.abc import Mapping, Sequence
 
-from openhands_sessions.core.custom_secrets import (
-    LONGEST_TOTAL,
-    MOST,
+from openhands_sessions.core.errors import AlreadyExists, NotFound, TooLarge
+from openhands_sessions.core.events.event import Json
+from openhands_sessions.core.ids import OwnerId
+from openhands_sessions.core.settings import (
+    MOST_SECRETS,
+    SECRETS_TOTAL,
     check_description,
     check_name,
     check_value,
 )
-from openhands_sessions.core.errors import AlreadyExists, NotFound, TooLarge
-from openhands_sessions.core.events.event import Json
-from openhands_sessions.core.ids import OwnerId
 from openhands_sessions.ports.files import FileStore
 from openhands_sessions.service.settings import load, providers_key, secrets_key
 
@@ -86,8 +86,8 @@ class SecretsStore:
 
     async def _write(self, owner: OwnerId, secrets: Mapping[str, Json]) -> None:
         total = sum(len((name + _text(secret, "value")).encode()) for name, secret in secrets.items())
-        if len(secrets) > MOST or total > LONGEST_TOTAL:
-            raise TooLarge(f"there may be {MOST} secrets, of {LONGEST_TOTAL} bytes together")
+        if len(secrets) > MOST_SECRETS or total > SECRETS_TOTAL:
+            raise TooLarge(f"there may be {MOST_SECRETS} secrets, of {SECRETS_TOTAL} bytes together")
         await self._files.write(secrets_key(owner), json.dumps(secrets).encode())
 
 

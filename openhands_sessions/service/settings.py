@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from openhands_sessions.core.errors import NotFound
 from openhands_sessions.core.events.event import Json
 from openhands_sessions.core.ids import ConversationId, OwnerId, folder_name
-from openhands_sessions.core.nesting import check_nesting
+from openhands_sessions.core.json_limits import check_nesting
 from openhands_sessions.core.settings import SessionSettings, merge
 from openhands_sessions.core.user_settings import UserSettings, changed, layer, stored
 from openhands_sessions.ports.files import FileStore

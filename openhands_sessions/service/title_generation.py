@@ -11,7 +11,7 @@ from openhands_sessions.core.events.actions import MessageAction
 from openhands_sessions.core.events.codec import decode
 from openhands_sessions.core.events.event import Source
 from openhands_sessions.core.ids import UNNUMBERED, ConversationId, EventId
-from openhands_sessions.core.titles import first_words, made_title
+from openhands_sessions.core.texts import first_words, made_title
 from openhands_sessions.ports.store import SessionStore
 from openhands_sessions.session.agent_session import AgentSession
 

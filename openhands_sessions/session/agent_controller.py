@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
-from openhands_sessions.core.dialogue import result_text, said_beside
+from openhands_sessions.core.dialogue import result_text, text_beside
 from openhands_sessions.core.errors import BadInput, ModelFailure
 from openhands_sessions.core.events.actions import (
     CondensationAction,
@@ -28,8 +28,7 @@ from openhands_sessions.core.events.own import (
     TurnResumedObservation,
 )
 from openhands_sessions.core.ids import EventId
-from openhands_sessions.core.limits import over
-from openhands_sessions.core.loop_detection import LoopVerdict, RepetitionCount, check_repetition
+from openhands_sessions.core.limits import LoopVerdict, RepetitionCount, check_repetition, over
 from openhands_sessions.core.settings import SessionSettings
 from openhands_sessions.core.trajectory import TrajectoryStep
 from openhands_sessions.core.view import spends
@@ -174,7 +173,7 @@ class AgentController:
                 return await self._say(content, None)
             case action:
                 call = replay.call(step, view.replay)
-                thought = said_beside(action, call.arguments)
+                thought = text_beside(action, call.arguments)
                 return await self._call(call, f"replay#{self._stream.next_id}", 1, thought=thought)
 
     async def _ask(self) -> ModelReply:

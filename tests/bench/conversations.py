@@ -7,7 +7,7 @@ from typing import Any
 
 import aiohttp
 
-from openhands_sessions.adapters.models.library import Library
+from openhands_sessions.adapters.models.litellm_library import LiteLlmLibrary
 from tests.bench import measures
 from tests.bench.bench import Bench
 from tests.bench.client import connected
@@ -71,7 +71,7 @@ async def _created_once(http: aiohttp.ClientSession, port: int) -> float:
 
 async def _answered(http: aiohttp.ClientSession, ours: Running, model: ModelServer) -> Row:
     """From a message to the agent's first action, less the same request by litellm alone, right afterwards."""
-    library = Library.load()
+    library = LiteLlmLibrary.load()
     differences, floors = [], []
     try:
         async with _talking(http, ours.port) as client:
@@ -98,7 +98,7 @@ async def _talking(http: aiohttp.ClientSession, port: int) -> AsyncIterator[Any]
         yield client
 
 
-async def _by_litellm(library: Library, model: ModelServer) -> float:
+async def _by_litellm(library: LiteLlmLibrary, model: ModelServer) -> float:
     """Seconds for the newest request, made again with nothing of ours."""
     body = model.requests[-1].body
     asked = {"model": f"openai/{MODEL}", "base_url": model.url, "api_key": KEY, "timeout": 60}

@@ -9,7 +9,7 @@ import pytest
 
 from openhands_sessions.adapters.mcp.sdk import SdkMcpServers
 from openhands_sessions.adapters.runtimes.local.runtimes import LocalRuntimes
-from openhands_sessions.core.mcp import McpConfig
+from openhands_sessions.core.settings import McpConfig
 from openhands_sessions.ports.mcp import CallMcp, McpDone, McpServers, McpTools
 from openhands_sessions.ports.programs import Programs
 from tests.support.mcp_server import PROGRAM, served

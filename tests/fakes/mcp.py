@@ -6,7 +6,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 
 from openhands_sessions.core.events.event import Json
-from openhands_sessions.core.mcp import McpConfig
+from openhands_sessions.core.settings import McpConfig
 from openhands_sessions.ports.mcp import CallMcp, McpDone, McpFunction, McpTools
 from openhands_sessions.ports.programs import Programs
 

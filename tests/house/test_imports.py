@@ -12,7 +12,7 @@ PUBLIC_FACES = {"openhands_sessions/__init__.py", "openhands_sessions/core/event
 
 IMPORT_LATE = {
     "openhands_sessions/bootstrap.py": "adapters are loaded when they are chosen",
-    "openhands_sessions/adapters/models/library.py": "litellm is loaded by the first conversation with a model",
+    "openhands_sessions/adapters/models/litellm_library.py": "litellm is loaded by the first conversation with a model",
 }
 """The files that may import inside a function, and why."""
 

@@ -10,11 +10,11 @@ from typing import Any
 
 from openhands_sessions.adapters.agents.model_agent import ModelAgents
 from openhands_sessions.adapters.agents.shell import AgentChoice, ShellAgents
-from openhands_sessions.adapters.condensers.window import WindowCondenser
-from openhands_sessions.adapters.memories.workspace import WorkspaceMemory
-from openhands_sessions.adapters.policies.confirmation import ConfirmationMode
+from openhands_sessions.adapters.confirmation_policy import ConfirmationMode
 from openhands_sessions.adapters.tools.execution import Bash
 from openhands_sessions.adapters.tools.notes import Finish
+from openhands_sessions.adapters.window_condenser import WindowCondenser
+from openhands_sessions.adapters.workspace_memory import WorkspaceMemory
 from openhands_sessions.core.ids import LOCAL_OWNER, ConversationId, OwnerId
 from openhands_sessions.ports.access import Access
 from openhands_sessions.ports.agent import Agents

@@ -8,13 +8,13 @@ from typing import Any, TypeVar
 
 from openhands_sessions.adapters.agents.model_agent import ModelAgents
 from openhands_sessions.adapters.agents.shell import AgentChoice, ShellAgents
-from openhands_sessions.adapters.condensers.window import WindowCondenser
-from openhands_sessions.adapters.memories.workspace import WorkspaceMemory
-from openhands_sessions.adapters.policies.confirmation import ConfirmationMode
+from openhands_sessions.adapters.confirmation_policy import ConfirmationMode
 from openhands_sessions.adapters.tools.editor import Editor
 from openhands_sessions.adapters.tools.execution import Bash, Ipython
 from openhands_sessions.adapters.tools.mcp import McpTool
 from openhands_sessions.adapters.tools.notes import Finish, TaskTracker, Think
+from openhands_sessions.adapters.window_condenser import WindowCondenser
+from openhands_sessions.adapters.workspace_memory import WorkspaceMemory
 from openhands_sessions.core.commands import SendMessage
 from openhands_sessions.core.events.actions import ChangeAgentStateAction, MessageAction, RunAction
 from openhands_sessions.core.events.codec import decode

@@ -13,7 +13,7 @@ from contextlib import closing
 from pathlib import Path
 from typing import Any
 
-from openhands_sessions.adapters.installations.openhands import OpenHandsFolder
+from openhands_sessions.adapters.openhands_installation import OpenHandsFolder
 from openhands_sessions.bootstrap import Application, open_application
 from openhands_sessions.config.config import Config, RuntimeSection
 from openhands_sessions.core.commands import SendMessage

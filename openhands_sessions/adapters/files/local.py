@@ -39,8 +39,8 @@ def parts_of(key: str) -> list[str]:
 
 class LocalFiles:
     """Keys become paths below `root`. Each folder is opened from the one above it and no link is followed, so that
-    nothing outside is reached even while somebody swaps folders for links. Names that begin with a dot are ours: a
-    file not yet in its place, a folder on its way out."""
+    nothing outside is reached even if folders are replaced by links meanwhile. Names that begin with a dot are
+    temporary: a file being written, a folder being deleted."""
 
     def __init__(self, root: Path) -> None:
         self._root = root

@@ -16,14 +16,14 @@ _SALT = b"openhands-sessions/files"
 
 
 class SealedFiles:
-    """Encrypts what is written from now on; what was written in clear before is still read. `key` is any text, None
-    for none: then an encrypted file is not read, and says so."""
+    """Encrypts new files with `key`, any text; files that were written in clear are still read. Without a key, files
+    are written in clear and encrypted ones raise StorageUnavailable."""
 
     def __init__(self, files: FileStore, key: str | None) -> None:
         self._files = files
         self._cipher: Any = None
         if key is not None:
-            # 10 MB that only those pay who encrypt.
+            # 10 MB, imported only if it is used.
             self._fernet = importlib.import_module("cryptography.fernet")
             self._cipher = self._fernet.Fernet(_derived(key))
 
@@ -55,5 +55,5 @@ class SealedFiles:
 
 
 def _derived(key: str) -> bytes:
-    """Slow on purpose, some 50 ms: a key that people chose is guessed no faster."""
+    """Slow on purpose, some 50 ms: it limits guessing of keys that people chose."""
     return urlsafe_b64encode(hashlib.scrypt(key.encode(), salt=_SALT, n=2**14, r=8, p=1, dklen=32))

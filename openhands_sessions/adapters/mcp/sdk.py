@@ -18,7 +18,7 @@ from mcp.shared.message import SessionMessage
 
 from openhands_sessions.adapters.mcp.connection import McpConnection
 from openhands_sessions.core.errors import RuntimeFailure
-from openhands_sessions.core.mcp import HttpServer, McpConfig, StdioServer
+from openhands_sessions.core.settings import HttpServer, McpConfig, StdioServer
 from openhands_sessions.ports.mcp import CallMcp, McpDone, McpFunction, McpTools
 from openhands_sessions.ports.programs import Programs, ProgramSession, ProgramSpec
 

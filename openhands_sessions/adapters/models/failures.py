@@ -1,4 +1,4 @@
-"""What went wrong at a model's provider, in the wire's terms and in words for users."""
+"""Classifies errors of model providers into status ids of the wire and sentences for users."""
 
 import re
 from collections.abc import Callable, Iterator, Sequence
@@ -11,7 +11,7 @@ from openhands_sessions.core.masking import MASK, mask, without_paths
 
 _LONGEST_REASON = 300
 _BIGGEST_PAGE = 20_000
-"""Characters of a provider's answer that are looked at."""
+"""Characters of a provider's answer that are examined."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,8 +55,7 @@ class ReplyCut(Exception):
 
 @dataclass(frozen=True, slots=True)
 class _Signs:
-    """What is known about an error: the names of its classes and of its causes' classes, its HTTP status, its text in
-    small letters."""
+    """Properties of an error: the names of its classes and of its causes' classes, HTTP status, text in lower case."""
 
     names: frozenset[str]
     causes: frozenset[str]
@@ -104,13 +103,13 @@ _RULES: Sequence[tuple[FailureKind, Callable[[_Signs], bool]]] = (
     (REFUSED, lambda s: s.status is not None and s.status >= 400),
     (OTHER, lambda s: True),
 )
-"""The first that applies counts. Classes go by name, so that nothing heavy is imported for them; connection errors
-carry a made-up status of 500, and so stand before it."""
+"""The first match counts. Classes are compared by name to avoid imports; connection errors carry an invented status
+500 and therefore come before it."""
 _DEEPEST_CAUSE = 8
 
 
 def classify(error: BaseException) -> FailureKind:
-    """The class of failure that an error of litellm or of ours is."""
+    """The kind of failure of an error of litellm or of this package."""
     status = getattr(error, "status_code", None)
     signs = _Signs(
         names=_class_names(error),
@@ -118,7 +117,7 @@ def classify(error: BaseException) -> FailureKind:
         status=status if isinstance(status, int) else None,
         text=f"{error} {getattr(error, 'body', '')}"[:_BIGGEST_PAGE].lower(),
     )
-    return next(trouble for trouble, applies in _RULES if applies(signs))
+    return next(kind for kind, applies in _RULES if applies(signs))
 
 
 def _class_names(error: BaseException) -> frozenset[str]:
@@ -136,14 +135,13 @@ def _causes(error: BaseException) -> Iterator[BaseException]:
 
 def failure(error: BaseException, secrets: Sequence[str] = ()) -> ModelFailure:
     """The error as users see it: whose fault it is and the provider's short reason, without the given secrets."""
-    trouble = classify(error)
-    return told(trouble, reason(error, secrets))
+    return model_failure(classify(error), reason(error, secrets))
 
 
-def told(trouble: FailureKind, why: str = "") -> ModelFailure:
-    """A failure of this class, with a reason where there is one."""
+def model_failure(kind: FailureKind, why: str = "") -> ModelFailure:
+    """The error for a kind of failure, with a reason if given."""
     why = why.rstrip(".")
-    return ModelFailure(trouble.status, f"{trouble.sentence}: {why}." if why else f"{trouble.sentence}.")
+    return ModelFailure(kind.status, f"{kind.sentence}: {why}." if why else f"{kind.sentence}.")
 
 
 _PREFIX = re.compile(r"^\s*(?:litellm\.\w+|\w*(?:Error|Exception)|Error code: \d+)\s*(?::|-)\s*")
@@ -161,8 +159,8 @@ def reason(error: BaseException, secrets: Sequence[str] = ()) -> str:
     text = _BEHIND.split(text)[0]
     if "<html" in text.lower():
         return "it answered with a web page"
-    if said := _JSON_MESSAGE.search(text):
-        text = said[1] or said[2] or ""
+    if found := _JSON_MESSAGE.search(text):
+        text = found[1] or found[2] or ""
     while prefix := _PREFIX.match(text):
         text = text[prefix.end() :]
     text = _NOISE.sub("", " ".join(text.split()))
@@ -170,8 +168,8 @@ def reason(error: BaseException, secrets: Sequence[str] = ()) -> str:
     return text if len(text) <= _LONGEST_REASON else text[: _LONGEST_REASON - 1] + "…"
 
 
-def asked_wait(error: BaseException, now: Callable[[], datetime] = lambda: datetime.now(UTC)) -> float | None:
-    """The seconds that the provider asks to wait (Retry-After, as seconds or as a date), None where it does not say."""
+def retry_after(error: BaseException, now: Callable[[], datetime] = lambda: datetime.now(UTC)) -> float | None:
+    """The seconds that the provider asks to wait (Retry-After, as seconds or as a date), None if it does not."""
     for headers in _headers(error):
         milliseconds, seconds = headers.get("retry-after-ms"), headers.get("retry-after")
         if milliseconds is not None and _number(milliseconds) is not None:

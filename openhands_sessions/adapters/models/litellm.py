@@ -14,13 +14,13 @@ from openhands_sessions.adapters.models.failures import (
     NO_KEY,
     TOO_SLOW,
     ReplyCut,
-    asked_wait,
     classify,
     failure,
+    model_failure,
     reason,
-    told,
+    retry_after,
 )
-from openhands_sessions.adapters.models.library import Library
+from openhands_sessions.adapters.models.litellm_library import LiteLlmLibrary
 from openhands_sessions.adapters.models.stream_accumulator import StreamAccumulator, counted
 from openhands_sessions.core.errors import ModelFailure
 from openhands_sessions.ports.model import ModelReply, ModelRequest, ModelSpec, Retry
@@ -53,14 +53,14 @@ class LiteLlmModels:
 
     def __init__(
         self,
-        patience: RetryPolicy | None = None,
+        policy: RetryPolicy | None = None,
         *,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
         clock: Callable[[], float] = time.monotonic,
         random: Random | None = None,
     ) -> None:
-        self._pace = _Pace(patience or RetryPolicy(), sleep, clock, random or Random())
-        self._library: Library | None = None
+        self._timing = _Timing(policy or RetryPolicy(), sleep, clock, random or Random())
+        self._library: LiteLlmLibrary | None = None
         self._loading = asyncio.Lock()
 
     async def open(self, spec: ModelSpec) -> "LiteLlmModel":
@@ -69,13 +69,13 @@ class LiteLlmModels:
             library.check(spec.name, spec.base_url)
         except library.errors:
             hint = f"{spec.name!r} names no provider; write it as provider/model, e.g. openai/{spec.name}"
-            raise told(MISCONFIGURED, hint) from None
+            raise model_failure(MISCONFIGURED, hint) from None
         if spec.api_key is None and spec.base_url is None and (keys := library.missing_keys(spec.name)):
-            raise told(NO_KEY, f"give the conversation one, or the server the variable {' or '.join(keys)}")
-        return LiteLlmModel(spec, library, self._pace)
+            raise model_failure(NO_KEY, f"give the conversation one, or the server the variable {' or '.join(keys)}")
+        return LiteLlmModel(spec, library, self._timing)
 
     async def close(self) -> None:
-        """Close what was opened for the models; none may be asked any more. Harmless where nothing was."""
+        """Close litellm's connections; the models cannot be used afterwards."""
         if self._library is not None:
             await self._library.close()
 
@@ -85,18 +85,18 @@ class LiteLlmModels:
     async def __aexit__(self, *error: object) -> None:
         await self.close()
 
-    async def _load(self) -> Library:
+    async def _load(self) -> LiteLlmLibrary:
         async with self._loading:
             if self._library is None:
-                self._library = await asyncio.to_thread(Library.load)
+                self._library = await asyncio.to_thread(LiteLlmLibrary.load)
             return self._library
 
 
 @dataclass(frozen=True, slots=True)
-class _Pace:
-    """Patience, and the time it is measured in."""
+class _Timing:
+    """The retry policy with its clock."""
 
-    patience: RetryPolicy
+    policy: RetryPolicy
     sleep: Callable[[float], Awaitable[None]]
     clock: Callable[[], float]
     random: Random
@@ -105,12 +105,12 @@ class _Pace:
 class LiteLlmModel:
     """One model, as one conversation uses it."""
 
-    def __init__(self, spec: ModelSpec, library: Library, pace: _Pace) -> None:
+    def __init__(self, spec: ModelSpec, library: LiteLlmLibrary, timing: _Timing) -> None:
         self.name = spec.name
         self.vision = library.vision(spec.name)
         self._spec = spec
         self._library = library
-        self._pace = pace
+        self._timing = timing
         self._secrets = [spec.api_key] if spec.api_key else []
 
     async def complete(
@@ -122,7 +122,7 @@ class LiteLlmModel:
         except TimeoutError:
             if not limit.expired():
                 raise
-            raise told(TOO_SLOW, f"no answer within {self._spec.timeout:g} seconds") from None
+            raise model_failure(TOO_SLOW, f"no answer within {self._spec.timeout:g} seconds") from None
         except (self._library.errors, ReplyCut) as error:
             # The cause is left out: its text may hold the key.
             raise failure(error, self._secrets) from None
@@ -135,7 +135,7 @@ class LiteLlmModel:
             on_retry(Retry(attempt=state.attempt_number, wait=wait, problem=self._problem(state)))
 
         tries = AsyncRetrying(
-            sleep=self._pace.sleep,
+            sleep=self._timing.sleep,
             stop=stop_after_attempt(self._spec.retries + 1),
             wait=self._wait,
             retry=retry_if_exception(_is_passing),
@@ -146,14 +146,14 @@ class LiteLlmModel:
         return reply
 
     async def _ask(self, request: ModelRequest, on_text: Callable[[str], None]) -> ModelReply:
-        begun = self._pace.clock()
+        begun = self._timing.clock()
         gathering = StreamAccumulator()
         stream = await self._library.stream(self._arguments(request))
         try:
             async for chunk in stream:
                 if piece := gathering.add(chunk):
                     on_text(piece)
-            gathering.check(finished=_said_to_be_whole(stream))
+            gathering.check(finished=_is_finished(stream))
         finally:
             await stream.aclose()
         cost = self._library.price(self.name, gathering.usage)
@@ -161,12 +161,12 @@ class LiteLlmModel:
             id=gathering.id,
             text=gathering.text,
             calls=gathering.calls(),
-            usage=counted(gathering.usage, cost=cost, latency=self._pace.clock() - begun),
+            usage=counted(gathering.usage, cost=cost, latency=self._timing.clock() - begun),
             model=gathering.model or self.name,
         )
 
     def _arguments(self, request: ModelRequest) -> dict[str, Any]:
-        """Copies, because litellm may change what it is given."""
+        """Copies, because litellm may change its arguments."""
         spec = self._spec
         wanted = {
             "tools": [dict(tool) for tool in request.tools] or None,
@@ -178,17 +178,17 @@ class LiteLlmModel:
         return {
             "model": spec.name,
             "messages": [dict(message) for message in request.messages],
-            "timeout": self._pace.patience.silence,
+            "timeout": self._timing.policy.silence,
             **{key: value for key, value in wanted.items() if value is not None},
         }
 
     def _wait(self, state: RetryCallState) -> float:
         error = _error_of(state)
-        return self._pace.patience.wait(state.attempt_number, asked_wait(error), self._pace.random.random())
+        return self._timing.policy.wait(state.attempt_number, retry_after(error), self._timing.random.random())
 
     def _problem(self, state: RetryCallState) -> str:
         error = _error_of(state)
-        return told(classify(error), reason(error, self._secrets)).message
+        return model_failure(classify(error), reason(error, self._secrets)).message
 
 
 def _is_passing(error: BaseException) -> bool:
@@ -200,7 +200,7 @@ def _error_of(state: RetryCallState) -> BaseException:
     return error if error is not None else ReplyCut()
 
 
-def _said_to_be_whole(stream: Any) -> bool:
-    """Whether the provider sent a finish reason; litellm makes one up where it did not."""
+def _is_finished(stream: Any) -> bool:
+    """Whether the provider sent a finish reason; litellm invents one if it did not."""
     said = (getattr(stream, name, None) for name in ("received_finish_reason", "intermittent_finish_reason"))
     return any(said) or not hasattr(stream, "received_finish_reason")

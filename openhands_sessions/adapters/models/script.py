@@ -7,7 +7,7 @@ from typing import Annotated, Any
 import yaml
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from openhands_sessions.adapters.models.failures import MISCONFIGURED, told
+from openhands_sessions.adapters.models.failures import MISCONFIGURED, model_failure
 from openhands_sessions.core.errors import ModelFailure
 
 _COUNTER = "{{n}}"
@@ -87,7 +87,7 @@ def _valid_pattern(when: str) -> str:
         try:
             re.compile(when[1:-1])
         except re.error as error:
-            raise ValueError(f"is no regular expression: {error}") from None
+            raise ValueError(f"is not a regular expression: {error}") from None
     return when
 
 
@@ -113,7 +113,7 @@ class Exchange(_Form):
         return self.when.casefold() in text.casefold()
 
     def step(self, number: int) -> Step | None:
-        """The step with this number, from 0, with repetitions counted; None behind the last."""
+        """The step with this number, from 0, with repetitions counted; None after the last."""
         for step in self.steps:
             if number < step.repeat:
                 return step.numbered(number + 1)
@@ -158,7 +158,7 @@ def read_script(text: str, file: str) -> Script:
         return Script.model_validate(loader.construct_document(root) if root is not None else {})
     except yaml.MarkedYAMLError as error:
         line = error.problem_mark.line + 1 if error.problem_mark else 1
-        raise _unplayable(file, line, f"it is no YAML: {error.problem}") from None
+        raise _unplayable(file, line, f"it is not YAML: {error.problem}") from None
     except ValidationError as error:
         first = error.errors(include_url=False, include_input=False)[0]
         field = ".".join(str(part) for part in first["loc"]) or "the script"
@@ -169,7 +169,7 @@ def read_script(text: str, file: str) -> Script:
 
 
 def _unplayable(file: str, line: int, problem: str) -> ModelFailure:
-    return told(MISCONFIGURED, f"{file}, line {line}: {problem}")
+    return model_failure(MISCONFIGURED, f"{file}, line {line}: {problem}")
 
 
 def _line_of(root: yaml.Node | None, path: Sequence[int | str]) -> int:

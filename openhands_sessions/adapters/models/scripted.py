@@ -1,4 +1,4 @@
-"""Models that play a script: for demos and tests, without a provider."""
+"""Models that play a script, for demos and tests without a provider."""
 
 import asyncio
 import json
@@ -8,7 +8,14 @@ from collections.abc import Awaitable, Callable, Iterator, Sequence
 from pathlib import Path
 from uuid import uuid4
 
-from openhands_sessions.adapters.models.failures import MISCONFIGURED, OTHER, TOO_SLOW, FailureKind, classify, told
+from openhands_sessions.adapters.models.failures import (
+    MISCONFIGURED,
+    OTHER,
+    TOO_SLOW,
+    FailureKind,
+    classify,
+    model_failure,
+)
 from openhands_sessions.adapters.models.script import Failure, Script, Step, read_script
 from openhands_sessions.core.errors import ModelFailure
 from openhands_sessions.ports.model import (
@@ -49,7 +56,7 @@ class ScriptedModels:
     async def open(self, spec: ModelSpec) -> "ScriptedModel":
         kind, _, name = spec.name.partition(":")
         if kind != _KIND:
-            raise told(MISCONFIGURED, f"{spec.name!r} is no scripted model")
+            raise model_failure(MISCONFIGURED, f"{spec.name!r} is not a scripted model")
         script = await asyncio.to_thread(self._read, name or _DEMO)
         return ScriptedModel(script, spec, sleep=self._sleep, clock=self._clock, new_id=self._new_id)
 
@@ -59,12 +66,12 @@ class ScriptedModels:
                 if path.is_file():
                     return read_script(_text(path), path.name)
         known = sorted({path.stem for folder in self._folders for path in folder.glob("*.yaml")})
-        raise told(MISCONFIGURED, f"there is no script {name!r}; there are: {', '.join(known)}")
+        raise model_failure(MISCONFIGURED, f"there is no script {name!r}; there are: {', '.join(known)}")
 
 
 class ScriptedModel:
-    """Plays one script. Holds no place in it: what comes next is read from the messages, so that a restart or a
-    repeated call changes nothing."""
+    """Plays one script. The next step is derived from the messages, so that a restart or a repeated call changes
+    nothing."""
 
     def __init__(
         self,
@@ -88,7 +95,7 @@ class ScriptedModel:
     ) -> ModelReply:
         if request.purpose == "title":
             return ModelReply(id=f"scripted-{self._new_id()}", text=self._script.title, model=self.name)
-        exchange, number = place(self._script, request.messages)
+        exchange, number = position(self._script, request.messages)
         step = None if exchange is None else self._script.replies[exchange].step(number)
         try:
             async with asyncio.timeout(self._timeout) as limit:
@@ -98,7 +105,7 @@ class ScriptedModel:
         except TimeoutError:
             if not limit.expired():
                 raise
-            raise told(TOO_SLOW, f"no answer within {self._timeout:g} seconds") from None
+            raise model_failure(TOO_SLOW, f"no answer within {self._timeout:g} seconds") from None
 
     async def _play(
         self,
@@ -127,20 +134,20 @@ class ScriptedModel:
         return ModelReply(id=f"scripted-{self._new_id()}", text=step.say, calls=calls, usage=usage, model=self.name)
 
 
-def place(script: Script, messages: Sequence[ChatMessage]) -> tuple[int | None, int]:
+def position(script: Script, messages: Sequence[ChatMessage]) -> tuple[int | None, int]:
     """Which exchange is played and which of its steps is next.
 
-    The ids of the script's own calls say it, for a history that was condensed too; where no call has been made since
-    the user spoke, the user's messages choose and the assistant's are counted.
+    The ids of the script's calls hold both, even if the history was condensed. Without a call since the last user
+    message, the user's messages select the exchange and the assistant's are counted.
     """
-    groups, behind = _user_messages(messages)
-    for message in reversed(behind):
+    groups, after_user = _user_messages(messages)
+    for message in reversed(after_user):
         calls = message.get("tool_calls")
         for call in reversed(calls if isinstance(calls, list) else []):
             mark = _CALL_ID.fullmatch(str(call.get("id"))) if isinstance(call, dict) else None
             if mark is not None and int(mark[1]) < len(script.replies):
                 return int(mark[1]), int(mark[2]) + 1
-    return script.choose(groups), sum(message.get("role") == "assistant" for message in behind)
+    return script.choose(groups), sum(message.get("role") == "assistant" for message in after_user)
 
 
 def text_of(message: ChatMessage) -> str:
@@ -152,27 +159,27 @@ def text_of(message: ChatMessage) -> str:
 
 
 def _user_messages(messages: Sequence[ChatMessage]) -> tuple[list[str], list[ChatMessage]]:
-    """What users said, messages in a row as one, and what came behind the last of it."""
+    """The user's messages, consecutive ones joined, and the messages after the last of them."""
     groups: list[str] = []
-    behind: list[ChatMessage] = []
+    after_user: list[ChatMessage] = []
     before = ""
     for message in messages:
         role = message.get("role")
         if role == "user":
-            behind = []
+            after_user = []
             if before == "user":
                 groups[-1] += "\n" + text_of(message)
             else:
                 groups.append(text_of(message))
         else:
-            behind.append(message)
+            after_user.append(message)
         before = str(role)
-    return groups, behind
+    return groups, after_user
 
 
 def _failure(fail: Failure) -> ModelFailure:
     trouble = FailureKind(fail.id, OTHER.sentence) if fail.id is not None else classify(_Refused(fail.status or 0))
-    return told(trouble, fail.message or "the script says so")
+    return model_failure(trouble, fail.message or "the script says so")
 
 
 class _Refused(Exception):
@@ -188,9 +195,9 @@ def _text(path: Path) -> str:
         with path.open(encoding="utf-8") as file:
             text = file.read(_BIGGEST_SCRIPT + 1)
     except (OSError, UnicodeDecodeError):
-        raise told(MISCONFIGURED, f"{path.name} cannot be read") from None
+        raise model_failure(MISCONFIGURED, f"{path.name} cannot be read") from None
     if len(text) > _BIGGEST_SCRIPT:
-        raise told(MISCONFIGURED, f"{path.name} is larger than {_BIGGEST_SCRIPT} characters")
+        raise model_failure(MISCONFIGURED, f"{path.name} is larger than {_BIGGEST_SCRIPT} characters")
     return text
 
 

@@ -5,12 +5,12 @@ from dataclasses import dataclass
 from typing import Any
 from uuid import NAMESPACE_OID, uuid5
 
-from openhands_sessions.adapters.models.failures import POLICY, ReplyCut, told
+from openhands_sessions.adapters.models.failures import POLICY, ReplyCut, model_failure
 from openhands_sessions.ports.model import RequestedCall, Usage
 
 
 @dataclass(slots=True)
-class _Call:
+class _PartialCall:
     """A tool call so far."""
 
     index: int
@@ -28,7 +28,7 @@ class StreamAccumulator:
         self.finish: str | None = None
         self.usage: Any = None
         self._text: list[str] = []
-        self._calls: list[_Call] = []
+        self._calls: list[_PartialCall] = []
 
     @property
     def text(self) -> str:
@@ -69,7 +69,7 @@ class StreamAccumulator:
         if not finished:
             raise ReplyCut("the stream ended in the middle")
         if self.finish == "content_filter" and not self._text and not self._calls:
-            raise told(POLICY)
+            raise model_failure(POLICY)
 
     def _add_fragment(self, fragment: Any) -> None:
         """Fragments with the same index belong together, but for one that brings another id: some servers number
@@ -77,7 +77,7 @@ class StreamAccumulator:
         index = fragment.index if isinstance(getattr(fragment, "index", None), int) else len(self._calls)
         call = next((call for call in reversed(self._calls) if call.index == index), None)
         if call is None or (fragment.id and call.id and fragment.id != call.id):
-            call = _Call(index)
+            call = _PartialCall(index)
             self._calls.append(call)
         call.id = call.id or fragment.id or ""
         if fragment.function is not None:

@@ -1,13 +1,13 @@
-"""Arguments of tool calls, checked by pydantic and refused in words that a model can act on."""
+"""Arguments of tool calls: validated by pydantic, with errors that a model can act on."""
 
 from collections.abc import Mapping
 from typing import TypeVar
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from openhands_sessions.core.errors import BadInput
 from openhands_sessions.core.events.actions import UNKNOWN_RISK
 from openhands_sessions.core.events.event import Json
+from openhands_sessions.core.settings import bad_input
 
 A = TypeVar("A", bound="Arguments")
 
@@ -15,12 +15,12 @@ RISKS = {"LOW": 0, "MEDIUM": 1, "HIGH": 2}
 
 
 class Arguments(BaseModel):
-    """What a call may carry. Unknown arguments are passed over: models invent them, and nothing hangs on them."""
+    """Arguments of a call. Unknown ones, which models invent, are ignored."""
 
     model_config = ConfigDict(extra="ignore", frozen=True)
 
     security_risk: Json = None
-    """The model's own guess; one that makes no sense is none."""
+    """The model's own guess; an invalid one counts as unknown."""
 
     @property
     def risk(self) -> int:
@@ -39,9 +39,7 @@ def checked(kind: type[A], arguments: Mapping[str, Json]) -> A:
     try:
         return kind.model_validate(dict(arguments))
     except ValidationError as error:
-        first = error.errors(include_url=False, include_input=False)[0]
-        name = ".".join(map(str, first["loc"])) or "arguments"
-        raise BadInput(name, f"is wrong: {first['msg']}") from None
+        raise bad_input(error, "arguments") from None
 
 
 def function(name: str, description: str, required: list[str], **properties: Json) -> Mapping[str, Json]:
@@ -50,11 +48,11 @@ def function(name: str, description: str, required: list[str], **properties: Jso
     return {"type": "function", "function": {"name": name, "description": description, "parameters": parameters}}
 
 
-def said(**arguments: Json) -> Mapping[str, Json]:
-    """Arguments as a call carries them: those that say something."""
+def present(**arguments: Json) -> Mapping[str, Json]:
+    """Arguments of a call, without those that are None."""
     return {name: value for name, value in arguments.items() if value is not None}
 
 
 def risk_name(risk: int) -> str | None:
-    """A risk as models say it; None where it is unknown."""
+    """The name of a risk; None if it is unknown."""
     return next((name for name, number in RISKS.items() if number == risk), None)

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Literal, get_args
 
-from openhands_sessions.adapters.tools.arguments import Arguments, checked, function, risk_name, said
+from openhands_sessions.adapters.tools.arguments import Arguments, checked, function, present, risk_name
 from openhands_sessions.adapters.tools.execution import capped
 from openhands_sessions.core.errors import BadInput
 from openhands_sessions.core.events.actions import EditAction, ReadAction
@@ -27,7 +27,7 @@ _NEEDS = {
 }
 
 
-class _Call(Arguments):
+class _EditorCall(Arguments):
     command: EditorCommand
     path: str
     file_text: str | None = None
@@ -58,7 +58,7 @@ class Editor:
     )
 
     def read(self, arguments: Mapping[str, Json]) -> Action:
-        call = checked(_Call, arguments)
+        call = checked(_EditorCall, arguments)
         for name in _NEEDS[call.command]:
             if getattr(call, name) is None:
                 raise BadInput(name, f"is needed by {call.command}")
@@ -79,9 +79,9 @@ class Editor:
             case ReadAction(view_range=view_range):
                 shown: Json = None if view_range is None else list(view_range)
                 risk = risk_name(action.security_risk)
-                return said(command="view", path=action.path, view_range=shown, security_risk=risk)
+                return present(command="view", path=action.path, view_range=shown, security_risk=risk)
             case EditAction():
-                return said(
+                return present(
                     command=action.command,
                     path=action.path,
                     file_text=action.file_text,

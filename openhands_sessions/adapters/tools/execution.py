@@ -5,7 +5,7 @@ from typing import Literal
 
 from pydantic import Field
 
-from openhands_sessions.adapters.tools.arguments import Arguments, checked, function, risk_name, said
+from openhands_sessions.adapters.tools.arguments import Arguments, checked, function, present, risk_name
 from openhands_sessions.core.errors import BadInput
 from openhands_sessions.core.events.actions import RunAction, RunIpythonAction
 from openhands_sessions.core.events.event import Action, Json, Observation
@@ -79,7 +79,7 @@ class Bash:
 
     def arguments(self, action: Action) -> Mapping[str, Json]:
         assert isinstance(action, RunAction)  # the toolbox gives a tool only actions of its kinds
-        return said(
+        return present(
             command=action.command,
             is_input=action.is_input or None,
             timeout=action.rest.get("timeout"),
@@ -145,7 +145,7 @@ class Ipython:
     def arguments(self, action: Action) -> Mapping[str, Json]:
         assert isinstance(action, RunIpythonAction)  # the toolbox gives a tool only actions of its kinds
         timeout, risk = action.rest.get("timeout"), risk_name(action.security_risk)
-        return said(code=action.code, timeout=timeout, security_risk=risk)
+        return present(code=action.code, timeout=timeout, security_risk=risk)
 
     def task(self, action: Action) -> Task | None:
         assert isinstance(action, RunIpythonAction)  # the toolbox gives a tool only actions of its kinds

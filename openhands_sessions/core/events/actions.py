@@ -2,9 +2,8 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import ClassVar
 
-from openhands_sessions.core.events.event import Action, AgentState, ConfirmationState, Json
+from openhands_sessions.core.events.event import Action, AgentState, ConfirmationState, Json, kinds_of
 from openhands_sessions.core.events.own import InvalidCallAction, ToolCallsAction
 
 _CONFIRMED = ConfirmationState.CONFIRMED
@@ -12,10 +11,8 @@ UNKNOWN_RISK = -1
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class MessageAction(Action):
+class MessageAction(Action, kind="message"):
     """Something said by the user or by the agent."""
-
-    KIND: ClassVar[str] = "message"
 
     content: str
     file_urls: tuple[str, ...] | None = None
@@ -28,10 +25,8 @@ class MessageAction(Action):
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class SystemAction(Action):
+class SystemAction(Action, kind="system"):
     """The system prompt and the tools that the agent begins with."""
-
-    KIND: ClassVar[str] = "system"
 
     content: str
     tools: tuple[Mapping[str, Json], ...] | None = None
@@ -43,10 +38,8 @@ class SystemAction(Action):
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class RunAction(Action):
+class RunAction(Action, kind="run", says="Running command: {0.command}"):
     """Run a command in the session's shell, or give text to the one that runs (`is_input`)."""
-
-    KIND: ClassVar[str] = "run"
 
     command: str
     is_input: bool = False
@@ -58,15 +51,10 @@ class RunAction(Action):
     confirmation_state: ConfirmationState = _CONFIRMED
     security_risk: int = UNKNOWN_RISK
 
-    def describe(self) -> str:
-        return f"Running command: {self.command}"
-
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class RunIpythonAction(Action):
+class RunIpythonAction(Action, kind="run_ipython", says="Running Python code: {0.code}"):
     """Run a cell of Python."""
-
-    KIND: ClassVar[str] = "run_ipython"
 
     code: str
     thought: str = ""
@@ -75,15 +63,10 @@ class RunIpythonAction(Action):
     security_risk: int = UNKNOWN_RISK
     kernel_init_code: str = ""
 
-    def describe(self) -> str:
-        return f"Running Python code: {self.code}"
-
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class ReadAction(Action):
+class ReadAction(Action, kind="read", says="Reading file: {0.path}"):
     """Read a file of the workspace."""
-
-    KIND: ClassVar[str] = "read"
 
     path: str
     start: int = 0
@@ -93,15 +76,10 @@ class ReadAction(Action):
     impl_source: str = "default"
     view_range: tuple[int, ...] | None = None
 
-    def describe(self) -> str:
-        return f"Reading file: {self.path}"
-
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class WriteAction(Action):
+class WriteAction(Action, kind="write", says="Writing file: {0.path}"):
     """Write a whole file of the workspace."""
-
-    KIND: ClassVar[str] = "write"
 
     path: str
     content: str
@@ -111,15 +89,10 @@ class WriteAction(Action):
     confirmation_state: ConfirmationState = _CONFIRMED
     security_risk: int = UNKNOWN_RISK
 
-    def describe(self) -> str:
-        return f"Writing file: {self.path}"
-
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class EditAction(Action):
+class EditAction(Action, kind="edit", says="Editing file: {0.path}"):
     """Change a file: `create`, `str_replace`, `insert` or `undo_edit`."""
-
-    KIND: ClassVar[str] = "edit"
 
     path: str
     command: str = ""
@@ -135,30 +108,20 @@ class EditAction(Action):
     security_risk: int = UNKNOWN_RISK
     impl_source: str = "oh_aci"
 
-    def describe(self) -> str:
-        return f"Editing file: {self.path}"
-
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class BrowseAction(Action):
+class BrowseAction(Action, kind="browse", says="Opening the page {0.url}"):
     """Open a page."""
-
-    KIND: ClassVar[str] = "browse"
 
     url: str
     thought: str = ""
     security_risk: int = UNKNOWN_RISK
     return_axtree: bool = False
 
-    def describe(self) -> str:
-        return f"Opening the page {self.url}"
-
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class BrowseInteractiveAction(Action):
+class BrowseInteractiveAction(Action, kind="browse_interactive", says="Acting on the open page"):
     """Act on the open page."""
-
-    KIND: ClassVar[str] = "browse_interactive"
 
     browser_actions: str
     thought: str = ""
@@ -166,15 +129,10 @@ class BrowseInteractiveAction(Action):
     security_risk: int = UNKNOWN_RISK
     return_axtree: bool = False
 
-    def describe(self) -> str:
-        return "Acting on the open page"
-
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class McpAction(Action):
+class McpAction(Action, kind="call_tool_mcp", says="Calling the MCP tool {0.name}"):
     """Call a tool of an MCP server."""
-
-    KIND: ClassVar[str] = "call_tool_mcp"
 
     name: str
     arguments: Mapping[str, Json] = field(default_factory=dict)
@@ -182,27 +140,17 @@ class McpAction(Action):
     confirmation_state: ConfirmationState = _CONFIRMED
     security_risk: int = UNKNOWN_RISK
 
-    def describe(self) -> str:
-        return f"Calling the MCP tool {self.name}"
-
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class ThinkAction(Action):
+class ThinkAction(Action, kind="think", says="Thinking: {0.thought}"):
     """A thought that the agent wrote down."""
-
-    KIND: ClassVar[str] = "think"
 
     thought: str = ""
 
-    def describe(self) -> str:
-        return f"Thinking: {self.thought}"
-
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class FinishAction(Action):
+class FinishAction(Action, kind="finish"):
     """The agent says that the task is done. Old files have `task_completed`."""
-
-    KIND: ClassVar[str] = "finish"
 
     final_thought: str = ""
     outputs: Mapping[str, Json] = field(default_factory=dict)
@@ -213,10 +161,8 @@ class FinishAction(Action):
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class RejectAction(Action):
+class RejectAction(Action, kind="reject"):
     """The agent says that it will not do the task."""
-
-    KIND: ClassVar[str] = "reject"
 
     outputs: Mapping[str, Json] = field(default_factory=dict)
     thought: str = ""
@@ -227,51 +173,34 @@ class RejectAction(Action):
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class DelegateAction(Action):
+class DelegateAction(Action, kind="delegate", says="Asking {0.agent} for help"):
     """The agent hands a part of the task to another agent."""
-
-    KIND: ClassVar[str] = "delegate"
 
     agent: str
     inputs: Mapping[str, Json] = field(default_factory=dict)
     thought: str = ""
 
-    def describe(self) -> str:
-        return f"Asking {self.agent} for help"
-
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class RecallAction(Action):
+class RecallAction(Action, kind="recall", says="Looking up what is known for: {0.query}"):
     """Look for what may help: `workspace_context` or `knowledge`."""
-
-    KIND: ClassVar[str] = "recall"
 
     recall_type: str
     query: str = ""
     thought: str = ""
 
-    def describe(self) -> str:
-        return f"Looking up what is known for: {self.query}"
-
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class ChangeAgentStateAction(Action):
+class ChangeAgentStateAction(Action, kind="change_agent_state", says="Agent state changed to {0.agent_state}"):
     """Somebody asks the agent to change what it is doing."""
-
-    KIND: ClassVar[str] = "change_agent_state"
 
     agent_state: AgentState
     thought: str = ""
 
-    def describe(self) -> str:
-        return f"Agent state changed to {self.agent_state}"
-
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class CondensationAction(Action):
+class CondensationAction(Action, kind="condensation"):
     """From here on a summary stands for a range of events in what the model is shown; the log keeps them."""
-
-    KIND: ClassVar[str] = "condensation"
 
     forgotten_event_ids: tuple[int, ...] | None = None
     forgotten_events_start_id: int | None = None
@@ -284,17 +213,13 @@ class CondensationAction(Action):
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class CondensationRequestAction(Action):
+class CondensationRequestAction(Action, kind="condensation_request"):
     """Somebody asks for a condensation."""
-
-    KIND: ClassVar[str] = "condensation_request"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class NullAction(Action):
+class NullAction(Action, kind="null"):
     """Nothing; found in logs of the reference."""
-
-    KIND: ClassVar[str] = "null"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -308,10 +233,8 @@ class TaskItem:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class TaskTrackingAction(Action):
+class TaskTrackingAction(Action, kind="task_tracking"):
     """View or replace the agent's task list."""
-
-    KIND: ClassVar[str] = "task_tracking"
 
     command: str = "view"
     task_list: tuple[TaskItem, ...] = ()
@@ -322,40 +245,10 @@ class TaskTrackingAction(Action):
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class LoopRecoveryAction(Action):
+class LoopRecoveryAction(Action, kind="loop_recovery"):
     """How to go on after a loop was found."""
-
-    KIND: ClassVar[str] = "loop_recovery"
 
     option: int = 1
 
 
-ACTIONS: dict[str, type[Action]] = {
-    kind.KIND: kind
-    for kind in (
-        MessageAction,
-        SystemAction,
-        RunAction,
-        RunIpythonAction,
-        ReadAction,
-        WriteAction,
-        EditAction,
-        BrowseAction,
-        BrowseInteractiveAction,
-        McpAction,
-        ThinkAction,
-        FinishAction,
-        RejectAction,
-        DelegateAction,
-        RecallAction,
-        ChangeAgentStateAction,
-        CondensationAction,
-        CondensationRequestAction,
-        NullAction,
-        TaskTrackingAction,
-        LoopRecoveryAction,
-        ToolCallsAction,
-        InvalidCallAction,
-    )
-}
-"""Kinds that the V0 client does not know."""
+ACTIONS: dict[str, type[Action]] = kinds_of(Action, __name__, vars(), ToolCallsAction, InvalidCallAction)

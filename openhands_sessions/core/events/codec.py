@@ -26,8 +26,8 @@ from openhands_sessions.core.events.event import (
     Unknown,
 )
 from openhands_sessions.core.events.observations import OBSERVATIONS, AgentStateChangedObservation, RunObservation
-from openhands_sessions.core.events.storable import storable
 from openhands_sessions.core.ids import UNNUMBERED, EventId
+from openhands_sessions.core.json_limits import storable
 from openhands_sessions.core.lifecycle import SessionState
 from openhands_sessions.core.masking import SecretMasker
 
@@ -74,7 +74,7 @@ def stored(event: Event) -> Stored:
 
 
 def recorded(event: Event) -> tuple[Event, Stored]:
-    """The stored form, and the event as everybody reads it from there: what cannot be stored is not folded either."""
+    """The event as every reader will decode it, and its stored form: values that cannot be stored are replaced."""
     try:
         text = _text(to_wire(event))
     except TypeError:
@@ -144,7 +144,7 @@ def _own_wire(event: Event) -> dict[str, Any]:
 
 def decode(text: str | bytes, schema: int = SCHEMA) -> Event:
     """Read one stored entry. An unknown kind, or a known one in a form that does not fit, comes back as
-    `Unknown`, whole. Raises StorageError where the text is no JSON object with an id."""
+    `Unknown`, whole. Raises StorageError if the text is not a JSON object with an id."""
     try:
         wire = orjson.loads(text)
     except orjson.JSONDecodeError as error:
@@ -172,8 +172,8 @@ def from_wire(wire: Mapping[str, Any]) -> Event:
     values = {name: given.pop(key) for name, key in own_fields(kind) if key in given}
     if body == "extras":
         values["content"] = wire.get("content", "")
-    said = _SAID[kind]
-    rest: dict[str, Any] = {key: value for key, value in wire.items() if key not in said}
+    known = _KNOWN_KEYS[kind]
+    rest: dict[str, Any] = {key: value for key, value in wire.items() if key not in known}
     if given:
         rest[body] = given
     try:
@@ -228,11 +228,11 @@ def _whole(wire: Mapping[str, Any]) -> Unknown:
 
 def _without_derived_message(event: Event) -> Event:
     if event.message is not None and event.message == event.describe():
-        object.__setattr__(event, "message", None)  # not yet handed out: nobody sees it change
+        object.__setattr__(event, "message", None)  # no other code has the event yet
     return event
 
 
-def _said_by_fields(kind: type[Event]) -> frozenset[str]:
+def _known_keys(kind: type[Event]) -> frozenset[str]:
     """Keys beside `args` and `extras` that the fields of a kind stand for."""
     if issubclass(kind, Action):
         return _ACTION_KEYS
@@ -284,7 +284,7 @@ def _read_own_fields(kind: type[Event]) -> tuple[tuple[str, str], ...]:
 
 
 _FIELDS = {kind: _read_own_fields(kind) for kind in (*ACTIONS.values(), *OBSERVATIONS.values())}
-_SAID = {kind: _said_by_fields(kind) for kind in _FIELDS}
+_KNOWN_KEYS = {kind: _known_keys(kind) for kind in _FIELDS}
 _ADAPTERS: dict[type[Any], TypeAdapter[Any]] = {}
 
 

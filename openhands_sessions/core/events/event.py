@@ -4,13 +4,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from enum import StrEnum
-from typing import ClassVar, TypeAlias
+from typing import ClassVar, TypeAlias, TypeVar
 
 from pydantic import JsonValue
 
 from openhands_sessions.core.ids import UNNUMBERED, EventId, OwnerId
 
 Json: TypeAlias = JsonValue
+E = TypeVar("E", bound="Event")
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
@@ -64,6 +65,9 @@ class Event:
     """One entry of the log. `id` and `timestamp` are given by the EventStream."""
 
     KIND: ClassVar[str] = ""
+    """Name on the wire, given as `class RunAction(Action, kind="run", says="…")`."""
+    SAYS: ClassVar[str] = ""
+    """The event in words, with its fields as `{0.field}`."""
 
     id: EventId = UNNUMBERED
     timestamp: datetime = EPOCH
@@ -81,9 +85,13 @@ class Event:
     rest: Mapping[str, Json] = field(default_factory=dict)
     """Keys of the wire form that this version has no field for; kept and passed on."""
 
+    def __init_subclass__(cls, kind: str = "", says: str = "") -> None:
+        if kind:  # not when `slots` makes the class a second time, with what the first one has
+            cls.KIND, cls.SAYS = kind, says
+
     def describe(self) -> str:
         """The event in words, for people."""
-        return ""
+        return self.SAYS.format(self)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -98,7 +106,7 @@ class Observation(Event):
     content: str = ""
 
     def describe(self) -> str:
-        return self.content
+        return self.SAYS.format(self) if self.SAYS else self.content
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -106,3 +114,9 @@ class Unknown(Event):
     """An entry whose kind this version does not know: kept whole and passed on unchanged."""
 
     wire: Mapping[str, Json] = field(default_factory=dict)
+
+
+def kinds_of(family: type[E], module: str, names: Mapping[str, object], *others: type[E]) -> dict[str, type[E]]:
+    """Kinds of a family by their KIND: those that a module defines, and others. `names` are the module's variables."""
+    kinds = [each for each in names.values() if isinstance(each, type) and issubclass(each, family)]
+    return {kind.KIND: kind for kind in (*(kind for kind in kinds if kind.__module__ == module), *others)}

@@ -5,10 +5,9 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import ClassVar
 
 from openhands_sessions.core.events.actions import TaskItem
-from openhands_sessions.core.events.event import AgentState, Json, Observation
+from openhands_sessions.core.events.event import AgentState, Json, Observation, kinds_of
 from openhands_sessions.core.events.own import (
     ReplayBegunObservation,
     ReplayEndedObservation,
@@ -25,7 +24,6 @@ BAD_CALL_ID = "AGENT_ERROR$BAD_ACTION"
 TOOL_FAILED_ID = "AGENT_ERROR$TOOL_FAILED"
 LEFT_RUNNING = "[still running]"
 """`suffix` of the metadata of a command that runs on after its observation."""
-LOOP_ID = "AGENT_ERROR$LOOP"
 REPLAY_DIFFERS_ID = "REPLAY$DIFFERS"
 REPLAY_LOST_ID = "REPLAY$LOST"
 
@@ -45,62 +43,42 @@ class RunMetadata:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class RunObservation(Observation):
+class RunObservation(
+    Observation, kind="run", says="Command `{0.command}` ended with exit code {0.metadata.exit_code}."
+):
     """What a command printed, and how it ended."""
-
-    KIND: ClassVar[str] = "run"
 
     command: str
     metadata: RunMetadata = RunMetadata()
     hidden: bool = False
 
-    def describe(self) -> str:
-        return f"Command `{self.command}` ended with exit code {self.metadata.exit_code}."
-
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class RunIpythonObservation(Observation):
+class RunIpythonObservation(Observation, kind="run_ipython", says="The cell was run."):
     """What a cell printed."""
-
-    KIND: ClassVar[str] = "run_ipython"
 
     code: str
     image_urls: tuple[str, ...] | None = None
 
-    def describe(self) -> str:
-        return "The cell was run."
-
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class ReadObservation(Observation):
+class ReadObservation(Observation, kind="read", says="Read the file {0.path}."):
     """What a file holds."""
-
-    KIND: ClassVar[str] = "read"
 
     path: str
     impl_source: str = "default"
 
-    def describe(self) -> str:
-        return f"Read the file {self.path}."
-
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class WriteObservation(Observation):
+class WriteObservation(Observation, kind="write", says="Wrote the file {0.path}."):
     """A file was written."""
-
-    KIND: ClassVar[str] = "write"
 
     path: str
 
-    def describe(self) -> str:
-        return f"Wrote the file {self.path}."
-
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class EditObservation(Observation):
+class EditObservation(Observation, kind="edit", says="Edited the file {0.path}."):
     """A file was changed."""
-
-    KIND: ClassVar[str] = "edit"
 
     path: str
     prev_exist: bool = False
@@ -110,15 +88,10 @@ class EditObservation(Observation):
     diff: str | None = None
     diff_cache: str | None = None
 
-    def describe(self) -> str:
-        return f"Edited the file {self.path}."
-
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class BrowseObservation(Observation):
+class BrowseObservation(Observation, kind="browse", says="Visited {0.url}"):
     """What a page shows."""
-
-    KIND: ClassVar[str] = "browse"
 
     url: str
     trigger_by_action: str = ""
@@ -137,33 +110,24 @@ class BrowseObservation(Observation):
     focused_element_bid: str = ""
     filter_visible_only: bool = False
 
-    def describe(self) -> str:
-        return f"Visited {self.url}"
-
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class McpObservation(Observation):
+class McpObservation(Observation, kind="mcp"):
     """What a tool of an MCP server answered."""
-
-    KIND: ClassVar[str] = "mcp"
 
     name: str
     arguments: Mapping[str, Json] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class ThinkObservation(Observation):
+class ThinkObservation(Observation, kind="think"):
     """A thought was taken down."""
-
-    KIND: ClassVar[str] = "think"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class AgentStateChangedObservation(Observation):
+class AgentStateChangedObservation(Observation, kind="agent_state_changed"):
     """What the agent does from here on; `reason` is shown to users. `failed_stage`: the session could not be set up or
     went wrong in this state of its own; it is not on the wire where it is None."""
-
-    KIND: ClassVar[str] = "agent_state_changed"
 
     agent_state: AgentState
     reason: str = ""
@@ -171,17 +135,13 @@ class AgentStateChangedObservation(Observation):
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class UserRejectedObservation(Observation):
+class UserRejectedObservation(Observation, kind="user_rejected"):
     """The user refused an action."""
-
-    KIND: ClassVar[str] = "user_rejected"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class ErrorObservation(Observation):
+class ErrorObservation(Observation, kind="error"):
     """An action came to nothing: `content` says why, `error_id` for programs."""
-
-    KIND: ClassVar[str] = "error"
 
     error_id: str = ""
 
@@ -196,10 +156,8 @@ class MicroagentKnowledge:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class RecallObservation(Observation):
+class RecallObservation(Observation, kind="recall"):
     """What may help with the task."""
-
-    KIND: ClassVar[str] = "recall"
 
     recall_type: str
     repo_name: str = ""
@@ -216,20 +174,16 @@ class RecallObservation(Observation):
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class TaskTrackingObservation(Observation):
+class TaskTrackingObservation(Observation, kind="task_tracking"):
     """The agent's task list as it stands."""
-
-    KIND: ClassVar[str] = "task_tracking"
 
     command: str = "view"
     task_list: tuple[TaskItem, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class DelegateObservation(Observation):
+class DelegateObservation(Observation, kind="delegate"):
     """What the other agent brought back."""
-
-    KIND: ClassVar[str] = "delegate"
 
     outputs: Mapping[str, Json] = field(default_factory=dict)
 
@@ -238,84 +192,48 @@ class DelegateObservation(Observation):
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class SuccessObservation(Observation):
+class SuccessObservation(Observation, kind="success"):
     """It worked."""
 
-    KIND: ClassVar[str] = "success"
-
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class NullObservation(Observation):
+class NullObservation(Observation, kind="null"):
     """Nothing came of it."""
 
-    KIND: ClassVar[str] = "null"
-
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class CondenseObservation(Observation):
+class CondenseObservation(Observation, kind="condense"):
     """Older events were left out."""
 
-    KIND: ClassVar[str] = "condense"
-
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class DownloadObservation(Observation):
+class DownloadObservation(Observation, kind="download"):
     """A file was fetched."""
-
-    KIND: ClassVar[str] = "download"
 
     file_path: str
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class LoopDetectionObservation(Observation):
+class LoopDetectionObservation(Observation, kind="loop_detection"):
     """The agent goes in circles: a note to it, once per streak."""
 
-    KIND: ClassVar[str] = "loop_detection"
-
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class ChatObservation(Observation):
+class ChatObservation(Observation, kind="chat"):
     """Chat text; found in logs of the reference."""
 
-    KIND: ClassVar[str] = "chat"
-
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class MessageObservation(Observation):
+class MessageObservation(Observation, kind="message"):
     """A message as observation; found in logs of the reference."""
 
-    KIND: ClassVar[str] = "message"
 
-
-OBSERVATIONS: dict[str, type[Observation]] = {
-    kind.KIND: kind
-    for kind in (
-        RunObservation,
-        RunIpythonObservation,
-        ReadObservation,
-        WriteObservation,
-        EditObservation,
-        BrowseObservation,
-        McpObservation,
-        ThinkObservation,
-        AgentStateChangedObservation,
-        UserRejectedObservation,
-        ErrorObservation,
-        RecallObservation,
-        TaskTrackingObservation,
-        DelegateObservation,
-        SuccessObservation,
-        NullObservation,
-        CondenseObservation,
-        DownloadObservation,
-        LoopDetectionObservation,
-        ChatObservation,
-        MessageObservation,
-        TurnEndedObservation,
-        TurnResumedObservation,
-        ReplayBegunObservation,
-        ReplayEndedObservation,
-    )
-}
-"""Kinds that the V0 client does not know."""
+OBSERVATIONS: dict[str, type[Observation]] = kinds_of(
+    Observation,
+    __name__,
+    vars(),
+    TurnEndedObservation,
+    TurnResumedObservation,
+    ReplayBegunObservation,
+    ReplayEndedObservation,
+)

@@ -1,8 +1,7 @@
-"""Kinds of our own: clients of the V0 protocol do not know them, and are spared them."""
+"""Kinds of events that only this project has. They are not sent to clients of the V0 protocol."""
 
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import ClassVar
 
 from openhands_sessions.core.events.event import Action, Observation
 
@@ -17,11 +16,9 @@ class PlannedCall:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class ToolCallsAction(Action):
+class ToolCallsAction(Action, kind="tool_calls"):
     """Ours: a model's reply with several tool calls, recorded before the first of them is carried out,
     so that a restart knows which are still to do."""
-
-    KIND: ClassVar[str] = "tool_calls"
 
     response_id: str
     calls: tuple[PlannedCall, ...]
@@ -32,16 +29,11 @@ class ToolCallsAction(Action):
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class InvalidCallAction(Action):
+class InvalidCallAction(Action, kind="invalid_call", says="A tool call that cannot be carried out"):
     """Ours: a tool call that cannot be carried out (unknown tool, malformed arguments); the call itself
     is in `tool_call_metadata`."""
 
-    KIND: ClassVar[str] = "invalid_call"
-
     thought: str = ""
-
-    def describe(self) -> str:
-        return "A tool call that cannot be carried out"
 
 
 class StopReason(StrEnum):
@@ -57,11 +49,9 @@ class StopReason(StrEnum):
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class TurnEndedObservation(Observation):
+class TurnEndedObservation(Observation, kind="turn_ended"):
     """Ours: a turn is over. `seen` is the newest event that the agent had taken into account: a user
-    message behind it is still to be answered."""
-
-    KIND: ClassVar[str] = "turn_ended"
+    message after it is still to be answered."""
 
     stop_reason: StopReason
     seen: int
@@ -69,37 +59,25 @@ class TurnEndedObservation(Observation):
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class TurnResumedObservation(Observation):
+class TurnResumedObservation(Observation, kind="turn_resumed"):
     """Ours: a turn that was cut off goes on; `repeated_calls` counts a model call that never answered."""
-
-    KIND: ClassVar[str] = "turn_resumed"
 
     repeated_calls: int = 0
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class ReplayBegunObservation(Observation):
+class ReplayBegunObservation(Observation, kind="replay_begun", says="Replaying {0.steps} recorded steps"):
     """Ours: from here on `steps` recorded actions are issued in place of the model. Each of them has this event for
     its `cause`."""
 
-    KIND: ClassVar[str] = "replay_begun"
-
     steps: int
-
-    def describe(self) -> str:
-        return f"Replaying {self.steps} recorded steps"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class ReplayEndedObservation(Observation):
+class ReplayEndedObservation(Observation, kind="replay_ended", says="The replay was ended behind step {0.done}"):
     """Ours: a replay is given up before its end; `done` of its steps were issued."""
 
-    KIND: ClassVar[str] = "replay_ended"
-
     done: int
-
-    def describe(self) -> str:
-        return f"The replay was ended behind step {self.done}"
 
 
 OWN_ACTIONS = frozenset({ToolCallsAction.KIND, InvalidCallAction.KIND})

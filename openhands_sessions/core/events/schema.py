@@ -32,7 +32,7 @@ def event_schemas(place: str = PLACE) -> Mapping[str, Schema]:
 
 def _wire_schema(kind: type[Action] | type[Observation], whole: Schema) -> Schema:
     family, body = ("action", "args") if issubclass(kind, Action) else ("observation", "extras")
-    said: Schema = whole["properties"]
+    fields: Schema = whole["properties"]
     needed = set(whole.get("required", ()))
     own = own_fields(kind)
     content: Schema = {} if family == "action" else {"content": {"type": "string"}}
@@ -43,16 +43,16 @@ def _wire_schema(kind: type[Action] | type[Observation], whole: Schema) -> Schem
         "properties": {
             "id": {"type": "integer", "minimum": 0},
             "timestamp": {"type": "string", "format": "date-time"},
-            "source": said["source"],
+            "source": fields["source"],
             "message": {"type": "string"},
             "cause": {"type": "integer"},
             family: {"const": kind.KIND},
-            "tool_call_metadata": said["tool_call_metadata"],
-            "llm_metrics": said["llm_metrics"],
+            "tool_call_metadata": fields["tool_call_metadata"],
+            "llm_metrics": fields["llm_metrics"],
             **content,
             body: {
                 "type": "object",
-                "properties": {key: said[name] for name, key in own},
+                "properties": {key: fields[name] for name, key in own},
                 "required": [key for name, key in own if name in needed],
             },
             **success,

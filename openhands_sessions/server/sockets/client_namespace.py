@@ -15,7 +15,7 @@ from socketio.exceptions import ConnectionRefusedError as Refused
 from openhands_sessions.core.errors import AtCapacity, BadInput, NotFound, SessionsError
 from openhands_sessions.core.events.event import Json
 from openhands_sessions.core.ids import conversation_id
-from openhands_sessions.core.nesting import check_nesting
+from openhands_sessions.core.json_limits import check_nesting
 from openhands_sessions.core.settings import SessionSettings
 from openhands_sessions.ports.access import AccessControl
 from openhands_sessions.ports.agent import Agents

@@ -2,7 +2,7 @@
 
 import pytest
 
-from openhands_sessions.adapters.auths.session_key import SessionKey
+from openhands_sessions.adapters.session_key_auth import SessionKey
 from openhands_sessions.core.errors import Unauthorized
 from openhands_sessions.core.ids import LOCAL_OWNER
 from openhands_sessions.ports.auth import Principal

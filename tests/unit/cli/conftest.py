@@ -8,7 +8,7 @@ import pytest
 import structlog
 
 from openhands_sessions.cli import logs
-from openhands_sessions.cli.screen import Screen
+from openhands_sessions.cli.terminal import Screen
 from openhands_sessions.cli.transcript import Transcript
 
 

@@ -9,7 +9,7 @@ import typer
 
 from openhands_sessions import __version__
 from openhands_sessions.cli.app import main
-from openhands_sessions.cli.chat import asked
+from openhands_sessions.cli.chat import conversation_settings
 from openhands_sessions.cli.output import columns
 from openhands_sessions.cli.settings import secrets, shown
 from openhands_sessions.cli.subcommands import given
@@ -83,7 +83,7 @@ def test_flags_about_the_model_and_the_agent_are_the_conversations(tmp_path: Pat
     flags = {"--model": "m", "--agent": "shell", "--set llm.api_key": "k", "--set agent.max_iterations": "3"}
     others = {"--data-dir": tmp_path, "--set log.level": "error"}
     config = load(flags | others, {"OHS_LLM__BASE_URL": "http://mine"}, None).config
-    assert dict(asked(flags | others, config).values()) == {
+    assert dict(conversation_settings(flags | others, config).values()) == {
         "llm_model": "m",
         "agent": "shell",
         "llm_api_key": "k",

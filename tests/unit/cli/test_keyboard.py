@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from openhands_sessions.cli.screen import Keyboard
+from openhands_sessions.cli.terminal import Keyboard
 
 
 @pytest.fixture

@@ -25,7 +25,7 @@ def behind(*events: Event) -> Progress:
     """The progress behind events that are numbered from 0."""
     progress = Progress()
     for number, event in enumerate(events):
-        progress = progress.behind(replace(event, id=EventId(number)))
+        progress = progress.after(replace(event, id=EventId(number)))
     return progress
 
 

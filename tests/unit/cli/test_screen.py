@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, strategies
 
 from openhands_sessions.cli.output import clean
-from openhands_sessions.cli.screen import Screen
+from openhands_sessions.cli.terminal import Screen
 
 
 @pytest.mark.parametrize(

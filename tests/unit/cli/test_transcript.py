@@ -7,7 +7,7 @@ from typing import TypeVar
 import pytest
 from hypothesis import given, strategies
 
-from openhands_sessions.cli.screen import Screen
+from openhands_sessions.cli.terminal import Screen
 from openhands_sessions.cli.transcript import Transcript
 from openhands_sessions.core.events.actions import (
     ACTIONS,

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from openhands_sessions.adapters.agents.model_agent import ModelAgent
 from openhands_sessions.adapters.agents.shell import ShellAgent
-from openhands_sessions.adapters.condensers.window import LEFT_OUT, WindowCondenser, beginning, cut
+from openhands_sessions.adapters.window_condenser import LEFT_OUT, WindowCondenser, beginning, cut
 from openhands_sessions.core.dialogue import dialogue
 from openhands_sessions.core.errors import ModelFailure
 from openhands_sessions.core.events.actions import CondensationAction, MessageAction, SystemAction

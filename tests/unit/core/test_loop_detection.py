@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from openhands_sessions.core.loop_detection import GRACE, REPEATS, LoopVerdict, RepetitionCount, check_repetition
+from openhands_sessions.core.limits import GRACE, REPEATS, LoopVerdict, RepetitionCount, check_repetition
 
 FINE, NOTE, STOP = LoopVerdict
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from openhands_sessions.core.titles import LONGEST, first_words, made_title
+from openhands_sessions.core.texts import LONGEST_TITLE, first_words, made_title
 
 
 @pytest.mark.parametrize(
@@ -23,8 +23,8 @@ def test_a_long_title_ends_between_words() -> None:
     title = made_title("word " * 100)
     assert title is not None
     assert title == "word " * 10 + "word…"
-    assert len(title) <= LONGEST
-    assert len(made_title("x" * 500) or "") == LONGEST
+    assert len(title) <= LONGEST_TITLE
+    assert len(made_title("x" * 500) or "") == LONGEST_TITLE
 
 
 def test_a_message_gives_its_first_words() -> None:

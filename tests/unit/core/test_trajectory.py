@@ -149,7 +149,7 @@ def test_steps_are_kept_as_they_were_read() -> None:
     for name in ("01_new_message_commands_finish", "02_initial_user_msg_edit_tools", "03_confirmation_mode"):
         steps = read_trajectory(json.dumps(recorded(name))).steps
         assert load_steps(dump_steps(steps)) == steps
-    with pytest.raises(ValueError, match="no action"):
+    with pytest.raises(ValueError, match="not an action"):
         load_steps(b'[{"action": {"action": "dance"}, "outcome": null, "exit_code": null}]')
 
 

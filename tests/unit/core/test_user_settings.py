@@ -110,7 +110,7 @@ def test_the_condenser_is_off_where_the_user_turned_it_off() -> None:
             for text in ("a\0b", "k\n", " k", "kéy", "x" * 10_001)
         ),
         *((({name: text}), name, "is wrong") for name in PLACES for text in ("a\0b", "a b", "a\n", "x" * 2_001)),
-        *(({"git_user_name": text}, "git_user_name", "git passes over") for text in ("<>", "...", " ", "'", '"; ,')),
+        *(({"git_user_name": text}, "git_user_name", "git strips") for text in ("<>", "...", " ", "'", '"; ,')),
     ],
 )
 def test_what_is_no_setting_is_refused_by_its_name(given: dict[str, Any], field: str, told: str) -> None:

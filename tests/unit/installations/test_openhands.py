@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from openhands_sessions.adapters.installations import openhands
-from openhands_sessions.adapters.installations.openhands import OpenHandsFolder
+from openhands_sessions.adapters import openhands_installation as openhands
+from openhands_sessions.adapters.openhands_installation import OpenHandsFolder
 from openhands_sessions.core.errors import BadInput
 from openhands_sessions.core.ids import ConversationId
 from openhands_sessions.ports.installation import (
@@ -49,9 +49,9 @@ async def test_conversations_of_every_user_are_found_and_the_rest_is_told(root: 
     found = await OpenHandsFolder(root).conversations()
     assert {each.place: each.why for each in found if isinstance(each, SkippedConversation)} == {
         "sessions/.hidden": "is hidden",
-        "sessions/a file": "has a name that can be no conversation's",
+        "sessions/a file": "has a name that no conversation can have",
         "sessions/beyond": "is a link that leads out of the folder",
-        "sessions/no id at all!": "has a name that can be no conversation's",
+        "sessions/no id at all!": "has a name that no conversation can have",
         "sessions/nowhere": "is not there",
         "users/bob": "has no conversations",
     }
@@ -79,7 +79,7 @@ async def test_a_folder_without_conversations_is_refused(tmp_path: Path) -> None
         (None, "is not there"),
         ("{", "is not JSON"),
         ("[" * 100_000, "is not JSON"),
-        ("[]", "is no JSON object"),
+        ("[]", "is not a JSON object"),
         ('"\ud800"'.encode("utf-8", "surrogatepass"), "is not JSON"),
         (" " * (openhands.LARGEST_METADATA + 1), "has more than 1 MB"),
     ],
@@ -119,7 +119,7 @@ async def test_events_come_by_number_and_each_that_cannot_be_read_says_why(root:
     assert {entry.number: entry.problem for entry in found if entry.wire is None} == {
         3: "is not JSON",
         4: "is a link that leads out of the folder",
-        5: "is no file",
+        5: "is not a file",
         6: "has more than 32 MB",
     }
     assert await installation.newest(THEIRS) == 1000

@@ -2,7 +2,7 @@
 
 import pytest
 
-from openhands_sessions.adapters.memories.workspace import MOST_TRIGGERS, WorkspaceMemory, read_microagent
+from openhands_sessions.adapters.workspace_memory import MOST_TRIGGERS, WorkspaceMemory, read_microagent
 from openhands_sessions.core.microagents import Microagent
 from tests.fakes.runtime import DictFiles
 

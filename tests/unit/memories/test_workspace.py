@@ -2,7 +2,7 @@
 
 import pytest
 
-from openhands_sessions.adapters.memories.workspace import LONGEST, WorkspaceMemory
+from openhands_sessions.adapters.workspace_memory import LONGEST, WorkspaceMemory
 from openhands_sessions.core.errors import RuntimeUnavailable
 from openhands_sessions.ports.memory import RecalledKnowledge
 from tests.fakes.runtime import DictFiles

@@ -4,7 +4,7 @@ from datetime import UTC, datetime
 
 import pytest
 
-from openhands_sessions.adapters.models.failures import FailureKind, ReplyCut, asked_wait, classify, failure, reason
+from openhands_sessions.adapters.models.failures import FailureKind, ReplyCut, classify, failure, reason, retry_after
 
 AUTHENTICATION = "STATUS$ERROR_LLM_AUTHENTICATION"
 UNAVAILABLE = "STATUS$ERROR_LLM_SERVICE_UNAVAILABLE"
@@ -137,4 +137,4 @@ def test_a_message_is_never_longer_than_500_characters() -> None:
 )
 def test_the_wait_that_a_provider_asks_for_is_read(headers: dict[str, str] | None, seconds: float | None) -> None:
     midnight = datetime(2025, 1, 1, tzinfo=UTC)
-    assert asked_wait(ProviderError(headers=headers), lambda: midnight) == seconds
+    assert retry_after(ProviderError(headers=headers), lambda: midnight) == seconds

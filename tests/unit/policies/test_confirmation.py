@@ -2,7 +2,7 @@
 
 import pytest
 
-from openhands_sessions.adapters.policies.confirmation import CHANGES, ConfirmationMode
+from openhands_sessions.adapters.confirmation_policy import CHANGES, ConfirmationMode
 from openhands_sessions.core.events.actions import (
     ACTIONS,
     BrowseAction,

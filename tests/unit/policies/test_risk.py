@@ -2,7 +2,7 @@
 
 import pytest
 
-from openhands_sessions.adapters.policies.confirmation import HIGH, LOW, MEDIUM, risk_of, with_risk
+from openhands_sessions.adapters.confirmation_policy import HIGH, LOW, MEDIUM, risk_of, with_risk
 from openhands_sessions.core.events.actions import (
     BrowseAction,
     EditAction,

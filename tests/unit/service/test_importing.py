@@ -10,7 +10,7 @@ from typing import Any, cast
 
 import pytest
 
-from openhands_sessions.adapters.installations.openhands import OpenHandsFolder
+from openhands_sessions.adapters.openhands_installation import OpenHandsFolder
 from openhands_sessions.core.dialogue import dialogue
 from openhands_sessions.core.events.actions import MessageAction
 from openhands_sessions.core.events.codec import decode

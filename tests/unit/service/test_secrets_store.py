@@ -4,10 +4,9 @@ import asyncio
 
 import pytest
 
-from openhands_sessions.core.custom_secrets import LONGEST_TOTAL
 from openhands_sessions.core.errors import AlreadyExists, BadInput, NotFound, TooLarge
 from openhands_sessions.core.ids import LOCAL_OWNER, OwnerId
-from openhands_sessions.core.settings import environment
+from openhands_sessions.core.settings import SECRETS_TOTAL, environment
 from openhands_sessions.service.secrets import SecretsStore
 from openhands_sessions.service.settings import SettingsStore
 from tests.fakes.files import MemoryFiles
@@ -77,7 +76,7 @@ async def test_a_refused_secret_leaves_nothing(book: SecretsStore, name: str, va
 async def test_together_they_are_no_larger_than_an_environment(book: SecretsStore) -> None:
     await book.add(LOCAL_OWNER, "A", "x" * 16_000, "")
     with pytest.raises(TooLarge):
-        await book.add(LOCAL_OWNER, "B", "x" * (LONGEST_TOTAL - 16_000), "")
+        await book.add(LOCAL_OWNER, "B", "x" * (SECRETS_TOTAL - 16_000), "")
     assert [name for name, _ in await book.names(LOCAL_OWNER)] == ["A"]
 
 

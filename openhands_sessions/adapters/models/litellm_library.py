@@ -36,7 +36,7 @@ _GRACE = 1.0
 """Seconds that litellm's own tasks get to end in."""
 
 
-class Library:
+class LiteLlmLibrary:
     """The loaded library. `errors` is the root of all that its calls raise."""
 
     def __init__(self, litellm: Any, errors: type[Exception]) -> None:
@@ -45,7 +45,7 @@ class Library:
         self._folder = str(Path(litellm.__file__).parent)
 
     @classmethod
-    def load(cls) -> "Library":
+    def load(cls) -> "LiteLlmLibrary":
         """Import litellm: seconds of work and over 150 MB the first time, so call it in a thread."""
         if _NAME not in sys.modules:
             with _without_collections():

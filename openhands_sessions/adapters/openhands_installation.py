@@ -1,4 +1,4 @@
-"""The folder of an OpenHands 0.62: `sessions/{id}`, and `users/{user}/conversations/{id}`."""
+"""Reads the data folder of OpenHands 0.62: `sessions/{id}` and `users/{user}/conversations/{id}`."""
 
 import asyncio
 import json
@@ -12,8 +12,8 @@ from typing import Any
 import orjson
 
 from openhands_sessions.core.errors import BadInput
-from openhands_sessions.core.events.storable import storable
 from openhands_sessions.core.ids import conversation_id
+from openhands_sessions.core.json_limits import storable
 from openhands_sessions.ports.installation import (
     ForeignConversation,
     ForeignEvent,
@@ -77,7 +77,7 @@ class OpenHandsFolder:
             yield ForeignConversation(conversation_id(name), place) if why is None else SkippedConversation(place, why)
 
     def _strange(self, name: str, place: str) -> str | None:
-        """Why this is no conversation; None where it is one."""
+        """Why this is not a conversation; None if it is one."""
         if name.startswith("."):
             return "is hidden"
         try:
@@ -86,8 +86,8 @@ class OpenHandsFolder:
         except UnreadableConversation as error:
             return str(error)
         except BadInput:
-            return "has a name that can be no conversation's"
-        return None if inside.is_dir() else "is no folder"
+            return "has a name that no conversation can have"
+        return None if inside.is_dir() else "is not a folder"
 
     def _names(self, where: str) -> list[str]:
         if not (self._root / where).is_dir():
@@ -138,7 +138,7 @@ class OpenHandsFolder:
         try:
             about = path.stat()
             if not stat.S_ISREG(about.st_mode):
-                raise UnreadableConversation("is no file")
+                raise UnreadableConversation("is not a file")
             if about.st_size > largest:
                 raise UnreadableConversation(f"has more than {largest >> 20} MB")
             value = _parsed(path.read_bytes())
@@ -147,7 +147,7 @@ class OpenHandsFolder:
         except (ValueError, RecursionError):
             raise UnreadableConversation("is not JSON") from None
         if not isinstance(value, dict):
-            raise UnreadableConversation("is no JSON object")
+            raise UnreadableConversation("is not a JSON object")
         return value, about.st_size
 
 
@@ -156,5 +156,5 @@ def _parsed(content: bytes) -> Any:
     try:
         return orjson.loads(content)
     except orjson.JSONDecodeError:
-        # Python's own writer, which theirs is, lets half a surrogate pair and infinite numbers through.
+        # OpenHands writes with Python's json, which allows lone surrogates and infinite numbers.
         return storable(json.loads(content.decode(), parse_constant=lambda _: None))

@@ -1,4 +1,4 @@
-"""Where a chat is written: colours, a prompt and a moving sign on a terminal, plain lines elsewhere."""
+"""The terminal of a chat: output with colours, prompt and spinner, plain lines without one; input line by line."""
 
 import asyncio
 import codecs
@@ -19,11 +19,11 @@ from openhands_sessions.cli.output import clean
 FRAME_SECONDS = 0.1
 PIECE_BYTES = 64 * 1024
 LONGEST_LINE = 8 * 1024 * 1024
-"""Characters after which a line is taken as ended."""
+"""Characters after which a line is split."""
 
 
 class Screen:
-    """Knows whether it stands at the beginning of a line, and what must be wiped before the next word."""
+    """Tracks the cursor, and what to erase before the next output."""
 
     def __init__(self, file: TextIO | None = None, *, plain: bool | None = None, errors: TextIO | None = None) -> None:
         out = file or sys.stdout
@@ -40,7 +40,7 @@ class Screen:
         self._spinner = Spinner("dots")
 
     def write(self, text: str, style: str = "") -> None:
-        """Go on where the last word ended."""
+        """Continue after the last output."""
         text = clean(text)
         if not text:
             return
@@ -49,7 +49,7 @@ class Screen:
         self._at_start = text.endswith("\n")
 
     def line(self, text: str = "", style: str = "") -> None:
-        """A line of its own."""
+        """Write a separate line."""
         self.finish_line()
         self.write(f"{text}\n", style)
 
@@ -58,7 +58,7 @@ class Screen:
             self.write("\n")
 
     def problem(self, text: str) -> None:
-        """An error: among the rest on a terminal, on standard error where the screen is plain."""
+        """An error: in red on a terminal, on standard error if the screen is plain."""
         if self.plain:
             self.finish_line()
             print(f"error: {clean(text)}", file=self._errors, flush=True)
@@ -66,7 +66,7 @@ class Screen:
             self.line(f"error: {text}", "red")
 
     def prompt(self, text: str) -> None:
-        """Ask for input; what is written meanwhile takes the prompt's place. Nothing where the screen is plain."""
+        """Ask for input; later output replaces the prompt. Does nothing if the screen is plain."""
         self.finish_line()
         if not self.plain and self._prompt != text:
             self._wipe()
@@ -82,7 +82,7 @@ class Screen:
         return self._busy is not None
 
     def busy(self, label: str | None) -> None:
-        """Show that something is under way; None for no more."""
+        """Show the spinner with this label; None hides it."""
         if label is not None and self._busy is None:
             self._since = time.monotonic()
         self._busy = label
@@ -91,7 +91,7 @@ class Screen:
 
     @asynccontextmanager
     async def alive(self) -> AsyncIterator[None]:
-        """Keeps the sign moving."""
+        """Animates the spinner for the length of the block."""
         if self.plain:
             yield
             return
@@ -140,7 +140,7 @@ class Screen:
 
 
 class Keyboard:
-    """Reads one descriptor: a terminal, a pipe or a file. One reader."""
+    """Lines of a terminal, pipe or file for one reader, without blocking the event loop or reading ahead."""
 
     def __init__(self, descriptor: int) -> None:
         self._descriptor = descriptor
@@ -149,7 +149,7 @@ class Keyboard:
         self._pollable = True
 
     async def lines(self) -> AsyncIterator[str]:
-        """Each line without its end; ends with the input."""
+        """Each line without its line break, until the input ends."""
         while piece := await self._piece():
             *lines, self._held = (self._held + self._decoder.decode(piece)).split("\n")
             for line in lines:
@@ -165,7 +165,7 @@ class Keyboard:
             try:
                 await self._readable()
             except OSError:
-                self._pollable = False  # a regular file, which never lets a reader wait, or nothing at all
+                self._pollable = False  # a regular file, which never blocks, or a closed descriptor
         try:
             return os.read(self._descriptor, PIECE_BYTES)
         except OSError as error:
