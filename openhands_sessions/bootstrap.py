@@ -39,8 +39,7 @@ from openhands_sessions.config.config import Config
 from openhands_sessions.core.errors import BadInput
 from openhands_sessions.core.events.event import Json
 from openhands_sessions.core.ids import LOCAL_OWNER, ConversationId
-from openhands_sessions.ports.access import Access
-from openhands_sessions.ports.auth import Auth, Principal
+from openhands_sessions.ports.access import Access, Auth, Principal
 from openhands_sessions.ports.files import FileStore
 from openhands_sessions.ports.mcp import McpServers
 from openhands_sessions.ports.runtime import Runtimes

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 
 from openhands_sessions.core.errors import Unauthorized
 from openhands_sessions.core.ids import LOCAL_OWNER
-from openhands_sessions.ports.auth import Principal
+from openhands_sessions.ports.access import Principal
 
 
 class SessionKey:

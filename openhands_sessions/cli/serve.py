@@ -26,7 +26,7 @@ log = structlog.get_logger(__name__)
 
 SWITCH_INTERVAL = 0.0005
 """Seconds after which a busy thread yields: the event loop and the store's threads wait for each other."""
-COLLECTION = (20_000, 20, 50)
+COLLECTION = (5_000, 10, 500)
 """As `gc.set_threshold` takes them."""
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
 SANDBOXES = {

@@ -1,4 +1,4 @@
-"""What an edge is given: the ports of one caller, and the process that holds the sessions."""
+"""Who is calling, and what an edge is given: the ports of one caller, and the process that holds the sessions."""
 
 from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -9,10 +9,27 @@ from openhands_sessions.core.events.event import AgentState, Json
 from openhands_sessions.core.ids import ConversationId, EventId, OwnerId
 from openhands_sessions.core.lifecycle import SessionState
 from openhands_sessions.core.user_settings import UserSettings
-from openhands_sessions.ports.auth import Principal
 from openhands_sessions.ports.conversations import Conversations
 from openhands_sessions.ports.gateway import EndReason, Gateway
 from openhands_sessions.ports.workspaces import Workspaces
+
+
+@dataclass(frozen=True, slots=True)
+class Principal:
+    """A caller: whose conversations it sees, and whether it may watch all of them."""
+
+    owner: OwnerId
+    operator: bool
+
+
+class Auth(Protocol):
+    """Turns credentials into a principal."""
+
+    required: bool
+    """Whether a caller without credentials is refused."""
+
+    async def identify(self, credentials: Mapping[str, str]) -> Principal:
+        """`credentials` may hold `session_api_key`. Compares in constant time. Raises Unauthorized."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,7 +8,7 @@ from aiohttp import web
 from aiohttp.typedefs import Handler, Middleware
 
 from openhands_sessions.core.errors import AtCapacity, OwnedElsewhere, RateLimited, SessionsError
-from openhands_sessions.ports.auth import Auth, Principal
+from openhands_sessions.ports.access import Auth, Principal
 from openhands_sessions.protocol.errors import ErrorOut, http_status
 from openhands_sessions.protocol.routes import ANYONE
 from openhands_sessions.server.credentials import credentials_of

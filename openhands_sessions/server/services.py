@@ -13,8 +13,16 @@ from pydantic import BaseModel
 from openhands_sessions.core.errors import BadInput, NotFound
 from openhands_sessions.core.ids import ConversationId, conversation_id
 from openhands_sessions.core.json_limits import check_nesting
-from openhands_sessions.ports.access import Access, AccessControl, Feedback, Operations, UserSecrets, UserSettingsStore
-from openhands_sessions.ports.auth import Auth, Principal
+from openhands_sessions.ports.access import (
+    Access,
+    AccessControl,
+    Auth,
+    Feedback,
+    Operations,
+    Principal,
+    UserSecrets,
+    UserSettingsStore,
+)
 from openhands_sessions.protocol.payloads import checked
 from openhands_sessions.protocol.routes import Parameter
 from openhands_sessions.server.middleware import PRINCIPAL

@@ -1,7 +1,6 @@
 """The ports of each caller over this process's own store, sessions and sandboxes."""
 
-from openhands_sessions.ports.access import Access
-from openhands_sessions.ports.auth import Principal
+from openhands_sessions.ports.access import Access, Principal
 from openhands_sessions.ports.memory import Memory
 from openhands_sessions.ports.runtime import Runtimes
 from openhands_sessions.ports.workspaces import UploadLimits

@@ -10,13 +10,14 @@ import orjson
 
 from openhands_sessions.core.errors import BadInput, NotFound
 from openhands_sessions.core.event_filter import hidden
+from openhands_sessions.core.events.actions import MessageAction
 from openhands_sessions.core.events.codec import Stored, decode
+from openhands_sessions.core.events.event import Event, Source
 from openhands_sessions.core.ids import ConversationId, conversation_id
-from openhands_sessions.ports.auth import Principal
+from openhands_sessions.ports.access import Principal
 from openhands_sessions.ports.conversations import ANY_CONVERSATION, ConversationFilter, ConversationPage, EventRange
 from openhands_sessions.ports.runtime import Runtimes
 from openhands_sessions.ports.store import ConversationRow
-from openhands_sessions.service.remember_prompt import remember_prompt
 from openhands_sessions.service.session_service import SessionService
 
 LONGEST_TITLE = 200
@@ -143,3 +144,28 @@ def _decode_page(page_id: str) -> tuple[datetime, ConversationId]:
         return moment, conversation_id(sid)
     except (binascii.Error, ValueError, KeyError, TypeError) as error:
         raise BadInput("page_id", "is not one that a list gave") from error
+
+
+NEWEST = 20
+"""Messages that are looked at, the newest of those up to the event."""
+LONGEST = 2_000
+"""Characters of one message that are shown."""
+WISH = """\
+Write down what a future conversation about this repository should know, in `.openhands/microagents/repo.md`: keep what
+is there and still true, add what we found out, and leave out what concerns this task alone. It is about what we said:
+"""
+
+
+def remember_prompt(events: Sequence[Event]) -> str:
+    """A message to the agent, made of the messages among `events`, in their order."""
+    said = [event for event in events if isinstance(event, MessageAction) and event.content.strip()]
+    lines = [f"{_who(event)}: {_cut(event.content.strip())}" for event in said[-NEWEST:]]
+    return "\n".join([WISH.rstrip(), "", *lines]).rstrip()
+
+
+def _who(event: Event) -> str:
+    return "user" if event.source is Source.USER else "agent"
+
+
+def _cut(text: str) -> str:
+    return text if len(text) <= LONGEST else f"{text[:LONGEST]}…"

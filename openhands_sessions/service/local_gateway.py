@@ -9,7 +9,7 @@ from openhands_sessions.core.errors import NotAccepting, SessionsError
 from openhands_sessions.core.ids import ConversationId
 from openhands_sessions.core.lifecycle import SessionState
 from openhands_sessions.core.settings import public
-from openhands_sessions.ports.auth import Principal
+from openhands_sessions.ports.access import Principal
 from openhands_sessions.ports.gateway import (
     Accepted,
     EndReason,

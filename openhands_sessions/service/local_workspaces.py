@@ -7,7 +7,7 @@ from openhands_sessions.core.errors import BadInput, FileProblem, NotAccepting, 
 from openhands_sessions.core.ids import ConversationId
 from openhands_sessions.core.lifecycle import SessionState
 from openhands_sessions.core.microagents import Microagent
-from openhands_sessions.ports.auth import Principal
+from openhands_sessions.ports.access import Principal
 from openhands_sessions.ports.memory import Memory
 from openhands_sessions.ports.runtime import WORKSPACE, Runtime, Workspace
 from openhands_sessions.ports.workspaces import FileChange, FileDiff, SkippedUpload, UploadLimits

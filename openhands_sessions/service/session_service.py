@@ -9,8 +9,7 @@ from openhands_sessions.core.errors import AlreadyExists, BadInput, NotFound, St
 from openhands_sessions.core.ids import UNNUMBERED, ConversationId
 from openhands_sessions.core.lifecycle import SET_UP, SessionState
 from openhands_sessions.core.repository import Repository
-from openhands_sessions.ports.access import Overview, SessionStatus
-from openhands_sessions.ports.auth import Principal
+from openhands_sessions.ports.access import Overview, Principal, SessionStatus
 from openhands_sessions.ports.gateway import EndReason, SessionInfo, SessionSpec
 from openhands_sessions.ports.store import ConversationRow, SessionStore
 from openhands_sessions.service.initial_input import InitialInputStore

@@ -21,8 +21,7 @@ from openhands_sessions.ports.gateway import Accepted, EndReason, Status
 from openhands_sessions.ports.runtime import Runtime
 from openhands_sessions.session.agent_controller import AgentController
 from openhands_sessions.session.command_handler import SubmittedCommand
-from openhands_sessions.session.command_loop import CommandLoop
-from openhands_sessions.session.command_queue import CommandQueue
+from openhands_sessions.session.command_loop import CommandLoop, CommandQueue
 from openhands_sessions.session.event_stream import EventStream
 from openhands_sessions.session.failure import record_failure
 from openhands_sessions.session.feed import Feed

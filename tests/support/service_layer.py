@@ -16,9 +16,8 @@ from openhands_sessions.adapters.tools.notes import Finish
 from openhands_sessions.adapters.window_condenser import WindowCondenser
 from openhands_sessions.adapters.workspace_memory import WorkspaceMemory
 from openhands_sessions.core.ids import LOCAL_OWNER, ConversationId, OwnerId
-from openhands_sessions.ports.access import Access
+from openhands_sessions.ports.access import Access, Principal
 from openhands_sessions.ports.agent import Agents
-from openhands_sessions.ports.auth import Principal
 from openhands_sessions.ports.files import FileStore
 from openhands_sessions.ports.gateway import SessionSpec
 from openhands_sessions.ports.runtime import Runtimes

@@ -17,9 +17,8 @@ from openhands_sessions.core.events.event import Json
 from openhands_sessions.core.ids import conversation_id
 from openhands_sessions.core.json_limits import check_nesting
 from openhands_sessions.core.settings import SessionSettings
-from openhands_sessions.ports.access import AccessControl
+from openhands_sessions.ports.access import AccessControl, Auth
 from openhands_sessions.ports.agent import Agents
-from openhands_sessions.ports.auth import Auth
 from openhands_sessions.ports.files import FileStore
 from openhands_sessions.ports.gateway import SessionSpec
 from openhands_sessions.protocol.conversations import CreateIn

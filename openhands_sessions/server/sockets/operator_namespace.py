@@ -9,8 +9,7 @@ import structlog
 from socketio.exceptions import ConnectionRefusedError as Refused
 
 from openhands_sessions.core.errors import BadInput, SessionsError, Unauthorized
-from openhands_sessions.ports.access import Operations, Overview
-from openhands_sessions.ports.auth import Auth
+from openhands_sessions.ports.access import Auth, Operations, Overview
 from openhands_sessions.protocol.errors import Acknowledgement
 from openhands_sessions.protocol.payloads import checked
 from openhands_sessions.protocol.socket_messages import AuthIn, OperatorOverview, OperatorStatus

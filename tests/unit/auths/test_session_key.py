@@ -5,7 +5,7 @@ import pytest
 from openhands_sessions.adapters.session_key_auth import SessionKey
 from openhands_sessions.core.errors import Unauthorized
 from openhands_sessions.core.ids import LOCAL_OWNER
-from openhands_sessions.ports.auth import Principal
+from openhands_sessions.ports.access import Principal
 
 EVERYBODY = Principal(owner=LOCAL_OWNER, operator=True)
 

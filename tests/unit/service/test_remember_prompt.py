@@ -2,7 +2,7 @@
 
 from openhands_sessions.core.events.actions import MessageAction, RunAction
 from openhands_sessions.core.events.event import Source
-from openhands_sessions.service.remember_prompt import LONGEST, NEWEST, WISH, remember_prompt
+from openhands_sessions.service.local_conversations import LONGEST, NEWEST, WISH, remember_prompt
 
 
 def test_it_says_who_said_what_and_nothing_else() -> None:

@@ -11,7 +11,7 @@ from openhands_sessions.core.events.event import Source
 from openhands_sessions.core.ids import EventId
 from openhands_sessions.core.lifecycle import SessionState
 from openhands_sessions.ports.store import SessionStore
-from openhands_sessions.session.command_queue import WAITING_COMMANDS
+from openhands_sessions.session.command_loop import WAITING_COMMANDS
 from openhands_sessions.session.idempotency import IdempotencyKey
 from openhands_sessions.session.setup import InitialInput
 from tests.fakes.model import FakeModel, FakeReply

@@ -6,7 +6,7 @@ from openhands_sessions.core.events.observations import RecallObservation
 from openhands_sessions.core.repository import repository
 from openhands_sessions.ports.runtime import RuntimeSpec
 from openhands_sessions.ports.store import SessionStore
-from openhands_sessions.session.git_commands import clone_commands
+from openhands_sessions.session.repository_setup import clone_commands
 from openhands_sessions.session.setup import InitialInput
 from tests.fakes.model import FakeModel, FakeReply
 from tests.fakes.runtime import FakeRuntimes

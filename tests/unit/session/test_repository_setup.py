@@ -9,7 +9,7 @@ from openhands_sessions.core.events.observations import RunObservation
 from openhands_sessions.core.lifecycle import SessionState
 from openhands_sessions.core.repository import Repository, repository
 from openhands_sessions.ports.store import SessionStore
-from openhands_sessions.session.git_commands import clone_commands
+from openhands_sessions.session.repository_setup import clone_commands
 from openhands_sessions.session.setup import InitialInput
 from tests.fakes.model import FakeModel
 from tests.fakes.runtime import FakeRuntimes
