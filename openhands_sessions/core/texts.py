@@ -1,8 +1,8 @@
-"""Rules for short texts from outside that reach command lines, environments or headers; titles of conversations."""
+"""Rules for short texts from outside that reach command lines, environments or headers; titles; suggested tasks."""
 
 import re
 import unicodedata
-from typing import Annotated, TypeAlias
+from typing import Annotated, Literal, TypeAlias
 
 from pydantic import AfterValidator, Field, SecretStr
 
@@ -17,6 +17,39 @@ _PASSED_OVER = " .,:;<>\"\\'"
 LONGEST_TITLE = 60
 """Characters of a title that we make; users may give longer ones."""
 _AROUND = "\"'`*#_ \t.:-"
+TaskKind = Literal[
+    "MERGE_CONFLICTS", "FAILING_CHECKS", "UNRESOLVED_COMMENTS", "OPEN_ISSUE", "OPEN_PR", "CREATE_MICROAGENT"
+]
+_REQUEST_WORDS = {"gitlab": "merge request"}
+_TASKS: dict[TaskKind, str] = {
+    "MERGE_CONFLICTS": (
+        "{request} {number} of {repo} ({title}) cannot be merged: it is in conflict with the branch that it is for. "
+        "Check its branch out, merge the other one into it, and solve each conflict so that what both sides meant is "
+        "kept. Run the tests, then push."
+    ),
+    "FAILING_CHECKS": (
+        "The checks of {request} {number} of {repo} ({title}) fail. Check its branch out, find out from their logs and "
+        "by running them here what is wrong, mend the cause and not the check, and push once they pass."
+    ),
+    "UNRESOLVED_COMMENTS": (
+        "{request} {number} of {repo} ({title}) has review comments that nobody has answered. Read each of them. "
+        "Change what it asks for, or say why it should stay as it is. Run the tests, then push, and tell me what "
+        "became of each comment."
+    ),
+    "OPEN_ISSUE": (
+        "Work on issue {number} of {repo} ({title}). Read the issue and the code that it is about, make the smallest "
+        "change that settles it, with a test, on a branch of its own, and open a {request} that names the issue."
+    ),
+    "OPEN_PR": (
+        "Look at {request} {number} of {repo} ({title}). Check its branch out, run the tests, and tell me what it "
+        "does, what it lacks, and what has to happen before it can be merged."
+    ),
+    "CREATE_MICROAGENT": (
+        "Issue {number} of {repo} ({title}) asks for something that agents should know about the repository. Write it "
+        "down in a file below `.openhands/microagents/`, short and true to the code, on a branch of its own, and open "
+        "a {request}."
+    ),
+}
 
 
 def _line(text: str) -> str:
@@ -85,3 +118,10 @@ def _cut(text: str) -> str:
         return text
     words = text[: LONGEST_TITLE - 1]
     return (words.rpartition(" ")[0] or words).rstrip(" ,;:.") + "…"
+
+
+def task_message(kind: TaskKind, repo: str, number: int, title: str, provider: str) -> str:
+    """A suggested task as a message to the agent."""
+    request = _REQUEST_WORDS.get(provider, "pull request")
+    text = _TASKS[kind].format(request=request, number=f"#{number}", repo=repo, title=title or "untitled")
+    return f"{text[:1].upper()}{text[1:]}"

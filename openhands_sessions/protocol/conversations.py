@@ -12,14 +12,8 @@ from openhands_sessions.core.events.event import AgentState, Source
 from openhands_sessions.core.ids import LOCAL_OWNER, ConversationId, EventId, OwnerId
 from openhands_sessions.core.lifecycle import SET_UP, SessionState
 from openhands_sessions.core.microagents import Microagent
-from openhands_sessions.core.repository import (
-    Repository,
-    TaskKind,
-    checked_branch,
-    checked_provider,
-    repository,
-    task_message,
-)
+from openhands_sessions.core.repository import Repository, checked_branch, checked_provider, repository
+from openhands_sessions.core.texts import TaskKind, task_message
 from openhands_sessions.ports.gateway import SessionInfo, SessionSpec
 from openhands_sessions.protocol.payloads import Message, Payload, Reply, Text
 from openhands_sessions.protocol.statuses import v0_status
