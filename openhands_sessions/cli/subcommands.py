@@ -24,7 +24,7 @@ Key = Annotated[
     typer.Option(
         "--session-api-key",
         metavar="KEY",
-        help="The server's key. Others see a flag: OHS_SERVER__SESSION_API_KEY is the better place.",
+        help="The server's key. Other users can see a flag; OHS_SERVER__SESSION_API_KEY is safer.",
     ),
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON, for programs.")]
@@ -128,7 +128,7 @@ def sandbox_ls(
     config_file: ConfigFile = None,
     settings: Settings = None,
 ) -> int:
-    """List them, and why each is kept or goes."""
+    """List the sandboxes, and why each is kept or removed."""
     return int(
         command("data_commands").sandboxes(
             "ls", given({"--data-dir": data_dir}, settings), config_file, as_json=as_json
@@ -144,7 +144,7 @@ def sandbox_reap(
     config_file: ConfigFile = None,
     settings: Settings = None,
 ) -> int:
-    """Remove those that nobody owns, now; the server does so every five minutes."""
+    """Remove the sandboxes that no conversation needs, now; the server does so every five minutes."""
     return int(
         command("data_commands").sandboxes(
             "reap", given({"--data-dir": data_dir}, settings), config_file, as_json=as_json
@@ -160,7 +160,7 @@ def sandbox_clear(
     config_file: ConfigFile = None,
     settings: Settings = None,
 ) -> int:
-    """Remove all of them, with their network and its firewall rules; workspaces stay. End the server before."""
+    """Remove all sandboxes, their network and its firewall rules; workspaces stay. Stop the server first."""
     return int(
         command("data_commands").sandboxes(
             "clear", given({"--data-dir": data_dir}, settings), config_file, as_json=as_json
@@ -176,7 +176,7 @@ def config_show(
     config_file: ConfigFile = None,
     settings: Settings = None,
 ) -> int:
-    """Show every setting with its value and where that stands; secrets are masked."""
+    """Show every setting with its value and where it comes from; secrets are masked."""
     return int(command("settings").show(given({"--data-dir": data_dir}, settings), config_file, as_json=as_json))
 
 

@@ -8,7 +8,7 @@ SessionsError
 │   ├── Unauthorized           no credentials, or wrong ones
 │   ├── NotAccepting           the session takes no such command now
 │   ├── TooLarge               over a size limit
-│   ├── NotText                a file is no text
+│   ├── NotText                a file is not text
 │   ├── RateLimited            over a rate limit (carries seconds to wait)
 │   └── AtCapacity             the server holds as many sessions as it may
 ├── Unreachable                the world's: the server that holds the conversation does not answer
@@ -21,7 +21,7 @@ SessionsError
 │   └── StorageUnavailable     the world's: disk full, locked, gone
 ├── RuntimeFailure             the sandbox's
 │   ├── RuntimeUnavailable     it cannot be opened or reached
-│   │   └── NotAsked           and so was asked for nothing
+│   │   └── NotAsked           no request was sent to it
 │   ├── PathRefused            a path leaves the workspace
 │   └── FileProblem            no such file, not text, too large
 └── ModelFailure               the model's (carries the wire's status id)
@@ -41,7 +41,7 @@ class SessionsError(Exception):
 
 
 class CallerError(SessionsError):
-    """The caller can mend it."""
+    """The caller can correct it."""
 
     code = "bad_request"
 
@@ -57,7 +57,7 @@ class BadInput(CallerError):
 
 
 class NotFound(CallerError):
-    """Unknown, deleted, or someone else's: the three are told apart by nobody."""
+    """Unknown, deleted, or someone else's: callers cannot tell the three apart."""
 
     code = "not_found"
 
@@ -91,7 +91,7 @@ class TooLarge(CallerError):
 
 
 class NotText(CallerError):
-    """A file that was asked for as text is none."""
+    """A file that was requested as text is not text."""
 
     code = "not_text"
 
@@ -119,7 +119,7 @@ class Unreachable(SessionsError):
 
 
 class IllegalTransition(SessionsError):
-    """Our bug: the lifecycle table has no such row."""
+    """A bug of ours: the lifecycle table has no such transition."""
 
     def __init__(self, old: str, new: str) -> None:
         super().__init__(f"no way from {old!r} to {new!r}")
@@ -139,7 +139,7 @@ class StageFailed(SessionsError):
 
 
 class StorageError(SessionsError):
-    """The store said no."""
+    """Root of the store's errors."""
 
     code = "storage_error"
 
@@ -156,7 +156,7 @@ class Conflict(StorageError):
 
 
 class Fenced(StorageError):
-    """A newer owner has written: this one must let go."""
+    """A newer owner has written: this one must stop."""
 
     code = "fenced"
 
@@ -167,7 +167,7 @@ class Fenced(StorageError):
 
 
 class OwnedElsewhere(StorageError):
-    """Another living server holds the conversation's lease; to be tried again."""
+    """Another live server holds the conversation's lease; try again later."""
 
     code = "owned_elsewhere"
 
@@ -183,7 +183,7 @@ class StorageUnavailable(StorageError):
 
 
 class RuntimeFailure(SessionsError):
-    """Root of what the sandbox says no to."""
+    """Root of the sandbox's errors."""
 
     code = "runtime_failure"
 
@@ -195,7 +195,7 @@ class RuntimeUnavailable(RuntimeFailure):
 
 
 class NotAsked(RuntimeUnavailable):
-    """The sandbox could not be reached, and was asked for nothing."""
+    """The sandbox could not be reached; no request was sent to it."""
 
 
 class PathRefused(RuntimeFailure):

@@ -20,7 +20,7 @@ LONGEST_INSTRUCTIONS = 1_000_000
 
 
 class CustomSecret(BaseModel):
-    """A value that commands find in their environment, and that nobody is shown."""
+    """A value in the environment of commands; never shown."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -41,7 +41,7 @@ class SessionSettings(BaseModel):
     llm_base_url: Address | None = Field(
         None, description="Where the model is reached; None for its provider's own address."
     )
-    llm_api_key: SecretKey | None = Field(None, description="The provider's key; shown to nobody.")
+    llm_api_key: SecretKey | None = Field(None, description="The provider's key; never shown.")
     llm_timeout: float = Field(
         600.0, gt=0, le=LONGEST_WAIT, description="Limit of one model call in seconds, retries included."
     )
@@ -77,8 +77,8 @@ def merge(*layers: Mapping[str, Json]) -> SessionSettings:
     """The settings that the layers give, later ones winning; a value of None says nothing.
 
     A layer that says where the model is reached, or names one of another provider, but brings no key, voids the keys
-    of the layers before it: nobody but the operator's own provider ever gets the operator's key. Raises BadInput that
-    names the key, for an unknown one also the nearest.
+    of the layers before it: only the operator's own provider ever gets the operator's key. Raises BadInput that names
+    the key, for an unknown one also the nearest.
     """
     merged: dict[str, Json] = {}
     for layer in layers:

@@ -12,7 +12,7 @@ from openhands_sessions.core.settings import NEVER, SessionSettings, nearest
 from openhands_sessions.core.texts import Address, GitName, Key, Line
 
 KEYS = ("llm_api_key", "search_api_key", "sandbox_api_key")
-"""Settings that are shown to nobody, their owner included."""
+"""Settings that are never shown, not even to their owner."""
 KEPT = frozenset({"llm_api_key", "search_api_key", "llm_model", "llm_base_url", "user_consents_to_analytics"})
 """Settings that stay as they are where the client leaves them out or sends null. The other key stays where it sends
 null, as it was shown it."""
@@ -29,7 +29,7 @@ def _flat(value: dict[str, Any]) -> dict[str, Any]:
 
 
 class UserSettings(BaseModel):
-    """A user's settings. None is what nobody has chosen."""
+    """A user's settings; None where the user has chosen nothing."""
 
     model_config = ConfigDict(frozen=True, extra="ignore", allow_inf_nan=False)
 
