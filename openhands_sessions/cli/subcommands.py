@@ -24,7 +24,7 @@ Key = Annotated[
     typer.Option(
         "--session-api-key",
         metavar="KEY",
-        help="The server's key. Others see a flag: OHS_SERVER__SESSION_API_KEY is the better place.",
+        help="The server's key. Other users can see a flag; OHS_SERVER__SESSION_API_KEY is safer.",
     ),
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON, for programs.")]
@@ -133,11 +133,13 @@ def _add_sandbox_command(action: str, help_text: str) -> None:
         return int(command("data_folder").sandboxes(action, flags, config_file, as_json=as_json))
 
 
-_add_sandbox_command("ls", "List them, and why each is kept or goes.")
-_add_sandbox_command("reap", "Remove those that nobody owns, now; the server does so every five minutes.")
+_add_sandbox_command("ls", "List the sandboxes, and why each is kept or removed.")
+_add_sandbox_command(
+    "reap", "Remove the sandboxes that no conversation needs, now; the server does so every five minutes."
+)
 _add_sandbox_command(
     "clear",
-    "Remove all of them, with their network and its firewall rules; workspaces stay. End the server before.",
+    "Remove all sandboxes, their network and its firewall rules; workspaces stay. Stop the server first.",
 )
 
 
@@ -149,7 +151,7 @@ def config_show(
     config_file: ConfigFile = None,
     settings: Settings = None,
 ) -> int:
-    """Show every setting with its value and where that stands; secrets are masked."""
+    """Show every setting with its value and where it comes from; secrets are masked."""
     return int(command("settings").show(given({"--data-dir": data_dir}, settings), config_file, as_json=as_json))
 
 

@@ -75,7 +75,9 @@ class LimitsSection(Section):
     trajectory_bytes: int = Field(
         16 * 1024 * 1024, ge=1_024, description="Largest trajectory that may be replayed, in bytes."
     )
-    slow_client_grace: float = Field(10.0, gt=0, description="Seconds a client may read nothing before it is cut.")
+    slow_client_grace: float = Field(
+        10.0, gt=0, description="Seconds a client may read nothing before it is disconnected."
+    )
 
 
 class StoreSection(Section):
@@ -96,7 +98,7 @@ class RuntimeSection(Section):
         False, description="Let conversations clone repositories by file:// from inside their sandbox; for tests."
     )
     executor_idle_timeout: float = Field(
-        3_600.0, ge=0, description="Seconds after which an executor that nobody comes for ends; 0 for never."
+        3_600.0, ge=0, description="Seconds without a connection after which an executor ends; 0 for never."
     )
 
 
@@ -151,8 +153,8 @@ class AgentSection(Section):
 
 
 class LogSection(Section):
-    level: Literal["debug", "info", "warning", "error"] = Field("info", description="Least level that is logged.")
-    format: Literal["console", "json"] = Field("console", description="How a line looks.")
+    level: Literal["debug", "info", "warning", "error"] = Field("info", description="Lowest level that is logged.")
+    format: Literal["console", "json"] = Field("console", description="Format of a line.")
 
 
 class Config(BaseSettings):

@@ -162,7 +162,7 @@ class SessionSettings(BaseModel):
     llm_base_url: Address | None = Field(
         None, description="Where the model is reached; None for its provider's own address."
     )
-    llm_api_key: SecretKey | None = Field(None, description="The provider's key; shown to nobody.")
+    llm_api_key: SecretKey | None = Field(None, description="The provider's key; never shown.")
     llm_timeout: float = Field(
         600.0, gt=0, le=LONGEST_WAIT, description="Limit of one model call in seconds, retries included."
     )

@@ -84,7 +84,7 @@ def _statuses(route: Route) -> str:
 def _rows(kinds: dict[str, type[Action]] | dict[str, type[Observation]], own: frozenset[str]) -> Iterator[str]:
     for name, kind in kinds.items():
         fields = ", ".join(f"`{key}`" for _, key in own_fields(kind)) or "none"
-        mark = " Ours: V0 clients are spared it." if name in own else ""
+        mark = " Ours: V0 clients do not get it." if name in own else ""
         yield f"| `{name}` | {_first_line(kind.__doc__)}{mark} | {fields} |"
 
 
@@ -105,9 +105,9 @@ def _default(value: object) -> str:
 
 def _effect(name: str) -> str:
     if name in KEYS and name != "llm_api_key":
-        return "kept, shown to nobody"
+        return "kept, never shown"
     if name == "llm_api_key":
-        return "the model's key; shown to nobody"
+        return "the model's key; never shown"
     if name == "enable_default_condenser":
         return "`false`: nothing is condensed"
     field = SessionSettings.model_fields.get(name)
