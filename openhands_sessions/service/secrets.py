@@ -1,4 +1,4 @@
-"""A user's custom secrets, and the tokens for git providers: kept, named, shown to nobody."""
+"""A user's custom secrets, and the tokens for git providers: kept and named, never shown."""
 
 import asyncio
 import json
