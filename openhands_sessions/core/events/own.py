@@ -59,7 +59,7 @@ class StopReason(StrEnum):
 @dataclass(frozen=True, kw_only=True, slots=True)
 class TurnEndedObservation(Observation):
     """Ours: a turn is over. `seen` is the newest event that the agent had taken into account: a user
-    message behind it is still to be answered."""
+    message after it is still to be answered."""
 
     KIND: ClassVar[str] = "turn_ended"
 
