@@ -20,7 +20,10 @@ def _split(value: object) -> object:
 
 
 def _absolute(path: Path) -> Path:
-    return path.expanduser().absolute()
+    try:
+        return path.expanduser().absolute()
+    except RuntimeError as error:  # `~name` of a user that does not exist
+        raise ValueError("not a path of this machine") from error
 
 
 def _usable(key: SecretStr) -> SecretStr:
@@ -75,9 +78,7 @@ class LimitsSection(Section):
     trajectory_bytes: int = Field(
         16 * 1024 * 1024, ge=1_024, description="Largest trajectory that may be replayed, in bytes."
     )
-    slow_client_grace: float = Field(
-        10.0, gt=0, description="Seconds a client may read nothing before it is disconnected."
-    )
+    slow_client_grace: float = Field(10.0, gt=0, description="Seconds until a client that reads nothing is dropped.")
 
 
 class StoreSection(Section):

@@ -172,9 +172,9 @@ class EventStream:
             for listener in self._listeners:
                 listener(event)
         self._remember(writing)
-        self.feed.publish(writing.entries)
         if not writing.done.done():
             writing.done.set_result(writing.given)
+        self.feed.publish(writing.entries)  # after the session goes on: followers see the state that it comes to
 
     async def quiet(self) -> None:
         """Wait until no append is under way: those whose caller was cancelled take effect all the same."""

@@ -36,7 +36,7 @@ async def test_a_conversation_is_begun_followed_live_and_finished(
         await tab.until_state("finished")
         assert (await tab.rows(kind="finish")) == ["Now it is done."]
         await tab.until("held => held.conversation.title === 'A made title'")
-        await visitors.check_repetition(sid, tab)
+        await visitors.check_delivery(sid, tab)
         assert len((await tab.held()).visits) == 1
 
 
@@ -55,7 +55,7 @@ async def test_a_first_message_is_shown_once_in_two_tabs_and_after_a_reload(
         for tab in (first, second):
             await tab.until("held => held.events.filter(event => event.action === 'finish').length === 2")
         await second.page.reload()
-        await visitors.check_repetition(sid, first, second)
+        await visitors.check_delivery(sid, first, second)
         assert await second.rows() != []
         assert [(visit[0]) for visit in (await second.held()).visits] == [-1]
 
@@ -77,7 +77,7 @@ async def test_a_question_is_there_once_after_a_drop_and_can_be_answered(
         await tab.press("Confirm")
         await tab.until_state("finished")
         assert len(await tab.rows(confirmation=AWAITING)) == 1
-        await visitors.check_repetition(sid, tab)
+        await visitors.check_delivery(sid, tab)
 
 
 async def test_pausing_stops_what_runs_and_continue_goes_on(
@@ -93,4 +93,4 @@ async def test_pausing_stops_what_runs_and_continue_goes_on(
         stopped = await tab.until_state("stopped", within=5)
         await tab.say("continue [[continue]]")
         await tab.until_state("finished", after=stopped)
-        await visitors.check_repetition(sid, tab)
+        await visitors.check_delivery(sid, tab)

@@ -57,7 +57,7 @@ async def drop_and_compare(browser: BrowserContext, data_dir: Path, client_dir: 
             await asyncio.gather(*dropping)
             enough.set()
             await talking
-        await visitors.check_repetition(boss.sid, *opened, within=WITHIN)
+        await visitors.check_delivery(boss.sid, *opened, within=WITHIN)
         all_drops = sum([(await tab.held()).drops for tab in opened])
         print(f"{all_drops} drops, {boss.last + 1} events")
         assert all_drops >= tabs * drops

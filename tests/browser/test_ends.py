@@ -29,7 +29,7 @@ async def test_a_server_that_is_started_again_in_mid_run_is_come_back_to(
         await server.start()
         (server.workspace(sid) / "go").touch()
         await tab.until_state("finished")
-        await visitors.check_repetition(sid, tab)
+        await visitors.check_delivery(sid, tab)
         assert len((server.workspace(sid) / "ran").read_text().split()) == 1
         assert (await tab.held()).ends == ["transport close"]
 
@@ -50,7 +50,7 @@ async def test_a_conversation_that_is_stopped_ends_the_connection_for_good(
         await later.until("held => held.events.length > 0")
         await later.say("again [[run]]")
         await later.until("held => held.events.filter(event => event.action === 'finish').length === 2")
-        await visitors.check_repetition(sid, later)
+        await visitors.check_delivery(sid, later)
         held = await tab.held()
         assert (held.ends, len(held.visits)) == (["io server disconnect"], 1)
 
@@ -84,5 +84,5 @@ async def test_a_conversation_that_cannot_be_set_up_says_why_and_goes_on_once_th
         await rest.ask("POST", "/api/settings", {"llm_model": good["llm_model"]})
         await tab.page.reload()
         await tab.until_state("finished")
-        await visitors.check_repetition(sid, tab)
+        await visitors.check_delivery(sid, tab)
         assert (await rest.describe(sid))["runtime_status"] == "STATUS$READY"

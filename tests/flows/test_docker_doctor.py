@@ -49,7 +49,7 @@ async def test_all_is_well_where_a_sandbox_can_be_made_and_nothing_is_left_of_it
         code, found = await looked(data_dir, {**ours(docker_engine), "OHS_DOCKER__IMAGE": image})
         wanted = {"type": "container", "event": "create", "image": image}
         [made] = client.events(since=began, until=int(time.time()) + 1, filters=wanted, decode=True)
-        left = {"label": f"{INSTANCE}={made['ActionRunner']['Attributes'][INSTANCE]}"}
+        left = {"label": f"{INSTANCE}={made['Actor']['Attributes'][INSTANCE]}"}
         assert client.containers.list(all=True, filters=left) == []
         assert client.networks.list(filters=left) == []
         assert client.volumes.list(filters=left) == []

@@ -86,7 +86,7 @@ async def test_an_import_that_is_ended_at_any_time_is_finished_by_the_next(data_
 
 
 async def test_an_import_that_is_stopped_says_how_to_go_on(data_dir: Path, theirs: Path) -> None:
-    installation(theirs, 30)
+    installation(theirs, 120)
     code, err = await _interrupted(CommandLine(data_dir), theirs)
     assert (code, err) == (130, "error: stopped; import again to go on\n")
 

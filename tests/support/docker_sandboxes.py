@@ -7,7 +7,7 @@ from contextlib import asynccontextmanager, closing
 from dataclasses import replace
 from pathlib import Path
 
-from openhands_sessions.adapters.runtimes.docker.container_spec import INSTANCE, DockerSettings
+from openhands_sessions.adapters.runtimes.docker.container_spec import CONVERSATION, INSTANCE, WARM, DockerSettings
 from openhands_sessions.adapters.runtimes.docker.runtimes import DockerRuntimes, open_docker
 from tests.support.docker_engine import Engine
 from tests.support.sandboxes import CAP
@@ -37,10 +37,10 @@ async def docker_runtimes(
 
 
 def containers(engine: Engine, runtimes: DockerRuntimes) -> list[tuple[str, str]]:
-    """Id and status of each container of the family."""
+    """Id and status of each container of the family; not of those that set the firewall up, which end by themselves."""
     with closing(engine.client()) as client:
         found = client.api.containers(all=True, filters={"label": f"{INSTANCE}={runtimes.instance}"})
-    return [(container["Id"], container["State"]) for container in found]
+    return [(each["Id"], each["State"]) for each in found if {CONVERSATION, WARM} & each["Labels"].keys()]
 
 
 async def comes_to(engine: Engine, runtimes: DockerRuntimes, *statuses: str) -> None:

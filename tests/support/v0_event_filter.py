@@ -65,12 +65,17 @@ def events_for_v0(log: Sequence[Event], *, after: int, head: int) -> list[Event]
     the states up to `head` only the newest."""
     newest = max((event["id"] for event in log[: head + 1] if state_of(event)), default=-1)
     return [
-        {key: value for key, value in event.items() if key != "author"}
+        without_author(event)
         for event in log
         if event["id"] > after
         and known_to_v0(event)
         and not (state_of(event) and event["id"] <= head and event["id"] != newest)
     ]
+
+
+def without_author(event: Event) -> Event:
+    """The event as the V0 client gets it."""
+    return {key: value for key, value in event.items() if key != "author"}
 
 
 def explains(log: Sequence[Event], got: Sequence[int], *, after: int, heads: range) -> bool:

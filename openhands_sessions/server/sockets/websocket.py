@@ -54,6 +54,8 @@ class WebSocketQueue(asyncio.Queue[Packet | None]):
                 try:
                     if item is not None:
                         await self._writer.drain()
+                        if transport.is_closing():
+                            return  # the client has gone
                         transport.write(frame_of(item))
                 finally:
                     self.task_done()

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 from hypothesis import given, strategies
+from hypothesis import settings as hypothesis_settings
 
 from openhands_sessions.config.config import Config
 from openhands_sessions.config.errors import ConfigError
@@ -183,6 +184,7 @@ def test_a_file_that_cannot_be_read_is_told(file: Path, tmp_path: Path) -> None:
 
 
 @given(strategies.dictionaries(strategies.sampled_from(sorted(settings())), strategies.text(max_size=20), max_size=3))
+@hypothesis_settings(deadline=None)
 def test_no_text_in_a_variable_is_more_than_a_refusal(values: dict[str, str]) -> None:
     environ = {settings()[key].variable: value for key, value in values.items()}
     origin = None
@@ -191,6 +193,12 @@ def test_no_text_in_a_variable_is_more_than_a_refusal(values: dict[str, str]) ->
     except ConfigError as error:
         origin = error.origin
     assert origin in {None, *environ}
+
+
+def test_a_home_that_does_not_exist_is_refused() -> None:
+    assert refusal({}, {"OHS_DATA_DIR": "~nobody-has-this-name/data"}, None).startswith(
+        "OHS_DATA_DIR: data_dir must be "
+    )
 
 
 def test_the_file_of_defaults_changes_nothing() -> None:
