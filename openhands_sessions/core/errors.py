@@ -99,7 +99,7 @@ class Unreachable(SessionsError, code="unreachable"):
     """The server that holds the conversation does not answer; what was asked may or may not have taken effect."""
 
 
-class IllegalTransition(SessionsError, code="stage_failed"):
+class IllegalTransition(SessionsError):
     """Our bug: the lifecycle table has no such row."""
 
     def __init__(self, old: str, new: str) -> None:
@@ -108,7 +108,7 @@ class IllegalTransition(SessionsError, code="stage_failed"):
         self.new = new
 
 
-class StageFailed(SessionsError):
+class StageFailed(SessionsError, code="stage_failed"):
     """A set-up stage failed: `stage` is its name, `cause_name` the class of error."""
 
     def __init__(self, stage: str, cause_name: str, problem: str) -> None:
@@ -159,11 +159,11 @@ class RuntimeUnavailable(RuntimeFailure, code="runtime_unavailable"):
     """The sandbox cannot be opened or reached."""
 
 
-class NotAsked(RuntimeUnavailable, code="path_refused"):
+class NotAsked(RuntimeUnavailable):
     """The sandbox could not be reached; the request was not sent."""
 
 
-class PathRefused(RuntimeFailure):
+class PathRefused(RuntimeFailure, code="path_refused"):
     """The path leaves the workspace, or cannot be a path."""
 
 

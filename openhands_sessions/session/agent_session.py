@@ -271,8 +271,9 @@ class AgentSession:
 
     def _on_event(self, event: Event) -> None:
         if isinstance(event, AgentStateChangedObservation):
-            if self.problem is not None and event.failed_stage is not None:
-                self._lifecycle.move(SessionState.ERROR)  # one moment: nobody sees the one state without the other
+            failing = self.problem is not None and event.failed_stage is not None
+            if failing and self.state not in (SessionState.ERROR, SessionState.CLOSING, SessionState.CLOSED):
+                self._lifecycle.move(SessionState.ERROR)  # in one moment with the agent state
             self._on_change(self)
         if event.id % SPACING == 0:
             self._wakeup.set()
