@@ -86,7 +86,7 @@ async def test_an_import_that_is_ended_at_any_time_is_finished_by_the_next(data_
 
 
 async def test_an_import_that_is_stopped_says_how_to_go_on(data_dir: Path, theirs: Path) -> None:
-    installation(theirs, 120)
+    installation(theirs, 30)
     code, err = await _interrupted(CommandLine(data_dir), theirs)
     assert (code, err) == (130, "error: stopped; import again to go on\n")
 
@@ -214,12 +214,17 @@ async def _interrupted(shell: CommandLine, theirs: Path) -> tuple[int, str]:
     ours.setblocking(False)
     with ours:
         with its:
-            process = await asyncio.create_subprocess_exec(
-                *(sys.executable, *PROGRAM[1:], "import", str(theirs)),
-                env=shell.environ,
-                stdout=its.fileno(),
-                stderr=asyncio.subprocess.PIPE,
-            )
+            # A shell starts a background job with SIGINT ignored, and a child inherits that: not so a handler.
+            before = signal.signal(signal.SIGINT, signal.default_int_handler)
+            try:
+                process = await asyncio.create_subprocess_exec(
+                    *(sys.executable, *PROGRAM[1:], "import", str(theirs)),
+                    env=shell.environ,
+                    stdout=its.fileno(),
+                    stderr=asyncio.subprocess.PIPE,
+                )
+            finally:
+                signal.signal(signal.SIGINT, before)
         async with asyncio.timeout(60):
             await loop.sock_recv(ours, 1)
             process.send_signal(signal.SIGINT)
