@@ -173,8 +173,8 @@ class SessionStore(Protocol):
 
     async def claim(self, sid: ConversationId) -> int:
         """Take the conversation's lease: a term higher than every earlier one, from now on the only one that may
-        write. The store renews all leases that it holds, until it is closed or its process ends; whoever is slower
-        than that, and finds its lease claimed by another, is Fenced.
+        write. The store renews all leases that it holds, until it is closed or its process ends. A store that
+        renews too late, and finds its lease claimed by another, gets Fenced.
 
         Raises NotFound, and OwnedElsewhere where another opened store holds the lease: one whose process lives, and
         which has renewed its leases within their time to live. One's own lease is claimed anew."""

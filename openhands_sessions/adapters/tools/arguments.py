@@ -49,7 +49,7 @@ def function(name: str, description: str, required: list[str], **properties: Jso
 
 
 def present(**arguments: Json) -> Mapping[str, Json]:
-    """Arguments of a call, without those that are None."""
+    """The arguments of a call whose value is not None."""
     return {name: value for name, value in arguments.items() if value is not None}
 
 

@@ -46,7 +46,7 @@ class ClientLimits:
     slow_client_grace: float
 
     def told(self) -> ConnectionLimits:
-        """What the client is told of them."""
+        """The limits that the client is told when it connects."""
         return ConnectionLimits(message_bytes=self.message_bytes, messages_per_second=self.messages_per_second)
 
 

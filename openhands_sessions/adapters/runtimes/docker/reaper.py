@@ -43,7 +43,7 @@ class ContainerReaper:
         return [await self._judge(found) for found in await self._engine.list(self._label)]
 
     async def reap(self) -> Sequence[SandboxInfo]:
-        """Remove what nobody needs, and return it; manage the others from then on."""
+        """Remove the abandoned sandboxes and return them; manage the others from then on."""
         containers = await self._engine.list(self._label)
         judged = [await self._remove_or_adopt(found) for found in containers]
         await self._adopt_removed(containers)
