@@ -1,7 +1,7 @@
 """The current state of a conversation, folded from its log. It does not hold the dialogue."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cache
 from math import isfinite
 
@@ -38,6 +38,7 @@ from openhands_sessions.core.events.own import (
     TurnEndedObservation,
     TurnResumedObservation,
 )
+from openhands_sessions.core.evolve import evolve
 from openhands_sessions.core.ids import UNNUMBERED, EventId
 
 VIEW_VERSION = 4
@@ -128,9 +129,9 @@ class ConversationView:
 
 def reduce(view: ConversationView, event: Event) -> ConversationView:
     """The view after one more event. Pure; ignores unknown kinds."""
-    changed = replace(view, head=event.id)
+    changed = evolve(view, head=event.id)
     if view.replay is not None and event.cause is not None and isinstance(event, Action):
-        changed = replace(changed, replay=_issued(view.replay, event))
+        changed = evolve(changed, replay=_issued(view.replay, event))
     if spends(view, event):
         changed = _spent(changed, event)
     match event:
@@ -174,24 +175,24 @@ def _stored_form() -> TypeAdapter[ConversationView]:
 
 def _asked(view: ConversationView, event: MessageAction) -> ConversationView:
     first = event.id if view.first_message == UNNUMBERED else view.first_message
-    view = replace(view, first_message=first, last_message=event.id)
+    view = evolve(view, first_message=first, last_message=event.id)
     return view if view.owed else _begun(view)
 
 
 def _begun(view: ConversationView) -> ConversationView:
-    return replace(view, owed=True, iterations=0, cost_before_turn=view.cost, stop_reason=None)
+    return evolve(view, owed=True, iterations=0, cost_before_turn=view.cost, stop_reason=None)
 
 
 def _acted(view: ConversationView, event: Action) -> ConversationView:
     match event:
         case SystemAction():
-            return replace(view, system=event.id)
+            return evolve(view, system=event.id)
         case RecallAction():
-            return replace(view, recalled=True)
+            return evolve(view, recalled=True)
         case ToolCallsAction(response_id=response, calls=calls):
-            return replace(view, response_id=response, planned=calls, planned_by=event.id)
+            return evolve(view, response_id=response, planned=calls, planned_by=event.id)
         case CondensationAction(forgotten_events_start_id=int() as start, forgotten_events_end_id=int() as end):
-            return replace(view, condensed=(start, end), summary_event=event.id)
+            return evolve(view, condensed=(start, end), summary_event=event.id)
         case ChangeAgentStateAction(source=Source.USER, agent_state=state):
             return _directed(view, state)
         case _ if isinstance(event, ANSWERED):
@@ -203,10 +204,10 @@ def _acted(view: ConversationView, event: Action) -> ConversationView:
 def _directed(view: ConversationView, state: AgentState) -> ConversationView:
     match state:
         case AgentState.RUNNING:
-            return replace(view, owed=True, stopping=None)
+            return evolve(view, owed=True, stopping=None)
         case AgentState.STOPPED | AgentState.PAUSED:
             under_way = view.owed or bool(view.open_actions) or view.pending is not None
-            return replace(view, stopping=state if under_way or view.agent_state is not state else None)
+            return evolve(view, stopping=state if under_way or view.agent_state is not state else None)
         case _:
             return view
 
@@ -214,15 +215,15 @@ def _directed(view: ConversationView, state: AgentState) -> ConversationView:
 def _called(view: ConversationView, event: Action) -> ConversationView:
     view = _without_planned(view, event)
     if isinstance(event, TaskTrackingAction) and event.command == "plan":
-        view = replace(view, task_list=event.task_list)
+        view = evolve(view, task_list=event.task_list)
     match getattr(event, "confirmation_state", ConfirmationState.CONFIRMED):
         case ConfirmationState.AWAITING:
-            return replace(view, pending=event.id)
+            return evolve(view, pending=event.id)
         case ConfirmationState.REJECTED:
-            return replace(view, pending=None)
+            return evolve(view, pending=None)
     if view.pending is not None and event.cause == view.pending:
-        view = replace(view, pending=None, owed=True)
-    return replace(view, open_actions=(*view.open_actions, event.id))
+        view = evolve(view, pending=None, owed=True)
+    return evolve(view, open_actions=(*view.open_actions, event.id))
 
 
 def _without_planned(view: ConversationView, event: Action) -> ConversationView:
@@ -230,45 +231,45 @@ def _without_planned(view: ConversationView, event: Action) -> ConversationView:
     if call is None or not view.planned:
         return view
     left = tuple(planned for planned in view.planned if planned.id != call.tool_call_id)
-    return view if len(left) == len(view.planned) else replace(view, planned=left)
+    return view if len(left) == len(view.planned) else evolve(view, planned=left)
 
 
 def _observed(view: ConversationView, event: Observation) -> ConversationView:
     if event.cause is not None and event.cause in view.open_actions:
-        view = replace(view, open_actions=tuple(one for one in view.open_actions if one != event.cause))
+        view = evolve(view, open_actions=tuple(one for one in view.open_actions if one != event.cause))
     match event:
         case AgentStateChangedObservation(agent_state=state):
-            return replace(view, agent_state=state, last_state=event.id)
+            return evolve(view, agent_state=state, last_state=event.id)
         case TurnEndedObservation(seen=seen, stop_reason=reason):
             owed = view.last_message > seen
-            view = replace(view, owed=owed, stop_reason=reason, stopping=None)
+            view = evolve(view, owed=owed, stop_reason=reason, stopping=None)
             if reason is StopReason.WAITING and view.pending is not None:
                 return view
             left = None if reason is StopReason.STOPPED else view.left_running
-            return replace(view, planned=(), iterations=0, cost_before_turn=view.cost, left_running=left)
+            return evolve(view, planned=(), iterations=0, cost_before_turn=view.cost, left_running=left)
         case RunObservation(metadata=metadata):
-            return replace(view, left_running=event.cause if metadata.suffix == LEFT_RUNNING else None)
+            return evolve(view, left_running=event.cause if metadata.suffix == LEFT_RUNNING else None)
         case TurnResumedObservation(repeated_calls=repeated):
-            return replace(view, iterations=view.iterations + repeated)
+            return evolve(view, iterations=view.iterations + repeated)
         case ReplayBegunObservation(steps=steps):
-            return replace(view, replay=ReplayProgress(begun=event.id, steps=steps))
+            return evolve(view, replay=ReplayProgress(begun=event.id, steps=steps))
         case ReplayEndedObservation():
-            return replace(view, replay=None)
+            return evolve(view, replay=None)
         case _:
             return view
 
 
 def _issued(replay: ReplayProgress, event: Action) -> ReplayProgress:
     if event.cause == replay.begun:
-        return replace(replay, done=replay.done + 1, action=event.id)
-    return replace(replay, action=event.id) if event.cause == replay.action else replay  # restated after an answer
+        return evolve(replay, done=replay.done + 1, action=event.id)
+    return evolve(replay, action=event.id) if event.cause == replay.action else replay  # restated after an answer
 
 
 def _spent(view: ConversationView, event: Event) -> ConversationView:
     metrics = event.llm_metrics or {}
     tokens = metrics.get("accumulated_token_usage")
     counts = tokens if isinstance(tokens, Mapping) else {}
-    return replace(
+    return evolve(
         view,
         iterations=view.iterations + 1,
         cost=_number(metrics.get("accumulated_cost")),

@@ -1,10 +1,10 @@
 """Sessions by conversation: what sockets, REST, the command line and programs speak to."""
 
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Literal, Protocol
+from typing import Literal, Protocol, TypeAlias
 
 from openhands_sessions.core.commands import Command
 from openhands_sessions.core.events.codec import Stored
@@ -100,6 +100,8 @@ class SessionClosed:
 
 
 FeedItem = Sequence[Stored] | Delta | Status | SessionClosed
+Deliver: TypeAlias = Callable[[FeedItem], bool]
+"""Takes a live item at once, without waiting; False where it cannot now: the iterator then gives it."""
 
 
 class SessionEnded(Exception):
@@ -140,10 +142,15 @@ class Gateway(Protocol):
         """Carry a command to the session, reviving it; durable when it returns. The same key again gives the same
         answer and does nothing twice. Raises NotAccepting, BadInput, StorageUnavailable."""
 
-    def follow(self, sid: ConversationId, after: int) -> AbstractAsyncContextManager[AsyncIterator[FeedItem]]:
+    def follow(
+        self, sid: ConversationId, after: int, *, deliver: Deliver | None = None
+    ) -> AbstractAsyncContextManager[AsyncIterator[FeedItem]]:
         """Every event after `after`, stored ones first and live ones next, in order, each once; transient items in
         between. Following does not end with the session: it goes on until the conversation is stopped or deleted or
-        the server goes, then SessionEnded is raised out of the iterator."""
+        the server goes, then SessionEnded is raised out of the iterator.
+
+        While the iterator is awaited, live items may go to `deliver` in its place, which spares a task switch for each;
+        what `deliver` raises is raised out of the iterator."""
 
     async def describe(self, sid: ConversationId) -> SessionInfo: ...
 

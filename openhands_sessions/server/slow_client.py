@@ -38,6 +38,11 @@ class Outbox:
         queue: asyncio.Queue[Packet | None] = self._engine.queue
         return queue
 
+    @property
+    def idle(self) -> bool:
+        """Whether nothing waits for the client, but in the system's own buffers."""
+        return self._waiting == 0 and self._queue.empty()
+
     def put(self, packets: Sequence[Packet]) -> None:
         """Queue without waiting: for what is bounded otherwise."""
         queue = self._queue

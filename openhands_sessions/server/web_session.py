@@ -1,9 +1,10 @@
 """Layer one: one client connection, which follows one conversation from its own cursor."""
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
+from functools import lru_cache
 
 import socketio
 import structlog
@@ -42,9 +43,10 @@ from openhands_sessions.protocol.socket_messages import (
 )
 from openhands_sessions.protocol.statuses import V0_STATUSES
 from openhands_sessions.server import batching
-from openhands_sessions.server.packets import message_packet
+from openhands_sessions.server.packets import SHARED, message_packet
 from openhands_sessions.server.rate_limit import TokenBucket
 from openhands_sessions.server.slow_client import END_GRACE, Outbox, SlowClient
+from openhands_sessions.server.sockets.websocket import EventPacket
 
 log = structlog.get_logger(__name__)
 
@@ -165,7 +167,7 @@ class WebSession:
         try:
             try:
                 await self._greet()
-                async with self._gateway.follow(self.sid, self._cursor) as items:
+                async with self._gateway.follow(self.sid, self._cursor, deliver=self._deliver) as items:
                     async for item in items:
                         await self._forward(item)
             except SessionEnded as end:
@@ -209,25 +211,39 @@ class WebSession:
             self._cursor = -1
         await self._outbox.send(packets)
 
+    def _deliver(self, item: FeedItem) -> bool:
+        """Send a live item at once; False where the client must first take what waits for it, or much comes."""
+        if not self._outbox.idle or (isinstance(item, Sequence) and len(item) > batching.SINGLES):
+            return False
+        for packets in self._packets(item):
+            self._outbox.put(packets)
+        return True
+
     async def _forward(self, item: FeedItem) -> None:
+        much = isinstance(item, Sequence) and len(item) > batching.FEW
+        for packets in self._packets(item):
+            await self._outbox.send(packets)
+            if much:
+                await asyncio.sleep(0)
+
+    def _packets(self, item: FeedItem) -> Iterator[Sequence[EventPacket]]:
+        """What the client is sent of an item; the cursor moves on with the last of it."""
         whole = self._connection.protocol >= PROTOCOL
         match item:
             case SessionClosed(reason=reason):
-                self._tell_end(reason)
+                if whole:
+                    yield [message_packet("ended", Ended(reason=reason).wire())]
             case Delta():
                 if whole:
-                    await self._outbox.send([message_packet("oh_delta", DeltaOut.of(item))])
+                    yield [_delta_packet(item)]
             case Status(id=name, title=title):
                 if whole or title is not None or name in V0_STATUSES:
-                    await self._outbox.send([message_packet("oh_event", StatusUpdate.of(item, self.sid).wire())])
+                    yield [message_packet("oh_event", StatusUpdate.of(item, self.sid).wire())]
             case entries:
                 # on_event may have sent some of them already.
-                fresh = [entry for entry in entries if entry.id > self._cursor]
+                fresh = entries if entries[0].id > self._cursor else [e for e in entries if e.id > self._cursor]
                 chosen = self._chosen(fresh)
-                for packets in batching.arrays(chosen) if whole else batching.singles(chosen):
-                    await self._outbox.send(packets)
-                    if len(fresh) > batching.FEW:
-                        await asyncio.sleep(0)
+                yield from batching.arrays(chosen) if whole else batching.singles(chosen)
                 self._cursor = max(self._cursor, entries[-1].id)
 
     def _chosen(self, entries: Sequence[Stored]) -> Sequence[Stored]:
@@ -254,3 +270,9 @@ class WebSession:
             resync = Resync(reason="slow_consumer", after=self._cursor)
             self._outbox.put([message_packet("resync", resync.wire())])
         await self._outbox.end()
+
+
+@lru_cache(maxsize=SHARED)
+def _delta_packet(delta: Delta) -> EventPacket:
+    """One and the same for all who follow."""
+    return message_packet("oh_delta", DeltaOut.of(delta))

@@ -12,6 +12,7 @@ from openhands_sessions.core.settings import public
 from openhands_sessions.ports.access import Principal
 from openhands_sessions.ports.gateway import (
     Accepted,
+    Deliver,
     EndReason,
     FeedItem,
     SessionHandle,
@@ -59,13 +60,15 @@ class LocalGateway:
         raise NotAccepting("the session is closing; send it again")
 
     @asynccontextmanager
-    async def follow(self, sid: ConversationId, after: int) -> AsyncIterator[AsyncIterator[FeedItem]]:
+    async def follow(
+        self, sid: ConversationId, after: int, *, deliver: Deliver | None = None
+    ) -> AsyncIterator[AsyncIterator[FeedItem]]:
         row = await self._sessions.row(self._principal, sid)
         session = self._registry.find(sid)
         if session is None or session.state is SessionState.CLOSED:
             await self._sessions.session(row)
         # A failed session is not replaced here, or each follower would build it again and again.
-        items = self._registry.feeds.of(sid).follow(after)
+        items = self._registry.feeds.of(sid).follow(after, deliver)
         try:
             yield items
         finally:

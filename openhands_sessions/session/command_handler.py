@@ -1,7 +1,7 @@
 """What each command does: it becomes events, in one append where they belong together."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from openhands_sessions.core.commands import Answer, Command, Pause, Resume, SendMessage, Stop
 from openhands_sessions.core.errors import BadInput, NotAccepting
@@ -9,6 +9,7 @@ from openhands_sessions.core.events.actions import ChangeAgentStateAction, Messa
 from openhands_sessions.core.events.event import Action, AgentState, Event, Source
 from openhands_sessions.core.events.observations import AgentStateChangedObservation
 from openhands_sessions.core.events.own import ReplayEndedObservation
+from openhands_sessions.core.evolve import evolve
 from openhands_sessions.core.ids import UNNUMBERED, OwnerId
 from openhands_sessions.core.trajectory import goes_on
 from openhands_sessions.ports.gateway import Accepted
@@ -71,7 +72,7 @@ class CommandHandler:
 
     async def _append(self, events: Sequence[Event], given: SubmittedCommand) -> Accepted:
         """One append, the events that the person caused under the person's id."""
-        named = [replace(event, author=given.author) if _is_the_persons(event) else event for event in events]
+        named = [evolve(event, author=given.author) if _is_the_persons(event) else event for event in events]
         numbered = await self._stream.append(*named, receipt=given.receipt)
         return Accepted(numbered[0].id)
 

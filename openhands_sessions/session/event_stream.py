@@ -13,6 +13,7 @@ import structlog
 from openhands_sessions.core.errors import NotFound, StorageError
 from openhands_sessions.core.events.codec import Stored, decode, masked, recorded
 from openhands_sessions.core.events.event import EPOCH, Event
+from openhands_sessions.core.evolve import evolve
 from openhands_sessions.core.ids import ConversationId, EventId
 from openhands_sessions.core.masking import SecretMasker
 from openhands_sessions.core.snapshots import rungs
@@ -143,12 +144,12 @@ class EventStream:
         first = self._submitted + 1
         moment = self._clock()
         numbered = [
-            recorded(replace(event, id=EventId(first + place), timestamp=moment)) for place, event in enumerate(events)
+            recorded(evolve(event, id=EventId(first + place), timestamp=moment)) for place, event in enumerate(events)
         ]
         kept = [masked(event, entry, self.masker) for event, entry in numbered]
         entries = [entry for _, entry in kept]
         if receipt is not None:
-            receipt = replace(receipt, event=EventId(first))
+            receipt = evolve(receipt, event=EventId(first))
         storing = self._log.append(entries, expected=self._submitted, term=self._term, receipt=receipt)
         done: asyncio.Future[Sequence[Event]] = asyncio.get_running_loop().create_future()
         writing = _Writing([event for event, _ in numbered], [event for event, _ in kept], entries, storing, done)

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from openhands_sessions.core.events.codec import Stored
 from openhands_sessions.core.ids import UNNUMBERED
-from openhands_sessions.ports.gateway import Delta, EndReason, FeedItem, SessionClosed, SessionEnded, Status
+from openhands_sessions.ports.gateway import Deliver, Delta, EndReason, FeedItem, SessionClosed, SessionEnded, Status
 from openhands_sessions.ports.store import EventLog
 
 TAIL_ENTRIES = 128
@@ -23,6 +23,30 @@ class _Transient:
     number: int
     head: int
     item: Delta | Status
+
+
+@dataclass(slots=True, eq=False)
+class _Follower:
+    """Has everything up to event `cursor` and transient item `heard`. While it waits it has everything there is."""
+
+    cursor: int
+    heard: int
+    deliver: Deliver | None
+    wakeup: "asyncio.Future[None] | None" = None
+
+    def takes(self, item: FeedItem) -> bool:
+        """Whether it has taken the item without being woken."""
+        if self.deliver is None or self.wakeup is None or self.wakeup.done():
+            return False
+        try:
+            return self.deliver(item)
+        except Exception as error:
+            self.wakeup.set_exception(error)
+            return False
+
+    def wake(self) -> None:
+        if self.wakeup is not None and not self.wakeup.done():
+            self.wakeup.set_result(None)
 
 
 class Feed:
@@ -44,7 +68,7 @@ class Feed:
         self._setup_start: int | None = None
         self._closed: SessionClosed | None = None
         self._ended: EndReason | None = None
-        self._wakeup = asyncio.Event()
+        self._waiting: dict[_Follower, None] = {}
 
     @property
     def ended(self) -> bool:
@@ -75,14 +99,14 @@ class Feed:
         self._tail_size += sum(len(entry.text) for entry in entries)
         while len(self._tail) > TAIL_ENTRIES or (self._tail_size > TAIL_CHARACTERS and len(self._tail) > 1):
             self._tail_size -= len(self._tail.popleft().text)
-        self._wake()
+        self._offer(entries, after=entries[0].id - 1)
 
     def publish_transient(self, item: Delta | Status) -> None:
         """Send an item to those who follow at this moment. It is not stored, and a follower that is more than
         TRANSIENTS items behind loses it."""
         self._transient_count += 1
         self._transients.append(_Transient(self._transient_count, self._known_head, item))
-        self._wake()
+        self._offer(item)
 
     def close(self, reason: EndReason) -> None:
         """The session has closed, and the conversation goes on: followers hear of it and stay."""
@@ -95,36 +119,34 @@ class Feed:
             self._ended = reason
             self._wake()
 
-    async def follow(self, after: int) -> AsyncGenerator[FeedItem, None]:
+    async def follow(self, after: int, deliver: Deliver | None = None) -> AsyncGenerator[FeedItem, None]:
         """Everything after event `after`: stored events first, live ones next; see `Gateway.follow`. Raises
         SessionEnded, StorageError."""
-        cursor, heard = after, self._transient_count if self._setup_start is None else self._setup_start
+        heard = self._transient_count if self._setup_start is None else self._setup_start
+        follower = _Follower(after, heard, deliver)
         told: SessionClosed | None = None
         self.followers += 1
         try:
             if self._head is None:
                 self.load(await self._log.head())
             while True:
-                wakeup = self._wakeup  # taken before reading, so that nothing slips between
-                transient = self._transient_after(heard)
+                transient = self._transient_after(follower.heard)
                 head = self._known_head if transient is None else min(transient.head, self._known_head)
-                if cursor < head:
-                    async with aclosing(self._between(cursor, head)) as batches:
+                if follower.cursor < head:
+                    async with aclosing(self._between(follower.cursor, head)) as batches:
                         async for batch in batches:
-                            cursor = batch[-1].id
+                            follower.cursor = batch[-1].id
                             yield batch
                 elif transient is not None:
-                    heard = transient.number
+                    follower.heard = transient.number
                     yield transient.item
-                elif wakeup is not self._wakeup:
-                    continue
                 elif self._ended is not None:
                     raise SessionEnded(self._ended)
                 elif self._closed is not None and self._closed is not told:
                     told = self._closed
                     yield told
                 else:
-                    await wakeup.wait()
+                    await self._news(follower)
         finally:
             self.followers -= 1
 
@@ -150,6 +172,28 @@ class Feed:
         async for batch in self._log.read(cursor, before=head + 1):
             yield batch
 
+    async def _news(self, follower: _Follower) -> None:
+        """Wait for what the follower cannot be given otherwise."""
+        follower.wakeup = asyncio.get_running_loop().create_future()
+        self._waiting[follower] = None
+        try:
+            await follower.wakeup
+        finally:
+            self._waiting.pop(follower, None)
+
+    def _offer(self, item: FeedItem, *, after: int | None = None) -> None:
+        """Give a live item to the followers that wait and can take it, and wake the others. `after` is the event that a
+        follower must have before it."""
+        waiting, self._waiting = self._waiting, {}
+        for follower in waiting:
+            if (after is None or follower.cursor == after) and follower.takes(item):
+                follower.cursor = max(follower.cursor, self._known_head)
+                follower.heard = self._transient_count
+                self._waiting[follower] = None
+            else:
+                follower.wake()
+
     def _wake(self) -> None:
-        wakeup, self._wakeup = self._wakeup, asyncio.Event()
-        wakeup.set()
+        waiting, self._waiting = self._waiting, {}
+        for follower in waiting:
+            follower.wake()

@@ -21,6 +21,7 @@ from openhands_sessions.core.lifecycle import SET_UP, SessionState
 from openhands_sessions.ports.access import Access
 from openhands_sessions.ports.gateway import (
     Accepted,
+    Deliver,
     EndReason,
     FeedItem,
     SessionHandle,
@@ -81,7 +82,9 @@ class RemoteGateway:
         raise Unreachable("the server does not answer; it is not known whether the command arrived") from problem
 
     @asynccontextmanager
-    async def follow(self, sid: ConversationId, after: int) -> AsyncIterator[AsyncIterator[FeedItem]]:
+    async def follow(
+        self, sid: ConversationId, after: int, *, deliver: Deliver | None = None
+    ) -> AsyncIterator[AsyncIterator[FeedItem]]:
         follower = Follower(lambda: self._new_connection(sid), after, self._patience)
         await follower.open()
         followers = self._followers.setdefault(sid, [])

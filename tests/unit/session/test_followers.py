@@ -1,7 +1,8 @@
 """Followers get every event once and in order, whenever they come and however slow they are."""
 
 import asyncio
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
+from itertools import cycle
 
 import pytest
 from hypothesis import given, settings
@@ -29,18 +30,26 @@ async def opened(log: EventLog) -> EventStream:
 
 
 class Follower:
-    """Takes down all it gets; `pace` says how many turns of the loop it rests after each piece of news."""
+    """Takes down all it gets; `pace` says how many turns of the loop it rests after each piece of news. `direct` says
+    which of the items that it is offered in place of the iterator it takes; over and over."""
 
-    def __init__(self, stream: EventStream, after: int = -1, *, pace: int = 0) -> None:
+    def __init__(self, stream: EventStream, after: int = -1, *, pace: int = 0, direct: Sequence[bool] = ()) -> None:
         self.ids: list[int] = []
         self.news: list[int | Delta | Status | SessionClosed] = []
         self.ended: str | None = None
         self._stream = stream
         self._after = after
         self._pace = pace
+        self._taking = cycle(direct)
+        self._deliver = self._offered if direct else None
+
+    def _offered(self, news: FeedItem) -> bool:
+        if taken := next(self._taking):
+            self._take(news)
+        return taken
 
     async def run(self) -> None:
-        following = self._stream.feed.follow(self._after)
+        following = self._stream.feed.follow(self._after, self._deliver)
         try:
             async for news in following:
                 self._take(news)
@@ -65,6 +74,11 @@ async def rest(turns: int = 20) -> None:
         await asyncio.sleep(0)
 
 
+async def later(append: Callable[[MessageAction], Awaitable[object]], event: MessageAction) -> None:
+    await rest()
+    await append(event)
+
+
 async def next_of(following: AsyncGenerator[FeedItem, None]) -> FeedItem:
     async with asyncio.timeout(20):
         return await anext(following)
@@ -77,15 +91,19 @@ async def ids_of(following: AsyncGenerator[FeedItem, None]) -> list[int]:
 
 
 WRITERS = st.lists(st.lists(st.integers(1, 3), max_size=4), max_size=4)
-FOLLOWERS = st.lists(st.tuples(st.integers(-1, 12), st.integers(0, 3), st.integers(0, 6)), min_size=1, max_size=4)
+TAKING = st.lists(st.booleans(), max_size=4)
+FOLLOWERS = st.lists(
+    st.tuples(st.integers(-1, 12), st.integers(0, 3), st.integers(0, 6), TAKING), min_size=1, max_size=4
+)
 
 
 @given(WRITERS, FOLLOWERS, st.integers(0, 3))
 @settings(max_examples=120, deadline=None)
 def test_nobody_misses_or_repeats_an_event(
-    writers: list[list[int]], followers: list[tuple[int, int, int]], stored: int
+    writers: list[list[int]], followers: list[tuple[int, int, int, list[bool]]], stored: int
 ) -> None:
-    """Writers append at the same time as followers come, each from its own place and at its own pace."""
+    """Writers append at the same time as followers come, each from its own place and at its own pace; some take what
+    they can directly."""
 
     async def story() -> None:
         async with open_memory() as store:
@@ -93,7 +111,7 @@ def test_nobody_misses_or_repeats_an_event(
             stream = await opened(store.log(TALK))
             for _ in range(stored):
                 await stream.append(said())
-            here = [Follower(stream, after, pace=pace) for after, pace, _ in followers]
+            here = [Follower(stream, after, pace=pace, direct=direct) for after, pace, _, direct in followers]
 
             async def comes(follower: Follower, late: int) -> None:
                 await rest(late)
@@ -104,14 +122,14 @@ def test_nobody_misses_or_repeats_an_event(
                     await stream.append(*[said()] * count)
 
             async with asyncio.timeout(20), asyncio.TaskGroup() as group:
-                for follower, (_, _, late) in zip(here, followers, strict=True):
+                for follower, (_, _, late, _) in zip(here, followers, strict=True):
                     group.create_task(comes(follower, late))
                 writing = [group.create_task(writes(counts)) for counts in writers]
                 if writing:
                     await asyncio.wait(writing)
                 stream.feed.end("idle")
             total = stored + sum(map(sum, writers))
-            for follower, (after, _, _) in zip(here, followers, strict=True):
+            for follower, (after, _, _, _) in zip(here, followers, strict=True):
                 assert follower.ids == list(range(after + 1, total))
                 assert follower.ended == "idle"
             assert stream.feed.followers == 0
@@ -146,6 +164,37 @@ async def test_a_cursor_beyond_the_head_waits_for_what_comes_behind_it(log: Even
         await stream.append(said(), said(), said())
         stream.feed.end("stopped")
     assert follower.ids == [4]
+
+
+async def test_a_follower_that_waits_takes_live_items_without_a_turn_of_the_loop(log: EventLog) -> None:
+    stream = await opened(log)
+    follower = Follower(stream, direct=[True])
+    async with asyncio.timeout(20), asyncio.TaskGroup() as group:
+        group.create_task(follower.run())
+        await rest()
+        stream.feed.publish_transient(delta("a"))
+        assert follower.news == [delta("a")]
+        await stream.append(said())
+        stream.feed.publish_transient(delta("b"))
+        assert follower.news == [delta("a"), 0, delta("b")]
+        stream.feed.end("stopped")
+    assert follower.ended == "stopped"
+
+
+async def test_what_taking_directly_raises_ends_that_follower_alone(log: EventLog) -> None:
+    def broken(news: FeedItem) -> bool:
+        raise ConnectionError("gone")
+
+    stream = await opened(log)
+    other = Follower(stream, direct=[True])
+    following = stream.feed.follow(-1, broken)
+    async with asyncio.timeout(20), asyncio.TaskGroup() as group:
+        group.create_task(other.run())
+        group.create_task(later(stream.append, said()))
+        with pytest.raises(ConnectionError):
+            await anext(following)
+        stream.feed.end("stopped")
+    assert other.ids == [0]
 
 
 async def test_followers_may_wait_for_a_log_that_is_not_folded_yet(log: EventLog) -> None:
