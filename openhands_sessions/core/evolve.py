@@ -1,27 +1,26 @@
 """Copies of frozen dataclasses with other values, for what is copied with each event."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import fields, replace
+from dataclasses import fields
 from functools import cache
 from operator import attrgetter
-from typing import TYPE_CHECKING, Any
+from typing import Any, TypeVar
 
-if TYPE_CHECKING:
-    evolve = replace
-else:
-
-    def evolve(instance: Any, /, **changes: Any) -> Any:
-        """As `dataclasses.replace`, a third of its time: values are copied slot by slot, without `__init__`."""
-        values, setters, by_name = _slots(type(instance))
-        made = object.__new__(type(instance))
-        for setter, value in zip(setters, values(instance), strict=True):
-            setter(made, value)
-        for name, value in changes.items():
-            by_name[name](made, value)
-        return made
-
-
+T = TypeVar("T")
 Setter = Callable[[Any, Any], None]
+
+
+def evolve(instance: T, /, **changes: object) -> T:
+    """As `dataclasses.replace` for a class with slots, in a third of its time: values are copied slot by slot, without
+    `__init__`. Raises KeyError for a name that is no field."""
+    kind: Any = type(instance)
+    values, setters, by_name = _slots(kind)
+    made: T = object.__new__(kind)
+    for setter, value in zip(setters, values(instance), strict=True):
+        setter(made, value)
+    for name, value in changes.items():
+        by_name[name](made, value)
+    return made
 
 
 @cache
