@@ -16,7 +16,6 @@ from openhands_sessions.adapters.agents.shell import AgentChoice, ShellAgents
 from openhands_sessions.adapters.confirmation_policy import ConfirmationMode
 from openhands_sessions.adapters.files.local import LocalFiles
 from openhands_sessions.adapters.files.sealed import SealedFiles
-from openhands_sessions.adapters.gateways.remote import open_remote
 from openhands_sessions.adapters.mcp.lazy import LazyMcpServers
 from openhands_sessions.adapters.models.catalogue import Catalogue, ModelChoice
 from openhands_sessions.adapters.models.litellm import LiteLlmModels
@@ -301,7 +300,9 @@ def _new_id() -> str:
 
 def remote(url: str, session_api_key: str | None) -> AbstractAsyncContextManager[Access]:
     """Another server, reached over the network. Raises BadInput for what is no address."""
-    return open_remote(url, session_api_key)
+    from openhands_sessions.adapters.gateways import remote as another  # a server needs none of its libraries
+
+    return another.open_remote(url, session_api_key)
 
 
 @asynccontextmanager

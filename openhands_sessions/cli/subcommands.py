@@ -1,9 +1,12 @@
 """The groups `sessions`, `sandbox` and `config` of the command line, and the options that commands share."""
 
 import importlib
+import sys
 from collections.abc import Mapping, Sequence
+from functools import cache
 from pathlib import Path
-from typing import Annotated, Any
+from types import ModuleType
+from typing import Annotated, Any, cast
 
 import typer
 
@@ -45,8 +48,18 @@ def given(named: Mapping[str, object], settings: Sequence[str] | None) -> dict[s
     return flags
 
 
+@cache
+def _load_structlog() -> None:
+    """Without rich, which it would load for coloured tracebacks: 4 MB that our log has no use for."""
+    if "rich" not in sys.modules:
+        sys.modules["rich"] = cast("ModuleType", None)  # "cannot be imported"
+        importlib.import_module("structlog")
+        del sys.modules["rich"]
+
+
 def command(name: str) -> Any:
     """Import the module that carries a command out; importing all of them would slow every call."""
+    _load_structlog()
     return importlib.import_module(f"openhands_sessions.cli.{name}")
 
 

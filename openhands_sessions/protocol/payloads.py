@@ -18,7 +18,7 @@ Text = Annotated[str, Field(max_length=1_000_000)]
 class Message(BaseModel):
     """Something that is sent or received; unknown keys are ignored."""
 
-    model_config = ConfigDict(frozen=True)
+    model_config = ConfigDict(frozen=True, defer_build=True)  # all at import would slow every start
 
     def wire(self) -> dict[str, Json]:
         """The fields that were given, as JSON values."""

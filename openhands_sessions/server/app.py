@@ -1,9 +1,11 @@
 """The network edge put together: one aiohttp application with the sockets in it."""
 
 import asyncio
+import socket
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from ipaddress import ip_address
 from pathlib import Path
 
 import socketio
@@ -123,11 +125,26 @@ async def listening(app: web.Application, host: str, port: int, grace: float) ->
     runner = web.AppRunner(app, access_log=None, shutdown_timeout=grace, handler_cancellation=False)
     await runner.setup()
     try:
-        site = web.TCPSite(runner, host, port)
-        await site.start()
+        await _site(runner, host, port).start()
         yield runner.addresses[0][1]
     finally:
         if (services := app.get(SERVICES)) is not None:
             # Listening still: whoever comes now is told to come again.
             await services.operations.close_all("shutdown")
         await runner.cleanup()
+
+
+def _site(runner: web.AppRunner, host: str, port: int) -> web.BaseSite:
+    """An address is bound at once: uvloop would start threads to resolve it. Raises OSError."""
+    if "%" in host or not _is_address(host):
+        return web.TCPSite(runner, host, port)
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    return web.SockSite(runner, socket.create_server((host, port), family=family))
+
+
+def _is_address(host: str) -> bool:
+    try:
+        ip_address(host)
+    except ValueError:
+        return False
+    return True

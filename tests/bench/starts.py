@@ -1,13 +1,12 @@
 """Rows of a server that has just started, and of the command line."""
 
 import asyncio
-import os
 import sys
 import time
 
 from tests.bench.bench import Bench
 from tests.bench.measures import median
-from tests.bench.servers import floor_server
+from tests.bench.servers import environment, floor_server
 from tests.bench.table import Row
 
 ROUNDS = 5
@@ -39,7 +38,7 @@ async def help_text(bench: Bench) -> list[Row]:
         process = await asyncio.create_subprocess_exec(
             *(sys.executable, "-m", "openhands_sessions", "--help"),
             cwd=bench.code,
-            env={**os.environ, "PYTHONPATH": str(bench.code)},
+            env=environment({"PYTHONPATH": str(bench.code)}),
             stdout=asyncio.subprocess.DEVNULL,
         )
         await process.wait()

@@ -41,6 +41,8 @@ CLOSED_IN = "Or docker.runtime lets it make no unix socket: gVisor's runsc needs
 _POLL_SECONDS = 0.005
 """Between two looks for the socket of an executor that starts: no event says when it listens."""
 _POLLS_PER_INSPECTION = 10
+_NETWORK_RETRIES = 2
+"""A prune that takes its time may also remove the network that was just created."""
 _SIGNALLED = (0, 128 + signal.SIGTERM, 128 + signal.SIGKILL)
 """Exit codes of an executor that was ended from outside."""
 
@@ -103,13 +105,15 @@ class ContainerFactory:
     async def create(
         self, storage: SandboxStorage, name: str, spec: ContainerSpec, labels: Mapping[str, str], on_step: OnStep
     ) -> ContainerInfo:
-        """Create a container and start it; once more where its network was removed or changed meanwhile."""
-        try:
-            return await self._create(storage, name, spec, labels, on_step)
-        except NetworkGone:
-            self._context.network.forget()
-            await self._context.engine.remove(name)
-            return await self._create(storage, name, await self.current_spec(storage, on_step), labels, on_step)
+        """Create a container and start it; again where its network is removed or changed meanwhile."""
+        for _ in range(_NETWORK_RETRIES):
+            try:
+                return await self._create(storage, name, spec, labels, on_step)
+            except NetworkGone:
+                self._context.network.forget()
+                await self._context.engine.remove(name)
+                spec = await self.current_spec(storage, on_step)
+        return await self._create(storage, name, spec, labels, on_step)
 
     async def start(self, container: str, spec: ContainerSpec, on_step: OnStep) -> None:
         """Start a container that was created with this spec."""
