@@ -23,6 +23,8 @@ def credentials_of(environ: Mapping[str, Any], query: Mapping[str, str], given: 
 
 
 def _cookie(header: str) -> str:
+    if not header:
+        return ""
     try:
         morsel = SimpleCookie(header).get("session_api_key")
     except CookieError:

@@ -25,6 +25,7 @@ from openhands_sessions.ports.gateway import (
     SessionClosed,
     SessionEnded,
     SessionHandle,
+    SessionInfo,
     SessionSpec,
     SessionUsage,
     Status,
@@ -122,8 +123,8 @@ class WebSession:
         spec = making or SessionSpec(id=self.sid)
         message = spec.initial_message if initial_message is None else initial_message
         spec = replace(spec, settings={**spec.settings, **(settings or {})}, initial_message=message)
-        await self._gateway.open(spec if replay_json is None else replace(spec, replay_json=replay_json))
-        self._pump = asyncio.create_task(self._follow(), name=f"client {self._connection.socket_id}")
+        info = await self._gateway.open(spec if replay_json is None else replace(spec, replay_json=replay_json))
+        self._pump = asyncio.create_task(self._follow(info), name=f"client {self._connection.socket_id}")
 
     async def dispatch(self, data: object) -> Accepted:
         """Carry a client's command to the session, reviving it. Raises BadInput, RateLimited, NotAccepting, …"""
@@ -162,11 +163,11 @@ class WebSession:
             await asyncio.wait([self._pump], timeout=END_GRACE)
         await self.close()
 
-    async def _follow(self) -> None:
-        """The pump: from the cursor to the end of the connection."""
+    async def _follow(self, info: SessionInfo) -> None:
+        """The pump: from the cursor to the end of the connection. `info` is the conversation as it was opened."""
         try:
             try:
-                await self._greet()
+                await self._greet(info)
                 async with self._gateway.follow(self.sid, self._cursor, deliver=self._deliver) as items:
                     async for item in items:
                         await self._forward(item)
@@ -188,8 +189,7 @@ class WebSession:
         if self._connection.protocol >= PROTOCOL:
             self._outbox.put([message_packet("ended", Ended(reason=reason).wire())])
 
-    async def _greet(self) -> None:
-        info = await self._gateway.describe(self.sid)
+    async def _greet(self, info: SessionInfo) -> None:
         self._head, self._last_state = info.head, info.last_state
         if self._connection.protocol < PROTOCOL:
             self._cursor = min(self._cursor, info.head)

@@ -69,6 +69,7 @@ class ClientNamespace(socketio.AsyncNamespace):  # type: ignore[misc]  # python-
     def __init__(self, parts: ClientDependencies) -> None:
         super().__init__("/")
         self._parts = parts
+        self._told_limits = parts.limits.told()
         self._sessions: dict[str, WebSession] = {}
 
     async def trigger_event(self, event: str, *args: Any) -> Any:
@@ -110,7 +111,7 @@ class ClientNamespace(socketio.AsyncNamespace):  # type: ignore[misc]  # python-
             after=-1 if given.after is None else given.after,
             epoch=given.epoch,
             version=parts.version,
-            limits=limits.told(),
+            limits=self._told_limits,
         )
         session = WebSession(
             sid,

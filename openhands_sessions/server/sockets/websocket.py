@@ -1,6 +1,7 @@
 """A client's websocket: hands engine.io the frames that it can read, and writes packets straight to the transport."""
 
 import asyncio
+import math
 import struct
 from typing import Any
 
@@ -98,6 +99,42 @@ def frame_of(packet: Packet) -> bytes:
     return frame
 
 
+class Silence:
+    """Ends a connection that is silent for `limit` seconds. One timer serves many packets: it looks at when the last
+    one came."""
+
+    def __init__(self, limit: float, transport: asyncio.WriteTransport | None) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._limit = limit
+        self._transport = transport
+        self._since = self._loop.time()
+        self._timer: asyncio.TimerHandle | None = None
+
+    def __enter__(self) -> "Silence":
+        self._check()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+
+    def begin(self) -> None:
+        """The client's turn to speak."""
+        self._since = self._loop.time()
+
+    def suspend(self) -> None:
+        """It has spoken, and is not heard again until that is done."""
+        self._since = math.inf
+
+    def _check(self) -> None:
+        spoken = min(self._since, self._loop.time())
+        if self._loop.time() >= spoken + self._limit:
+            if self._transport is not None:
+                self._transport.abort()
+        else:
+            self._timer = self._loop.call_at(spoken + self._limit, self._check)
+
+
 class ClientWebSocket:
     """What engine.io serves websocket requests with, in place of its own: no task and no queue stand between a packet
     and the transport, and one task reads."""
@@ -119,7 +156,7 @@ class ClientWebSocket:
             queue.put_nowait(before.get_nowait())
             before.task_done()
         try:
-            await self._read(socket)
+            await self._read(socket, request)
         finally:
             await queue.end()
             await self._engine.close(wait=False, abort=True, reason=self._server.reason.TRANSPORT_CLOSE)
@@ -144,18 +181,14 @@ class ClientWebSocket:
         finally:
             engine.upgrading = False
 
-    async def _read(self, socket: web.WebSocketResponse) -> None:
+    async def _read(self, socket: web.WebSocketResponse, request: web.Request) -> None:
         """Until the client goes, says goodbye, or is silent for longer than its pings allow."""
-        loop, silence = asyncio.get_running_loop(), self._server.ping_interval + self._server.ping_timeout
-        try:
-            async with asyncio.timeout(silence) as limit:
-                while (packet := await self._packet(socket)) is not None:
-                    limit.reschedule(None)
-                    if not await self._received(packet):
-                        return
-                    limit.reschedule(loop.time() + silence)
-        except TimeoutError:
-            return
+        with Silence(self._server.ping_interval + self._server.ping_timeout, request.transport) as silence:
+            while (packet := await self._packet(socket)) is not None:
+                silence.suspend()
+                if not await self._received(packet):
+                    return
+                silence.begin()
 
     async def _received(self, packet: Packet) -> bool:
         """Hand it to engine.io. False where the connection is over."""
