@@ -26,7 +26,6 @@ SAME_IDEA = {
     **dict.fromkeys(("Bash", "Editor"), "the tool, and what carries it out inside the sandbox"),
     **dict.fromkeys(("Programs", "Workspace"), "the port, and its other side inside the sandbox"),
     **dict.fromkeys(("Action", "Hello", "Refusal"), "the value, and its form on a wire"),
-    **dict.fromkeys(("Conversation", "Found", "Options", "Reaper", "Unreachable"), "to be told apart"),
 }
 """Names of public classes that may occur in more than one file, and why. The list only shrinks."""
 
