@@ -48,18 +48,22 @@ def given(named: Mapping[str, object], settings: Sequence[str] | None) -> dict[s
     return flags
 
 
+UNNEEDED = {"structlog": "rich", "engineio": "requests"}
+"""What a library imports if it is there, for coloured tracebacks and for a blocking client: 8 MB that we do not use."""
+
+
 @cache
-def _load_structlog() -> None:
-    """Without rich, which it would load for coloured tracebacks: 4 MB that our log has no use for."""
-    if "rich" not in sys.modules:
-        sys.modules["rich"] = cast("ModuleType", None)  # "cannot be imported"
-        importlib.import_module("structlog")
-        del sys.modules["rich"]
+def _load_libraries() -> None:
+    for library, unneeded in UNNEEDED.items():
+        if unneeded not in sys.modules:
+            sys.modules[unneeded] = cast("ModuleType", None)  # "cannot be imported"
+            importlib.import_module(library)
+            del sys.modules[unneeded]
 
 
 def command(name: str) -> Any:
     """Import the module that carries a command out; importing all of them would slow every call."""
-    _load_structlog()
+    _load_libraries()
     return importlib.import_module(f"openhands_sessions.cli.{name}")
 
 

@@ -8,6 +8,7 @@ import socketio
 from engineio.packet import Packet
 
 from openhands_sessions.server.packets import size
+from openhands_sessions.server.sockets.websocket import WebSocketQueue
 
 BUDGET = 128 * 1024
 """Characters that may wait for one client before its cursor waits too."""
@@ -46,8 +47,11 @@ class Outbox:
     def put(self, packets: Sequence[Packet]) -> None:
         """Queue without waiting: for what is bounded otherwise."""
         queue = self._queue
-        for packet in packets:
-            queue.put_nowait(packet)
+        if isinstance(queue, WebSocketQueue):
+            queue.put_all(packets)
+        else:
+            for packet in packets:
+                queue.put_nowait(packet)
         self._waiting = 0 if queue.empty() else self._waiting + size(packets)
 
     async def send(self, packets: Sequence[Packet]) -> None:

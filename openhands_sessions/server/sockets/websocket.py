@@ -3,6 +3,7 @@
 import asyncio
 import math
 import struct
+from collections.abc import Sequence
 from typing import Any
 
 import structlog
@@ -47,6 +48,16 @@ class WebSocketQueue(asyncio.Queue[Packet | None]):
         super().put_nowait(item)
         if self._writing is None:
             self._writing = asyncio.create_task(self._write(transport), name="slow client")
+
+    def put_all(self, packets: Sequence[Packet]) -> None:
+        """As `put_nowait` for each, in one write where the client reads."""
+        transport = self._transport
+        free = self._writing is None and transport is not None and transport.get_write_buffer_size() <= WRITABLE
+        if transport is not None and free and not transport.is_closing():
+            transport.write(b"".join([frame_of(packet) for packet in packets]))
+        else:
+            for packet in packets:
+                self.put_nowait(packet)
 
     async def _write(self, transport: asyncio.WriteTransport) -> None:
         try:
