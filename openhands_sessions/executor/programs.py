@@ -8,17 +8,15 @@ import os
 import signal
 import subprocess
 from dataclasses import dataclass, field
-from typing import AsyncIterator, Awaitable, Callable
+from typing import AsyncIterator
 
-from .frames import Message, RequestRefused
-from .processes import ChildReaper, descendants, signal_all
+from .frames import RequestRefused, Send
+from .processes import ChildReaper, descendants, signal_all, signal_group
 
 _QUERIES_AT_ONCE = 8
 _SESSIONS_AT_ONCE = 64
 _PIECE = 64 << 10
 LONGEST_LINE = 1 << 20  # escaped, it must fit into one frame
-
-Send = Callable[[Message], Awaitable[None]]
 
 
 @dataclass(frozen=True)
@@ -54,8 +52,7 @@ class ProgramRunner:
             yield process, ended
         finally:
             signal_all(descendants([process.pid]) if not ended.done() else [], signal.SIGKILL)
-            with contextlib.suppress(ProcessLookupError, PermissionError):
-                os.killpg(process.pid, signal.SIGKILL)
+            signal_group(process.pid, signal.SIGKILL)
             process.returncode = await asyncio.shield(ended)
 
     async def _printed(

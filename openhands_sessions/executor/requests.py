@@ -6,18 +6,16 @@ import asyncio
 import base64
 import os
 import re
-from typing import Any, Awaitable, Callable, Dict
 
 from .actions import Actions
-from .chunks import ArchiveTooLarge
+from .chunks import ArchiveTooLarge, FileStreams
 from .command import ActiveAction
 from .editor import Edit
-from .frames import Message, RequestRefused, optional_int, optional_seconds, optional_text, text_of
+from .frames import Message, RequestRefused, Send, optional_int, optional_seconds, optional_text, text_of
 from .journal import Outcome
 from .processes import CommandRequest
 from .programs import Program, ProgramRunner, ProgramSessions
 from .shell import Shell
-from .streams import FileStreams
 from .workspace import OutsidePath, UnfitFile, WorkspaceFolder
 
 PAUSE = 0.02
@@ -26,9 +24,6 @@ _QUERY_SECONDS = 30.0
 _ENVIRONMENT_LIMIT = 32 << 10
 _KEY = re.compile(r"[A-Za-z0-9_-]{1,128}")
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,127}")
-
-Answer = Dict[str, Any]
-Send = Callable[[Message], Awaitable[None]]
 
 
 class RequestHandlers:
@@ -58,7 +53,7 @@ class RequestHandlers:
             "status": self._status,
         }
 
-    async def answer(self, message: Message, send: Send) -> Answer:
+    async def answer(self, message: Message, send: Send) -> Message:
         """Run a request; `send` sends chunks before the answer. Raises RequestRefused."""
         carry_out = self._named.get(text_of(message, "op"))
         if carry_out is None:
@@ -72,7 +67,7 @@ class RequestHandlers:
         except ArchiveTooLarge as error:
             raise RequestRefused("too_large", str(error)) from error
 
-    async def _perform(self, message: Message, send: Send) -> Answer:
+    async def _perform(self, message: Message, send: Send) -> Message:
         """Run an action, or join it, or return its recorded `outcome`; before that `piece`s of its output from `from`
         on."""
         key = _key(message)
@@ -102,7 +97,7 @@ class RequestHandlers:
             return self._actions.cell(self._order(key, task))
         return self._actions.run(self._order(key, task), patience)
 
-    async def _inquire(self, message: Message, send: Send) -> Answer:
+    async def _inquire(self, message: Message, send: Send) -> Message:
         key = _key(message)
         try:
             outcome = self._actions.outcome(key)
@@ -113,46 +108,46 @@ class RequestHandlers:
         state = "unknown" if self._actions.active(key) is None else "running"
         return {"state": state, "journal": self._actions.journal}
 
-    async def _interrupt(self, message: Message, send: Send) -> Answer:
+    async def _interrupt(self, message: Message, send: Send) -> Message:
         self._actions.interrupt(_key(message))
         return {}
 
-    async def _input(self, message: Message, send: Send) -> Answer:
+    async def _input(self, message: Message, send: Send) -> Message:
         return {"taken": await self._shell.send_input(text_of(message, "text"))}
 
-    async def _read(self, message: Message, send: Send) -> Answer:
+    async def _read(self, message: Message, send: Send) -> Message:
         limit = optional_int(message, "limit")
         limit = READ_LIMIT if limit is None else max(0, min(limit, READ_LIMIT))
         return {"content": base64.b64encode(self._workspace.read(text_of(message, "path"), limit=limit)).decode()}
 
-    async def _write(self, message: Message, send: Send) -> Answer:
+    async def _write(self, message: Message, send: Send) -> Message:
         self._workspace.write(text_of(message, "path"), _decoded(text_of(message, "content")))
         return {}
 
-    async def _list(self, message: Message, send: Send) -> Answer:
+    async def _list(self, message: Message, send: Send) -> Message:
         return {"names": self._workspace.names(text_of(message, "path"))}
 
-    async def _stream(self, message: Message, send: Send) -> Answer:
+    async def _stream(self, message: Message, send: Send) -> Message:
         """Open a file under a `name`: to `read`, to `write`, or a folder as `zip`; answered when it is closed."""
         await self._streams.keep_open(_key(message, "name"), text_of(message, "kind"), text_of(message, "path"), send)
         return {}
 
-    async def _stream_step(self, message: Message, send: Send) -> Answer:
+    async def _stream_step(self, message: Message, send: Send) -> Message:
         """Write or read one chunk: `content`, null at the end."""
         given = optional_text(message, "content")
         piece = await self._streams.step(_key(message, "name"), None if given is None else _decoded(given))
         return {"content": None if piece is None else base64.b64encode(piece).decode()}
 
-    async def _stream_end(self, message: Message, send: Send) -> Answer:
+    async def _stream_end(self, message: Message, send: Send) -> Message:
         """Close a file before its end; the request that opened it is answered then."""
         self._streams.end(_key(message, "name"))
         return {}
 
-    async def _status(self, message: Message, send: Send) -> Answer:
+    async def _status(self, message: Message, send: Send) -> Message:
         """`idle`: nothing runs or waits, so the sandbox may be paused; and the journal's name."""
         return {"idle": self._actions.idle, "journal": self._actions.journal}
 
-    async def _query(self, message: Message, send: Send) -> Answer:
+    async def _query(self, message: Message, send: Send) -> Message:
         """Run a program that changes nothing; owners may repeat the request."""
         timeout = optional_seconds(message, "timeout") or _QUERY_SECONDS
         limit = optional_int(message, "limit")
@@ -163,14 +158,14 @@ class RequestHandlers:
             return {"exit_code": None, "printed": "", "problem": os.strerror(error.errno or 0)}
         return {"exit_code": code, "printed": base64.b64encode(printed).decode()}
 
-    async def _pipe(self, message: Message, send: Send) -> Answer:
+    async def _pipe(self, message: Message, send: Send) -> Message:
         """Run a program until it ends; on the way a `piece` for each `line` that it prints."""
         try:
             return {"exit_code": await self._sessions.run(_key(message, "name"), self._program(message), send)}
         except OSError as error:
             return {"exit_code": None, "problem": os.strerror(error.errno or 0)}
 
-    async def _pipe_line(self, message: Message, send: Send) -> Answer:
+    async def _pipe_line(self, message: Message, send: Send) -> Message:
         return {"taken": await self._sessions.write(_key(message, "name"), text_of(message, "text"))}
 
     def _program(self, message: Message) -> Program:

@@ -10,8 +10,8 @@ import os
 from pathlib import Path
 from typing import Callable, Iterator
 
-from .frames import VERSION, BadFrame, Message, RequestRefused, encode, optional_int, read_frame
-from .requests import RequestHandlers, Send
+from .frames import VERSION, BadFrame, Message, RequestRefused, Send, encode, optional_int, read_frame
+from .requests import RequestHandlers
 
 TERM_FILE = "term"
 _REQUESTS_AT_ONCE = 128

@@ -13,6 +13,7 @@ from typing import BinaryIO, NamedTuple
 
 NAME = "/workspace"
 NAMES_LISTED = 5000
+READ_FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _LINKS_FOLLOWED = 40
 _PATH_BYTES = 4095
 _NAME_BYTES = 255
@@ -105,16 +106,12 @@ class WorkspaceFolder:
                 raise FileNotFoundError(errno.ENOENT, path)
             if not found.is_folder:
                 raise NotADirectoryError(errno.ENOTDIR, path)
-            folder = os.open(".", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC, dir_fd=found.folder)
-            try:
-                with os.scandir(folder) as entries:
-                    for entry in entries:
-                        shown = os.fsencode(entry.name).decode("utf-8", "replace")
-                        names.append(shown + "/" if entry.is_dir(follow_symlinks=False) else shown)
-                        if len(names) > limit:
-                            raise UnfitFile(f"{path} holds more than {limit} names")
-            finally:
-                os.close(folder)
+            with opened_folder(".", found.folder) as folder, os.scandir(folder) as entries:
+                for entry in entries:
+                    shown = os.fsencode(entry.name).decode("utf-8", "replace")
+                    names.append(shown + "/" if entry.is_dir(follow_symlinks=False) else shown)
+                    if len(names) > limit:
+                        raise UnfitFile(f"{path} holds more than {limit} names")
         return sorted(names)
 
     def remove(self, path: str) -> None:
@@ -224,6 +221,16 @@ class _Walk:
         return parts
 
 
+@contextlib.contextmanager
+def opened_folder(name: str | Path, parent: int | None = None) -> Iterator[int]:
+    """A descriptor of a folder, which must not be a link, for the length of the block. Raises OSError."""
+    folder = os.open(name, READ_FOLDER, dir_fd=parent)
+    try:
+        yield folder
+    finally:
+        os.close(folder)
+
+
 def _opened(found: FoundPath, path: str) -> BinaryIO:
     if found.status is None:
         raise FileNotFoundError(errno.ENOENT, path)
@@ -255,8 +262,5 @@ def _replacing(found: FoundPath, owner: tuple[int, int] | None) -> Iterator[Bina
         with contextlib.suppress(OSError):
             os.unlink(temporary, dir_fd=found.folder)
         raise
-    folder = os.open(".", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC, dir_fd=found.folder)
-    try:
+    with opened_folder(".", found.folder) as folder:
         os.fsync(folder)
-    finally:
-        os.close(folder)

@@ -9,9 +9,9 @@ from typing import Literal, Protocol
 
 from openhands_sessions.adapters.runtimes.executor_client.connection import ConnectionLost, ExecutorConnection
 from openhands_sessions.adapters.runtimes.executor_client.messages import malformed_answer
-from openhands_sessions.adapters.runtimes.threads import ThreadedGenerator, ThreadLimiter
+from openhands_sessions.adapters.runtimes.threads import ThreadLimiter
 from openhands_sessions.core.errors import FileProblem, PathRefused, RuntimeFailure, RuntimeUnavailable, TooLarge
-from openhands_sessions.executor.chunks import CHUNK_SIZE, ArchiveTooLarge, open_chunks
+from openhands_sessions.executor.chunks import CHUNK_SIZE, ArchiveTooLarge, ThreadedChunks, open_chunks
 from openhands_sessions.executor.frames import Message
 from openhands_sessions.executor.workspace import OutsidePath, UnfitFile, WorkspaceFolder
 
@@ -94,10 +94,13 @@ class FolderSource:
     @asynccontextmanager
     async def open(self, kind: Kind, path: str) -> AsyncIterator[Step]:
         with _port_errors():
-            async with ThreadedGenerator(self._limiter, open_chunks(self._workspace, kind, path)) as chunks:
+            chunks = ThreadedChunks(open_chunks(self._workspace, kind, path), self._limiter.run)
+            try:
                 if kind == "write":
-                    await chunks.send()
-                yield chunks.send
+                    await chunks.step()
+                yield chunks.step
+            finally:
+                await chunks.close()
 
 
 class ExecutorSource:
@@ -110,10 +113,8 @@ class ExecutorSource:
 
     async def names(self, path: str) -> Sequence[str]:
         async with self._keep_awake():
-            try:
+            with _until_lost():
                 names = (await (await self._connect()).call("list", {"path": path})).get("names")
-            except ConnectionLost:
-                raise _sandbox_ended() from None
         if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
             raise malformed_answer()
         return names
@@ -129,7 +130,8 @@ class ExecutorSource:
             try:
                 await opened.wait()
                 if request.done() and not request.cancelled():
-                    await _raise_refusal(request)
+                    with _until_lost():
+                        await request  # raises why the file could not be opened
                 yield lambda content: _step(connection, name, content)
             finally:
                 await _close(connection, name, request)
@@ -151,26 +153,20 @@ async def _close(connection: ExecutorConnection, name: str, request: "asyncio.Ta
 
 async def _step(connection: ExecutorConnection, name: str, content: bytes | None) -> bytes | None:
     encoded = None if content is None else base64.b64encode(content).decode()
-    try:
+    with _until_lost():
         answer = (await connection.call("stream_step", {"name": name, "content": encoded})).get("content")
-    except ConnectionLost:
-        raise _sandbox_ended() from None
     try:
         return None if answer is None else base64.b64decode(answer, validate=True)
     except (TypeError, ValueError):
         raise malformed_answer() from None
 
 
-async def _raise_refusal(request: "asyncio.Task[Message]") -> None:
-    """Raise why the file could not be opened."""
+@contextmanager
+def _until_lost() -> Iterator[None]:
     try:
-        await request
+        yield
     except ConnectionLost:
-        raise _sandbox_ended() from None
-
-
-def _sandbox_ended() -> RuntimeUnavailable:
-    return RuntimeUnavailable("the sandbox ended meanwhile; try again")
+        raise RuntimeUnavailable("the sandbox ended meanwhile; try again") from None
 
 
 @contextmanager

@@ -11,6 +11,8 @@ from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 
+from openhands_sessions.executor.workspace import opened_folder
+
 _FLAGS = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
 _POLL_SECONDS = 0.01
 
@@ -82,7 +84,6 @@ STARTING, RUNNING = "starting", "running"
 _TERM_SECONDS = 2.0
 _NUMBER_LIMIT = 32
 _NAMES_AT_ONCE = 1000
-_READ_FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _FIND_FOLDER = os.O_PATH | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
@@ -208,8 +209,7 @@ def remove_untrusted_tree(folder: Path) -> None:
     """Delete a folder that commands have filled: of any depth, with folders closed to us. Follows no link. Folders are
     moved to the top before they are emptied, so that neither the recursion nor the open files nor the memory grow with
     the depth. Raises OSError."""
-    top = os.open(folder, _READ_FOLDER)
-    try:
+    with opened_folder(folder) as top:
         prefix = os.urandom(8).hex()
         moved = 0
         while names := _some_names(top):
@@ -217,14 +217,9 @@ def remove_untrusted_tree(folder: Path) -> None:
                 if not _make_accessible(name, top):
                     os.unlink(name, dir_fd=top)
                     continue
-                below = os.open(name, _READ_FOLDER, dir_fd=top)
-                try:
+                with opened_folder(name, top) as below:
                     moved = _move_up(below, top, prefix, moved)
-                finally:
-                    os.close(below)
                 os.rmdir(name, dir_fd=top)
-    finally:
-        os.close(top)
     folder.rmdir()
 
 
