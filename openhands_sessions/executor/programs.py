@@ -39,14 +39,28 @@ class ProgramRunner:
         """The exit code and the output, at most `limit` bytes; None for the code where it was ended for printing more,
         or for running longer than `timeout` seconds. Raises OSError where it cannot be started."""
         async with self._room, self.started(program, subprocess.DEVNULL) as (process, ended):
-            return await self._printed(process, ended, timeout, limit)
+            printed = bytearray()
+
+            async def read() -> int | None:
+                async with read_chunks(process) as reader:
+                    while len(printed) <= limit:
+                        piece = await reader.read(_PIECE)
+                        if not piece:
+                            return await asyncio.shield(ended)
+                        printed.extend(piece)
+                return None
+
+            code = None
+            with contextlib.suppress(asyncio.TimeoutError):
+                code = await asyncio.wait_for(read(), timeout)
+            return code, bytes(printed[:limit])
 
     @contextlib.asynccontextmanager
     async def started(
         self, program: Program, stdin: int
     ) -> AsyncIterator[tuple[subprocess.Popen[bytes], asyncio.Future[int]]]:
         """A program and the future of its exit code; the end of the block kills it and its descendants."""
-        process = _start_action(program, stdin)
+        process = _start(program, stdin)
         ended = self._reaper.watch(process.pid, apart=True)
         try:
             yield process, ended
@@ -55,27 +69,8 @@ class ProgramRunner:
             signal_group(process.pid, signal.SIGKILL)
             process.returncode = await asyncio.shield(ended)
 
-    async def _printed(
-        self, process: subprocess.Popen[bytes], ended: asyncio.Future[int], timeout: float, limit: int
-    ) -> tuple[int | None, bytes]:
-        printed = bytearray()
 
-        async def read() -> int | None:
-            async with read_chunks(process) as reader:
-                while len(printed) <= limit:
-                    piece = await reader.read(_PIECE)
-                    if not piece:
-                        return await asyncio.shield(ended)
-                    printed.extend(piece)
-            return None
-
-        code = None
-        with contextlib.suppress(asyncio.TimeoutError):
-            code = await asyncio.wait_for(read(), timeout)
-        return code, bytes(printed[:limit])
-
-
-def _start_action(program: Program, stdin: int) -> subprocess.Popen[bytes]:
+def _start(program: Program, stdin: int) -> subprocess.Popen[bytes]:
     return subprocess.Popen(
         program.words,
         cwd=program.cwd,

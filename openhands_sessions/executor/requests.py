@@ -12,13 +12,11 @@ from .chunks import ArchiveTooLarge, FileStreams
 from .command import ActiveAction
 from .editor import Edit
 from .frames import Message, RequestRefused, Send, optional_int, optional_seconds, optional_text, text_of
-from .journal import Outcome
 from .processes import CommandRequest
 from .programs import Program, ProgramRunner, ProgramSessions
 from .shell import Shell
 from .workspace import OutsidePath, UnfitFile, WorkspaceFolder
 
-PAUSE = 0.02
 READ_LIMIT = 4 << 20
 _QUERY_SECONDS = 30.0
 _ENVIRONMENT_LIMIT = 32 << 10
@@ -72,7 +70,7 @@ class RequestHandlers:
         on."""
         key = _key(message)
         outcome = self._actions.outcome(key)
-        action = self._actions.active(key)
+        action = self._actions.active.get(key)
         if outcome is None and action is None:
             if self._actions.closing:
                 await (
@@ -86,7 +84,7 @@ class RequestHandlers:
             else:
                 action = self._start_action(key, task)
         if action is not None:
-            outcome = await _follow_output(action, optional_int(message, "from") or 0, send)
+            outcome = await action.follow(optional_int(message, "from") or 0, send)
         return {"outcome": outcome}
 
     def _start_action(self, key: str, task: Message) -> ActiveAction:
@@ -105,7 +103,7 @@ class RequestHandlers:
             return {"state": refusal.code}
         if outcome is not None:
             return {"state": "done", "outcome": outcome}
-        state = "unknown" if self._actions.active(key) is None else "running"
+        state = "running" if key in self._actions.active else "unknown"
         return {"state": state, "journal": self._actions.journal}
 
     async def _interrupt(self, message: Message, send: Send) -> Message:
@@ -196,22 +194,6 @@ class RequestHandlers:
             if not found.is_folder:
                 raise UnfitFile(f"{path} is not a folder")
             return os.readlink(f"/proc/self/fd/{found.folder}")
-
-
-async def _follow_output(action: ActiveAction, offset: int, send: Send) -> Outcome:
-    listener = action.listen(offset)
-    try:
-        while not listener.ended:
-            await listener.wait(PAUSE)
-            piece = listener.take()
-            if piece is not None:
-                await send({"piece": piece})
-    finally:
-        action.leave(listener)
-    result = action.done.result()
-    if isinstance(result, RequestRefused):
-        raise result
-    return result
 
 
 def _key(message: Message, name: str = "key") -> str:
