@@ -83,12 +83,8 @@ def user_error(error: Exception) -> RuntimeUnavailable:
             return RuntimeUnavailable("the Docker engine did not answer in time: is it, or its disk, overloaded?")
         case ImageNotFound():
             return ImageMissing()
-        case APIError() if _means_container_gone(error):
-            return ContainerGone("the sandbox was ended from outside just then")
-        case APIError() if _means_network_gone(error):
-            return NetworkGone()
         case APIError():
-            return RuntimeUnavailable(_message_for(str(error.explanation or error)))
+            return _refusal(str(error.explanation or error))
         case requests.exceptions.RequestException() | DockerException() | HTTPError() | OSError():
             return RuntimeUnavailable(NO_ENGINE)
     raise error
@@ -109,19 +105,14 @@ def timed_out(error: Exception) -> bool:
     return isinstance(error, (requests.exceptions.ReadTimeout, TimeoutError, ReadTimeoutError))
 
 
-def _means_container_gone(error: APIError) -> bool:
-    text = str(error.explanation or error).lower()
-    return any(sign in text for sign in _ENDS)
-
-
-def _means_network_gone(error: APIError) -> bool:
-    text = str(error.explanation or error).lower()
-    return "network" in text and "not found" in text
-
-
-def _message_for(text: str) -> str:
+def _refusal(text: str) -> RuntimeUnavailable:
+    """The error for what the engine says."""
     lower = text.lower()
+    if any(sign in lower for sign in _ENDS):
+        return ContainerGone("the sandbox was ended from outside just then")
+    if "network" in lower and "not found" in lower:
+        return NetworkGone()
     for signs, advice in _KNOWN:
         if any(sign in lower for sign in signs):
-            return advice
-    return f"the Docker engine refused: {without_paths(text)[:_LONGEST]}"
+            return RuntimeUnavailable(advice)
+    return RuntimeUnavailable(f"the Docker engine refused: {without_paths(text)[:_LONGEST]}")

@@ -4,7 +4,6 @@ import hashlib
 import os
 import tempfile
 import zipapp
-from collections.abc import Callable
 from pathlib import Path
 from typing import Protocol
 
@@ -12,11 +11,10 @@ from openhands_sessions.adapters.runtimes.docker.container_spec import MountSpec
 from openhands_sessions.adapters.runtimes.docker.size_guard import Measure, folder_size
 from openhands_sessions.adapters.runtimes.executor_client.connection import ExecutorConnection
 from openhands_sessions.adapters.runtimes.local.paths import SandboxPaths
+from openhands_sessions.adapters.runtimes.local.runtimes import EXECUTOR
 from openhands_sessions.adapters.runtimes.local.storage import FolderStorage
 from openhands_sessions.adapters.runtimes.threads import ThreadLimiter
 from openhands_sessions.ports.runtime import Lost, Outcome, UnknownAction
-
-EXECUTOR_SOURCE = Path(__file__).resolve().parents[3] / "executor"
 
 
 class SandboxStorage(Protocol):
@@ -62,10 +60,6 @@ class SandboxStorage(Protocol):
         """Delete all of it, or all but the journal and the term; False where an executor runs."""
 
 
-StorageFactory = Callable[[SandboxPaths, str], SandboxStorage]
-"""Takes the name of the container."""
-
-
 class BindMountStorage(FolderStorage):
     """Folders of this machine, mounted into the container; the executor listens on a socket in one of them."""
 
@@ -85,14 +79,14 @@ def executor_archive(folder: Path) -> Path:
     """The executor as one file, which any image with Python runs; written where it is missing. Its name is a digest of
     its content: containers of an earlier server may still run another version. Raises OSError."""
     digest = hashlib.sha256()
-    for path in sorted(EXECUTOR_SOURCE.glob("*.py")):
+    for path in sorted(EXECUTOR.glob("*.py")):
         digest.update(path.name.encode() + b"\0" + path.read_bytes() + b"\0")
     archive = folder / f"executor-{digest.hexdigest()[:16]}.pyz"
     if not archive.exists():
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         descriptor, name = tempfile.mkstemp(dir=folder, prefix=".executor-")
         with os.fdopen(descriptor, "wb") as file:
-            zipapp.create_archive(EXECUTOR_SOURCE, file, filter=lambda path: path.suffix == ".py")
+            zipapp.create_archive(EXECUTOR, file, filter=lambda path: path.suffix == ".py")
             os.fchmod(descriptor, 0o644)  # the sandbox runs under another user
         Path(name).rename(archive)
     return archive

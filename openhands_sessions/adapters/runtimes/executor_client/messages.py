@@ -143,12 +143,11 @@ def _edit(value: dict[str, Any]) -> EditDone:
     )
 
 
-def _ended(value: object) -> Ended:
-    for known in get_args(Ended):
-        if value == known:
-            ended: Ended = known
-            return ended
-    raise TypeError(value)
+def _ended(value: Any) -> Ended:
+    if value not in get_args(Ended):
+        raise TypeError(value)
+    ended: Ended = value
+    return ended
 
 
 def _text_or_none(value: object) -> str | None:

@@ -7,7 +7,6 @@ import os
 import stat
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 
@@ -87,41 +86,23 @@ _NAMES_AT_ONCE = 1000
 _FIND_FOLDER = os.O_PATH | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
-@dataclass(frozen=True, slots=True)
 class SandboxPaths:
     """A folder with the workspace and the executor's state. Commands may change anything below those two: no link is
     followed there, and nothing is waited for without a limit. `owner` is the user and group that the sandbox runs
     under, None for the server's own. All methods block, and may raise OSError."""
 
-    folder: Path
-    owner: tuple[int, int] | None = None
-
-    @property
-    def workspace(self) -> Path:
-        return self.folder / "workspace"
-
-    @property
-    def state(self) -> Path:
-        return self.folder / "state"
-
-    @property
-    def socket(self) -> Path:
-        return self.state / "executor.sock"
-
-    @property
-    def home(self) -> Path:
+    def __init__(self, folder: Path, owner: tuple[int, int] | None = None) -> None:
+        self.folder = folder
+        self.owner = owner
+        self.workspace = folder / "workspace"
+        self.state = folder / "state"
+        self.socket = self.state / "executor.sock"
+        self.home = folder / "home"
         """The home folder, where it is not the workspace."""
-        return self.folder / "home"
-
-    @property
-    def undo(self) -> Path:
+        self.undo = self.state / "undo"
         """What edited files held before."""
-        return self.state / "undo"
-
-    @property
-    def lock(self) -> Path:
+        self.lock = folder / "open"
         """Locked by processes that have the sandbox open; the sandbox does not see it."""
-        return self.folder / "open"
 
     def write_conversation(self, conversation: str) -> None:
         """Note whose sandbox this is."""
