@@ -21,11 +21,7 @@ from openhands_sessions.adapters.runtimes.docker.errors import (
     early_exit_message,
 )
 from openhands_sessions.adapters.runtimes.docker.network import SandboxNetwork
-from openhands_sessions.adapters.runtimes.docker.storage import (
-    BindMountStorage,
-    SandboxStorage,
-    executor_archive,
-)
+from openhands_sessions.adapters.runtimes.docker.storage import BindMountStorage, executor_archive
 from openhands_sessions.adapters.runtimes.docker.volumes import ExecutorVolume, VolumeStorage
 from openhands_sessions.adapters.runtimes.local.paths import SandboxPaths
 from openhands_sessions.adapters.runtimes.threads import ThreadLimiter
@@ -42,6 +38,9 @@ _POLL_SECONDS = 0.005
 _POLLS_PER_INSPECTION = 10
 _SIGNALLED = (0, 128 + signal.SIGTERM, 128 + signal.SIGKILL)
 """Exit codes of an executor that was ended from outside."""
+
+SandboxStorage = BindMountStorage | VolumeStorage
+"""Where the files of one conversation's container lie, and how its executor is reached."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -17,7 +17,7 @@ from openhands_sessions.adapters.runtimes.docker.size_guard import SizeGuard
 from openhands_sessions.adapters.runtimes.docker.starter import ContainerStarter
 from openhands_sessions.adapters.runtimes.docker.volumes import executor_volume
 from openhands_sessions.adapters.runtimes.executor_client.connection import ExecutorConnection
-from openhands_sessions.adapters.runtimes.executor_client.files import FolderSource, WorkspaceFiles
+from openhands_sessions.adapters.runtimes.executor_client.files import FolderFiles
 from openhands_sessions.adapters.runtimes.executor_client.journal import JournalIdentity
 from openhands_sessions.adapters.runtimes.executor_client.runtime import ExecutorEnded, ExecutorRuntime
 from openhands_sessions.adapters.runtimes.local.paths import SandboxPaths
@@ -221,7 +221,7 @@ class DockerRuntime(ExecutorRuntime):
         super().__init__(
             spec,
             ContainerHost(lifecycle, spec),
-            WorkspaceFiles(FolderSource(workspace, limiter)) if context.engine.local else None,
+            FolderFiles(workspace, limiter) if context.engine.local else None,
             JournalIdentity(paths.folder, limiter),
             command_timeout=settings.command_timeout,
             output_limit=settings.output_head + settings.output_tail,

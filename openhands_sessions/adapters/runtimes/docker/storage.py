@@ -1,63 +1,17 @@
-"""Where the files of one conversation's container lie, and how its executor is reached: one class per topology."""
+"""Sandboxes of an engine on this machine: their files lie in folders of it, which their containers mount."""
 
 import hashlib
 import os
 import tempfile
 import zipapp
 from pathlib import Path
-from typing import Protocol
 
-from openhands_sessions.adapters.runtimes.docker.container_spec import MountSpec, bind_mounts
-from openhands_sessions.adapters.runtimes.docker.size_guard import Measure, folder_size
-from openhands_sessions.adapters.runtimes.executor_client.connection import ExecutorConnection
+from openhands_sessions.adapters.runtimes.docker.container_spec import bind_mounts
+from openhands_sessions.adapters.runtimes.docker.size_guard import folder_size
 from openhands_sessions.adapters.runtimes.local.paths import SandboxPaths
 from openhands_sessions.adapters.runtimes.local.runtimes import EXECUTOR
 from openhands_sessions.adapters.runtimes.local.storage import FolderStorage
 from openhands_sessions.adapters.runtimes.threads import ThreadLimiter
-from openhands_sessions.ports.runtime import Lost, Outcome, UnknownAction
-
-
-class SandboxStorage(Protocol):
-    """All methods may raise RuntimeUnavailable."""
-
-    paths: SandboxPaths
-    mounts: MountSpec
-    size: Measure
-    """Bytes that the sandbox has written in all."""
-
-    async def prepare(self) -> None:
-        """Create the folders of this machine."""
-
-    async def prepare_mounts(self) -> None:
-        """Create what the container mounts; before the container is created."""
-
-    async def set_secret(self, container: str) -> None:
-        """Give the container a new secret that clients of its executor need; before each start."""
-
-    async def connect(self, term: int) -> ExecutorConnection | None:
-        """Connect to the executor as the owner; None where none listens."""
-
-    async def listens(self) -> bool:
-        """Whether something accepts connections; also a stopped process, which does not answer."""
-
-    async def is_responsive(self) -> bool:
-        """Whether an executor can be reached that answers in time."""
-
-    async def kill(self) -> None:
-        """End an executor that runs though the engine knows no container for it: a daemon that is killed while it
-        starts one forgets it."""
-
-    async def term(self) -> int:
-        """The highest owner's term that was written, -1 for none."""
-
-    async def claim(self, term: int) -> None:
-        """Write the owner's term: an executor that an older owner is starting refuses him then."""
-
-    async def recorded_outcome(self, key: str) -> Outcome | UnknownAction | Lost | None:
-        """What the journal says of an action; None where there is no journal."""
-
-    async def delete(self, *, keep_journal: bool = False) -> bool:
-        """Delete all of it, or all but the journal and the term; False where an executor runs."""
 
 
 class BindMountStorage(FolderStorage):
@@ -67,6 +21,7 @@ class BindMountStorage(FolderStorage):
         super().__init__(paths, limiter, answer_within=answer_within, folders=(paths.home,))
         self.mounts = bind_mounts(paths, executor)
         self.size = folder_size(paths.folder)
+        """Bytes that the sandbox has written in all."""
 
     async def prepare_mounts(self) -> None:
         """Nothing: `prepare` has created the folders."""

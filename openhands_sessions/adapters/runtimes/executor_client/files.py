@@ -3,9 +3,10 @@
 import asyncio
 import base64
 import secrets
+from abc import ABC, abstractmethod
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterator, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager
-from typing import Literal, Protocol
+from typing import Literal
 
 from openhands_sessions.adapters.runtimes.executor_client.connection import ConnectionLost, ExecutorConnection
 from openhands_sessions.adapters.runtimes.executor_client.messages import malformed_answer
@@ -23,33 +24,25 @@ Step = Callable[[bytes | None], Awaitable[bytes | None]]
 """Takes the next chunk to write, None at the end; or returns the next chunk read, None at the end."""
 
 
-class FileSource(Protocol):
-    """Where files are. Raises as the port's Workspace."""
+class WorkspaceFiles(ABC):
+    """The port's Workspace, by the chunks of the files that a subclass opens."""
 
-    async def names(self, path: str) -> Sequence[str]:
+    @abstractmethod
+    async def list(self, path: str = "") -> Sequence[str]:
         """The names in a folder."""
 
+    @abstractmethod
     def open(self, kind: Kind, path: str) -> AbstractAsyncContextManager[Step]:
         """Keep a file open for the length of the block; one that was not written to its end stays as it was."""
 
-
-class WorkspaceFiles:
-    """The port's Workspace over a source."""
-
-    def __init__(self, source: FileSource) -> None:
-        self._source = source
-
     async def read(self, path: str, *, limit: int = 1 << 20) -> bytes:
         content = bytearray()
-        async with self._source.open("read", path) as step:
+        async with self.open("read", path) as step:
             while chunk := await step(None):
                 content += chunk
                 if len(content) > limit:
                     raise FileProblem(f"{path} is larger than {limit} bytes")
         return bytes(content)
-
-    async def list(self, path: str = "") -> Sequence[str]:
-        return await self._source.names(path)
 
     def pieces(self, path: str) -> AsyncGenerator[bytes, None]:
         return self._chunks("read", path)
@@ -58,14 +51,14 @@ class WorkspaceFiles:
         return self._chunks("zip", path)
 
     async def write(self, path: str, content: bytes) -> None:
-        async with self._source.open("write", path) as step:
+        async with self.open("write", path) as step:
             for start in range(0, len(content), CHUNK_SIZE):
                 await step(content[start : start + CHUNK_SIZE])
             await step(None)
 
     async def receive(self, path: str, pieces: AsyncIterator[bytes], *, limit: int) -> int:
         size = 0
-        async with self._source.open("write", path) as step:
+        async with self.open("write", path) as step:
             async for chunk in pieces:
                 size += len(chunk)
                 if size > limit:
@@ -75,19 +68,19 @@ class WorkspaceFiles:
         return size
 
     async def _chunks(self, kind: Kind, path: str) -> AsyncGenerator[bytes, None]:
-        async with self._source.open(kind, path) as step:
+        async with self.open(kind, path) as step:
             while chunk := await step(None):
                 yield chunk
 
 
-class FolderSource:
+class FolderFiles(WorkspaceFiles):
     """The folder itself, whether or not an executor runs."""
 
     def __init__(self, workspace: WorkspaceFolder, limiter: ThreadLimiter) -> None:
         self._workspace = workspace
         self._limiter = limiter
 
-    async def names(self, path: str) -> Sequence[str]:
+    async def list(self, path: str = "") -> Sequence[str]:
         with _port_errors():
             return await self._limiter.run(self._workspace.names, path)
 
@@ -103,7 +96,7 @@ class FolderSource:
                 await chunks.close()
 
 
-class ExecutorSource:
+class ExecutorFiles(WorkspaceFiles):
     """`keep_awake` keeps the sandbox awake for the length of its block; `connect` starts the executor where it does not
     run, and returns a connection to it."""
 
@@ -111,7 +104,7 @@ class ExecutorSource:
         self._keep_awake = keep_awake
         self._connect = connect
 
-    async def names(self, path: str) -> Sequence[str]:
+    async def list(self, path: str = "") -> Sequence[str]:
         async with self._keep_awake():
             with _until_lost():
                 names = (await (await self._connect()).call("list", {"path": path})).get("names")

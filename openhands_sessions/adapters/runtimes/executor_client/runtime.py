@@ -10,7 +10,7 @@ from openhands_sessions.adapters.runtimes.executor_client.connection import (
     ExecutorConnection,
     ExecutorUnresponsive,
 )
-from openhands_sessions.adapters.runtimes.executor_client.files import ExecutorSource, KeepAwake, WorkspaceFiles
+from openhands_sessions.adapters.runtimes.executor_client.files import ExecutorFiles, KeepAwake
 from openhands_sessions.adapters.runtimes.executor_client.journal import JournalIdentity, NotInJournal
 from openhands_sessions.adapters.runtimes.executor_client.messages import (
     MOST_OUTPUT,
@@ -88,7 +88,7 @@ class ExecutorRuntime:
     ) -> None:
         """`output_limit` is how much of an output executors are told to keep, in bytes. Without `files`, files are
         accessed through the executor. `keep_awake` keeps the sandbox awake during each call."""
-        self.files = files or WorkspaceFiles(ExecutorSource(keep_awake, self._started))
+        self.files = files or ExecutorFiles(keep_awake, self._started)
         self.programs: Programs = ExecutorPrograms(keep_awake, self._started, spec.environment)
         self._environment = spec.environment
         self._keep_awake = keep_awake
