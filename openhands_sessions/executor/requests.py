@@ -73,9 +73,8 @@ class RequestHandlers:
         action = self._actions.active.get(key)
         if outcome is None and action is None:
             if self._actions.closing:
-                await (
-                    asyncio.get_event_loop().create_future()
-                )  # the connection ends soon, and the owner asks the next executor
+                # The connection ends soon, and the owner asks the next executor.
+                await asyncio.get_event_loop().create_future()
             task = message.get("task")
             if not isinstance(task, dict):
                 raise RequestRefused("bad_request", "task must be an object")

@@ -65,6 +65,7 @@ class Shell:
         self._command = state / "command"
         self._cwd_file = state / "folder"
         self._terminal = Terminal(self._on_data, self._on_mark)
+        self._nonce = self._terminal.marks.nonce
         self._bash: BashProcess | None = None
         self._run: CommandRun | None = None
         self.folder = self._workspace  # of this bash, or of the next one
@@ -165,10 +166,6 @@ class Shell:
         """The line that prints the exit code. An interrupt while bash reads it may discard its first half: no second
         half of it does harm, and another status line follows each interrupt."""
         return f"\\builtin printf \\\\033_%s:%s:%s\\\\000 {self._nonce} {token} $? >/dev/tty"
-
-    @property
-    def _nonce(self) -> str:
-        return self._terminal.marks.nonce
 
     def _on_data(self, data: bytes) -> None:
         if self._run is not None and self._run.begun.done() and not self._run.ended.done():

@@ -64,7 +64,7 @@ class WorkspaceFolder:
         """Resolve a path. Raises OutsidePath, and UnfitFile for any OSError inside the block."""
         parts = self._parts(path)
         try:
-            with _Walk(self.root, self._inside, self._owner) as walk:
+            with contextlib.closing(_Walk(self.root, self._inside, self._owner)) as walk:
                 yield walk.to(parts, make_folders)
         except OSError as error:
             raise UnfitFile(f"{path}: {os.strerror(error.errno or 0)}") from error
@@ -155,10 +155,7 @@ class _Walk:
         self._folders = self._opened[:]
         self._links = 0
 
-    def __enter__(self) -> _Walk:
-        return self
-
-    def __exit__(self, *_: object) -> None:
+    def close(self) -> None:
         for descriptor in self._opened:
             os.close(descriptor)
 

@@ -22,10 +22,7 @@ NO_RUNTIME = "the Docker engine does not know this runtime: register it in its d
 
 _FULL = ("no space left on device", "disk quota exceeded")
 _KNOWN: Sequence[tuple[Sequence[str], str]] = (
-    (
-        _FULL,
-        "the Docker engine's disk is full: free some, `docker system df` shows what is used",
-    ),
+    (_FULL, "the Docker engine's disk is full: free some, `docker system df` shows what is used"),
     (
         (
             "bind source path does not exist",
@@ -40,10 +37,7 @@ _KNOWN: Sequence[tuple[Sequence[str], str]] = (
         ('"python3": executable file not found', "exec: python3: not found", "python3: no such file"),
         "the image has no python3: the executor needs Python 3.8 or newer, and bash",
     ),
-    (
-        ("unknown runtime", "unknown or invalid runtime", "invalid runtime name"),
-        NO_RUNTIME,
-    ),
+    (("unknown runtime", "unknown or invalid runtime", "invalid runtime name"), NO_RUNTIME),
     (
         ("address pool", "predefined address pools"),
         "the Docker engine has no free network addresses: `docker network prune`",

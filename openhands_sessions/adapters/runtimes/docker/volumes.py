@@ -148,9 +148,8 @@ class VolumeStorage:
     async def claim(self, term: int) -> None:
         async with self._term_lock():
             await self._raise_term(term)
-            if await self._limiter.use_folder(
-                self._file(_PREPARED).exists
-            ):  # else `set_secret` gives it to the first executor
+            # Before the volumes are there, `set_secret` gives it to the first executor.
+            if await self._limiter.use_folder(self._file(_PREPARED).exists):
                 content = {TERM: str(await self.term()).encode()}
                 async with self._file_carrier() as carrier:
                     await self._engine.put(carrier, f"{_MOUNT_ROOT}/state", _tar(self._settings.owner, content))
