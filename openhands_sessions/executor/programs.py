@@ -34,15 +34,16 @@ class ProgramRunner:
     def __init__(self, reaper: ChildReaper) -> None:
         self._reaper = reaper
         self._room = asyncio.Semaphore(_QUERIES_AT_ONCE)
+        self._writers: dict[str, asyncio.StreamWriter] = {}  # of programs with an open input, by the owner's names
 
     async def query(self, program: Program, timeout: float, limit: int) -> tuple[int | None, bytes]:
         """The exit code and the output, at most `limit` bytes; None for the code where it was ended for printing more,
         or for running longer than `timeout` seconds. Raises OSError where it cannot be started."""
-        async with self._room, self.started(program, subprocess.DEVNULL) as (process, ended):
+        async with self._room, self._started(program, subprocess.DEVNULL) as (process, ended):
             printed = bytearray()
 
             async def read() -> int | None:
-                async with read_chunks(process) as reader:
+                async with _read_chunks(process) as reader:
                     while len(printed) <= limit:
                         piece = await reader.read(_PIECE)
                         if not piece:
@@ -55,8 +56,35 @@ class ProgramRunner:
                 code = await asyncio.wait_for(read(), timeout)
             return code, bytes(printed[:limit])
 
+    async def run(self, name: str, program: Program, send: Send) -> int:
+        """Run a program and send each line that it prints, until it ends or prints one that is too long; returns its
+        exit code. Cancelling kills it and its descendants. Raises OSError where it cannot be started."""
+        if name in self._writers or len(self._writers) >= _SESSIONS_AT_ONCE:
+            raise RequestRefused("busy", "the name is taken, or too many programs are spoken to")
+        async with self._started(program, subprocess.PIPE) as (process, ended):
+            async with _read_chunks(process, LONGEST_LINE) as reader, _input_writer(process) as writer:
+                self._writers[name] = writer
+                try:
+                    await send({"piece": {"started": True}})
+                    await _forward_lines(reader, send)
+                finally:
+                    del self._writers[name]
+            with contextlib.suppress(ProcessLookupError):
+                process.kill()
+            return await asyncio.shield(ended)
+
+    async def write(self, name: str, line: str) -> bool:
+        """False where the program has ended."""
+        writer = self._writers.get(name)
+        if writer is None or writer.is_closing():
+            return False
+        writer.write(line.encode("utf-8", "replace") + b"\n")
+        with contextlib.suppress(ConnectionError):
+            await writer.drain()
+        return True
+
     @contextlib.asynccontextmanager
-    async def started(
+    async def _started(
         self, program: Program, stdin: int
     ) -> AsyncIterator[tuple[subprocess.Popen[bytes], asyncio.Future[int]]]:
         """A program and the future of its exit code; the end of the block kills it and its descendants."""
@@ -83,7 +111,7 @@ def _start(program: Program, stdin: int) -> subprocess.Popen[bytes]:
 
 
 @contextlib.asynccontextmanager
-async def read_chunks(process: subprocess.Popen[bytes], limit: int = _PIECE) -> AsyncIterator[asyncio.StreamReader]:
+async def _read_chunks(process: subprocess.Popen[bytes], limit: int = _PIECE) -> AsyncIterator[asyncio.StreamReader]:
     """Its output as a stream."""
     loop = asyncio.get_event_loop()
     reader = asyncio.StreamReader(limit=limit)
@@ -92,41 +120,6 @@ async def read_chunks(process: subprocess.Popen[bytes], limit: int = _PIECE) -> 
         yield reader
     finally:
         transport.close()
-
-
-class ProgramSessions:
-    """Programs with an open input, each by a name that its owner chose."""
-
-    def __init__(self, programs: ProgramRunner) -> None:
-        self._programs = programs
-        self._writers: dict[str, asyncio.StreamWriter] = {}
-
-    async def run(self, name: str, program: Program, send: Send) -> int:
-        """Run a program and send each line that it prints, until it ends or prints one that is too long; returns its
-        exit code. Cancelling kills it and its descendants. Raises OSError where it cannot be started."""
-        if name in self._writers or len(self._writers) >= _SESSIONS_AT_ONCE:
-            raise RequestRefused("busy", "the name is taken, or too many programs are spoken to")
-        async with self._programs.started(program, subprocess.PIPE) as (process, ended):
-            async with read_chunks(process, LONGEST_LINE) as reader, _input_writer(process) as writer:
-                self._writers[name] = writer
-                try:
-                    await send({"piece": {"started": True}})
-                    await _forward_lines(reader, send)
-                finally:
-                    del self._writers[name]
-            with contextlib.suppress(ProcessLookupError):
-                process.kill()
-            return await asyncio.shield(ended)
-
-    async def write(self, name: str, line: str) -> bool:
-        """False where the program has ended."""
-        writer = self._writers.get(name)
-        if writer is None or writer.is_closing():
-            return False
-        writer.write(line.encode("utf-8", "replace") + b"\n")
-        with contextlib.suppress(ConnectionError):
-            await writer.drain()
-        return True
 
 
 async def _forward_lines(reader: asyncio.StreamReader, send: Send) -> None:

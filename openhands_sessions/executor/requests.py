@@ -13,7 +13,7 @@ from .command import ActiveAction
 from .editor import Edit
 from .frames import Message, RequestRefused, Send, optional_int, optional_seconds, optional_text, text_of
 from .processes import CommandRequest
-from .programs import Program, ProgramRunner, ProgramSessions
+from .programs import Program, ProgramRunner
 from .shell import Shell
 from .workspace import OutsidePath, UnfitFile, WorkspaceFolder
 
@@ -30,7 +30,6 @@ class RequestHandlers:
     def __init__(self, actions: Actions, shell: Shell, workspace: WorkspaceFolder, programs: ProgramRunner) -> None:
         self._actions = actions
         self._programs = programs
-        self._sessions = ProgramSessions(programs)
         self._shell = shell
         self._workspace = workspace
         self._streams = FileStreams(workspace)
@@ -158,12 +157,12 @@ class RequestHandlers:
     async def _pipe(self, message: Message, send: Send) -> Message:
         """Run a program until it ends; on the way a `piece` for each `line` that it prints."""
         try:
-            return {"exit_code": await self._sessions.run(_key(message, "name"), self._program(message), send)}
+            return {"exit_code": await self._programs.run(_key(message, "name"), self._program(message), send)}
         except OSError as error:
             return {"exit_code": None, "problem": os.strerror(error.errno or 0)}
 
     async def _pipe_line(self, message: Message, send: Send) -> Message:
-        return {"taken": await self._sessions.write(_key(message, "name"), text_of(message, "text"))}
+        return {"taken": await self._programs.write(_key(message, "name"), text_of(message, "text"))}
 
     def _program(self, message: Message) -> Program:
         words = message.get("words")
