@@ -5,12 +5,11 @@ from __future__ import annotations
 import asyncio
 from typing import Awaitable, Callable
 
-from .command import ActiveAction, ShellCommand
+from .command import ActiveAction, OutputCapture, ShellCommand
 from .editor import Edit, TextEditor
 from .frames import RequestRefused
 from .ipython import IPythonCells
 from .journal import DONE, FORGOTTEN, Journal, Outcome
-from .output import OutputCapture
 from .processes import BUSY, INTERRUPTED, KILLED, WAITING, CommandRequest, ExitStatus
 from .shell import Shell
 from .workspace import WorkspaceFolder
@@ -39,7 +38,10 @@ class Actions:
         self._editor = editor
         self._workspace = workspace
         self._new_capture = new_capture
-        self._active: dict[str, ActiveAction] = {}
+        self.journal = journal.name
+        """The name of the journal."""
+        self.active: dict[str, ActiveAction] = {}
+        """The running and waiting actions by their keys."""
         self._tasks: set[asyncio.Task[None]] = set()
         self._turn = asyncio.Lock()
         self._command: ShellCommand | None = None  # the last one, until its exit status is returned
@@ -51,21 +53,13 @@ class Actions:
 
     @property
     def idle(self) -> bool:
-        return not self._active and (self._command is None or not self._command.running)
-
-    @property
-    def journal(self) -> str:
-        """The name of the journal."""
-        return self._journal.name
-
-    def active(self, key: str) -> ActiveAction | None:
-        return self._active.get(key)
+        return not self.active and (self._command is None or not self._command.running)
 
     def outcome(self, key: str) -> Outcome | None:
         """The outcome of an action that has ended; None for an unknown or a running one. Raises Refusal `lost`."""
         if key in self._unwritten:
             return self._unwritten[key]
-        if key in self._active:
+        if key in self.active:
             return None
         state = self._journal.state(key)
         if state == FORGOTTEN:
@@ -93,7 +87,7 @@ class Actions:
 
     def interrupt(self, key: str) -> None:
         """End an action. An unknown one is recorded as never to be run."""
-        action = self._active.get(key)
+        action = self.active.get(key)
         if action is not None:
             action.end(INTERRUPTED)
         elif self._command is not None and self._command.running and key in self._command.keys:
@@ -104,7 +98,7 @@ class Actions:
     async def close(self) -> None:
         """End all running and waiting actions, and record their outcomes."""
         self.closing = True
-        for action in self._active.values():
+        for action in self.active.values():
             action.end(KILLED)
         await asyncio.gather(*self._tasks, return_exceptions=True)
         if self._command is not None:
@@ -112,9 +106,9 @@ class Actions:
             await self._command.ended()
 
     def _queued(self, key: str, work: Callable[[ActiveAction], Awaitable[Outcome]]) -> ActiveAction:
-        if len(self._active) >= _ACTIVE_LIMIT:
+        if len(self.active) >= _ACTIVE_LIMIT:
             raise RequestRefused("busy", "too many commands are waiting for the shell")
-        action = self._active[key] = ActiveAction(self._new_capture())
+        action = self.active[key] = ActiveAction(self._new_capture())
         task = asyncio.get_event_loop().create_task(self._take_turn(key, action, work))
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
@@ -131,7 +125,7 @@ class Actions:
         except RequestRefused as refusal:
             result = refusal
         finally:
-            del self._active[key]
+            del self.active[key]
             action.finish(result)
             self.on_change()
 
@@ -144,7 +138,7 @@ class Actions:
             return self._not_run(BUSY)
         self._record_start(request.key)
         self._command = ShellCommand(request, self._shell, self._new_capture)
-        self._command.on_end(lambda: self.on_change())
+        self._command.ending.add_done_callback(lambda _: self.on_change())
         return await self._wait_for_command(self._command, request.key, action, patience)
 
     async def _run_cell(self, request: CommandRequest, action: ActiveAction) -> Outcome:

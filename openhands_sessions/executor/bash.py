@@ -67,12 +67,8 @@ def exports(old: dict[str, str], new: dict[str, str]) -> list[str]:
     """The bash commands that turn one environment into another."""
     gone = [name for name in old if name not in new]
     changed = [f"{name}={shlex.quote(value)}" for name, value in new.items() if old.get(name) != value]
-    commands_end = []
-    if gone:
-        commands_end.append("\\builtin unset -v " + " ".join(gone))
-    if changed:
-        commands_end.append("\\builtin export " + " ".join(changed))
-    return commands_end
+    steps = (("unset -v", gone), ("export", changed))
+    return [f"\\builtin {command} {' '.join(words)}" for command, words in steps if words]
 
 
 def _become_bash(commands_end: int, terminal: int, cwd: str, environment: dict[str, str]) -> NoReturn:

@@ -1,17 +1,21 @@
-"""Files read and written in chunks, and folders zipped in chunks, so that none need be in memory whole."""
+"""Files read and written in chunks, and folders zipped in chunks, so that none need be in memory whole; and those that
+owners have open."""
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import os
 import stat
 import time
 import zipfile
 from dataclasses import dataclass
+from functools import partial
 from itertools import islice
-from typing import Generator, Iterator, Optional
+from typing import Any, Awaitable, Callable, Generator, Iterator, Optional
 
-from .workspace import OutsidePath, UnfitFile, WorkspaceFolder
+from .frames import RequestRefused, Send
+from .workspace import READ_FOLDER, OutsidePath, UnfitFile, WorkspaceFolder, opened_folder
 
 CHUNK_SIZE = 256 << 10
 """In bytes."""
@@ -22,6 +26,7 @@ _EARLIEST, _LATEST = 315_532_800.0, 4_354_819_198.0
 _DEPTH = 100
 _NAMES = 100_000
 """Names of one folder that are read; more are over the limit of any archive."""
+_AT_ONCE = 32
 
 
 @dataclass(frozen=True)
@@ -127,7 +132,7 @@ def _entries(workspace: WorkspaceFolder, path: str) -> Iterator[_Entry]:
     with workspace.find(path) as found:
         if not found.is_folder:
             raise UnfitFile(f"{path or '.'} is not a folder")
-        folder = os.open(found.name, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=found.folder)
+        folder = os.open(found.name, READ_FOLDER, dir_fd=found.folder)
     try:
         yield from _below(workspace, folder, path.rstrip("/"), "")
     finally:
@@ -146,17 +151,10 @@ def _below(workspace: WorkspaceFolder, folder: int, path: str, name: str) -> Ite
                 status = entry.stat(follow_symlinks=False)
                 yield _Entry(shown + "/", real, 0, status.st_mtime, True)
                 if shown.count("/") < _DEPTH:
-                    yield from _inside(workspace, folder, entry.name, real, shown)
+                    with opened_folder(entry.name, folder) as inside:
+                        yield from _below(workspace, inside, real, shown + "/")
             elif (found := _file(workspace, real, entry)) is not None:
                 yield _Entry(shown, real, found.st_size, found.st_mtime, bool(found.st_mode & stat.S_IXUSR))
-
-
-def _inside(workspace: WorkspaceFolder, parent: int, own: str, path: str, name: str) -> Iterator[_Entry]:
-    folder = os.open(own, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=parent)
-    try:
-        yield from _below(workspace, folder, path, name + "/")
-    finally:
-        os.close(folder)
 
 
 def _file(workspace: WorkspaceFolder, path: str, entry: os.DirEntry[str]) -> os.stat_result | None:
@@ -205,3 +203,80 @@ class _ChunkBuffer:
             yield b"".join(self._kept)
             self._kept.clear()
             self._size = 0
+
+
+class ThreadedChunks:
+    """Chunks whose steps block, and so run in threads, by `run`. A caller that is cancelled waits for the running step
+    to end."""
+
+    def __init__(self, chunks: Chunks, run: Callable[..., Awaitable[Any]]) -> None:
+        self.ended = asyncio.Event()
+        """The last chunk was read or written."""
+        self._chunks = chunks
+        self._run = run
+        self._stepping = asyncio.Lock()
+
+    async def step(self, content: bytes | None = None) -> bytes | None:
+        """Write or read one chunk; None after the last one."""
+        chunk: bytes | None
+        chunk, ended = await self._finish(self._next, content)
+        if ended:
+            self.ended.set()
+        return chunk
+
+    async def close(self) -> None:
+        await self._finish(self._chunks.close)
+
+    def _next(self, content: bytes | None) -> tuple[bytes | None, bool]:
+        try:
+            return self._chunks.send(content), False
+        except StopIteration:  # a future cannot carry it
+            return None, True
+
+    async def _finish(self, function: Callable[..., Any], *arguments: bytes | None) -> Any:
+        async with self._stepping:
+            step = asyncio.ensure_future(self._run(function, *arguments))
+            try:
+                return await asyncio.shield(step)
+            except asyncio.CancelledError:
+                await asyncio.wait({step})
+                if not step.cancelled():
+                    step.exception()  # mark it as retrieved: the cancelled caller does not get it
+                raise
+
+
+class FileStreams:
+    """Open files, each by a name that its owner chose."""
+
+    def __init__(self, workspace: WorkspaceFolder) -> None:
+        self._workspace = workspace
+        self._opened: dict[str, ThreadedChunks] = {}
+
+    async def keep_open(self, name: str, kind: str, path: str, send: Send) -> None:
+        """Open a file, send that it is open, and keep it open until its end is read or written. When cancelled, a file
+        that was being written stays as it was. Raises OutsidePath, UnfitFile, RequestRefused."""
+        if name in self._opened or len(self._opened) >= _AT_ONCE:
+            raise RequestRefused("busy", "the name is taken, or too many files are open")
+        run = partial(asyncio.get_event_loop().run_in_executor, None)
+        stream = self._opened[name] = ThreadedChunks(open_chunks(self._workspace, kind, path), run)
+        try:
+            if kind == "write":
+                await stream.step()
+            await send({"piece": {"started": True}})
+            await stream.ended.wait()
+        finally:
+            del self._opened[name]
+            await asyncio.shield(stream.close())
+
+    async def step(self, name: str, content: bytes | None) -> bytes | None:
+        """Write or read one chunk; None at the end. Raises as `keep_open`."""
+        stream = self._opened.get(name)
+        if stream is None:
+            raise RequestRefused("file_problem", "the file is not open any more")
+        return await stream.step(content)
+
+    def end(self, name: str) -> None:
+        """Close a file; `keep_open` returns then. A file that was being written stays as it was."""
+        stream = self._opened.get(name)
+        if stream is not None:
+            stream.ended.set()

@@ -1,15 +1,125 @@
-"""The running command of the shell, and the actions that wait for it, one after another."""
+"""The running command of the shell, its output, and the actions that wait for it, one after another."""
 
 from __future__ import annotations
 
 import asyncio
+import codecs
 from typing import Any, Callable
 
-from .frames import RequestRefused
+from .frames import RequestRefused, Send
 from .journal import Outcome
-from .output import OutputCapture, OutputListener
-from .processes import CommandRequest, ExitStatus
+from .processes import CommandRequest, ExitStatus, wait_any
 from .shell import Shell
+
+PENDING = 32 << 10
+_PAUSE = 0.02
+
+
+class OutputCapture:
+    """The first `head` and the last `tail` bytes of an output of any length, in that much memory."""
+
+    def __init__(self, head: int, tail: int) -> None:
+        self.total = 0
+        self._head_size = head
+        self._tail_size = tail
+        self._head = bytearray()
+        self._tail = bytearray()
+
+    def add(self, data: bytes) -> None:
+        self.total += len(data)
+        room = self._head_size - len(self._head)
+        if room > 0:
+            self._head += data[:room]
+            data = data[room:]
+        self._tail += data
+        if len(self._tail) > 2 * self._tail_size:  # cutting at each call would copy the tail each time
+            del self._tail[: len(self._tail) - self._tail_size]
+
+    def since(self, offset: int) -> bytes:
+        """The end of the output from `offset` (in bytes of the whole) on, or from later on where less is kept; at most
+        PENDING bytes."""
+        whole = len(self._head) + len(self._tail) == self.total
+        kept = bytes(self._head + self._tail if whole else self._tail)
+        return kept[-min(PENDING, self.total - offset) :] if offset < self.total else b""
+
+    def text(self) -> tuple[str, int]:
+        """The head and the tail, with a line between them that counts the omitted bytes; and that count."""
+        tail = bytes(self._tail[-self._tail_size :]) if self._tail_size else b""
+        omitted = self.total - len(self._head) - len(tail)
+        if not omitted:
+            return bytes(self._head + tail).decode("utf-8", "replace"), 0
+        head = codecs.getincrementaldecoder("utf-8")("replace").decode(bytes(self._head))
+        seam = "" if head.endswith("\n") or not head else "\n"
+        note = f"{seam}[... {omitted} bytes left out ...]\n"
+        return head + note + skip_broken(tail).decode("utf-8", "replace"), omitted
+
+
+def skip_broken(data: bytes) -> bytes:
+    """Without the end of a character whose beginning was cut off."""
+    start = 0
+    while start < min(3, len(data)) and data[start] & 0xC0 == 0x80:
+        start += 1
+    return data[start:]
+
+
+class OutputListener:
+    """One client's position in the output of a running command. It begins at `offset`, or later where less is kept.
+    What the client does not fetch in time is dropped, oldest first, and the offsets (in bytes of the whole output) show
+    the gap: a slow client costs PENDING bytes."""
+
+    def __init__(self, capture: OutputCapture, offset: int = 0) -> None:
+        self._decoder = codecs.getincrementaldecoder("utf-8")("replace")
+        self._wait_for_event = asyncio.Event()
+        self._ended: asyncio.Future[None] = asyncio.get_event_loop().create_future()
+        self.restart(capture, offset)
+
+    @property
+    def ended(self) -> bool:
+        return self._ended.done()
+
+    def add(self, data: bytes) -> None:
+        self._pending += data
+        self._end += len(data)
+        excess = len(self._pending) - PENDING
+        if excess > 0:
+            del self._pending[:excess]
+            self._start = self._end - PENDING
+            self._torn = True
+            self._decoder.reset()
+        self._wait_for_event.set()
+
+    def restart(self, capture: OutputCapture, offset: int = 0) -> None:
+        """Begin with another output, before any of this one was added."""
+        self._pending = bytearray(capture.since(offset))
+        self._end = capture.total
+        self._start = self._end - len(self._pending)
+        self._torn = self._start != offset
+        if self._pending:
+            self._wait_for_event.set()
+
+    def end(self) -> None:
+        """Nothing is added any more."""
+        if not self._ended.done():
+            self._ended.set_result(None)
+        self._wait_for_event.set()
+
+    def take(self) -> dict[str, Any] | None:
+        """The next chunk, None where there is none."""
+        self._wait_for_event.clear()
+        data = bytes(self._pending)
+        self._pending.clear()
+        text = self._decoder.decode(skip_broken(data) if self._torn else data)
+        if not text:
+            return None
+        self._torn = False
+        start, self._start = self._start, self._end - len(self._decoder.getstate()[0])
+        return {"from": start, "to": self._start, "text": text}
+
+    async def wait(self, pause: float) -> None:
+        """Wait for a chunk or the end; chunks that come within `pause` seconds are joined."""
+        await asyncio.wait({self._ended}, timeout=pause)
+        if not self._ended.done():
+            await self._wait_for_event.wait()
 
 
 class ActiveAction:
@@ -23,20 +133,28 @@ class ActiveAction:
         self.stop: asyncio.Future[str] = loop.create_future()
         self._listeners: set[OutputListener] = set()
 
-    def listen(self, offset: int) -> OutputListener:
-        """A reader of the output from `offset` on."""
+    async def follow(self, offset: int, send: Send) -> Outcome:
+        """Send `piece`s of the output from `offset` on, and return the outcome. Raises RequestRefused."""
         listener = OutputListener(self.capture, offset)
         self._listeners.add(listener)
-        return listener
-
-    def leave(self, listener: OutputListener) -> None:
-        self._listeners.discard(listener)
+        try:
+            while not listener.ended:
+                await listener.wait(_PAUSE)
+                piece = listener.take()
+                if piece is not None:
+                    await send({"piece": piece})
+        finally:
+            self._listeners.discard(listener)
+        result = self.done.result()
+        if isinstance(result, RequestRefused):
+            raise result
+        return result
 
     def continue_with(self, capture: OutputCapture) -> None:
         """Begin with what the command printed before this action waited for it."""
         self.capture = capture
         for listener in self._listeners:
-            listener.restart_with(capture)
+            listener.restart(capture)
 
     def add(self, data: bytes) -> None:
         self.capture.add(data)
@@ -65,26 +183,23 @@ class ShellCommand:
         self._action: ActiveAction | None = None
         self._last_output = loop.time()
         self._stop: asyncio.Future[str] = loop.create_future()
-        self._ending = loop.create_task(shell.run(request, self._on_data, self._stop))
+        self.ending = loop.create_task(shell.run(request, self._on_data, self._stop))
 
     @property
     def running(self) -> bool:
-        return not self._ending.done()
+        return not self.ending.done()
 
     @property
     def stopping(self) -> bool:
         """Its end was requested."""
         return self._stop.done()
 
-    def on_end(self, call: Callable[[], None]) -> None:
-        self._ending.add_done_callback(lambda _: call())
-
     def end(self, reason: str) -> None:
         if not self._stop.done():
             self._stop.set_result(reason)
 
     async def ended(self) -> None:
-        await asyncio.wait({self._ending})
+        await asyncio.wait({self.ending})
 
     async def wait_for(self, key: str, action: ActiveAction, patience: float | None) -> ExitStatus | None:
         """Wait for its end on behalf of an action, which gets its output; None where it printed nothing for `patience`
@@ -103,15 +218,14 @@ class ShellCommand:
                     return None
         finally:
             self._action = None
-        return self._ending.result()
+        return self.ending.result()
 
     async def _wait_for_event(self, action: ActiveAction, patience: float | None) -> bool:
         """Whether it ended, or its end was requested, before `patience` was over."""
         until = None if patience is None else self._last_output + patience - asyncio.get_event_loop().time()
         if until is not None and until <= 0:
             return False
-        happened: list[asyncio.Future[Any]] = [self._ending, action.stop]
-        await asyncio.wait(happened, timeout=until, return_when=asyncio.FIRST_COMPLETED)
+        await wait_any(until, self.ending, action.stop)
         return True
 
     def _on_data(self, data: bytes) -> None:

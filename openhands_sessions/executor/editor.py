@@ -6,9 +6,10 @@ import hashlib
 import re
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Dict, NamedTuple
+from typing import NamedTuple
 
 from .diff import lines_of, unified
+from .journal import Outcome
 from .workspace import OutsidePath, UnfitFile, WorkspaceFolder
 
 FILE_LIMIT = 4 << 20
@@ -19,8 +20,6 @@ BYTES_KEPT = 64 << 20
 _ABSENT = "absent"
 _FOLDER_ENTRIES = 1000
 _SNIPPET = 4
-
-Outcome = Dict[str, Any]
 
 
 @dataclass(frozen=True)

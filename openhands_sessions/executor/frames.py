@@ -5,12 +5,13 @@ from __future__ import annotations
 import asyncio
 import json
 import struct
-from typing import Any, Dict
+from typing import Any, Awaitable, Callable, Dict
 
 VERSION = 1
 MAX_FRAME = 8 << 20
 
 Message = Dict[str, Any]
+Send = Callable[[Message], Awaitable[None]]
 
 _LENGTH = struct.Struct(">I")
 

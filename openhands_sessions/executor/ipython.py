@@ -23,6 +23,7 @@ from .processes import (
     descendants,
     signal_all,
     signal_group,
+    wait_any,
 )
 
 GRACE = 0.3
@@ -125,9 +126,6 @@ class _KernelProcess:
         while self._read():
             pass
 
-    def interrupt(self) -> None:
-        signal_group(self.pid, signal.SIGINT)
-
     def kill(self) -> None:
         if not self.ended.done():
             signal_all(descendants([self.pid]), signal.SIGKILL)
@@ -171,15 +169,14 @@ async def _until_answered(
     kernel: _KernelProcess, answer: asyncio.Task[bool], timeout: float | None, stop: asyncio.Future[str]
 ) -> str | None:
     """Wait for the end of the cell or of Python; returns the reason if the cell was ended by force."""
-    futures: list[asyncio.Future[Any]] = [answer, kernel.ended]
-    await asyncio.wait([*futures, stop], timeout=timeout, return_when=asyncio.FIRST_COMPLETED)
+    await wait_any(timeout, answer, kernel.ended, stop)
     if answer.done() or kernel.ended.done():
         await asyncio.wait([answer])
         return None
     forced = stop.result() if stop.done() else TIMEOUT
     for _ in range(_ROUNDS):
-        kernel.interrupt()
-        await asyncio.wait(futures, timeout=GRACE, return_when=asyncio.FIRST_COMPLETED)
+        signal_group(kernel.pid, signal.SIGINT)
+        await wait_any(GRACE, answer, kernel.ended)
         if answer.done() or kernel.ended.done():
             break
     else:

@@ -8,7 +8,7 @@ import os
 import signal
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Iterable, NamedTuple
+from typing import Any, Iterable, NamedTuple
 
 try:
     import ctypes
@@ -94,6 +94,11 @@ def signal_all(pids: Iterable[int], number: signal.Signals) -> None:
 def signal_group(group: int, number: signal.Signals) -> None:
     with contextlib.suppress(ProcessLookupError, PermissionError):
         os.killpg(group, number)
+
+
+async def wait_any(timeout: float | None, *futures: asyncio.Future[Any]) -> None:
+    """Wait until one of them is done, at most `timeout` seconds."""
+    await asyncio.wait(futures, timeout=timeout, return_when=asyncio.FIRST_COMPLETED)
 
 
 class ChildReaper:

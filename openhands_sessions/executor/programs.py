@@ -8,17 +8,15 @@ import os
 import signal
 import subprocess
 from dataclasses import dataclass, field
-from typing import AsyncIterator, Awaitable, Callable
+from typing import AsyncIterator
 
-from .frames import Message, RequestRefused
-from .processes import ChildReaper, descendants, signal_all
+from .frames import RequestRefused, Send
+from .processes import ChildReaper, descendants, signal_all, signal_group
 
 _QUERIES_AT_ONCE = 8
 _SESSIONS_AT_ONCE = 64
 _PIECE = 64 << 10
 LONGEST_LINE = 1 << 20  # escaped, it must fit into one frame
-
-Send = Callable[[Message], Awaitable[None]]
 
 
 @dataclass(frozen=True)
@@ -36,86 +34,35 @@ class ProgramRunner:
     def __init__(self, reaper: ChildReaper) -> None:
         self._reaper = reaper
         self._room = asyncio.Semaphore(_QUERIES_AT_ONCE)
+        self._writers: dict[str, asyncio.StreamWriter] = {}  # of programs with an open input, by the owner's names
 
     async def query(self, program: Program, timeout: float, limit: int) -> tuple[int | None, bytes]:
         """The exit code and the output, at most `limit` bytes; None for the code where it was ended for printing more,
         or for running longer than `timeout` seconds. Raises OSError where it cannot be started."""
-        async with self._room, self.started(program, subprocess.DEVNULL) as (process, ended):
-            return await self._printed(process, ended, timeout, limit)
+        async with self._room, self._started(program, subprocess.DEVNULL) as (process, ended):
+            printed = bytearray()
 
-    @contextlib.asynccontextmanager
-    async def started(
-        self, program: Program, stdin: int
-    ) -> AsyncIterator[tuple[subprocess.Popen[bytes], asyncio.Future[int]]]:
-        """A program and the future of its exit code; the end of the block kills it and its descendants."""
-        process = _start_action(program, stdin)
-        ended = self._reaper.watch(process.pid, apart=True)
-        try:
-            yield process, ended
-        finally:
-            signal_all(descendants([process.pid]) if not ended.done() else [], signal.SIGKILL)
-            with contextlib.suppress(ProcessLookupError, PermissionError):
-                os.killpg(process.pid, signal.SIGKILL)
-            process.returncode = await asyncio.shield(ended)
+            async def read() -> int | None:
+                async with _read_chunks(process) as reader:
+                    while len(printed) <= limit:
+                        piece = await reader.read(_PIECE)
+                        if not piece:
+                            return await asyncio.shield(ended)
+                        printed.extend(piece)
+                return None
 
-    async def _printed(
-        self, process: subprocess.Popen[bytes], ended: asyncio.Future[int], timeout: float, limit: int
-    ) -> tuple[int | None, bytes]:
-        printed = bytearray()
-
-        async def read() -> int | None:
-            async with read_chunks(process) as reader:
-                while len(printed) <= limit:
-                    piece = await reader.read(_PIECE)
-                    if not piece:
-                        return await asyncio.shield(ended)
-                    printed.extend(piece)
-            return None
-
-        code = None
-        with contextlib.suppress(asyncio.TimeoutError):
-            code = await asyncio.wait_for(read(), timeout)
-        return code, bytes(printed[:limit])
-
-
-def _start_action(program: Program, stdin: int) -> subprocess.Popen[bytes]:
-    return subprocess.Popen(
-        program.words,
-        cwd=program.cwd,
-        env={**os.environ, **program.environment},
-        stdin=stdin,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.DEVNULL,
-        start_new_session=True,
-    )
-
-
-@contextlib.asynccontextmanager
-async def read_chunks(process: subprocess.Popen[bytes], limit: int = _PIECE) -> AsyncIterator[asyncio.StreamReader]:
-    """Its output as a stream."""
-    loop = asyncio.get_event_loop()
-    reader = asyncio.StreamReader(limit=limit)
-    transport, _ = await loop.connect_read_pipe(lambda: asyncio.StreamReaderProtocol(reader), process.stdout)
-    try:
-        yield reader
-    finally:
-        transport.close()
-
-
-class ProgramSessions:
-    """Programs with an open input, each by a name that its owner chose."""
-
-    def __init__(self, programs: ProgramRunner) -> None:
-        self._programs = programs
-        self._writers: dict[str, asyncio.StreamWriter] = {}
+            code = None
+            with contextlib.suppress(asyncio.TimeoutError):
+                code = await asyncio.wait_for(read(), timeout)
+            return code, bytes(printed[:limit])
 
     async def run(self, name: str, program: Program, send: Send) -> int:
         """Run a program and send each line that it prints, until it ends or prints one that is too long; returns its
         exit code. Cancelling kills it and its descendants. Raises OSError where it cannot be started."""
         if name in self._writers or len(self._writers) >= _SESSIONS_AT_ONCE:
             raise RequestRefused("busy", "the name is taken, or too many programs are spoken to")
-        async with self._programs.started(program, subprocess.PIPE) as (process, ended):
-            async with read_chunks(process, LONGEST_LINE) as reader, _input_writer(process) as writer:
+        async with self._started(program, subprocess.PIPE) as (process, ended):
+            async with _read_chunks(process, LONGEST_LINE) as reader, _input_writer(process) as writer:
                 self._writers[name] = writer
                 try:
                     await send({"piece": {"started": True}})
@@ -135,6 +82,44 @@ class ProgramSessions:
         with contextlib.suppress(ConnectionError):
             await writer.drain()
         return True
+
+    @contextlib.asynccontextmanager
+    async def _started(
+        self, program: Program, stdin: int
+    ) -> AsyncIterator[tuple[subprocess.Popen[bytes], asyncio.Future[int]]]:
+        """A program and the future of its exit code; the end of the block kills it and its descendants."""
+        process = _start(program, stdin)
+        ended = self._reaper.watch(process.pid, apart=True)
+        try:
+            yield process, ended
+        finally:
+            signal_all(descendants([process.pid]) if not ended.done() else [], signal.SIGKILL)
+            signal_group(process.pid, signal.SIGKILL)
+            process.returncode = await asyncio.shield(ended)
+
+
+def _start(program: Program, stdin: int) -> subprocess.Popen[bytes]:
+    return subprocess.Popen(
+        program.words,
+        cwd=program.cwd,
+        env={**os.environ, **program.environment},
+        stdin=stdin,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,
+    )
+
+
+@contextlib.asynccontextmanager
+async def _read_chunks(process: subprocess.Popen[bytes], limit: int = _PIECE) -> AsyncIterator[asyncio.StreamReader]:
+    """Its output as a stream."""
+    loop = asyncio.get_event_loop()
+    reader = asyncio.StreamReader(limit=limit)
+    transport, _ = await loop.connect_read_pipe(lambda: asyncio.StreamReaderProtocol(reader), process.stdout)
+    try:
+        yield reader
+    finally:
+        transport.close()
 
 
 async def _forward_lines(reader: asyncio.StreamReader, send: Send) -> None:

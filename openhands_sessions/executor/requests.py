@@ -6,29 +6,22 @@ import asyncio
 import base64
 import os
 import re
-from typing import Any, Awaitable, Callable, Dict
 
 from .actions import Actions
-from .chunks import ArchiveTooLarge
+from .chunks import ArchiveTooLarge, FileStreams
 from .command import ActiveAction
 from .editor import Edit
-from .frames import Message, RequestRefused, optional_int, optional_seconds, optional_text, text_of
-from .journal import Outcome
+from .frames import Message, RequestRefused, Send, optional_int, optional_seconds, optional_text, text_of
 from .processes import CommandRequest
-from .programs import Program, ProgramRunner, ProgramSessions
+from .programs import Program, ProgramRunner
 from .shell import Shell
-from .streams import FileStreams
 from .workspace import OutsidePath, UnfitFile, WorkspaceFolder
 
-PAUSE = 0.02
 READ_LIMIT = 4 << 20
 _QUERY_SECONDS = 30.0
 _ENVIRONMENT_LIMIT = 32 << 10
 _KEY = re.compile(r"[A-Za-z0-9_-]{1,128}")
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,127}")
-
-Answer = Dict[str, Any]
-Send = Callable[[Message], Awaitable[None]]
 
 
 class RequestHandlers:
@@ -37,7 +30,6 @@ class RequestHandlers:
     def __init__(self, actions: Actions, shell: Shell, workspace: WorkspaceFolder, programs: ProgramRunner) -> None:
         self._actions = actions
         self._programs = programs
-        self._sessions = ProgramSessions(programs)
         self._shell = shell
         self._workspace = workspace
         self._streams = FileStreams(workspace)
@@ -58,7 +50,7 @@ class RequestHandlers:
             "status": self._status,
         }
 
-    async def answer(self, message: Message, send: Send) -> Answer:
+    async def answer(self, message: Message, send: Send) -> Message:
         """Run a request; `send` sends chunks before the answer. Raises RequestRefused."""
         carry_out = self._named.get(text_of(message, "op"))
         if carry_out is None:
@@ -72,17 +64,16 @@ class RequestHandlers:
         except ArchiveTooLarge as error:
             raise RequestRefused("too_large", str(error)) from error
 
-    async def _perform(self, message: Message, send: Send) -> Answer:
+    async def _perform(self, message: Message, send: Send) -> Message:
         """Run an action, or join it, or return its recorded `outcome`; before that `piece`s of its output from `from`
         on."""
         key = _key(message)
         outcome = self._actions.outcome(key)
-        action = self._actions.active(key)
+        action = self._actions.active.get(key)
         if outcome is None and action is None:
             if self._actions.closing:
-                await (
-                    asyncio.get_event_loop().create_future()
-                )  # the connection ends soon, and the owner asks the next executor
+                # The connection ends soon, and the owner asks the next executor.
+                await asyncio.get_event_loop().create_future()
             task = message.get("task")
             if not isinstance(task, dict):
                 raise RequestRefused("bad_request", "task must be an object")
@@ -91,7 +82,7 @@ class RequestHandlers:
             else:
                 action = self._start_action(key, task)
         if action is not None:
-            outcome = await _follow_output(action, optional_int(message, "from") or 0, send)
+            outcome = await action.follow(optional_int(message, "from") or 0, send)
         return {"outcome": outcome}
 
     def _start_action(self, key: str, task: Message) -> ActiveAction:
@@ -102,7 +93,7 @@ class RequestHandlers:
             return self._actions.cell(self._order(key, task))
         return self._actions.run(self._order(key, task), patience)
 
-    async def _inquire(self, message: Message, send: Send) -> Answer:
+    async def _inquire(self, message: Message, send: Send) -> Message:
         key = _key(message)
         try:
             outcome = self._actions.outcome(key)
@@ -110,49 +101,49 @@ class RequestHandlers:
             return {"state": refusal.code}
         if outcome is not None:
             return {"state": "done", "outcome": outcome}
-        state = "unknown" if self._actions.active(key) is None else "running"
+        state = "running" if key in self._actions.active else "unknown"
         return {"state": state, "journal": self._actions.journal}
 
-    async def _interrupt(self, message: Message, send: Send) -> Answer:
+    async def _interrupt(self, message: Message, send: Send) -> Message:
         self._actions.interrupt(_key(message))
         return {}
 
-    async def _input(self, message: Message, send: Send) -> Answer:
+    async def _input(self, message: Message, send: Send) -> Message:
         return {"taken": await self._shell.send_input(text_of(message, "text"))}
 
-    async def _read(self, message: Message, send: Send) -> Answer:
+    async def _read(self, message: Message, send: Send) -> Message:
         limit = optional_int(message, "limit")
         limit = READ_LIMIT if limit is None else max(0, min(limit, READ_LIMIT))
         return {"content": base64.b64encode(self._workspace.read(text_of(message, "path"), limit=limit)).decode()}
 
-    async def _write(self, message: Message, send: Send) -> Answer:
+    async def _write(self, message: Message, send: Send) -> Message:
         self._workspace.write(text_of(message, "path"), _decoded(text_of(message, "content")))
         return {}
 
-    async def _list(self, message: Message, send: Send) -> Answer:
+    async def _list(self, message: Message, send: Send) -> Message:
         return {"names": self._workspace.names(text_of(message, "path"))}
 
-    async def _stream(self, message: Message, send: Send) -> Answer:
+    async def _stream(self, message: Message, send: Send) -> Message:
         """Open a file under a `name`: to `read`, to `write`, or a folder as `zip`; answered when it is closed."""
         await self._streams.keep_open(_key(message, "name"), text_of(message, "kind"), text_of(message, "path"), send)
         return {}
 
-    async def _stream_step(self, message: Message, send: Send) -> Answer:
+    async def _stream_step(self, message: Message, send: Send) -> Message:
         """Write or read one chunk: `content`, null at the end."""
         given = optional_text(message, "content")
         piece = await self._streams.step(_key(message, "name"), None if given is None else _decoded(given))
         return {"content": None if piece is None else base64.b64encode(piece).decode()}
 
-    async def _stream_end(self, message: Message, send: Send) -> Answer:
+    async def _stream_end(self, message: Message, send: Send) -> Message:
         """Close a file before its end; the request that opened it is answered then."""
         self._streams.end(_key(message, "name"))
         return {}
 
-    async def _status(self, message: Message, send: Send) -> Answer:
+    async def _status(self, message: Message, send: Send) -> Message:
         """`idle`: nothing runs or waits, so the sandbox may be paused; and the journal's name."""
         return {"idle": self._actions.idle, "journal": self._actions.journal}
 
-    async def _query(self, message: Message, send: Send) -> Answer:
+    async def _query(self, message: Message, send: Send) -> Message:
         """Run a program that changes nothing; owners may repeat the request."""
         timeout = optional_seconds(message, "timeout") or _QUERY_SECONDS
         limit = optional_int(message, "limit")
@@ -163,15 +154,15 @@ class RequestHandlers:
             return {"exit_code": None, "printed": "", "problem": os.strerror(error.errno or 0)}
         return {"exit_code": code, "printed": base64.b64encode(printed).decode()}
 
-    async def _pipe(self, message: Message, send: Send) -> Answer:
+    async def _pipe(self, message: Message, send: Send) -> Message:
         """Run a program until it ends; on the way a `piece` for each `line` that it prints."""
         try:
-            return {"exit_code": await self._sessions.run(_key(message, "name"), self._program(message), send)}
+            return {"exit_code": await self._programs.run(_key(message, "name"), self._program(message), send)}
         except OSError as error:
             return {"exit_code": None, "problem": os.strerror(error.errno or 0)}
 
-    async def _pipe_line(self, message: Message, send: Send) -> Answer:
-        return {"taken": await self._sessions.write(_key(message, "name"), text_of(message, "text"))}
+    async def _pipe_line(self, message: Message, send: Send) -> Message:
+        return {"taken": await self._programs.write(_key(message, "name"), text_of(message, "text"))}
 
     def _program(self, message: Message) -> Program:
         words = message.get("words")
@@ -201,22 +192,6 @@ class RequestHandlers:
             if not found.is_folder:
                 raise UnfitFile(f"{path} is not a folder")
             return os.readlink(f"/proc/self/fd/{found.folder}")
-
-
-async def _follow_output(action: ActiveAction, offset: int, send: Send) -> Outcome:
-    listener = action.listen(offset)
-    try:
-        while not listener.ended:
-            await listener.wait(PAUSE)
-            piece = listener.take()
-            if piece is not None:
-                await send({"piece": piece})
-    finally:
-        action.leave(listener)
-    result = action.done.result()
-    if isinstance(result, RequestRefused):
-        raise result
-    return result
 
 
 def _key(message: Message, name: str = "key") -> str:

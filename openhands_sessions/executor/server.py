@@ -8,10 +8,10 @@ import fcntl
 import hmac
 import os
 from pathlib import Path
-from typing import Callable, Iterator
+from typing import Callable
 
-from .frames import VERSION, BadFrame, Message, RequestRefused, encode, optional_int, read_frame
-from .requests import RequestHandlers, Send
+from .frames import VERSION, BadFrame, Message, RequestRefused, Send, encode, optional_int, read_frame
+from .requests import RequestHandlers
 
 TERM_FILE = "term"
 _REQUESTS_AT_ONCE = 128
@@ -29,18 +29,13 @@ class OwnerTerms:
 
     def admit(self, term: int) -> bool:
         """Whether no owner of a higher term has come. A new highest term is durable when it returns. Raises OSError."""
-        with self._locked():
+        with self._path.with_suffix(".lock").open("w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
             self.highest = max(self.highest, self._stored())
             if term > self.highest:
                 self._store(term)
                 self.highest = term
         return term == self.highest
-
-    @contextlib.contextmanager
-    def _locked(self) -> Iterator[None]:
-        with self._path.with_suffix(".lock").open("w") as lock:
-            fcntl.flock(lock, fcntl.LOCK_EX)
-            yield
 
     def _stored(self) -> int:
         with contextlib.suppress(FileNotFoundError, ValueError):

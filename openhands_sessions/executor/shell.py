@@ -7,7 +7,7 @@ import os
 import shlex
 import signal
 from pathlib import Path
-from typing import Any, Callable
+from typing import Callable
 
 from .bash import BashProcess, exports
 from .processes import (
@@ -23,6 +23,7 @@ from .processes import (
     descendants,
     signal_all,
     signal_group,
+    wait_any,
 )
 from .terminal import Terminal
 
@@ -64,6 +65,7 @@ class Shell:
         self._command = state / "command"
         self._cwd_file = state / "folder"
         self._terminal = Terminal(self._on_data, self._on_mark)
+        self._nonce = self._terminal.marks.nonce
         self._bash: BashProcess | None = None
         self._run: CommandRun | None = None
         self.folder = self._workspace  # of this bash, or of the next one
@@ -121,7 +123,7 @@ class Shell:
         probe = self._run = CommandRun(lambda data: None)
         for _ in range(_PROBES):
             bash.execute("\n" + self._status_line(probe.token))
-            await _wait_any(_ROUND, probe.ended, bash.ended)
+            await wait_any(_ROUND, probe.ended, bash.ended)
             if probe.ended.done():
                 self._interrupted = False
                 return bash
@@ -151,7 +153,7 @@ class Shell:
         wanted = {**request.environment, "OHS_ACTION_ID": request.key}
         steps = exports(self._exported, wanted)
         self._exported = wanted
-        steps.append(f"IFS= \\builtin read -r -d '' _ohs_command <{_quoted(self._command)} || \\builtin :")
+        steps.append(f"IFS= \\builtin read -r -d '' _ohs_command <{shlex.quote(str(self._command))} || \\builtin :")
         if request.cwd is not None:
             steps.append(f"\\builtin cd -- {shlex.quote(request.cwd)}")
         steps.append(f"\\builtin printf '\\033_%s:%s:begin\\000' {self._nonce} {token} >/dev/tty")
@@ -164,10 +166,6 @@ class Shell:
         """The line that prints the exit code. An interrupt while bash reads it may discard its first half: no second
         half of it does harm, and another status line follows each interrupt."""
         return f"\\builtin printf \\\\033_%s:%s:%s\\\\000 {self._nonce} {token} $? >/dev/tty"
-
-    @property
-    def _nonce(self) -> str:
-        return self._terminal.marks.nonce
 
     def _on_data(self, data: bytes) -> None:
         if self._run is not None and self._run.begun.done() and not self._run.ended.done():
@@ -182,10 +180,10 @@ class Shell:
         self, run: CommandRun, bash: BashProcess, timeout: float | None, stop: asyncio.Future[str]
     ) -> str | None:
         """Wait for the end of the command or of the shell; returns the reason if it was ended by force."""
-        await _wait_any(_BEGIN, run.begun, bash.ended)
+        await wait_any(_BEGIN, run.begun, bash.ended)
         if not run.begun.done():
             bash.signal(signal.SIGKILL)  # it does not execute anything
-        await _wait_any(timeout, run.ended, bash.ended, stop)
+        await wait_any(timeout, run.ended, bash.ended, stop)
         forced = None
         if not run.ended.done() and not bash.ended.done():
             forced = stop.result() if stop.done() else TIMEOUT
@@ -193,7 +191,7 @@ class Shell:
             await self._kill_remaining(bash)
         if not run.ended.done():  # the shell is gone: its last output may still be in the terminal
             await self._terminal.mark(run.token + ":gone")
-            await _wait_any(1.0, run.ended)
+            await wait_any(1.0, run.ended)
         return forced
 
     async def _force(self, run: CommandRun, bash: BashProcess) -> None:
@@ -201,7 +199,7 @@ class Shell:
         rest of the command when its process has ended, however the process handled the interrupt."""
         for wait in [GRACE] + [_ROUND] * _ROUNDS:
             self._interrupt(run, bash, self._terminal.foreground(), bash.pid)
-            await _wait_any(wait, run.ended, bash.ended)
+            await wait_any(wait, run.ended, bash.ended)
             if run.ended.done() or bash.ended.done():
                 return
             signal_all(self._members(bash), signal.SIGKILL)
@@ -247,17 +245,8 @@ class Shell:
         self._bash = None
 
 
-async def _wait_any(timeout: float | None, *futures: asyncio.Future[Any]) -> None:
-    """Wait until one of them is done, at most `timeout` seconds."""
-    await asyncio.wait(futures, timeout=timeout, return_when=asyncio.FIRST_COMPLETED)
-
-
 def _shell_status(status: int, forced: str | None) -> tuple[int, str]:
     """The status and reason of a command that ended the shell."""
     if forced:
         return status, TIMEOUT if forced == TIMEOUT else KILLED
     return status, SHELL_EXIT if status >= 0 else KILLED
-
-
-def _quoted(path: Path) -> str:
-    return shlex.quote(str(path))

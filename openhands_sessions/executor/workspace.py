@@ -13,6 +13,7 @@ from typing import BinaryIO, NamedTuple
 
 NAME = "/workspace"
 NAMES_LISTED = 5000
+READ_FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _LINKS_FOLLOWED = 40
 _PATH_BYTES = 4095
 _NAME_BYTES = 255
@@ -63,7 +64,7 @@ class WorkspaceFolder:
         """Resolve a path. Raises OutsidePath, and UnfitFile for any OSError inside the block."""
         parts = self._parts(path)
         try:
-            with _Walk(self.root, self._inside, self._owner) as walk:
+            with contextlib.closing(_Walk(self.root, self._inside, self._owner)) as walk:
                 yield walk.to(parts, make_folders)
         except OSError as error:
             raise UnfitFile(f"{path}: {os.strerror(error.errno or 0)}") from error
@@ -105,16 +106,12 @@ class WorkspaceFolder:
                 raise FileNotFoundError(errno.ENOENT, path)
             if not found.is_folder:
                 raise NotADirectoryError(errno.ENOTDIR, path)
-            folder = os.open(".", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC, dir_fd=found.folder)
-            try:
-                with os.scandir(folder) as entries:
-                    for entry in entries:
-                        shown = os.fsencode(entry.name).decode("utf-8", "replace")
-                        names.append(shown + "/" if entry.is_dir(follow_symlinks=False) else shown)
-                        if len(names) > limit:
-                            raise UnfitFile(f"{path} holds more than {limit} names")
-            finally:
-                os.close(folder)
+            with opened_folder(".", found.folder) as folder, os.scandir(folder) as entries:
+                for entry in entries:
+                    shown = os.fsencode(entry.name).decode("utf-8", "replace")
+                    names.append(shown + "/" if entry.is_dir(follow_symlinks=False) else shown)
+                    if len(names) > limit:
+                        raise UnfitFile(f"{path} holds more than {limit} names")
         return sorted(names)
 
     def remove(self, path: str) -> None:
@@ -158,10 +155,7 @@ class _Walk:
         self._folders = self._opened[:]
         self._links = 0
 
-    def __enter__(self) -> _Walk:
-        return self
-
-    def __exit__(self, *_: object) -> None:
+    def close(self) -> None:
         for descriptor in self._opened:
             os.close(descriptor)
 
@@ -224,6 +218,16 @@ class _Walk:
         return parts
 
 
+@contextlib.contextmanager
+def opened_folder(name: str | Path, parent: int | None = None) -> Iterator[int]:
+    """A descriptor of a folder, which must not be a link, for the length of the block. Raises OSError."""
+    folder = os.open(name, READ_FOLDER, dir_fd=parent)
+    try:
+        yield folder
+    finally:
+        os.close(folder)
+
+
 def _opened(found: FoundPath, path: str) -> BinaryIO:
     if found.status is None:
         raise FileNotFoundError(errno.ENOENT, path)
@@ -255,8 +259,5 @@ def _replacing(found: FoundPath, owner: tuple[int, int] | None) -> Iterator[Bina
         with contextlib.suppress(OSError):
             os.unlink(temporary, dir_fd=found.folder)
         raise
-    folder = os.open(".", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC, dir_fd=found.folder)
-    try:
+    with opened_folder(".", found.folder) as folder:
         os.fsync(folder)
-    finally:
-        os.close(folder)

@@ -9,10 +9,10 @@ from openhands_sessions.executor.editor import (
     FILE_LIMIT,
     VIEW_LIMIT,
     Edit,
-    Outcome,
     TextEditor,
     UndoHistory,
 )
+from openhands_sessions.executor.journal import Outcome
 from openhands_sessions.executor.workspace import WorkspaceFolder
 
 PATH = "/workspace/a.txt"

@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from openhands_sessions.executor.output import PENDING, OutputCapture, OutputListener
+from openhands_sessions.executor.command import PENDING, OutputCapture, OutputListener
 
 
 @pytest.mark.parametrize("size", [1, 3, 10, 1000])
@@ -95,7 +95,7 @@ async def test_a_listener_goes_over_to_what_was_printed_meanwhile() -> None:
     listener = OutputListener(OutputCapture(9, 9))
     meanwhile = OutputCapture(9, 9)
     meanwhile.add(b"said ")
-    listener.restart_with(meanwhile)
+    listener.restart(meanwhile)
     async with asyncio.timeout(20):
         await listener.wait(pause=0)
     listener.add(b"and done")

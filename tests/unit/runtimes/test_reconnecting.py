@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from openhands_sessions.adapters.runtimes.executor_client.connection import ExecutorConnection, connect_socket
-from openhands_sessions.adapters.runtimes.executor_client.files import FolderSource, WorkspaceFiles
+from openhands_sessions.adapters.runtimes.executor_client.files import FolderFiles
 from openhands_sessions.adapters.runtimes.executor_client.journal import JournalIdentity
 from openhands_sessions.adapters.runtimes.executor_client.runtime import ExecutorRuntime
 from openhands_sessions.adapters.runtimes.threads import ThreadLimiter
@@ -104,7 +104,7 @@ def host(wire: Wire, tmp_path: Path) -> WiredHost:
 
 @pytest.fixture
 async def runtime(box: RunningExecutor, host: WiredHost) -> AsyncIterator[ExecutorRuntime]:
-    files = WorkspaceFiles(FolderSource(WorkspaceFolder(box.folder), ThreadLimiter(1)))
+    files = FolderFiles(WorkspaceFolder(box.folder), ThreadLimiter(1))
     journal = JournalIdentity(box.folder, ThreadLimiter(1))
     runtime = ExecutorRuntime(RuntimeSpec(sid=SID, term=1), host, files, journal, command_timeout=30)
     try:

@@ -247,13 +247,12 @@ def _name_of(row: Mapping[str, Any]) -> str:
 
 def _create(client: Any, name: str | None, body: Mapping[str, Any]) -> str:
     try:
-        made: str = client.create_container_from_config(body, name)["Id"]
+        return str(client.create_container_from_config(body, name)["Id"])
     except APIError as error:
         there = _or_none(client.inspect_container, name) if name and error.status_code == CONFLICT else None
         if there is None:
             raise
-        made = there["Id"]
-    return made
+        return str(there["Id"])
 
 
 def _remove(client: Any, container: str) -> None:

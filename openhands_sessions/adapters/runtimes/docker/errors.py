@@ -22,10 +22,7 @@ NO_RUNTIME = "the Docker engine does not know this runtime: register it in its d
 
 _FULL = ("no space left on device", "disk quota exceeded")
 _KNOWN: Sequence[tuple[Sequence[str], str]] = (
-    (
-        _FULL,
-        "the Docker engine's disk is full: free some, `docker system df` shows what is used",
-    ),
+    (_FULL, "the Docker engine's disk is full: free some, `docker system df` shows what is used"),
     (
         (
             "bind source path does not exist",
@@ -40,10 +37,7 @@ _KNOWN: Sequence[tuple[Sequence[str], str]] = (
         ('"python3": executable file not found', "exec: python3: not found", "python3: no such file"),
         "the image has no python3: the executor needs Python 3.8 or newer, and bash",
     ),
-    (
-        ("unknown runtime", "unknown or invalid runtime", "invalid runtime name"),
-        NO_RUNTIME,
-    ),
+    (("unknown runtime", "unknown or invalid runtime", "invalid runtime name"), NO_RUNTIME),
     (
         ("address pool", "predefined address pools"),
         "the Docker engine has no free network addresses: `docker network prune`",
@@ -83,12 +77,8 @@ def user_error(error: Exception) -> RuntimeUnavailable:
             return RuntimeUnavailable("the Docker engine did not answer in time: is it, or its disk, overloaded?")
         case ImageNotFound():
             return ImageMissing()
-        case APIError() if _means_container_gone(error):
-            return ContainerGone("the sandbox was ended from outside just then")
-        case APIError() if _means_network_gone(error):
-            return NetworkGone()
         case APIError():
-            return RuntimeUnavailable(_message_for(str(error.explanation or error)))
+            return _refusal(str(error.explanation or error))
         case requests.exceptions.RequestException() | DockerException() | HTTPError() | OSError():
             return RuntimeUnavailable(NO_ENGINE)
     raise error
@@ -109,19 +99,14 @@ def timed_out(error: Exception) -> bool:
     return isinstance(error, (requests.exceptions.ReadTimeout, TimeoutError, ReadTimeoutError))
 
 
-def _means_container_gone(error: APIError) -> bool:
-    text = str(error.explanation or error).lower()
-    return any(sign in text for sign in _ENDS)
-
-
-def _means_network_gone(error: APIError) -> bool:
-    text = str(error.explanation or error).lower()
-    return "network" in text and "not found" in text
-
-
-def _message_for(text: str) -> str:
+def _refusal(text: str) -> RuntimeUnavailable:
+    """The error for what the engine says."""
     lower = text.lower()
+    if any(sign in lower for sign in _ENDS):
+        return ContainerGone("the sandbox was ended from outside just then")
+    if "network" in lower and "not found" in lower:
+        return NetworkGone()
     for signs, advice in _KNOWN:
         if any(sign in lower for sign in signs):
-            return advice
-    return f"the Docker engine refused: {without_paths(text)[:_LONGEST]}"
+            return RuntimeUnavailable(advice)
+    return RuntimeUnavailable(f"the Docker engine refused: {without_paths(text)[:_LONGEST]}")

@@ -21,12 +21,7 @@ from openhands_sessions.adapters.runtimes.docker.errors import (
     early_exit_message,
 )
 from openhands_sessions.adapters.runtimes.docker.network import SandboxNetwork
-from openhands_sessions.adapters.runtimes.docker.storage import (
-    BindMountStorage,
-    SandboxStorage,
-    StorageFactory,
-    executor_archive,
-)
+from openhands_sessions.adapters.runtimes.docker.storage import BindMountStorage, executor_archive
 from openhands_sessions.adapters.runtimes.docker.volumes import ExecutorVolume, VolumeStorage
 from openhands_sessions.adapters.runtimes.local.paths import SandboxPaths
 from openhands_sessions.adapters.runtimes.threads import ThreadLimiter
@@ -46,6 +41,9 @@ _NETWORK_RETRIES = 2
 _SIGNALLED = (0, 128 + signal.SIGTERM, 128 + signal.SIGKILL)
 """Exit codes of an executor that was ended from outside."""
 
+SandboxStorage = BindMountStorage | VolumeStorage
+"""Where the files of one conversation's container lie, and how its executor is reached."""
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class DockerContext:
@@ -56,29 +54,30 @@ class DockerContext:
     network: SandboxNetwork
     limiter: ThreadLimiter
     instance: str
-    storage: StorageFactory
+    executor: ExecutorVolume
+
+    def storage(self, paths: SandboxPaths, name: str) -> SandboxStorage:
+        """The files of the container of this name: in bind mounts where the engine sees this machine's folders, else in
+        volumes."""
+        if self.engine.local:
+            executor, seconds = self.executor.executor, self.settings.answer_within
+            return BindMountStorage(paths, executor, self.limiter, answer_within=seconds)
+        return VolumeStorage(
+            paths, name, engine=self.engine, settings=self.settings, executor=self.executor, limiter=self.limiter
+        )
 
 
 async def make_context(
     root: Path, settings: DockerSettings, engine: DockerEngine, limiter: ThreadLimiter, instance: str
 ) -> DockerContext:
-    """Storage is in bind mounts where the engine sees this machine's folders, else in volumes. Raises OSError."""
-    executor = await limiter.run(executor_archive, root)
-    volume = ExecutorVolume(instance, executor)
-
-    def bind_mounts(paths: SandboxPaths, name: str) -> SandboxStorage:
-        return BindMountStorage(paths, executor, limiter, answer_within=settings.answer_within)
-
-    def volumes(paths: SandboxPaths, name: str) -> SandboxStorage:
-        return VolumeStorage(paths, name, engine=engine, settings=settings, executor=volume, limiter=limiter)
-
+    """What the containers of one data folder share. Raises OSError."""
     return DockerContext(
         engine=engine,
         settings=settings,
         network=SandboxNetwork(engine, settings, instance),
         limiter=limiter,
         instance=instance,
-        storage=bind_mounts if engine.local else volumes,
+        executor=ExecutorVolume(instance, await limiter.run(executor_archive, root)),
     )
 
 

@@ -11,7 +11,11 @@ from openhands_sessions.adapters.runtimes.docker.engine import ContainerInfo
 from openhands_sessions.adapters.runtimes.docker.factory import DockerContext
 from openhands_sessions.adapters.runtimes.docker.size_guard import SizeGuard
 from openhands_sessions.adapters.runtimes.docker.starter import ContainerStarter
-from openhands_sessions.adapters.runtimes.executor_client.connection import ConnectionLost, ExecutorUnresponsive
+from openhands_sessions.adapters.runtimes.executor_client.connection import (
+    ConnectionLost,
+    ExecutorConnection,
+    ExecutorUnresponsive,
+)
 from openhands_sessions.adapters.runtimes.local.paths import FileLock
 from openhands_sessions.core.errors import RuntimeFailure, RuntimeUnavailable
 from openhands_sessions.core.ids import ConversationId
@@ -194,20 +198,23 @@ class ContainerLifecycle:
             return
         log.warning("a sandbox was ended: it holds more than it may", conversation_id=self.sid)
         with contextlib.suppress(RuntimeFailure, TimeoutError):
-            async with asyncio.timeout(_SHUTDOWN_SECONDS):
-                await self._shut_executor_down()
+            async with asyncio.timeout(_SHUTDOWN_SECONDS), self._executor() as connection:
+                if connection is not None:
+                    await connection.shutdown()
         await self.starter.remove()
         self._observe(None)
         self._set_timer()
         await self.guard.stop()
 
-    async def _shut_executor_down(self) -> None:
+    @contextlib.asynccontextmanager
+    async def _executor(self) -> AsyncIterator[ExecutorConnection | None]:
+        """A connection as the last owner for the length of the block; None where no executor listens."""
         storage = self.starter.storage
         connection = await storage.connect(await storage.term())
-        if connection is not None:
-            try:
-                await connection.shutdown()
-            finally:
+        try:
+            yield connection
+        finally:
+            if connection is not None:
                 await connection.close()
 
     def _set_timer(self) -> None:
@@ -247,16 +254,9 @@ class ContainerLifecycle:
         self._observe(await self.starter.find())  # another process may have changed it
         if self._state != ContainerState.RUNNING:
             return False
-        storage = self.starter.storage
         try:
-            async with asyncio.timeout(answer_within):
-                connection = await storage.connect(await storage.term())
-                if connection is None:
-                    return True
-                try:
-                    return (await connection.call("status", {})).get("idle") is True
-                finally:
-                    await connection.close()
+            async with asyncio.timeout(answer_within), self._executor() as connection:
+                return connection is None or (await connection.call("status", {})).get("idle") is True
         except (ConnectionLost, TimeoutError, ExecutorUnresponsive):
             return True
 

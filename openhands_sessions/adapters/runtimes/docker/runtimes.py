@@ -4,7 +4,6 @@ import asyncio
 import contextlib
 import secrets
 from collections.abc import AsyncIterator, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import replace
 from pathlib import Path
 
@@ -18,25 +17,20 @@ from openhands_sessions.adapters.runtimes.docker.size_guard import SizeGuard
 from openhands_sessions.adapters.runtimes.docker.starter import ContainerStarter
 from openhands_sessions.adapters.runtimes.docker.volumes import executor_volume
 from openhands_sessions.adapters.runtimes.executor_client.connection import ExecutorConnection
-from openhands_sessions.adapters.runtimes.executor_client.files import FolderSource, WorkspaceFiles
+from openhands_sessions.adapters.runtimes.executor_client.files import FolderFiles
 from openhands_sessions.adapters.runtimes.executor_client.journal import JournalIdentity
 from openhands_sessions.adapters.runtimes.executor_client.runtime import ExecutorEnded, ExecutorRuntime
 from openhands_sessions.adapters.runtimes.local.paths import SandboxPaths
 from openhands_sessions.adapters.runtimes.threads import ThreadLimiter
-from openhands_sessions.core.errors import NotAsked, RuntimeUnavailable
+from openhands_sessions.core.errors import RuntimeUnavailable
 from openhands_sessions.core.ids import ConversationId, folder_name
 from openhands_sessions.executor.workspace import WorkspaceFolder
-from openhands_sessions.ports.programs import Programs, ProgramSession, ProgramSpec
 from openhands_sessions.ports.runtime import (
     CommandDone,
     EditDone,
     Lost,
     OnOutput,
-    OnStep,
     Outcome,
-    Printed,
-    Query,
-    Running,
     Runtime,
     RuntimeSpec,
     Task,
@@ -99,23 +93,13 @@ class DockerRuntimes:
         await self._engine.ping()
         self._context.network.prepare()
         lifecycle = self.lifecycle(spec.sid)
-        paths, limiter, settings = lifecycle.paths, self._context.limiter, self._context.settings
-        workspace = WorkspaceFolder(paths.workspace, owner=paths.owner)
-        inner = ExecutorRuntime(
-            spec,
-            ContainerHost(lifecycle, spec),
-            WorkspaceFiles(FolderSource(workspace, limiter)) if self._engine.local else None,
-            JournalIdentity(paths.folder, limiter),
-            command_timeout=settings.command_timeout,
-            output_limit=settings.output_head + settings.output_tail,
-            keep_awake=lambda: lifecycle.used(spec.on_step),
-        )
+        runtime = DockerRuntime(spec, lifecycle, self._context)
         try:
             async with lifecycle.open():
-                yield DockerRuntime(inner, lifecycle, spec.on_step)
+                yield runtime
         finally:
             self._forget(lifecycle)
-            await inner.close()
+            await runtime.close()
 
     async def has_ipython(self) -> bool:
         """As the image's label says: to look inside would take a container."""
@@ -228,76 +212,40 @@ class ContainerHost:
         return await self._storage.recorded_outcome(key)
 
 
-class DockerRuntime:
-    """An ExecutorRuntime that keeps its container awake during each call."""
+class DockerRuntime(ExecutorRuntime):
+    """Keeps its container awake during each call, and says why it was ended."""
 
-    def __init__(self, inner: ExecutorRuntime, lifecycle: ContainerLifecycle, on_step: OnStep) -> None:
-        self.files = inner.files
-        self.programs: Programs = _AwakePrograms(inner.programs, lifecycle, on_step)
-        self._inner = inner
+    def __init__(self, spec: RuntimeSpec, lifecycle: ContainerLifecycle, context: DockerContext) -> None:
+        paths, limiter, settings = lifecycle.paths, context.limiter, context.settings
+        workspace = WorkspaceFolder(paths.workspace, owner=paths.owner)
+        super().__init__(
+            spec,
+            ContainerHost(lifecycle, spec),
+            FolderFiles(workspace, limiter) if context.engine.local else None,
+            JournalIdentity(paths.folder, limiter),
+            command_timeout=settings.command_timeout,
+            output_limit=settings.output_head + settings.output_tail,
+            keep_awake=lambda: lifecycle.used(spec.on_step),
+        )
         self._lifecycle = lifecycle
-        self._on_step = on_step
 
-    async def perform(self, key: str, task: Task, on_output: OnOutput) -> Outcome:
+    async def _perform(self, connection: ExecutorConnection, key: str, task: Task, on_output: OnOutput) -> Outcome:
         guard = self._lifecycle.guard
         reported = guard.times_reported
-        async with self._used():
-            try:
-                outcome = await self._inner.perform(key, task, on_output)
-            except ExecutorEnded as error:
-                outcome = await self._outcome_after_end(key, error, full=guard.times_full > reported)
+        try:
+            outcome = await super()._perform(connection, key, task, on_output)
+        except ExecutorEnded as error:
+            outcome = await self._outcome_after_end(key, error, full=guard.times_full > reported)
         if guard.times_full > reported and isinstance(outcome, CommandDone):
             guard.times_reported = guard.times_full
             return replace(outcome, output=f"{outcome.output}\n[{FULL}]\n")
         return outcome
 
-    async def inquire(self, key: str) -> Outcome | Running | UnknownAction | Lost:
-        async with self._lifecycle.used(self._on_step):
-            return await self._inner.inquire(key)
-
-    async def send_input(self, text: str) -> bool:
-        async with self._lifecycle.used(self._on_step):
-            return await self._inner.send_input(text)
-
-    async def interrupt(self, key: str) -> None:
-        try:
-            async with self._lifecycle.used(self._on_step):
-                await self._inner.interrupt(key)
-        except RuntimeUnavailable:
-            self._inner.never_run(key)
-
-    async def query(self, query: Query) -> Printed:
-        async with self._lifecycle.used(self._on_step):
-            return await self._inner.query(query)
-
     async def _outcome_after_end(self, key: str, error: ExecutorEnded, *, full: bool) -> Outcome:
         """What the executor could record of an action before the sandbox was ended for its size."""
-        known = await self._inner.inquire(key) if full else None
+        known = await self.inquire(key) if full else None
         if isinstance(known, CommandDone | EditDone):
             return known
         raise RuntimeUnavailable(
             FULL if full else await self._lifecycle.starter.end_reason() or error.message
         ) from error
-
-    @asynccontextmanager
-    async def _used(self) -> AsyncIterator[None]:
-        async with AsyncExitStack() as stack:
-            try:
-                await stack.enter_async_context(self._lifecycle.used(self._on_step))
-            except RuntimeUnavailable as error:
-                raise NotAsked(error.message) from error
-            yield
-
-
-class _AwakePrograms:
-    """Keeps the container awake for as long as a program runs: in a paused one it would not answer."""
-
-    def __init__(self, inner: Programs, lifecycle: ContainerLifecycle, on_step: OnStep) -> None:
-        self._inner = inner
-        self._lifecycle = lifecycle
-        self._on_step = on_step
-
-    @asynccontextmanager
-    async def open(self, program: ProgramSpec) -> AsyncIterator[ProgramSession]:
-        async with self._lifecycle.used(self._on_step), self._inner.open(program) as session:
-            yield session

@@ -101,7 +101,7 @@ class ContainerStarter:
         found = await self.find()
         if found is not None:
             await self._context.engine.remove(found.id)
-        if await self.storage.listens():
+        if await self.storage.listens():  # a daemon that is killed while it starts a container forgets it
             await self.storage.kill()
 
     async def delete(self, *, keep_journal: bool) -> None:

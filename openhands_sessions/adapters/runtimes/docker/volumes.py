@@ -62,7 +62,8 @@ class ExecutorVolume:
 
 class VolumeStorage:
     """Volumes for the workspace, the state and the home. The folder on this machine holds what the sandbox must not
-    see or change: the lock of those that have it open, the secret, the highest owner's term."""
+    see or change: the lock of those that have it open, the secret, the highest owner's term. The methods are those of
+    BindMountStorage, and may raise RuntimeUnavailable."""
 
     def __init__(
         self,
@@ -98,18 +99,19 @@ class VolumeStorage:
         await self._limiter.use_folder(self.paths.folder.mkdir, 0o700, True, True)
 
     async def prepare_mounts(self) -> None:
-        """Create the volumes, give them to the sandbox's user, and put the executor into its volume."""
+        """Create the volumes, give them to the sandbox's user, and put the executor into its volume; before the
+        container is created."""
         await self._limiter.use_folder(self._file(_PREPARED).touch)
         async with self._file_carrier() as carrier:
-            names = [volume.rpartition("-")[2] for volume in self._volumes]
-            await self._engine.put(carrier, _MOUNT_ROOT, _tar(self._settings.owner, dict.fromkeys(names)))
+            await self._engine.put(carrier, _MOUNT_ROOT, _tar(self._settings.owner, dict.fromkeys(_TARGETS)))
             async with self._executor.filling:
                 if not self._executor.filled:
                     await self._put_executor(carrier)
                     self._executor.filled = True
 
     async def set_secret(self, container: str) -> None:
-        """The executor deletes the file once it has read it, so each start needs a new one."""
+        """Give the container a new secret that clients of its executor need. The executor deletes the file once it has
+        read it, so each start needs a new one."""
         secret = secrets.token_hex(32)
         async with self._term_lock():
             await self._limiter.use_folder(self._write, SECRET, secret)
@@ -146,9 +148,8 @@ class VolumeStorage:
     async def claim(self, term: int) -> None:
         async with self._term_lock():
             await self._raise_term(term)
-            if await self._limiter.use_folder(
-                self._file(_PREPARED).exists
-            ):  # else `set_secret` gives it to the first executor
+            # Before the volumes are there, `set_secret` gives it to the first executor.
+            if await self._limiter.use_folder(self._file(_PREPARED).exists):
                 content = {TERM: str(await self.term()).encode()}
                 async with self._file_carrier() as carrier:
                     await self._engine.put(carrier, f"{_MOUNT_ROOT}/state", _tar(self._settings.owner, content))

@@ -31,9 +31,6 @@ class ConnectionLost(Exception):
 class ExecutorUnresponsive(RuntimeUnavailable):
     """Something listens, but it is not an executor that answers."""
 
-    def __init__(self, message: str = "the sandbox does not answer") -> None:
-        super().__init__(message)
-
 
 @dataclass(slots=True)
 class _PendingCall:
@@ -262,7 +259,7 @@ async def _handshake(streams: _Streams, identity: Message, seconds: float) -> Ex
         return None  # the executor is ending
     if "error" in hello:
         raise refusal(str(hello["error"]), str(hello.get("message", "")))
-    raise ExecutorUnresponsive
+    raise ExecutorUnresponsive("the sandbox does not answer")
 
 
 async def _open_socket(path: Path) -> _Streams | None:

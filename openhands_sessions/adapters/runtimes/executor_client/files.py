@@ -3,15 +3,16 @@
 import asyncio
 import base64
 import secrets
+from abc import ABC, abstractmethod
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterator, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager
-from typing import Literal, Protocol
+from typing import Literal
 
 from openhands_sessions.adapters.runtimes.executor_client.connection import ConnectionLost, ExecutorConnection
 from openhands_sessions.adapters.runtimes.executor_client.messages import malformed_answer
-from openhands_sessions.adapters.runtimes.threads import ThreadedGenerator, ThreadLimiter
+from openhands_sessions.adapters.runtimes.threads import ThreadLimiter
 from openhands_sessions.core.errors import FileProblem, PathRefused, RuntimeFailure, RuntimeUnavailable, TooLarge
-from openhands_sessions.executor.chunks import CHUNK_SIZE, ArchiveTooLarge, open_chunks
+from openhands_sessions.executor.chunks import CHUNK_SIZE, ArchiveTooLarge, ThreadedChunks, open_chunks
 from openhands_sessions.executor.frames import Message
 from openhands_sessions.executor.workspace import OutsidePath, UnfitFile, WorkspaceFolder
 
@@ -23,33 +24,25 @@ Step = Callable[[bytes | None], Awaitable[bytes | None]]
 """Takes the next chunk to write, None at the end; or returns the next chunk read, None at the end."""
 
 
-class FileSource(Protocol):
-    """Where files are. Raises as the port's Workspace."""
+class WorkspaceFiles(ABC):
+    """The port's Workspace, by the chunks of the files that a subclass opens."""
 
-    async def names(self, path: str) -> Sequence[str]:
+    @abstractmethod
+    async def list(self, path: str = "") -> Sequence[str]:
         """The names in a folder."""
 
+    @abstractmethod
     def open(self, kind: Kind, path: str) -> AbstractAsyncContextManager[Step]:
         """Keep a file open for the length of the block; one that was not written to its end stays as it was."""
 
-
-class WorkspaceFiles:
-    """The port's Workspace over a source."""
-
-    def __init__(self, source: FileSource) -> None:
-        self._source = source
-
     async def read(self, path: str, *, limit: int = 1 << 20) -> bytes:
         content = bytearray()
-        async with self._source.open("read", path) as step:
+        async with self.open("read", path) as step:
             while chunk := await step(None):
                 content += chunk
                 if len(content) > limit:
                     raise FileProblem(f"{path} is larger than {limit} bytes")
         return bytes(content)
-
-    async def list(self, path: str = "") -> Sequence[str]:
-        return await self._source.names(path)
 
     def pieces(self, path: str) -> AsyncGenerator[bytes, None]:
         return self._chunks("read", path)
@@ -58,14 +51,14 @@ class WorkspaceFiles:
         return self._chunks("zip", path)
 
     async def write(self, path: str, content: bytes) -> None:
-        async with self._source.open("write", path) as step:
+        async with self.open("write", path) as step:
             for start in range(0, len(content), CHUNK_SIZE):
                 await step(content[start : start + CHUNK_SIZE])
             await step(None)
 
     async def receive(self, path: str, pieces: AsyncIterator[bytes], *, limit: int) -> int:
         size = 0
-        async with self._source.open("write", path) as step:
+        async with self.open("write", path) as step:
             async for chunk in pieces:
                 size += len(chunk)
                 if size > limit:
@@ -75,32 +68,35 @@ class WorkspaceFiles:
         return size
 
     async def _chunks(self, kind: Kind, path: str) -> AsyncGenerator[bytes, None]:
-        async with self._source.open(kind, path) as step:
+        async with self.open(kind, path) as step:
             while chunk := await step(None):
                 yield chunk
 
 
-class FolderSource:
+class FolderFiles(WorkspaceFiles):
     """The folder itself, whether or not an executor runs."""
 
     def __init__(self, workspace: WorkspaceFolder, limiter: ThreadLimiter) -> None:
         self._workspace = workspace
         self._limiter = limiter
 
-    async def names(self, path: str) -> Sequence[str]:
+    async def list(self, path: str = "") -> Sequence[str]:
         with _port_errors():
             return await self._limiter.run(self._workspace.names, path)
 
     @asynccontextmanager
     async def open(self, kind: Kind, path: str) -> AsyncIterator[Step]:
         with _port_errors():
-            async with ThreadedGenerator(self._limiter, open_chunks(self._workspace, kind, path)) as chunks:
+            chunks = ThreadedChunks(open_chunks(self._workspace, kind, path), self._limiter.run)
+            try:
                 if kind == "write":
-                    await chunks.send()
-                yield chunks.send
+                    await chunks.step()
+                yield chunks.step
+            finally:
+                await chunks.close()
 
 
-class ExecutorSource:
+class ExecutorFiles(WorkspaceFiles):
     """`keep_awake` keeps the sandbox awake for the length of its block; `connect` starts the executor where it does not
     run, and returns a connection to it."""
 
@@ -108,12 +104,10 @@ class ExecutorSource:
         self._keep_awake = keep_awake
         self._connect = connect
 
-    async def names(self, path: str) -> Sequence[str]:
+    async def list(self, path: str = "") -> Sequence[str]:
         async with self._keep_awake():
-            try:
+            with _until_lost():
                 names = (await (await self._connect()).call("list", {"path": path})).get("names")
-            except ConnectionLost:
-                raise _sandbox_ended() from None
         if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
             raise malformed_answer()
         return names
@@ -129,7 +123,8 @@ class ExecutorSource:
             try:
                 await opened.wait()
                 if request.done() and not request.cancelled():
-                    await _raise_refusal(request)
+                    with _until_lost():
+                        await request  # raises why the file could not be opened
                 yield lambda content: _step(connection, name, content)
             finally:
                 await _close(connection, name, request)
@@ -151,26 +146,20 @@ async def _close(connection: ExecutorConnection, name: str, request: "asyncio.Ta
 
 async def _step(connection: ExecutorConnection, name: str, content: bytes | None) -> bytes | None:
     encoded = None if content is None else base64.b64encode(content).decode()
-    try:
+    with _until_lost():
         answer = (await connection.call("stream_step", {"name": name, "content": encoded})).get("content")
-    except ConnectionLost:
-        raise _sandbox_ended() from None
     try:
         return None if answer is None else base64.b64decode(answer, validate=True)
     except (TypeError, ValueError):
         raise malformed_answer() from None
 
 
-async def _raise_refusal(request: "asyncio.Task[Message]") -> None:
-    """Raise why the file could not be opened."""
+@contextmanager
+def _until_lost() -> Iterator[None]:
     try:
-        await request
+        yield
     except ConnectionLost:
-        raise _sandbox_ended() from None
-
-
-def _sandbox_ended() -> RuntimeUnavailable:
-    return RuntimeUnavailable("the sandbox ended meanwhile; try again")
+        raise RuntimeUnavailable("the sandbox ended meanwhile; try again") from None
 
 
 @contextmanager

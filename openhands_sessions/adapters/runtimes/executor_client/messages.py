@@ -19,13 +19,13 @@ from openhands_sessions.ports.runtime import (
     WORKSPACE,
     CommandDone,
     EditDone,
+    EditFile,
     GiveInput,
     OnOutput,
     Outcome,
     Printed,
     Query,
     RunCell,
-    RunCommand,
     Task,
 )
 
@@ -52,26 +52,17 @@ _REFUSALS: Mapping[str, type[SessionsError]] = {
 
 def task_message(task: Task, *, environment: Mapping[str, str], timeout: float) -> dict[str, Json]:
     """A task in the executor's protocol; `timeout` (seconds) is for commands that have none."""
-    if isinstance(task, RunCommand):
-        return {
-            "kind": "command",
-            "command": task.command,
-            "timeout": timeout if task.timeout is None else task.timeout,
-            "cwd": task.cwd,
-            "patience": task.patience,
-            "environment": dict(environment),
-        }
-    if isinstance(task, RunCell):
-        return {
-            "kind": "cell",
-            "command": task.code,
-            "timeout": timeout if task.timeout is None else task.timeout,
-            "environment": dict(environment),
-        }
     if isinstance(task, GiveInput):
         return {"kind": "input", "text": task.text, "patience": task.patience}
-    fields: dict[str, Json] = asdict(task)
-    return {"kind": "edit", **fields}
+    if isinstance(task, EditFile):
+        return {"kind": "edit", **asdict(task)}
+    limits: dict[str, Json] = {
+        "timeout": timeout if task.timeout is None else task.timeout,
+        "environment": dict(environment),
+    }
+    if isinstance(task, RunCell):
+        return {"kind": "cell", "command": task.code, **limits}
+    return {"kind": "command", "command": task.command, "cwd": task.cwd, "patience": task.patience, **limits}
 
 
 def outcome_of(value: object) -> Outcome:
@@ -143,12 +134,11 @@ def _edit(value: dict[str, Any]) -> EditDone:
     )
 
 
-def _ended(value: object) -> Ended:
-    for known in get_args(Ended):
-        if value == known:
-            ended: Ended = known
-            return ended
-    raise TypeError(value)
+def _ended(value: Any) -> Ended:
+    if value not in get_args(Ended):
+        raise TypeError(value)
+    ended: Ended = value
+    return ended
 
 
 def _text_or_none(value: object) -> str | None:

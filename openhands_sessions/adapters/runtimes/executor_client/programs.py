@@ -7,6 +7,7 @@ from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, 
 from contextlib import asynccontextmanager
 
 from openhands_sessions.adapters.runtimes.executor_client.connection import ConnectionLost, ExecutorConnection
+from openhands_sessions.adapters.runtimes.executor_client.files import KeepAwake
 from openhands_sessions.core.errors import RuntimeUnavailable
 from openhands_sessions.core.events.event import Json
 from openhands_sessions.executor.frames import Message
@@ -17,29 +18,37 @@ BUFFER_LIMIT = 8 << 20
 
 
 class ExecutorPrograms:
-    """`connect` starts the executor where it does not run, and returns a connection to it."""
+    """`keep_awake` keeps the sandbox awake for as long as a program runs: in a paused one it would not answer.
+    `connect` starts the executor where it does not run, and returns a connection to it."""
 
-    def __init__(self, connect: Callable[[], Awaitable[ExecutorConnection]], environment: Mapping[str, str]) -> None:
+    def __init__(
+        self,
+        keep_awake: KeepAwake,
+        connect: Callable[[], Awaitable[ExecutorConnection]],
+        environment: Mapping[str, str],
+    ) -> None:
+        self._keep_awake = keep_awake
         self._connect = connect
         self._environment = environment
 
     @asynccontextmanager
     async def open(self, program: ProgramSpec) -> AsyncIterator[ProgramSession]:
-        connection = await self._connect()
-        body: dict[str, Json] = {
-            "name": secrets.token_hex(8),
-            "words": list(program.words),
-            "environment": {**self._environment, **program.environment},
-        }
-        session = _ExecutorProgramSession(connection, str(body["name"]))
-        running = asyncio.create_task(connection.call("pipe", body, session.take))
-        running.add_done_callback(session.end)
-        try:
-            await session.started.wait()
-            yield session
-        finally:
-            running.cancel()
-            await asyncio.wait({running})
+        async with self._keep_awake():
+            connection = await self._connect()
+            body: dict[str, Json] = {
+                "name": secrets.token_hex(8),
+                "words": list(program.words),
+                "environment": {**self._environment, **program.environment},
+            }
+            session = _ExecutorProgramSession(connection, str(body["name"]))
+            running = asyncio.create_task(connection.call("pipe", body, session.take))
+            running.add_done_callback(session.end)
+            try:
+                await session.started.wait()
+                yield session
+            finally:
+                running.cancel()
+                await asyncio.wait({running})
 
 
 class _ExecutorProgramSession:

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Mapping
-from contextlib import nullcontext
+from contextlib import AsyncExitStack, nullcontext
 from typing import Protocol
 
 from openhands_sessions.adapters.runtimes.executor_client.connection import (
@@ -10,7 +10,7 @@ from openhands_sessions.adapters.runtimes.executor_client.connection import (
     ExecutorConnection,
     ExecutorUnresponsive,
 )
-from openhands_sessions.adapters.runtimes.executor_client.files import ExecutorSource, KeepAwake, WorkspaceFiles
+from openhands_sessions.adapters.runtimes.executor_client.files import ExecutorFiles, KeepAwake
 from openhands_sessions.adapters.runtimes.executor_client.journal import JournalIdentity, NotInJournal
 from openhands_sessions.adapters.runtimes.executor_client.messages import (
     MOST_OUTPUT,
@@ -87,10 +87,11 @@ class ExecutorRuntime:
         keep_awake: KeepAwake = nullcontext,
     ) -> None:
         """`output_limit` is how much of an output executors are told to keep, in bytes. Without `files`, files are
-        accessed through the executor, in a sandbox that `keep_awake` keeps awake."""
-        self.files = files or WorkspaceFiles(ExecutorSource(keep_awake, self._started))
-        self.programs: Programs = ExecutorPrograms(self._started, spec.environment)
+        accessed through the executor. `keep_awake` keeps the sandbox awake during each call."""
+        self.files = files or ExecutorFiles(keep_awake, self._started)
+        self.programs: Programs = ExecutorPrograms(keep_awake, self._started, spec.environment)
         self._environment = spec.environment
+        self._keep_awake = keep_awake
         self._host = host
         self._journal = journal
         self._command_timeout = command_timeout
@@ -102,15 +103,21 @@ class ExecutorRuntime:
         self._journal_name: tuple[ExecutorConnection, str] | None = None
 
     async def perform(self, key: str, task: Task, on_output: OnOutput) -> Outcome:
+        async with AsyncExitStack() as stack:
+            try:
+                await stack.enter_async_context(self._keep_awake())
+                connection = await self._started()
+            except RuntimeUnavailable as error:
+                raise NotAsked(error.message) from error
+            return await self._perform(connection, key, task, on_output)
+
+    async def _perform(self, connection: ExecutorConnection, key: str, task: Task, on_output: OnOutput) -> Outcome:
+        """`perform` from the first connection on. Raises ExecutorEnded too."""
         chunks = OutputChunks(on_output)
         body: dict[str, Json] = {
             "key": key,
             "task": task_message(task, environment=self._environment, timeout=self._command_timeout),
         }
-        try:
-            connection = await self._started()
-        except RuntimeUnavailable as error:
-            raise NotAsked(error.message) from error
         for _ in range(_TRIES):
             try:
                 await self._note_request(key, connection)
@@ -125,41 +132,42 @@ class ExecutorRuntime:
         raise malformed_answer()
 
     async def inquire(self, key: str) -> ActionStatus:
-        for before_asking in (None, self._host.claim):
-            if before_asking is not None:
-                await before_asking()
-            answer = await self._ask("inquire", {"key": key})
-            if answer is not None:
-                status = await self._certain(key, _status_in(answer))
-                if isinstance(status, Running):
-                    self._journal.adopt(key, _journal_in(answer))
-                return status
-        return await self._certain(key, await self._host.recorded_outcome(key))
+        async with self._keep_awake():
+            for before_asking in (None, self._host.claim):
+                if before_asking is not None:
+                    await before_asking()
+                answer = await self._ask("inquire", {"key": key})
+                if answer is not None:
+                    status = await self._certain(key, _status_in(answer))
+                    if isinstance(status, Running):
+                        self._journal.adopt(key, _journal_in(answer))
+                    return status
+            return await self._certain(key, await self._host.recorded_outcome(key))
 
     async def send_input(self, text: str) -> bool:
-        answer = await self._ask("input", {"text": text})
+        async with self._keep_awake():
+            answer = await self._ask("input", {"text": text})
         return answer is not None and answer.get("taken") is True
 
     async def interrupt(self, key: str) -> None:
         try:
-            delivered = await self._interrupt(key)
+            async with self._keep_awake():
+                delivered = await self._interrupt(key)
         except RuntimeFailure:
             delivered = False
         if not delivered:
-            self.never_run(key)
+            self._never.add(key)
 
     async def query(self, query: Query) -> Printed:
-        for _ in range(_TRIES):
-            connection = await self._started()
-            try:
-                return query_result(await connection.call("query", query_message(query, environment=self._environment)))
-            except ConnectionLost:
-                continue
+        message = query_message(query, environment=self._environment)
+        async with self._keep_awake():
+            for _ in range(_TRIES):
+                connection = await self._started()
+                try:
+                    return query_result(await connection.call("query", message))
+                except ConnectionLost:
+                    continue
         raise malformed_answer()
-
-    def never_run(self, key: str) -> None:
-        """Interrupt this action before it is requested; for an interrupt that no executor could be told."""
-        self._never.add(key)
 
     async def close(self) -> None:
         """Close the connection; the executor goes on."""

@@ -7,9 +7,10 @@ import os
 import stat
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
+
+from openhands_sessions.executor.workspace import opened_folder
 
 _FLAGS = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
 _POLL_SECONDS = 0.01
@@ -82,45 +83,26 @@ STARTING, RUNNING = "starting", "running"
 _TERM_SECONDS = 2.0
 _NUMBER_LIMIT = 32
 _NAMES_AT_ONCE = 1000
-_READ_FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _FIND_FOLDER = os.O_PATH | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
-@dataclass(frozen=True, slots=True)
 class SandboxPaths:
     """A folder with the workspace and the executor's state. Commands may change anything below those two: no link is
     followed there, and nothing is waited for without a limit. `owner` is the user and group that the sandbox runs
     under, None for the server's own. All methods block, and may raise OSError."""
 
-    folder: Path
-    owner: tuple[int, int] | None = None
-
-    @property
-    def workspace(self) -> Path:
-        return self.folder / "workspace"
-
-    @property
-    def state(self) -> Path:
-        return self.folder / "state"
-
-    @property
-    def socket(self) -> Path:
-        return self.state / "executor.sock"
-
-    @property
-    def home(self) -> Path:
+    def __init__(self, folder: Path, owner: tuple[int, int] | None = None) -> None:
+        self.folder = folder
+        self.owner = owner
+        self.workspace = folder / "workspace"
+        self.state = folder / "state"
+        self.socket = self.state / "executor.sock"
+        self.home = folder / "home"
         """The home folder, where it is not the workspace."""
-        return self.folder / "home"
-
-    @property
-    def undo(self) -> Path:
+        self.undo = self.state / "undo"
         """What edited files held before."""
-        return self.state / "undo"
-
-    @property
-    def lock(self) -> Path:
+        self.lock = folder / "open"
         """Locked by processes that have the sandbox open; the sandbox does not see it."""
-        return self.folder / "open"
 
     def write_conversation(self, conversation: str) -> None:
         """Note whose sandbox this is."""
@@ -208,8 +190,7 @@ def remove_untrusted_tree(folder: Path) -> None:
     """Delete a folder that commands have filled: of any depth, with folders closed to us. Follows no link. Folders are
     moved to the top before they are emptied, so that neither the recursion nor the open files nor the memory grow with
     the depth. Raises OSError."""
-    top = os.open(folder, _READ_FOLDER)
-    try:
+    with opened_folder(folder) as top:
         prefix = os.urandom(8).hex()
         moved = 0
         while names := _some_names(top):
@@ -217,14 +198,9 @@ def remove_untrusted_tree(folder: Path) -> None:
                 if not _make_accessible(name, top):
                     os.unlink(name, dir_fd=top)
                     continue
-                below = os.open(name, _READ_FOLDER, dir_fd=top)
-                try:
+                with opened_folder(name, top) as below:
                     moved = _move_up(below, top, prefix, moved)
-                finally:
-                    os.close(below)
                 os.rmdir(name, dir_fd=top)
-    finally:
-        os.close(top)
     folder.rmdir()
 
 

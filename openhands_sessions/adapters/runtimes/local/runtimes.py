@@ -6,12 +6,13 @@ import pwd
 import shutil
 import subprocess
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from openhands_sessions.adapters.runtimes.executor_client.connection import ExecutorConnection
-from openhands_sessions.adapters.runtimes.executor_client.files import FolderSource, WorkspaceFiles
+from openhands_sessions.adapters.runtimes.executor_client.files import FolderFiles
 from openhands_sessions.adapters.runtimes.executor_client.journal import JournalIdentity
 from openhands_sessions.adapters.runtimes.executor_client.runtime import ExecutorRuntime
 from openhands_sessions.adapters.runtimes.local.paths import SandboxPaths
@@ -62,8 +63,8 @@ class LocalRuntimes:
         await storage.prepare()
         runtime = ExecutorRuntime(
             spec,
-            _LocalHost(storage, spec.term, self._limits, self._search_path, self._limiter),
-            WorkspaceFiles(FolderSource(WorkspaceFolder(storage.paths.workspace), self._limiter)),
+            _LocalHost(storage, spec.term, partial(self._limiter.run, self._launch, storage.paths)),
+            FolderFiles(WorkspaceFolder(storage.paths.workspace), self._limiter),
             JournalIdentity(storage.paths.folder, self._limiter),
             command_timeout=self._limits.command_timeout,
             output_limit=self._limits.output_head + self._limits.output_tail,
@@ -89,36 +90,6 @@ class LocalRuntimes:
     def _storage(self, sid: ConversationId) -> FolderStorage:
         paths = SandboxPaths(self._root / folder_name(sid))
         return FolderStorage(paths, self._limiter, answer_within=self._limits.answer_within)
-
-
-class _LocalHost:
-    """Starts the executor of a folder on this machine."""
-
-    def __init__(
-        self, storage: FolderStorage, term: int, limits: LocalLimits, search_path: str, limiter: ThreadLimiter
-    ) -> None:
-        self._storage = storage
-        self._term = term
-        self._limits = limits
-        self._search_path = search_path
-        self._limiter = limiter
-
-    async def connect(self) -> ExecutorConnection | None:
-        return await self._storage.connect(self._term)
-
-    async def end_unresponsive(self) -> None:
-        if not await self._storage.is_responsive():
-            await self._storage.kill()
-
-    async def start(self) -> None:
-        await self._storage.prepare()
-        await self._limiter.run(self._launch, self._storage.paths)
-
-    async def claim(self) -> None:
-        await self._storage.claim(self._term)
-
-    async def recorded_outcome(self, key: str) -> Outcome | UnknownAction | Lost | None:
-        return await self._storage.recorded_outcome(key)
 
     def _launch(self, paths: SandboxPaths) -> None:
         """Start an executor, which ends at once where another runs; return when clients can connect."""
@@ -147,6 +118,32 @@ class _LocalHost:
             raise RuntimeUnavailable(
                 f"the sandbox could not be started ({type(error).__name__}): check free memory and disk"
             ) from error
+
+
+class _LocalHost:
+    """Starts the executor of a folder on this machine."""
+
+    def __init__(self, storage: FolderStorage, term: int, launch: Callable[[], Awaitable[None]]) -> None:
+        self._storage = storage
+        self._term = term
+        self._launch = launch
+
+    async def connect(self) -> ExecutorConnection | None:
+        return await self._storage.connect(self._term)
+
+    async def end_unresponsive(self) -> None:
+        if not await self._storage.is_responsive():
+            await self._storage.kill()
+
+    async def start(self) -> None:
+        await self._storage.prepare()
+        await self._launch()
+
+    async def claim(self) -> None:
+        await self._storage.claim(self._term)
+
+    async def recorded_outcome(self, key: str) -> Outcome | UnknownAction | Lost | None:
+        return await self._storage.recorded_outcome(key)
 
 
 def _check_machine(search_path: str) -> None:

@@ -58,8 +58,20 @@ class FolderStorage:
         return await is_responsive(connect_socket(self.paths.socket, term=None), self._answer_within)
 
     async def kill(self) -> None:
-        """End the executor; nothing where none listens."""
-        await end_executor(self.paths.socket)
+        """Ask the executor to end itself; kill it and its descendants where it does not. Nothing where none listens."""
+        connection = None
+        try:
+            async with asyncio.timeout(END_SECONDS):
+                connection = await connect_socket(self.paths.socket, term=None)
+                if connection is not None:
+                    await connection.shutdown()
+        except (TimeoutError, RuntimeFailure):
+            pid = await listener_pid(self.paths.socket)
+            if pid:  # 0 for a process in another pid namespace
+                await _kill(_descendants(pid))
+        finally:
+            if connection is not None:
+                await connection.close()
 
     async def term(self) -> int:
         """The highest owner's term that was written, -1 for none."""
@@ -82,24 +94,6 @@ class FolderStorage:
             return await self._limiter.run(self.paths.delete, _DELETE_SECONDS, keep_journal=keep_journal)
         except OSError as error:
             raise RuntimeUnavailable(f"the workspace could not be deleted: {error.strerror}") from error
-
-
-async def end_executor(socket: Path) -> None:
-    """Ask an executor of this machine to end itself; kill it and its descendants where it does not. Nothing where none
-    listens. Raises RuntimeUnavailable."""
-    connection = None
-    try:
-        async with asyncio.timeout(END_SECONDS):
-            connection = await connect_socket(socket, term=None)
-            if connection is not None:
-                await connection.shutdown()
-    except (TimeoutError, RuntimeFailure):
-        pid = await listener_pid(socket)
-        if pid:  # 0 for a process in another pid namespace
-            await _kill(_descendants(pid))
-    finally:
-        if connection is not None:
-            await connection.close()
 
 
 def _descendants(root: int) -> list[int]:
