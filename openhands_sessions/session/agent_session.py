@@ -23,11 +23,10 @@ from openhands_sessions.session.agent_controller import AgentController
 from openhands_sessions.session.command_handler import SubmittedCommand
 from openhands_sessions.session.command_loop import CommandLoop, CommandQueue
 from openhands_sessions.session.event_stream import EventStream
-from openhands_sessions.session.failure import record_failure
 from openhands_sessions.session.feed import Feed
 from openhands_sessions.session.idempotency import IdempotencyKey
 from openhands_sessions.session.setup import STAGES, Dependencies, InitialInput, Ready, SessionSetup, SetupStage
-from openhands_sessions.session.stop import note_stop
+from openhands_sessions.session.stop import note_stop, record_failure
 
 log = structlog.get_logger(__name__)
 

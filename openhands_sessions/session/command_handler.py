@@ -17,9 +17,9 @@ from openhands_sessions.ports.store import Receipt
 from openhands_sessions.session.agent_controller import AgentController
 from openhands_sessions.session.approvals import confirming, rejecting
 from openhands_sessions.session.event_stream import EventStream
-from openhands_sessions.session.first_events import NO_IMAGES
 from openhands_sessions.session.idempotency import IdempotencyKey, earlier_answer
 from openhands_sessions.session.knowledge_recall import KnowledgeRecall
+from openhands_sessions.session.setup import NO_IMAGES
 from openhands_sessions.session.stop import CancelTurn, Stopper
 
 

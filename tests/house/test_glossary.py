@@ -30,7 +30,7 @@ NOT_VOCABULARY = {
     *("Agents", "Auth", "ChatModels", "LastingRuntimes", "McpServers", "McpTools", "OpenStore", "Programs"),
     *("Runtimes", "Sandboxes", "SnapshotStore", "ConversationStore", "WorkspaceReader", "WorkspaceWriter"),
     # steps inside a session
-    *("Beginning", "CommandHandler", "CommandLoop", "Dependencies", "KnowledgeRecall", "QueuedCommand", "Ready"),
+    *("CommandHandler", "CommandLoop", "Dependencies", "KnowledgeRecall", "QueuedCommand", "Ready"),
     *("RepositorySetup", "SandboxLost", "Stopper", "ToolRegistry", "TurnHistory"),
     # parts of the service layer behind one route or one file
     *("ConversationPage", "Feeds", "FeedbackStore", "ImportOutcome", "IdleCloser", "SessionService"),
