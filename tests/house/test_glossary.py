@@ -27,8 +27,8 @@ NOT_VOCABULARY = {
     *("ProgramSpec", "ProgramSession", "SandboxInfo", "Check", "ConversationFilter", "EventRange", "SessionUsage"),
     *("SkippedUpload", "FileChange", "FileDiff", "UserSettingsStore", "UserSecrets", "Feedback"),
     # how implementations of a port are opened, and parts of a larger port
-    *("Agents", "Auth", "ChatModels", "LastingRuntimes", "McpServers", "McpTools", "OpenStore", "Programs"),
-    *("Runtimes", "Sandboxes", "SnapshotStore", "ConversationStore", "WorkspaceReader", "WorkspaceWriter"),
+    *("Agents", "Auth", "ChatModels", "LastingRuntimes", "McpServers", "McpTools", "Programs"),
+    *("Runtimes", "Sandboxes", "SnapshotStore", "ConversationStore", "WorkspaceReader"),
     # steps inside a session
     *("CommandHandler", "CommandLoop", "Dependencies", "KnowledgeRecall", "QueuedCommand", "Ready"),
     *("RepositorySetup", "SandboxLost", "Stopper", "ToolRegistry", "TurnHistory"),
