@@ -68,7 +68,7 @@ class LocalGateway:
         if session is None or session.state is SessionState.CLOSED:
             await self._sessions.session(row)
         # A failed session is not replaced here, or each follower would build it again and again.
-        items = self._registry.feeds.of(sid).follow(after, deliver)
+        items = self._registry.feed(sid).follow(after, deliver)
         try:
             yield items
         finally:

@@ -33,7 +33,7 @@ NOT_VOCABULARY = {
     *("CommandHandler", "CommandLoop", "Dependencies", "KnowledgeRecall", "QueuedCommand", "Ready"),
     *("RepositorySetup", "SandboxLost", "Stopper", "ToolRegistry", "TurnHistory"),
     # parts of the service layer behind one route or one file
-    *("ConversationPage", "Feeds", "FeedbackStore", "ImportOutcome", "IdleCloser", "SessionService"),
+    *("ConversationPage", "FeedbackStore", "ImportOutcome", "IdleCloser", "SessionService"),
     *("LocalAccess", "LocalConversations", "LocalWorkspaces"),
     *("InitialInputStore", "LocalGateway", "LogImporter", "NoRepository", "Overview", "SecretsStore"),
     *("SessionStatus", "SettingsStore", "StoredInput", "TitleGenerator", "UploadLimits"),
