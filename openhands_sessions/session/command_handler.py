@@ -58,17 +58,13 @@ class CommandHandler:
         match given.command:
             case SendMessage() as command:
                 return await self._append((*await self._said(command), *self._taken_over(command)), given)
-            case Stop():
-                return await self._stop(AgentState.STOPPED, cancel_turn, given)
-            case Pause():
-                return await self._stop(AgentState.PAUSED, cancel_turn, given)
+            case Stop() | Pause() as command:
+                last = AgentState.STOPPED if isinstance(command, Stop) else AgentState.PAUSED
+                return await self._stopper.stop(last, cancel_turn, receipt=given.receipt, author=given.author)
             case Resume():
                 return await self._append(self._resumed(), given)
             case Answer() as answer:
                 return await self._append(await self._answered(answer), given)
-
-    async def _stop(self, last: AgentState, cancel_turn: CancelTurn, given: SubmittedCommand) -> Accepted:
-        return await self._stopper.stop(last, cancel_turn, receipt=given.receipt, author=given.author)
 
     async def _append(self, events: Sequence[Event], given: SubmittedCommand) -> Accepted:
         """One append, the events that the person caused under the person's id."""
