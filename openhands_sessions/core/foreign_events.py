@@ -35,11 +35,6 @@ class EventNumbering:
                 return
         self._runs.append([theirs, ours, 1])
 
-    @property
-    def last(self) -> int:
-        """Their newest number that was added, -1 for none."""
-        return self._runs[-1][0] + self._runs[-1][2] - 1 if self._runs else -1
-
     def ours(self, theirs: int) -> int | None:
         """Our number; None if it was not added."""
         found = self.at_most(theirs)

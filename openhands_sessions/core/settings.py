@@ -228,12 +228,9 @@ def merge(*layers: Mapping[str, Json]) -> SessionSettings:
 def _leads_elsewhere(merged: Mapping[str, Json], layer: Mapping[str, Json]) -> bool:
     """Whether the layer sends the model's requests to another address or provider than before."""
     before, named = merged.get("llm_model"), layer.get("llm_model")
-    other_provider = isinstance(before, str) and isinstance(named, str) and _provider(before) != _provider(named)
-    return other_provider or layer.get("llm_base_url") not in (None, merged.get("llm_base_url"))
-
-
-def _provider(model: str) -> str:
-    return model.partition("/")[0]
+    if isinstance(before, str) and isinstance(named, str) and before.partition("/")[0] != named.partition("/")[0]:
+        return True
+    return layer.get("llm_base_url") not in (None, merged.get("llm_base_url"))
 
 
 def bad_input(error: ValidationError, default: str = "") -> BadInput:

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from openhands_sessions.core.events.event import Action, AgentState, ConfirmationState, Json, kinds_of
-from openhands_sessions.core.events.own import InvalidCallAction, ToolCallsAction
+from openhands_sessions.core.events.own import OWN_ACTIONS
 
 _CONFIRMED = ConfirmationState.CONFIRMED
 UNKNOWN_RISK = -1
@@ -251,4 +251,4 @@ class LoopRecoveryAction(Action, kind="loop_recovery"):
     option: int = 1
 
 
-ACTIONS: dict[str, type[Action]] = kinds_of(Action, __name__, vars(), ToolCallsAction, InvalidCallAction)
+ACTIONS: dict[str, type[Action]] = kinds_of(Action, __name__, vars()) | OWN_ACTIONS

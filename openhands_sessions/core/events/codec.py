@@ -38,7 +38,7 @@ _RENAMED = {"diff_cache": "_diff_cache"}
 _CONFIRMED_UNSAID = (EditAction, McpAction, WriteAction)
 """The reference has no confirmation for these: on the wire only `awaiting` and `rejected` are said."""
 _EVENT_FIELDS = frozenset(field.name for field in fields(Event))
-_TOOL_CALL_FIELDS = frozenset(field.name for field in fields(ToolCall))
+_TOOL_CALL_FIELDS = tuple(field.name for field in fields(ToolCall))
 _ENVELOPE = _EVENT_FIELDS - {"rest"}
 _ACTION_KEYS = _ENVELOPE | {"action", "args"}
 _OBSERVATION_KEYS = _ENVELOPE | {"observation", "content", "extras"}
@@ -151,14 +151,9 @@ def decode(text: str | bytes, schema: int = SCHEMA) -> Event:
         raise StorageError("a stored event is not JSON: the log is damaged") from error
     if not isinstance(wire, dict) or type(wire.get("id")) is not int:
         raise StorageError("a stored event has no id: the log is damaged")
-    return from_wire(upcast(wire, schema))
-
-
-def upcast(wire: dict[str, Any], schema: int) -> dict[str, Any]:
-    """Bring an older form to today's, one version at a time."""
     for version in range(schema, SCHEMA):
         wire = UPCASTERS[version](wire)
-    return wire
+    return from_wire(wire)
 
 
 def from_wire(wire: Mapping[str, Any]) -> Event:
@@ -248,15 +243,7 @@ def _time_of(wire: Mapping[str, Any]) -> datetime:
 
 
 def _tool_call_wire(call: ToolCall) -> dict[str, Any]:
-    wire: dict[str, Any] = {
-        "function_name": call.function_name,
-        "tool_call_id": call.tool_call_id,
-        "model_response": call.model_response,
-        "total_calls_in_response": call.total_calls_in_response,
-    }
-    if call.arguments:
-        wire["arguments"] = call.arguments
-    return wire
+    return {name: getattr(call, name) for name in _TOOL_CALL_FIELDS if name != "arguments" or call.arguments}
 
 
 def _tool_call(value: object) -> ToolCall | None:
