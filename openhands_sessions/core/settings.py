@@ -208,10 +208,9 @@ def merge(*layers: Mapping[str, Json]) -> SessionSettings:
         if _leads_elsewhere(merged, layer):
             merged.pop("llm_api_key", None)
         given = {key: value for key, value in layer.items() if value is not None}
-        check_together(given.get("custom_secrets"))
-        if isinstance(secrets := given.get("custom_secrets"), dict) and isinstance(
-            before := merged.get("custom_secrets"), dict
-        ):
+        secrets, before = given.get("custom_secrets"), merged.get("custom_secrets")
+        check_together(secrets)
+        if isinstance(secrets, dict) and isinstance(before, dict):
             given["custom_secrets"] = {**before, **secrets}
         merged.update(given)
     try:
@@ -253,12 +252,10 @@ def public(settings: SessionSettings) -> dict[str, Json]:
 def environment(settings: SessionSettings) -> dict[str, str]:
     """The environment variables of commands that the settings add."""
     found = {name: secret.value.get_secret_value() for name, secret in settings.custom_secrets.items()}
-    for names, value in (
-        (("GIT_AUTHOR_NAME", "GIT_COMMITTER_NAME"), settings.git_user_name),
-        (("GIT_AUTHOR_EMAIL", "GIT_COMMITTER_EMAIL"), settings.git_user_email),
-    ):
-        if value:
-            found.update(dict.fromkeys(names, value))
+    if settings.git_user_name:
+        found |= dict.fromkeys(("GIT_AUTHOR_NAME", "GIT_COMMITTER_NAME"), settings.git_user_name)
+    if settings.git_user_email:
+        found |= dict.fromkeys(("GIT_AUTHOR_EMAIL", "GIT_COMMITTER_EMAIL"), settings.git_user_email)
     return found
 
 
