@@ -132,7 +132,7 @@ class ActionRunner:
                 await self._runtime.interrupt(key)
                 known = await self._runtime.inquire(key)
                 if isinstance(known, Running):
-                    known = await self._runtime.perform(key, task, _unheard)
+                    known = await self._runtime.perform(key, task, lambda text: None)  # it is in the outcome, too
         except (RuntimeFailure, TimeoutError):
             known = Lost()
         match known:
@@ -217,7 +217,3 @@ def _answer(action: Action, observation: Observation) -> Observation:
     call = action.tool_call_metadata
     said = None if call is None else replace(call, arguments="")
     return replace(observation, cause=action.id, source=Source.AGENT, tool_call_metadata=said)
-
-
-def _unheard(text: str) -> None:
-    """Output that comes while an action is being ended is in its outcome."""

@@ -13,11 +13,10 @@ from openhands_sessions.core.evolve import evolve
 from openhands_sessions.core.ids import UNNUMBERED, OwnerId
 from openhands_sessions.core.trajectory import goes_on
 from openhands_sessions.ports.gateway import Accepted
-from openhands_sessions.ports.store import Receipt
 from openhands_sessions.session.agent_controller import AgentController
 from openhands_sessions.session.approvals import confirming, rejecting
 from openhands_sessions.session.event_stream import EventStream
-from openhands_sessions.session.idempotency import IdempotencyKey, earlier_answer
+from openhands_sessions.session.idempotency import IdempotencyKey, earlier_answer, receipt_of
 from openhands_sessions.session.knowledge_recall import KnowledgeRecall
 from openhands_sessions.session.setup import NO_IMAGES
 from openhands_sessions.session.stop import CancelTurn, Stopper
@@ -30,10 +29,6 @@ class SubmittedCommand:
     command: Command
     key: IdempotencyKey | None = None
     author: OwnerId | None = None
-
-    @property
-    def receipt(self) -> Receipt | None:
-        return None if self.key is None else self.key.receipt
 
 
 class CommandHandler:
@@ -60,7 +55,7 @@ class CommandHandler:
                 return await self._append((*await self._said(command), *self._taken_over(command)), given)
             case Stop() | Pause() as command:
                 last = AgentState.STOPPED if isinstance(command, Stop) else AgentState.PAUSED
-                return await self._stopper.stop(last, cancel_turn, receipt=given.receipt, author=given.author)
+                return await self._stopper.stop(last, cancel_turn, receipt=receipt_of(given.key), author=given.author)
             case Resume():
                 return await self._append(self._resumed(), given)
             case Answer() as answer:
@@ -69,7 +64,7 @@ class CommandHandler:
     async def _append(self, events: Sequence[Event], given: SubmittedCommand) -> Accepted:
         """One append, the events that the person caused under the person's id."""
         named = [evolve(event, author=given.author) if _is_the_persons(event) else event for event in events]
-        numbered = await self._stream.append(*named, receipt=given.receipt)
+        numbered = await self._stream.append(*named, receipt=receipt_of(given.key))
         return Accepted(numbered[0].id)
 
     async def _said(self, command: SendMessage) -> Sequence[Event]:

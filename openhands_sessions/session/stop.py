@@ -12,7 +12,7 @@ from openhands_sessions.ports.store import Receipt
 from openhands_sessions.session.agent_controller import AgentController
 from openhands_sessions.session.approvals import withdrawing
 from openhands_sessions.session.event_stream import EventStream
-from openhands_sessions.session.idempotency import IdempotencyKey, earlier_answer
+from openhands_sessions.session.idempotency import IdempotencyKey, earlier_answer, receipt_of
 
 CancelTurn = Callable[[], Awaitable[None]]
 """Cancels the running turn, if there is one, and returns when it is gone."""
@@ -76,7 +76,7 @@ async def record_stop(
     event: Event = AgentStateChangedObservation(agent_state=stopped)
     if view.under_way or view.agent_state is stopped:
         event = ChangeAgentStateAction(agent_state=stopped, source=Source.USER, author=author)
-    [numbered] = await stream.append(event, receipt=None if key is None else key.receipt)
+    [numbered] = await stream.append(event, receipt=receipt_of(key))
     return Accepted(numbered.id)
 
 
