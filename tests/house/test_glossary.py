@@ -21,7 +21,7 @@ VOCABULARY |= {
 NOT_VOCABULARY = {
     # values that ports pass and return
     *("Accepted", "SessionSpec", "SessionInfo", "SessionClosed", "SessionEnded", "RuntimeSpec", "ModelSpec", "Retry"),
-    *("Condensation", "RequestedCall", "ImportProgress", "RowChanges", "RunCommand", "EditFile"),
+    *("Condensation", "ImportProgress", "RowChanges", "RunCommand", "EditFile"),
     *("GiveInput", "Query", "Printed", "RunCell", "CommandDone", "EditDone", "Running", "CallMcp", "McpDone"),
     *("ForeignConversation", "ForeignEvent", "SkippedConversation", "UnreadableConversation", "McpFunction"),
     *("ProgramSpec", "ProgramSession", "SandboxInfo", "Check", "ConversationFilter", "EventRange", "SessionUsage"),
