@@ -167,10 +167,12 @@ def from_wire(wire: Mapping[str, Any]) -> Event:
     values = {name: given.pop(key) for name, key in own_fields(kind) if key in given}
     if body == "extras":
         values["content"] = wire.get("content", "")
-    known = _KNOWN_KEYS[kind]
+    known = _ACTION_KEYS if body == "args" else _OBSERVATION_KEYS
     rest: dict[str, Any] = {key: value for key, value in wire.items() if key not in known}
     if given:
         rest[body] = given
+    if kind is RunObservation:
+        rest.pop("success", None)  # the exit code says it
     try:
         event: Event = _adapter(kind).validate_python(
             {
@@ -227,13 +229,6 @@ def _without_derived_message(event: Event) -> Event:
     return event
 
 
-def _known_keys(kind: type[Event]) -> frozenset[str]:
-    """Keys beside `args` and `extras` that the fields of a kind stand for."""
-    if issubclass(kind, Action):
-        return _ACTION_KEYS
-    return _OBSERVATION_KEYS | {"success"} if kind is RunObservation else _OBSERVATION_KEYS
-
-
 def _time_of(wire: Mapping[str, Any]) -> datetime:
     try:
         moment = datetime.fromisoformat(str(wire.get("timestamp")))
@@ -271,7 +266,6 @@ def _read_own_fields(kind: type[Event]) -> tuple[tuple[str, str], ...]:
 
 
 _FIELDS = {kind: _read_own_fields(kind) for kind in (*ACTIONS.values(), *OBSERVATIONS.values())}
-_KNOWN_KEYS = {kind: _known_keys(kind) for kind in _FIELDS}
 _ADAPTERS: dict[type[Any], TypeAdapter[Any]] = {}
 
 
