@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 
 from openhands_sessions.core.errors import BadInput, NotFound
 from openhands_sessions.core.ids import ConversationId
-from openhands_sessions.core.trajectory import Trajectory, TrajectoryStep, dump_steps, load_steps, read_trajectory
+from openhands_sessions.core.trajectory import TrajectoryStep, dump_steps, load_steps, read_trajectory
 from openhands_sessions.ports.files import FileStore
 from openhands_sessions.ports.gateway import SessionSpec
 from openhands_sessions.service.settings import conversation_folder
@@ -61,8 +61,8 @@ class InitialInputStore:
         if spec.initial_message is not None:
             raise BadInput("initial_user_msg", "must be left out: the trajectory in replay_json has a first message")
         # Off the loop: a long trajectory takes seconds.
-        trajectory, content = await asyncio.to_thread(_read, text)
-        name = await self._keep(spec.id, content)
+        trajectory = await asyncio.to_thread(read_trajectory, text)
+        name = await self._keep(spec.id, await asyncio.to_thread(dump_steps, trajectory.steps))
         message = trajectory.message
         images = message.image_urls or ()
         return replace(spec, initial_message=message.content, image_urls=images, replay_json=None), name
@@ -71,11 +71,6 @@ class InitialInputStore:
         name = _name(content)
         await self._files.write(_key(sid, name), content)
         return name
-
-
-def _read(text: str) -> tuple[Trajectory, bytes]:
-    trajectory = read_trajectory(text)
-    return trajectory, dump_steps(trajectory.steps)
 
 
 def _name(content: bytes) -> str:

@@ -10,18 +10,16 @@ from weakref import WeakValueDictionary
 import structlog
 
 from openhands_sessions.core.errors import AtCapacity
-from openhands_sessions.core.ids import UNNUMBERED, ConversationId, OwnerId
+from openhands_sessions.core.ids import ConversationId, OwnerId
 from openhands_sessions.core.settings import SessionSettings
 from openhands_sessions.ports.access import SessionStatus
-from openhands_sessions.ports.gateway import Accepted, EndReason, Status
+from openhands_sessions.ports.gateway import EndReason, Status
 from openhands_sessions.ports.store import ConversationRow
 from openhands_sessions.service.idle_closing import IdleCloser
 from openhands_sessions.service.status_board import StatusBoard
 from openhands_sessions.session.agent_session import AgentSession
 from openhands_sessions.session.feed import Feed
-from openhands_sessions.session.idempotency import IdempotencyKey
 from openhands_sessions.session.setup import Dependencies, InitialInput
-from openhands_sessions.session.stop import record_stop
 
 log = structlog.get_logger(__name__)
 
@@ -97,15 +95,6 @@ class SessionRegistry:
             return await self.open(row, settings, initial)
         self.check_room()
         return self._build(row, settings(), initial)
-
-    async def stop_failed(
-        self, session: AgentSession, keyed: IdempotencyKey | None, author: OwnerId | None
-    ) -> Accepted:
-        """The user stops a session that has failed, and stays. Raises its problem where it does not know its log,
-        BadInput, StorageError."""
-        if session.problem is not None and session.event_stream.view.head == UNNUMBERED:
-            raise session.problem
-        return await record_stop(session.event_stream, keyed, author)
 
     def retitled(self, sid: ConversationId, title: str) -> None:
         """Tell those who follow the conversation that it has a new title."""
