@@ -4,7 +4,7 @@ import asyncio
 import hashlib
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from openhands_sessions.core.errors import BadInput, NotFound
 from openhands_sessions.core.ids import ConversationId
@@ -14,14 +14,6 @@ from openhands_sessions.ports.gateway import SessionSpec
 from openhands_sessions.service.settings import conversation_folder
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class StoredInput:
-    """The names of the files; None where there was nothing to store."""
-
-    replay: str | None = None
-    images: str | None = None
-
-
 class InitialInputStore:
     """Each is a file among the conversation's files, named by its content: so of two requests that create the same id,
     the later one changes no file of the first."""
@@ -29,15 +21,15 @@ class InitialInputStore:
     def __init__(self, files: FileStore) -> None:
         self._files = files
 
-    async def store(self, spec: SessionSpec) -> tuple[SessionSpec, StoredInput]:
-        """Move images and trajectory of a spec into files: the rest of the spec, and the names. Raises BadInput, before
-        anything is stored, and StorageUnavailable."""
+    async def store(self, spec: SessionSpec) -> tuple[SessionSpec, str | None, str | None]:
+        """Move trajectory and images of a spec into files: the rest of the spec, and the names of the two files; None
+        where there was nothing to store. Raises BadInput, before anything is stored, and StorageUnavailable."""
         replay = images = None
         if spec.replay_json is not None:
             spec, replay = await self._recorded(spec, spec.replay_json)
         if spec.image_urls:
             images = await self._keep(spec.id, json.dumps(spec.image_urls).encode())
-        return replace(spec, image_urls=()), StoredInput(replay=replay, images=images)
+        return replace(spec, image_urls=()), replay, images
 
     async def steps(self, sid: ConversationId, name: str) -> Sequence[TrajectoryStep] | None:
         """A replay's steps, None where the file is lost or damaged. Raises StorageUnavailable."""
@@ -51,9 +43,9 @@ class InitialInputStore:
         """Raises NotFound, StorageUnavailable."""
         return [str(image) for image in json.loads(await self._files.read(_key(sid, name)))]
 
-    async def forget(self, sid: ConversationId, kept: StoredInput) -> None:
+    async def forget(self, sid: ConversationId, *names: str | None) -> None:
         """Delete what `store` wrote for a conversation that could not be created."""
-        for name in filter(None, (kept.replay, kept.images)):
+        for name in filter(None, names):
             await self._files.delete(_key(sid, name))
 
     async def _recorded(self, spec: SessionSpec, text: str) -> tuple[SessionSpec, str]:

@@ -36,7 +36,7 @@ NOT_VOCABULARY = {
     *("ConversationPage", "FeedbackStore", "ImportOutcome", "IdleCloser", "SessionService"),
     *("LocalAccess", "LocalConversations", "LocalWorkspaces"),
     *("InitialInputStore", "LocalGateway", "LogImporter", "NoRepository", "Overview", "SecretsStore"),
-    *("SessionStatus", "SettingsStore", "StoredInput", "TitleGenerator", "UploadLimits"),
+    *("SessionStatus", "SettingsStore", "TitleGenerator", "UploadLimits"),
 }
 """Public classes that need no entry: values, openers and steps that one file explains."""
 
