@@ -244,8 +244,8 @@ def _tool_call_wire(call: ToolCall) -> dict[str, Any]:
 def _tool_call(value: object) -> ToolCall | None:
     if not isinstance(value, dict):
         return None
-    call = _adapter(ToolCall).validate_python({key: item for key, item in value.items() if key in _TOOL_CALL_FIELDS})
-    assert isinstance(call, ToolCall)  # what its adapter makes
+    known = {key: item for key, item in value.items() if key in _TOOL_CALL_FIELDS}
+    call: ToolCall = _adapter(ToolCall).validate_python(known)
     return call
 
 
