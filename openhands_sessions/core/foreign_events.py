@@ -35,11 +35,6 @@ class EventNumbering:
                 return
         self._runs.append([theirs, ours, 1])
 
-    @property
-    def last(self) -> int:
-        """Their newest number that was added, -1 for none."""
-        return self._runs[-1][0] + self._runs[-1][2] - 1 if self._runs else -1
-
     def ours(self, theirs: int) -> int | None:
         """Our number; None if it was not added."""
         found = self.at_most(theirs)
@@ -67,19 +62,12 @@ class EventNumbering:
         return bisect_right(self._runs, theirs, key=lambda run: run[0]) - 1
 
 
-@dataclass(frozen=True, slots=True)
-class Clock:
-    """How their times are read: `zone` for times without a zone, None meaning this machine's; `otherwise` for what
-    cannot be read."""
-
-    zone: tzinfo | None
-    otherwise: datetime
-
-
-def event_of(wire: Mapping[str, Any], ours: int, numbering: EventNumbering, clock: Clock) -> Event:
+def event_of(
+    wire: Mapping[str, Any], ours: int, numbering: EventNumbering, zone: tzinfo | None, otherwise: datetime
+) -> Event:
     """Their event under our number, with references to other events renumbered. An unknown or malformed event becomes
-    `Unknown`."""
-    moment = moment_of(wire.get("timestamp"), clock.zone) or clock.otherwise
+    `Unknown`. Its time is read in `zone` as by `moment_of`; one that cannot be read is `otherwise`."""
+    moment = moment_of(wire.get("timestamp"), zone) or otherwise
     changed = {**wire, "id": ours, "timestamp": timestamp_text(moment)}
     if "cause" in wire:
         cause = numbering.ours(wire["cause"]) if type(wire["cause"]) is int else None

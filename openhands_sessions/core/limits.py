@@ -63,7 +63,5 @@ def check_repetition(streak: RepetitionCount, step: str) -> tuple[RepetitionCoun
 
 def _repeats(steps: Sequence[str]) -> bool:
     same = len(steps) >= REPEATS and len(set(steps[-REPEATS:])) == 1
-    if same:
-        return True
     pair = steps[-2 * REPEATS :]
-    return len(pair) == 2 * REPEATS and len(set(pair[::2])) == 1 and len(set(pair[1::2])) == 1
+    return same or (len(pair) == 2 * REPEATS and len(set(pair[::2])) == 1 and len(set(pair[1::2])) == 1)

@@ -208,10 +208,9 @@ def merge(*layers: Mapping[str, Json]) -> SessionSettings:
         if _leads_elsewhere(merged, layer):
             merged.pop("llm_api_key", None)
         given = {key: value for key, value in layer.items() if value is not None}
-        check_together(given.get("custom_secrets"))
-        if isinstance(secrets := given.get("custom_secrets"), dict) and isinstance(
-            before := merged.get("custom_secrets"), dict
-        ):
+        secrets, before = given.get("custom_secrets"), merged.get("custom_secrets")
+        check_together(secrets)
+        if isinstance(secrets, dict) and isinstance(before, dict):
             given["custom_secrets"] = {**before, **secrets}
         merged.update(given)
     try:
@@ -228,12 +227,9 @@ def merge(*layers: Mapping[str, Json]) -> SessionSettings:
 def _leads_elsewhere(merged: Mapping[str, Json], layer: Mapping[str, Json]) -> bool:
     """Whether the layer sends the model's requests to another address or provider than before."""
     before, named = merged.get("llm_model"), layer.get("llm_model")
-    other_provider = isinstance(before, str) and isinstance(named, str) and _provider(before) != _provider(named)
-    return other_provider or layer.get("llm_base_url") not in (None, merged.get("llm_base_url"))
-
-
-def _provider(model: str) -> str:
-    return model.partition("/")[0]
+    if isinstance(before, str) and isinstance(named, str) and before.partition("/")[0] != named.partition("/")[0]:
+        return True
+    return layer.get("llm_base_url") not in (None, merged.get("llm_base_url"))
 
 
 def bad_input(error: ValidationError, default: str = "") -> BadInput:
@@ -256,12 +252,10 @@ def public(settings: SessionSettings) -> dict[str, Json]:
 def environment(settings: SessionSettings) -> dict[str, str]:
     """The environment variables of commands that the settings add."""
     found = {name: secret.value.get_secret_value() for name, secret in settings.custom_secrets.items()}
-    for names, value in (
-        (("GIT_AUTHOR_NAME", "GIT_COMMITTER_NAME"), settings.git_user_name),
-        (("GIT_AUTHOR_EMAIL", "GIT_COMMITTER_EMAIL"), settings.git_user_email),
-    ):
-        if value:
-            found.update(dict.fromkeys(names, value))
+    if settings.git_user_name:
+        found |= dict.fromkeys(("GIT_AUTHOR_NAME", "GIT_COMMITTER_NAME"), settings.git_user_name)
+    if settings.git_user_email:
+        found |= dict.fromkeys(("GIT_AUTHOR_EMAIL", "GIT_COMMITTER_EMAIL"), settings.git_user_email)
     return found
 
 

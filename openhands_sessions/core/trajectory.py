@@ -87,14 +87,11 @@ def read_trajectory(text: str) -> Trajectory:
         exported = exported.get("trajectory")
     if not isinstance(exported, list):
         raise BadInput(FIELD, "must be a list of events, as an export is")
-    reading = _Reading(exported)
-    steps = tuple(reading.steps())
-    first = next((place for place, step in enumerate(steps) if _is_said_by_user(step.action)), None)
-    if first is None:
-        raise BadInput(FIELD, "has no message of the user, which a replay begins with")
-    message = steps[first].action
-    assert isinstance(message, MessageAction)  # by _is_said_by_user
-    return Trajectory(message=message, steps=steps[first + 1 :])
+    steps = tuple(_Reading(exported).steps())
+    for number, step in enumerate(steps, 1):
+        if isinstance(step.action, MessageAction) and step.action.source is Source.USER:
+            return Trajectory(message=step.action, steps=steps[number:])
+    raise BadInput(FIELD, "has no message of the user, which a replay begins with")
 
 
 def dump_steps(steps: Iterable[TrajectoryStep]) -> bytes:
@@ -191,7 +188,3 @@ def _action(place: int, entry: dict[str, Any]) -> Action:
 
 def _is_number(value: object) -> bool:
     return type(value) is int
-
-
-def _is_said_by_user(action: Action) -> bool:
-    return isinstance(action, MessageAction) and action.source is Source.USER

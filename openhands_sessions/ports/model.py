@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Literal, Protocol
 
 from openhands_sessions.core.events.event import Json
+from openhands_sessions.core.events.own import PlannedCall
 
 ChatMessage = Mapping[str, Json]
 """One message in the field's form: `role` (`system user assistant tool`), `content`, `tool_calls`, `tool_call_id`."""
@@ -19,15 +20,6 @@ class ModelRequest:
     tools: Sequence[Mapping[str, Json]] = ()
     purpose: Literal["dialogue", "title"] = "dialogue"
     """What the reply is for; a model that plays a script has no part of it for titles."""
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class RequestedCall:
-    """A tool call as the model wrote it: `arguments` is unchecked text."""
-
-    id: str
-    name: str
-    arguments: str
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -48,7 +40,7 @@ class ModelReply:
 
     id: str
     text: str
-    calls: Sequence[RequestedCall] = ()
+    calls: Sequence[PlannedCall] = ()
     usage: Usage = Usage()
     model: str = ""
 

@@ -17,10 +17,6 @@ OnStep = Callable[[str, str], None]
 and must not block."""
 
 
-def _ignore(status: str, words: str) -> None:
-    """The default for callers that show no progress."""
-
-
 @dataclass(frozen=True, kw_only=True, slots=True)
 class RuntimeSpec:
     """What a runtime is opened for. `term` is the owner's: an executor refuses one lower than it has seen.
@@ -29,7 +25,7 @@ class RuntimeSpec:
     sid: ConversationId
     term: int
     environment: dict[str, str] = field(default_factory=dict)
-    on_step: OnStep = _ignore
+    on_step: OnStep = lambda status, words: None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -169,8 +165,8 @@ class WorkspaceReader(Protocol):
         file, are left out. Raises TooLarge before the first chunk. Close it as `pieces`."""
 
 
-class WorkspaceWriter(Protocol):
-    """Writes a workspace. Raises as WorkspaceReader."""
+class Workspace(WorkspaceReader, Protocol):
+    """The files of a workspace, to write them also. Writing raises as reading does."""
 
     async def write(self, path: str, content: bytes) -> None:
         """Replace a file atomically; creates the folders above it."""
@@ -178,10 +174,6 @@ class WorkspaceWriter(Protocol):
     async def receive(self, path: str, pieces: AsyncIterator[bytes], *, limit: int) -> int:
         """As `write`, in chunks; returns the size in bytes. Raises TooLarge over `limit`. Any error, also of `pieces`,
         leaves the file as it was."""
-
-
-class Workspace(WorkspaceReader, WorkspaceWriter, Protocol):
-    """The files of a workspace."""
 
 
 class Runtime(Protocol):

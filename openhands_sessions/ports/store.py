@@ -2,7 +2,6 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Sequence
-from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Protocol, TypedDict
@@ -163,7 +162,7 @@ class ConversationStore(Protocol):
 
 
 class SessionStore(Protocol):
-    """One database. Its parts share it."""
+    """One database. Its parts share it. It is opened as a block, whose end waits for the writes under way."""
 
     conversations: ConversationStore
     snapshots: SnapshotStore
@@ -186,9 +185,3 @@ class SessionStore(Protocol):
     async def held(self) -> Sequence[ConversationId]:
         """Conversations that were claimed and not released, but for those that others hold who could refuse a claim:
         after a crash, those to look after."""
-
-
-class OpenStore(Protocol):
-    """How bootstrap opens a store: a block whose end waits for the writes under way."""
-
-    def __call__(self) -> AbstractAsyncContextManager[SessionStore]: ...

@@ -6,8 +6,9 @@ from datetime import datetime
 
 from openhands_sessions.core.events.codec import timestamp_text
 from openhands_sessions.core.events.event import Json
-from openhands_sessions.core.ids import ConversationId, OwnerId, folder_name
+from openhands_sessions.core.ids import ConversationId, OwnerId
 from openhands_sessions.ports.files import FileStore
+from openhands_sessions.service.settings import user_file
 
 
 class FeedbackStore:
@@ -21,6 +22,5 @@ class FeedbackStore:
     async def put(self, owner: OwnerId, sid: ConversationId, given: Mapping[str, Json]) -> dict[str, Json]:
         """What was stored: `given`, of which conversation, and when. Raises StorageUnavailable."""
         stored = {**given, "conversation_id": sid, "timestamp": timestamp_text(self._clock())}
-        key = f"users/{folder_name(ConversationId(owner))}/feedback/{self._new_id()}.json"
-        await self._files.write(key, json.dumps(stored).encode())
+        await self._files.write(user_file(owner, f"feedback/{self._new_id()}"), json.dumps(stored).encode())
         return stored

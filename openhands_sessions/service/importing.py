@@ -75,11 +75,9 @@ class Importer:
         for each in found:
             match each:
                 case SkippedConversation(place=place, why=why):
-                    yield ImportOutcome(place=place, kind="skipped", problems=[why])
+                    yield _skipped(place, why)
                 case ForeignConversation(id=sid, place=place) if sid in seen:
-                    yield ImportOutcome(
-                        place=place, kind="skipped", problems=["stands here twice; the first one counts"]
-                    )
+                    yield _skipped(place, "stands here twice; the first one counts")
                 case ForeignConversation():
                     seen.add(each.id)
                     yield await self._outcome(each)
@@ -88,12 +86,11 @@ class Importer:
         try:
             return await self._taken(theirs)
         except (UnreadableConversation, _Skipped) as error:
-            return ImportOutcome(place=theirs.place, kind="skipped", problems=[str(error)])
+            return _skipped(theirs.place, str(error))
         except NotFound:
-            return ImportOutcome(place=theirs.place, kind="skipped", problems=["was deleted here meanwhile"])
+            return _skipped(theirs.place, "was deleted here meanwhile")
         except Conflict:
-            told = "is being written by another import; import again to have the rest"
-            return ImportOutcome(place=theirs.place, kind="skipped", problems=[told])
+            return _skipped(theirs.place, "is being written by another import; import again to have the rest")
 
     async def _taken(self, theirs: ForeignConversation) -> ImportOutcome:
         about = await self._metadata(theirs)
@@ -188,6 +185,10 @@ class Importer:
         await self._store.conversations.update(work.row.id, {"imported": progress, "updated_at": updated_at})
         await _append(work, ends)
         await self._store.conversations.update(work.row.id, {"owner": self._owner})
+
+
+def _skipped(place: str, why: str) -> ImportOutcome:
+    return ImportOutcome(place=place, kind="skipped", problems=[why])
 
 
 def _rewritten(work: _Work, entry: ForeignEvent) -> Stored | None:

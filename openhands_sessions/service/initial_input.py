@@ -4,22 +4,14 @@ import asyncio
 import hashlib
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from openhands_sessions.core.errors import BadInput, NotFound
 from openhands_sessions.core.ids import ConversationId
-from openhands_sessions.core.trajectory import Trajectory, TrajectoryStep, dump_steps, load_steps, read_trajectory
+from openhands_sessions.core.trajectory import TrajectoryStep, dump_steps, load_steps, read_trajectory
 from openhands_sessions.ports.files import FileStore
 from openhands_sessions.ports.gateway import SessionSpec
 from openhands_sessions.service.settings import conversation_folder
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class StoredInput:
-    """The names of the files; None where there was nothing to store."""
-
-    replay: str | None = None
-    images: str | None = None
 
 
 class InitialInputStore:
@@ -29,15 +21,15 @@ class InitialInputStore:
     def __init__(self, files: FileStore) -> None:
         self._files = files
 
-    async def store(self, spec: SessionSpec) -> tuple[SessionSpec, StoredInput]:
-        """Move images and trajectory of a spec into files: the rest of the spec, and the names. Raises BadInput, before
-        anything is stored, and StorageUnavailable."""
+    async def store(self, spec: SessionSpec) -> tuple[SessionSpec, str | None, str | None]:
+        """Move trajectory and images of a spec into files: the rest of the spec, and the names of the two files; None
+        where there was nothing to store. Raises BadInput, before anything is stored, and StorageUnavailable."""
         replay = images = None
         if spec.replay_json is not None:
             spec, replay = await self._recorded(spec, spec.replay_json)
         if spec.image_urls:
             images = await self._keep(spec.id, json.dumps(spec.image_urls).encode())
-        return replace(spec, image_urls=()), StoredInput(replay=replay, images=images)
+        return replace(spec, image_urls=()), replay, images
 
     async def steps(self, sid: ConversationId, name: str) -> Sequence[TrajectoryStep] | None:
         """A replay's steps, None where the file is lost or damaged. Raises StorageUnavailable."""
@@ -51,9 +43,9 @@ class InitialInputStore:
         """Raises NotFound, StorageUnavailable."""
         return [str(image) for image in json.loads(await self._files.read(_key(sid, name)))]
 
-    async def forget(self, sid: ConversationId, kept: StoredInput) -> None:
+    async def forget(self, sid: ConversationId, *names: str | None) -> None:
         """Delete what `store` wrote for a conversation that could not be created."""
-        for name in filter(None, (kept.replay, kept.images)):
+        for name in filter(None, names):
             await self._files.delete(_key(sid, name))
 
     async def _recorded(self, spec: SessionSpec, text: str) -> tuple[SessionSpec, str]:
@@ -61,8 +53,8 @@ class InitialInputStore:
         if spec.initial_message is not None:
             raise BadInput("initial_user_msg", "must be left out: the trajectory in replay_json has a first message")
         # Off the loop: a long trajectory takes seconds.
-        trajectory, content = await asyncio.to_thread(_read, text)
-        name = await self._keep(spec.id, content)
+        trajectory = await asyncio.to_thread(read_trajectory, text)
+        name = await self._keep(spec.id, await asyncio.to_thread(dump_steps, trajectory.steps))
         message = trajectory.message
         images = message.image_urls or ()
         return replace(spec, initial_message=message.content, image_urls=images, replay_json=None), name
@@ -71,11 +63,6 @@ class InitialInputStore:
         name = _name(content)
         await self._files.write(_key(sid, name), content)
         return name
-
-
-def _read(text: str) -> tuple[Trajectory, bytes]:
-    trajectory = read_trajectory(text)
-    return trajectory, dump_steps(trajectory.steps)
 
 
 def _name(content: bytes) -> str:

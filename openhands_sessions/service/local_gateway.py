@@ -6,7 +6,7 @@ from contextlib import asynccontextmanager, suppress
 
 from openhands_sessions.core.commands import Command, SendMessage, Stop
 from openhands_sessions.core.errors import NotAccepting, SessionsError
-from openhands_sessions.core.ids import ConversationId
+from openhands_sessions.core.ids import UNNUMBERED, ConversationId
 from openhands_sessions.core.lifecycle import SessionState
 from openhands_sessions.core.settings import public
 from openhands_sessions.ports.access import Principal
@@ -22,6 +22,7 @@ from openhands_sessions.ports.gateway import (
 )
 from openhands_sessions.service.session_service import SessionService
 from openhands_sessions.session.idempotency import IdempotencyKey
+from openhands_sessions.session.stop import record_stop
 
 REVIVALS = 3
 """How often a command is carried to a session that closes just then."""
@@ -53,8 +54,9 @@ class LocalGateway:
                     self._sessions.title(session)
                 return accepted
             except SessionsError as error:
-                if error is session.problem and isinstance(command, Stop):
-                    return await self._registry.stop_failed(session, idempotency, author)
+                known = session.event_stream.view.head != UNNUMBERED
+                if error is session.problem and isinstance(command, Stop) and known:
+                    return await record_stop(session.event_stream, idempotency, author)
                 if session.accepting or session.problem is not None or not isinstance(error, NotAccepting):
                     raise
         raise NotAccepting("the session is closing; send it again")
@@ -68,7 +70,7 @@ class LocalGateway:
         if session is None or session.state is SessionState.CLOSED:
             await self._sessions.session(row)
         # A failed session is not replaced here, or each follower would build it again and again.
-        items = self._registry.feeds.of(sid).follow(after, deliver)
+        items = self._registry.feed(sid).follow(after, deliver)
         try:
             yield items
         finally:

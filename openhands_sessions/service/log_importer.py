@@ -14,7 +14,7 @@ from openhands_sessions.core.events.observations import (
     ErrorObservation,
 )
 from openhands_sessions.core.events.own import StopReason, TurnEndedObservation
-from openhands_sessions.core.foreign_events import Clock, EventNumbering, event_of
+from openhands_sessions.core.foreign_events import EventNumbering, event_of
 from openhands_sessions.core.ids import EventId
 from openhands_sessions.core.view import ConversationView, reduce
 from openhands_sessions.session.approvals import withdrawing
@@ -42,13 +42,15 @@ class LogImporter:
         self.numbering = numbering
         self.unknown = 0
         """How many events were of an unknown kind and kept as they are."""
-        self._clock = Clock(zone, begun)
+        self._zone = zone
+        self._newest = begun
+        """The newest time so far."""
         self._open: dict[EventId, Action] = {}
 
     def fold(self, event: Event) -> None:
         """Take in the next event of ours: one that an earlier import stored, or a new one."""
         self.view = reduce(self.view, event)
-        self._clock = replace(self._clock, otherwise=max(self._clock.otherwise, event.timestamp))
+        self._newest = max(self._newest, event.timestamp)
         waiting = {*self.view.open_actions, self.view.pending}
         if isinstance(event, Action) and event.id in waiting:
             self._open[event.id] = event
@@ -59,7 +61,7 @@ class LogImporter:
         """Their event as ours, the next one."""
         ours = self._next
         self.numbering.add(number, ours)
-        event = self._joined(event_of(wire, ours, self.numbering, self._clock))
+        event = self._joined(event_of(wire, ours, self.numbering, self._zone, self._newest))
         self.unknown += isinstance(event, Unknown)
         return self._recorded(event)
 
@@ -84,7 +86,7 @@ class LogImporter:
         return EventId(self.view.head + 1)
 
     def _said(self, event: Event) -> Stored:
-        return self._recorded(replace(event, id=self._next, timestamp=self._clock.otherwise))
+        return self._recorded(replace(event, id=self._next, timestamp=self._newest))
 
     def _recorded(self, event: Event) -> Stored:
         event, entry = recorded(event)
@@ -106,8 +108,6 @@ class LogImporter:
         if self.view.pending is None or event.tool_call_metadata is None:
             return False
         asked = self._open[self.view.pending].tool_call_metadata
-        answered = getattr(event, "confirmation_state", None) in (
-            ConfirmationState.CONFIRMED,
-            ConfirmationState.REJECTED,
-        )
+        state = getattr(event, "confirmation_state", None)
+        answered = state in (ConfirmationState.CONFIRMED, ConfirmationState.REJECTED)
         return answered and asked is not None and asked.tool_call_id == event.tool_call_metadata.tool_call_id

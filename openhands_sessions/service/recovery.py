@@ -18,6 +18,7 @@ from openhands_sessions.ports.store import ConversationRow, SessionStore
 from openhands_sessions.service.session_registry import SessionRegistry
 from openhands_sessions.session.agent_session import AgentSession
 from openhands_sessions.session.event_stream import folded, saving
+from openhands_sessions.session.turn_runner import turn_is_owed
 
 log = structlog.get_logger(__name__)
 
@@ -60,7 +61,7 @@ class Recovery:
             view = await folded(self._store.log(sid), await snapshots.load(sid), saving(snapshots, sid))
             if self._is_live(sid):
                 return True  # opened meanwhile: a claim would fence that session
-            if (view.owed and view.pending is None) or view.stopping is not None:
+            if turn_is_owed(view) or view.stopping is not None:
                 return await self._session_is_set_up(row)
             await self._store.release(sid, await self._store.claim(sid), row.updated_at)
         except SessionsError as error:

@@ -15,7 +15,7 @@ from openhands_sessions.core.settings import (
     check_value,
 )
 from openhands_sessions.ports.files import FileStore
-from openhands_sessions.service.settings import load, providers_key, secrets_key
+from openhands_sessions.service.settings import load, user_file
 
 
 class SecretsStore:
@@ -63,32 +63,32 @@ class SecretsStore:
 
     async def providers(self, owner: OwnerId) -> Mapping[str, str | None]:
         """The git providers with a token, and the host of each."""
-        found = await load(self._files, providers_key(owner))
+        found = await load(self._files, user_file(owner, "providers"))
         return {name: _text(token, "host") or None for name, token in found.items()}
 
     async def add_tokens(self, owner: OwnerId, tokens: Mapping[str, Mapping[str, str | None]]) -> None:
         """Keep `token` and `host` of each provider; one without a new token keeps the one it has."""
         async with self._storing:
-            kept = await load(self._files, providers_key(owner))
+            kept = await load(self._files, user_file(owner, "providers"))
             for name, given in tokens.items():
                 token = given.get("token") or _text(kept.get(name), "token")
                 if token:
                     kept[name] = {"token": token, "host": given.get("host") or ""}
-            await self._files.write(providers_key(owner), json.dumps(kept).encode())
+            await self._files.write(user_file(owner, "providers"), json.dumps(kept).encode())
 
     async def forget_tokens(self, owner: OwnerId) -> None:
         """Delete every provider's token."""
         async with self._storing:
-            await self._files.delete(providers_key(owner))
+            await self._files.delete(user_file(owner, "providers"))
 
     async def _secrets(self, owner: OwnerId) -> dict[str, Json]:
-        return await load(self._files, secrets_key(owner))
+        return await load(self._files, user_file(owner, "secrets"))
 
     async def _write(self, owner: OwnerId, secrets: Mapping[str, Json]) -> None:
         total = sum(len((name + _text(secret, "value")).encode()) for name, secret in secrets.items())
         if len(secrets) > MOST_SECRETS or total > SECRETS_TOTAL:
             raise TooLarge(f"there may be {MOST_SECRETS} secrets, of {SECRETS_TOTAL} bytes together")
-        await self._files.write(secrets_key(owner), json.dumps(secrets).encode())
+        await self._files.write(user_file(owner, "secrets"), json.dumps(secrets).encode())
 
 
 def _text(secret: Json, name: str) -> str:

@@ -1,24 +1,25 @@
-"""Which sessions live here: admission, joining, and the end of idle ones."""
+"""Which sessions live here, and the feeds of all conversations that are followed or worked on: admission, joining, and
+the end of idle sessions."""
 
 import asyncio
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
+from weakref import WeakValueDictionary
 
 import structlog
 
 from openhands_sessions.core.errors import AtCapacity
-from openhands_sessions.core.ids import UNNUMBERED, ConversationId, OwnerId
+from openhands_sessions.core.ids import ConversationId, OwnerId
 from openhands_sessions.core.settings import SessionSettings
 from openhands_sessions.ports.access import SessionStatus
-from openhands_sessions.ports.gateway import Accepted, EndReason, Status
+from openhands_sessions.ports.gateway import EndReason, Status
 from openhands_sessions.ports.store import ConversationRow
-from openhands_sessions.service.feeds import Feeds
 from openhands_sessions.service.idle_closing import IdleCloser
 from openhands_sessions.service.status_board import StatusBoard
 from openhands_sessions.session.agent_session import AgentSession
-from openhands_sessions.session.idempotency import IdempotencyKey
+from openhands_sessions.session.feed import Feed
 from openhands_sessions.session.setup import Dependencies, InitialInput
-from openhands_sessions.session.stop import record_stop
 
 log = structlog.get_logger(__name__)
 
@@ -33,8 +34,8 @@ class SessionRegistry:
         self._sessions: dict[ConversationId, AgentSession] = {}
         self._rows: dict[ConversationId, ConversationRow] = {}
         self._tasks: dict[ConversationId, asyncio.Task[None]] = {}
-        self._idle = IdleCloser(idle_timeout, self._close_idle)
-        self.feeds = Feeds(parts.store)
+        self._idle = IdleCloser(idle_timeout, partial(self.close, reason="idle"))
+        self._feeds: WeakValueDictionary[ConversationId, Feed] = WeakValueDictionary()
         self._changed_at = 0.0
         self.accepting = True
 
@@ -66,6 +67,13 @@ class SessionRegistry:
         """The row of a conversation whose session is live, as of the last change in this process."""
         return self._rows.get(sid)
 
+    def feed(self, sid: ConversationId) -> Feed:
+        """The conversation's feed, kept while a session or a follower holds it; a new one where the last has ended."""
+        feed = self._feeds.get(sid)
+        if feed is None or feed.ended:
+            feed = self._feeds[sid] = Feed(self._parts.store.log(sid))
+        return feed
+
     def check_room(self) -> None:
         """Raises AtCapacity where a new session would be refused."""
         if not self.accepting:
@@ -88,25 +96,16 @@ class SessionRegistry:
         self.check_room()
         return self._build(row, settings(), initial)
 
-    async def stop_failed(
-        self, session: AgentSession, keyed: IdempotencyKey | None, author: OwnerId | None
-    ) -> Accepted:
-        """The user stops a session that has failed, and stays. Raises its problem where it does not know its log,
-        BadInput, StorageError."""
-        if session.problem is not None and session.event_stream.view.head == UNNUMBERED:
-            raise session.problem
-        return await record_stop(session.event_stream, keyed, author)
-
     def retitled(self, sid: ConversationId, title: str) -> None:
         """Tell those who follow the conversation that it has a new title."""
         if (row := self._rows.get(sid)) is not None:
             self._rows[sid] = replace(row, title=title)
-        self.feeds.publish_transient(sid, Status("info", None, sid, title=title))
+        if (feed := self._feeds.get(sid)) is not None:
+            feed.publish_transient(Status("info", None, sid, title=title))
 
     def _build(self, row: ConversationRow, settings: SessionSettings, initial: InitialInput) -> AgentSession:
         sid = row.id
-        feed = self.feeds.of(sid)
-        session = AgentSession(sid, settings, self._parts, feed, initial=initial, on_change=self._changed)
+        session = AgentSession(sid, settings, self._parts, self.feed(sid), initial=initial, on_change=self._changed)
         self._sessions[sid] = session
         self._rows[sid] = row
         task = asyncio.create_task(session.run(), name=f"session {sid}")
@@ -123,14 +122,15 @@ class SessionRegistry:
             task = self._tasks[sid]
             await session.close(reason)
             await asyncio.wait([task])
-        if reason in ("stopped", "deleted"):
-            self.feeds.end(sid, reason)
+        if reason in ("stopped", "deleted") and (feed := self._feeds.get(sid)) is not None:
+            feed.end(reason)
 
     async def close_all(self, reason: EndReason) -> None:
         """End every session, and accept none from now on."""
         self.accepting = False
         await asyncio.gather(*(self.close(sid, reason) for sid in list(self._sessions)))
-        self.feeds.end_all(reason)
+        for feed in list(self._feeds.values()):
+            feed.end(reason)
         await self._idle.finish()
 
     def released(self, sid: ConversationId) -> None:
@@ -164,9 +164,6 @@ class SessionRegistry:
                 problem=None if session.problem is None else session.problem.message,
             )
         )
-
-    async def _close_idle(self, sid: ConversationId) -> None:
-        await self.close(sid, "idle")
 
     def _ended(self, session: AgentSession, task: "asyncio.Task[None]") -> None:
         if not task.cancelled() and (error := task.exception()) is not None:

@@ -121,7 +121,7 @@ class SessionService:
         self.registry.check_room()
         secret = secret_of(spec.settings)
         await self._settings.merged(principal.owner, spec.settings)
-        spec, kept = await self._initial_input.store(spec)
+        spec, replay, images = await self._initial_input.store(spec)
         moment = self._clock()
         row = ConversationRow(
             id=spec.id,
@@ -131,8 +131,8 @@ class SessionService:
             title=spec.title,
             trigger=spec.trigger,
             initial_message=spec.initial_message,
-            images_key=kept.images,
-            replay_key=kept.replay,
+            images_key=images,
+            replay_key=replay,
             repository=spec.checkout,
             checkout=spec.checkout is not None,
             settings=without_secret(spec.settings),
@@ -142,7 +142,7 @@ class SessionService:
         except AlreadyExists:
             return await self.row(principal, spec.id)
         except (BadInput, StorageError):
-            await self._initial_input.forget(spec.id, kept)
+            await self._initial_input.forget(spec.id, replay, images)
             raise
         # Only now is the id ours, and with it the place where its key is kept.
         await self._settings.keep(spec.id, secret)

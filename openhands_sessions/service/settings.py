@@ -27,13 +27,13 @@ class SettingsStore:
         """Server ← LLM ← agent ← the user's own ← the request. Raises BadInput for a wrong or unknown key."""
         own = await self.users(owner)
         users = {} if own is None else layer(own)
-        if secrets := await self._load(secrets_key(owner)):
+        if secrets := await load(self._files, user_file(owner, "secrets")):
             users["custom_secrets"] = secrets
         return merge(*self._server, users, request)
 
     async def users(self, owner: OwnerId) -> UserSettings | None:
         """What the user has stored; None before the first time, or where the file is damaged."""
-        content = await self._load(_user_key(owner))
+        content = await load(self._files, user_file(owner, "settings"))
         return stored(content) if content else None
 
     async def store(self, owner: OwnerId, given: Mapping[str, Json]) -> UserSettings:
@@ -41,24 +41,21 @@ class SettingsStore:
         async with self._storing:
             settings = changed(await self.users(owner), given)
             merge(layer(settings))
-            await self._files.write(_user_key(owner), json.dumps(settings.model_dump()).encode())
+            await self._files.write(user_file(owner, "settings"), json.dumps(settings.model_dump()).encode())
         return settings
 
     async def keep(self, sid: ConversationId, secret: bytes | None) -> None:
         """Keep what `secret_of` took of a request in a file of its own, apart from the conversation's row."""
         if secret is not None:
-            await self._files.write(_secret_key(sid), secret)
+            await self._files.write(f"{conversation_folder(sid)}/secrets.json", secret)
 
     async def kept(self, sid: ConversationId, row: Mapping[str, Json]) -> dict[str, Json]:
         """The request's layer again, key and all."""
-        return {**row, **await self._load(_secret_key(sid))}
+        return {**row, **await load(self._files, f"{conversation_folder(sid)}/secrets.json")}
 
     async def forget(self, sid: ConversationId) -> None:
         """Delete what is kept of a conversation, also by others."""
         await self._files.delete(conversation_folder(sid))
-
-    async def _load(self, key: str) -> dict[str, Json]:
-        return await load(self._files, key)
 
 
 async def load(files: FileStore, key: str) -> dict[str, Json]:
@@ -83,28 +80,11 @@ def without_secret(request: Mapping[str, Json]) -> dict[str, Json]:
     return {name: value for name, value in request.items() if name not in SECRETS}
 
 
-def secrets_key(owner: OwnerId) -> str:
-    """Where a user's custom secrets are."""
-    return f"{_folder(owner)}/secrets.json"
-
-
-def providers_key(owner: OwnerId) -> str:
-    """Where a user's tokens of git providers are."""
-    return f"{_folder(owner)}/providers.json"
+def user_file(owner: OwnerId, name: str) -> str:
+    """Where a user's `settings` are, the custom `secrets`, the tokens of git `providers`, or something in a folder."""
+    return f"users/{folder_name(ConversationId(owner))}/{name}.json"
 
 
 def conversation_folder(sid: ConversationId) -> str:
     """Where a conversation's files are, but for its log and its workspace."""
     return f"conversations/{folder_name(sid)}"
-
-
-def _secret_key(sid: ConversationId) -> str:
-    return f"{conversation_folder(sid)}/secrets.json"
-
-
-def _user_key(owner: OwnerId) -> str:
-    return f"{_folder(owner)}/settings.json"
-
-
-def _folder(owner: OwnerId) -> str:
-    return f"users/{folder_name(ConversationId(owner))}"

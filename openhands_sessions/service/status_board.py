@@ -50,12 +50,10 @@ class StatusBoard:
 
     async def watch(self) -> AsyncIterator[Overview | Sequence[SessionStatus]]:
         """An overview, then every change behind it, in order, in batches; until the board ends."""
-        overview = self.overview()
-        cursor = overview.number
-        yield overview
+        cursor: int | None = None
         while True:
             news = self._news
-            if self._changes and self._changes[0].number > cursor + 1:
+            if cursor is None or (self._changes and self._changes[0].number > cursor + 1):
                 overview = self.overview()
                 cursor = overview.number
                 yield overview

@@ -71,17 +71,14 @@ class TitleGenerator:
 
     async def _look(self, session: AgentSession) -> None:
         """Name it, unless it has a name already or nobody has said a word yet."""
-        untitled = await self._untitled(session)
+        row = await self._store.conversations.get(session.sid)
+        untitled = row is not None and row.title is None
         message = await self._first_words(session) if untitled else None
         if untitled and message is None:
             return
         self._named.add(session)
-        if message is not None:
-            await self._keep(session, await _by_model(session, message) or first_words(message))
-
-    async def _untitled(self, session: AgentSession) -> bool:
-        row = await self._store.conversations.get(session.sid)
-        return row is not None and row.title is None
+        if message is not None and (title := await _by_model(session, message) or first_words(message)):
+            await self._keep(session, title)
 
     async def _first_words(self, session: AgentSession) -> str | None:
         """The user's first message with words in it; only what was not looked at before is read."""
@@ -94,10 +91,8 @@ class TitleGenerator:
                 self._looked_at[session] = entry.id
         return None
 
-    async def _keep(self, session: AgentSession, title: str | None) -> None:
+    async def _keep(self, session: AgentSession, title: str) -> None:
         """Unless the user has given one meanwhile, or the conversation is deleted."""
-        if title is None:
-            return
         title = session.event_stream.masker.text(title)
         while (row := await self._store.conversations.get(session.sid)) is not None and row.title is None:
             try:

@@ -3,7 +3,6 @@
 import asyncio
 from contextlib import suppress
 from dataclasses import replace
-from typing import Any
 
 from openhands_sessions.core.errors import BadInput, NotAsked, RuntimeFailure, RuntimeUnavailable
 from openhands_sessions.core.events.event import Action, Observation, Source
@@ -17,7 +16,6 @@ from openhands_sessions.core.events.observations import (
 from openhands_sessions.core.ids import ConversationId, action_key
 from openhands_sessions.core.masking import MASK
 from openhands_sessions.core.view import ConversationView
-from openhands_sessions.ports.gateway import Delta
 from openhands_sessions.ports.mcp import CallMcp, McpTools
 from openhands_sessions.ports.runtime import (
     CommandDone,
@@ -81,12 +79,9 @@ class ActionRunner:
         self._tools = toolbox
         self._command_timeout = command_timeout
 
-    async def carry_out(self, action: Action) -> Observation:
-        """The observation, not yet stored, of an action that is in the log. Raises SandboxLost."""
-        return await self._carry_out(action)
-
-    async def _carry_out(self, action: Action, *, again: bool = False) -> Observation:
-        """`again`: the executor has heard of it."""
+    async def carry_out(self, action: Action, *, again: bool = False) -> Observation:
+        """The observation, not yet stored, of an action that is in the log. `again`: the executor has heard of it.
+        Raises SandboxLost."""
         tool = self._tools.of(action)
         if tool is None:
             return _answer(action, ErrorObservation(content=NO_TOOL, error_id=NOT_RUN_ID))
@@ -105,15 +100,15 @@ class ActionRunner:
         task = None if tool is None else tool.task(action)
         if isinstance(task, CallMcp):
             return _answer(action, _unknown_call(CALL_LOST))
-        if task is not None:
-            try:
-                known = await self._runtime.inquire(action_key(self._sid, action.id))
-            except RuntimeUnavailable as error:
-                raise SandboxLost(_answer(action, _unknown(error.message))) from error
-            if isinstance(known, Lost):
-                return _answer(action, _unknown())
-            return await self._carry_out(action, again=not isinstance(known, UnknownAction))
-        return await self._carry_out(action)
+        if task is None:
+            return await self.carry_out(action)
+        try:
+            known = await self._runtime.inquire(action_key(self._sid, action.id))
+        except RuntimeUnavailable as error:
+            raise SandboxLost(_answer(action, _unknown(error.message))) from error
+        if isinstance(known, Lost):
+            return _answer(action, _unknown())
+        return await self.carry_out(action, again=not isinstance(known, UnknownAction))
 
     async def end_left_running(self) -> None:
         """End the command that runs on behind its observation, if there is one. Bounded by STOP_GRACE."""
@@ -137,7 +132,7 @@ class ActionRunner:
                 await self._runtime.interrupt(key)
                 known = await self._runtime.inquire(key)
                 if isinstance(known, Running):
-                    known = await self._runtime.perform(key, task, _unheard)
+                    known = await self._runtime.perform(key, task, lambda text: None)  # it is in the outcome, too
         except (RuntimeFailure, TimeoutError):
             known = Lost()
         match known:
@@ -164,7 +159,9 @@ class ActionRunner:
             return await self._call(task)
         key = action_key(self._sid, action.id)
         # One that is adopted tells its output from the beginning: nobody knows how much of it was heard.
-        writer = DeltaCoalescer(self._publish_transient, "output", str(action.id), self._stream.masker, anew=again)
+        writer = DeltaCoalescer(
+            self._stream.publish_transient, "output", str(action.id), self._stream.masker, anew=again
+        )
         fresh = not again
         try:
             for _ in range(_TRIES):
@@ -198,9 +195,6 @@ class ActionRunner:
         content = f"Not run: {error.message}"
         raise SandboxLost(_answer(action, ErrorObservation(content=content, error_id=NOT_RUN_ID))) from error
 
-    def _publish_transient(self, delta: Delta) -> None:
-        self._stream.publish_transient(delta)
-
 
 def _observation(tool: Tool, action: Action, outcome: Outcome | None, view: ConversationView) -> Observation:
     if isinstance(outcome, CommandDone) and isinstance(tool.task(action), EditFile):
@@ -221,13 +215,5 @@ def _unknown_call(why: str) -> Observation:
 def _answer(action: Action, observation: Observation) -> Observation:
     """The observation as the action's: its cause and call, without the arguments said twice."""
     call = action.tool_call_metadata
-    about: dict[str, Any] = {
-        "cause": action.id,
-        "source": Source.AGENT,
-        "tool_call_metadata": None if call is None else replace(call, arguments=""),
-    }
-    return replace(observation, **about)
-
-
-def _unheard(text: str) -> None:
-    """Output that comes while an action is being ended is in its outcome."""
+    said = None if call is None else replace(call, arguments="")
+    return replace(observation, cause=action.id, source=Source.AGENT, tool_call_metadata=said)

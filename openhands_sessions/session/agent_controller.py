@@ -35,7 +35,7 @@ from openhands_sessions.core.view import spends
 from openhands_sessions.ports.agent import Agent, AgentInput
 from openhands_sessions.ports.condenser import Condensation, Condenser
 from openhands_sessions.ports.gateway import Status
-from openhands_sessions.ports.model import ModelReply, RequestedCall, Retry
+from openhands_sessions.ports.model import ModelReply, Retry
 from openhands_sessions.ports.policy import Policy
 from openhands_sessions.session.action_runner import ActionRunner, SandboxLost
 from openhands_sessions.session.approvals import asking
@@ -326,7 +326,7 @@ class AgentController:
         self._stream.publish_transient(Status(level, status, text))
 
 
-def _distinct(calls: Sequence[RequestedCall]) -> tuple[PlannedCall, ...]:
+def _distinct(calls: Sequence[PlannedCall]) -> tuple[PlannedCall, ...]:
     """The calls with ids that differ: a model that repeats one must not lose a call."""
     taken: set[str] = set()
     plan: list[PlannedCall] = []

@@ -23,11 +23,10 @@ from openhands_sessions.session.agent_controller import AgentController
 from openhands_sessions.session.command_handler import SubmittedCommand
 from openhands_sessions.session.command_loop import CommandLoop, CommandQueue
 from openhands_sessions.session.event_stream import EventStream
-from openhands_sessions.session.failure import record_failure
 from openhands_sessions.session.feed import Feed
 from openhands_sessions.session.idempotency import IdempotencyKey
 from openhands_sessions.session.setup import STAGES, Dependencies, InitialInput, Ready, SessionSetup, SetupStage
-from openhands_sessions.session.stop import note_stop
+from openhands_sessions.session.stop import note_stop, record_failure
 
 log = structlog.get_logger(__name__)
 
@@ -169,7 +168,7 @@ class AgentSession:
             self._wakeup.clear()
             await self._wakeup.wait()
         if self._reason == "stopped" and self.problem is not None:
-            await self._note_stop()
+            await self._record(note_stop(self.event_stream), "the stop could not be recorded")
 
     async def _set_up(self, stack: AsyncExitStack) -> None:
         """Build the session, then work until it closes."""
@@ -200,20 +199,16 @@ class AgentSession:
         self.problem = error
         self.event_stream.publish_transient(Status("error", "STATUS$ERROR", text))
         if not isinstance(error, StorageError):
-            try:
-                async with asyncio.timeout(CLOSE_GRACE):
-                    await record_failure(self.event_stream, stage, text)
-            except (SessionsError, TimeoutError):
-                log.warning("the failure could not be recorded", conversation_id=self.sid)
+            await self._record(record_failure(self.event_stream, stage, text), "the failure could not be recorded")
         if self.state is not SessionState.ERROR:
             self._move(SessionState.ERROR)
 
-    async def _note_stop(self) -> None:
+    async def _record(self, recording: Awaitable[None], problem: str) -> None:
         try:
             async with asyncio.timeout(CLOSE_GRACE):
-                await note_stop(self.event_stream)
+                await recording
         except (SessionsError, TimeoutError):
-            log.warning("the stop could not be recorded", conversation_id=self.sid)
+            log.warning(problem, conversation_id=self.sid)
 
     async def _unwind(self, stack: AsyncExitStack) -> None:
         """End the work, then let go of what set-up opened. A step that fails or hangs does not keep the next one."""

@@ -13,13 +13,12 @@ from openhands_sessions.core.evolve import evolve
 from openhands_sessions.core.ids import UNNUMBERED, OwnerId
 from openhands_sessions.core.trajectory import goes_on
 from openhands_sessions.ports.gateway import Accepted
-from openhands_sessions.ports.store import Receipt
 from openhands_sessions.session.agent_controller import AgentController
 from openhands_sessions.session.approvals import confirming, rejecting
 from openhands_sessions.session.event_stream import EventStream
-from openhands_sessions.session.first_events import NO_IMAGES
-from openhands_sessions.session.idempotency import IdempotencyKey, earlier_answer
+from openhands_sessions.session.idempotency import IdempotencyKey, earlier_answer, receipt_of
 from openhands_sessions.session.knowledge_recall import KnowledgeRecall
+from openhands_sessions.session.setup import NO_IMAGES
 from openhands_sessions.session.stop import CancelTurn, Stopper
 
 
@@ -30,10 +29,6 @@ class SubmittedCommand:
     command: Command
     key: IdempotencyKey | None = None
     author: OwnerId | None = None
-
-    @property
-    def receipt(self) -> Receipt | None:
-        return None if self.key is None else self.key.receipt
 
 
 class CommandHandler:
@@ -58,22 +53,18 @@ class CommandHandler:
         match given.command:
             case SendMessage() as command:
                 return await self._append((*await self._said(command), *self._taken_over(command)), given)
-            case Stop():
-                return await self._stop(AgentState.STOPPED, cancel_turn, given)
-            case Pause():
-                return await self._stop(AgentState.PAUSED, cancel_turn, given)
+            case Stop() | Pause() as command:
+                last = AgentState.STOPPED if isinstance(command, Stop) else AgentState.PAUSED
+                return await self._stopper.stop(last, cancel_turn, receipt=receipt_of(given.key), author=given.author)
             case Resume():
                 return await self._append(self._resumed(), given)
             case Answer() as answer:
                 return await self._append(await self._answered(answer), given)
 
-    async def _stop(self, last: AgentState, cancel_turn: CancelTurn, given: SubmittedCommand) -> Accepted:
-        return await self._stopper.stop(last, cancel_turn, receipt=given.receipt, author=given.author)
-
     async def _append(self, events: Sequence[Event], given: SubmittedCommand) -> Accepted:
         """One append, the events that the person caused under the person's id."""
         named = [evolve(event, author=given.author) if _is_the_persons(event) else event for event in events]
-        numbered = await self._stream.append(*named, receipt=given.receipt)
+        numbered = await self._stream.append(*named, receipt=receipt_of(given.key))
         return Accepted(numbered[0].id)
 
     async def _said(self, command: SendMessage) -> Sequence[Event]:

@@ -56,14 +56,8 @@ class DeltaCoalescer:
 
     def flush(self) -> None:
         """Tell what waits now."""
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
-        if not self._waiting:
-            return
         text = "".join(self._waiting)
-        self._waiting.clear()
-        self._size = 0
+        self.close()
         for start in range(0, len(text), LONGEST):
             piece = text[start : start + LONGEST]
             self._tell(Delta(self._kind, self._key, self._offset, piece, restart=self._restart))
@@ -71,8 +65,9 @@ class DeltaCoalescer:
             self._restart = False
 
     def close(self) -> None:
-        """Drop what waits: the event that the text announced is there."""
+        """Drop what waits: it was told, or the event that the text announced is there."""
         self._waiting.clear()
+        self._size = 0
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None

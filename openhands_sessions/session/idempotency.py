@@ -24,10 +24,10 @@ class IdempotencyKey:
         content = {"kind": type(command).__name__, **asdict(command)}
         return cls(key, hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest())
 
-    @property
-    def receipt(self) -> Receipt:
-        """What is stored with the command's events; the stream fills in the id of the first."""
-        return Receipt(key=self.key, digest=self.digest, event=UNNUMBERED)
+
+def receipt_of(key: IdempotencyKey | None) -> Receipt | None:
+    """What is stored with a command's events; the stream fills in the id of the first."""
+    return None if key is None else Receipt(key=key.key, digest=key.digest, event=UNNUMBERED)
 
 
 async def earlier_answer(stream: EventStream, key: IdempotencyKey | None) -> Accepted | None:

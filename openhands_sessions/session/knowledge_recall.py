@@ -1,6 +1,7 @@
 """What a message brings to mind, recorded with it."""
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from datetime import datetime
 
 from openhands_sessions.core.events.actions import RecallAction
@@ -52,19 +53,16 @@ class KnowledgeRecall:
             return ()
         kind = "workspace_context" if whole else "knowledge"
         asked = RecallAction(source=Source.USER, recall_type=kind, query=query)
-        if not whole:
-            told = RecallObservation(
-                cause=EventId(first), content=KNOWLEDGE, recall_type=kind, microagent_knowledge=knowledge
-            )
-            return (asked, told)
-        return (asked, self._workspace(EventId(first), knowledge))
+        told = RecallObservation(
+            cause=EventId(first), content=KNOWLEDGE, recall_type=kind, microagent_knowledge=knowledge
+        )
+        return (asked, self._with_workspace(told) if whole else told)
 
-    def _workspace(self, cause: EventId, knowledge: tuple[MicroagentKnowledge, ...]) -> RecallObservation:
+    def _with_workspace(self, told: RecallObservation) -> RecallObservation:
         repository = self._repository
-        return RecallObservation(
-            cause=cause,
+        return replace(
+            told,
             content=WORKSPACE,
-            recall_type="workspace_context",
             repo_name="" if repository is None else repository.name,
             repo_directory="" if repository is None else self._found.working_dir,
             repo_branch="" if repository is None else repository.branch or "",
@@ -73,7 +71,6 @@ class KnowledgeRecall:
             working_dir=self._found.working_dir,
             date=self._clock().date().isoformat(),
             custom_secrets_descriptions=dict(self._secrets),
-            microagent_knowledge=knowledge,
         )
 
     def _knowledge(self, query: str) -> tuple[MicroagentKnowledge, ...]:

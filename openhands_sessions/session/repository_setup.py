@@ -6,7 +6,7 @@ from urllib.parse import urlsplit
 
 from openhands_sessions.core.errors import RuntimeFailure
 from openhands_sessions.core.events.actions import RunAction
-from openhands_sessions.core.events.event import Event, Observation, Source
+from openhands_sessions.core.events.event import Observation, Source
 from openhands_sessions.core.events.observations import RunObservation
 from openhands_sessions.core.repository import HOSTS, SCHEMES, Repository
 from openhands_sessions.ports.gateway import Status
@@ -38,7 +38,6 @@ class RepositorySetup:
             raise RuntimeFailure(f"the repository could not be set up: {' '.join(lines[-3:])[-_SHOWN:]}")
 
     async def _done(self) -> bool:
-        found: Event | None = None
         for number in range(self._stream.view.head, -1, -1):
             found = await self._stream.event(number)
             if isinstance(found, RunObservation):
@@ -49,18 +48,13 @@ class RepositorySetup:
         left = self._stream.view.open_actions
         try:
             if left:
-                action = await self._stream.event(left[0])
-                assert isinstance(action, RunAction)  # nothing else comes before the agent
-                observation = await self._actor.recover(action)
+                # Nothing else comes before the agent.
+                observation = await self._actor.recover(await self._stream.event_of(RunAction, left[0]))
             else:
-                [recorded] = await self._stream.append(_action(wanted))
-                assert isinstance(recorded, RunAction)  # what comes back is what went in, numbered
-                observation = await self._actor.carry_out(recorded)
+                observation = await self._actor.carry_out(await self._stream.append_one(_action(wanted)))
         except SandboxLost as gone:
             observation = gone.observation
-        [recorded_too] = await self._stream.append(replace(observation, source=Source.ENVIRONMENT))
-        assert isinstance(recorded_too, Observation)
-        return recorded_too
+        return await self._stream.append_one(replace(observation, source=Source.ENVIRONMENT))
 
 
 def _action(wanted: Repository) -> RunAction:

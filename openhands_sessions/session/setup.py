@@ -9,7 +9,8 @@ from functools import partial
 from typing import TypeVar
 
 from openhands_sessions.core.errors import OwnedElsewhere, RuntimeFailure, SessionsError, StageFailed
-from openhands_sessions.core.events.event import AgentState
+from openhands_sessions.core.events.actions import ChangeAgentStateAction, MessageAction, SystemAction
+from openhands_sessions.core.events.event import AgentState, Event, Source
 from openhands_sessions.core.events.observations import REPLAY_LOST_ID, AgentStateChangedObservation, ErrorObservation
 from openhands_sessions.core.events.own import ReplayBegunObservation, ReplayEndedObservation
 from openhands_sessions.core.ids import UNNUMBERED, ConversationId, EventId, OwnerId
@@ -30,14 +31,15 @@ from openhands_sessions.ports.tool import Tool
 from openhands_sessions.session.action_runner import ActionRunner
 from openhands_sessions.session.agent_controller import AgentController, TurnContext
 from openhands_sessions.session.event_stream import EventStream, saving
-from openhands_sessions.session.failure import is_over
-from openhands_sessions.session.first_events import Beginning, first_events, waiting
 from openhands_sessions.session.knowledge_recall import KnowledgeRecall
 from openhands_sessions.session.replay import Replay
 from openhands_sessions.session.repository_setup import RepositorySetup
+from openhands_sessions.session.stop import is_over
 from openhands_sessions.session.tool_registry import ToolRegistry
+from openhands_sessions.session.turn_runner import turn_is_owed
 
 T = TypeVar("T")
+NO_IMAGES = "cannot be looked at by this model: choose another one, or send the message without images"
 REPLAY_LOST = "The recorded steps are lost; the conversation goes on without them."
 
 
@@ -95,21 +97,6 @@ STAGES: Mapping[SessionState, SetupStage] = {
 
 
 @dataclass(frozen=True, slots=True)
-class _Log:
-    """The conversation as it is stored. `interrupted`: it ends in the middle of a turn."""
-
-    term: int
-    snapshot_head: EventId
-    interrupted: bool
-
-
-@dataclass(frozen=True, slots=True)
-class _Sandbox:
-    runtime: Runtime
-    tools: Sequence[Tool]
-
-
-@dataclass(frozen=True, slots=True)
 class _Agent:
     """`tools` are all that it may call."""
 
@@ -147,18 +134,19 @@ class SessionSetup:
 
     async def run(self) -> Ready:
         """Raises StageFailed, and what is no error of ours as it is."""
-        log = await self._stage(SessionState.INITIALIZING, self._load_log)
-        sandbox = await self._stage(SessionState.RUNTIME_SETUP, partial(self._open_runtime, log.term))
-        agent = await self._stage(SessionState.AGENT_SETUP, partial(self._open_agent, sandbox))
-        knowledge = await self._stage(SessionState.MEMORY_SETUP, partial(self._recall, sandbox))
-        make = partial(self._make_controller, sandbox.runtime, agent, knowledge)
+        term, snapshot_head = await self._stage(SessionState.INITIALIZING, self._load_log)
+        interrupted = turn_is_owed(self.stream.view)
+        runtime, tools = await self._stage(SessionState.RUNTIME_SETUP, partial(self._open_runtime, term))
+        agent = await self._stage(SessionState.AGENT_SETUP, partial(self._open_agent, runtime, tools))
+        knowledge = await self._stage(SessionState.MEMORY_SETUP, partial(self._recall, runtime, tools))
+        make = partial(self._make_controller, runtime, agent, knowledge)
         controller = await self._stage(SessionState.CONTROLLER_SETUP, make)
         return Ready(
             sid=self.sid,
-            term=log.term,
-            snapshot_head=log.snapshot_head,
-            interrupted=log.interrupted,
-            runtime=sandbox.runtime,
+            term=term,
+            snapshot_head=snapshot_head,
+            interrupted=interrupted,
+            runtime=runtime,
             agent=agent.agent,
             knowledge=knowledge,
             controller=controller,
@@ -180,17 +168,17 @@ class SessionSetup:
         except OSError as error:
             raise StageFailed(state, type(error).__name__, error.strerror or "the system refused") from error
 
-    async def _load_log(self) -> _Log:
+    async def _load_log(self) -> tuple[int, EventId]:
+        """The term, and the newest event of the snapshot that is stored."""
         store, stream = self.dependencies.store, self.stream
         term = await store.claim(self.sid)
         snapshot = await store.snapshots.load(self.sid)
         await stream.load(term, snapshot, saving(store.snapshots, self.sid))
-        interrupted = stream.view.owed and stream.view.pending is None
         if stream.view.head == UNNUMBERED:
             await stream.append(AgentStateChangedObservation(agent_state=AgentState.LOADING))
-        return _Log(term, UNNUMBERED if snapshot is None else snapshot.head, interrupted)
+        return term, UNNUMBERED if snapshot is None else snapshot.head
 
-    async def _open_runtime(self, term: int) -> _Sandbox:
+    async def _open_runtime(self, term: int) -> tuple[Runtime, Sequence[Tool]]:
         def on_step(status: str, words: str) -> None:
             self.stream.publish_transient(Status("info", status, words))
 
@@ -200,24 +188,22 @@ class SessionSetup:
         ipython = self.dependencies.ipython
         if ipython is not None and await runtimes.has_ipython():
             tools = (*tools, ipython)
-        return _Sandbox(runtime, tools)
+        return runtime, tools
 
-    async def _open_agent(self, sandbox: _Sandbox) -> _Agent:
+    async def _open_agent(self, runtime: Runtime, tools: Sequence[Tool]) -> _Agent:
         agent = await self.stack.enter_async_context(self.dependencies.agents.open(self.settings))
         config, servers, make = self.settings.mcp_config, self.dependencies.mcp, self.dependencies.mcp_tool
         if config is None or config.empty or servers is None or make is None:
-            return _Agent(agent, ToolRegistry(sandbox.tools), None)
-        mcp = await self.stack.enter_async_context(servers.open(config, sandbox.runtime.programs))
-        tools = ToolRegistry((*sandbox.tools, *(make(function) for function in mcp.functions)))
-        return _Agent(agent, tools, mcp)
+            return _Agent(agent, ToolRegistry(tools), None)
+        mcp = await self.stack.enter_async_context(servers.open(config, runtime.programs))
+        return _Agent(agent, ToolRegistry((*tools, *map(make, mcp.functions))), mcp)
 
-    async def _recall(self, sandbox: _Sandbox) -> KnowledgeRecall:
+    async def _recall(self, runtime: Runtime, tools: Sequence[Tool]) -> KnowledgeRecall:
         view, repository = self.stream.view, self.initial.repository
         if repository is not None and view.system == UNNUMBERED:
-            runner = self._runner(sandbox.runtime, ToolRegistry(sandbox.tools))
-            await RepositorySetup(self.stream, runner).take(repository)
+            await RepositorySetup(self.stream, self._runner(runtime, ToolRegistry(tools))).take(repository)
         try:
-            found = await self.dependencies.memory.recall(sandbox.runtime.files)
+            found = await self.dependencies.memory.recall(runtime.files)
         except RuntimeFailure:
             if not view.recalled:
                 raise
@@ -243,22 +229,37 @@ class SessionSetup:
         """Append the first events of a new conversation; of an older one, that the agent waits again."""
         stream = self.stream
         if stream.view.system == UNNUMBERED:
-            initial = self.initial
-            beginning = Beginning(
-                settings=self.settings,
-                agent=agent.agent,
-                tools=agent.tools,
-                version=self.dependencies.version,
-                message=initial.message,
-                images=() if initial.images is None else tuple(await initial.images()),
-                replayed=initial.replay is not None,
-                knowledge=knowledge,
-                author=initial.author,
-            )
+            images = () if self.initial.images is None else tuple(await self.initial.images())
             replay = (ReplayBegunObservation(steps=len(steps)),) if steps else ()
-            await stream.append(*first_events(beginning, stream.next_id), *replay)
+            await stream.append(*self._first_events(agent, knowledge, images), *replay)
         elif not stream.view.owed and await is_over(stream):
-            await stream.append(*waiting(stream.view.pending))
+            await stream.append(*_waiting(stream.view.pending))
+
+    def _first_events(self, agent: _Agent, knowledge: KnowledgeRecall, images: tuple[str, ...]) -> Sequence[Event]:
+        """The prompt, then the first message or the wait for it."""
+        prompt, instructions = agent.agent.prompt, self.settings.conversation_instructions
+        system = SystemAction(
+            source=Source.AGENT,
+            content=f"{prompt}\n\n{instructions}" if instructions else prompt,
+            tools=tuple(agent.tools.schemas),
+            openhands_version=self.dependencies.version,
+            agent_class=agent.agent.name,
+        )
+        if images and not agent.agent.vision and self.initial.replay is None:
+            refusal = f"The message was not taken: its images {NO_IMAGES}"
+            return (system, AgentStateChangedObservation(agent_state=AgentState.ERROR, reason=refusal))
+        if self.initial.message is None:
+            return (system, *_waiting())
+        message = MessageAction(
+            source=Source.USER,
+            content=self.initial.message,
+            image_urls=images,
+            wait_for_response=False,
+            author=self.initial.author,
+        )
+        running = ChangeAgentStateAction(agent_state=AgentState.RUNNING)
+        recalled = knowledge.taking_up(self.initial.message, self.stream.next_id + 3, whole=True)
+        return (system, message, running, *recalled)
 
     async def _steps(self) -> Sequence[TrajectoryStep]:
         """The recorded steps, where any are still to be issued."""
@@ -273,3 +274,11 @@ class SessionSetup:
 
     def _runner(self, runtime: Runtime, tools: ToolRegistry, mcp: McpTools | None = None) -> ActionRunner:
         return ActionRunner(self.sid, self.stream, runtime, tools, self.settings.command_timeout, mcp=mcp)
+
+
+def _waiting(pending: EventId | None = None) -> Sequence[Event]:
+    """That the agent waits for the user, or for the answer to the action `pending`."""
+    if pending is not None:
+        return (AgentStateChangedObservation(agent_state=AgentState.AWAITING_USER_CONFIRMATION),)
+    state = AgentState.AWAITING_USER_INPUT
+    return (ChangeAgentStateAction(agent_state=state), AgentStateChangedObservation(agent_state=state))

@@ -1,4 +1,5 @@
-"""Stop and pause: the turn is cancelled, what it runs is ended, and the log says so."""
+"""Stop and pause: the turn is cancelled, what it runs is ended, and the log says so. What the log says of a session
+that was stopped or has failed, and how a later session reads it."""
 
 from collections.abc import Awaitable, Callable
 
@@ -11,7 +12,7 @@ from openhands_sessions.ports.store import Receipt
 from openhands_sessions.session.agent_controller import AgentController
 from openhands_sessions.session.approvals import withdrawing
 from openhands_sessions.session.event_stream import EventStream
-from openhands_sessions.session.idempotency import IdempotencyKey, earlier_answer
+from openhands_sessions.session.idempotency import IdempotencyKey, earlier_answer, receipt_of
 
 CancelTurn = Callable[[], Awaitable[None]]
 """Cancels the running turn, if there is one, and returns when it is gone."""
@@ -75,7 +76,7 @@ async def record_stop(
     event: Event = AgentStateChangedObservation(agent_state=stopped)
     if view.under_way or view.agent_state is stopped:
         event = ChangeAgentStateAction(agent_state=stopped, source=Source.USER, author=author)
-    [numbered] = await stream.append(event, receipt=None if key is None else key.receipt)
+    [numbered] = await stream.append(event, receipt=receipt_of(key))
     return Accepted(numbered.id)
 
 
@@ -85,3 +86,28 @@ async def note_stop(stream: EventStream) -> None:
     is_stopped = view.agent_state is stopped and not view.under_way
     if view.head != UNNUMBERED and view.stopping is not stopped and not is_stopped:
         await record_stop(stream)
+
+
+async def record_failure(stream: EventStream, stage: str, reason: str) -> None:
+    """Say at which stage a session failed and why, as far as the log is known; one that fails again and again says so
+    once. Raises StorageError."""
+    if stream.view.head == UNNUMBERED:
+        return
+    known, state = await _recorded_error(stream), AgentState.ERROR
+    if known is None or known.reason != stream.masker.text(reason):
+        await stream.append(AgentStateChangedObservation(agent_state=state, reason=reason, failed_stage=stage))
+
+
+async def is_over(stream: EventStream) -> bool:
+    """Whether the newest state is that of a session that was stopped or has failed. A turn that has failed stands."""
+    if stream.view.agent_state in (AgentState.STOPPED, AgentState.LOADING):
+        return True
+    known = await _recorded_error(stream)
+    return known is not None and known.failed_stage is not None
+
+
+async def _recorded_error(stream: EventStream) -> AgentStateChangedObservation | None:
+    if stream.view.agent_state is not AgentState.ERROR:
+        return None
+    newest = await stream.event(stream.view.last_state)
+    return newest if isinstance(newest, AgentStateChangedObservation) else None

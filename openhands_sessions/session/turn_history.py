@@ -31,11 +31,14 @@ class TurnHistory:
         cursor: int = UNNUMBERED
         if view.condensed is not None:
             start, end = view.condensed
-            await self._read(-1, before=start)
-            self._summary = await self._summary_text(view.summary_event)
+            self._events = await self._read(-1, before=start)
+            found = await self._read(view.summary_event - 1, before=view.summary_event + 1)
+            self._summary = (
+                next((event.summary for event in found if isinstance(event, CondensationAction)), None) or ""
+            )
             cursor = end
         while cursor < (head := self._stream.view.head):
-            await self._read(cursor, before=head + 1)
+            self._events += await self._read(cursor, before=head + 1)
             cursor = head
         self._live = True
 
@@ -49,17 +52,9 @@ class TurnHistory:
             return dialogue(self._events)
         return dialogue(self._events, self._summary, condensed[1])
 
-    async def _read(self, after: int, before: int) -> None:
-        async for batch in self._stream.read(after, before=before):
-            self._events.extend(decode(entry.text, entry.schema) for entry in batch)
-
-    async def _summary_text(self, event_id: int) -> str:
-        async for batch in self._stream.read(event_id - 1, before=event_id + 1):
-            for entry in batch:
-                event = decode(entry.text, entry.schema)
-                if isinstance(event, CondensationAction):
-                    return event.summary or ""
-        return ""
+    async def _read(self, after: int, before: int) -> list[Event]:
+        batches = self._stream.read(after, before=before)
+        return [decode(entry.text, entry.schema) async for batch in batches for entry in batch]
 
     def _heard(self, event: Event) -> None:
         if not self._live:

@@ -52,23 +52,19 @@ class TurnRunner:
 
     async def cancel(self) -> None:
         """End the running turn and wait until it is gone."""
-        if await self._gone():
+        if self.running:
+            await self.close()
             self._move(SessionState.READY)
 
     async def close(self) -> None:
-        """As `cancel`, for a session that closes: its state stays."""
-        await self._gone()
-
-    async def _gone(self) -> bool:
-        """What the turn raised is dropped: it was cancelled. False where none was running."""
+        """As `cancel`, for a session that closes: its state stays. What the cancelled turn raised is dropped."""
         if self._task is None:
-            return False
+            return
         self._task.cancel()
         await asyncio.wait([self._task])
         turn, self._task = self._task, None
         if not turn.cancelled():
             turn.exception()
-        return True
 
 
 def turn_is_owed(view: ConversationView) -> bool:

@@ -12,13 +12,13 @@ from openhands_sessions.adapters.stores.leases import Holder
 from openhands_sessions.adapters.stores.memory import MemoryData, open_memory
 from openhands_sessions.adapters.stores.sqlite import open_sqlite
 from openhands_sessions.ports.runtime import Runtime, Runtimes
-from openhands_sessions.ports.store import EventLog, OpenStore, SessionStore
+from openhands_sessions.ports.store import EventLog, SessionStore
 from tests.fakes.runtime import FakeRuntimes
 from tests.support.docker_engine import Engine
 from tests.support.docker_far import far
 from tests.support.docker_sandboxes import docker_runtimes
 from tests.support.sandboxes import CAP, FLOOD, FLOODED, SID, opened
-from tests.support.store_entries import OTHER, TALK, TTL, TestClock, row
+from tests.support.store_entries import OTHER, TALK, TTL, OpenStore, TestClock, row
 
 
 @pytest.fixture

@@ -7,8 +7,8 @@ from contextlib import AsyncExitStack
 import pytest
 
 from openhands_sessions.core.errors import Fenced, OwnedElsewhere
-from openhands_sessions.ports.store import OpenStore, SessionStore
-from tests.support.store_entries import NOW, OTHER, TALK, TTL, TestClock, entries, ids, read
+from openhands_sessions.ports.store import SessionStore
+from tests.support.store_entries import NOW, OTHER, TALK, TTL, OpenStore, TestClock, entries, ids, read
 
 
 @pytest.fixture

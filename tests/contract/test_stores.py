@@ -16,8 +16,8 @@ from openhands_sessions.core.errors import (
 )
 from openhands_sessions.core.events.codec import Stored
 from openhands_sessions.core.ids import EventId
-from openhands_sessions.ports.store import EventLog, OpenStore, Receipt, SessionStore
-from tests.support.store_entries import OTHER, TALK, UNKNOWN, entries, ids, read, row
+from openhands_sessions.ports.store import EventLog, Receipt, SessionStore
+from tests.support.store_entries import OTHER, TALK, UNKNOWN, OpenStore, entries, ids, read, row
 
 
 class TestLog:

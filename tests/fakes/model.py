@@ -9,7 +9,8 @@ from itertools import count
 
 from openhands_sessions.core.errors import ModelFailure
 from openhands_sessions.core.events.event import Json
-from openhands_sessions.ports.model import ModelReply, ModelRequest, ModelSpec, RequestedCall, Retry, Usage
+from openhands_sessions.core.events.own import PlannedCall
+from openhands_sessions.ports.model import ModelReply, ModelRequest, ModelSpec, Retry, Usage
 
 FAKE_USAGE = Usage(prompt_tokens=10, completion_tokens=5, cost=0.001, latency=0.01)
 
@@ -79,7 +80,7 @@ class FakeModel:
         if reply.fail is not None:
             raise reply.fail
         calls = [
-            RequestedCall(id=f"call-{next(self._numbers)}", name=call.name, arguments=call.text) for call in reply.calls
+            PlannedCall(id=f"call-{next(self._numbers)}", name=call.name, arguments=call.text) for call in reply.calls
         ]
         return ModelReply(
             id=f"reply-{next(self._numbers)}", text=reply.text, calls=calls, usage=reply.usage, model=self.name

@@ -3,7 +3,8 @@
 from collections.abc import Callable, Sequence
 from itertools import count
 
-from openhands_sessions.ports.model import ModelReply, ModelRequest, RequestedCall, Retry
+from openhands_sessions.core.events.own import PlannedCall
+from openhands_sessions.ports.model import ModelReply, ModelRequest, Retry
 from tests.fakes.model import FakeReply
 
 
@@ -29,7 +30,7 @@ class PlanModel:
         reply = self._plan[sum(message["role"] == "assistant" for message in request.messages)]
         on_text(reply.text)
         calls = [
-            RequestedCall(id=f"call-{number}-{place}", name=call.name, arguments=call.text)
+            PlannedCall(id=f"call-{number}-{place}", name=call.name, arguments=call.text)
             for place, call in enumerate(reply.calls)
         ]
         return ModelReply(id=f"reply-{number}", text=reply.text, calls=calls, usage=reply.usage)

@@ -21,22 +21,22 @@ VOCABULARY |= {
 NOT_VOCABULARY = {
     # values that ports pass and return
     *("Accepted", "SessionSpec", "SessionInfo", "SessionClosed", "SessionEnded", "RuntimeSpec", "ModelSpec", "Retry"),
-    *("Condensation", "RequestedCall", "ImportProgress", "RowChanges", "RunCommand", "EditFile"),
+    *("Condensation", "ImportProgress", "RowChanges", "RunCommand", "EditFile"),
     *("GiveInput", "Query", "Printed", "RunCell", "CommandDone", "EditDone", "Running", "CallMcp", "McpDone"),
     *("ForeignConversation", "ForeignEvent", "SkippedConversation", "UnreadableConversation", "McpFunction"),
     *("ProgramSpec", "ProgramSession", "SandboxInfo", "Check", "ConversationFilter", "EventRange", "SessionUsage"),
     *("SkippedUpload", "FileChange", "FileDiff", "UserSettingsStore", "UserSecrets", "Feedback"),
     # how implementations of a port are opened, and parts of a larger port
-    *("Agents", "Auth", "ChatModels", "LastingRuntimes", "McpServers", "McpTools", "OpenStore", "Programs"),
-    *("Runtimes", "Sandboxes", "SnapshotStore", "ConversationStore", "WorkspaceReader", "WorkspaceWriter"),
+    *("Agents", "Auth", "ChatModels", "LastingRuntimes", "McpServers", "McpTools", "Programs"),
+    *("Runtimes", "Sandboxes", "SnapshotStore", "ConversationStore", "WorkspaceReader"),
     # steps inside a session
-    *("Beginning", "CommandHandler", "CommandLoop", "Dependencies", "KnowledgeRecall", "QueuedCommand", "Ready"),
+    *("CommandHandler", "CommandLoop", "Dependencies", "KnowledgeRecall", "QueuedCommand", "Ready"),
     *("RepositorySetup", "SandboxLost", "Stopper", "ToolRegistry", "TurnHistory"),
     # parts of the service layer behind one route or one file
-    *("ConversationPage", "Feeds", "FeedbackStore", "ImportOutcome", "IdleCloser", "SessionService"),
+    *("ConversationPage", "FeedbackStore", "ImportOutcome", "IdleCloser", "SessionService"),
     *("LocalAccess", "LocalConversations", "LocalWorkspaces"),
     *("InitialInputStore", "LocalGateway", "LogImporter", "NoRepository", "Overview", "SecretsStore"),
-    *("SessionStatus", "SettingsStore", "StoredInput", "TitleGenerator", "UploadLimits"),
+    *("SessionStatus", "SettingsStore", "TitleGenerator", "UploadLimits"),
 }
 """Public classes that need no entry: values, openers and steps that one file explains."""
 

@@ -1,6 +1,6 @@
 """What goes over the wire, listed from the code for the docs: routes, events, errors, a user's settings."""
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from itertools import groupby
 
 from pydantic import BaseModel
@@ -81,7 +81,7 @@ def _statuses(route: Route) -> str:
     return ", ".join(map(str, route.replies))
 
 
-def _rows(kinds: dict[str, type[Action]] | dict[str, type[Observation]], own: frozenset[str]) -> Iterator[str]:
+def _rows(kinds: dict[str, type[Action]] | dict[str, type[Observation]], own: Collection[str]) -> Iterator[str]:
     for name, kind in kinds.items():
         fields = ", ".join(f"`{key}`" for _, key in own_fields(kind)) or "none"
         mark = " Ours: V0 clients do not get it." if name in own else ""

@@ -1,17 +1,19 @@
 """Entries and rows to fill a store with, and how to read them back."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from contextlib import AbstractAsyncContextManager
 from datetime import UTC, datetime, timedelta
 
 from openhands_sessions.core.events.codec import Stored
 from openhands_sessions.core.ids import LOCAL_OWNER, ConversationId, EventId, OwnerId
-from openhands_sessions.ports.store import ConversationRow, EventLog
+from openhands_sessions.ports.store import ConversationRow, EventLog, SessionStore
 
 NOW = datetime(2025, 1, 31, 12, 30, 1, 234567, tzinfo=UTC)
 TALK, OTHER, UNKNOWN = ConversationId("talk"), ConversationId("other"), ConversationId("unknown")
 
 
 TTL = 30.0
+OpenStore = Callable[[], AbstractAsyncContextManager[SessionStore]]
 
 
 class TestClock:

@@ -6,9 +6,10 @@ from contextlib import asynccontextmanager
 import orjson
 
 from openhands_sessions.core.errors import BadInput
+from openhands_sessions.core.events.own import PlannedCall
 from openhands_sessions.core.settings import SessionSettings, nearest
 from openhands_sessions.ports.agent import Agent, AgentInput, Agents
-from openhands_sessions.ports.model import ChatMessage, ModelReply, RequestedCall, Retry
+from openhands_sessions.ports.model import ChatMessage, ModelReply, Retry
 
 PROMPT = """\
 No model is configured. The shell agent answers: it runs what follows `$ ` in a message as a command in the sandbox.
@@ -41,7 +42,7 @@ class ShellAgent:
             return ModelReply(id=reply_id, text=WELCOME)
         arguments = orjson.dumps({"command": command}).decode()
         return ModelReply(
-            id=reply_id, text="", calls=[RequestedCall(id=reply_id, name="execute_bash", arguments=arguments)]
+            id=reply_id, text="", calls=[PlannedCall(id=reply_id, name="execute_bash", arguments=arguments)]
         )
 
     async def summarize(self, messages: Sequence[ChatMessage], instruction: str) -> ModelReply | None:

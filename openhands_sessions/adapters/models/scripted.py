@@ -18,12 +18,12 @@ from openhands_sessions.adapters.models.failures import (
 )
 from openhands_sessions.adapters.models.script import Failure, Script, Step, read_script
 from openhands_sessions.core.errors import ModelFailure
+from openhands_sessions.core.events.own import PlannedCall
 from openhands_sessions.ports.model import (
     ChatMessage,
     ModelReply,
     ModelRequest,
     ModelSpec,
-    RequestedCall,
     Retry,
     Usage,
 )
@@ -125,7 +125,7 @@ class ScriptedModel:
         if step.fail is not None:
             raise _failure(step.fail)
         calls = [
-            RequestedCall(id=f"call_{mark}n{index}_{self._new_id()}", name=call.call, arguments=_json(call.arguments))
+            PlannedCall(id=f"call_{mark}n{index}_{self._new_id()}", name=call.call, arguments=_json(call.arguments))
             for index, call in enumerate(step.wanted())
         ]
         said = len(step.say) + sum(len(call.name) + len(call.arguments) for call in calls)

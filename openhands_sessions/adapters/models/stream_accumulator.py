@@ -6,7 +6,8 @@ from typing import Any
 from uuid import NAMESPACE_OID, uuid5
 
 from openhands_sessions.adapters.models.failures import POLICY, ReplyCut, model_failure
-from openhands_sessions.ports.model import RequestedCall, Usage
+from openhands_sessions.core.events.own import PlannedCall
+from openhands_sessions.ports.model import Usage
 
 
 @dataclass(slots=True)
@@ -51,7 +52,7 @@ class StreamAccumulator:
             self._text.append(fresh)
         return fresh
 
-    def calls(self) -> Sequence[RequestedCall]:
+    def calls(self) -> Sequence[PlannedCall]:
         """The tool calls, each with an id of its own: one that is missing or doubled is made up from the reply's."""
         seen: set[str] = set()
         calls = []
@@ -60,7 +61,7 @@ class StreamAccumulator:
             if not key or key in seen:
                 key = f"call_{uuid5(NAMESPACE_OID, f'{self.id}:{position}').hex[:24]}"
             seen.add(key)
-            calls.append(RequestedCall(id=key, name=call.name, arguments=call.arguments))
+            calls.append(PlannedCall(id=key, name=call.name, arguments=call.arguments))
         return calls
 
     def check(self, finished: bool) -> None:

@@ -4,14 +4,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from openhands_sessions.core.events.event import Action, AgentState, ConfirmationState, Json, kinds_of
-from openhands_sessions.core.events.own import InvalidCallAction, ToolCallsAction
+from openhands_sessions.core.events.own import OWN_ACTIONS
 
 _CONFIRMED = ConfirmationState.CONFIRMED
 UNKNOWN_RISK = -1
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class MessageAction(Action, kind="message"):
+class MessageAction(Action, kind="message", says="{0.content}"):
     """Something said by the user or by the agent."""
 
     content: str
@@ -20,21 +20,15 @@ class MessageAction(Action, kind="message"):
     wait_for_response: bool = False
     security_risk: int = UNKNOWN_RISK
 
-    def describe(self) -> str:
-        return self.content
-
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class SystemAction(Action, kind="system"):
+class SystemAction(Action, kind="system", says="{0.content}"):
     """The system prompt and the tools that the agent begins with."""
 
     content: str
     tools: tuple[Mapping[str, Json], ...] | None = None
     openhands_version: str | None = None
     agent_class: str | None = None
-
-    def describe(self) -> str:
-        return self.content
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -251,4 +245,4 @@ class LoopRecoveryAction(Action, kind="loop_recovery"):
     option: int = 1
 
 
-ACTIONS: dict[str, type[Action]] = kinds_of(Action, __name__, vars(), ToolCallsAction, InvalidCallAction)
+ACTIONS: dict[str, type[Action]] = kinds_of(Action, __name__, vars()) | OWN_ACTIONS

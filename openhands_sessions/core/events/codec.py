@@ -38,7 +38,7 @@ _RENAMED = {"diff_cache": "_diff_cache"}
 _CONFIRMED_UNSAID = (EditAction, McpAction, WriteAction)
 """The reference has no confirmation for these: on the wire only `awaiting` and `rejected` are said."""
 _EVENT_FIELDS = frozenset(field.name for field in fields(Event))
-_TOOL_CALL_FIELDS = frozenset(field.name for field in fields(ToolCall))
+_TOOL_CALL_FIELDS = tuple(field.name for field in fields(ToolCall))
 _ENVELOPE = _EVENT_FIELDS - {"rest"}
 _ACTION_KEYS = _ENVELOPE | {"action", "args"}
 _OBSERVATION_KEYS = _ENVELOPE | {"observation", "content", "extras"}
@@ -151,14 +151,9 @@ def decode(text: str | bytes, schema: int = SCHEMA) -> Event:
         raise StorageError("a stored event is not JSON: the log is damaged") from error
     if not isinstance(wire, dict) or type(wire.get("id")) is not int:
         raise StorageError("a stored event has no id: the log is damaged")
-    return from_wire(upcast(wire, schema))
-
-
-def upcast(wire: dict[str, Any], schema: int) -> dict[str, Any]:
-    """Bring an older form to today's, one version at a time."""
     for version in range(schema, SCHEMA):
         wire = UPCASTERS[version](wire)
-    return wire
+    return from_wire(wire)
 
 
 def from_wire(wire: Mapping[str, Any]) -> Event:
@@ -172,10 +167,12 @@ def from_wire(wire: Mapping[str, Any]) -> Event:
     values = {name: given.pop(key) for name, key in own_fields(kind) if key in given}
     if body == "extras":
         values["content"] = wire.get("content", "")
-    known = _KNOWN_KEYS[kind]
+    known = _ACTION_KEYS if body == "args" else _OBSERVATION_KEYS
     rest: dict[str, Any] = {key: value for key, value in wire.items() if key not in known}
     if given:
         rest[body] = given
+    if kind is RunObservation:
+        rest.pop("success", None)  # the exit code says it
     try:
         event: Event = _adapter(kind).validate_python(
             {
@@ -232,13 +229,6 @@ def _without_derived_message(event: Event) -> Event:
     return event
 
 
-def _known_keys(kind: type[Event]) -> frozenset[str]:
-    """Keys beside `args` and `extras` that the fields of a kind stand for."""
-    if issubclass(kind, Action):
-        return _ACTION_KEYS
-    return _OBSERVATION_KEYS | {"success"} if kind is RunObservation else _OBSERVATION_KEYS
-
-
 def _time_of(wire: Mapping[str, Any]) -> datetime:
     try:
         moment = datetime.fromisoformat(str(wire.get("timestamp")))
@@ -248,22 +238,14 @@ def _time_of(wire: Mapping[str, Any]) -> datetime:
 
 
 def _tool_call_wire(call: ToolCall) -> dict[str, Any]:
-    wire: dict[str, Any] = {
-        "function_name": call.function_name,
-        "tool_call_id": call.tool_call_id,
-        "model_response": call.model_response,
-        "total_calls_in_response": call.total_calls_in_response,
-    }
-    if call.arguments:
-        wire["arguments"] = call.arguments
-    return wire
+    return {name: getattr(call, name) for name in _TOOL_CALL_FIELDS if name != "arguments" or call.arguments}
 
 
 def _tool_call(value: object) -> ToolCall | None:
     if not isinstance(value, dict):
         return None
-    call = _adapter(ToolCall).validate_python({key: item for key, item in value.items() if key in _TOOL_CALL_FIELDS})
-    assert isinstance(call, ToolCall)  # what its adapter makes
+    known = {key: item for key, item in value.items() if key in _TOOL_CALL_FIELDS}
+    call: ToolCall = _adapter(ToolCall).validate_python(known)
     return call
 
 
@@ -284,7 +266,6 @@ def _read_own_fields(kind: type[Event]) -> tuple[tuple[str, str], ...]:
 
 
 _FIELDS = {kind: _read_own_fields(kind) for kind in (*ACTIONS.values(), *OBSERVATIONS.values())}
-_KNOWN_KEYS = {kind: _known_keys(kind) for kind in _FIELDS}
 _ADAPTERS: dict[type[Any], TypeAdapter[Any]] = {}
 
 

@@ -116,7 +116,7 @@ class Unknown(Event):
     wire: Mapping[str, Json] = field(default_factory=dict)
 
 
-def kinds_of(family: type[E], module: str, names: Mapping[str, object], *others: type[E]) -> dict[str, type[E]]:
-    """Kinds of a family by their KIND: those that a module defines, and others. `names` are the module's variables."""
+def kinds_of(family: type[E], module: str, names: Mapping[str, object]) -> dict[str, type[E]]:
+    """Kinds of a family by their KIND: those that a module defines. `names` are the module's variables."""
     kinds = [each for each in names.values() if isinstance(each, type) and issubclass(each, family)]
-    return {kind.KIND: kind for kind in (*(kind for kind in kinds if kind.__module__ == module), *others)}
+    return {kind.KIND: kind for kind in kinds if kind.__module__ == module}

@@ -8,12 +8,7 @@ from dataclasses import dataclass, field
 
 from openhands_sessions.core.events.actions import TaskItem
 from openhands_sessions.core.events.event import AgentState, Json, Observation, kinds_of
-from openhands_sessions.core.events.own import (
-    ReplayBegunObservation,
-    ReplayEndedObservation,
-    TurnEndedObservation,
-    TurnResumedObservation,
-)
+from openhands_sessions.core.events.own import OWN_OBSERVATIONS
 
 NO_EXIT_CODE = -1
 
@@ -228,12 +223,4 @@ class MessageObservation(Observation, kind="message"):
     """A message as observation; found in logs of the reference."""
 
 
-OBSERVATIONS: dict[str, type[Observation]] = kinds_of(
-    Observation,
-    __name__,
-    vars(),
-    TurnEndedObservation,
-    TurnResumedObservation,
-    ReplayBegunObservation,
-    ReplayEndedObservation,
-)
+OBSERVATIONS: dict[str, type[Observation]] = kinds_of(Observation, __name__, vars()) | OWN_OBSERVATIONS

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from enum import StrEnum
 
-from openhands_sessions.core.events.event import Action, Observation
+from openhands_sessions.core.events.event import Action, Observation, kinds_of
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -80,9 +80,5 @@ class ReplayEndedObservation(Observation, kind="replay_ended", says="The replay 
     done: int
 
 
-OWN_ACTIONS = frozenset({ToolCallsAction.KIND, InvalidCallAction.KIND})
-
-
-OWN_OBSERVATIONS = frozenset(
-    kind.KIND for kind in (TurnEndedObservation, TurnResumedObservation, ReplayBegunObservation, ReplayEndedObservation)
-)
+OWN_ACTIONS: dict[str, type[Action]] = kinds_of(Action, __name__, vars())
+OWN_OBSERVATIONS: dict[str, type[Observation]] = kinds_of(Observation, __name__, vars())

@@ -31,14 +31,14 @@ def spec(sid: str = "talk", **more: Any) -> SessionSpec:
 async def test_the_first_message_is_the_conversations_and_the_rest_is_kept() -> None:
     files = MemoryFiles()
     inputs = InitialInputStore(files)
-    made, kept = await inputs.store(spec())
+    made, replay, _ = await inputs.store(spec())
     assert (made.initial_message, made.replay_json) == ("go", None)
-    assert kept.replay is not None
-    steps = await inputs.steps(TALK, kept.replay)
+    assert replay is not None
+    steps = await inputs.steps(TALK, replay)
     assert steps is not None
     assert [step.action.KIND for step in steps] == ["finish"]
-    await inputs.forget(TALK, kept)
-    assert await inputs.steps(TALK, kept.replay) is None
+    await inputs.forget(TALK, replay)
+    assert await inputs.steps(TALK, replay) is None
 
 
 @pytest.mark.parametrize("replayed", [True, False])
@@ -64,9 +64,9 @@ async def test_images_are_the_first_messages_and_no_list_reads_them(replayed: bo
 async def test_a_damaged_file_counts_as_lost() -> None:
     files = MemoryFiles()
     inputs = InitialInputStore(files)
-    _, kept = await inputs.store(spec())
+    _, replay, _ = await inputs.store(spec())
     [key] = await files.list()
-    assert kept.replay is not None
+    assert replay is not None
     for damaged in (
         b"",
         b"{",
@@ -76,7 +76,7 @@ async def test_a_damaged_file_counts_as_lost() -> None:
         b'[{"action": 7, "outcome": null, "exit_code": null}]',
     ):
         await files.write(key, damaged)
-        assert await inputs.steps(TALK, kept.replay) is None
+        assert await inputs.steps(TALK, replay) is None
 
 
 @pytest.mark.parametrize("wrong", [{"initial_message": "hi"}, {"replay_json": "[]"}])
