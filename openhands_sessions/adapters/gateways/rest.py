@@ -56,12 +56,11 @@ class RestClient:
         route: Route,
         sid: ConversationId | None = None,
         *,
-        body: Message | None = None,
-        form: aiohttp.FormData | None = None,
+        body: Message | aiohttp.FormData | None = None,
         query: Mapping[str, str | int] | None = None,
     ) -> Any:
         """The JSON of the answer. Raises what the server refuses with, and Unreachable."""
-        async with self.answer(route, sid, body=body, form=form, query=query) as response:
+        async with self.answer(route, sid, body=body, query=query) as response:
             return _json(await response.read())
 
     @asynccontextmanager
@@ -70,14 +69,13 @@ class RestClient:
         route: Route,
         sid: ConversationId | None = None,
         *,
-        body: Message | None = None,
-        form: aiohttp.FormData | None = None,
+        body: Message | aiohttp.FormData | None = None,
         query: Mapping[str, str | int] | None = None,
     ) -> AsyncIterator[aiohttp.ClientResponse]:
         """A good answer, not yet read. Raises as `call` does, also while it is read."""
         url = f"{self._address.url}{route.path.format(conversation_id=sid)}"
-        sent = form if body is None else orjson.dumps(body.wire())
-        headers = {} if body is None else {"Content-Type": "application/json"}
+        sent = orjson.dumps(body.wire()) if isinstance(body, Message) else body
+        headers = {"Content-Type": "application/json"} if isinstance(body, Message) else {}
         try:
             async with self._session.request(route.method, url, data=sent, params=query, headers=headers) as response:
                 if response.status >= 400:
