@@ -45,10 +45,6 @@ class ClientLimits:
     messages_burst: int
     slow_client_grace: float
 
-    def told(self) -> ConnectionLimits:
-        """The limits that the client is told when it connects."""
-        return ConnectionLimits(message_bytes=self.message_bytes, messages_per_second=self.messages_per_second)
-
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ClientDependencies:
@@ -110,7 +106,7 @@ class ClientNamespace(socketio.AsyncNamespace):  # type: ignore[misc]  # python-
             after=-1 if given.after is None else given.after,
             epoch=given.epoch,
             version=parts.version,
-            limits=limits.told(),
+            limits=ConnectionLimits(message_bytes=limits.message_bytes, messages_per_second=limits.messages_per_second),
         )
         session = WebSession(
             sid,

@@ -2,6 +2,7 @@
 Otherwise it would end the connection with a traceback, and leave its tasks behind. On its way out, the handshake says
 how much is taken, which is less than what is read to be answered."""
 
+import asyncio
 import base64
 import binascii
 import re
@@ -55,7 +56,9 @@ async def readable_request(request: web.Request) -> dict[str, Any]:
     environ: dict[str, Any] = translate_request(request)
     if request.method == "POST":
         content = _readable_payload(await request.read())
-        environ["wsgi.input"] = _Body(content)
+        environ["wsgi.input"] = asyncio.StreamReader()
+        environ["wsgi.input"].feed_data(content)
+        environ["wsgi.input"].feed_eof()
         environ["CONTENT_LENGTH"] = str(len(content))
     return environ
 
@@ -68,13 +71,3 @@ def _readable_payload(content: bytes) -> bytes:
     if len(frames) > Payload.max_decode_packets:
         return UNREADABLE.encode()
     return SEPARATOR.join(readable(frame) for frame in frames).encode()
-
-
-class _Body:
-    """Content that is there already."""
-
-    def __init__(self, content: bytes) -> None:
-        self._content = content
-
-    async def read(self, size: int) -> bytes:
-        return self._content[:size]
