@@ -181,11 +181,8 @@ def _wrong(error: ValidationError, given: Mapping[str, ConfigValue]) -> ConfigEr
     while key not in settings():
         key = key.rpartition(".")[0]
     setting, each = settings()[key], given[key]
-    return ConfigError(each.origin.partition(" ")[2], f"{key} must be {setting.rule}{_not_this(setting, each.value)}")
-
-
-def _not_this(setting: Setting, value: object) -> str:
-    return "" if setting.secret else f", not {str(value)[:64]!r}"
+    not_this = "" if setting.secret else f", not {str(each.value)[:64]!r}"
+    return ConfigError(each.origin.partition(" ")[2], f"{key} must be {setting.rule}{not_this}")
 
 
 def _nearest(name: str, known: Mapping[str, object]) -> str:

@@ -5,6 +5,7 @@ import json
 import re
 import time
 from collections.abc import Awaitable, Callable, Iterator, Sequence
+from itertools import groupby
 from pathlib import Path
 from uuid import uuid4
 
@@ -148,18 +149,12 @@ def _user_messages(messages: Sequence[ChatMessage]) -> tuple[list[str], list[Cha
     """The user's messages, consecutive ones joined, and the messages after the last of them."""
     groups: list[str] = []
     after_user: list[ChatMessage] = []
-    before = ""
-    for message in messages:
-        role = message.get("role")
-        if role == "user":
+    for from_user, some in groupby(messages, lambda message: message.get("role") == "user"):
+        if from_user:
+            groups.append("\n".join(map(text_of, some)))
             after_user = []
-            if before == "user":
-                groups[-1] += "\n" + text_of(message)
-            else:
-                groups.append(text_of(message))
         else:
-            after_user.append(message)
-        before = str(role)
+            after_user = list(some)
     return groups, after_user
 
 

@@ -19,11 +19,9 @@ from openhands_sessions.ports.runtime import EditDone, EditFile, Outcome, Task
 
 EditorCommand = Literal["view", "create", "str_replace", "insert", "undo_edit"]
 _NEEDS = {
-    "view": (),
     "create": ("file_text",),
     "str_replace": ("old_str",),
     "insert": ("insert_line", "new_str"),
-    "undo_edit": (),
 }
 _EDIT = ("command", "path", "file_text", "old_str", "new_str", "insert_line")
 """What a call, an EditAction and an EditFile have in common."""
@@ -61,7 +59,7 @@ class Editor:
 
     def read(self, arguments: Mapping[str, Json]) -> Action:
         call = checked(_EditorCall, arguments)
-        for name in _NEEDS[call.command]:
+        for name in _NEEDS.get(call.command, ()):
             if getattr(call, name) is None:
                 raise BadInput(name, f"is needed by {call.command}")
         if call.command == "view":

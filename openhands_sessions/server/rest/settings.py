@@ -14,12 +14,7 @@ from openhands_sessions.server.services import body, mapping, principal, service
 
 NEEDED = "Git provider token required. (such as GitHub)."
 NONE_SET = "No providers set."
-NOBODY: dict[str, Json] = {
-    "id": "",
-    "login": "",
-    "avatar_url": "",
-    **dict.fromkeys(("company", "name", "email")),
-}
+NOBODY: dict[str, Json] = {"id": "", "login": "", "avatar_url": "", "company": None, "name": None, "email": None}
 NO_BRANCHES: dict[str, Json] = {
     "branches": [],
     "has_next_page": False,
