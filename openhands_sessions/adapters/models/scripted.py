@@ -19,15 +19,7 @@ from openhands_sessions.adapters.models.failures import (
 )
 from openhands_sessions.adapters.models.script import Failure, Script, Step, read_script
 from openhands_sessions.core.errors import ModelFailure
-from openhands_sessions.ports.model import (
-    ChatMessage,
-    ModelReply,
-    ModelRequest,
-    ModelSpec,
-    RequestedCall,
-    Retry,
-    Usage,
-)
+from openhands_sessions.ports.model import ChatMessage, ModelReply, ModelRequest, ModelSpec, RequestedCall, Retry, Usage
 
 _KIND = "scripted"
 _DEMO = "demo"
@@ -42,10 +34,7 @@ class ScriptedModels:
     """`scripted:NAME` is `NAME.yaml` in the folder, or one of our own scripts; `scripted` is the demo."""
 
     def __init__(
-        self,
-        folder: Path | None = None,
-        *,
-        sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
+        self, folder: Path | None = None, *, sleep: Callable[[float], Awaitable[None]] = asyncio.sleep
     ) -> None:
         self._folders = [_OWN_SCRIPTS] if folder is None else [folder, _OWN_SCRIPTS]
         self._sleep = sleep
