@@ -4,6 +4,7 @@ A microagent is a Markdown file; YAML front matter between two lines of `---` gi
 """
 
 import re
+from contextlib import suppress
 
 import yaml
 
@@ -81,15 +82,9 @@ def read_microagent(name: str, text: str) -> Microagent | None:
 
 
 def _parts(text: str) -> tuple[dict[str, object], str]:
-    match = _HEAD.match(text)
-    if match is None:
-        return {}, text.strip()
-    try:
-        head = yaml.safe_load(match[1])
-    except (yaml.YAMLError, RecursionError):
-        return {}, text.strip()
-    if head is None:
-        head = {}
-    if not isinstance(head, dict):
-        return {}, text.strip()
-    return {str(key): value for key, value in head.items()}, text[match.end() :].strip()
+    if match := _HEAD.match(text):
+        with suppress(yaml.YAMLError, RecursionError):
+            head = yaml.safe_load(match[1])
+            if head is None or isinstance(head, dict):
+                return {str(key): value for key, value in (head or {}).items()}, text[match.end() :].strip()
+    return {}, text.strip()

@@ -146,7 +146,8 @@ class Conversation:
             event = decode(entry.text, entry.schema)
             self._transcript.event(event)
             self._progress = self._progress.after(event)
-            self._screen.busy(_label(event, self._progress))
+            label = "running" if isinstance(event, RunAction) else "working"
+            self._screen.busy(label if self._progress.working else None)
         async with self._moved:
             self._moved.notify_all()
 
@@ -276,10 +277,3 @@ async def first(*works: Coroutine[Any, Any, int]) -> int:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
     return ended[0].result()
-
-
-def _label(event: Event, progress: Progress) -> str | None:
-    """The spinner's label while the agent works."""
-    if not progress.working:
-        return None
-    return "running" if isinstance(event, RunAction) else "working"

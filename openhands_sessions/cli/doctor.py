@@ -9,7 +9,6 @@ import resource
 import shutil
 import socket
 import stat
-import sys
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass
@@ -25,7 +24,6 @@ from openhands_sessions.config.config import Config
 from openhands_sessions.config.errors import ConfigError
 from openhands_sessions.core.errors import SessionsError
 
-OLDEST_PYTHON = (3, 11)
 FEW_FILES = 4_096
 """Open files below which some hundred clients are too many."""
 LITTLE_DISK, NO_DISK = 2 << 30, 64 << 20
@@ -62,7 +60,7 @@ def run(flags: Mapping[str, object], file: Path | None, *, as_json: bool) -> int
 
 
 def _look(flags: Mapping[str, object], file: Path | None) -> Iterator[Finding]:
-    yield python()
+    yield Finding("python", "ok", platform.python_version())  # an older one could not have loaded this module
     try:
         config = loaded(flags, file, quiet=True).config
     except ConfigError as error:
@@ -73,13 +71,6 @@ def _look(flags: Mapping[str, object], file: Path | None) -> Iterator[Finding]:
     for look in looks:
         yield look(config)
     yield from docker(config)
-
-
-def python() -> Finding:
-    version = platform.python_version()
-    if sys.version_info >= OLDEST_PYTHON:
-        return Finding("python", "ok", version)
-    return Finding("python", "fail", version, f"Install Python {'.'.join(map(str, OLDEST_PYTHON))} or newer.")
 
 
 def data_dir(config: Config) -> Finding:

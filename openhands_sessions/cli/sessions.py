@@ -3,14 +3,12 @@
 import asyncio
 import sys
 from collections.abc import Callable, Coroutine, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
 from openhands_sessions.cli.data_folder import opened
 from openhands_sessions.cli.output import clean, columns, print_json
 from openhands_sessions.cli.settings import loaded
-from openhands_sessions.config.config import Config
 from openhands_sessions.config.errors import ConfigError
 from openhands_sessions.core.errors import SessionsError
 from openhands_sessions.core.events.codec import timestamp_text
@@ -24,25 +22,20 @@ TITLE = 60
 PAGE = 100
 
 
-@dataclass(frozen=True, slots=True)
 class ConversationsTarget:
-    """The data folder of the configuration, or a server."""
+    """The data folder of the configuration, or a server. Raises ConfigError."""
 
-    config: Config
-    server: str | None
+    def __init__(self, flags: Mapping[str, object], file: Path | None, server: str | None) -> None:
+        self._config = loaded(flags, file, quiet=True).config
+        self._server = server
 
     def ask(self, question: Callable[[Access], Coroutine[Any, Any, T]]) -> T:
         """Open the place for one question. Raises SessionsError."""
         return asyncio.run(self._ask(question))
 
     async def _ask(self, question: Callable[[Access], Coroutine[Any, Any, T]]) -> T:
-        async with opened(self.config, self.server) as access:
+        async with opened(self._config, self._server) as access:
             return await question(access)
-
-
-def where(flags: Mapping[str, object], file: Path | None, server: str | None) -> ConversationsTarget:
-    """Raises ConfigError."""
-    return ConversationsTarget(loaded(flags, file, quiet=True).config, server)
 
 
 def ls(target: ConversationsTarget, limit: int, *, as_json: bool) -> int:

@@ -3,6 +3,7 @@
 import os
 import re
 from collections.abc import Mapping
+from operator import attrgetter
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +29,7 @@ def loaded(flags: Mapping[str, object], file: Path | None, *, quiet: bool = Fals
 
 def secrets(found: Loaded) -> list[str]:
     """Every secret of the configuration."""
-    given = [_value(found, setting.key) for setting in settings().values() if setting.secret]
+    given = [attrgetter(setting.key)(found.config) for setting in settings().values() if setting.secret]
     return [secret.get_secret_value() for secret in given if isinstance(secret, SecretStr)]
 
 
@@ -46,7 +47,7 @@ def show(flags: Mapping[str, object], file: Path | None, *, as_json: bool) -> in
 
 def shown(found: Loaded, key: str) -> Any:
     """A value for JSON, with secrets and passwords in addresses masked."""
-    match _value(found, key):
+    match attrgetter(key)(found.config):
         case SecretStr():
             return MASK
         case Path() as path:
@@ -55,13 +56,6 @@ def shown(found: Loaded, key: str) -> Any:
             return _PASSWORD.sub(MASK, text)
         case value:
             return value
-
-
-def _value(found: Loaded, key: str) -> Any:
-    value: Any = found.config
-    for name in key.split("."):
-        value = getattr(value, name)
-    return value
 
 
 def _text(value: Any) -> str:

@@ -80,7 +80,7 @@ def sessions_ls(
 ) -> int:
     """List conversations, the newest first."""
     module = command("sessions")
-    place = module.where(given(_place(session_api_key, data_dir), settings), config_file, server)
+    place = module.ConversationsTarget(given(_place(session_api_key, data_dir), settings), config_file, server)
     return int(module.ls(place, limit, as_json=as_json))
 
 
@@ -97,7 +97,7 @@ def sessions_show(
 ) -> int:
     """Show one conversation."""
     module = command("sessions")
-    place = module.where(given(_place(session_api_key, data_dir), settings), config_file, server)
+    place = module.ConversationsTarget(given(_place(session_api_key, data_dir), settings), config_file, server)
     return int(module.show(place, sid, as_json=as_json))
 
 
@@ -116,7 +116,7 @@ def sessions_export(
 ) -> int:
     """Write a conversation's events as a JSON list."""
     module = command("sessions")
-    place = module.where(given(_place(session_api_key, data_dir), settings), config_file, server)
+    place = module.ConversationsTarget(given(_place(session_api_key, data_dir), settings), config_file, server)
     return int(module.export(place, sid, output))
 
 
@@ -133,7 +133,7 @@ def sessions_delete(
 ) -> int:
     """Delete conversations with their workspaces, for good."""
     module = command("sessions")
-    place = module.where(given(_place(session_api_key, data_dir), settings), config_file, server)
+    place = module.ConversationsTarget(given(_place(session_api_key, data_dir), settings), config_file, server)
     return int(module.delete(place, sids, yes=yes))
 
 

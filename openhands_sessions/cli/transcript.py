@@ -18,8 +18,6 @@ from openhands_sessions.core.events.actions import (
     RejectAction,
     RunAction,
     RunIpythonAction,
-    TaskTrackingAction,
-    ThinkAction,
     WriteAction,
 )
 from openhands_sessions.core.events.event import Action, AgentState, ConfirmationState, Event, Observation, Source
@@ -218,15 +216,9 @@ def _thought(event: Action) -> str:
     return str(getattr(event, "thought", "") or "")
 
 
-def _silent(transcript: Transcript, event: Any) -> None:
-    """The event that comes with it shows it."""
-
-
 _SHOWN: Mapping[type[Event], Callable[[Transcript, Any], None]] = {
     MessageAction: Transcript.message,
     RunAction: Transcript.run,
-    ThinkAction: _silent,
-    TaskTrackingAction: _silent,
     **dict.fromkeys(
         (
             RunIpythonAction,

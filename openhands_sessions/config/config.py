@@ -6,7 +6,6 @@ from typing import Annotated, Literal
 
 from platformdirs import user_data_path
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, StringConstraints
-from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
 NO_KEYS = ("null", "undefined")
 """What web clients send without a key; therefore not allowed as keys."""
@@ -158,16 +157,10 @@ class LogSection(Section):
     format: Literal["console", "json"] = Field("console", description="Format of a line.")
 
 
-class Config(BaseSettings):
+class Config(BaseModel):
     """The whole configuration. `data_dir` holds everything that has no other path."""
 
-    model_config = SettingsConfigDict(
-        env_prefix="OHS_",
-        env_nested_delimiter="__",
-        enable_decoding=False,
-        extra="forbid",
-        frozen=True,
-    )
+    model_config = ConfigDict(extra="forbid", frozen=True, validate_default=True)
 
     data_dir: Place = Field(
         default_factory=lambda: user_data_path("openhands-sessions"), description="The data folder; of its owner only."
@@ -180,18 +173,6 @@ class Config(BaseSettings):
     llm: LlmSection = LlmSection()
     agent: AgentSection = AgentSection()
     log: LogSection = LogSection()
-
-    @classmethod
-    def settings_customise_sources(
-        cls,
-        settings_cls: type[BaseSettings],
-        init_settings: PydanticBaseSettingsSource,
-        env_settings: PydanticBaseSettingsSource,
-        dotenv_settings: PydanticBaseSettingsSource,
-        file_secret_settings: PydanticBaseSettingsSource,
-    ) -> tuple[PydanticBaseSettingsSource, ...]:
-        """Only the arguments: `loading.load` reads the other sources itself, to know the origin of each value."""
-        return (init_settings,)
 
 
 def _is_loopback(host: str) -> bool:

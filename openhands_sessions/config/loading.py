@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any, get_args
 
 from pydantic import BaseModel, SecretStr, ValidationError
-from pydantic_settings import EnvSettingsSource, TomlConfigSettingsSource
 
 from openhands_sessions.config.config import Config
 from openhands_sessions.config.errors import ConfigError
@@ -120,18 +119,17 @@ def _of_environment(environ: Mapping[str, str]) -> Iterator[ConfigValue]:
     variables = {setting.variable: setting for setting in settings().values()}
     ours = {name: text for name, text in environ.items() if name.upper().startswith("OHS_")}
     for name in sorted(ours.keys() - NOT_SETTINGS):
-        if name.upper() not in variables:
+        setting = variables.get(name.upper())
+        if setting is None:
             raise ConfigError(name, f"this variable sets nothing{_nearest(name.upper(), variables)}")
-    source = EnvSettingsSource(Config)
-    source.env_vars = {name.lower(): text for name, text in ours.items() if text and name not in NOT_SETTINGS}
-    for key, value in _flat(source()):
-        yield ConfigValue(key, value, f"environment {settings()[key].variable}")
+        if ours[name]:
+            yield ConfigValue(setting.key, ours[name], f"environment {setting.variable}")
 
 
 def _of_file(path: Path) -> Iterator[ConfigValue]:
     try:
-        text = path.read_text(encoding="utf-8")
-        values = TomlConfigSettingsSource(Config, toml_file=path)()
+        text = path.read_bytes().decode()
+        values = tomllib.loads(text)
     except OSError as error:
         raise ConfigError(str(path), f"the file cannot be read: {error.strerror}") from None
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
@@ -183,11 +181,8 @@ def _wrong(error: ValidationError, given: Mapping[str, ConfigValue]) -> ConfigEr
     while key not in settings():
         key = key.rpartition(".")[0]
     setting, each = settings()[key], given[key]
-    return ConfigError(each.origin.partition(" ")[2], f"{key} must be {setting.rule}{_not_this(setting, each.value)}")
-
-
-def _not_this(setting: Setting, value: object) -> str:
-    return "" if setting.secret else f", not {str(value)[:64]!r}"
+    not_this = "" if setting.secret else f", not {str(each.value)[:64]!r}"
+    return ConfigError(each.origin.partition(" ")[2], f"{key} must be {setting.rule}{not_this}")
 
 
 def _nearest(name: str, known: Mapping[str, object]) -> str:

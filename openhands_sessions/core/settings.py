@@ -232,10 +232,11 @@ def _leads_elsewhere(merged: Mapping[str, Json], layer: Mapping[str, Json]) -> b
     return layer.get("llm_base_url") not in (None, merged.get("llm_base_url"))
 
 
-def bad_input(error: ValidationError, default: str = "") -> BadInput:
-    """The first problem as an error that names its field, or `default` if it has none."""
+def bad_input(error: ValidationError, default: str = "", skipped: int = 0) -> BadInput:
+    """The first problem as an error that names its field, or `default` if it has none; `skipped` parts of its location
+    are left out of the name."""
     first = error.errors(include_url=False, include_input=False)[0]
-    return BadInput(".".join(map(str, first["loc"])) or default, f"is wrong: {first['msg']}")
+    return BadInput(".".join(map(str, first["loc"][skipped:])) or default, f"is wrong: {first['msg']}")
 
 
 def nearest(key: str, known: Mapping[str, object]) -> str:

@@ -9,7 +9,8 @@ from openhands_sessions.core.commands import Answer, Command, Pause, Resume, Sen
 from openhands_sessions.core.errors import BadInput
 from openhands_sessions.core.events.event import Json
 from openhands_sessions.core.ids import EventId
-from openhands_sessions.protocol.payloads import Message, Text, bad_input
+from openhands_sessions.core.settings import bad_input
+from openhands_sessions.protocol.payloads import Message, Text
 
 Key = Annotated[str, Field(min_length=1, max_length=128)]
 
@@ -92,4 +93,4 @@ def _problem(error: ValidationError) -> BadInput:
     kind = error.errors(include_url=False, include_input=False)[0]["type"]
     if kind in ("union_tag_invalid", "union_tag_not_found"):
         return BadInput("action", "must be `message` or `change_agent_state`")
-    return bad_input(error, skipped=1)  # the action's name comes first
+    return bad_input(error, "the payload", skipped=1)  # the action's name comes first

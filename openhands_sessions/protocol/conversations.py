@@ -1,5 +1,6 @@
 """Bodies and replies of the routes of conversations, in both directions."""
 
+from dataclasses import asdict
 from datetime import UTC, datetime
 from typing import Annotated, Any, Literal
 
@@ -296,14 +297,7 @@ class MicroagentOut(Reply):
 
     @classmethod
     def of(cls, microagent: Microagent) -> "MicroagentOut":
-        return cls(
-            name=microagent.name,
-            type=microagent.type,
-            content=microagent.content,
-            triggers=list(microagent.triggers),
-            inputs=[],
-            tools=[],
-        )
+        return cls(**asdict(microagent), inputs=[], tools=[])
 
 
 class MicroagentsOut(Reply):

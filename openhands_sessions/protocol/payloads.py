@@ -7,8 +7,8 @@ from typing import Annotated, Any, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from openhands_sessions.core.errors import BadInput
 from openhands_sessions.core.events.event import Json
+from openhands_sessions.core.settings import bad_input
 
 P = TypeVar("P", bound=BaseModel)
 Schema = dict[str, Any]
@@ -42,11 +42,4 @@ def checked(kind: type[P], value: object) -> P:
     try:
         return kind.model_validate(value)
     except ValidationError as error:
-        raise bad_input(error) from None
-
-
-def bad_input(error: ValidationError, skipped: int = 0) -> BadInput:
-    """The first problem of a validation; `skipped` parts of its location are left out of the field's name."""
-    first = error.errors(include_url=False, include_input=False)[0]
-    place = ".".join(str(part) for part in first["loc"][skipped:])
-    return BadInput(place or "the payload", f"is wrong: {first['msg']}")
+        raise bad_input(error, "the payload") from None

@@ -1,8 +1,10 @@
 """The network edge put together: one aiohttp application with the sockets in it."""
 
 import asyncio
+import logging
 import socket
-from collections.abc import AsyncIterator
+import warnings
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from ipaddress import ip_address
@@ -11,22 +13,16 @@ from pathlib import Path
 import socketio
 import structlog
 from aiohttp import web
+from aiohttp.http_exceptions import HttpProcessingError
+from aiohttp.multipart import BadContentDispositionHeader, BadContentDispositionParam
+from aiohttp.typedefs import Handler
 
+from openhands_sessions.protocol import routes
+from openhands_sessions.protocol.asyncapi import asyncapi, socket_schema
+from openhands_sessions.protocol.openapi import openapi
 from openhands_sessions.protocol.socket_messages import SocketJson
 from openhands_sessions.server import middleware
-from openhands_sessions.server.request_logging import hide_client_faults
-from openhands_sessions.server.rest import (
-    conversations,
-    details,
-    events,
-    files,
-    git,
-    health,
-    options,
-    providers,
-    schema,
-    settings,
-)
+from openhands_sessions.server.rest import conversations, details, events, health, schema, settings, workspaces
 from openhands_sessions.server.services import SERVICES, Services
 from openhands_sessions.server.slow_client import hang_up
 from openhands_sessions.server.sockets.client_namespace import ClientDependencies, ClientNamespace
@@ -36,7 +32,64 @@ from openhands_sessions.server.static import client_routes
 
 log = structlog.get_logger(__name__)
 
-TOPICS = (conversations, details, events, files, git, health, options, providers, schema, settings)
+HANDLERS: Mapping[routes.Route, Handler] = {
+    routes.CREATE_CONVERSATION: conversations.create,
+    routes.LIST_CONVERSATIONS: conversations.page,
+    routes.LIST_MICROAGENT_CONVERSATIONS: conversations.managed,
+    routes.DESCRIBE_CONVERSATION: conversations.describe,
+    routes.RENAME_CONVERSATION: conversations.rename,
+    routes.DELETE_CONVERSATION: conversations.delete,
+    routes.START_CONVERSATION: conversations.start,
+    routes.STOP_CONVERSATION: conversations.stop,
+    routes.RUNTIME_CONFIG: details.config,
+    routes.VSCODE_URL: details.of_any({"vscode_url": None}),  # there is no editor in our sandboxes
+    routes.WEB_HOSTS: details.of_any({"hosts": {}}),  # no port of a sandbox is reached from outside
+    routes.LIST_MICROAGENTS: details.microagents,
+    routes.REMEMBER_PROMPT: details.remember_prompt,
+    routes.EXPERIMENT_CONFIG: details.of_any(True),
+    routes.SUBMIT_FEEDBACK: details.feedback,
+    routes.SEND_COMMAND: details.add_event,
+    routes.SAY: details.say,
+    routes.READ_EVENTS: events.events,
+    routes.EXPORT: events.trajectory,
+    routes.LIST_FILES: workspaces.list_files,
+    routes.READ_FILE: workspaces.select_file,
+    routes.UPLOAD_FILES: workspaces.upload_files,
+    routes.ZIP_DIRECTORY: workspaces.zip_directory,
+    routes.GIT_CHANGES: workspaces.git_changes,
+    routes.GIT_DIFF: workspaces.git_diff,
+    routes.ALIVE: health.live,
+    routes.HEALTH: health.health,
+    routes.LIVE: health.live,
+    routes.READY: health.ready,
+    routes.SERVER_INFO: health.server_info,
+    routes.CLIENT_CONFIG: settings.client_config,
+    routes.LIST_MODELS: settings.models,
+    routes.LIST_AGENTS: settings.agents,
+    routes.LIST_ANALYZERS: settings.security_analyzers,
+    routes.USER_INFO: settings.of_providers(settings.NOBODY),
+    routes.USER_REPOSITORIES: settings.of_providers([]),
+    routes.SEARCH_REPOSITORIES: settings.of_providers([]),
+    routes.SEARCH_BRANCHES: settings.of_providers([]),
+    routes.REPOSITORY_BRANCHES: settings.of_providers(settings.NO_BRANCHES),
+    routes.INSTALLATIONS: settings.of_providers([]),
+    routes.SUGGESTED_TASKS: settings.of_providers([], settings.NONE_SET),
+    routes.REPOSITORY_MICROAGENTS: settings.of_providers([]),
+    routes.REPOSITORY_MICROAGENT: settings.of_providers({"detail": "Not Found"}, status=404),
+    routes.OPENAPI: schema.describing(openapi),
+    routes.SOCKET_SCHEMA: schema.describing(socket_schema),
+    routes.ASYNCAPI: schema.describing(asyncapi),
+    routes.DOCS: schema.docs,
+    routes.READ_SETTINGS: settings.settings,
+    routes.STORE_SETTINGS: settings.store_settings,
+    routes.RESET_SETTINGS: settings.reset,
+    routes.LIST_SECRETS: settings.secrets,
+    routes.ADD_SECRET: settings.add_secret,
+    routes.CHANGE_SECRET: settings.change_secret,
+    routes.DELETE_SECRET: settings.delete_secret,
+    routes.ADD_PROVIDERS: settings.add_tokens,
+    routes.UNSET_PROVIDERS: settings.forget_tokens,
+}
 PING_INTERVAL = 25
 PING_TIMEOUT = 20
 ROOM = 64 * 1024
@@ -70,8 +123,7 @@ def build_app(edge: ServerSettings) -> web.Application:
         ],
     )
     app[SERVICES] = edge.services
-    for topic in TOPICS:
-        app.add_routes([web.route(row.method, row.pattern, handler) for row, handler in topic.HANDLERS.items()])
+    app.add_routes([web.route(row.method, row.pattern, handler) for row, handler in HANDLERS.items()])
     sio = _socket_server(limits.message_bytes, limits.slow_client_grace)
     sio.attach(app)
     if edge.client_dir is not None:
@@ -121,7 +173,7 @@ async def _recovering(app: web.Application) -> AsyncIterator[None]:
 @asynccontextmanager
 async def listening(app: web.Application, host: str, port: int, grace: float) -> AsyncIterator[int]:
     """Serve on an address and give the port; the end of the block drains within `grace` seconds. Raises OSError."""
-    hide_client_faults()
+    _hide_client_faults()
     runner = web.AppRunner(app, access_log=None, shutdown_timeout=grace, handler_cancellation=False)
     await runner.setup()
     try:
@@ -148,3 +200,16 @@ def _is_address(host: str) -> bool:
     except ValueError:
         return False
     return True
+
+
+def _hide_client_faults() -> None:
+    """Have requests that are no HTTP, and parts of uploads without a sound name, leave no trace in the log: the caller
+    is answered, and nobody could mend them by reading the log."""
+    logging.getLogger("aiohttp.server").addFilter(_is_ours)
+    for kind in (BadContentDispositionHeader, BadContentDispositionParam):
+        # Python remembers every warning that it has shown, and each of these has a text of the caller's.
+        warnings.filterwarnings("ignore", category=kind)
+
+
+def _is_ours(record: logging.LogRecord) -> bool:
+    return record.exc_info is None or not isinstance(record.exc_info[1], HttpProcessingError)

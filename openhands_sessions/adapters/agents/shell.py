@@ -1,5 +1,6 @@
 """The shell agent, which needs no model, and the choice between it and the other kinds."""
 
+import re
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 
@@ -14,7 +15,7 @@ from openhands_sessions.ports.model import ChatMessage, ModelReply, Retry
 PROMPT = """\
 No model is configured. The shell agent answers: it runs what follows `$ ` in a message as a command in the sandbox.
 """
-SIGN = "$ "
+COMMAND = re.compile(r"^\$ (.*)", re.MULTILINE | re.DOTALL)
 WELCOME = (
     "No model is configured, so I cannot think for you. I run what follows `$ ` in a message as a command in the"
     " sandbox: try `$ uname -a`. To talk to a model, set `llm.model` and its key in the configuration"
@@ -66,12 +67,8 @@ def command_of(message: ChatMessage) -> str | None:
     content = message.get("content")
     if isinstance(content, list):
         content = next((part.get("text") for part in content if isinstance(part, dict) and "text" in part), "")
-    text = content if isinstance(content, str) else ""
-    lines = text.split("\n")
-    for place, line in enumerate(lines):
-        if line.startswith(SIGN):
-            return "\n".join([line[len(SIGN) :], *lines[place + 1 :]]).strip() or None
-    return None
+    found = COMMAND.search(content) if isinstance(content, str) else None
+    return found[1].strip() or None if found else None
 
 
 class AgentChoice:

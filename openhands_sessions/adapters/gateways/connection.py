@@ -57,7 +57,7 @@ class GatewayConnection:
             engineio_logger=False,
         )
         readers: dict[str, Callable[[Any], None]] = {
-            "hello": self._greet,
+            "hello": lambda wire: _settle(self._greeted, read(Hello, wire, "a greeting")),
             "oh_event": lambda wire: self._arrive(news_of(wire)),
             "oh_events": lambda wires: self._arrive([stored_of(wire) for wire in wires]),
             "oh_delta": lambda wire: self._arrive(read(DeltaOut, wire, "a delta").delta()),
@@ -65,7 +65,7 @@ class GatewayConnection:
         }
         for name, reader in readers.items():
             self._sio.on(name, partial(self._read, reader))
-        self._sio.on("connect", self._admit)
+        self._sio.on("connect", partial(_settle, self._admitted))
         self._sio.on("connect_error", self._refused)
         self._sio.on("disconnect", self._lose)
 
@@ -156,11 +156,6 @@ class GatewayConnection:
             self._full = True
             self._news.set()
 
-    def _greet(self, wire: Any) -> None:
-        hello = read(Hello, wire, "a greeting")
-        if not self._greeted.done():
-            self._greeted.set_result(hello)
-
     def _arrive(self, item: FeedItem) -> None:
         if self._full:
             return
@@ -168,10 +163,6 @@ class GatewayConnection:
         self._waiting += _size(item)
         self._full = self._waiting > BACKLOG
         self._news.set()
-
-    def _admit(self) -> None:
-        if not self._admitted.done():
-            self._admitted.set_result(None)
 
     def _refused(self, told: object = None) -> None:
         if isinstance(told, dict):
@@ -195,9 +186,9 @@ def _size(item: FeedItem) -> int:
             return len(getattr(item, "text", ""))
 
 
-def _settle(answer: "asyncio.Future[object]", *values: object) -> None:
-    if not answer.done():
-        answer.set_result(values[0] if values else None)
+def _settle(waiting: "asyncio.Future[Any]", *values: object) -> None:
+    if not waiting.done():
+        waiting.set_result(values[0] if values else None)
 
 
 def _fail(waiting: "asyncio.Future[Any]") -> None:

@@ -12,7 +12,7 @@ from openhands_sessions.adapters.gateways.follower import AGAIN, Follower, delay
 from openhands_sessions.adapters.gateways.reading import UnreadableMessage, info_of
 from openhands_sessions.adapters.gateways.remote_conversations import RemoteConversations
 from openhands_sessions.adapters.gateways.remote_workspaces import RemoteWorkspaces
-from openhands_sessions.adapters.gateways.rest import RestClient, ServerAddress, timeouts
+from openhands_sessions.adapters.gateways.rest import LIMITS, RestClient, ServerAddress
 from openhands_sessions.core.commands import Command, SendMessage
 from openhands_sessions.core.errors import NotFound, Unreachable
 from openhands_sessions.core.events.event import Json
@@ -159,7 +159,7 @@ async def open_remote(url: str, session_api_key: str | None, *, patience: float 
     headers = {} if session_api_key is None else {"X-Session-API-Key": session_api_key}
     connector = aiohttp.TCPConnector(limit=0)
     async with aiohttp.ClientSession(
-        connector=connector, headers=headers, timeout=timeouts(), cookie_jar=aiohttp.DummyCookieJar()
+        connector=connector, headers=headers, timeout=LIMITS, cookie_jar=aiohttp.DummyCookieJar()
     ) as session:
         rest = RestClient(session, address)
         conversations = RemoteConversations(rest)

@@ -67,8 +67,7 @@ class RemoteConversations:
                 raise UnreadableMessage("events")
 
     async def remember_prompt(self, sid: ConversationId, event: int) -> str:
-        answer = await self._rest.call(routes.REMEMBER_PROMPT, sid, query={"event_id": event})
-        match answer:
+        match await self._rest.call(routes.REMEMBER_PROMPT, sid, query={"event_id": event}):
             case {"prompt": str(prompt)}:
                 return prompt
             case _:

@@ -5,13 +5,14 @@ from typing import Any
 
 import aiohttp
 
-from openhands_sessions.adapters.gateways.reading import UnreadableMessage
+from openhands_sessions.adapters.gateways.reading import UnreadableMessage, read
 from openhands_sessions.adapters.gateways.rest import RestClient
 from openhands_sessions.core.errors import SessionsError
 from openhands_sessions.core.ids import ConversationId
 from openhands_sessions.core.microagents import Microagent
 from openhands_sessions.ports.workspaces import FileChange, FileDiff, NoRepository, SkippedUpload, UploadLimits
 from openhands_sessions.protocol import routes
+from openhands_sessions.protocol.conversations import FileOut
 from openhands_sessions.protocol.routes import Route
 
 NO_REPOSITORY = "Not a git repository"
@@ -27,19 +28,18 @@ class RemoteWorkspaces:
         self._rest = rest
 
     async def list_files(self, sid: ConversationId, path: str = "") -> Sequence[str]:
-        return _texts(await self._get(routes.LIST_FILES, sid, path=path), "a list of files")
+        found = await self._rest.call(routes.LIST_FILES, sid, query={"path": path})
+        if not isinstance(found, list) or not all(isinstance(each, str) for each in found):
+            raise UnreadableMessage("a list of files")
+        return found
 
     async def read_text(self, sid: ConversationId, path: str) -> str:
-        match await self._get(routes.READ_FILE, sid, file=path):
-            case {"code": str(code)}:
-                return code
-            case _:
-                raise UnreadableMessage("a file")
+        return read(FileOut, await self._rest.call(routes.READ_FILE, sid, query={"file": path}), "a file").code
 
     async def upload(self, sid: ConversationId, name: str, chunks: AsyncIterator[bytes]) -> str | SkippedUpload:
         form = aiohttp.FormData()
         form.add_field("files", chunks, filename=name, content_type="application/octet-stream")
-        match await self._rest.call(routes.UPLOAD_FILES, sid, form=form):
+        match await self._rest.call(routes.UPLOAD_FILES, sid, body=form):
             case {"uploaded_files": [str(path)]}:
                 return path
             case {"skipped_files": [{"name": str(skipped), "reason": str(reason)}]}:
@@ -67,7 +67,7 @@ class RemoteWorkspaces:
                 raise UnreadableMessage("a diff")
 
     async def microagents(self, sid: ConversationId) -> Sequence[Microagent]:
-        match await self._get(routes.LIST_MICROAGENTS, sid):
+        match await self._rest.call(routes.LIST_MICROAGENTS, sid):
             case {"microagents": [*found]}:
                 return [_microagent(each) for each in found]
             case _:
@@ -75,20 +75,11 @@ class RemoteWorkspaces:
 
     async def _git(self, route: Route, sid: ConversationId, **query: str) -> Any:
         try:
-            return await self._get(route, sid, **query)
+            return await self._rest.call(route, sid, query=query)
         except SessionsError as error:
             if error.message == NO_REPOSITORY:
                 raise NoRepository from None
             raise
-
-    async def _get(self, route: Route, sid: ConversationId, **query: str) -> Any:
-        return await self._rest.call(route, sid, query=query)
-
-
-def _texts(found: object, what: str) -> Sequence[str]:
-    if not isinstance(found, list) or not all(isinstance(each, str) for each in found):
-        raise UnreadableMessage(what)
-    return found
 
 
 def _microagent(wire: object) -> Microagent:

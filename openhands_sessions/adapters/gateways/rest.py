@@ -17,8 +17,8 @@ from openhands_sessions.protocol.payloads import Message
 from openhands_sessions.protocol.routes import Route
 
 CONNECT_SECONDS = 10.0
-SILENCE_SECONDS = 20.0
-"""How long a server may send nothing in the middle of an answer."""
+LIMITS = aiohttp.ClientTimeout(total=None, connect=CONNECT_SECONDS, sock_connect=CONNECT_SECONDS, sock_read=20.0)
+"""Of one request, in seconds: no total, for an export may be long, but for silence in the middle of an answer."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,13 +56,16 @@ class RestClient:
         route: Route,
         sid: ConversationId | None = None,
         *,
-        body: Message | None = None,
-        form: aiohttp.FormData | None = None,
+        body: Message | aiohttp.FormData | None = None,
         query: Mapping[str, str | int] | None = None,
     ) -> Any:
         """The JSON of the answer. Raises what the server refuses with, and Unreachable."""
-        async with self.answer(route, sid, body=body, form=form, query=query) as response:
-            return _json(await response.read())
+        async with self.answer(route, sid, body=body, query=query) as response:
+            content = await response.read()
+        try:
+            return orjson.loads(content)
+        except orjson.JSONDecodeError:
+            raise UnreadableMessage("an answer") from None
 
     @asynccontextmanager
     async def answer(
@@ -70,14 +73,13 @@ class RestClient:
         route: Route,
         sid: ConversationId | None = None,
         *,
-        body: Message | None = None,
-        form: aiohttp.FormData | None = None,
+        body: Message | aiohttp.FormData | None = None,
         query: Mapping[str, str | int] | None = None,
     ) -> AsyncIterator[aiohttp.ClientResponse]:
         """A good answer, not yet read. Raises as `call` does, also while it is read."""
         url = f"{self._address.url}{route.path.format(conversation_id=sid)}"
-        sent = form if body is None else orjson.dumps(body.wire())
-        headers = {} if body is None else {"Content-Type": "application/json"}
+        sent = orjson.dumps(body.wire()) if isinstance(body, Message) else body
+        headers = {"Content-Type": "application/json"} if isinstance(body, Message) else {}
         try:
             async with self._session.request(route.method, url, data=sent, params=query, headers=headers) as response:
                 if response.status >= 400:
@@ -87,13 +89,6 @@ class RestClient:
             raise Unreachable(f"the server at {self._address.url} does not answer in time") from error
         except aiohttp.ClientError as error:
             raise Unreachable(f"the server at {self._address.url} cannot be reached: {_reason(error)}") from error
-
-
-def _json(content: bytes) -> Any:
-    try:
-        return orjson.loads(content)
-    except orjson.JSONDecodeError:
-        raise UnreadableMessage("an answer") from None
 
 
 def _refused(status: int, content: bytes) -> SessionsError:
@@ -111,10 +106,3 @@ def _reason(error: aiohttp.ClientError) -> str:
     if isinstance(error, aiohttp.ClientConnectorError) and error.os_error.strerror:
         return error.os_error.strerror
     return str(error) or type(error).__name__
-
-
-def timeouts() -> aiohttp.ClientTimeout:
-    """Limits of one request: no total, for an export may be long."""
-    return aiohttp.ClientTimeout(
-        total=None, connect=CONNECT_SECONDS, sock_connect=CONNECT_SECONDS, sock_read=SILENCE_SECONDS
-    )

@@ -5,6 +5,7 @@ import re
 from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import asynccontextmanager, suppress
 from functools import partial
+from itertools import count
 from urllib.parse import urlsplit
 
 import anyio
@@ -39,7 +40,9 @@ class SdkMcpServers:
 
     @asynccontextmanager
     async def open(self, config: McpConfig, programs: Programs) -> AsyncIterator[McpTools]:
-        servers = [McpConnection(_host(each.url), partial(_sse, each)) for each in config.sse_servers]
+        servers = [
+            McpConnection(_host(each.url), partial(sse_client, each.url, _headers(each))) for each in config.sse_servers
+        ]
         servers += [McpConnection(_host(each.url), partial(_streamable, each)) for each in config.shttp_servers]
         servers += [McpConnection(each.name, partial(stdio_transport, each, programs)) for each in config.stdio_servers]
         try:
@@ -75,12 +78,6 @@ class SdkMcpTools:
 
 
 @asynccontextmanager
-async def _sse(server: HttpServer) -> AsyncIterator[TransportStreams]:
-    async with sse_client(server.url, headers=_headers(server)) as streams:
-        yield streams
-
-
-@asynccontextmanager
 async def _streamable(server: HttpServer) -> AsyncIterator[TransportStreams]:
     async with (
         create_mcp_http_client(headers=_headers(server)) as client,
@@ -104,17 +101,15 @@ class ToolNames:
         self._taken: set[str] = set()
 
     def take(self, server: str, tool: str) -> str:
-        for name in _candidates(server, tool):
-            if name not in self._taken:
-                self._taken.add(name)
-                return name
-        raise AssertionError("the candidates do not end")
+        name = next(each for each in _candidates(server, tool) if each not in self._taken)
+        self._taken.add(name)
+        return name
 
 
 def _candidates(server: str, tool: str) -> Iterator[str]:
     name = f"mcp_{_plain(server)}_{_plain(tool)}"
     yield name[:LONGEST_NAME]
-    for number in range(2, 1 << 30):
+    for number in count(2):
         ending = f"_{number}"
         yield name[: LONGEST_NAME - len(ending)] + ending
 

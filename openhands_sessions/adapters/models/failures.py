@@ -171,10 +171,9 @@ def reason(error: BaseException, secrets: Sequence[str] = ()) -> str:
 def retry_after(error: BaseException, now: Callable[[], datetime] = lambda: datetime.now(UTC)) -> float | None:
     """The seconds that the provider asks to wait (Retry-After, as seconds or as a date), None if it does not."""
     for headers in _headers(error):
-        milliseconds, seconds = headers.get("retry-after-ms"), headers.get("retry-after")
-        if milliseconds is not None and _number(milliseconds) is not None:
-            return max(0.0, (_number(milliseconds) or 0.0) / 1000)
-        if seconds is not None:
+        if (milliseconds := _number(headers.get("retry-after-ms", ""))) is not None:
+            return max(0.0, milliseconds / 1000)
+        if (seconds := headers.get("retry-after")) is not None:
             return _seconds(seconds, now)
     return None
 

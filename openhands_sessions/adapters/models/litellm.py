@@ -56,10 +56,9 @@ class LiteLlmModels:
         policy: RetryPolicy | None = None,
         *,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
-        clock: Callable[[], float] = time.monotonic,
         random: Random | None = None,
     ) -> None:
-        self._timing = _Timing(policy or RetryPolicy(), sleep, clock, random or Random())
+        self._timing = _Timing(policy or RetryPolicy(), sleep, random or Random())
         self._library: LiteLlmLibrary | None = None
         self._loading = asyncio.Lock()
 
@@ -94,11 +93,10 @@ class LiteLlmModels:
 
 @dataclass(frozen=True, slots=True)
 class _Timing:
-    """The retry policy with its clock."""
+    """The retry policy, with how it waits."""
 
     policy: RetryPolicy
     sleep: Callable[[float], Awaitable[None]]
-    clock: Callable[[], float]
     random: Random
 
 
@@ -146,7 +144,7 @@ class LiteLlmModel:
         return reply
 
     async def _ask(self, request: ModelRequest, on_text: Callable[[str], None]) -> ModelReply:
-        begun = self._timing.clock()
+        begun = time.monotonic()
         gathering = StreamAccumulator()
         stream = await self._library.stream(self._arguments(request))
         try:
@@ -161,7 +159,7 @@ class LiteLlmModel:
             id=gathering.id,
             text=gathering.text,
             calls=gathering.calls(),
-            usage=counted(gathering.usage, cost=cost, latency=self._timing.clock() - begun),
+            usage=counted(gathering.usage, cost=cost, latency=time.monotonic() - begun),
             model=gathering.model or self.name,
         )
 

@@ -5,6 +5,7 @@ import json
 import re
 import time
 from collections.abc import Awaitable, Callable, Iterator, Sequence
+from itertools import groupby
 from pathlib import Path
 from uuid import uuid4
 
@@ -41,24 +42,17 @@ class ScriptedModels:
     """`scripted:NAME` is `NAME.yaml` in the folder, or one of our own scripts; `scripted` is the demo."""
 
     def __init__(
-        self,
-        folder: Path | None = None,
-        *,
-        sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
-        clock: Callable[[], float] = time.monotonic,
-        new_id: Callable[[], str] = lambda: uuid4().hex[:12],
+        self, folder: Path | None = None, *, sleep: Callable[[float], Awaitable[None]] = asyncio.sleep
     ) -> None:
         self._folders = [_OWN_SCRIPTS] if folder is None else [folder, _OWN_SCRIPTS]
         self._sleep = sleep
-        self._clock = clock
-        self._new_id = new_id
 
     async def open(self, spec: ModelSpec) -> "ScriptedModel":
         kind, _, name = spec.name.partition(":")
         if kind != _KIND:
             raise model_failure(MISCONFIGURED, f"{spec.name!r} is not a scripted model")
         script = await asyncio.to_thread(self._read, name or _DEMO)
-        return ScriptedModel(script, spec, sleep=self._sleep, clock=self._clock, new_id=self._new_id)
+        return ScriptedModel(script, spec, self._sleep)
 
     def _read(self, name: str) -> Script:
         if _SCRIPT_NAME.fullmatch(name):
@@ -73,28 +67,18 @@ class ScriptedModel:
     """Plays one script. The next step is derived from the messages, so that a restart or a repeated call changes
     nothing."""
 
-    def __init__(
-        self,
-        script: Script,
-        spec: ModelSpec,
-        *,
-        sleep: Callable[[float], Awaitable[None]],
-        clock: Callable[[], float],
-        new_id: Callable[[], str],
-    ) -> None:
+    def __init__(self, script: Script, spec: ModelSpec, sleep: Callable[[float], Awaitable[None]]) -> None:
         self.name = spec.name
         self.vision = script.vision
         self._script = script
         self._timeout = spec.timeout
         self._sleep = sleep
-        self._clock = clock
-        self._new_id = new_id
 
     async def complete(
         self, request: ModelRequest, on_text: Callable[[str], None], on_retry: Callable[[Retry], None]
     ) -> ModelReply:
         if request.purpose == "title":
-            return ModelReply(id=f"scripted-{self._new_id()}", text=self._script.title, model=self.name)
+            return ModelReply(id=f"scripted-{_new_id()}", text=self._script.title, model=self.name)
         exchange, number = position(self._script, request.messages)
         step = None if exchange is None else self._script.replies[exchange].step(number)
         try:
@@ -115,7 +99,7 @@ class ScriptedModel:
         on_text: Callable[[str], None],
         on_retry: Callable[[Retry], None],
     ) -> ModelReply:
-        begun = self._clock()
+        begun = time.monotonic()
         for attempt in range(1, step.retries + 1):
             on_retry(Retry(attempt=attempt, wait=step.delay, problem="The script says that this try fails."))
             await self._sleep(step.delay)
@@ -125,13 +109,13 @@ class ScriptedModel:
         if step.fail is not None:
             raise _failure(step.fail)
         calls = [
-            PlannedCall(id=f"call_{mark}n{index}_{self._new_id()}", name=call.call, arguments=_json(call.arguments))
+            PlannedCall(id=f"call_{mark}n{index}_{_new_id()}", name=call.call, arguments=_json(call.arguments))
             for index, call in enumerate(step.wanted())
         ]
         said = len(step.say) + sum(len(call.name) + len(call.arguments) for call in calls)
         read = sum(len(text_of(message)) for message in request.messages)
-        usage = Usage(prompt_tokens=_tokens(read), completion_tokens=_tokens(said), latency=self._clock() - begun)
-        return ModelReply(id=f"scripted-{self._new_id()}", text=step.say, calls=calls, usage=usage, model=self.name)
+        usage = Usage(prompt_tokens=_tokens(read), completion_tokens=_tokens(said), latency=time.monotonic() - begun)
+        return ModelReply(id=f"scripted-{_new_id()}", text=step.say, calls=calls, usage=usage, model=self.name)
 
 
 def position(script: Script, messages: Sequence[ChatMessage]) -> tuple[int | None, int]:
@@ -162,18 +146,12 @@ def _user_messages(messages: Sequence[ChatMessage]) -> tuple[list[str], list[Cha
     """The user's messages, consecutive ones joined, and the messages after the last of them."""
     groups: list[str] = []
     after_user: list[ChatMessage] = []
-    before = ""
-    for message in messages:
-        role = message.get("role")
-        if role == "user":
+    for from_user, some in groupby(messages, lambda message: message.get("role") == "user"):
+        if from_user:
+            groups.append("\n".join(map(text_of, some)))
             after_user = []
-            if before == "user":
-                groups[-1] += "\n" + text_of(message)
-            else:
-                groups.append(text_of(message))
         else:
-            after_user.append(message)
-        before = str(role)
+            after_user = list(some)
     return groups, after_user
 
 
@@ -208,6 +186,10 @@ def _json(arguments: dict[str, object] | str) -> str:
 def _pieces(text: str, size: int) -> Iterator[str]:
     for start in range(0, len(text), size):
         yield text[start : start + size]
+
+
+def _new_id() -> str:
+    return uuid4().hex[:12]
 
 
 def _tokens(characters: int) -> int:

@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import fields, replace
 from datetime import UTC, datetime, timedelta
 
-from openhands_sessions.core.errors import BadInput
+from openhands_sessions.core.errors import BadInput, Conflict
 from openhands_sessions.core.events.codec import Stored
 from openhands_sessions.core.events.event import Json
 from openhands_sessions.ports.store import ConversationRow, ImportProgress, Receipt, RowChanges
@@ -56,8 +56,10 @@ def check_texts(values: Mapping[str, object]) -> None:
             size_of(name, value)
 
 
-def changed(row: ConversationRow, changes: RowChanges) -> ConversationRow:
-    """The row after an update: its next version."""
+def changed(row: ConversationRow, changes: RowChanges, if_version: int | None) -> ConversationRow:
+    """The row after an update: its next version. Raises Conflict where it has another one than `if_version`."""
+    if if_version not in (None, row.version):
+        raise Conflict(if_version or 0, row.version, "the conversation's version")
     return replace(row, version=row.version + 1, **changes)
 
 

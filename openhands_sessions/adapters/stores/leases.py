@@ -24,22 +24,14 @@ log = structlog.get_logger(__name__)
 LEASE_TTL = 30.0
 
 
-def _host() -> str:
-    return socket.gethostname() or "unnamed"
-
-
-def _now() -> datetime:
-    return datetime.now(UTC)
-
-
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Holder:
     """One opened store as a holder of leases. Its leases are void `ttl` seconds after its last renewal, or at once when
     its process has ended; `boot` names this opening, `node` is for people."""
 
-    node: str = field(default_factory=_host)
+    node: str = field(default_factory=lambda: socket.gethostname() or "unnamed")
     ttl: float = LEASE_TTL
-    clock: Callable[[], datetime] = _now
+    clock: Callable[[], datetime] = lambda: datetime.now(UTC)
     boot: str = field(default_factory=lambda: uuid.uuid4().hex)
 
     @property

@@ -186,9 +186,7 @@ class MemoryConversations:
     ) -> ConversationRow:
         check_texts(changes)
         kept = self._data.get(sid)
-        if if_version not in (None, kept.row.version):
-            raise Conflict(if_version or 0, kept.row.version, "the conversation's version")
-        kept.row = changed(kept.row, changes)
+        kept.row = changed(kept.row, changes, if_version)
         return _copy(kept.row)
 
     async def delete(self, sid: ConversationId) -> bool:

@@ -21,7 +21,7 @@ from openhands_sessions.adapters.stores.encoding import (
 from openhands_sessions.adapters.stores.sqlite_reader import ReaderPool
 from openhands_sessions.adapters.stores.sqlite_schema import LIVE, PURGING, SPAN
 from openhands_sessions.adapters.stores.sqlite_writer import Writer
-from openhands_sessions.core.errors import AlreadyExists, Conflict, NotFound
+from openhands_sessions.core.errors import AlreadyExists, NotFound
 from openhands_sessions.core.ids import ConversationId, EventId, OwnerId
 from openhands_sessions.core.repository import Repository
 from openhands_sessions.core.snapshots import kept
@@ -140,13 +140,12 @@ def _update(
     row = _get(sid, connection)
     if row is None:
         raise NotFound("conversation", sid)
-    if if_version not in (None, row.version):
-        raise Conflict(if_version or 0, row.version, "the conversation's version")
-    given = dict(zip(_COLUMNS, _values(changed(row, changes)), strict=True))
+    updated = changed(row, changes, if_version)
+    given = dict(zip(_COLUMNS, _values(updated), strict=True))
     names = ("version", *(name for name in RowChanges.__annotations__ if name in changes))
     assignments = ", ".join(f"{name} = ?" for name in names)
     connection.execute(f"UPDATE conversations SET {assignments} WHERE id = ?", (*(given[name] for name in names), sid))
-    return changed(row, changes)
+    return updated
 
 
 def _delete(sid: ConversationId, connection: sqlite3.Connection) -> bool:

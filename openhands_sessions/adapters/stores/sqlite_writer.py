@@ -204,7 +204,7 @@ class Writer:
         reason: SessionsError = StorageUnavailable("the store's writer has ended")
         try:
             with closing(connect_writer(self._path)) as connection:
-                self._loop.call_soon_threadsafe(self._open)
+                self._loop.call_soon_threadsafe(self._ready.set_result, None)
                 self._serve(GroupCommit(connection))
         except SessionsError as error:
             reason = error
@@ -240,9 +240,6 @@ class Writer:
         except Empty:
             pass
         return group, True
-
-    def _open(self) -> None:
-        self._ready.set_result(None)
 
     def _resolve(self, results: Sequence[WriteResult], weight: int) -> None:
         """On the loop: resolve the futures that are still pending."""

@@ -1,7 +1,7 @@
 """`str_replace_editor`: view and change files of the workspace."""
 
 from collections.abc import Mapping
-from typing import Literal, get_args
+from typing import Any, Literal, get_args
 
 from openhands_sessions.adapters.tools.arguments import Arguments, checked, function, present, risk_name
 from openhands_sessions.adapters.tools.execution import capped
@@ -19,12 +19,12 @@ from openhands_sessions.ports.runtime import EditDone, EditFile, Outcome, Task
 
 EditorCommand = Literal["view", "create", "str_replace", "insert", "undo_edit"]
 _NEEDS = {
-    "view": (),
     "create": ("file_text",),
     "str_replace": ("old_str",),
     "insert": ("insert_line", "new_str"),
-    "undo_edit": (),
 }
+_EDIT = ("command", "path", "file_text", "old_str", "new_str", "insert_line")
+"""What a call, an EditAction and an EditFile have in common."""
 
 
 class _EditorCall(Arguments):
@@ -59,20 +59,12 @@ class Editor:
 
     def read(self, arguments: Mapping[str, Json]) -> Action:
         call = checked(_EditorCall, arguments)
-        for name in _NEEDS[call.command]:
+        for name in _NEEDS.get(call.command, ()):
             if getattr(call, name) is None:
                 raise BadInput(name, f"is needed by {call.command}")
         if call.command == "view":
             return ReadAction(path=call.path, view_range=call.view_range, impl_source="oh_aci", security_risk=call.risk)
-        return EditAction(
-            path=call.path,
-            command=call.command,
-            file_text=call.file_text,
-            old_str=call.old_str,
-            new_str=call.new_str,
-            insert_line=call.insert_line,
-            security_risk=call.risk,
-        )
+        return EditAction(**_edit(call), security_risk=call.risk)
 
     def arguments(self, action: Action) -> Mapping[str, Json]:
         match action:
@@ -81,15 +73,7 @@ class Editor:
                 risk = risk_name(action.security_risk)
                 return present(command="view", path=action.path, view_range=shown, security_risk=risk)
             case EditAction():
-                return present(
-                    command=action.command,
-                    path=action.path,
-                    file_text=action.file_text,
-                    old_str=action.old_str,
-                    new_str=action.new_str,
-                    insert_line=action.insert_line,
-                    security_risk=risk_name(action.security_risk),
-                )
+                return present(**_edit(action), security_risk=risk_name(action.security_risk))
             case _:
                 return {}
 
@@ -99,15 +83,8 @@ class Editor:
                 return EditFile(command="view", path=action.path, view_range=(first, last))
             case ReadAction():
                 return EditFile(command="view", path=action.path)
-            case EditAction(command="create" | "str_replace" | "insert" | "undo_edit" as command):
-                return EditFile(
-                    command=command,
-                    path=action.path,
-                    file_text=action.file_text,
-                    old_str=action.old_str,
-                    new_str=action.new_str,
-                    insert_line=action.insert_line,
-                )
+            case EditAction(command="create" | "str_replace" | "insert" | "undo_edit"):
+                return EditFile(**_edit(action))
             case _:
                 return None
 
@@ -125,3 +102,7 @@ class Editor:
             new_content=outcome.new_content,
             diff=outcome.diff,
         )
+
+
+def _edit(edit: _EditorCall | EditAction) -> dict[str, Any]:
+    return {name: getattr(edit, name) for name in _EDIT}

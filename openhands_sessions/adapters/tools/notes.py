@@ -1,6 +1,7 @@
 """Tools that need no sandbox: `think`, `finish` and `task_tracker`."""
 
 from collections.abc import Mapping
+from dataclasses import asdict
 from typing import Literal
 
 from openhands_sessions.adapters.tools.arguments import Arguments, checked, function
@@ -121,11 +122,7 @@ class TaskTracker:
 
     def arguments(self, action: Action) -> Mapping[str, Json]:
         assert isinstance(action, TaskTrackingAction)  # the toolbox gives a tool only actions of its kinds
-        items: list[Json] = [
-            {"id": item.id, "title": item.title, "status": item.status, "notes": item.notes}
-            for item in action.task_list
-        ]
-        return {"command": action.command, "task_list": items}
+        return {"command": action.command, "task_list": [asdict(item) for item in action.task_list]}
 
     def task(self, action: Action) -> Task | None:
         return None

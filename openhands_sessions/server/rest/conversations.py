@@ -1,11 +1,9 @@
 """`/api/conversations`: create, list, look at, rename, start, stop, delete."""
 
-from collections.abc import Mapping
 from typing import Any
 
 import orjson
 from aiohttp import web
-from aiohttp.typedefs import Handler
 
 from openhands_sessions.core.errors import BadInput, NotFound, TooLarge
 from openhands_sessions.core.events.event import Json
@@ -146,15 +144,3 @@ async def _opened(request: web.Request, spec: SessionSpec) -> web.Response:
 
 def _started(sid: str, status: Status, told: str | None = None) -> dict[str, Json]:
     return StartedOut(status="ok", conversation_id=sid, message=told, conversation_status=status).wire()
-
-
-HANDLERS: Mapping[routes.Route, Handler] = {
-    routes.CREATE_CONVERSATION: create,
-    routes.LIST_CONVERSATIONS: page,
-    routes.LIST_MICROAGENT_CONVERSATIONS: managed,
-    routes.DESCRIBE_CONVERSATION: describe,
-    routes.RENAME_CONVERSATION: rename,
-    routes.DELETE_CONVERSATION: delete,
-    routes.START_CONVERSATION: start,
-    routes.STOP_CONVERSATION: stop,
-}

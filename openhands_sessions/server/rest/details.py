@@ -1,11 +1,10 @@
 """What the web client asks of one conversation besides its log and its files."""
 
-from collections.abc import Mapping
-
 from aiohttp import web
 from aiohttp.typedefs import Handler
 
 from openhands_sessions.core.commands import SendMessage
+from openhands_sessions.core.events.event import Json
 from openhands_sessions.protocol import routes
 from openhands_sessions.protocol.commands import command_of
 from openhands_sessions.protocol.conversations import FeedbackIn, MicroagentOut, MicroagentsOut, SayIn
@@ -17,21 +16,14 @@ async def config(request: web.Request) -> web.Response:
     return web.json_response({"runtime_id": None, "session_id": sid})
 
 
-async def vscode_url(request: web.Request) -> web.Response:
-    """There is no editor in our sandboxes."""
-    await owned(request)
-    return web.json_response({"vscode_url": None})
+def of_any(found: Json) -> Handler:
+    """A handler with the same answer for each of the caller's conversations."""
 
+    async def answer(request: web.Request) -> web.Response:
+        await owned(request)
+        return web.json_response(found)
 
-async def web_hosts(request: web.Request) -> web.Response:
-    """No port of a sandbox is reached from outside."""
-    await owned(request)
-    return web.json_response({"hosts": {}})
-
-
-async def exp_config(request: web.Request) -> web.Response:
-    await owned(request)
-    return web.json_response(True)
+    return answer
 
 
 async def microagents(request: web.Request) -> web.Response:
@@ -68,16 +60,3 @@ async def say(request: web.Request) -> web.Response:
     given = await body(request, SayIn)
     await access(request).gateway.submit(sid, SendMessage(content=given.message))
     return web.json_response({"success": True})
-
-
-HANDLERS: Mapping[routes.Route, Handler] = {
-    routes.RUNTIME_CONFIG: config,
-    routes.VSCODE_URL: vscode_url,
-    routes.WEB_HOSTS: web_hosts,
-    routes.LIST_MICROAGENTS: microagents,
-    routes.REMEMBER_PROMPT: remember_prompt,
-    routes.EXPERIMENT_CONFIG: exp_config,
-    routes.SUBMIT_FEEDBACK: feedback,
-    routes.SEND_COMMAND: add_event,
-    routes.SAY: say,
-}

@@ -1,10 +1,7 @@
 """`/api/conversations/{id}/events` and `/trajectory`: the log as it is stored, spliced without decoding."""
 
-from collections.abc import Mapping
-
 import orjson
 from aiohttp import web
-from aiohttp.typedefs import Handler
 
 from openhands_sessions.core.errors import BadInput
 from openhands_sessions.core.event_filter import EventFilter
@@ -68,9 +65,3 @@ async def trajectory(request: web.Request) -> web.StreamResponse:
     await response.write(b"}")
     await response.write_eof()
     return response
-
-
-HANDLERS: Mapping[routes.Route, Handler] = {
-    routes.READ_EVENTS: events,
-    routes.EXPORT: trajectory,
-}

@@ -4,14 +4,11 @@ import asyncio
 import os
 import resource
 import shutil
-from collections.abc import Mapping
 from pathlib import Path
 
 from aiohttp import web
-from aiohttp.typedefs import Handler
 
 from openhands_sessions.core.events.event import Json
-from openhands_sessions.protocol import routes
 from openhands_sessions.server.services import services
 
 _PAGE = resource.getpagesize()
@@ -78,12 +75,3 @@ def _memory() -> tuple[int, int]:
     except OSError:
         return 0, 0
     return int(virtual) * _PAGE, int(resident) * _PAGE
-
-
-HANDLERS: Mapping[routes.Route, Handler] = {
-    routes.ALIVE: live,
-    routes.HEALTH: health,
-    routes.LIVE: live,
-    routes.READY: ready,
-    routes.SERVER_INFO: server_info,
-}

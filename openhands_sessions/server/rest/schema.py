@@ -1,7 +1,7 @@
 """What the server says about itself: its routes, its socket, and a page that shows them."""
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -10,15 +10,12 @@ import orjson
 from aiohttp import web
 from aiohttp.typedefs import Handler
 
-from openhands_sessions.protocol import routes
-from openhands_sessions.protocol.asyncapi import asyncapi, socket_schema
-from openhands_sessions.protocol.openapi import openapi
 from openhands_sessions.server.services import services
 
 PAGE = Path(__file__).with_name("docs.html")
 
 
-def _describing(make: Callable[[str], dict[str, Any]]) -> Handler:
+def describing(make: Callable[[str], dict[str, Any]]) -> Handler:
     """A handler that answers a document, which is made once for a version."""
 
     @cache
@@ -35,11 +32,3 @@ def _describing(make: Callable[[str], dict[str, Any]]) -> Handler:
 async def docs(request: web.Request) -> web.StreamResponse:
     """Everything in one file: it works where nothing else is reached."""
     return web.FileResponse(PAGE)
-
-
-HANDLERS: Mapping[routes.Route, Handler] = {
-    routes.OPENAPI: _describing(openapi),
-    routes.SOCKET_SCHEMA: _describing(socket_schema),
-    routes.ASYNCAPI: _describing(asyncapi),
-    routes.DOCS: docs,
-}

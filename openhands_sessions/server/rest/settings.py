@@ -1,17 +1,27 @@
-"""`/api/settings`, `/api/secrets` and the tokens of git providers: kept for their owner, shown without values."""
-
-from collections.abc import Mapping
+"""`/api/settings`, `/api/secrets` and the tokens of git providers: kept for their owner, shown without values;
+`/api/user`: what git providers know of the user; `/api/options`: what there is to choose from."""
 
 from aiohttp import web
 from aiohttp.typedefs import Handler
 
 from openhands_sessions.core.errors import AlreadyExists, BadInput, NotFound
+from openhands_sessions.core.events.event import Json
 from openhands_sessions.core.ids import OwnerId
 from openhands_sessions.core.settings import nearest
 from openhands_sessions.core.user_settings import AGENTS, shown
-from openhands_sessions.protocol import routes
 from openhands_sessions.protocol.settings import PROVIDERS, ProvidersIn, SecretChangeIn, SecretIn
 from openhands_sessions.server.services import body, mapping, principal, services
+
+NEEDED = "Git provider token required. (such as GitHub)."
+NONE_SET = "No providers set."
+NOBODY: dict[str, Json] = {"id": "", "login": "", "avatar_url": "", "company": None, "name": None, "email": None}
+NO_BRANCHES: dict[str, Json] = {
+    "branches": [],
+    "has_next_page": False,
+    "current_page": 1,
+    "per_page": 30,
+    "total_count": 0,
+}
 
 
 async def settings(request: web.Request) -> web.Response:
@@ -86,22 +96,40 @@ async def forget_tokens(request: web.Request) -> web.Response:
     return web.json_response({"message": "Unset Git provider tokens"})
 
 
+def of_providers(found: Json, without: str = NEEDED, status: int = 200) -> Handler:
+    """A handler that asks no git provider: without a token it answers 401, with one `found`, which is empty."""
+
+    async def answer(request: web.Request) -> web.Response:
+        if not await services(request).secrets.providers(_owner(request)):
+            return web.json_response(without, status=401)
+        return web.json_response(found, status=status)
+
+    return answer
+
+
+async def client_config(request: web.Request) -> web.Response:
+    """No key for analytics: nothing is sent anywhere."""
+    flags = {"ENABLE_BILLING": False, "HIDE_LLM_SETTINGS": False}
+    return web.json_response(
+        {"APP_MODE": "oss", "GITHUB_CLIENT_ID": "", "POSTHOG_CLIENT_KEY": "", "FEATURE_FLAGS": flags}
+    )
+
+
+async def models(request: web.Request) -> web.Response:
+    return web.json_response(list(await services(request).options.models()))
+
+
+async def agents(request: web.Request) -> web.Response:
+    return web.json_response(list(services(request).options.agents))
+
+
+async def security_analyzers(request: web.Request) -> web.Response:
+    return web.json_response(list(services(request).options.security_analyzers))
+
+
 def _owner(request: web.Request) -> OwnerId:
     return principal(request).owner
 
 
 def _no_secret(name: str) -> web.Response:
     return web.json_response({"error": f"Secret with ID {name[:128]} not found"}, status=404)
-
-
-HANDLERS: Mapping[routes.Route, Handler] = {
-    routes.READ_SETTINGS: settings,
-    routes.STORE_SETTINGS: store_settings,
-    routes.RESET_SETTINGS: reset,
-    routes.LIST_SECRETS: secrets,
-    routes.ADD_SECRET: add_secret,
-    routes.CHANGE_SECRET: change_secret,
-    routes.DELETE_SECRET: delete_secret,
-    routes.ADD_PROVIDERS: add_tokens,
-    routes.UNSET_PROVIDERS: forget_tokens,
-}

@@ -45,10 +45,6 @@ class ClientLimits:
     messages_burst: int
     slow_client_grace: float
 
-    def told(self) -> ConnectionLimits:
-        """The limits that the client is told when it connects."""
-        return ConnectionLimits(message_bytes=self.message_bytes, messages_per_second=self.messages_per_second)
-
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ClientDependencies:
@@ -69,7 +65,10 @@ class ClientNamespace(socketio.AsyncNamespace):  # type: ignore[misc]  # python-
     def __init__(self, parts: ClientDependencies) -> None:
         super().__init__("/")
         self._parts = parts
-        self._told_limits = parts.limits.told()
+        limits = parts.limits
+        self._told_limits = ConnectionLimits(
+            message_bytes=limits.message_bytes, messages_per_second=limits.messages_per_second
+        )
         self._sessions: dict[str, WebSession] = {}
 
     async def trigger_event(self, event: str, *args: Any) -> Any:

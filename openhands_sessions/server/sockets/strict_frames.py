@@ -2,8 +2,8 @@
 Otherwise it would end the connection with a traceback, and leave its tasks behind. On its way out, the handshake says
 how much is taken, which is less than what is read to be answered."""
 
+import asyncio
 import base64
-import binascii
 import re
 from typing import Any
 
@@ -27,21 +27,17 @@ SEPARATOR = "\x1e"
 def readable(frame: str) -> str:
     """The frame itself where engine.io can read it, else UNREADABLE."""
     if frame[:1] == "b":
-        return frame if _is_base64(frame[1:]) else UNREADABLE
+        try:
+            base64.b64decode(frame[1:])
+        except ValueError:
+            return UNREADABLE
+        return frame
     return frame if frame and frame[0] in KNOWN else UNREADABLE
 
 
 def announcing(frame: str) -> str:
     """The frame itself; a handshake with the size of what is taken."""
     return _LARGEST.sub(lambda size: str(int(size[0]) // READ), frame) if frame[:1] == OPENING else frame
-
-
-def _is_base64(text: str) -> bool:
-    try:
-        base64.b64decode(text)
-    except (binascii.Error, ValueError):
-        return False
-    return True
 
 
 def announcing_response(status: str, headers: object, content: bytes, environ: object) -> web.Response:
@@ -55,7 +51,9 @@ async def readable_request(request: web.Request) -> dict[str, Any]:
     environ: dict[str, Any] = translate_request(request)
     if request.method == "POST":
         content = _readable_payload(await request.read())
-        environ["wsgi.input"] = _Body(content)
+        environ["wsgi.input"] = asyncio.StreamReader()
+        environ["wsgi.input"].feed_data(content)
+        environ["wsgi.input"].feed_eof()
         environ["CONTENT_LENGTH"] = str(len(content))
     return environ
 
@@ -68,13 +66,3 @@ def _readable_payload(content: bytes) -> bytes:
     if len(frames) > Payload.max_decode_packets:
         return UNREADABLE.encode()
     return SEPARATOR.join(readable(frame) for frame in frames).encode()
-
-
-class _Body:
-    """Content that is there already."""
-
-    def __init__(self, content: bytes) -> None:
-        self._content = content
-
-    async def read(self, size: int) -> bytes:
-        return self._content[:size]

@@ -1,22 +1,22 @@
-"""`/api/conversations/{id}/list-files`, `/select-file`, `/upload-files` and `/zip-directory`: the workspace's files."""
+"""`/api/conversations/{id}/list-files`, `/select-file`, `/upload-files`, `/zip-directory` and `/git/…`: the workspace's
+files, and what has changed in its repository."""
 
-from collections.abc import AsyncIterator, Iterator, Mapping
+from collections.abc import AsyncIterator, Iterator
 from contextlib import aclosing, contextmanager
 
 from aiohttp import BodyPartReader, MultipartReader, web
 from aiohttp.http_exceptions import HttpProcessingError
-from aiohttp.typedefs import Handler
 
 from openhands_sessions.core.errors import BadInput, PathRefused, SessionsError, TooLarge
 from openhands_sessions.core.events.event import Json
 from openhands_sessions.core.ids import ConversationId
-from openhands_sessions.ports.workspaces import SkippedUpload
-from openhands_sessions.protocol import routes
+from openhands_sessions.ports.workspaces import NoRepository, SkippedUpload
 from openhands_sessions.server.middleware import NOT_KEPT
 from openhands_sessions.server.services import access, owned
 
 CHUNK = 256 << 10
 MOST_SKIPPED = 1_000
+NO_REPOSITORY = {"error": "Not a git repository"}
 _PLAIN = ("", "binary", "7bit", "8bit")
 
 
@@ -75,6 +75,29 @@ async def zip_directory(request: web.Request) -> web.StreamResponse:
     return response
 
 
+async def git_changes(request: web.Request) -> web.Response:
+    sid = await owned(request)
+    try:
+        changes = await access(request).workspaces.changes(sid)
+    except NoRepository:
+        return web.json_response(NO_REPOSITORY, status=404)
+    listed: list[Json] = [{"path": each.path, "status": each.status} for each in changes]
+    return web.json_response(listed)
+
+
+async def git_diff(request: web.Request) -> web.Response:
+    sid = await owned(request)
+    path = request.query.get("path", "")
+    if not path:
+        raise BadInput("path", "must name a file")
+    try:
+        with _naming("path"):
+            found = await access(request).workspaces.diff(sid, path)
+    except NoRepository:
+        return web.json_response(NO_REPOSITORY, status=404)
+    return web.json_response({"original": found.original, "modified": found.modified})
+
+
 @contextmanager
 def _naming(field: str) -> Iterator[None]:
     """A refused path as a wrong value of this field."""
@@ -125,11 +148,3 @@ def _well_formed() -> Iterator[None]:
         yield
     except (AssertionError, RuntimeError, ValueError, HttpProcessingError) as error:
         raise BadInput("the body", "is no well-formed multipart/form-data") from error
-
-
-HANDLERS: Mapping[routes.Route, Handler] = {
-    routes.LIST_FILES: list_files,
-    routes.READ_FILE: select_file,
-    routes.UPLOAD_FILES: upload_files,
-    routes.ZIP_DIRECTORY: zip_directory,
-}
