@@ -7,6 +7,7 @@ from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontext
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 from aiohttp import web
 
@@ -25,7 +26,6 @@ from openhands_sessions.adapters.runtimes.docker.container_spec import DockerSet
 from openhands_sessions.adapters.runtimes.local.runtimes import LocalLimits, LocalRuntimes
 from openhands_sessions.adapters.session_key_auth import SessionKey
 from openhands_sessions.adapters.stores.leases import Holder
-from openhands_sessions.adapters.stores.memory import open_memory
 from openhands_sessions.adapters.stores.sqlite import open_sqlite
 from openhands_sessions.adapters.stores.sqlite_schema import probe_sqlite
 from openhands_sessions.adapters.tools.editor import Editor
@@ -68,8 +68,11 @@ def _sqlite(config: Config) -> OpenedStore:
     return open_sqlite(config.store.path or config.data_dir / "sessions.db", _holder(config))
 
 
-def _memory(config: Config) -> OpenedStore:
-    return open_memory(holder=_holder(config))
+@asynccontextmanager
+async def _temporary(config: Config) -> AsyncIterator[SessionStore]:
+    with TemporaryDirectory(prefix="openhands-sessions-") as folder:
+        async with open_sqlite(Path(folder) / "sessions.db", _holder(config)) as store:
+            yield store
 
 
 def _holder(config: Config) -> Holder:
@@ -127,7 +130,7 @@ def _sandboxes(config: Config) -> Path:
     return config.runtime.path or config.data_dir / "runtimes"
 
 
-STORES: Mapping[str, Callable[[Config], OpenedStore]] = {"sqlite": _sqlite, "memory": _memory}
+STORES: Mapping[str, Callable[[Config], OpenedStore]] = {"sqlite": _sqlite, "memory": _temporary}
 AGENT_NAMES = ("CodeActAgent", "ShellAgent")
 """As the V0 client names them; see `core.user_settings.AGENTS`."""
 ANALYZERS = ("llm", "rules")

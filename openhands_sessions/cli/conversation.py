@@ -28,9 +28,7 @@ SHOWN_STATUSES = {"STATUS$LLM_RETRY", "STATUS$RECONNECTING", "STATUS$RECONNECTED
 ENDS = {"stopped": "The conversation was stopped.", "deleted": "The conversation was deleted."}
 INTERRUPTED = 128 + signal.SIGINT
 TERMINATED = 128 + signal.SIGTERM
-WORKING = frozenset(
-    {AgentState.LOADING, AgentState.RUNNING, AgentState.USER_CONFIRMED, AgentState.USER_REJECTED},
-)
+WORKING = frozenset({AgentState.LOADING, AgentState.RUNNING, AgentState.USER_CONFIRMED, AgentState.USER_REJECTED})
 GOOD_ENDS = frozenset({StopReason.DONE, StopReason.WAITING})
 
 

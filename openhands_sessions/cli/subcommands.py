@@ -140,11 +140,7 @@ def sessions_delete(
 def _add_sandbox_command(action: str, help_text: str) -> None:
     @sandbox.command(action, help=help_text)
     def run(
-        *,
-        as_json: AsJson = False,
-        data_dir: DataDir = None,
-        config_file: ConfigFile = None,
-        settings: Settings = None,
+        *, as_json: AsJson = False, data_dir: DataDir = None, config_file: ConfigFile = None, settings: Settings = None
     ) -> int:
         flags = given({"--data-dir": data_dir}, settings)
         return int(command("data_folder").sandboxes(action, flags, config_file, as_json=as_json))
@@ -155,18 +151,13 @@ _add_sandbox_command(
     "reap", "Remove the sandboxes that no conversation needs, now; the server does so every five minutes."
 )
 _add_sandbox_command(
-    "clear",
-    "Remove all sandboxes, their network and its firewall rules; workspaces stay. Stop the server first.",
+    "clear", "Remove all sandboxes, their network and its firewall rules; workspaces stay. Stop the server first."
 )
 
 
 @config.command("show")
 def config_show(
-    *,
-    as_json: AsJson = False,
-    data_dir: DataDir = None,
-    config_file: ConfigFile = None,
-    settings: Settings = None,
+    *, as_json: AsJson = False, data_dir: DataDir = None, config_file: ConfigFile = None, settings: Settings = None
 ) -> int:
     """Show every setting with its value and where it comes from; secrets are masked."""
     return int(command("settings").show(given({"--data-dir": data_dir}, settings), config_file, as_json=as_json))

@@ -104,8 +104,7 @@ class RuntimeSection(Section):
 
 class DockerSection(Section):
     address: str | None = Field(
-        None,
-        description="The engine: `unix://…`, or `tcp://…` elsewhere; DOCKER_HOST or the usual place if not set.",
+        None, description="The engine: `unix://…`, or `tcp://…` elsewhere; DOCKER_HOST or the usual place if not set."
     )
     image: str = Field("openhands-sessions-python", description="Image of the sandboxes; any with Python 3.8 and bash.")
     pull: bool = Field(True, description="Fetch an image that the engine does not have.")

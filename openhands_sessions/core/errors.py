@@ -1,31 +1,5 @@
 """Every error the package raises, and whose fault it is.
 
-SessionsError
-├── CallerError                the caller's: say what to do
-│   ├── BadInput               a value is wrong (carries the field)
-│   ├── NotFound               no such conversation, or not the caller's
-│   ├── AlreadyExists          the id is taken
-│   ├── Unauthorized           no credentials, or wrong ones
-│   ├── NotAccepting           the session takes no such command now
-│   ├── TooLarge               over a size limit
-│   ├── NotText                a file does not hold text
-│   ├── RateLimited            over a rate limit (carries seconds to wait)
-│   └── AtCapacity             the server holds as many sessions as it may
-├── Unreachable                the world's: the server that holds the conversation does not answer
-├── IllegalTransition          ours: the lifecycle table has no such row
-├── StageFailed                a set-up stage failed (carries stage and class of error)
-├── StorageError
-│   ├── Conflict               another writer was faster: a head or a version is not the expected one
-│   ├── Fenced                 a newer owner has written
-│   ├── OwnedElsewhere         another server works on the conversation (carries its node)
-│   └── StorageUnavailable     the world's: disk full, locked, gone
-├── RuntimeFailure             the sandbox's
-│   ├── RuntimeUnavailable     it cannot be opened or reached
-│   │   └── NotAsked           the request was not sent
-│   ├── PathRefused            a path leaves the workspace
-│   └── FileProblem            no such file, not text, too large
-└── ModelFailure               the model's (carries the wire's status id)
-
 A message never holds a traceback, a host path or a secret: it is shown to users.
 """
 

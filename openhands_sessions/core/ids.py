@@ -20,10 +20,7 @@ def conversation_id(text: object) -> ConversationId:
     """Check an id that came from outside. Raises BadInput, naming the rule."""
     if isinstance(text, str) and _CONVERSATION_ID.fullmatch(text):
         return ConversationId(text)
-    raise BadInput(
-        "conversation_id",
-        "must be 1 to 64 letters, digits, '-' or '_', beginning with a letter or digit",
-    )
+    raise BadInput("conversation_id", "must be 1 to 64 letters, digits, '-' or '_', beginning with a letter or digit")
 
 
 def folder_name(sid: ConversationId) -> str:

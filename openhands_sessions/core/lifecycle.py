@@ -38,13 +38,7 @@ TRANSITIONS: dict[SessionState, frozenset[SessionState]] = {
     _S.CLOSED: frozenset(),
 }
 
-SET_UP = (
-    _S.INITIALIZING,
-    _S.RUNTIME_SETUP,
-    _S.AGENT_SETUP,
-    _S.MEMORY_SETUP,
-    _S.CONTROLLER_SETUP,
-)
+SET_UP = (_S.INITIALIZING, _S.RUNTIME_SETUP, _S.AGENT_SETUP, _S.MEMORY_SETUP, _S.CONTROLLER_SETUP)
 
 
 class Lifecycle:

@@ -139,11 +139,7 @@ class Shell:
         self._status = 0
         self._interrupted = False
         self._bash = BashProcess(
-            self._reaper,
-            terminal=self._terminal.tty,
-            home=self._workspace,
-            cwd=self.folder,
-            cwd_file=self._cwd_file,
+            self._reaper, terminal=self._terminal.tty, home=self._workspace, cwd=self.folder, cwd_file=self._cwd_file
         )
         return self._bash
 

@@ -80,11 +80,7 @@ def asyncapi(version: str) -> dict[str, Any]:
         "servers": {"server": SERVER},
         "channels": channels,
         "operations": operations,
-        "components": {
-            "messages": messages,
-            "schemas": components.schemas,
-            "securitySchemes": SECURITY_SCHEMES,
-        },
+        "components": {"messages": messages, "schemas": components.schemas, "securitySchemes": SECURITY_SCHEMES},
     }
 
 

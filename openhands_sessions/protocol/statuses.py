@@ -49,9 +49,7 @@ ERROR_IDS: Mapping[str, str] = {
     "MCP$UNAVAILABLE": "An MCP server cannot be reached.",
 }
 """`error_id` of observations `error`."""
-MESSAGE_IDS: Mapping[str, str] = {
-    "CONVERSATION$NOT_FOUND": "No such conversation.",
-}
+MESSAGE_IDS: Mapping[str, str] = {"CONVERSATION$NOT_FOUND": "No such conversation."}
 """`msg_id` of answers over REST."""
 
 

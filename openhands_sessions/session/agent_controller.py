@@ -6,12 +6,7 @@ from typing import Any, Literal
 
 from openhands_sessions.core.dialogue import result_text, text_beside
 from openhands_sessions.core.errors import BadInput, ModelFailure
-from openhands_sessions.core.events.actions import (
-    CondensationAction,
-    FinishAction,
-    MessageAction,
-    RejectAction,
-)
+from openhands_sessions.core.events.actions import CondensationAction, FinishAction, MessageAction, RejectAction
 from openhands_sessions.core.events.event import Action, AgentState, Event, Json, Observation, Source, ToolCall
 from openhands_sessions.core.events.observations import (
     BAD_CALL_ID,

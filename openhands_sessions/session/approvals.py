@@ -45,10 +45,7 @@ def rejecting(pending: Action, *, first: EventId, seen: int) -> Sequence[Event]:
         _restated(pending, ConfirmationState.REJECTED),
         AgentStateChangedObservation(agent_state=AgentState.USER_REJECTED),
         UserRejectedObservation(
-            content=REFUSED,
-            cause=restated,
-            source=Source.AGENT,
-            tool_call_metadata=pending.tool_call_metadata,
+            content=REFUSED, cause=restated, source=Source.AGENT, tool_call_metadata=pending.tool_call_metadata
         ),
         TurnEndedObservation(stop_reason=StopReason.WAITING, seen=seen),
         AgentStateChangedObservation(agent_state=AgentState.AWAITING_USER_INPUT),

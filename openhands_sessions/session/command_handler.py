@@ -35,11 +35,7 @@ class CommandHandler:
     """Takes one command at a time."""
 
     def __init__(
-        self,
-        stream: EventStream,
-        controller: AgentController,
-        knowledge: KnowledgeRecall,
-        stopper: Stopper,
+        self, stream: EventStream, controller: AgentController, knowledge: KnowledgeRecall, stopper: Stopper
     ) -> None:
         self._stream = stream
         self._controller = controller
@@ -72,10 +68,7 @@ class CommandHandler:
             raise BadInput("image_urls", NO_IMAGES)
         view = self._stream.view
         said = MessageAction(
-            source=Source.USER,
-            content=command.content,
-            image_urls=command.image_urls,
-            file_urls=command.file_urls,
+            source=Source.USER, content=command.content, image_urls=command.image_urls, file_urls=command.file_urls
         )
         if view.pending is not None:
             pending = await self._stream.event_of(Action, view.pending)

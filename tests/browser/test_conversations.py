@@ -10,8 +10,7 @@ from tests.support.model_replies import Call, Reply
 from tests.support.proxy import proxy
 
 LOOKS = Reply(
-    text="First I look at what is there.",
-    calls=[Call(name="execute_bash", arguments={"command": "echo there it is"})],
+    text="First I look at what is there.", calls=[Call(name="execute_bash", arguments={"command": "echo there it is"})]
 )
 FINISHES = Reply(calls=[Call(name="finish", arguments={"message": "Now it is done."})])
 AWAITING = "awaiting_confirmation"

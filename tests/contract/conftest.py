@@ -9,10 +9,10 @@ import pytest
 
 from openhands_sessions.adapters.runtimes.local.runtimes import LocalLimits, LocalRuntimes
 from openhands_sessions.adapters.stores.leases import Holder
-from openhands_sessions.adapters.stores.memory import MemoryData, open_memory
 from openhands_sessions.adapters.stores.sqlite import open_sqlite
 from openhands_sessions.ports.runtime import Runtime, Runtimes
 from openhands_sessions.ports.store import EventLog, SessionStore
+from tests.fakes.memory_store import MemoryData, open_memory
 from tests.fakes.runtime import FakeRuntimes
 from tests.support.docker_engine import Engine
 from tests.support.docker_far import far

@@ -11,13 +11,7 @@ from openhands_sessions.core.ids import ConversationId, EventId, OwnerId
 from openhands_sessions.core.repository import Repository
 from openhands_sessions.core.snapshots import kept
 from openhands_sessions.ports.conversations import ANY_CONVERSATION, ConversationFilter
-from openhands_sessions.ports.store import (
-    ImportProgress,
-    Receipt,
-    RowChanges,
-    SessionStore,
-    Snapshot,
-)
+from openhands_sessions.ports.store import ImportProgress, Receipt, RowChanges, SessionStore, Snapshot
 from tests.support.store_entries import NOW, OTHER, TALK, UNKNOWN, entries, ids, read, row
 
 ADA, BOB = OwnerId("ada"), OwnerId("bob")

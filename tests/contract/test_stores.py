@@ -6,14 +6,7 @@ from datetime import UTC, datetime
 
 import pytest
 
-from openhands_sessions.core.errors import (
-    AlreadyExists,
-    BadInput,
-    Conflict,
-    Fenced,
-    NotFound,
-    StorageUnavailable,
-)
+from openhands_sessions.core.errors import AlreadyExists, BadInput, Conflict, Fenced, NotFound, StorageUnavailable
 from openhands_sessions.core.events.codec import Stored
 from openhands_sessions.core.ids import EventId
 from openhands_sessions.ports.store import EventLog, Receipt, SessionStore

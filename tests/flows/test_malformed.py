@@ -66,8 +66,7 @@ async def test_who_says_goodbye_is_let_go_at_once(server: Server, clients: Clien
 
 
 @pytest.mark.parametrize(
-    "payload",
-    ["", "x", "4", "7", "bA", "4[", "d=", "4\x1e\x1ex", "\x1e".join(["42[1]"] * 20), b"\xff\xfe"],
+    "payload", ["", "x", "4", "7", "bA", "4[", "d=", "4\x1e\x1ex", "\x1e".join(["42[1]"] * 20), b"\xff\xfe"]
 )
 async def test_polling_is_answered_too(server: Server, clients: Clients, payload: str | bytes) -> None:
     sid = await clients.rest.create()

@@ -11,9 +11,7 @@ from pathlib import Path
 import openhands_sessions
 from tests.house.sources import EVERYTHING, OURS, PACKAGE, ROOT, listed
 
-PUBLIC_NAMES = [
-    "__version__",
-]
+PUBLIC_NAMES = ["__version__"]
 """What the package promises to those who import it, sorted. A name once here stays, or the major version changes."""
 
 EMPTY_WORDS = {"utils", "util", "helpers", "helper", "manager", "base", "common", "impl", "misc"}

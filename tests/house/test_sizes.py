@@ -15,9 +15,7 @@ LARGER_FILES = {
 }
 """Names of files that may be larger. The list only shrinks."""
 
-WIDER_FUNCTIONS = {
-    "openhands_sessions/server/web_session.py __init__": "others build it, by position",
-}
+WIDER_FUNCTIONS = {"openhands_sessions/server/web_session.py __init__": "others build it, by position"}
 """Functions that may take more by position, and why."""
 
 

@@ -17,7 +17,7 @@ PATIENCE = 10.0
 
 @dataclass(frozen=True)
 class InProcessServer:
-    """A house, and where it is reached."""
+    """An application, and where it is reached."""
 
     house: Application
     port: int

@@ -239,12 +239,7 @@ class LogBuilder:
 
     @staticmethod
     def _restated(pending: Action, state: ConfirmationState) -> Action:
-        changed: dict[str, Any] = {
-            "confirmation_state": state,
-            "cause": pending.id,
-            "thought": "",
-            "llm_metrics": None,
-        }
+        changed: dict[str, Any] = {"confirmation_state": state, "cause": pending.id, "thought": "", "llm_metrics": None}
         return replace(pending, **changed)
 
 

@@ -45,10 +45,7 @@ def row(sid: ConversationId, owner: OwnerId = LOCAL_OWNER) -> ConversationRow:
 
 async def read(log: EventLog, **asked: int) -> list[Stored]:
     batches = log.read(
-        asked.get("after", -1),
-        before=asked.get("before"),
-        reverse=bool(asked.get("reverse")),
-        limit=asked.get("limit"),
+        asked.get("after", -1), before=asked.get("before"), reverse=bool(asked.get("reverse")), limit=asked.get("limit")
     )
     return [entry async for batch in batches for entry in batch]
 

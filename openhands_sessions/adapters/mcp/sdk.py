@@ -145,9 +145,7 @@ async def _receive(program: ProgramSession, received: MemoryObjectSendStream[Rec
 
 
 async def _send(
-    program: ProgramSession,
-    sent: MemoryObjectReceiveStream[SessionMessage],
-    received: MemoryObjectSendStream[Received],
+    program: ProgramSession, sent: MemoryObjectReceiveStream[SessionMessage], received: MemoryObjectSendStream[Received]
 ) -> None:
     async with sent:
         try:

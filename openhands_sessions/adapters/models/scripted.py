@@ -20,14 +20,7 @@ from openhands_sessions.adapters.models.failures import (
 from openhands_sessions.adapters.models.script import Failure, Script, Step, read_script
 from openhands_sessions.core.errors import ModelFailure
 from openhands_sessions.core.events.own import PlannedCall
-from openhands_sessions.ports.model import (
-    ChatMessage,
-    ModelReply,
-    ModelRequest,
-    ModelSpec,
-    Retry,
-    Usage,
-)
+from openhands_sessions.ports.model import ChatMessage, ModelReply, ModelRequest, ModelSpec, Retry, Usage
 
 _KIND = "scripted"
 _DEMO = "demo"

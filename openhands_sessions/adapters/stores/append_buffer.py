@@ -123,8 +123,7 @@ class AppendBuffer:
 
     def _keep(self, log: _Log, receipt: Receipt) -> None:
         kept = self._connection.execute(
-            "INSERT OR IGNORE INTO receipts VALUES (?, ?, ?, ?)",
-            (log.key, receipt.key, receipt.digest, receipt.event),
+            "INSERT OR IGNORE INTO receipts VALUES (?, ?, ?, ?)", (log.key, receipt.key, receipt.digest, receipt.event)
         )
         if kept.rowcount == 0:
             raise AlreadyExists(f"the key {receipt.key!r} was used before")
@@ -143,7 +142,6 @@ class AppendBuffer:
 def newest(connection: sqlite3.Connection, key: int) -> int:
     """The newest event id of a conversation by its number, -1 where there is none."""
     row = connection.execute(
-        "SELECT key FROM events WHERE key >= ? AND key < ? ORDER BY key DESC LIMIT 1",
-        (key * SPAN, (key + 1) * SPAN),
+        "SELECT key FROM events WHERE key >= ? AND key < ? ORDER BY key DESC LIMIT 1", (key * SPAN, (key + 1) * SPAN)
     ).fetchone()
     return -1 if row is None else int(row[0]) - key * SPAN

@@ -150,8 +150,7 @@ class LogReader:
         """Find ids, kinds and sizes of the next entries, without reading their texts."""
         asked = BATCH_ENTRIES if self._left is None else min(self._left, BATCH_ENTRIES)
         ids, kinds, sizes = connection.execute(
-            OUTLINE[self._reverse],
-            {"sid": self._sid, "after": self._after, "before": self._before, "limit": asked},
+            OUTLINE[self._reverse], {"sid": self._sid, "after": self._after, "before": self._before, "limit": asked}
         ).fetchone()
         self._at = 0
         self._ids = [int(id) for id in ids.split(",")] if ids else ()

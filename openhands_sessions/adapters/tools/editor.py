@@ -18,11 +18,7 @@ from openhands_sessions.core.view import ConversationView
 from openhands_sessions.ports.runtime import EditDone, EditFile, Outcome, Task
 
 EditorCommand = Literal["view", "create", "str_replace", "insert", "undo_edit"]
-_NEEDS = {
-    "create": ("file_text",),
-    "str_replace": ("old_str",),
-    "insert": ("insert_line", "new_str"),
-}
+_NEEDS = {"create": ("file_text",), "str_replace": ("old_str",), "insert": ("insert_line", "new_str")}
 _EDIT = ("command", "path", "file_text", "old_str", "new_str", "insert_line")
 """What a call, an EditAction and an EditFile have in common."""
 

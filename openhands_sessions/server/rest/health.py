@@ -54,12 +54,7 @@ def _resources(folder: Path, uptime: float) -> dict[str, Json]:
         "cpu_seconds": seconds,
         "cpu_percent": _percent(seconds, uptime),
         "memory": {"rss": resident, "vms": virtual, "percent": _percent(resident, _ALL_MEMORY)},
-        "disk": {
-            "total": disk.total,
-            "used": disk.used,
-            "free": disk.free,
-            "percent": _percent(disk.used, disk.total),
-        },
+        "disk": {"total": disk.total, "used": disk.used, "free": disk.free, "percent": _percent(disk.used, disk.total)},
         "io": {"read_bytes": used.ru_inblock * 512, "write_bytes": used.ru_oublock * 512},
     }
 

@@ -105,15 +105,7 @@ def test_an_action_and_its_answer_are_one_call(answer: str) -> None:
 
 def test_what_the_user_says_during_a_call_comes_behind_its_result() -> None:
     messages = shown(built_log(["message", "three calls", "message", "observe", "take up", "observe"]).events)
-    assert [message["role"] for message in messages] == [
-        "system",
-        "user",
-        "assistant",
-        "tool",
-        "tool",
-        "tool",
-        "user",
-    ]
+    assert [message["role"] for message in messages] == ["system", "user", "assistant", "tool", "tool", "tool", "user"]
 
 
 @pytest.mark.parametrize("text", ODD_ARGUMENTS)

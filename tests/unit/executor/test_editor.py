@@ -4,14 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from openhands_sessions.executor.editor import (
-    CONTENT_LIMIT,
-    FILE_LIMIT,
-    VIEW_LIMIT,
-    Edit,
-    TextEditor,
-    UndoHistory,
-)
+from openhands_sessions.executor.editor import CONTENT_LIMIT, FILE_LIMIT, VIEW_LIMIT, Edit, TextEditor, UndoHistory
 from openhands_sessions.executor.journal import Outcome
 from openhands_sessions.executor.workspace import WorkspaceFolder
 

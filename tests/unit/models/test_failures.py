@@ -99,12 +99,7 @@ def test_the_reason_is_the_providers_own_short_one(text: str, said: str) -> None
 
 @pytest.mark.parametrize(
     "secret",
-    [
-        "my-own-secret",
-        "sk-proj-abcdefghijklmnop1234",
-        "AIzaSyA1234567890abcdefghijklmno",
-        "gsk_abcdefghijklmnopqrst",
-    ],
+    ["my-own-secret", "sk-proj-abcdefghijklmnop1234", "AIzaSyA1234567890abcdefghijklmno", "gsk_abcdefghijklmnopqrst"],
 )
 def test_no_key_is_ever_told(secret: str) -> None:
     said = failure(ProviderError(f"Incorrect API key provided: {secret}.", 401), ["my-own-secret"])

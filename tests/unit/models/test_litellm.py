@@ -80,10 +80,7 @@ async def desk(script: Scripted, patience: RetryPolicy | None = None) -> AsyncIt
         naps.append(seconds)
         await asyncio.sleep(0)
 
-    async with (
-        model_server(script) as server,
-        LiteLlmModels(patience, sleep=sleep, random=Random(1)) as models,
-    ):
+    async with model_server(script) as server, LiteLlmModels(patience, sleep=sleep, random=Random(1)) as models:
         yield Desk(server, models, naps)
 
 

@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from openhands_sessions.adapters.stores.memory import MemoryStore, open_memory
+from tests.fakes.memory_store import MemoryStore, open_memory
 
 
 @pytest.fixture

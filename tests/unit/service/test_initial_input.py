@@ -5,7 +5,6 @@ from typing import Any
 
 import pytest
 
-from openhands_sessions.adapters.stores.memory import MemoryConversations, MemoryData, OpenedData, open_memory
 from openhands_sessions.core.errors import AtCapacity, BadInput, StorageUnavailable
 from openhands_sessions.core.events.actions import MessageAction
 from openhands_sessions.core.ids import LOCAL_OWNER, ConversationId
@@ -13,6 +12,7 @@ from openhands_sessions.ports.gateway import SessionSpec
 from openhands_sessions.ports.store import ConversationRow
 from openhands_sessions.service.initial_input import InitialInputStore
 from tests.fakes.files import MemoryFiles
+from tests.fakes.memory_store import MemoryConversations, MemoryData, OpenedData, open_memory
 from tests.fakes.model import FakeModel, FakeModels
 from tests.support.service_layer import TALK, ServiceLayer, running_service
 from tests.support.session_harness import says, state

@@ -5,8 +5,8 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from openhands_sessions.adapters.stores.memory import MemoryStore, open_memory
 from openhands_sessions.ports.store import EventLog
+from tests.fakes.memory_store import MemoryStore, open_memory
 from tests.support.store_entries import TALK, row
 
 

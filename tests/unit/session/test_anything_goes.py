@@ -11,7 +11,6 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from openhands_sessions.adapters.stores.memory import open_memory
 from openhands_sessions.core.commands import Answer, Command, Pause, Resume, SendMessage, Stop
 from openhands_sessions.core.dialogue import dialogue
 from openhands_sessions.core.errors import ModelFailure, NotAccepting
@@ -23,6 +22,7 @@ from openhands_sessions.core.view import ConversationView, reduce
 from openhands_sessions.ports.model import ModelReply, ModelRequest
 from openhands_sessions.ports.store import SessionStore
 from openhands_sessions.session.agent_session import AgentSession
+from tests.fakes.memory_store import open_memory
 from tests.fakes.model import FakeCall, FakeModel, FakeReply
 from tests.fakes.store import HeldLog, MortalStore
 from tests.support.log_builder import valid

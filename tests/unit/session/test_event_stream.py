@@ -5,7 +5,6 @@ from datetime import timedelta
 
 import pytest
 
-from openhands_sessions.adapters.stores.memory import MemoryStore
 from openhands_sessions.core.errors import Conflict, Fenced, NotFound, StorageUnavailable
 from openhands_sessions.core.events.actions import MessageAction
 from openhands_sessions.core.events.codec import decode
@@ -15,6 +14,7 @@ from openhands_sessions.core.view import VIEW_VERSION
 from openhands_sessions.ports.store import EventLog, Receipt, Snapshot
 from openhands_sessions.session.event_stream import EventStream, saving
 from openhands_sessions.session.feed import Feed
+from tests.fakes.memory_store import MemoryStore
 from tests.fakes.store import HeldLog
 from tests.support.store_entries import NOW, TALK, ids, read
 

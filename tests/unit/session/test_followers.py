@@ -7,12 +7,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from openhands_sessions.adapters.stores.memory import open_memory
 from openhands_sessions.core.events.actions import MessageAction
 from openhands_sessions.ports.gateway import Delta, FeedItem, SessionClosed, SessionEnded, Status
 from openhands_sessions.ports.store import EventLog
 from openhands_sessions.session.event_stream import EventStream
 from openhands_sessions.session.feed import TAIL_CHARACTERS, TAIL_ENTRIES, TRANSIENTS, Feed
+from tests.fakes.memory_store import open_memory
 from tests.fakes.store import HeldLog
 from tests.support.feed_follower import Follower, opened, rest, said
 from tests.support.store_entries import NOW, TALK, row

@@ -23,9 +23,7 @@ YES = Answer(confirmed=True)
 def scene(store: SessionStore, *replies: FakeReply, confirm: bool = True) -> SessionHarness:
     secrets = {"TOKEN": {"value": SECRET, "description": ""}}
     return SessionHarness(
-        store=store,
-        model=FakeModel(replies),
-        settings={"custom_secrets": secrets, "confirmation_mode": confirm},
+        store=store, model=FakeModel(replies), settings={"custom_secrets": secrets, "confirmation_mode": confirm}
     )
 
 

@@ -9,7 +9,6 @@ import pytest
 
 from openhands_sessions.adapters.agents.model_agent import ModelAgents
 from openhands_sessions.adapters.agents.shell import AgentChoice
-from openhands_sessions.adapters.stores.memory import open_memory
 from openhands_sessions.core.commands import Answer, Command, Pause, Resume, SendMessage, Stop
 from openhands_sessions.core.dialogue import UNKNOWN, dialogue
 from openhands_sessions.core.events.actions import MessageAction
@@ -20,6 +19,7 @@ from openhands_sessions.ports.runtime import Runtimes, RuntimeSpec
 from openhands_sessions.ports.store import SessionStore
 from openhands_sessions.session.agent_session import AgentSession
 from openhands_sessions.session.idempotency import IdempotencyKey
+from tests.fakes.memory_store import open_memory
 from tests.fakes.model import FakeCall, FakeModel, FakeReply
 from tests.fakes.planner import PlanModel
 from tests.fakes.runtime import FakeRuntimes
@@ -72,11 +72,7 @@ STORIES = {
     ),
     "a yes in the middle of a plan": Story(
         [notes("a", "b"), says("Done.")],
-        [
-            tells("go", ASKED),
-            Act(YES, ASKED),
-            Act(YES, "awaiting_user_input"),
-        ],
+        [tells("go", ASKED), Act(YES, ASKED), Act(YES, "awaiting_user_input")],
         ["a", "b"],
         {"confirmation_mode": True},
     ),
@@ -87,10 +83,7 @@ STORIES = {
         {"confirmation_mode": True},
     ),
     "a message for an answer": Story(
-        [notes("a"), says("Why?")],
-        [tells("go", ASKED), tells("not so")],
-        [],
-        {"confirmation_mode": True},
+        [notes("a"), says("Why?")], [tells("go", ASKED), tells("not so")], [], {"confirmation_mode": True}
     ),
     "a stop and a message": Story(
         [notes("a"), says("On.")],

@@ -7,7 +7,6 @@ from weakref import ref
 
 import pytest
 
-from openhands_sessions.adapters.stores.memory import open_memory
 from openhands_sessions.core.commands import Answer, Resume, SendMessage, Stop
 from openhands_sessions.core.events.actions import FinishAction, MessageAction, RunAction, ThinkAction
 from openhands_sessions.core.events.observations import (
@@ -27,6 +26,7 @@ from openhands_sessions.session.knowledge_recall import KnowledgeRecall
 from openhands_sessions.session.replay import Replay
 from openhands_sessions.session.setup import InitialInput
 from openhands_sessions.session.tool_registry import ToolRegistry
+from tests.fakes.memory_store import open_memory
 from tests.fakes.model import FakeModel
 from tests.fakes.runtime import FakeRuntimes
 from tests.fakes.store import MortalStore

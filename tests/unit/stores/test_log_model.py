@@ -13,12 +13,12 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
-from openhands_sessions.adapters.stores.memory import open_memory
 from openhands_sessions.adapters.stores.sqlite import open_sqlite
 from openhands_sessions.core.errors import AlreadyExists, Conflict, Fenced, NotFound, SessionsError
 from openhands_sessions.core.events.codec import Stored
 from openhands_sessions.core.ids import ConversationId, EventId
 from openhands_sessions.ports.store import Receipt, SessionStore
+from tests.fakes.memory_store import open_memory
 from tests.support.store_entries import ids, read, row
 
 pytestmark = pytest.mark.slow

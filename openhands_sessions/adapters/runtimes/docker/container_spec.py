@@ -160,11 +160,7 @@ def _restrictions(settings: DockerSettings) -> dict[str, Any]:
         "NanoCpus": int(settings.cpus * 1_000_000_000),
         "OomScoreAdj": 500,  # a sandbox is killed before the server
         "ShmSize": 64 << 20,
-        "Ulimits": [
-            _limit("nofile", settings.open_files),
-            _limit("fsize", settings.file_size),
-            _limit("core", 0),
-        ],
+        "Ulimits": [_limit("nofile", settings.open_files), _limit("fsize", settings.file_size), _limit("core", 0)],
         **({} if settings.runtime is None else {"Runtime": settings.runtime}),
     }
 

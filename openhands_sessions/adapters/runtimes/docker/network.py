@@ -172,10 +172,7 @@ class SandboxNetwork:
     async def _set_up(self) -> None:
         """Idempotent."""
         self._last_try = asyncio.get_running_loop().time()
-        options = {
-            "com.docker.network.bridge.name": self._bridge,
-            "com.docker.network.bridge.enable_icc": "false",
-        }
+        options = {"com.docker.network.bridge.name": self._bridge, "com.docker.network.bridge.enable_icc": "false"}
         await self._engine.create_network(self.name, options, {INSTANCE: self._instance})
         if self._settings.network != "open":
             names, ranges = ("/dev/null", (_ANY,)) if self._isolated else ("/etc/resolv.conf", _BLOCKED)

@@ -1,4 +1,4 @@
-"""A store in memory: for tests, and for servers that keep nothing."""
+"""A SessionStore in memory. It passes the contract of stores."""
 
 import asyncio
 from collections.abc import AsyncIterator, Sequence
