@@ -1,17 +1,11 @@
 """The log as a valid list of chat messages for a model."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import orjson
 
-from openhands_sessions.core.events.actions import (
-    CondensationAction,
-    MessageAction,
-    RecallAction,
-    SystemAction,
-    ThinkAction,
-)
+from openhands_sessions.core.events.actions import MessageAction, RecallAction, SystemAction, ThinkAction
 from openhands_sessions.core.events.event import Action, ConfirmationState, Event, Json, Observation, Source
 from openhands_sessions.core.events.observations import (
     ErrorObservation,
@@ -20,14 +14,22 @@ from openhands_sessions.core.events.observations import (
     RunObservation,
     UserRejectedObservation,
 )
-from openhands_sessions.core.events.own import ToolCallsAction
+from openhands_sessions.core.events.own import ModelReplyAction, ToolCallsAction
 from openhands_sessions.core.ids import EventId
+from openhands_sessions.core.json_text import read_json
 
 Message = dict[str, Json]
 
 NOT_RUN = "Not run: the turn ended before this call was carried out."
 WAITING = "Not run yet: the call awaits the user's answer."
 UNKNOWN = "The outcome is unknown: it was never obtained. Look at the state of things before you repeat it."
+CUT = {
+    "length": "[Your reply was cut at the output limit. Go on from there, and write less at once.]",
+    "content_filter": "[Your reply was cut by the provider's content filter.]",
+}
+NUDGE = "[You answered with neither text nor a tool call. Answer in words, or call a tool.]"
+MALFORMED = "malformed_arguments"
+"""The key under which a model is shown arguments of its own that are no JSON object."""
 
 
 @dataclass(slots=True)
@@ -37,13 +39,21 @@ class _Reply:
     thought: str = ""
     calls: dict[str, tuple[str, str]] = field(default_factory=dict)
     results: dict[str, str] = field(default_factory=dict)
+    beside: ModelReplyAction | None = None
+    """What the provider said beside text and calls, where it is given back."""
 
     def messages(self) -> list[Message]:
         calls: list[Json] = [
-            {"id": key, "type": "function", "function": {"name": name, "arguments": _object_text(arguments)}}
+            {
+                **_mapping(self.beside.calls.get(key) if self.beside else None),
+                "id": key,
+                "type": "function",
+                "function": {"name": name, "arguments": _object_text(arguments)},
+            }
             for key, (name, arguments) in self.calls.items()
         ]
-        spoken: Message = {"role": "assistant", "content": self.thought, "tool_calls": calls}
+        extra = self.beside.extra if self.beside else {}
+        spoken: Message = {**extra, "role": "assistant", "content": self.thought, "tool_calls": calls}
         answers: list[Message] = [
             {"role": "tool", "tool_call_id": key, "name": name, "content": self.results.get(key, NOT_RUN)}
             for key, (name, _) in self.calls.items()
@@ -51,11 +61,14 @@ class _Reply:
         return [spoken, *answers]
 
 
-def dialogue(events: Iterable[Event], summary: str | None = None, summary_after: int = -1) -> Sequence[Message]:
-    """The messages for a model. Each call appears once, directly followed by its one result; a message that arrived
+def dialogue(
+    events: Iterable[Event], summary: str | None = None, summary_after: int = -1, *, model: str | None = None
+) -> Sequence[Message]:
+    """The messages for `model`, which gets back what it said beside text and calls. Each call appears once, directly
+    followed by its one result; a message that arrived
     between a call and its result follows the result. `summary` is inserted after event `summary_after`, in place of
     the events that were forgotten there."""
-    builder = _Builder()
+    builder = _Builder(model)
     for event in events:
         if summary is not None and event.id > summary_after:
             builder.say({"role": "user", "content": f"Summary of what happened before:\n{summary}"})
@@ -67,7 +80,10 @@ def dialogue(events: Iterable[Event], summary: str | None = None, summary_after:
 class _Builder:
     """Walks the events once."""
 
-    def __init__(self) -> None:
+    def __init__(self, model: str | None) -> None:
+        self._model = model
+        self._beside: ModelReplyAction | None = None
+        """Of the reply whose events follow."""
         self._parts: list[Message | _Reply] = []
         self._replies: dict[str, _Reply] = {}
         self._call_of: dict[EventId, tuple[_Reply, str]] = {}
@@ -95,12 +111,14 @@ class _Builder:
                 self._asked = {"role": "user", "content": _content(event)}
                 self.say(self._asked)
             case MessageAction(content=content):
-                self.say({"role": "assistant", "content": content})
+                self._answered(content)
+            case ModelReplyAction():
+                self._beside = event
+                if event.llm_metrics is not None:  # nothing follows
+                    self.say({"role": "user", "content": NUDGE})
             case ToolCallsAction(response_id=response, calls=calls, thought=thought):
                 reply = self._reply(response, thought)
                 reply.calls.update({call.id: (call.name, call.arguments) for call in calls})
-            case CondensationAction():
-                pass
             case RecallAction():
                 self._recalls[event.id] = self._asked
             case Action():
@@ -110,9 +128,20 @@ class _Builder:
 
     def _reply(self, response: str, thought: str) -> _Reply:
         if response not in self._replies:
-            self._replies[response] = _Reply(thought=thought)
+            beside, self._beside = self._beside, None
+            given_back = beside is not None and beside.model == self._model
+            self._replies[response] = _Reply(thought=thought, beside=beside if given_back else None)
             self._parts.append(self._replies[response])
         return self._replies[response]
+
+    def _answered(self, content: str) -> None:
+        beside, self._beside = self._beside, None
+        self.say({**self._given_back(beside), "role": "assistant", "content": content})
+        if beside is not None and beside.finish_reason in CUT:
+            self.say({"role": "user", "content": CUT[beside.finish_reason]})
+
+    def _given_back(self, beside: ModelReplyAction | None) -> Mapping[str, Json]:
+        return beside.extra if beside is not None and beside.model == self._model else {}
 
     def _called(self, action: Action) -> None:
         call = action.tool_call_metadata
@@ -167,16 +196,35 @@ def text_beside(action: Action, arguments: str) -> str:
 
 
 def _object_text(arguments: str) -> str:
-    """The arguments if they are a JSON object, otherwise an empty one: providers accept nothing else."""
-    return arguments if _object(arguments) else "{}"
+    """The arguments if they are a JSON object, otherwise one that holds them: providers accept nothing else."""
+    try:
+        given = read_json(arguments.strip() or "{}")
+    except ValueError:
+        given = arguments
+    if isinstance(given, dict):
+        return arguments if _plain(arguments) else orjson.dumps(given).decode()
+    return "{}" if given is None else orjson.dumps({MALFORMED: arguments}).decode()
+
+
+def _plain(arguments: str) -> bool:
+    """Whether every reader of JSON takes the text."""
+    try:
+        orjson.loads(arguments)
+    except orjson.JSONDecodeError:
+        return False
+    return True
 
 
 def _object(arguments: str) -> dict[str, Json]:
     try:
-        given = orjson.loads(arguments)
-    except orjson.JSONDecodeError:
+        given = read_json(arguments)
+    except ValueError:
         return {}
     return given if isinstance(given, dict) else {}
+
+
+def _mapping(value: Json) -> Mapping[str, Json]:
+    return value if isinstance(value, dict) else {}
 
 
 def _content(message: MessageAction) -> Json:

@@ -6,6 +6,7 @@ from typing import Any
 
 from openhands_sessions.core.errors import BadInput
 from openhands_sessions.core.events.event import Json
+from openhands_sessions.core.json_text import without_halves
 
 MAX_DEPTH = 100
 """Levels of lists and objects that are accepted; JSON writers fail at about 250."""
@@ -47,11 +48,11 @@ def _inside(value: Json) -> Sequence[Json]:
 
 
 def storable(value: Any, levels: int = MAX_STORED_DEPTH) -> Any:
-    """The value with parts replaced that JSON text in UTF-8 cannot hold: lone surrogates by `?`, integers beyond 64
-    bits by floats, what is nested deeper than `levels` by null."""
+    """The value with parts replaced that JSON text in UTF-8 cannot hold: lone surrogates by U+FFFD, integers
+    beyond 64 bits by floats, what is nested deeper than `levels` by null."""
     match value:
         case str():
-            return str(value).encode("utf-8", "replace").decode()
+            return without_halves(str(value))
         case bool() | None | float():
             return value
         case int():

@@ -31,7 +31,11 @@ class Agent(Protocol):
     """Whether messages with images may be put to it."""
 
     async def decide(
-        self, briefing: AgentInput, on_text: Callable[[str], None], on_retry: Callable[[Retry], None]
+        self,
+        briefing: AgentInput,
+        on_text: Callable[[str], None],
+        on_retry: Callable[[Retry], None],
+        on_thought: Callable[[str], None] = lambda text: None,
     ) -> ModelReply:
         """Text alone ends the turn with a message; calls are carried out and decided on again. Does nothing itself.
         Being cancelled ends it within a second. Raises ModelFailure."""

@@ -67,11 +67,11 @@ class Accepted:
 
 @dataclass(frozen=True, slots=True)
 class Delta:
-    """A piece of something that is still under way: a `reply` of the model, or the `output` of the command whose
-    action is `key`. Pieces of one thing follow each other at `offset` (characters); `restart` means that the text
-    so far is void. Void as a whole once the event that it announces arrives."""
+    """A piece of something that is still under way: a `reply` of the model, the `thought`s before it, or the `output`
+    of the command whose action is `key`. Pieces of one thing follow each other at `offset` (characters); `restart`
+    means that the text so far is void. Void as a whole once the event that it announces arrives."""
 
-    kind: Literal["reply", "output"]
+    kind: Literal["reply", "output", "thought"]
     key: str
     offset: int
     text: str

@@ -1,8 +1,8 @@
 """A language model, reached with a conversation and a list of tools."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Literal, Protocol
+from dataclasses import dataclass, field
+from typing import Literal, Protocol, TypeAlias
 
 from openhands_sessions.core.events.event import Json
 from openhands_sessions.core.events.own import PlannedCall
@@ -34,15 +34,30 @@ class Usage:
     latency: float = 0.0
 
 
+FinishReason: TypeAlias = Literal["stop", "length", "tool_calls", "content_filter"]
+"""How a provider says that its reply ended; `length`: it was cut at the output limit."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class RequestedCall(PlannedCall):
+    """A call as it came from the model; `extra` is what the provider said beside it, to be given back as it is."""
+
+    extra: Mapping[str, Json] = field(default_factory=dict)
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ModelReply:
-    """What a model answered: text, tool calls, or both."""
+    """What a model answered: text, tool calls, or both. `thoughts` is the readable part of its reasoning, `extra` what
+    the provider said beside text and calls, by its fields: to be given back as it is to the same model."""
 
     id: str
     text: str
     calls: Sequence[PlannedCall] = ()
     usage: Usage = Usage()
     model: str = ""
+    finish: FinishReason | None = None
+    thoughts: str = ""
+    extra: Mapping[str, Json] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -75,9 +90,14 @@ class ChatModel(Protocol):
     """Whether it is known to take images."""
 
     async def complete(
-        self, request: ModelRequest, on_text: Callable[[str], None], on_retry: Callable[[Retry], None]
+        self,
+        request: ModelRequest,
+        on_text: Callable[[str], None],
+        on_retry: Callable[[Retry], None],
+        on_thought: Callable[[str], None] = lambda text: None,
     ) -> ModelReply:
-        """Ask and return the whole reply; `on_text` gets each piece of its text as it streams. A try after text was
+        """Ask and return the whole reply; `on_text` gets each piece of its text as it streams, `on_thought` of its
+        thoughts. A try after text was
         streamed begins it anew: `on_retry` is called first. Retries are bounded; there is a limit in wall-clock time.
         Being cancelled closes the stream within a second. Raises ModelFailure with the wire's status id."""
 

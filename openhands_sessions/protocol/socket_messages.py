@@ -96,9 +96,10 @@ class StatusUpdate(Message):
 
 
 class DeltaOut(Message):
-    """A piece of a `reply`, or of the `output` of the command that action `key` runs; every 20 to 50 ms."""
+    """A piece of a `reply`, of the `thought`s before it, or of the `output` of the command that action `key` runs;
+    every 20 to 50 ms."""
 
-    kind: Literal["reply", "output"]
+    kind: Literal["reply", "output", "thought"]
     key: str
     offset: int
     text: str

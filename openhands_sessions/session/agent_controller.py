@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
-from openhands_sessions.core.dialogue import result_text, text_beside
+from openhands_sessions.core.dialogue import CUT, result_text, text_beside
 from openhands_sessions.core.errors import BadInput, ModelFailure
 from openhands_sessions.core.events.actions import CondensationAction, FinishAction, MessageAction, RejectAction
 from openhands_sessions.core.events.event import Action, AgentState, Event, Json, Observation, Source, ToolCall
@@ -22,6 +22,7 @@ from openhands_sessions.core.events.own import (
     TurnEndedObservation,
     TurnResumedObservation,
 )
+from openhands_sessions.core.evolve import evolve
 from openhands_sessions.core.ids import EventId
 from openhands_sessions.core.limits import LoopVerdict, RepetitionCount, check_repetition, over
 from openhands_sessions.core.settings import SessionSettings
@@ -36,10 +37,10 @@ from openhands_sessions.session.action_runner import ActionRunner, SandboxLost
 from openhands_sessions.session.approvals import asking
 from openhands_sessions.session.delta_coalescing import DeltaCoalescer
 from openhands_sessions.session.event_stream import EventStream
+from openhands_sessions.session.model_replies import ANSWER_CUT, distinct, metrics, said_beside
 from openhands_sessions.session.replay import Replay
 from openhands_sessions.session.tool_registry import ToolRegistry
 from openhands_sessions.session.turn_history import TurnHistory
-from openhands_sessions.session.usage import metrics
 
 SAID_NOTHING = "The model answered with nothing. Say continue to ask it again."
 STUCK_NOTE = "You repeat the same step with the same result. Do something else, or tell the user what is in the way."
@@ -68,6 +69,10 @@ class _Turn:
     """The recorded step that is being issued; None where the model was asked."""
     cause: EventId | None = None
     """Of the actions that it becomes."""
+    finish: str | None = None
+    """How the newest reply ended, see `FinishReason`."""
+    nudged: bool = False
+    """Whether the model answered with nothing just before."""
 
 
 class AgentController:
@@ -172,25 +177,40 @@ class AgentController:
                 return await self._call(call, f"replay#{self._stream.next_id}", 1, thought=thought)
 
     async def _ask(self) -> ModelReply:
-        writer = DeltaCoalescer(self._stream.publish_transient, "reply", str(self._stream.next_id), self._stream.masker)
+        def coalescer(kind: Literal["reply", "thought"]) -> DeltaCoalescer:
+            key = str(self._stream.next_id)
+            return DeltaCoalescer(self._stream.publish_transient, kind, key, self._stream.masker)
+
+        writer, thoughts = coalescer("reply"), coalescer("thought")
 
         def retrying(retry: Retry) -> None:
             writer.restart()
+            thoughts.restart()
             self._tell("STATUS$LLM_RETRY", f"Try {retry.attempt} failed, the next is in {retry.wait:.0f} s.")
 
-        briefing = AgentInput(messages=self._history.messages(), tools=self._context.tools.schemas)
+        agent = self._context.agent
+        briefing = AgentInput(messages=self._history.messages(agent.model), tools=self._context.tools.schemas)
         try:
-            return await self._context.agent.decide(briefing, writer.write, retrying)
+            return await agent.decide(briefing, writer.write, retrying, thoughts.write)
         finally:
             writer.close()
+            thoughts.close()
 
     async def _record(self, reply: ModelReply) -> bool:
         """Store what was decided and carry it out. True where that ended the turn."""
         used = metrics(self._stream.view, reply, self._settings.max_budget_per_task)
-        if not reply.calls:
-            return await self._say(reply.text, used)
+        self._turn.finish = reply.finish
+        plan = distinct(reply.calls)
+        empty = not plan and not reply.text.strip()
         response = f"{reply.id}#{self._stream.next_id}"
-        plan = _distinct(reply.calls)
+        beside = said_beside(reply, response, plan, self._context.agent.model)
+        if beside is not None:
+            await self._stream.append(evolve(beside, llm_metrics=used) if empty else beside)
+        if empty:
+            return await self._answered_nothing()
+        self._turn.nudged = False
+        if not plan:
+            return await self._say(reply.text, used)
         if len(plan) == 1:
             return await self._call(plan[0], response, 1, thought=reply.text, used=used)
         planned = ToolCallsAction(
@@ -198,6 +218,13 @@ class AgentController:
         )
         await self._stream.append(planned)
         return await self._take_up(planned, plan)
+
+    async def _answered_nothing(self) -> bool:
+        """A model that has only thought is asked once more."""
+        if self._turn.nudged:
+            return await self._end(StopReason.ERROR, AgentState.ERROR, text=SAID_NOTHING)
+        self._turn.nudged = True
+        return False
 
     async def _take_up(self, plan: ToolCallsAction, calls: Sequence[PlannedCall]) -> bool:
         """Take up what is left of a plan. True where that ended the turn."""
@@ -209,8 +236,6 @@ class AgentController:
         return False
 
     async def _say(self, text: str, used: dict[str, Json] | None) -> bool:
-        if not text.strip():
-            return await self._end(StopReason.ERROR, AgentState.ERROR, text=SAID_NOTHING)
         said = MessageAction(
             source=Source.AGENT,
             content=text,
@@ -218,7 +243,10 @@ class AgentController:
             cause=self._turn.cause,
             llm_metrics=used,
         )
-        return await self._end(StopReason.WAITING, AgentState.AWAITING_USER_INPUT, said)
+        cut = ANSWER_CUT.get(self._turn.finish or "", "")
+        if cut:
+            self._tell("STATUS$REPLY_CUT", cut)
+        return await self._end(StopReason.WAITING, AgentState.AWAITING_USER_INPUT, said, text=cut)
 
     async def _call(
         self, call: PlannedCall, response: str, total: int, *, thought: str = "", used: Mapping[str, Json] | None = None
@@ -244,8 +272,9 @@ class AgentController:
         return await self._act(replace(action, **about), call)
 
     async def _refuse(self, call: PlannedCall, wrong: BadInput, invalid: InvalidCallAction) -> bool:
+        cut = f"\n{CUT['length']}" if self._turn.finish == "length" else ""
         problem = ErrorObservation(
-            cause=self._stream.next_id, source=Source.AGENT, content=wrong.message, error_id=BAD_CALL_ID
+            cause=self._stream.next_id, source=Source.AGENT, content=wrong.message + cut, error_id=BAD_CALL_ID
         )
         await self._stream.append(invalid, *self._context.replay.refused(self._stream.view, problem))
         return await self._judge(call, problem)
@@ -319,14 +348,3 @@ class AgentController:
 
     def _tell(self, status: str, text: str, level: Literal["info", "error"] = "info") -> None:
         self._stream.publish_transient(Status(level, status, text))
-
-
-def _distinct(calls: Sequence[PlannedCall]) -> tuple[PlannedCall, ...]:
-    """The calls with ids that differ: a model that repeats one must not lose a call."""
-    taken: set[str] = set()
-    plan: list[PlannedCall] = []
-    for place, call in enumerate(calls):
-        name = call.id if call.id and call.id not in taken else f"{call.id or 'call'}_{place}"
-        taken.add(name)
-        plan.append(PlannedCall(id=name, name=call.name, arguments=call.arguments))
-    return tuple(plan)

@@ -18,7 +18,7 @@ class DeltaCoalescer:
     def __init__(
         self,
         tell: Callable[[Delta], None],
-        kind: Literal["reply", "output"],
+        kind: Literal["reply", "output", "thought"],
         key: str,
         masker: SecretMasker,
         *,
@@ -27,7 +27,7 @@ class DeltaCoalescer:
         """`anew`: what an earlier writer told of the same stream is void."""
         self._tell = tell
         self._masker = StreamMasker(masker)
-        self._kind: Literal["reply", "output"] = kind
+        self._kind: Literal["reply", "output", "thought"] = kind
         self._key = key
         self._waiting: list[str] = []
         self._size = 0

@@ -7,6 +7,7 @@ import orjson
 from openhands_sessions.core.errors import BadInput
 from openhands_sessions.core.events.actions import McpAction
 from openhands_sessions.core.events.event import Action, Json
+from openhands_sessions.core.json_text import read_json
 from openhands_sessions.ports.tool import Tool
 
 LONGEST_ARGUMENTS = 4 * 1024 * 1024
@@ -28,9 +29,10 @@ class ToolRegistry:
         if len(arguments) > LONGEST_ARGUMENTS:
             raise BadInput("arguments", f"must not be longer than {LONGEST_ARGUMENTS} characters")
         try:
-            given = orjson.loads(arguments or "{}")
-        except orjson.JSONDecodeError as error:
+            given = read_json(arguments.strip() or "null")
+        except ValueError as error:
             raise BadInput("arguments", f"must be a JSON object, and they are not JSON: {error}") from None
+        given = {} if given is None else given
         if not isinstance(given, dict):
             raise BadInput("arguments", f"must be a JSON object, not {type(given).__name__}")
         return tool.read(given)

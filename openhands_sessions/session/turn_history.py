@@ -46,11 +46,12 @@ class TurnHistory:
         """Let go of the events: between turns a session holds none."""
         self._events, self._live = [], False
 
-    def messages(self) -> Sequence[Message]:
+    def messages(self, model: str | None) -> Sequence[Message]:
+        """For a model by its name; see `dialogue`."""
         condensed = self._stream.view.condensed
         if condensed is None or self._summary is None:
-            return dialogue(self._events)
-        return dialogue(self._events, self._summary, condensed[1])
+            return dialogue(self._events, model=model)
+        return dialogue(self._events, self._summary, condensed[1], model=model)
 
     async def _read(self, after: int, before: int) -> list[Event]:
         batches = self._stream.read(after, before=before)

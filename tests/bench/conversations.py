@@ -103,7 +103,9 @@ async def _by_litellm(library: LiteLlmLibrary, model: ModelServer) -> float:
     body = model.requests[-1].body
     asked = {"model": f"openai/{MODEL}", "base_url": model.url, "api_key": KEY, "timeout": 60}
     begun = time.perf_counter()
-    stream = await library.stream({**asked, "messages": list(body["messages"]), "tools": list(body["tools"])})
+    stream = await library.stream(
+        {**asked, "messages": list(body["messages"]), "tools": list(body["tools"])}, lambda lines: lines
+    )
     async for _ in stream:
         pass
     return time.perf_counter() - begun

@@ -4,13 +4,20 @@ import asyncio
 import json
 import re
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import count
 
 from openhands_sessions.core.errors import ModelFailure
 from openhands_sessions.core.events.event import Json
-from openhands_sessions.core.events.own import PlannedCall
-from openhands_sessions.ports.model import ModelReply, ModelRequest, ModelSpec, Retry, Usage
+from openhands_sessions.ports.model import (
+    FinishReason,
+    ModelReply,
+    ModelRequest,
+    ModelSpec,
+    RequestedCall,
+    Retry,
+    Usage,
+)
 
 FAKE_USAGE = Usage(prompt_tokens=10, completion_tokens=5, cost=0.001, latency=0.01)
 
@@ -21,6 +28,7 @@ class FakeCall:
 
     name: str
     arguments: Mapping[str, Json] | str
+    extra: Mapping[str, Json] = field(default_factory=dict)
 
     @property
     def text(self) -> str:
@@ -38,6 +46,9 @@ class FakeReply:
     hold: asyncio.Event | None = None
     fail: ModelFailure | None = None
     usage: Usage = FAKE_USAGE
+    finish: FinishReason | None = None
+    thoughts: str = ""
+    extra: Mapping[str, Json] = field(default_factory=dict)
 
 
 class ScriptRanOut(AssertionError):
@@ -67,7 +78,11 @@ class FakeModel:
         return self.requests[times - 1]
 
     async def complete(
-        self, request: ModelRequest, on_text: Callable[[str], None], on_retry: Callable[[Retry], None]
+        self,
+        request: ModelRequest,
+        on_text: Callable[[str], None],
+        on_retry: Callable[[Retry], None],
+        on_thought: Callable[[str], None] = lambda text: None,
     ) -> ModelReply:
         self.requests.append(request)
         self._news.set()
@@ -76,14 +91,24 @@ class FakeModel:
         reply = self.script.pop(0)
         for retry in reply.retries:
             on_retry(retry)
+        if reply.thoughts:
+            on_thought(reply.thoughts)
         await self._stream(reply, on_text)
         if reply.fail is not None:
             raise reply.fail
         calls = [
-            PlannedCall(id=f"call-{next(self._numbers)}", name=call.name, arguments=call.text) for call in reply.calls
+            RequestedCall(id=f"call-{next(self._numbers)}", name=call.name, arguments=call.text, extra=call.extra)
+            for call in reply.calls
         ]
         return ModelReply(
-            id=f"reply-{next(self._numbers)}", text=reply.text, calls=calls, usage=reply.usage, model=self.name
+            id=f"reply-{next(self._numbers)}",
+            text=reply.text,
+            calls=calls,
+            usage=reply.usage,
+            model=self.name,
+            finish=reply.finish,
+            thoughts=reply.thoughts,
+            extra=reply.extra,
         )
 
     async def _stream(self, reply: FakeReply, on_text: Callable[[str], None]) -> None:

@@ -21,7 +21,11 @@ class PlanModel:
         self._numbers = count(1)
 
     async def complete(
-        self, request: ModelRequest, on_text: Callable[[str], None], on_retry: Callable[[Retry], None]
+        self,
+        request: ModelRequest,
+        on_text: Callable[[str], None],
+        on_retry: Callable[[Retry], None],
+        on_thought: Callable[[str], None] = lambda text: None,
     ) -> ModelReply:
         self.requests.append(request)
         number = next(self._numbers)

@@ -49,8 +49,8 @@ def runs(*commands: str, text: str = "") -> FakeReply:
     return FakeReply(text=text, calls=[FakeCall("execute_bash", {"command": command}) for command in commands])
 
 
-def says(text: str) -> FakeReply:
-    return FakeReply(text=text)
+def says(text: str, **about: Any) -> FakeReply:
+    return FakeReply(text=text, **about)
 
 
 def finishes(text: str = "done") -> FakeReply:

@@ -51,11 +51,15 @@ class ModelAgent:
         self.vision = model.vision
 
     async def decide(
-        self, briefing: AgentInput, on_text: Callable[[str], None], on_retry: Callable[[Retry], None]
+        self,
+        briefing: AgentInput,
+        on_text: Callable[[str], None],
+        on_retry: Callable[[Retry], None],
+        on_thought: Callable[[str], None] = lambda text: None,
     ) -> ModelReply:
         messages = briefing.messages if self.vision else [_without_images(message) for message in briefing.messages]
         request = ModelRequest(messages=messages, tools=briefing.tools)
-        return await self._model.complete(request, on_text, on_retry)
+        return await self._model.complete(request, on_text, on_retry, on_thought)
 
     async def summarize(self, messages: Sequence[ChatMessage], instruction: str) -> ModelReply | None:
         request = ModelRequest(messages=[*messages, {"role": "user", "content": instruction}])

@@ -32,7 +32,11 @@ class ShellAgent:
     vision = True  # it ignores images
 
     async def decide(
-        self, briefing: AgentInput, on_text: Callable[[str], None], on_retry: Callable[[Retry], None]
+        self,
+        briefing: AgentInput,
+        on_text: Callable[[str], None],
+        on_retry: Callable[[Retry], None],
+        on_thought: Callable[[str], None] = lambda text: None,
     ) -> ModelReply:
         reply_id = f"shell-{len(briefing.messages)}"
         last = briefing.messages[-1]

@@ -3,7 +3,7 @@
 import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
 
 from openhands_sessions.core.errors import ModelFailure
@@ -50,7 +50,13 @@ TOO_SLOW = FailureKind(UNAVAILABLE.status, "The model took too long")
 
 
 class ReplyCut(Exception):
-    """The stream ended in the middle of a reply."""
+    """The stream ended in the middle of a reply, with the provider's words, HTTP status and frame where it sent any."""
+
+    def __init__(self, message: str = "", status_code: int | None = None, body: str = "") -> None:
+        super().__init__(message)
+        self.message = message
+        self.status_code = status_code
+        self.body = body
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,7 +95,7 @@ _RULES: Sequence[tuple[FailureKind, Callable[[_Signs], bool]]] = (
     ),
     (TOO_LONG, lambda s: s.named("ContextWindowExceededError")),
     (RATE_LIMITED, lambda s: s.status == 429 or s.named("RateLimitError")),
-    (CUT, lambda s: s.named("ReplyCut", "MidStreamFallbackError")),
+    (CUT, lambda s: s.named("ReplyCut", "MidStreamFallbackError") and not 400 <= (s.status or 0) < 500),
     (
         UNAVAILABLE,
         lambda s: (
@@ -135,7 +141,11 @@ def _causes(error: BaseException) -> Iterator[BaseException]:
 
 def failure(error: BaseException, secrets: Sequence[str] = ()) -> ModelFailure:
     """The error as users see it: whose fault it is and the provider's short reason, without the given secrets."""
-    return model_failure(classify(error), reason(error, secrets))
+    kind, why = classify(error), reason(error, secrets)
+    if kind is RATE_LIMITED and (seconds := retry_after(error)):
+        until = datetime.now(UTC) + timedelta(seconds=seconds)
+        why = f"{why.rstrip('.')}; it takes requests again in {seconds:.0f} s, at {until:%Y-%m-%d %H:%M:%S} UTC"
+    return model_failure(kind, why)
 
 
 def model_failure(kind: FailureKind, why: str = "") -> ModelFailure:

@@ -4,10 +4,11 @@ import asyncio
 import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+from functools import partial
 from random import Random
 from typing import Any
 
-from tenacity import AsyncRetrying, RetryCallState, retry_if_exception, stop_after_attempt
+from tenacity import AsyncRetrying, RetryCallState, retry_if_exception, stop_after_attempt, stop_any, stop_before_delay
 
 from openhands_sessions.adapters.models.failures import (
     MISCONFIGURED,
@@ -22,6 +23,7 @@ from openhands_sessions.adapters.models.failures import (
 )
 from openhands_sessions.adapters.models.litellm_library import LiteLlmLibrary
 from openhands_sessions.adapters.models.stream_accumulator import StreamAccumulator, counted
+from openhands_sessions.adapters.models.stream_frames import StreamFrames
 from openhands_sessions.core.errors import ModelFailure
 from openhands_sessions.ports.model import ModelReply, ModelRequest, ModelSpec, Retry
 
@@ -33,8 +35,8 @@ environment are not for that address."""
 @dataclass(frozen=True, kw_only=True, slots=True)
 class RetryPolicy:
     """How long to wait, in seconds: `first` before the second try, doubled for each further one up to `longest`, by
-    up to half less at random; a provider's own wish is followed up to `longest_asked`. A try is given up after
-    `silence` without a byte."""
+    up to half less at random; a provider's own wish is followed, but one for more than `longest_asked` ends the tries.
+    A try is given up after `silence` without a byte."""
 
     first: float = 1.0
     longest: float = 30.0
@@ -44,7 +46,7 @@ class RetryPolicy:
     def wait(self, attempt: int, asked: float | None, chance: float) -> float:
         """Before the try after `attempt` (from 1); `chance` is from 0 to 1."""
         if asked is not None:
-            return min(asked, self.longest_asked)
+            return asked
         return min(self.longest, self.first * 2.0 ** (attempt - 1)) * (1 - chance / 2)
 
 
@@ -112,11 +114,15 @@ class LiteLlmModel:
         self._secrets = [spec.api_key] if spec.api_key else []
 
     async def complete(
-        self, request: ModelRequest, on_text: Callable[[str], None], on_retry: Callable[[Retry], None]
+        self,
+        request: ModelRequest,
+        on_text: Callable[[str], None],
+        on_retry: Callable[[Retry], None],
+        on_thought: Callable[[str], None] = lambda text: None,
     ) -> ModelReply:
         try:
             async with asyncio.timeout(self._spec.timeout) as limit:
-                return await self._try_often(request, on_text, on_retry)
+                return await self._try_often(partial(self._ask, request, on_text, on_thought), on_retry)
         except TimeoutError:
             if not limit.expired():
                 raise
@@ -126,41 +132,52 @@ class LiteLlmModel:
             raise failure(error, self._secrets) from None
 
     async def _try_often(
-        self, request: ModelRequest, on_text: Callable[[str], None], on_retry: Callable[[Retry], None]
+        self, ask: Callable[[], Awaitable[ModelReply]], on_retry: Callable[[Retry], None]
     ) -> ModelReply:
+        """A wait that is longer than what is left, or than a provider is waited for, is not begun."""
+
         def announce(state: RetryCallState) -> None:
-            wait = state.next_action.sleep if state.next_action else 0.0
-            on_retry(Retry(attempt=state.attempt_number, wait=wait, problem=self._problem(state)))
+            on_retry(Retry(attempt=state.attempt_number, wait=state.upcoming_sleep, problem=self._problem(state)))
 
         tries = AsyncRetrying(
             sleep=self._timing.sleep,
-            stop=stop_after_attempt(self._spec.retries + 1),
+            stop=stop_any(stop_after_attempt(self._spec.retries + 1), stop_before_delay(self._spec.timeout)),
             wait=self._wait,
-            retry=retry_if_exception(_is_passing),
+            retry=retry_if_exception(self._is_passing),
             before_sleep=announce,
             reraise=True,
         )
-        reply: ModelReply = await tries(self._ask, request, on_text)
+        reply: ModelReply = await tries(ask)
         return reply
 
-    async def _ask(self, request: ModelRequest, on_text: Callable[[str], None]) -> ModelReply:
+    async def _ask(
+        self, request: ModelRequest, on_text: Callable[[str], None], on_thought: Callable[[str], None]
+    ) -> ModelReply:
         begun = time.monotonic()
-        gathering = StreamAccumulator()
-        stream = await self._library.stream(self._arguments(request))
+        gathering = StreamAccumulator(on_text, on_thought)
+        frames = StreamFrames(gathering)
+        stream = await self._library.stream(self._arguments(request), frames.tapped)
+        usage: Any = None
         try:
             async for chunk in stream:
-                if piece := gathering.add(chunk):
-                    on_text(piece)
-            gathering.check(finished=_is_finished(stream))
+                usage = getattr(chunk, "usage", None) or usage
+                if not frames.chunks:
+                    gathering.add(chunk.model_dump())
         finally:
             await stream.aclose()
-        cost = self._library.price(self.name, gathering.usage)
+            if frames.problem is not None:
+                raise frames.problem
+        gathering.check(finished=gathering.finished or frames.done if frames.chunks else _is_finished(stream))
+        usage = usage or self._library.usage(gathering.usage)
         return ModelReply(
             id=gathering.id,
             text=gathering.text,
             calls=gathering.calls(),
-            usage=counted(gathering.usage, cost=cost, latency=time.monotonic() - begun),
+            usage=counted(usage, cost=self._library.price(self.name, usage), latency=time.monotonic() - begun),
             model=gathering.model or self.name,
+            finish=gathering.finish,
+            thoughts=gathering.thoughts,
+            extra=gathering.extra,
         )
 
     def _arguments(self, request: ModelRequest) -> dict[str, Any]:
@@ -184,13 +201,14 @@ class LiteLlmModel:
         error = _error_of(state)
         return self._timing.policy.wait(state.attempt_number, retry_after(error), self._timing.random.random())
 
+    def _is_passing(self, error: BaseException) -> bool:
+        if isinstance(error, ModelFailure) or not isinstance(error, Exception) or not classify(error).passing:
+            return False
+        return (retry_after(error) or 0.0) <= self._timing.policy.longest_asked
+
     def _problem(self, state: RetryCallState) -> str:
         error = _error_of(state)
         return model_failure(classify(error), reason(error, self._secrets)).message
-
-
-def _is_passing(error: BaseException) -> bool:
-    return not isinstance(error, ModelFailure) and isinstance(error, Exception) and classify(error).passing
 
 
 def _error_of(state: RetryCallState) -> BaseException:

@@ -7,7 +7,7 @@ import logging
 import os
 import sys
 import threading
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -70,8 +70,9 @@ class LiteLlmLibrary:
         """Whether the model is known to take images."""
         return bool(self._litellm.supports_vision(model=name))
 
-    async def stream(self, arguments: Mapping[str, Any]) -> Any:
-        """Begin a streamed completion; litellm's own retries are off. Being cancelled closes what was begun."""
+    async def stream(self, arguments: Mapping[str, Any], tapped: Callable[[Any], Any]) -> Any:
+        """Begin a streamed completion; litellm's own retries are off. `tapped` is given the lines of the answer and
+        gives those that litellm reads. Being cancelled closes what was begun."""
         prepared = asyncio.Event()
         here = threading.get_ident()
 
@@ -92,10 +93,22 @@ class LiteLlmLibrary:
         call: asyncio.Task[Any] = asyncio.create_task(begun)
         call.add_done_callback(lambda task: prepared.set())
         try:
-            return await asyncio.shield(call)
+            stream = await asyncio.shield(call)
         except asyncio.CancelledError:
             await _give_up(call, prepared)
             raise
+        # There is no public way to the lines. Providers that are not read by lines have no such attribute.
+        frames: Any = getattr(stream, "completion_stream", None)
+        if hasattr(getattr(frames, "streaming_response", None), "__aiter__"):
+            frames.streaming_response = frames.response_iterator = tapped(frames.streaming_response)
+        return stream
+
+    def usage(self, counts: Mapping[str, Any] | None) -> Any:
+        """A provider's usage as litellm has it; None for none, or one that it does not understand."""
+        try:
+            return self._litellm.Usage(**counts) if counts else None
+        except (TypeError, ValueError):
+            return None
 
     def price(self, name: str, usage: Any) -> float:
         """What a usage costs in US dollars by litellm's table, 0 where it has no price."""

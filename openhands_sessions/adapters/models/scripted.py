@@ -68,7 +68,11 @@ class ScriptedModel:
         self._sleep = sleep
 
     async def complete(
-        self, request: ModelRequest, on_text: Callable[[str], None], on_retry: Callable[[Retry], None]
+        self,
+        request: ModelRequest,
+        on_text: Callable[[str], None],
+        on_retry: Callable[[Retry], None],
+        on_thought: Callable[[str], None] = lambda text: None,
     ) -> ModelReply:
         if request.purpose == "title":
             return ModelReply(id=f"scripted-{_new_id()}", text=self._script.title, model=self.name)

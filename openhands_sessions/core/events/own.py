@@ -1,9 +1,10 @@
 """Kinds of events that only this project has. They are not sent to clients of the V0 protocol."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from enum import StrEnum
 
-from openhands_sessions.core.events.event import Action, Observation, kinds_of
+from openhands_sessions.core.events.event import Action, Json, Observation, kinds_of
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -34,6 +35,20 @@ class InvalidCallAction(Action, kind="invalid_call", says="A tool call that cann
     is in `tool_call_metadata`."""
 
     thought: str = ""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ModelReplyAction(Action, kind="model_reply", says="What the model said beside its answer"):
+    """Ours: what a reply held beside text and calls; recorded before the events that the reply leads to, which follow
+    it at once. `extra` are the fields of the provider's message as it sent them, `calls` those of each call by its id:
+    both are given back to `model`, and to no other. `thoughts` is the readable part of its reasoning."""
+
+    response_id: str
+    model: str
+    finish_reason: str | None = None
+    thoughts: str = ""
+    extra: Mapping[str, Json] = field(default_factory=dict)
+    calls: Mapping[str, Json] = field(default_factory=dict)
 
 
 class StopReason(StrEnum):

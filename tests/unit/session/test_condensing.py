@@ -42,13 +42,17 @@ class SumModel:
         self._script = FakeModel(replies)
 
     async def complete(
-        self, request: ModelRequest, on_text: Callable[[str], None], on_retry: Callable[[Retry], None]
+        self,
+        request: ModelRequest,
+        on_text: Callable[[str], None],
+        on_retry: Callable[[Retry], None],
+        on_thought: Callable[[str], None] = lambda text: None,
     ) -> ModelReply:
         self.requests.append(request)
         if not is_sum(request):
             if self.look is not None:
                 await self.look(request)
-            return await self._script.complete(request, on_text, on_retry)
+            return await self._script.complete(request, on_text, on_retry, on_thought)
         self.sums.append(request)
         self.summing.set()
         if self.hold is not None:
@@ -139,11 +143,11 @@ async def test_the_next_turn_and_the_next_server_are_shown_the_same(store: Sessi
         await ask(session, "still there?")
         history = TurnHistory(session.event_stream)
         await history.load()
-        before = history.messages()
+        before = history.messages(None)
     async with harness.live() as session:
         history = TurnHistory(session.event_stream)
         await history.load()
-        assert history.messages() == before
+        assert history.messages(None) == before
         await ask(session, "and now?")
     assert decisions(model)[-1].messages[-1]["content"] == "and now?"
 
@@ -157,7 +161,7 @@ async def test_a_history_is_read_once_and_kept_up_by_what_happens(store: Session
 
         async def compare(request: ModelRequest) -> None:
             await fresh.load()
-            seen.append((list(request.messages), list(fresh.messages())))
+            seen.append((list(request.messages), list(fresh.messages(None))))
             fresh.forget()
 
         model.look = compare

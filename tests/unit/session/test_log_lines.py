@@ -29,10 +29,14 @@ class NotingModel(FakeModel):
     bound: object = None
 
     async def complete(
-        self, request: ModelRequest, on_text: Callable[[str], None], on_retry: Callable[[Retry], None]
+        self,
+        request: ModelRequest,
+        on_text: Callable[[str], None],
+        on_retry: Callable[[Retry], None],
+        on_thought: Callable[[str], None] = lambda text: None,
     ) -> ModelReply:
         self.bound = get_contextvars().get("conversation_id")
-        return await super().complete(request, on_text, on_retry)
+        return await super().complete(request, on_text, on_retry, on_thought)
 
 
 async def test_a_line_of_a_session_names_its_conversation_and_no_other_line_does(store: SessionStore) -> None:

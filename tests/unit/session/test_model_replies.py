@@ -7,7 +7,7 @@ import pytest
 from openhands_sessions.core.events.actions import MessageAction
 from openhands_sessions.core.view import ConversationView, reduce
 from openhands_sessions.ports.model import ModelReply, Usage
-from openhands_sessions.session.usage import metrics
+from openhands_sessions.session.model_replies import metrics
 
 USAGE = Usage(prompt_tokens=10, completion_tokens=5, cache_read_tokens=3, cache_write_tokens=2, cost=0.5)
 
