@@ -115,7 +115,7 @@ class _Builder:
             case ModelReplyAction():
                 self._beside = event
                 if event.llm_metrics is not None:  # nothing follows
-                    self.say({"role": "user", "content": NUDGE})
+                    self.say({"role": "user", "content": CUT.get(event.finish_reason or "", NUDGE)})
             case ToolCallsAction(response_id=response, calls=calls, thought=thought):
                 reply = self._reply(response, thought)
                 reply.calls.update({call.id: (call.name, call.arguments) for call in calls})

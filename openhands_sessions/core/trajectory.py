@@ -23,6 +23,7 @@ from openhands_sessions.core.events.event import Action, ConfirmationState, Obse
 from openhands_sessions.core.events.observations import NOT_RUN_ID, RunObservation
 from openhands_sessions.core.events.own import InvalidCallAction, ToolCallsAction
 from openhands_sessions.core.ids import UNNUMBERED
+from openhands_sessions.core.json_text import read_json
 
 FIELD = "replay_json"
 LONGEST_MESSAGE = 1_000_000
@@ -80,8 +81,8 @@ def read_trajectory(text: str) -> Trajectory:
     """Parse an export: a JSON list of events, or an object that holds one. Skips what the environment did and actions
     that were never carried out. Raises BadInput that names the entry."""
     try:
-        exported = orjson.loads(text)
-    except orjson.JSONDecodeError as error:
+        exported = read_json(text)
+    except ValueError as error:
         raise BadInput(FIELD, f"must be an exported trajectory, and it is not JSON: {error}") from None
     if isinstance(exported, dict):
         exported = exported.get("trajectory")

@@ -10,6 +10,7 @@ from pydantic import BaseModel, Field, PlainSerializer, WithJsonSchema
 
 from openhands_sessions.core.events.codec import timestamp_text
 from openhands_sessions.core.events.event import AgentState, Json
+from openhands_sessions.core.json_text import read_json
 from openhands_sessions.core.lifecycle import SessionState
 from openhands_sessions.ports.gateway import Delta, EndReason, Status
 from openhands_sessions.protocol.commands import MessageIn, StateIn
@@ -29,7 +30,7 @@ class SocketJson:
 
     @staticmethod
     def loads(text: str | bytes, **options: object) -> Any:
-        return orjson.loads(text)
+        return read_json(text)
 
 
 class AuthIn(Message):

@@ -6,13 +6,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
-import orjson
 from aiohttp import web
 from pydantic import BaseModel
 
 from openhands_sessions.core.errors import BadInput, NotFound
 from openhands_sessions.core.ids import ConversationId, conversation_id
 from openhands_sessions.core.json_limits import check_nesting
+from openhands_sessions.core.json_text import read_json
 from openhands_sessions.ports.access import (
     Access,
     AccessControl,
@@ -98,8 +98,8 @@ async def mapping(request: web.Request) -> dict[str, Any]:
     """The request's JSON object; an empty body counts as `{}`. Raises BadInput."""
     raw = await request.read()
     try:
-        value: Any = orjson.loads(raw) if raw.strip() else {}
-    except orjson.JSONDecodeError as error:
+        value: Any = read_json(raw) if raw.strip() else {}
+    except ValueError as error:
         raise BadInput("the body", f"must be JSON: {error}") from None
     check_nesting(value, "the body")
     if not isinstance(value, dict):
