@@ -160,7 +160,7 @@ async def test_nothing_but_a_trajectory_may_be_longer_than_a_message(data_dir: P
 
 async def post(clients: Clients, body: object) -> tuple[int, Any]:
     """Make a conversation with a body that is too long to be sent at once."""
-    sent = BytesIO(json.dumps(body).encode())
+    sent = BytesIO(json.dumps(body, ensure_ascii=False).encode())
     asked = clients.rest.http.post(f"{clients.rest.url}/api/conversations", data=sent)
     async with asked as answer:
         return answer.status, await answer.json()
