@@ -9,6 +9,7 @@ from pathlib import Path
 from random import Random
 from typing import Any
 
+import orjson
 import pytest
 
 from tests.support.event_summaries import Event
@@ -134,7 +135,7 @@ async def test_a_long_trajectory_is_taken_up_to_the_limit(data_dir: Path) -> Non
     ):
         assert limit > 5_000_000
         assert (await post(clients, {"replay_json": text, "settings": {"agent": "shell"}}))[0] == 200
-        for longer in (f"{text} ", text * 4):
+        for longer in (f"{text} ", text * 2):
             status, answer = await post(clients, {"replay_json": longer})
             assert (status, answer["code"]) == (413, "too_large")
 
@@ -160,7 +161,7 @@ async def test_nothing_but_a_trajectory_may_be_longer_than_a_message(data_dir: P
 
 async def post(clients: Clients, body: object) -> tuple[int, Any]:
     """Make a conversation with a body that is too long to be sent at once."""
-    sent = BytesIO(json.dumps(body).encode())
+    sent = BytesIO(orjson.dumps(body))
     asked = clients.rest.http.post(f"{clients.rest.url}/api/conversations", data=sent)
     async with asked as answer:
         return answer.status, await answer.json()

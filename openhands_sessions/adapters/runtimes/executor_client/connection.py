@@ -95,8 +95,8 @@ class ExecutorConnection:
     async def close(self) -> None:
         self._stop_status_timer()
         self._reading.cancel()
+        self._writer.close()  # first: who waits here may be cancelled
         await asyncio.wait([self._reading])
-        self._writer.close()
         try:
             async with asyncio.timeout(_CLOSE_SECONDS):  # a peer that does not read keeps the buffer from draining
                 await self._writer.wait_closed()
