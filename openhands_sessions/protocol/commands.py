@@ -10,6 +10,7 @@ from openhands_sessions.core.errors import BadInput
 from openhands_sessions.core.events.event import Json
 from openhands_sessions.core.ids import EventId
 from openhands_sessions.core.settings import bad_input
+from openhands_sessions.protocol.images import ImageUrl
 from openhands_sessions.protocol.payloads import Message, Text
 
 Key = Annotated[str, Field(min_length=1, max_length=128)]
@@ -19,7 +20,7 @@ class MessageArgs(Message):
     """`args` of a `message`; other keys, such as the client's own timestamp, are ignored."""
 
     content: Text
-    image_urls: list[str] | None = Field(None, max_length=32)
+    image_urls: list[ImageUrl] | None = Field(None, max_length=32)
     file_urls: list[str] | None = Field(None, max_length=256)
 
 

@@ -16,6 +16,7 @@ from openhands_sessions.core.microagents import Microagent
 from openhands_sessions.core.repository import Repository, checked_branch, checked_provider, repository
 from openhands_sessions.core.texts import TaskKind, task_message
 from openhands_sessions.ports.gateway import SessionInfo, SessionSpec
+from openhands_sessions.protocol.images import ImageUrl
 from openhands_sessions.protocol.payloads import Message, Payload, Reply, Text
 from openhands_sessions.protocol.statuses import v0_status
 
@@ -54,7 +55,7 @@ class CreateIn(Payload):
     git_provider: str | None = None
     selected_branch: str | None = None
     initial_user_msg: Text | None = None
-    image_urls: list[str] | None = Field(None, max_length=32)
+    image_urls: list[ImageUrl] | None = Field(None, max_length=32)
     replay_json: str | None = None
     suggested_task: TaskIn | None = None
     create_microagent: CreateMicroagentIn | None = None

@@ -138,7 +138,7 @@ async def test_the_first_message_begins_a_turn(gateway: Gateway) -> None:
 
 
 async def test_images_come_with_the_first_message(gateway: Gateway) -> None:
-    image = "data:image/png;base64,AAAA"
+    image = "data:image/png;base64,iVBORw0KGgo="
     spec = SessionSpec(id=SID, create=True, initial_message="look", image_urls=(image,))
     await gateway.open(spec)
     log = await read(gateway, SID, -1, turn_ends)

@@ -112,7 +112,7 @@ async def test_what_is_no_trajectory_is_refused_and_nothing_is_kept(server: Serv
     good = json.dumps([{"action": "message", "source": "user", "args": {"content": "hi"}}])
     more: list[dict[str, Any]] = [
         {"initial_user_msg": "hi"},
-        {"image_urls": ["data:image/png;base64,AAAA"]},
+        {"image_urls": ["data:image/png;base64,iVBORw0KGgo="]},
         {"suggested_task": {"task_type": "OPEN_ISSUE", "repo": "a/b", "issue_number": 1}},
     ]
     asked = [({"replay_json": text}, field) for text, field in BAD]
@@ -142,7 +142,7 @@ async def test_a_long_trajectory_is_taken_up_to_the_limit(data_dir: Path) -> Non
 
 async def test_nothing_but_a_trajectory_may_be_longer_than_a_message(data_dir: Path) -> None:
     """Else it would be read with the conversation's row, by every list."""
-    long = "data:image/png;base64," + "A" * 200_000
+    long = "data:image/png;base64,iVBORw0KGgoA" + "A" * 200_000
     async with (
         running_server(data_dir, {"OHS_LIMITS__MESSAGE_BYTES": "100000"}) as server,
         Clients(server.url) as clients,

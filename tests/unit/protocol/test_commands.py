@@ -9,7 +9,9 @@ from openhands_sessions.protocol.commands import command_of, command_wire
 
 COMMANDS: list[Command] = [
     SendMessage(content="hello"),
-    SendMessage(content="", image_urls=("data:,",), file_urls=("/workspace/a", "/workspace/b")),
+    SendMessage(
+        content="", image_urls=("data:image/png;base64,iVBORw0KGgo=",), file_urls=("/workspace/a", "/workspace/b")
+    ),
     Stop(),
     Pause(),
     Resume(),
