@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from .diff import lines_of, unified
 from .journal import Outcome
-from .text_file import UnknownEncoding, TextFile
+from .text_file import TextFile, UnknownEncoding
 from .undo import UndoHistory
 from .workspace import OutsidePath, UnfitFile, WorkspaceFolder
 
