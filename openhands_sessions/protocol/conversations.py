@@ -328,9 +328,15 @@ class SkippedOut(Reply):
     reason: str
 
 
+class RenamedOut(Reply):
+    name: str
+    path: str
+
+
 class UploadOut(Reply):
     uploaded_files: list[str]
     skipped_files: list[SkippedOut]
+    renamed_files: list[RenamedOut] | None = None
 
 
 def conversation_status(state: SessionState | None) -> Status:
