@@ -316,6 +316,7 @@ class FileOut(Reply):
 class ChangeOut(Reply):
     path: str
     status: Literal["A", "M", "D", "R", "U"]
+    old_path: str | None = None
 
 
 class DiffOut(Reply):

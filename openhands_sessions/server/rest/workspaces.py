@@ -87,7 +87,10 @@ async def git_changes(request: web.Request) -> web.Response:
         changes = await access(request).workspaces.changes(sid)
     except NoRepository:
         return web.json_response(NO_REPOSITORY, status=404)
-    listed: list[Json] = [{"path": each.path, "status": each.status} for each in changes]
+    listed: list[Json] = []
+    for each in changes:
+        change: dict[str, Json] = {"path": each.path, "status": each.status}
+        listed.append(change | {"old_path": each.old_path} if each.old_path else change)
     return web.json_response(listed)
 
 
