@@ -6,6 +6,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
+import re
 import stat
 import time
 import zipfile
@@ -24,9 +25,13 @@ _FAST = 3
 _EARLIEST, _LATEST = 315_532_800.0, 4_354_819_198.0
 """The range of times in a zip archive, in seconds: 1980 to 2107."""
 _DEPTH = 100
+_DEVICE = re.compile(r"(?:con|prn|aux|nul|conin\$|conout\$|(?:com|lpt)[0-9¹²³])(?=[ .]|\Z)", re.IGNORECASE)
 _NAMES = 100_000
 """Names of one folder that are read; more are over the limit of any archive."""
 _AT_ONCE = 32
+_NAMES_CHANGED = (
+    b"%d names that another system reads as a path or a device were changed; each such entry has its own as comment."
+)
 
 
 @dataclass(frozen=True)
@@ -39,10 +44,12 @@ class ArchiveLimits:
 
 @dataclass(frozen=True)
 class _Entry:
-    """A file or a folder (`name` ends in `/`) of the archive; `path` is its path in the workspace."""
+    """A file or a folder (`name` ends in `/`) of the archive; `path` is its path in the workspace, `below` the same
+    from the folder that is packed."""
 
     name: str
     path: str
+    below: str
     size: int
     changed: float
     executable: bool
@@ -83,7 +90,8 @@ def write_chunks(workspace: WorkspaceFolder, path: str) -> Generator[None, bytes
 
 def zip_chunks(workspace: WorkspaceFolder, path: str, limits: ArchiveLimits) -> Generator[bytes, bytes | None, None]:
     """A zip archive in chunks. Links to files inside count as the files; other links, and what is not a file, are left
-    out. Raises OutsidePath, UnfitFile and ArchiveTooLarge, before the first chunk unless the folder grows meanwhile."""
+    out. Names that another system reads as a path or a device are changed, and comments say so. Raises OutsidePath,
+    UnfitFile and ArchiveTooLarge, before the first chunk unless the folder grows meanwhile."""
     _check_limits(workspace, path, limits)
     buffer = _ChunkBuffer()
     left = limits.size
@@ -98,6 +106,9 @@ def zip_chunks(workspace: WorkspaceFolder, path: str, limits: ArchiveLimits) -> 
                 for _ in _write_file(workspace, entry, archive):
                     yield from buffer.drain(CHUNK_SIZE)
             yield from buffer.drain(CHUNK_SIZE)
+        changed = sum(bool(info.comment) for info in archive.filelist)
+        if changed:
+            archive.comment = _NAMES_CHANGED % changed
     yield from buffer.drain()
 
 
@@ -134,27 +145,36 @@ def _entries(workspace: WorkspaceFolder, path: str) -> Iterator[_Entry]:
             raise UnfitFile(f"{path or '.'} is not a folder")
         folder = os.open(found.name, READ_FOLDER, dir_fd=found.folder)
     try:
-        yield from _below(workspace, folder, path.rstrip("/"), "")
+        yield from _below(workspace, folder, path.rstrip("/"), _Entry("", "", "", 0, 0.0, True))
     finally:
         os.close(folder)
 
 
-def _below(workspace: WorkspaceFolder, folder: int, path: str, name: str) -> Iterator[_Entry]:
+def _below(workspace: WorkspaceFolder, folder: int, path: str, above: _Entry) -> Iterator[_Entry]:
     """Does not follow links to folders, which may form circles."""
     with os.scandir(folder) as scanned:
         entries = sorted(islice(scanned, _NAMES), key=lambda entry: entry.name)
     for entry in entries:
-        shown = name + os.fsencode(entry.name).decode("utf-8", "replace")
+        own = os.fsencode(entry.name).decode("utf-8", "replace")
+        shown, below = above.name + portable_name(own), above.below + own
         real = f"{path}/{entry.name}" if path else entry.name
         with contextlib.suppress(OSError, OutsidePath, UnfitFile):  # removed meanwhile
             if entry.is_dir(follow_symlinks=False):
                 status = entry.stat(follow_symlinks=False)
-                yield _Entry(shown + "/", real, 0, status.st_mtime, True)
+                inner = _Entry(shown + "/", real, below + "/", 0, status.st_mtime, True)
+                yield inner
                 if shown.count("/") < _DEPTH:
                     with opened_folder(entry.name, folder) as inside:
-                        yield from _below(workspace, inside, real, shown + "/")
+                        yield from _below(workspace, inside, real, inner)
             elif (found := _file(workspace, real, entry)) is not None:
-                yield _Entry(shown, real, found.st_size, found.st_mtime, bool(found.st_mode & stat.S_IXUSR))
+                yield _Entry(shown, real, below, found.st_size, found.st_mtime, bool(found.st_mode & stat.S_IXUSR))
+
+
+def portable_name(name: str) -> str:
+    """A name that no system reads as a path or a device."""
+    end = len(name.rstrip(". "))
+    name = re.sub(r"[\\:]", "_", name[:end]) + "_" * (len(name) - end)
+    return "_" + name if _DEVICE.match(name) else name
 
 
 def _file(workspace: WorkspaceFolder, path: str, entry: os.DirEntry[str]) -> os.stat_result | None:
@@ -172,6 +192,8 @@ def _info(archive: zipfile.ZipFile, entry: _Entry) -> zipfile.ZipInfo:
     while name in archive.NameToInfo:  # names that are not UTF-8 may become equal
         name = name.rstrip("/") + "_" + "/" * name.endswith("/")
     info = zipfile.ZipInfo(name, time.gmtime(min(max(entry.changed, _EARLIEST), _LATEST))[:6])
+    if entry.name != entry.below:
+        info.comment = entry.below.encode()
     folder = name.endswith("/")
     mode = stat.S_IFDIR | 0o755 if folder else stat.S_IFREG | (0o755 if entry.executable else 0o644)
     info.external_attr = mode << 16 | (0x10 if folder else 0)

@@ -2,22 +2,18 @@
 
 from __future__ import annotations
 
-import hashlib
 import re
 from dataclasses import dataclass
-from pathlib import Path
-from typing import NamedTuple
 
 from .diff import lines_of, unified
 from .journal import Outcome
+from .text_file import TextFile, UnknownEncoding
+from .undo import UndoHistory
 from .workspace import OutsidePath, UnfitFile, WorkspaceFolder
 
 FILE_LIMIT = 4 << 20
 CONTENT_LIMIT = 64 << 10
 VIEW_LIMIT = 128 << 10
-ENTRIES_KEPT = 200
-BYTES_KEPT = 64 << 20
-_ABSENT = "absent"
 _FOLDER_ENTRIES = 1000
 _SNIPPET = 4
 
@@ -72,12 +68,13 @@ class TextEditor:
             if edit.view_range is not None:
                 raise CannotEdit(f"{path} is a folder: view_range is for files, leave it out.")
             return _outcome(True, self._listing(path), path, prev_exist=True)
-        lines = lines_of(self._text(path))
+        _, file = self._decoded(path)
+        lines = lines_of(file.text)
         first, last = _range(edit.view_range, len(lines))
         shown = _numbered(lines, first, last)
         if len(shown) > VIEW_LIMIT:
             shown = shown[:VIEW_LIMIT] + "\n[... cut here: the file is long, use view_range to see a part of it ...]"
-        return _outcome(True, f"{path}, as `cat -n` shows it:\n{shown}\n", path, prev_exist=True)
+        return _outcome(True, f"{path}, as `cat -n` shows it{_noted(file)}:\n{shown}\n", path, prev_exist=True)
 
     def _listing(self, path: str) -> str:
         found: list[str] = []
@@ -98,16 +95,16 @@ class TextEditor:
         with self._workspace.find(path, make_folders=True) as found:
             if found.status is not None:
                 raise CannotEdit(f"{path} exists already: create is for new files, use str_replace or insert.")
-        return self._change(path, None, text, f"Created the file {path}.")
+        return self._change(path, None, None, TextFile.of(text), f"Created the file {path}.")
 
     def _replace(self, edit: Edit, path: str) -> Outcome:
         old = _needed(edit.old_str, "str_replace", "old_str")
-        new = edit.new_str or ""
-        text = self._text(path)
-        if "\r\n" in text and old not in text:
-            old, new = _windows(old), _windows(new)
+        data, file = self._editable(path)
+        text, old, new = file.text, file.normalized(old), file.normalized(edit.new_str or "")
         if not old or old == new:
-            raise CannotEdit("old_str must not be empty, and new_str must differ from it: nothing was replaced.")
+            raise CannotEdit(
+                "Nothing was replaced: old_str must not be empty, and new_str must differ in more than its line ends."
+            )
         positions = [found.start() for found in re.finditer(re.escape(old), text)]
         if not positions:
             raise CannotEdit(f"Nothing was replaced: old_str does not stand in {path} exactly so. View the file.")
@@ -117,62 +114,72 @@ class TextEditor:
                 f"Nothing was replaced: old_str stands {len(positions)} times in {path} (lines {lines}). "
                 "Add lines around it until it is the only one."
             )
-        changed = text[: positions[0]] + new + text[positions[0] + len(old) :]
+        changed = file.replaced(positions[0], positions[0] + len(old), edit.new_str or "")
         first = text.count("\n", 0, positions[0])
-        return self._change(path, text, changed, _snippet(path, changed, first, first + new.count("\n")))
+        return self._change(path, data, file, changed, _snippet(path, changed.text, first, first + new.count("\n")))
 
     def _insert(self, edit: Edit, path: str) -> Outcome:
         new = _needed(edit.new_str, "insert", "new_str")
-        text = self._text(path)
-        lines = lines_of(text)
+        data, file = self._editable(path)
+        lines = lines_of(file.text)
         after = edit.insert_line
         if after is None or not 0 <= after <= len(lines):
             raise CannotEdit(f"insert_line must be from 0 to {len(lines)}, the lines of {path}.")
-        new = new if new.endswith("\n") else new + "\n"
-        if "\r\n" in text:
-            new = _windows(new)
-        before = "".join(line + "\n" for line in lines[:after])
-        changed = before + new + "\n".join(text.split("\n")[after:])
-        return self._change(path, text, changed, _snippet(path, changed, after, after + new.count("\n") - 1))
+        if not file.normalized(new).endswith("\n"):
+            new += "\n"
+        position = sum(len(line) + 1 for line in lines[:after])
+        open_end = position > len(file.text)
+        changed = file.replaced(position - open_end, position - open_end, "\n" * open_end + new)
+        last = after + file.normalized(new).count("\n") - 1
+        return self._change(path, data, file, changed, _snippet(path, changed.text, after, last))
 
     def _take_back(self, edit: Edit, path: str) -> Outcome:
         before = self._undo.last(path)
         if before is None:
             raise CannotEdit(f"There is no edit of {path} to take back.")
-        old = self._text(path)
+        _, old = self._decoded(path)
         if before.content is None:
             self._workspace.remove(path)
             done = _outcome(True, f"Took back the creation of {path}: it is gone.", path, prev_exist=True)
-            done["old_content"] = _capped(old)
+            done["old_content"] = _capped(old.text)
         else:
             self._workspace.write(path, before.content)
-            new = before.content.decode("utf-8", "replace")
-            done = _changed(path, old, new, f"Took back the last edit of {path}.")
+            done = _changed(path, old, TextFile.decode(before.content), f"Took back the last edit of {path}.")
         self._undo.drop(path)
         return done
 
-    def _change(self, path: str, old: str | None, new: str, content: str) -> Outcome:
-        data = new.encode("utf-8", "replace")
-        if len(data) > FILE_LIMIT:
+    def _change(self, path: str, data: bytes | None, old: TextFile | None, new: TextFile, content: str) -> Outcome:
+        encoded = new.encode()
+        if len(encoded) > FILE_LIMIT:
             raise CannotEdit(f"The file would be larger than {FILE_LIMIT} bytes.")
-        self._undo.push(path, None if old is None else old.encode())
+        self._undo.push(path, data)
         try:
-            self._workspace.write(path, data)
+            self._workspace.write(path, encoded)
         except BaseException:
             self._undo.drop(path)
             raise
         return _changed(path, old, new, content)
 
-    def _text(self, path: str) -> str:
+    def _editable(self, path: str) -> tuple[bytes, TextFile]:
+        data, file = self._decoded(path)
+        if file.encoding != "UTF-8":
+            raise CannotEdit(
+                f"{path} is not in UTF-8 but in {file.encoding}, and stays as it is: "
+                "change it with a command, or convert it first (iconv)."
+            )
+        return data, file
+
+    def _decoded(self, path: str) -> tuple[bytes, TextFile]:
         with self._workspace.find(path) as found:
             if found.is_folder:
                 raise CannotEdit(f"{path} is a folder.")
             if found.status is None:
                 raise CannotEdit(f"There is no file {path}.")
+        data = self._workspace.read(path, limit=FILE_LIMIT)
         try:
-            return self._workspace.read(path, limit=FILE_LIMIT).decode()
-        except UnicodeDecodeError:
-            raise CannotEdit(f"{path} is not a text in UTF-8; use a command to change it.") from None
+            return data, TextFile.decode(data)
+        except UnknownEncoding:
+            raise CannotEdit(f"{path} is not a text; use a command to look at it or to change it.") from None
 
 
 def _outcome(ok: bool, content: str, path: str, *, prev_exist: bool = False) -> Outcome:
@@ -188,12 +195,12 @@ def _outcome(ok: bool, content: str, path: str, *, prev_exist: bool = False) -> 
     }
 
 
-def _changed(path: str, old: str | None, new: str, content: str) -> Outcome:
+def _changed(path: str, old: TextFile | None, new: TextFile, content: str) -> Outcome:
     done = _outcome(True, content, path, prev_exist=old is not None)
     done.update(
-        old_content=None if old is None else _capped(old),
-        new_content=_capped(new),
-        diff=_capped(unified(old or "", new, path)),
+        old_content=None if old is None else _capped(old.text),
+        new_content=_capped(new.text),
+        diff=_capped(unified("" if old is None else old.text, new.text, path)),
     )
     return done
 
@@ -208,8 +215,17 @@ def _needed(value: str | None, command: str, name: str) -> str:
     return value
 
 
-def _windows(text: str) -> str:
-    return re.sub(r"\r?\n", "\r\n", text)
+def _noted(file: TextFile) -> str:
+    """What the lines do not show, for the title of a view."""
+    notes = []
+    if file.encoding == "Latin-1":
+        notes.append("not in UTF-8, read as Latin-1: letters beyond ASCII may be others")
+    elif file.encoding != "UTF-8" or file.mark:
+        notes.append(f"in {file.encoding}" + " with a byte order mark" * bool(file.mark))
+    kinds = [name for end, name in (("\n", "LF"), ("\r\n", "CRLF"), ("\r", "CR")) if end in file.ends]
+    if kinds not in ([], ["LF"]):
+        notes.append(f"with line ends {' and '.join(kinds)}")
+    return f" ({', '.join(notes)})" if notes else ""
 
 
 def _range(wanted: tuple[int, int] | None, count: int) -> tuple[int, int]:
@@ -234,58 +250,3 @@ def _snippet(path: str, text: str, first: int, last: int) -> str:
     if len(shown) > VIEW_LIMIT:
         shown = shown[:VIEW_LIMIT] + "\n[... cut here ...]"
     return f"Changed {path}; the lines around the change now read:\n{shown}\nCheck that they are right.\n"
-
-
-class PreviousContent(NamedTuple):
-    """A file before an edit; the content is None where there was no file."""
-
-    content: bytes | None
-
-
-class UndoHistory:
-    """One file per edit, named by its number and a digest of the path; the oldest go when there are too many."""
-
-    def __init__(self, folder: Path) -> None:
-        self._folder = folder
-        folder.mkdir(mode=0o700, exist_ok=True)
-        entries = self._entries()
-        self._next = int(entries[-1].name.split("-")[0]) + 1 if entries else 0
-
-    def push(self, path: str, content: bytes | None) -> None:
-        name = "{:08d}-{}-{}".format(self._next, _digest(path), _ABSENT if content is None else "content")
-        self._next += 1
-        (self._folder / name).write_bytes(content or b"")
-        self._drop_oldest()
-
-    def last(self, path: str) -> PreviousContent | None:
-        """The file before its last edit; None where no edit is known."""
-        entry = self._newest(path)
-        if entry is None:
-            return None
-        return PreviousContent(None if entry.name.endswith(_ABSENT) else entry.read_bytes())
-
-    def drop(self, path: str) -> None:
-        """Forget the last edit."""
-        entry = self._newest(path)
-        if entry is not None:
-            entry.unlink()
-
-    def _newest(self, path: str) -> Path | None:
-        digest = _digest(path)
-        return next((entry for entry in reversed(self._entries()) if entry.name.split("-")[1] == digest), None)
-
-    def _entries(self) -> list[Path]:
-        return sorted(self._folder.iterdir())
-
-    def _drop_oldest(self) -> None:
-        entries = self._entries()
-        total = sum(entry.stat().st_size for entry in entries)
-        for position, entry in enumerate(entries[:-1]):
-            if total <= BYTES_KEPT and len(entries) - position <= ENTRIES_KEPT:
-                return
-            total -= entry.stat().st_size
-            entry.unlink()
-
-
-def _digest(path: str) -> str:
-    return hashlib.sha256(path.encode("utf-8", "replace")).hexdigest()[:32]

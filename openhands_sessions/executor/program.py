@@ -19,7 +19,7 @@ from typing import Callable
 
 from .actions import Actions
 from .command import OutputCapture
-from .editor import TextEditor, UndoHistory
+from .editor import TextEditor
 from .ipython import IPythonCells
 from .journal import Journal
 from .processes import ChildReaper, adopt_orphans, alive, children, descendants, signal_all
@@ -27,6 +27,7 @@ from .programs import ProgramRunner
 from .requests import RequestHandlers
 from .server import OwnerTerms, SocketServer
 from .shell import Shell
+from .undo import UndoHistory
 from .workspace import WorkspaceFolder
 
 OUTPUT_LIMIT = 512 << 10  # an outcome must fit into one frame, however its characters are written there

@@ -10,11 +10,13 @@ from openhands_sessions.ports.runtime import Workspace
 @dataclass(frozen=True, kw_only=True, slots=True)
 class RecalledKnowledge:
     """What was found. `instructions` go to the agent word by word; empty where nothing was found. `microagents` are
-    all files of knowledge, those that went into the instructions among them."""
+    all files of knowledge, those that went into the instructions among them. `problems` name the files that were not
+    understood, and say why, for people."""
 
     instructions: str = ""
     working_dir: str = "/workspace"
     microagents: tuple[Microagent, ...] = ()
+    problems: tuple[str, ...] = ()
 
 
 class Memory(Protocol):

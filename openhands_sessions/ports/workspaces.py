@@ -27,10 +27,11 @@ class SkippedUpload:
 @dataclass(frozen=True, slots=True)
 class FileChange:
     """A file by its path from the workspace, and what became of it: A(dded), M(odified), D(eleted), R(enamed),
-    U(nmerged)."""
+    U(nmerged). `old_path` is the name before it was renamed."""
 
     path: str
     status: str
+    old_path: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +43,7 @@ class FileDiff:
 
 
 class NoRepository(Exception):
-    """The workspace is not a git repository."""
+    """Neither the workspace nor a folder in it is a git repository."""
 
 
 class Workspaces(Protocol):
@@ -64,8 +65,8 @@ class Workspaces(Protocol):
         """A folder as a zip file, in chunks. Close it."""
 
     async def changes(self, sid: ConversationId) -> Sequence[FileChange]:
-        """What differs from the branch as it was fetched, or from the last commit where nothing was. Raises
-        NoRepository."""
+        """What differs from the branch as it was fetched, or from the last commit where nothing was, in all
+        repositories of the workspace. Raises NoRepository."""
 
     async def diff(self, sid: ConversationId, path: str) -> FileDiff:
         """Raises NoRepository, NotText, TooLarge, and NotFound for a file that neither was nor is there."""

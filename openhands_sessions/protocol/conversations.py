@@ -317,6 +317,7 @@ class FileOut(Reply):
 class ChangeOut(Reply):
     path: str
     status: Literal["A", "M", "D", "R", "U"]
+    old_path: str | None = None
 
 
 class DiffOut(Reply):
@@ -329,9 +330,15 @@ class SkippedOut(Reply):
     reason: str
 
 
+class RenamedOut(Reply):
+    name: str
+    path: str
+
+
 class UploadOut(Reply):
     uploaded_files: list[str]
     skipped_files: list[SkippedOut]
+    renamed_files: list[RenamedOut] | None = None
 
 
 def conversation_status(state: SessionState | None) -> Status:

@@ -20,7 +20,7 @@ V0_STATUSES: Mapping[str, str] = {
     "CHAT_INTERFACE$AGENT_RATE_LIMITED_STOPPED_MESSAGE": "The model's provider allows no more calls now.",
     "STATUS$GIT_PROVIDER_AUTHENTICATION_ERROR": "A token was not accepted; kept for the client, never sent.",
     "STATUS$LLM_RETRY": "A call of the model failed and is tried again.",
-    "STATUS$ERROR_MEMORY": "What may help could not be recalled; kept for the client, never sent.",
+    "STATUS$ERROR_MEMORY": "A file of knowledge was not understood; the message names it.",
 }
 """Statuses that the V0 client knows; it is sent no others, and shown no others."""
 OWN_STATUSES: Mapping[str, str] = {
@@ -48,6 +48,7 @@ ERROR_IDS: Mapping[str, str] = {
     "REPLAY$DIFFERS": "What a replay did came out otherwise than recorded.",
     "REPLAY$LOST": "The rest of a replay cannot be read any more.",
     "MCP$UNAVAILABLE": "An MCP server cannot be reached.",
+    "MICROAGENT$NOT_UNDERSTOOD": "A file of knowledge is used only in part, or not at all.",
 }
 """`error_id` of observations `error`."""
 MESSAGE_IDS: Mapping[str, str] = {"CONVERSATION$NOT_FOUND": "No such conversation."}

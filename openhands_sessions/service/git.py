@@ -1,6 +1,8 @@
-"""What has changed in a workspace's repository, as git inside the sandbox tells it."""
+"""What has changed in a workspace's repositories, as git inside the sandbox tells it."""
 
 from collections.abc import Iterator, Sequence
+from functools import partial
+from itertools import islice
 
 from openhands_sessions.core.errors import NotFound, NotText, RuntimeUnavailable, TooLarge
 from openhands_sessions.ports.runtime import WORKSPACE, Query, Runtime
@@ -14,45 +16,81 @@ _LIMIT = 15.0
 _STATUS = {"A": "A", "C": "A", "D": "D", "R": "R", "U": "U"}
 
 _GIT = """
-export GIT_CEILING_DIRECTORIES="$(dirname "$PWD")" GIT_TERMINAL_PROMPT=0 LC_ALL=C
+top=$(pwd -P)
+export GIT_CEILING_DIRECTORIES="$(dirname "$top")" GIT_TERMINAL_PROMPT=0 LC_ALL=C
 git() { command git --no-optional-locks -c core.fsmonitor=false -c core.hooksPath=/dev/null -c core.quotePath=false \
   -c "safe.directory=*" -c diff.external= -c submodule.recurse=false "$@" 2>/dev/null; }
-git rev-parse --is-inside-work-tree >/dev/null || exit 3
-branch=$(git symbolic-ref -q --short HEAD)
-base=$(git rev-parse -q --verify "refs/remotes/origin/$branch^{commit}") ||
-  base=$(git merge-base HEAD refs/remotes/origin/HEAD) ||
-  base=$(git rev-parse -q --verify "HEAD^{commit}") ||
-  base=$(git hash-object -t tree /dev/null)
+differing() { git diff --name-status -z -M --no-ext-diff --no-textconv --ignore-submodules=dirty --relative "$@" -- .; }
+base() {
+  local here=$(pwd -P) branch=$(git symbolic-ref -q --short HEAD)
+  local super=$(git rev-parse --show-superproject-working-tree)
+  case $super/ in "$top"/*)
+    git rev-parse -q --verify "$(cd "$super" && git rev-parse "$(base):${here#"$super"/}")^{commit}" && return ;;
+  esac
+  git rev-parse -q --verify "refs/remotes/origin/$branch^{commit}" || git merge-base HEAD refs/remotes/origin/HEAD ||
+    git rev-parse -q --verify "HEAD^{commit}" || git hash-object -t tree /dev/null
+}
 """
+"""`base` prints what a repository began with: for a submodule what the repository around it has recorded, then the
+branch as it was fetched, then the last commit."""
 _CHANGES = (
     _GIT
     + """
-git diff --name-status -z -M --no-ext-diff --no-textconv --ignore-submodules=dirty --relative "$base" -- . || exit 3
-printf '\\0'
-git ls-files -z --others --exclude-standard
+count=0
+while IFS= read -r -d '' place && [ $count -lt 50 ]; do
+  cd "$top/${place%.git}" && [ "$(git rev-parse --show-toplevel)" = "$(pwd -P)" ] || continue
+  place=${place#./} count=$((count + 1))
+  printf '%s\\0' "${place%.git}"
+  differing "$(base)"
+  printf '\\0'
+  git ls-files -z --others --exclude-standard
+  printf '\\0'
+done < <(find . -maxdepth 6 \\( -name node_modules -o -name '.?*' ! -name .git \\) -prune -o \\
+  -name .git -print0 -prune | sort -z)
+[ $count -gt 0 ] || exit 3
 exit 0
 """
 )
+"""For each repository: its folder, changes, an empty field, new files, an empty field. Hidden folders are left to the
+tools that keep repositories there."""
 _ORIGINAL = (
     _GIT
     + """
-git cat-file -e "$base:./$1" || exit 4
-git cat-file blob "$base:./$1"
+folder=./$1
+while folder=${folder%/*}; [ "$folder" != . ] && [ ! -e "$folder/.git" ]; do :; done
+name=./$1 name=${name#"$folder"/} old=
+cd "$folder" 2>/dev/null || exit 4
+git rev-parse --is-inside-work-tree >/dev/null || exit 3
+from=$(base)
+if ! git cat-file -e "$from:./$name"; then
+  while IFS= read -r -d '' _ && IFS= read -r -d '' old && IFS= read -r -d '' new && [ "$new" != "$name" ]; do
+    old=
+  done < <(differing --diff-filter=R "$from")
+  [ -n "$old" ] || exit 4
+  name=$old
+fi
+git cat-file blob "$from:./$name" || exit 4
 """
 )
+"""A renamed file is read by its old name."""
 
 
 async def changes(runtime: Runtime) -> Sequence[FileChange]:
-    """What differs from the branch as it was fetched, or from the last commit where nothing was. Raises NoRepository,
-    RuntimeUnavailable."""
+    """What differs from the branch as it was fetched, or from the last commit where nothing was, in the repositories of
+    the workspace and its folders. Raises NoRepository, RuntimeUnavailable."""
     listed = await _asked(runtime, _CHANGES, limit=LARGEST_LIST)
-    text = "\0" + listed.decode("utf-8", "replace")  # so that the mark stands behind a name also where there is none
-    tracked, _, untracked = text.partition("\0\0")
-    found = dict.fromkeys(untracked.split("\x00")[:-1], "A")
-    for path, status in _tracked(iter(tracked.split("\0")[1:])):
-        if found.get(path) != "U":
-            found[path] = status
-    return [FileChange(path, status) for path, status in sorted(found.items())[:MOST_CHANGES]]
+    fields = iter(listed.decode("utf-8", "replace").split("\0")[:-1])
+    found: dict[str, FileChange] = {}
+    folders = []
+    for folder in fields:
+        folders.append(folder)
+        for change in (*_tracked(fields), *(FileChange(path, "A") for path in iter(partial(next, fields, ""), ""))):
+            path, old = folder + change.path, change.old_path and folder + change.old_path
+            if path not in found or found[path].status != "U":
+                found[path] = FileChange(path, change.status, old)
+    # A repository in another one is told by its own files.
+    told = (change for path, change in sorted(found.items()) if f"{path.rstrip('/')}/" not in folders)
+    return list(islice(told, MOST_CHANGES))
 
 
 async def diff(runtime: Runtime, path: str, modified: str | None) -> FileDiff:
@@ -79,7 +117,7 @@ async def _original(runtime: Runtime, path: str) -> str | None:
 
 async def _asked(runtime: Runtime, script: str, *words: str, limit: int) -> bytes:
     """What a script prints, cut at the limit."""
-    if ".git" not in {name.rstrip("/") for name in await runtime.files.list()}:
+    if not any(name == ".git" or name.endswith("/") for name in await runtime.files.list()):
         raise NoRepository  # seen without waking the sandbox
     answer = await runtime.query(Query(words=("bash", "-c", script, "git", *words), timeout=_LIMIT, limit=limit))
     match answer.exit_code:
@@ -95,11 +133,11 @@ async def _asked(runtime: Runtime, script: str, *words: str, limit: int) -> byte
             raise FileNotFoundError(*words)
 
 
-def _tracked(fields: Iterator[str]) -> Iterator[tuple[str, str]]:
-    """`M`, a path, `R100`, a path, its new one, …"""
-    for status in fields:
-        path = next(fields, None)
+def _tracked(fields: Iterator[str]) -> Iterator[FileChange]:
+    """`M`, a path, `R100`, a path, its new one, … up to an empty field."""
+    for status in iter(partial(next, fields, ""), ""):
+        old, path = None, next(fields, "")
         if status[:1] in ("R", "C"):
-            path = next(fields, None)
+            old, path = path, next(fields, "")
         if path:
-            yield path, _STATUS.get(status[:1], "M")
+            yield FileChange(path, _STATUS.get(status[:1], "M"), old if status[:1] == "R" else None)

@@ -1,5 +1,6 @@
 """One caller's workspaces in this process's sandboxes: files, changes, microagents."""
 
+import re
 from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from contextlib import aclosing
 
@@ -17,6 +18,8 @@ from openhands_sessions.service.session_service import SessionService
 LARGEST_TEXT = 4 << 20
 """Bytes of a file that is shown as text."""
 _LONGEST_NAME = 200
+_DEVICE = re.compile(r"(?:con|prn|aux|nul|conin\$|conout\$|(?:com|lpt)[0-9¹²³])(?=[ .]|\Z)", re.IGNORECASE)
+"""The executor changes the same names in a zip archive: it cannot be imported here."""
 
 
 class LocalWorkspaces:
@@ -101,12 +104,16 @@ async def text_of(files: Workspace, path: str) -> str:
 
 
 def upload_name(sent: str) -> str:
-    """The name that a file gets in the workspace: the last part of what was sent, and nothing that steers a terminal.
-    Raises BadInput where nothing is left."""
-    last = sent.replace("\\", "/").rpartition("/")[2].strip()
-    name = "".join(sign if sign.isprintable() else "_" for sign in last)
-    if name in ("", ".", ".."):
+    """The name that a file gets in the workspace: the last part of what was sent, nothing that steers a terminal, and
+    nothing that another system reads as a path or a device. Raises BadInput where nothing is left."""
+    last = re.split(r"[/\\]|\A[A-Za-z]:", sent)[-1].lstrip()
+    kept = last.rstrip(". ")
+    if not kept.strip():
         raise BadInput("name", "must be the name of a file")
+    name = "".join(sign if sign.isprintable() and sign != ":" else "_" for sign in kept)
+    name += "_" * len(last[len(kept) :].rstrip())
+    if _DEVICE.match(name):
+        name = "_" + name
     if len(name.encode("utf-8", "replace")) > _LONGEST_NAME:
         raise BadInput("name", f"must not be longer than {_LONGEST_NAME} bytes")
     return name

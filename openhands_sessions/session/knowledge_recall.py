@@ -38,6 +38,8 @@ class KnowledgeRecall:
         self._instructions = settings.conversation_instructions or ""
         self._secrets = {name: secret.description for name, secret in settings.custom_secrets.items()}
         self._told: set[str] = set()
+        self.problems = found.problems
+        """The files that were not understood, and why."""
 
     def taking_up(self, query: str, first: int, *, whole: bool) -> Sequence[Event]:
         """What follows a message that begins a turn: the state, and what it brings to mind; `whole` adds what is known

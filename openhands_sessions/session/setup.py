@@ -214,6 +214,8 @@ class SessionSetup:
         steps, parts = await self._steps(), self.dependencies
         for problem in () if agent.mcp is None else agent.mcp.problems:
             await self.stream.append(ErrorObservation(content=problem, error_id="MCP$UNAVAILABLE"))
+        if knowledge.problems:
+            await self._tell_problems("\n".join(knowledge.problems))
         context = TurnContext(
             agent=agent.agent,
             runner=self._runner(runtime, agent.tools, agent.mcp),
@@ -224,6 +226,12 @@ class SessionSetup:
         )
         await self._begin(agent, knowledge, steps)
         return AgentController(self.stream, context, self.settings)
+
+    async def _tell_problems(self, problems: str) -> None:
+        """A status each time, and an event in a new conversation: the log of an older one has it."""
+        self.stream.publish_transient(Status("info", "STATUS$ERROR_MEMORY", problems))
+        if self.stream.view.system == UNNUMBERED:
+            await self.stream.append(ErrorObservation(content=problems, error_id="MICROAGENT$NOT_UNDERSTOOD"))
 
     async def _begin(self, agent: _Agent, knowledge: KnowledgeRecall, steps: Sequence[TrajectoryStep]) -> None:
         """Append the first events of a new conversation; of an older one, that the agent waits again."""

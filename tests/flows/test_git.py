@@ -63,7 +63,7 @@ async def test_a_repository_is_cloned_once_and_its_changes_are_told(data_dir: Pa
                 {"path": "committed", "status": "A"},
                 {"path": "gone", "status": "D"},
                 {"path": "new\nfolder/ü", "status": "A"},
-                {"path": "new name", "status": "R"},
+                {"path": "new name", "status": "R", "old_path": "old name"},
             ],
         )
         gone = {"original": "gone\n", "modified": ""}
@@ -71,6 +71,8 @@ async def test_a_repository_is_cloned_once_and_its_changes_are_told(data_dir: Pa
         assert await ask(clients, sid, "git/diff", path="a.txt") == (200, {"original": before, "modified": after})
         assert await ask(clients, sid, "git/diff", path="/workspace/gone") == (200, gone)
         assert await ask(clients, sid, "git/diff", path="new\nfolder/ü") == (200, {"original": "", "modified": "ü"})
+        text = "a long text that stays the same\n" * 5
+        assert await ask(clients, sid, "git/diff", path="new name") == (200, {"original": text, "modified": text})
         for path, status in (
             ("none", 404),
             ("", 422),
@@ -128,6 +130,52 @@ async def test_a_folder_that_is_no_repository_says_so(server: Server, clients: C
     assert git(server.workspace(made), "branch", "--show-current") == "trunk"
     assert await ask(clients, made, "git/changes") == (200, [{"path": "a", "status": "A"}])
     assert await ask(clients, made, "git/diff", path="a") == (200, {"original": "", "modified": "new"})
+
+
+async def test_repositories_in_folders_and_submodules_tell_their_own_changes(
+    server: Server, clients: Clients, origin: Path
+) -> None:
+    sid = await clients.rest.create()
+    await settled(clients, sid)
+    workspace = server.workspace(sid)
+    for folder in ("one", "deep/er/two", ".cache/tool", "node_modules/x"):
+        (workspace / folder).parent.mkdir(parents=True, exist_ok=True)
+        git(workspace, "clone", "-q", str(origin), folder)
+        (workspace / folder / "new").write_text("new")
+    one, two = workspace / "one", workspace / "deep/er/two"
+    git(one, "-c", "protocol.file.allow=always", "submodule", "add", "-q", "-b", "feature/x", str(origin), "sub")
+    git(one, "commit", "-qm", "with a submodule")
+    git(one, "push", "-q", "origin", "main")
+    git(one / "sub", "mv", "old name", "renamed")
+    git(one / "sub", "commit", "-qm", "a new commit")
+    (one / "sub" / "feature").write_text("y")
+    git(one, "init", "-q", "inner")
+    (one / "inner" / "a").write_text("a")
+    (two / "empty" / ".git").mkdir(parents=True)
+    (two / "gone").unlink()
+    (workspace / "loose").write_text("of no repository")
+    assert await ask(clients, sid, "git/changes") == (
+        200,
+        [
+            {"path": "deep/er/two/gone", "status": "D"},
+            {"path": "deep/er/two/new", "status": "A"},
+            {"path": "one/inner/a", "status": "A"},
+            {"path": "one/new", "status": "A"},
+            {"path": "one/sub/feature", "status": "M"},
+            {"path": "one/sub/renamed", "status": "R", "old_path": "one/sub/old name"},
+        ],
+    )
+    text = "a long text that stays the same\n" * 5
+    for path, original, modified in (
+        ("one/sub/feature", "x", "y"),
+        ("one/sub/renamed", text, text),
+        ("one/inner/a", "", "a"),
+        ("/workspace/deep/er/two/gone", "gone\n", ""),
+    ):
+        told = {"original": original, "modified": modified}
+        assert await ask(clients, sid, "git/diff", path=path) == (200, told), path
+    assert (await ask(clients, sid, "git/diff", path="one/sub/none"))[0] == 404
+    assert (await ask(clients, sid, "git/diff", path="loose")) == (404, {"error": "Not a git repository"})
 
 
 async def test_what_may_not_be_cloned_is_refused_and_what_cannot_be_is_told(clients: Clients, origin: Path) -> None:

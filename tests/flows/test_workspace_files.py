@@ -118,6 +118,21 @@ async def test_an_upload_that_is_none_is_refused_and_the_server_lives_on(clients
         ] * 2
 
 
+async def test_a_name_that_another_system_reads_as_a_path_is_changed_and_told(server: Server, clients: Clients) -> None:
+    sid = await clients.rest.create()
+    names = [r"C:\Users\me\doc.txt", r"..\x", "nul.txt", "dot.", r"say \"hi\".txt", "plain.txt"]
+    body = "".join(_part(f'name="files"; filename="{name}"').decode() for name in names) + f"--{BOUNDARY}--\r\n"
+    headers = {"Content-Type": f"multipart/form-data; boundary={BOUNDARY}"}
+    async with clients.rest.http.post(url(clients, sid, "upload-files"), data=body.encode(), headers=headers) as got:
+        answer = await got.json()
+    paths = [f"/workspace/{name}" for name in ("doc.txt", "x", "_nul.txt", "dot_", 'say "hi".txt', "plain.txt")]
+    assert answer["uploaded_files"] == paths
+    assert answer["renamed_files"] == [
+        {"name": name, "path": path} for name, path in zip(names[:4], paths[:4], strict=True)
+    ]
+    assert answer["skipped_files"] == []
+
+
 async def test_limits_skip_what_is_over_them(data_dir: Path) -> None:
     limits = {"OHS_LIMITS__UPLOAD_BYTES": "1000", "OHS_LIMITS__UPLOAD_FILES": "2"}
     async with running_server(data_dir, limits) as server, Clients(server.url) as clients:

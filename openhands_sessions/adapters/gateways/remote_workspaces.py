@@ -55,8 +55,8 @@ class RemoteWorkspaces:
     async def changes(self, sid: ConversationId) -> Sequence[FileChange]:
         found = await self._git(routes.GIT_CHANGES, sid)
         try:
-            return [FileChange(str(each["path"]), str(each["status"])) for each in found]
-        except (TypeError, KeyError):
+            return [FileChange(str(each["path"]), str(each["status"]), each.get("old_path")) for each in found]
+        except (TypeError, KeyError, AttributeError):
             raise UnreadableMessage("changes") from None
 
     async def diff(self, sid: ConversationId, path: str) -> FileDiff:

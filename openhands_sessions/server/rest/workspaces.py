@@ -1,6 +1,7 @@
 """`/api/conversations/{id}/list-files`, `/select-file`, `/upload-files`, `/zip-directory` and `/git/…`: the workspace's
 files, and what has changed in its repository."""
 
+import re
 from collections.abc import AsyncIterator, Iterator
 from contextlib import aclosing, contextmanager
 
@@ -17,6 +18,7 @@ from openhands_sessions.server.services import access, owned
 CHUNK = 256 << 10
 MOST_SKIPPED = 1_000
 NO_REPOSITORY = {"error": "Not a git repository"}
+_FILENAME = re.compile(r'\bfilename="((?:\\.|[^"\\])*)"')
 _PLAIN = ("", "binary", "7bit", "8bit")
 
 
@@ -40,15 +42,19 @@ async def upload_files(request: web.Request) -> web.Response:
         raise BadInput("the body", "must be multipart/form-data with files in the field `files`")
     uploaded: list[Json] = []
     skipped: list[Json] = []
+    renamed: list[Json] = []
     async for part in _parts(request):
         taken = await _upload(request, sid, part, len(uploaded))
         if isinstance(taken, SkippedUpload):
             skipped.append({"name": taken.name, "reason": taken.reason})
         else:
             uploaded.append(taken)
+            if taken.rpartition("/")[2] != (sent := _filename(part)).rpartition("/")[2]:
+                renamed.append({"name": sent, "path": taken})
         if len(skipped) > MOST_SKIPPED:
             raise TooLarge(f"more than {MOST_SKIPPED} parts were not taken")
-    return web.json_response({"uploaded_files": uploaded, "skipped_files": skipped})
+    told: dict[str, Json] = {"uploaded_files": uploaded, "skipped_files": skipped}
+    return web.json_response(told | {"renamed_files": renamed} if renamed else told)
 
 
 async def zip_directory(request: web.Request) -> web.StreamResponse:
@@ -81,7 +87,10 @@ async def git_changes(request: web.Request) -> web.Response:
         changes = await access(request).workspaces.changes(sid)
     except NoRepository:
         return web.json_response(NO_REPOSITORY, status=404)
-    listed: list[Json] = [{"path": each.path, "status": each.status} for each in changes]
+    listed: list[Json] = []
+    for each in changes:
+        change: dict[str, Json] = {"path": each.path, "status": each.status}
+        listed.append(change | {"old_path": each.old_path} if each.old_path else change)
     return web.json_response(listed)
 
 
@@ -109,7 +118,7 @@ def _naming(field: str) -> Iterator[None]:
 
 async def _upload(request: web.Request, sid: ConversationId, part: BodyPartReader, before: int) -> str | SkippedUpload:
     workspaces = access(request).workspaces
-    name = part.filename or ""
+    name = _filename(part)
     if part.name != "files" or not name:
         return SkippedUpload((name or part.name or "")[:200], "not a file in the field `files`")
     if part.headers.get("Content-Transfer-Encoding", "").lower() not in _PLAIN:
@@ -117,6 +126,14 @@ async def _upload(request: web.Request, sid: ConversationId, part: BodyPartReade
     if before >= workspaces.limits.files:
         return SkippedUpload(name[:200], f"more than {workspaces.limits.files} files")
     return await workspaces.upload(sid, name, _chunks(part))
+
+
+def _filename(part: BodyPartReader) -> str:
+    """The name as it was sent. Browsers send a backslash as itself, where the library takes it for an escape."""
+    header = part.headers.get("Content-Disposition", "")
+    if part.filename and "filename*" not in header and (found := _FILENAME.search(header)) is not None:
+        return re.sub(r'\\(["\\])', r"\1", found[1])
+    return part.filename or ""
 
 
 async def _parts(request: web.Request) -> AsyncIterator[BodyPartReader]:

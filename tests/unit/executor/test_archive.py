@@ -71,6 +71,30 @@ def test_names_times_and_modes_survive(root: Path) -> None:
         assert {"broken�", "broken�_"} < set(archive.namelist())
 
 
+def test_what_another_system_reads_as_a_path_or_a_device_is_changed_and_told(root: Path) -> None:
+    changed = {
+        "..\\x": ".._x",
+        "C:\\Windows\\a.txt": "C__Windows_a.txt",
+        "a.txt:stream": "a.txt_stream",
+        "dot.": "dot_",
+        "blank ": "blank_",
+        "...": "___",
+        "nul": "_nul",
+        "Com1.txt": "_Com1.txt",
+        "fold:er/aux.c": "fold_er/_aux.c",
+    }
+    for name in [*changed, "console", "com10", ".env", "a b.txt"]:
+        (root / name).parent.mkdir(exist_ok=True)
+        (root / name).write_text(name)
+    with opened(root) as archive:
+        assert archive.testzip() is None
+        assert {*archive.namelist()} == {*changed.values(), "fold_er/", "console", "com10", ".env", "a b.txt"}
+        for own, name in changed.items():
+            assert (archive.read(name).decode(), archive.getinfo(name).comment.decode()) == (own, own)
+        assert archive.getinfo("console").comment == b""
+        assert archive.comment.startswith(b"10 names ")
+
+
 def test_a_large_file_takes_little_memory(root: Path) -> None:
     (root / "zeros").write_bytes(b"")
     os.truncate(root / "zeros", 64 << 20)

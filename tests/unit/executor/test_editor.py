@@ -4,8 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from openhands_sessions.executor.editor import CONTENT_LIMIT, FILE_LIMIT, VIEW_LIMIT, Edit, TextEditor, UndoHistory
+from openhands_sessions.executor.editor import CONTENT_LIMIT, FILE_LIMIT, VIEW_LIMIT, Edit, TextEditor
 from openhands_sessions.executor.journal import Outcome
+from openhands_sessions.executor.undo import UndoHistory
 from openhands_sessions.executor.workspace import WorkspaceFolder
 
 PATH = "/workspace/a.txt"
@@ -119,11 +120,88 @@ def test_an_insertion_outside_the_file_is_refused(desk: Desk, line: int | None) 
     assert "from 0 to 2" in desk.refuses("insert", new_str="x", insert_line=line)
 
 
-def test_line_ends_stay_what_they_were(desk: Desk) -> None:
-    desk.text = "one\r\ntwo\r\nthree\r\n"
-    assert desk.does("str_replace", old_str="one\ntwo", new_str="1\n2")["ok"]
-    assert desk.does("insert", new_str="new\nlines", insert_line=3)["ok"]
-    assert desk.text == "1\r\n2\r\nthree\r\nnew\r\nlines\r\n"
+MARK = "\ufeff"
+CRLF = "one\r\ntwo\r\nthree\r\n"
+MIXED = "one\r\ntwo\nthree\r\nfour"
+INSERTED = {"command": "insert", "new_str": "x\ny"}
+REPLACED = {"command": "str_replace", "old_str": "one\ntwo", "new_str": "1\n2\n2b"}
+
+
+@pytest.mark.parametrize(
+    ("old", "edit", "new"),
+    [
+        (CRLF, {**INSERTED, "insert_line": 3}, "one\r\ntwo\r\nthree\r\nx\r\ny\r\n"),
+        (CRLF, {**INSERTED, "insert_line": 0, "new_str": "x\r\ny\r\n"}, "x\r\ny\r\none\r\ntwo\r\nthree\r\n"),
+        (CRLF, REPLACED, "1\r\n2\r\n2b\r\nthree\r\n"),
+        (CRLF, {**REPLACED, "old_str": "ne\r\ntwo\r\n", "new_str": "\n"}, "o\r\nthree\r\n"),
+        ("a\r\nb", {**INSERTED, "insert_line": 2}, "a\r\nb\r\nx\r\ny\r\n"),
+        ("a\nb", {**INSERTED, "insert_line": 1, "new_str": "x\r\ny"}, "a\nx\ny\nb"),
+        ("one\rtwo\rthree", {**INSERTED, "insert_line": 1}, "one\rx\ry\rtwo\rthree"),
+        ("one\rtwo\rthree", REPLACED, "1\r2\r2b\rthree"),
+        (MIXED, {**INSERTED, "insert_line": 2}, "one\r\ntwo\nx\r\ny\r\nthree\r\nfour"),
+        (MIXED, {**REPLACED, "old_str": "two\nthree\n", "new_str": "2\n3\n"}, "one\r\n2\n3\r\nfour"),
+        ("50%\r100%\ndone\n", {**REPLACED, "old_str": "50%\r", "new_str": "0%\r50%\r"}, "0%\r50%\r100%\ndone\n"),
+        (MARK + "one\n", {**INSERTED, "insert_line": 0}, MARK + "x\ny\none\n"),
+        (MARK + "one", {**INSERTED, "insert_line": 1}, MARK + "one\nx\ny\n"),
+        (MARK, {**INSERTED, "insert_line": 0}, MARK + "x\ny\n"),
+        (MARK + CRLF, REPLACED, MARK + "1\r\n2\r\n2b\r\nthree\r\n"),
+        (MARK + CRLF, {**REPLACED, "old_str": MARK + "one\n", "new_str": MARK + "1\n"}, MARK + "1" + CRLF[3:]),
+        ("one", {**REPLACED, "old_str": "one", "new_str": "1\r\n2"}, "1\r\n2"),
+    ],
+)
+def test_an_edit_keeps_the_byte_order_mark_and_the_line_ends(
+    desk: Desk, old: str, edit: dict[str, object], new: str
+) -> None:
+    desk.text = old
+    done = desk.does(**edit)  # type: ignore[arg-type]  # a command and its fields
+    assert done["ok"], done
+    assert desk.text == new
+    assert MARK not in str(done)
+    assert desk.does("undo_edit")["ok"]
+    assert desk.text == old
+
+
+def test_a_created_file_has_the_line_ends_it_is_given(desk: Desk) -> None:
+    for text in (CRLF, MIXED, "a\rb", MARK + "a\n", ""):
+        assert desk.does("create", file_text=text)["ok"]
+        assert desk.text == text
+        (desk.root / "a.txt").unlink()
+
+
+@pytest.mark.parametrize(
+    ("content", "note", "lines"),
+    [
+        (b"a\r\nb\r\n", "with line ends CRLF", ["a", "b"]),
+        (b"a\r\nb\nc", "with line ends LF and CRLF", ["a", "b", "c"]),
+        (b"a\rb", "with line ends CR", ["a", "b"]),
+        ("äö\nb".encode("utf-8-sig"), "in UTF-8 with a byte order mark", ["äö", "b"]),
+        ("äö\nb".encode("utf-16"), "in UTF-16-LE with a byte order mark", ["äö", "b"]),
+        (b"\xfe\xff" + "日本\r\nb".encode("utf-16-be"), "in UTF-16-BE with a byte order mark", ["日本", "b"]),
+        ("a\nb".encode("utf-32"), "in UTF-32-LE with a byte order mark", ["a", "b"]),
+        ("one\ntwo".encode("utf-16-le"), "in UTF-16-LE", ["one", "two"]),
+        ("one\ntwo".encode("utf-16-be"), "in UTF-16-BE", ["one", "two"]),
+        (b"caf\xe9\nb", "read as Latin-1", ["café", "b"]),
+        (b"\x93q\x94\n", "read as Latin-1", ["“q”"]),
+        (b"\x81\xff\n", "read as Latin-1", ["\x81ÿ"]),
+    ],
+)
+def test_a_view_shows_lines_only_and_says_how_they_are_encoded(
+    desk: Desk, content: bytes, note: str, lines: list[str]
+) -> None:
+    (desk.root / "a.txt").write_bytes(content)
+    title, *shown = desk.does("view")["content"].removesuffix("\n").split("\n")
+    assert note in title
+    assert shown == [f"{number:6}\t{line}" for number, line in enumerate(lines, 1)]
+
+
+@pytest.mark.parametrize("encoding", ["utf-16", "utf-16-le", "utf-16-be", "utf-32", "latin-1", "cp1251"])
+def test_a_file_in_another_encoding_stays_as_it_is(desk: Desk, encoding: str) -> None:
+    content = ("я = 1\n" if encoding == "cp1251" else "ä = 1\n").encode(encoding)
+    (desk.root / "a.txt").write_bytes(content)
+    for edit in (REPLACED, {**REPLACED, "old_str": "1"}, {**INSERTED, "insert_line": 1}):
+        assert "convert it first" in desk.refuses(**edit)
+    assert "exists already" in desk.refuses("create", file_text="x")
+    assert (desk.root / "a.txt").read_bytes() == content
 
 
 def test_edits_are_taken_back_after_a_restart_too(desk: Desk) -> None:
@@ -205,12 +283,14 @@ def test_a_large_file_is_told_without_its_content(desk: Desk) -> None:
         ("folder", "is a folder"),
         ("nothing.txt", "no file"),
         ("binary", "not a text"),
+        ("latin", "not in UTF-8 but in Latin-1"),
         ("out", "leads out"),
     ],
 )
 def test_what_cannot_be_edited_is_told(desk: Desk, path: str, says: str) -> None:
     (desk.root / "folder").mkdir()
-    (desk.root / "binary").write_bytes(b"\xff\xfe")
+    (desk.root / "binary").write_bytes(b"\x89PNG\0\1")
+    (desk.root / "latin").write_bytes(b"caf\xe9")
     (desk.root / "out").symlink_to("/etc/hostname")
     assert says in desk.refuses("str_replace", path, old_str="a", new_str="b")
     assert says in desk.refuses("insert", path, new_str="b", insert_line=0)

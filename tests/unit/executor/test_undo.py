@@ -2,8 +2,8 @@
 
 from pathlib import Path
 
-from openhands_sessions.executor import editor
-from openhands_sessions.executor.editor import PreviousContent, UndoHistory
+from openhands_sessions.executor import undo
+from openhands_sessions.executor.undo import PreviousContent, UndoHistory
 
 
 def test_the_last_content_comes_back_first(tmp_path: Path) -> None:
@@ -21,16 +21,16 @@ def test_the_last_content_comes_back_first(tmp_path: Path) -> None:
 
 def test_the_oldest_go_when_there_are_too_many(tmp_path: Path) -> None:
     history = UndoHistory(tmp_path)
-    for number in range(editor.ENTRIES_KEPT + 5):
+    for number in range(undo.ENTRIES_KEPT + 5):
         history.push(str(number), b"")
     assert history.last("4") is None
     assert history.last("5") == PreviousContent(b"")
-    assert len(list(tmp_path.iterdir())) == editor.ENTRIES_KEPT
+    assert len(list(tmp_path.iterdir())) == undo.ENTRIES_KEPT
 
 
 def test_the_oldest_go_when_they_are_too_large(tmp_path: Path) -> None:
     history = UndoHistory(tmp_path)
-    half = b"x" * (editor.BYTES_KEPT // 2)
+    half = b"x" * (undo.BYTES_KEPT // 2)
     for path in ("a", "b", "c"):
         history.push(path, half)
     assert history.last("a") is None

@@ -1,16 +1,20 @@
 """Knowledge that a message brings up is recorded behind it, told to the model before it, and told once."""
 
+import asyncio
+from contextlib import aclosing
+
 from openhands_sessions.core.commands import SendMessage
 from openhands_sessions.core.events.actions import RecallAction
-from openhands_sessions.core.events.observations import RecallObservation
+from openhands_sessions.core.events.observations import ErrorObservation, RecallObservation
 from openhands_sessions.core.repository import repository
+from openhands_sessions.ports.gateway import Status
 from openhands_sessions.ports.runtime import RuntimeSpec
 from openhands_sessions.ports.store import SessionStore
 from openhands_sessions.session.repository_setup import clone_commands
 from openhands_sessions.session.setup import InitialInput
 from tests.fakes.model import FakeModel, FakeReply
 from tests.fakes.runtime import FakeRuntimes
-from tests.support.session_harness import SessionHarness, ask, only, runs, says, state
+from tests.support.session_harness import LONG, SessionHarness, ask, only, runs, says, state
 from tests.support.store_entries import TALK
 
 GIT = "---\ntriggers: [git]\n---\nRebase, never merge."
@@ -85,9 +89,29 @@ async def test_a_message_in_the_middle_of_a_turn_brings_it_up_too(store: Session
     assert kinds == ["workspace_context", "knowledge"]
 
 
-async def knowing(store: SessionStore, *replies: FakeReply) -> SessionHarness:
+async def test_a_file_that_is_not_understood_is_told_by_its_name_and_recorded_once(store: SessionStore) -> None:
+    harness = await knowing(store, knowledge="---\ntriggers: [null, git]\na: [\n---\nRebase.")
+    told = ".openhands/microagents/git.md: its front matter is not valid YAML, line 4; all of it is used as text"
+    for _ in range(2):
+        async with asyncio.timeout(LONG), asyncio.TaskGroup() as tasks:
+            status = tasks.create_task(first_status(harness, "STATUS$ERROR_MEMORY"))
+            async with harness.live():
+                assert await status == Status("info", "STATUS$ERROR_MEMORY", told)
+    [event] = only(await harness.events(), ErrorObservation)
+    assert (event.content, event.error_id) == (told, "MICROAGENT$NOT_UNDERSTOOD")
+
+
+async def first_status(harness: SessionHarness, wanted: str) -> Status:
+    async with aclosing(harness.feed.follow(-1)) as following:
+        async for news in following:
+            if isinstance(news, Status) and news.id == wanted:
+                return news
+    raise AssertionError(f"{wanted} was not told")
+
+
+async def knowing(store: SessionStore, *replies: FakeReply, knowledge: str = GIT) -> SessionHarness:
     """A scene in whose workspace there is knowledge about git."""
     runtimes = FakeRuntimes()
     async with runtimes.open(RuntimeSpec(sid=TALK, term=0)) as runtime:
-        await runtime.files.write(".openhands/microagents/git.md", GIT.encode())
+        await runtime.files.write(".openhands/microagents/git.md", knowledge.encode())
     return SessionHarness(store=store, model=FakeModel(replies), runtimes=runtimes)
