@@ -44,9 +44,13 @@ class Recovery:
         """Recover all that no living server holds; returns when nothing is left to do. One conversation after the
         other, so that new work is not delayed. A conversation is tried again while its sandbox or log cannot be
         reached, or while there is no room for its session."""
-        left = await self._store.held()
+        left: Sequence[ConversationId] | None = None
         for wait in chain(waits, repeat(waits[-1])):
             await asyncio.sleep(wait)
+            try:
+                left = await self._store.held() if left is None else left
+            except StorageUnavailable:
+                continue  # the store's condition tells
             left = [sid for sid in left if not await self._recovered(sid)]
             if not left:
                 return

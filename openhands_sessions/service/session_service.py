@@ -87,6 +87,10 @@ class SessionService:
         return self.registry.accepting
 
     @property
+    def problem(self) -> str | None:
+        return self.store.problem
+
+    @property
     def live_sessions(self) -> int:
         return len(self.registry)
 
