@@ -26,7 +26,7 @@ BUSY_SECONDS = 5.0
 _BUSY_PAUSE = 0.01
 _CHECKPOINT_PAGES = 4000
 _LARGEST_LOG_LEFT = 32 * 1024 * 1024
-_REPAIR = "stop the server, then restore a backup, or save what can be read with sqlite3's .recover"
+_REPAIR = "stop the server, then restore a backup, or save what can be read with sqlite3's .dump"
 
 
 def _type_the_rows(connection: sqlite3.Connection) -> None:

@@ -119,7 +119,7 @@ async def test_a_damaged_database_says_so_once_and_answers_no_question(
             problem = store.problem
     assert problem is not None
     assert "is damaged" in problem
-    assert ".recover" in problem
+    assert ".dump" in problem
     assert str(path.parent) not in problem
     assert [str(answer) for answer in answers] == [problem] * len(asked)
     assert [(line["log_level"], line["problem"]) for line in lines] == [("error", problem)]
