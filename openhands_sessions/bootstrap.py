@@ -285,7 +285,6 @@ async def _client_parts(application: Application) -> ClientDependencies:
     limits = application.config.limits
     return ClientDependencies(
         access=application.access,
-        auth=application.auth,
         files=application.files,
         agents=application.agents,
         defaults=await application.settings.merged(LOCAL_OWNER, {}),

@@ -48,10 +48,12 @@ class Recovery:
         for wait in chain(waits, repeat(waits[-1])):
             await asyncio.sleep(wait)
             try:
-                left = await self._store.held() if left is None else left
+                held = await self._store.held() if left is None else left
             except StorageUnavailable:
-                continue  # the store's condition tells
-            left = [sid for sid in left if not await self._recovered(sid)]
+                continue  # the store tells of it
+            left = [sid for sid in held if not await self._recovered(sid)]
+            if held and not left:
+                log.info("recovery is done")
             if not left:
                 return
 
@@ -65,7 +67,10 @@ class Recovery:
             view = await folded(self._store.log(sid), await snapshots.load(sid), saving(snapshots, sid))
             if self._is_live(sid):
                 return True  # opened meanwhile: a claim would fence that session
-            if turn_is_owed(view) or view.stopping is not None:
+            owed = turn_is_owed(view) or view.stopping is not None
+            cause = "a turn was cut off" if owed else "its session was cut off"
+            log.info("a conversation is recovered", conversation_id=sid, owner=row.owner, cause=cause)
+            if owed:
                 return await self._session_is_set_up(row)
             await self._store.release(sid, await self._store.claim(sid), row.updated_at)
         except SessionsError as error:

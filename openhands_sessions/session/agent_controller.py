@@ -4,6 +4,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
+import structlog
+
 from openhands_sessions.core.dialogue import result_text, text_beside
 from openhands_sessions.core.errors import BadInput, ModelFailure
 from openhands_sessions.core.events.actions import CondensationAction, FinishAction, MessageAction, RejectAction
@@ -40,6 +42,8 @@ from openhands_sessions.session.replay import Replay
 from openhands_sessions.session.tool_registry import ToolRegistry
 from openhands_sessions.session.turn_history import TurnHistory
 from openhands_sessions.session.usage import metrics
+
+log = structlog.get_logger(__name__)
 
 SAID_NOTHING = "The model answered with nothing. Say continue to ask it again."
 STUCK_NOTE = "You repeat the same step with the same result. Do something else, or tell the user what is in the way."
@@ -101,6 +105,8 @@ class AgentController:
             await self._end(StopReason.ERROR, AgentState.ERROR, gone.observation, text=text)
         except ModelFailure as failure:
             self._tell(failure.status, failure.message, level="error")
+            # Its message may quote the prompt.
+            log.warning("a model call failed for good", model=self._settings.llm_model, cause=failure.status)
             limited = failure.status == "CHAT_INTERFACE$AGENT_RATE_LIMITED_STOPPED_MESSAGE"
             state = AgentState.RATE_LIMITED if limited else AgentState.ERROR
             await self._end(StopReason.ERROR, state, text=failure.message)
