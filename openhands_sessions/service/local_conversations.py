@@ -83,7 +83,8 @@ class LocalConversations:
         await self._empty(sid)
         deleted = await self._rows.delete(sid)
         await self._empty(sid)  # of what a client has begun meanwhile
-        log.info("a conversation was deleted", conversation_id=sid, owner=self._principal.owner)
+        if deleted:
+            log.info("a conversation was deleted", conversation_id=sid, owner=self._principal.owner)
         return deleted
 
     async def _empty(self, sid: ConversationId) -> None:

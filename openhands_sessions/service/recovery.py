@@ -74,7 +74,8 @@ class Recovery:
                 return await self._session_is_set_up(row)
             await self._store.release(sid, await self._store.claim(sid), row.updated_at)
         except SessionsError as error:
-            log.warning("a conversation was not recovered", conversation_id=sid, problem=error.message)
+            if not isinstance(error, StorageUnavailable):
+                log.warning("a conversation was not recovered", conversation_id=sid, problem=error.message)
             return not isinstance(error, AtCapacity | StorageUnavailable)
         return True
 

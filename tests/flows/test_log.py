@@ -177,13 +177,11 @@ async def test_a_turn_that_was_cut_off_is_a_line_of_the_next_server(data_dir: Pa
 @pytest.mark.parametrize(
     ("settings", "written"),
     [
-        ({}, True),
         ({"OHS_LOG__ACCESS": "false"}, False),
         ({"OHS_LOG__FORMAT": "console"}, False),
         ({"OHS_LOG__FORMAT": "console", "OHS_LOG__ACCESS": "true"}, True),
-        ({"OHS_LOG__LEVEL": "warning"}, False),
     ],
-    ids=["json", "json, off", "console", "console, on", "warnings only"],
+    ids=["json, off", "console", "console, on"],
 )
 async def test_requests_are_logged_where_the_log_is_json_or_they_are_asked_for(
     data_dir: Path, settings: dict[str, str], written: bool

@@ -46,6 +46,7 @@ class StoreCondition:
         """A read failed."""
         if isinstance(error.__cause__, sqlite3.Error) and damaged(error.__cause__) and self.damage is None:
             self.damage = error.message
+            self.failing.clear()
             log.error("the database is damaged, and is not used", problem=error.message)
 
     def note_write(self, error: StorageUnavailable) -> None:
