@@ -16,14 +16,14 @@ LONGEST_PROBLEM = 500
 def log_state(session: AgentSession, owner: OwnerId, cause: str | None = None) -> None:
     """A failure says its problem, without secrets and host paths. `cause` where the state does not tell it."""
     about: dict[str, str] = {"conversation_id": session.sid, "owner": owner, "state": str(session.state)}
+    about["cause"] = cause or _cause(session)
     problem = session.problem
     if session.state is SessionState.ERROR and problem is not None:
         if isinstance(problem, StageFailed):
             about["stage"] = problem.stage
-        text = session.event_stream.masker.text(without_paths(problem.message))[:LONGEST_PROBLEM]
-        log.warning("session state", cause=problem.code, problem=text, **about)
-    else:
-        log.info("session state", cause=cause or _cause(session), **about)
+        about["cause"] = problem.code
+        about["problem"] = session.event_stream.masker.text(without_paths(problem.message))[:LONGEST_PROBLEM]
+    log.info("session state", **about)
 
 
 def _cause(session: AgentSession) -> str:

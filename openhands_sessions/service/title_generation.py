@@ -114,5 +114,5 @@ async def _by_model(session: AgentSession, message: str) -> str | None:
             return made_title(await agent.title(message) or "")
     except (ModelFailure, TimeoutError) as error:
         cause = getattr(error, "status", "timeout")
-        log.warning("a title was not made by the model", conversation_id=session.sid, cause=cause)
+        log.info("a title was not made by the model", conversation_id=session.sid, cause=cause)
         return None

@@ -106,7 +106,7 @@ class AgentController:
         except ModelFailure as failure:
             self._tell(failure.status, failure.message, level="error")
             # Its message may quote the prompt.
-            log.warning("a model call failed for good", model=self._settings.llm_model, cause=failure.status)
+            log.info("a model call failed for good", model=self._settings.llm_model, cause=failure.status)
             limited = failure.status == "CHAT_INTERFACE$AGENT_RATE_LIMITED_STOPPED_MESSAGE"
             state = AgentState.RATE_LIMITED if limited else AgentState.ERROR
             await self._end(StopReason.ERROR, state, text=failure.message)

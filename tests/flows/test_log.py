@@ -82,7 +82,7 @@ async def test_the_life_of_a_session_is_one_line_for_each_state_with_its_owner_a
     [("file:///no/such/repository", {}, "MemorySetup"), (None, {"llm_model": "scripted:none"}, "AgentSetup")],
     ids=["clone", "model"],
 )
-async def test_a_set_up_that_failed_is_a_warning_that_says_why(
+async def test_a_set_up_that_failed_is_a_line_that_says_why(
     data_dir: Path, repository: str | None, settings: dict[str, str], stage: str
 ) -> None:
     local = {"OHS_RUNTIME__LOCAL_REPOSITORIES": "true"}
@@ -92,17 +92,17 @@ async def test_a_set_up_that_failed_is_a_warning_that_says_why(
         assert status == 200, made
         line = await until_logged(server, "session state", state="Error")
     about = (line["level"], line["conversation_id"], line["owner"], line["cause"], line["stage"])
-    assert about == ("warning", made["conversation_id"], "local", "stage_failed", stage)
+    assert about == ("info", made["conversation_id"], "local", "stage_failed", stage)
     assert line["problem"].startswith(f"{stage} failed: ")
     assert WORDS not in server.log
 
 
-async def test_a_model_call_that_failed_for_good_is_a_warning_without_what_the_provider_said(data_dir: Path) -> None:
+async def test_a_model_call_that_failed_for_good_is_a_line_without_what_the_provider_said(data_dir: Path) -> None:
     async with running_server(data_dir) as server, Clients(server.url) as clients:
         model = server.script("steps", STEPS)
         sid = await clients.rest.create(f"it fails with {WORDS}", llm_model=model, llm_retries=0)
         line = await until_logged(server, "a model call failed for good")
-        assert (line["level"], line["conversation_id"], line["model"]) == ("warning", sid, model)
+        assert (line["level"], line["conversation_id"], line["model"]) == ("info", sid, model)
         assert line["cause"] == "STATUS$ERROR_LLM_AUTHENTICATION"
         assert WORDS not in server.log
 
