@@ -203,12 +203,13 @@ async def test_a_line_of_a_request_says_who_asked_and_how_long_it_took(data_dir:
             await clients.rest.ask("GET", "/health/live", session_api_key=KEY)
         await server.stopped()
         found = [line for line in lines(server, "request") if line["path"] != "/health/ready"]
-        assert fields(found, "method", "path", "status", "principal") == [
+        assert set(fields(found, "method", "path", "status", "principal")) == {
             ("POST", "/api/conversations", 200, "local"),
             ("GET", "/api/conversations/unknown/events", 404, "local"),
             ("GET", "/health/live", 200, None),
             ("GET", "/socket.io/", 101, "local"),
-        ]
-        assert all(line["ms"] > 0 for line in found)
+        }
+        assert len(found) == 4
+        assert all(line["ms"] >= 0 for line in found)
         assert KEY not in server.log
         assert "limit" not in server.log
