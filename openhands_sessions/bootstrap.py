@@ -65,7 +65,9 @@ OpenedRuntimes = AbstractAsyncContextManager[Runtimes]
 
 
 def _sqlite(config: Config) -> OpenedStore:
-    return open_sqlite(config.store.path or config.data_dir / "sessions.db", _holder(config))
+    folders = (_sandboxes(config), _docker_folder(config))
+    begun = any(any(folder.glob("*/workspace")) for folder in folders)
+    return open_sqlite(config.store.path or config.data_dir / "sessions.db", _holder(config), begun=begun)
 
 
 @asynccontextmanager
@@ -283,7 +285,6 @@ async def _client_parts(application: Application) -> ClientDependencies:
     limits = application.config.limits
     return ClientDependencies(
         access=application.access,
-        auth=application.auth,
         files=application.files,
         agents=application.agents,
         defaults=await application.settings.merged(LOCAL_OWNER, {}),

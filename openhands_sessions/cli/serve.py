@@ -77,7 +77,8 @@ async def _serve(config: Config) -> int:
     async with application(config) as local, AsyncExitStack() as stack:
         server = config.server
         app = await bootstrap.web_application(local)
-        edge = listening(app, server.host, server.port, server.shutdown_grace / 2)
+        access_log = config.log.format == "json" if config.log.access is None else config.log.access
+        edge = listening(app, server.host, server.port, server.shutdown_grace / 2, access_log=access_log)
         try:
             port = await stack.enter_async_context(edge)
         except OSError as error:

@@ -154,6 +154,7 @@ class AgentSection(Section):
 class LogSection(Section):
     level: Literal["debug", "info", "warning", "error"] = Field("info", description="Lowest level that is logged.")
     format: Literal["console", "json"] = Field("console", description="Format of a line.")
+    access: bool | None = Field(None, description="Log every HTTP request; if not set, where `format` is json.")
 
 
 class Config(BaseModel):

@@ -80,6 +80,10 @@ class Operations(Protocol):
         """Whether new work is taken: not once the process shuts down."""
 
     @property
+    def problem(self) -> str | None:
+        """Why nothing can be stored now, for users; None where all is well."""
+
+    @property
     def live_sessions(self) -> int: ...
 
     def has_room(self, sid: str | None) -> bool:

@@ -167,6 +167,11 @@ class SessionStore(Protocol):
     conversations: ConversationStore
     snapshots: SnapshotStore
 
+    @property
+    def problem(self) -> str | None:
+        """Why nothing can be stored now, for users: the last write failed, or the database is damaged; then calls raise
+        StorageUnavailable. None while it works. Each change is one line in the log."""
+
     def log(self, sid: ConversationId) -> EventLog:
         """The log of a conversation; cheap, no I/O. Writing one whose row does not exist raises NotFound."""
 

@@ -1,6 +1,5 @@
 """Bodies and replies of the routes of conversations, in both directions."""
 
-from dataclasses import asdict
 from datetime import UTC, datetime
 from typing import Annotated, Any, Literal
 
@@ -12,7 +11,6 @@ from openhands_sessions.core.events.codec import timestamp_text
 from openhands_sessions.core.events.event import AgentState, Source
 from openhands_sessions.core.ids import LOCAL_OWNER, ConversationId, EventId, OwnerId
 from openhands_sessions.core.lifecycle import SET_UP, SessionState
-from openhands_sessions.core.microagents import Microagent
 from openhands_sessions.core.repository import Repository, checked_branch, checked_provider, repository
 from openhands_sessions.core.texts import TaskKind, task_message
 from openhands_sessions.ports.gateway import SessionInfo, SessionSpec
@@ -286,59 +284,9 @@ class HostsOut(Reply):
     hosts: dict[str, int]
 
 
-class MicroagentOut(Reply):
-    """One file of knowledge, as the V0 client lists it."""
-
-    name: str
-    type: str
-    content: str
-    triggers: list[str]
-    inputs: list[Any]
-    tools: list[Any]
-
-    @classmethod
-    def of(cls, microagent: Microagent) -> "MicroagentOut":
-        return cls(**asdict(microagent), inputs=[], tools=[])
-
-
-class MicroagentsOut(Reply):
-    microagents: list[MicroagentOut]
-
-
 class PromptOut(Reply):
     status: Literal["success"]
     prompt: str
-
-
-class FileOut(Reply):
-    code: str
-
-
-class ChangeOut(Reply):
-    path: str
-    status: Literal["A", "M", "D", "R", "U"]
-    old_path: str | None = None
-
-
-class DiffOut(Reply):
-    original: str | None
-    modified: str | None
-
-
-class SkippedOut(Reply):
-    name: str
-    reason: str
-
-
-class RenamedOut(Reply):
-    name: str
-    path: str
-
-
-class UploadOut(Reply):
-    uploaded_files: list[str]
-    skipped_files: list[SkippedOut]
-    renamed_files: list[RenamedOut] | None = None
 
 
 def conversation_status(state: SessionState | None) -> Status:

@@ -13,24 +13,19 @@ from openhands_sessions.core.user_settings import UserSettings
 from openhands_sessions.protocol.commands import CommandIn
 from openhands_sessions.protocol.conversations import (
     TRIGGERS,
-    ChangeOut,
     ConfigOut,
     ConversationOut,
     ConversationsOut,
     CreateIn,
-    DiffOut,
     EditorOut,
     FeedbackIn,
-    FileOut,
     HostsOut,
-    MicroagentsOut,
     PromptOut,
     RenameIn,
     SayIn,
     StartedOut,
     StartIn,
     SuccessOut,
-    UploadOut,
 )
 from openhands_sessions.protocol.errors import ErrorOut, MessageOut, ProblemOut
 from openhands_sessions.protocol.payloads import Schema
@@ -42,6 +37,7 @@ from openhands_sessions.protocol.settings import (
     SecretsOut,
     SettingsOut,
 )
+from openhands_sessions.protocol.workspaces import ChangeOut, DiffOut, FileOut, MicroagentsOut, UploadOut
 
 Shape = Any
 """A type that pydantic describes, or a Schema where there is no such type."""

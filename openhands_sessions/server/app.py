@@ -22,6 +22,8 @@ from openhands_sessions.protocol.asyncapi import asyncapi, socket_schema
 from openhands_sessions.protocol.openapi import openapi
 from openhands_sessions.protocol.socket_messages import SocketJson
 from openhands_sessions.server import middleware
+from openhands_sessions.server.access_log import AccessLog
+from openhands_sessions.server.identification import Identification
 from openhands_sessions.server.rest import conversations, details, events, health, schema, settings, workspaces
 from openhands_sessions.server.services import SERVICES, Services
 from openhands_sessions.server.slow_client import hang_up
@@ -90,6 +92,8 @@ HANDLERS: Mapping[routes.Route, Handler] = {
     routes.ADD_PROVIDERS: settings.add_tokens,
     routes.UNSET_PROVIDERS: settings.forget_tokens,
 }
+ACCESS = logging.getLogger("aiohttp.access")
+"""Must be given for lines to be made; AccessLog writes them elsewhere."""
 PING_INTERVAL = 25
 PING_TIMEOUT = 20
 ROOM = 64 * 1024
@@ -111,15 +115,15 @@ class ServerSettings:
 def build_app(edge: ServerSettings) -> web.Application:
     """The aiohttp application. Its start takes up the turns that an earlier server left; its clean-up ends every
     session, and followers end by themselves with a reason."""
-    operations, auth = edge.services.operations, edge.services.auth
+    operations, callers = edge.services.operations, Identification(edge.services.auth)
     limits = edge.clients.limits
     app = web.Application(
         client_max_size=limits.message_bytes + ROOM,
         middlewares=[
             middleware.errors,
-            middleware.origin_check(edge.allowed_origins, edge.allowed_hosts, edge.any_host),
+            middleware.origin_check(edge.allowed_origins, edge.allowed_hosts, edge.any_host, callers),
             middleware.admission(operations.has_room),
-            middleware.authentication(auth),
+            middleware.authentication(callers),
         ],
     )
     app[SERVICES] = edge.services
@@ -128,8 +132,8 @@ def build_app(edge: ServerSettings) -> web.Application:
     sio.attach(app)
     if edge.client_dir is not None:
         app.add_routes(client_routes(edge.client_dir))
-    clients = ClientNamespace(edge.clients)
-    operators = OperatorNamespace(operations, auth, limits.slow_client_grace)
+    clients = ClientNamespace(edge.clients, callers)
+    operators = OperatorNamespace(operations, callers, limits.slow_client_grace)
     sio.register_namespace(clients)
     sio.register_namespace(operators)
 
@@ -171,10 +175,19 @@ async def _recovering(app: web.Application) -> AsyncIterator[None]:
 
 
 @asynccontextmanager
-async def listening(app: web.Application, host: str, port: int, grace: float) -> AsyncIterator[int]:
-    """Serve on an address and give the port; the end of the block drains within `grace` seconds. Raises OSError."""
+async def listening(
+    app: web.Application, host: str, port: int, grace: float, *, access_log: bool = False
+) -> AsyncIterator[int]:
+    """Serve on an address and give the port; the end of the block drains within `grace` seconds. `access_log`: log
+    every request. Raises OSError."""
     _hide_client_faults()
-    runner = web.AppRunner(app, access_log=None, shutdown_timeout=grace, handler_cancellation=False)
+    runner = web.AppRunner(
+        app,
+        access_log=ACCESS if access_log else None,
+        access_log_class=AccessLog,
+        shutdown_timeout=grace,
+        handler_cancellation=False,
+    )
     await runner.setup()
     try:
         await _site(runner, host, port).start()

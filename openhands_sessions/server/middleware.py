@@ -8,15 +8,14 @@ from aiohttp import web
 from aiohttp.typedefs import Handler, Middleware
 
 from openhands_sessions.core.errors import AtCapacity, OwnedElsewhere, RateLimited, SessionsError
-from openhands_sessions.ports.access import Auth, Principal
 from openhands_sessions.protocol.errors import ErrorOut, http_status
 from openhands_sessions.protocol.routes import ANYONE
 from openhands_sessions.server.credentials import credentials_of
+from openhands_sessions.server.identification import Identification
 from openhands_sessions.server.static import ROUTE
 
 log = structlog.get_logger(__name__)
 
-PRINCIPAL = web.RequestKey("principal", Principal)
 SOCKETS = "/socket.io/"
 """Where connections begin; each namespace asks for credentials of its own."""
 LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
@@ -60,7 +59,9 @@ async def errors(request: web.Request, handler: Handler) -> web.StreamResponse:
     return response
 
 
-def origin_check(allowed_origins: tuple[str, ...], allowed_hosts: tuple[str, ...], any_host: bool) -> Middleware:
+def origin_check(
+    allowed_origins: tuple[str, ...], allowed_hosts: tuple[str, ...], any_host: bool, callers: Identification
+) -> Middleware:
     """A middleware that keeps foreign web pages out: a page's origin must be ours or an allowed one, and the host
     name loopback's or an allowed one, so that no name of somebody else's can be pointed at us. `any_host` where
     credentials guard the server."""
@@ -70,9 +71,11 @@ def origin_check(allowed_origins: tuple[str, ...], allowed_hosts: tuple[str, ...
     async def check(request: web.Request, handler: Handler) -> web.StreamResponse:
         host = _host_name(request.host)
         if not any_host and host not in hosts:
+            callers.note_refusal(request, "foreign host name", host)
             raise web.HTTPForbidden(reason=f"host name {host[:64]!a} is not one of server.allowed_hosts")
         origin = request.headers.get("Origin")
         if origin is not None and not _same_origin(origin, request) and origin not in allowed_origins:
+            callers.note_refusal(request, "foreign origin", origin)
             raise web.HTTPForbidden(reason="this page's origin is not one of server.allowed_origins")
         return await handler(request)
 
@@ -94,7 +97,7 @@ def _same_origin(origin: str, request: web.Request) -> bool:
         return False
 
 
-def authentication(auth: Auth) -> Middleware:
+def authentication(callers: Identification) -> Middleware:
     """A middleware that finds the principal of every request, except for routes that anyone may ask and for sockets."""
 
     @web.middleware
@@ -106,7 +109,7 @@ def authentication(auth: Auth) -> Middleware:
                 "HTTP_X_SESSION_API_KEY": request.headers.get("X-Session-API-Key", ""),
                 "HTTP_COOKIE": request.headers.get("Cookie", ""),
             }
-            request[PRINCIPAL] = await auth.identify(credentials_of(environ, request.query, None))
+            await callers.identify(request, credentials_of(environ, request.query, None))
         return await handler(request)
 
     return identify

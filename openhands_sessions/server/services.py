@@ -25,7 +25,7 @@ from openhands_sessions.ports.access import (
 )
 from openhands_sessions.protocol.payloads import checked
 from openhands_sessions.protocol.routes import Parameter
-from openhands_sessions.server.middleware import PRINCIPAL
+from openhands_sessions.server.identification import PRINCIPAL
 
 WHOLE = re.compile(r"-?[0-9]{1,18}")
 """No more digits than any limit of ours has."""

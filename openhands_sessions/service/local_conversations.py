@@ -7,6 +7,7 @@ from dataclasses import replace
 from datetime import datetime
 
 import orjson
+import structlog
 
 from openhands_sessions.core.errors import BadInput, NotFound
 from openhands_sessions.core.event_filter import hidden
@@ -19,6 +20,8 @@ from openhands_sessions.ports.conversations import ANY_CONVERSATION, Conversatio
 from openhands_sessions.ports.runtime import Runtimes
 from openhands_sessions.ports.store import ConversationRow
 from openhands_sessions.service.session_service import SessionService
+
+log = structlog.get_logger(__name__)
 
 LONGEST_TITLE = 200
 REMEMBERED = 400
@@ -80,6 +83,8 @@ class LocalConversations:
         await self._empty(sid)
         deleted = await self._rows.delete(sid)
         await self._empty(sid)  # of what a client has begun meanwhile
+        if deleted:
+            log.info("a conversation was deleted", conversation_id=sid, owner=self._principal.owner)
         return deleted
 
     async def _empty(self, sid: ConversationId) -> None:

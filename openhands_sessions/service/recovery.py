@@ -44,10 +44,16 @@ class Recovery:
         """Recover all that no living server holds; returns when nothing is left to do. One conversation after the
         other, so that new work is not delayed. A conversation is tried again while its sandbox or log cannot be
         reached, or while there is no room for its session."""
-        left = await self._store.held()
+        left: Sequence[ConversationId] | None = None
         for wait in chain(waits, repeat(waits[-1])):
             await asyncio.sleep(wait)
-            left = [sid for sid in left if not await self._recovered(sid)]
+            try:
+                held = await self._store.held() if left is None else left
+            except StorageUnavailable:
+                continue  # the store tells of it
+            left = [sid for sid in held if not await self._recovered(sid)]
+            if held and not left:
+                log.info("recovery is done")
             if not left:
                 return
 
@@ -61,11 +67,15 @@ class Recovery:
             view = await folded(self._store.log(sid), await snapshots.load(sid), saving(snapshots, sid))
             if self._is_live(sid):
                 return True  # opened meanwhile: a claim would fence that session
-            if turn_is_owed(view) or view.stopping is not None:
+            owed = turn_is_owed(view) or view.stopping is not None
+            cause = "a turn was cut off" if owed else "its session was cut off"
+            log.info("a conversation is recovered", conversation_id=sid, owner=row.owner, cause=cause)
+            if owed:
                 return await self._session_is_set_up(row)
             await self._store.release(sid, await self._store.claim(sid), row.updated_at)
         except SessionsError as error:
-            log.warning("a conversation was not recovered", conversation_id=sid, problem=error.message)
+            if not isinstance(error, StorageUnavailable):
+                log.warning("a conversation was not recovered", conversation_id=sid, problem=error.message)
             return not isinstance(error, AtCapacity | StorageUnavailable)
         return True
 

@@ -16,6 +16,7 @@ from openhands_sessions.ports.access import SessionStatus
 from openhands_sessions.ports.gateway import EndReason, Status
 from openhands_sessions.ports.store import ConversationRow
 from openhands_sessions.service.idle_closing import IdleCloser
+from openhands_sessions.service.lifecycle_log import log_state
 from openhands_sessions.service.status_board import StatusBoard
 from openhands_sessions.session.agent_session import AgentSession
 from openhands_sessions.session.feed import Feed
@@ -82,19 +83,23 @@ class SessionRegistry:
             raise AtCapacity(f"the server holds {self._max_sessions} sessions, as many as it may; try again later")
 
     async def open(
-        self, row: ConversationRow, settings: Callable[[], SessionSettings], initial: InitialInput
+        self,
+        row: ConversationRow,
+        settings: Callable[[], SessionSettings],
+        initial: InitialInput,
+        cause: str = "asked for",
     ) -> AgentSession:
         """Join the live session, or build one; one that failed or closes makes room for a new one first. Does not wait
-        for Ready. Raises AtCapacity."""
+        for Ready. `cause` stands in the log. Raises AtCapacity."""
         while (session := self._sessions.get(row.id)) is not None:
             if session.accepting:
                 return session
             await self.close(row.id, "failed")
         if len(self._sessions) >= self._max_sessions and (idle := self._idle.longest_idle()) is not None:
             await self.close(idle, "idle")
-            return await self.open(row, settings, initial)
+            return await self.open(row, settings, initial, cause)
         self.check_room()
-        return self._build(row, settings(), initial)
+        return self._build(row, settings(), initial, cause)
 
     def retitled(self, sid: ConversationId, title: str) -> None:
         """Tell those who follow the conversation that it has a new title."""
@@ -103,7 +108,9 @@ class SessionRegistry:
         if (feed := self._feeds.get(sid)) is not None:
             feed.publish_transient(Status("info", None, sid, title=title))
 
-    def _build(self, row: ConversationRow, settings: SessionSettings, initial: InitialInput) -> AgentSession:
+    def _build(
+        self, row: ConversationRow, settings: SessionSettings, initial: InitialInput, cause: str
+    ) -> AgentSession:
         sid = row.id
         session = AgentSession(sid, settings, self._parts, self.feed(sid), initial=initial, on_change=self._changed)
         self._sessions[sid] = session
@@ -111,7 +118,7 @@ class SessionRegistry:
         task = asyncio.create_task(session.run(), name=f"session {sid}")
         self._tasks[sid] = task
         task.add_done_callback(lambda done: self._ended(session, done))
-        self._publish(session)
+        self._publish(session, cause)
         return session
 
     async def close(self, sid: ConversationId, reason: EndReason) -> None:
@@ -145,16 +152,19 @@ class SessionRegistry:
         self._publish(session)
         self._idle.watch(session)
 
-    def _publish(self, session: AgentSession) -> None:
+    def _publish(self, session: AgentSession, cause: str | None = None) -> None:
         if self._sessions.get(session.sid) is not session:
             return  # an append that was under way at its end
         self._changed_at = asyncio.get_running_loop().time()
-        view = session.event_stream.view
+        view, owner = session.event_stream.view, self._rows[session.sid].owner
+        before = self.board.sessions.get(session.sid)
+        if before is None or before.state is not session.state:
+            log_state(session, owner, cause)
         self.board.publish(
             SessionStatus(
                 number=self.board.next_number,
                 conversation_id=session.sid,
-                owner=self._rows[session.sid].owner,
+                owner=owner,
                 state=session.state,
                 agent_state=view.agent_state,
                 head=view.head,

@@ -5,6 +5,8 @@ from dataclasses import replace
 from datetime import datetime
 from functools import partial
 
+import structlog
+
 from openhands_sessions.core.errors import AlreadyExists, BadInput, NotFound, StorageError
 from openhands_sessions.core.ids import UNNUMBERED, ConversationId
 from openhands_sessions.core.lifecycle import SET_UP, SessionState
@@ -19,6 +21,8 @@ from openhands_sessions.service.settings import SettingsStore, secret_of, withou
 from openhands_sessions.service.title_generation import TitleGenerator
 from openhands_sessions.session.agent_session import AgentSession
 from openhands_sessions.session.setup import STAGES, InitialInput
+
+log = structlog.get_logger(__name__)
 
 
 class SessionService:
@@ -64,14 +68,14 @@ class SessionService:
             self.title(session)
         return row
 
-    async def session(self, row: ConversationRow) -> AgentSession:
-        """The live session of a conversation, or a new one. Raises AtCapacity, BadInput."""
+    async def session(self, row: ConversationRow, cause: str = "asked for") -> AgentSession:
+        """The live session of a conversation, or a new one; `cause` stands in the log. Raises AtCapacity, BadInput."""
         session = self.registry.find(row.id)
         if session is not None and session.accepting:
             return session
         kept = await self._settings.kept(row.id, row.settings)
         settings = await self._settings.merged(row.owner, kept)
-        return await self.registry.open(row, lambda: settings, self._initial(row))
+        return await self.registry.open(row, lambda: settings, self._initial(row), cause)
 
     def title(self, session: AgentSession) -> None:
         """A user has said something: see to it that the conversation has a title."""
@@ -85,6 +89,10 @@ class SessionService:
     @property
     def accepting(self) -> bool:
         return self.registry.accepting
+
+    @property
+    def problem(self) -> str | None:
+        return self.store.problem
 
     @property
     def live_sessions(self) -> int:
@@ -108,7 +116,7 @@ class SessionService:
 
     async def recover(self, waits: Sequence[float] = WAITS) -> None:
         """`waits` as Recovery has them."""
-        await Recovery(self.store, self.registry, self.session).run(waits)
+        await Recovery(self.store, self.registry, partial(self.session, cause="recovery")).run(waits)
 
     async def close_all(self, reason: EndReason) -> None:
         await self.registry.close_all(reason)
@@ -146,6 +154,7 @@ class SessionService:
             raise
         # Only now is the id ours, and with it the place where its key is kept.
         await self._settings.keep(spec.id, secret)
+        log.info("a conversation was created", conversation_id=row.id, owner=row.owner, cause=row.trigger)
         return row
 
     def _initial(self, row: ConversationRow) -> InitialInput:

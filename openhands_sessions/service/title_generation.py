@@ -112,5 +112,7 @@ async def _by_model(session: AgentSession, message: str) -> str | None:
     try:
         async with asyncio.timeout(LIMIT):
             return made_title(await agent.title(message) or "")
-    except (ModelFailure, TimeoutError):
+    except (ModelFailure, TimeoutError) as error:
+        cause = getattr(error, "status", "timeout")
+        log.info("a title was not made by the model", conversation_id=session.sid, cause=cause)
         return None

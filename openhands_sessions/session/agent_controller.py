@@ -1,8 +1,10 @@
 """One turn: decide, act, record, until the agent has spoken."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from typing import Any, Literal
+
+import structlog
 
 from openhands_sessions.core.dialogue import CUT, result_text, text_beside
 from openhands_sessions.core.errors import BadInput, ModelFailure
@@ -23,56 +25,27 @@ from openhands_sessions.core.events.own import (
     TurnResumedObservation,
 )
 from openhands_sessions.core.evolve import evolve
-from openhands_sessions.core.ids import EventId
-from openhands_sessions.core.limits import LoopVerdict, RepetitionCount, check_repetition, over
+from openhands_sessions.core.limits import LoopVerdict, check_repetition, over
 from openhands_sessions.core.settings import SessionSettings
 from openhands_sessions.core.trajectory import TrajectoryStep
 from openhands_sessions.core.view import spends
-from openhands_sessions.ports.agent import Agent, AgentInput
-from openhands_sessions.ports.condenser import Condensation, Condenser
+from openhands_sessions.ports.agent import AgentInput
+from openhands_sessions.ports.condenser import Condensation
 from openhands_sessions.ports.gateway import Status
 from openhands_sessions.ports.model import ModelReply, Retry
-from openhands_sessions.ports.policy import Policy
-from openhands_sessions.session.action_runner import ActionRunner, SandboxLost
+from openhands_sessions.session.action_runner import SandboxLost
 from openhands_sessions.session.approvals import asking
 from openhands_sessions.session.delta_coalescing import DeltaCoalescer
 from openhands_sessions.session.event_stream import EventStream
 from openhands_sessions.session.model_replies import ANSWER_CUT, distinct, metrics, said_beside
-from openhands_sessions.session.replay import Replay
-from openhands_sessions.session.tool_registry import ToolRegistry
+from openhands_sessions.session.turn_context import TurnContext, TurnProgress
 from openhands_sessions.session.turn_history import TurnHistory
+
+log = structlog.get_logger(__name__)
 
 SAID_NOTHING = "The model answered with nothing. Say continue to ask it again."
 STUCK_NOTE = "You repeat the same step with the same result. Do something else, or tell the user what is in the way."
 STUCK_END = "The agent repeats the same step and gets nowhere. Tell it what to do differently."
-
-
-@dataclass(frozen=True, slots=True)
-class TurnContext:
-    """Who takes part in a turn."""
-
-    agent: Agent
-    runner: ActionRunner
-    tools: ToolRegistry
-    policy: Policy
-    condenser: Condenser
-    replay: Replay
-
-
-@dataclass(slots=True)
-class _Turn:
-    """What a turn knows besides the log."""
-
-    seen: int = -1
-    streak: RepetitionCount = field(default_factory=RepetitionCount)
-    step: TrajectoryStep | None = None
-    """The recorded step that is being issued; None where the model was asked."""
-    cause: EventId | None = None
-    """Of the actions that it becomes."""
-    finish: str | None = None
-    """How the newest reply ended, see `FinishReason`."""
-    nudged: bool = False
-    """Whether the model answered with nothing just before."""
 
 
 class AgentController:
@@ -83,7 +56,7 @@ class AgentController:
         self._context = context
         self._settings = settings
         self._history = TurnHistory(stream)
-        self._turn = _Turn()
+        self._turn = TurnProgress()
 
     @property
     def vision(self) -> bool:
@@ -93,7 +66,7 @@ class AgentController:
     async def take_turn(self, *, resumed: bool = False) -> None:
         """One turn, to its recorded end. `resumed` says that the log's last turn was cut off. Being cancelled leaves
         open what is open; `wind_up` closes it. Raises StorageError, and then the session cannot go on."""
-        self._turn = _Turn(seen=self._stream.view.last_message)
+        self._turn = TurnProgress(seen=self._stream.view.last_message)
         try:
             await self._history.load()
             if resumed:
@@ -106,6 +79,8 @@ class AgentController:
             await self._end(StopReason.ERROR, AgentState.ERROR, gone.observation, text=text)
         except ModelFailure as failure:
             self._tell(failure.status, failure.message, level="error")
+            # Its message may quote the prompt.
+            log.info("a model call failed for good", model=self._settings.llm_model, cause=failure.status)
             limited = failure.status == "CHAT_INTERFACE$AGENT_RATE_LIMITED_STOPPED_MESSAGE"
             state = AgentState.RATE_LIMITED if limited else AgentState.ERROR
             await self._end(StopReason.ERROR, state, text=failure.message)

@@ -103,6 +103,11 @@ class AgentSession:
         """Whether it takes commands: not once it has failed or is to close."""
         return self._reason is None and self.problem is None and self.state is not SessionState.CLOSED
 
+    @property
+    def reason(self) -> EndReason | None:
+        """Why it closes; None as long as it does not."""
+        return self._reason
+
     async def settled(self) -> None:
         """Wait until set-up has ended, well or not."""
         await self._settled.wait()

@@ -10,7 +10,7 @@ from typing import TypeVar
 
 import structlog
 
-from openhands_sessions.core.errors import NotFound, StorageError
+from openhands_sessions.core.errors import NotFound, StorageError, StorageUnavailable
 from openhands_sessions.core.events.codec import Stored, decode, masked, recorded
 from openhands_sessions.core.events.event import EPOCH, Event
 from openhands_sessions.core.evolve import evolve
@@ -234,6 +234,8 @@ def saving(snapshots: SnapshotStore, sid: ConversationId) -> SaveSnapshot:
     async def save(snapshot: Snapshot) -> None:
         try:
             await snapshots.save(sid, snapshot)
+        except StorageUnavailable:
+            pass  # the store tells of it
         except StorageError as error:
             log.warning("a snapshot was not saved", conversation_id=sid, problem=error.message)
 

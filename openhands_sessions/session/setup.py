@@ -29,13 +29,14 @@ from openhands_sessions.ports.runtime import Runtime, Runtimes, RuntimeSpec
 from openhands_sessions.ports.store import SessionStore
 from openhands_sessions.ports.tool import Tool
 from openhands_sessions.session.action_runner import ActionRunner
-from openhands_sessions.session.agent_controller import AgentController, TurnContext
+from openhands_sessions.session.agent_controller import AgentController
 from openhands_sessions.session.event_stream import EventStream, saving
 from openhands_sessions.session.knowledge_recall import KnowledgeRecall
 from openhands_sessions.session.replay import Replay
 from openhands_sessions.session.repository_setup import RepositorySetup
 from openhands_sessions.session.stop import is_over
 from openhands_sessions.session.tool_registry import ToolRegistry
+from openhands_sessions.session.turn_context import TurnContext
 from openhands_sessions.session.turn_runner import turn_is_owed
 
 T = TypeVar("T")

@@ -218,6 +218,8 @@ class MemorySnapshots:
 class MemoryStore:
     """A SessionStore; made by `open_memory`."""
 
+    problem: str | None = None
+
     def __init__(self, data: OpenedData, holder: Holder) -> None:
         self._data = data
         self._holder = holder

@@ -59,6 +59,8 @@ class Doorway:
 class DoorStore:
     """A store that is asked for its snapshot through a door."""
 
+    problem: str | None = None
+
     def __init__(self, store: SessionStore, door: Doorway) -> None:
         self.conversations = store.conversations
         self.snapshots: SnapshotStore = DoorSnapshots(store.snapshots, door)

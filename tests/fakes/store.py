@@ -92,6 +92,8 @@ class MortalStore:
     """The server's side of a store, which dies at an append, counted from 0: it is `stored` or not, nobody hears of it,
     and nothing works from then on. What was stored before is in `store`, for the next server."""
 
+    problem: str | None = None
+
     def __init__(self, store: SessionStore, *, dies_at: int, stored: bool) -> None:
         self._store = store
         self.conversations: ConversationStore = store.conversations

@@ -108,6 +108,8 @@ class FailingSnapshots:
 class FailingStore:
     """A SessionStore."""
 
+    problem: str | None = None
+
     def __init__(self, store: SessionStore, boundaries: Boundaries) -> None:
         self.conversations: ConversationStore = FailingConversations(store.conversations, boundaries)
         self.snapshots: SnapshotStore = FailingSnapshots(store.snapshots, boundaries)

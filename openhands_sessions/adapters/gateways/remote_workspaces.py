@@ -12,8 +12,8 @@ from openhands_sessions.core.ids import ConversationId
 from openhands_sessions.core.microagents import Microagent
 from openhands_sessions.ports.workspaces import FileChange, FileDiff, NoRepository, SkippedUpload, UploadLimits
 from openhands_sessions.protocol import routes
-from openhands_sessions.protocol.conversations import FileOut
 from openhands_sessions.protocol.routes import Route
+from openhands_sessions.protocol.workspaces import FileOut
 
 NO_REPOSITORY = "Not a git repository"
 

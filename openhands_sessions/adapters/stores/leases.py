@@ -16,12 +16,15 @@ import structlog
 
 from openhands_sessions.adapters.stores.encoding import microseconds
 from openhands_sessions.adapters.stores.sqlite_schema import LIVE, unavailable
-from openhands_sessions.core.errors import NotFound, OwnedElsewhere, StorageError
+from openhands_sessions.core.errors import NotFound, OwnedElsewhere, StorageError, StorageUnavailable
 from openhands_sessions.core.ids import ConversationId
 
 log = structlog.get_logger(__name__)
 
 LEASE_TTL = 30.0
+_PROBE = "probe"
+_PROBE_BYTES = 64 * 1024
+"""What a disk that was full must take: a single page may find room where the next append does not."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -49,6 +52,8 @@ async def renewed(holder: Holder, renew: Callable[[], Awaitable[None]]) -> Async
             await asyncio.sleep(holder.ttl / 3)
             try:
                 await renew()
+            except StorageUnavailable:
+                pass  # the store's condition tells
             except StorageError as error:
                 log.warning("the leases were not renewed", problem=error.message)
 
@@ -154,6 +159,15 @@ def release(sid: ConversationId, term: int, at: datetime, connection: sqlite3.Co
         "UPDATE conversations SET holder = NULL, updated_at = ? WHERE id = ? AND term = ? AND gone = ?",
         (microseconds(at), sid, term, LIVE),
     )
+
+
+def write_probe(connection: sqlite3.Connection) -> None:
+    """A holder without a lock file: where the process ends now, the next one removes it."""
+    connection.execute("INSERT OR REPLACE INTO holders VALUES (?, zeroblob(?), 0)", (_PROBE, _PROBE_BYTES))
+
+
+def clear_probe(connection: sqlite3.Connection) -> None:
+    connection.execute("DELETE FROM holders WHERE boot = ?", (_PROBE,))
 
 
 def _locked(path: Path) -> bool:

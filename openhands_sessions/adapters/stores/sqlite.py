@@ -9,8 +9,9 @@ from functools import partial
 from pathlib import Path
 
 from openhands_sessions.adapters.stores.append_buffer import Append, newest
+from openhands_sessions.adapters.stores.condition import StoreCondition, checked, probing
 from openhands_sessions.adapters.stores.encoding import size_of, sizes_of
-from openhands_sessions.adapters.stores.leases import Holder, Leases, release, renewed
+from openhands_sessions.adapters.stores.leases import Holder, Leases, clear_probe, release, renewed, write_probe
 from openhands_sessions.adapters.stores.sqlite_conversations import SqliteConversations, SqliteSnapshots
 from openhands_sessions.adapters.stores.sqlite_reader import KEY, EventKinds, LogReader, ReaderPool
 from openhands_sessions.adapters.stores.sqlite_schema import LIVE
@@ -81,13 +82,18 @@ class SqliteLog:
 class SqliteStore:
     """A SessionStore; made by `open_sqlite`."""
 
-    def __init__(self, writer: Writer, readers: ReaderPool, leases: Leases) -> None:
+    def __init__(self, writer: Writer, readers: ReaderPool, leases: Leases, condition: StoreCondition) -> None:
+        self._condition = condition
         self._writer = writer
         self._readers = readers
         self._leases = leases
         self._kinds = EventKinds()
         self.conversations: ConversationStore = SqliteConversations(writer, readers)
         self.snapshots: SnapshotStore = SqliteSnapshots(writer, readers)
+
+    @property
+    def problem(self) -> str | None:
+        return self._condition.problem
 
     def log(self, sid: ConversationId) -> SqliteLog:
         return SqliteLog(sid, self._writer, self._readers, self._kinds)
@@ -106,6 +112,11 @@ class SqliteStore:
         if self._leases.active:
             await self._writer.call(None, self._leases.renew)
 
+    async def probe(self) -> None:
+        """Write as much as a small append does, and remove it. Raises StorageUnavailable."""
+        await self._writer.call(None, write_probe)
+        await self._writer.call(None, clear_probe)
+
     async def leave(self) -> None:
         """Give up every lease: other stores need not wait until they are void."""
         if self._leases.active:
@@ -113,21 +124,23 @@ class SqliteStore:
 
 
 @asynccontextmanager
-async def open_sqlite(path: Path, holder: Holder | None = None) -> AsyncIterator[SqliteStore]:
+async def open_sqlite(path: Path, holder: Holder | None = None, *, begun: bool = False) -> AsyncIterator[SqliteStore]:
     """Open the database, and make it where there is none: its folder for its owner only, its file too. `holder` is who
-    claims leases with it.
+    claims leases with it. `begun`: it has held conversations, so one that is there and empty is refused.
 
-    Other processes may have the same file open. Raises StorageError for a database that is not ours or newer than
-    this version, StorageUnavailable where the file cannot be used.
+    Other processes may have the same file open. Raises StorageError for a database that is not ours, newer than this
+    version, or has lost what it held, StorageUnavailable where the file cannot be used. A database that is damaged
+    inside is opened, and says so in `problem`.
     """
-    writer = Writer(path)
-    readers = ReaderPool(path)
+    condition = StoreCondition()
+    writer = Writer(path, condition, begun=begun)
+    readers = ReaderPool(path, condition)
     holder = holder or Holder()
     leases = Leases(path, holder)
-    store = SqliteStore(writer, readers, leases)
+    store = SqliteStore(writer, readers, leases, condition)
     try:
         await writer.ready()
-        async with renewed(holder, store.renew):
+        async with checked(path, condition), renewed(holder, store.renew), probing(condition, store.probe):
             yield store
         with suppress(StorageError):  # the lock that is given back says the same
             await store.leave()

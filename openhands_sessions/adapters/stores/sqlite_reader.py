@@ -9,6 +9,7 @@ from itertools import accumulate, pairwise
 from pathlib import Path
 from typing import TypeVar
 
+from openhands_sessions.adapters.stores.condition import StoreCondition
 from openhands_sessions.adapters.stores.encoding import BATCH_BYTES, BATCH_ENTRIES
 from openhands_sessions.adapters.stores.sqlite_schema import LIVE, SPAN, connect_reader, unavailable
 from openhands_sessions.core.errors import StorageError, StorageUnavailable
@@ -42,8 +43,9 @@ results are checked."""
 class ReaderPool:
     """Threads and connections are made when first needed, never more than three. No transaction outlives a call."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, condition: StoreCondition) -> None:
         self._path = path
+        self._condition = condition
         self._threads = ThreadPoolExecutor(_THREADS, thread_name_prefix="session-store-reader")
         self._idle: list[sqlite3.Connection] = []
         self._shut = False
@@ -52,7 +54,12 @@ class ReaderPool:
         """Run `work` on a thread. Raises StorageUnavailable where the database cannot be read."""
         if self._shut:
             raise StorageUnavailable("the store is closed")
-        return await asyncio.get_running_loop().run_in_executor(self._threads, self._work, work)
+        self._condition.check()
+        try:
+            return await asyncio.get_running_loop().run_in_executor(self._threads, self._work, work)
+        except StorageUnavailable as error:
+            self._condition.note_read(error)
+            raise
 
     async def close(self) -> None:
         """Wait for the reads under way. Cancelled, it goes on by itself."""

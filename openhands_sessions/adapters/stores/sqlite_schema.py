@@ -26,6 +26,7 @@ BUSY_SECONDS = 5.0
 _BUSY_PAUSE = 0.01
 _CHECKPOINT_PAGES = 4000
 _LARGEST_LOG_LEFT = 32 * 1024 * 1024
+_REPAIR = "stop the server, then restore a backup, or save what can be read with sqlite3's .dump"
 
 
 def _type_the_rows(connection: sqlite3.Connection) -> None:
@@ -130,21 +131,23 @@ MIGRATIONS: tuple[tuple[str | Callable[[sqlite3.Connection], None], ...], ...] =
 """The steps of each version, in order; a version is never changed once released. `PRAGMA user_version` counts them."""
 
 
-def connect_writer(path: Path) -> sqlite3.Connection:
+def connect_writer(path: Path, *, begun: bool = False) -> sqlite3.Connection:
     """Open the database for writing; make or migrate it where needed. Its file is readable by its owner only, also
-    where it was not; SQLite gives the files beside it the same mode.
+    where it was not; SQLite gives the files beside it the same mode. `begun`: it has held conversations, so one that is
+    there and empty is refused.
 
-    Raises StorageError for a database that is not ours or newer than we know, StorageUnavailable where the world is
-    in the way.
+    Raises StorageError for a database that is not ours or newer than we know, or that has lost what it held,
+    StorageUnavailable where the world is in the way.
     """
     try:
+        begun = begun and path.exists()
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         path.touch(mode=0o600)
         path.chmod(0o600)
         with ExitStack() as undo:
             connection = _connect(path)
             undo.callback(connection.close)
-            _refuse_strangers(connection)
+            _refuse_strangers(connection, path.name if begun else None)
             _keep_a_log(connection)
             connection.execute("PRAGMA synchronous = FULL")
             connection.execute(f"PRAGMA wal_autocheckpoint = {_CHECKPOINT_PAGES}")
@@ -177,10 +180,20 @@ def connect_reader(path: Path) -> sqlite3.Connection:
     return connection
 
 
+def damaged(error: sqlite3.Error) -> bool:
+    """Whether the error says that the file does not hold what SQLite wrote."""
+    code: int = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_OK)  # the binding's own errors have none
+    return code & 0xFF in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
+
+
 def unavailable(error: Exception) -> StorageUnavailable:
-    """As an error of ours. SQLite's messages hold no path."""
+    """As an error of ours, caused by this one. SQLite's messages hold no path."""
     said = error.strerror if isinstance(error, OSError) else str(error)
-    return StorageUnavailable(f"the database cannot be used now: {said}")
+    refusal = StorageUnavailable(f"the database cannot be used now: {said}")
+    if isinstance(error, sqlite3.Error) and damaged(error):
+        refusal = StorageUnavailable(f"the database is damaged ({said}): {_REPAIR}")
+    refusal.__cause__ = error
+    return refusal
 
 
 def _connect(path: Path) -> sqlite3.Connection:
@@ -194,8 +207,8 @@ def _connect(path: Path) -> sqlite3.Connection:
     )
 
 
-def _refuse_strangers(connection: sqlite3.Connection) -> None:
-    """Before anything is written, pragmas included."""
+def _refuse_strangers(connection: sqlite3.Connection, begun: str | None) -> None:
+    """Before anything is written, pragmas included. `begun` is the name of a file that has held conversations."""
     version = _number(connection, "PRAGMA user_version")
     if version > len(MIGRATIONS):
         raise StorageError(
@@ -205,6 +218,11 @@ def _refuse_strangers(connection: sqlite3.Connection) -> None:
     empty = _number(connection, "SELECT count(*) FROM sqlite_master") == 0
     if not empty and _number(connection, "PRAGMA application_id") != APPLICATION:
         raise StorageError("the database belongs to another program: point to another file")
+    if empty and begun is not None:
+        raise StorageError(
+            f"the database {begun} is empty, but there are workspaces of its conversations: restore it from a backup; "
+            "or move the empty file away, to begin without conversations (the workspaces stay)"
+        )
 
 
 def _migrate(connection: sqlite3.Connection) -> None:

@@ -14,6 +14,7 @@ from threading import Thread
 from typing import Any, TypeAlias, TypeVar
 
 from openhands_sessions.adapters.stores.append_buffer import Append, AppendBuffer
+from openhands_sessions.adapters.stores.condition import StoreCondition
 from openhands_sessions.adapters.stores.sqlite_schema import PURGED, PURGING, SPAN, connect_writer, unavailable
 from openhands_sessions.core.errors import SessionsError, StorageError, StorageUnavailable
 from openhands_sessions.core.ids import ConversationId
@@ -156,8 +157,11 @@ class Writer:
     """Its thread starts when it is made; `close` must be awaited, also where `ready` has raised. For use on the event
     loop."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, condition: StoreCondition, *, begun: bool = False) -> None:
+        """`condition` is told of writes that fail; `begun` as `connect_writer` has it."""
         self._path = path
+        self._condition = condition
+        self._begun = begun
         self._loop = asyncio.get_running_loop()
         self._inbox: SimpleQueue[Item | None] = SimpleQueue()
         self._waiting_items = 0
@@ -186,6 +190,8 @@ class Writer:
         full = self._waiting_items >= _INBOX_ITEMS or self._waiting_bytes + item.weight > _INBOX_BYTES
         if self._shut or self._ended.done():
             item.future.set_exception(StorageUnavailable("the store is closed"))
+        elif self._condition.damage is not None:
+            item.future.set_exception(StorageUnavailable(self._condition.damage))
         elif full and self._waiting_items:
             item.future.set_exception(StorageUnavailable("too many writes are waiting for the disk"))
         else:
@@ -203,7 +209,7 @@ class Writer:
         """The thread's main function. However it ends, every waiting future is resolved."""
         reason: SessionsError = StorageUnavailable("the store's writer has ended")
         try:
-            with closing(connect_writer(self._path)) as connection:
+            with closing(connect_writer(self._path, begun=self._begun)) as connection:
                 self._loop.call_soon_threadsafe(self._ready.set_result, None)
                 self._serve(GroupCommit(connection))
         except SessionsError as error:
@@ -246,6 +252,8 @@ class Writer:
         self._waiting_items -= len(results)
         self._waiting_bytes -= weight
         for result in results:
+            if isinstance(result.error, StorageUnavailable):
+                self._condition.note_write(result.error)
             if result.future.done():
                 continue
             if result.error is None:
@@ -260,7 +268,11 @@ class Writer:
             item = self._inbox.get_nowait()
             if item is not None:
                 left.append(item)
-        self._resolve([WriteResult(item.future, error=reason) for item in left], 0)
         if not self._ready.done():
             self._ready.set_exception(reason)
+        elif not self._shut and isinstance(reason, StorageUnavailable):
+            self._condition.note_write(reason)
+        for item in left:
+            if not item.future.done():
+                item.future.set_exception(reason)
         self._ended.set_result(None)

@@ -7,7 +7,8 @@ from openhands_sessions.core.commands import SendMessage
 from openhands_sessions.core.events.event import Json
 from openhands_sessions.protocol import routes
 from openhands_sessions.protocol.commands import command_of
-from openhands_sessions.protocol.conversations import FeedbackIn, MicroagentOut, MicroagentsOut, SayIn
+from openhands_sessions.protocol.conversations import FeedbackIn, SayIn
+from openhands_sessions.protocol.workspaces import MicroagentOut, MicroagentsOut
 from openhands_sessions.server.services import access, body, mapping, number, owned, principal, services
 
 

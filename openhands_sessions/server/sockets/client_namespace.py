@@ -17,7 +17,7 @@ from openhands_sessions.core.events.event import Json
 from openhands_sessions.core.ids import conversation_id
 from openhands_sessions.core.json_limits import check_nesting
 from openhands_sessions.core.settings import SessionSettings
-from openhands_sessions.ports.access import AccessControl, Auth
+from openhands_sessions.ports.access import AccessControl
 from openhands_sessions.ports.agent import Agents
 from openhands_sessions.ports.files import FileStore
 from openhands_sessions.ports.gateway import SessionSpec
@@ -27,6 +27,7 @@ from openhands_sessions.protocol.payloads import checked
 from openhands_sessions.protocol.settings import PROVIDERS
 from openhands_sessions.protocol.socket_messages import COMMANDS, PROTOCOL, AuthIn, ConnectionLimits
 from openhands_sessions.server.credentials import credentials_of
+from openhands_sessions.server.identification import Identification
 from openhands_sessions.server.rate_limit import TokenBucket
 from openhands_sessions.server.slow_client import Outbox, abort
 from openhands_sessions.server.web_session import Connection, WebSession
@@ -51,7 +52,6 @@ class ClientDependencies:
     """What WebSessions are made of."""
 
     access: AccessControl
-    auth: Auth
     files: FileStore
     agents: Agents
     defaults: SessionSettings
@@ -62,8 +62,9 @@ class ClientDependencies:
 class ClientNamespace(socketio.AsyncNamespace):  # type: ignore[misc]  # python-socketio has no types
     """Makes a WebSession for each connection."""
 
-    def __init__(self, parts: ClientDependencies) -> None:
+    def __init__(self, parts: ClientDependencies, callers: Identification) -> None:
         super().__init__("/")
+        self._callers = callers
         self._parts = parts
         limits = parts.limits
         self._told_limits = ConnectionLimits(
@@ -96,7 +97,8 @@ class ClientNamespace(socketio.AsyncNamespace):  # type: ignore[misc]  # python-
         parts = self._parts
         query = {name: values[-1] for name, values in parse_qs(environ.get("QUERY_STRING", "")).items()}
         given = _auth_of(auth, query)
-        principal = await parts.auth.identify(credentials_of(environ, query, given.session_api_key))
+        credentials = credentials_of(environ, query, given.session_api_key)
+        principal = await self._callers.identify(environ["aiohttp.request"], credentials)
         _check_providers(query.get("providers_set", ""))
         if given.conversation_id is None:
             raise BadInput("conversation_id", "is missing: name a conversation in the query or in auth")

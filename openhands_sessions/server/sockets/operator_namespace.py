@@ -9,11 +9,12 @@ import structlog
 from socketio.exceptions import ConnectionRefusedError as Refused
 
 from openhands_sessions.core.errors import BadInput, SessionsError, Unauthorized
-from openhands_sessions.ports.access import Auth, Operations, Overview
+from openhands_sessions.ports.access import Operations, Overview
 from openhands_sessions.protocol.errors import Acknowledgement
 from openhands_sessions.protocol.payloads import checked
 from openhands_sessions.protocol.socket_messages import AuthIn, OperatorOverview, OperatorStatus
 from openhands_sessions.server.credentials import credentials_of
+from openhands_sessions.server.identification import Identification
 from openhands_sessions.server.packets import message_packet
 from openhands_sessions.server.slow_client import END_GRACE, Outbox, SlowClient
 
@@ -26,10 +27,10 @@ REFUSAL = Acknowledgement(ok=False, code=BadInput.code, message="operators only 
 class OperatorNamespace(socketio.AsyncNamespace):  # type: ignore[misc]  # python-socketio has no types
     """One watching task per operator; `sessions` first and after falling behind, then `session` for each change."""
 
-    def __init__(self, operations: Operations, auth: Auth, slow_client_grace: float) -> None:
+    def __init__(self, operations: Operations, callers: Identification, slow_client_grace: float) -> None:
         super().__init__(NAMESPACE)
         self._operations = operations
-        self._auth = auth
+        self._callers = callers
         self._grace = slow_client_grace
         self._watching: dict[str, asyncio.Task[None]] = {}
 
@@ -46,7 +47,8 @@ class OperatorNamespace(socketio.AsyncNamespace):  # type: ignore[misc]  # pytho
         query = {name: values[-1] for name, values in parse_qs(environ.get("QUERY_STRING", "")).items()}
         try:
             given = checked(AuthIn, auth if isinstance(auth, dict) else {})
-            principal = await self._auth.identify(credentials_of(environ, query, given.session_api_key))
+            credentials = credentials_of(environ, query, given.session_api_key)
+            principal = await self._callers.identify(environ["aiohttp.request"], credentials)
             if not principal.operator:
                 raise Unauthorized("only operators may watch all sessions")
         except SessionsError as error:

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from openhands_sessions.cli import logs
 from openhands_sessions.cli.app import main
 from openhands_sessions.config.config import Config
 from openhands_sessions.core.ids import ConversationId
@@ -34,6 +35,7 @@ Call = Callable[..., Awaitable[Called]]
 @pytest.fixture
 async def url(data_dir: Path) -> AsyncIterator[str]:
     """Where a server is that keeps three conversations; the last has a turn in its log."""
+    logs.configure("warning", "console", ())
     async with in_process_server(Config(data_dir=data_dir)) as server:
         gateway = server.house.local.gateway
         for name in KEPT:

@@ -149,7 +149,7 @@ async def test_a_killed_server_leaves_its_command_to_the_next(runtimes: LocalRun
         *(sys.executable, "-c", SERVER, folder.parent), stdout=asyncio.subprocess.PIPE, cwd=Path(__file__).parents[3]
     )
     assert server.stdout is not None
-    assert await server.stdout.readline() == b"begun\n"
+    assert await server.stdout.readuntil(b"begun\n")
     server.kill()
     await server.wait()
     hearing = Hearing()

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from openhands_sessions.adapters.stores.condition import StoreCondition
 from openhands_sessions.adapters.stores.sqlite import SqliteStore, open_sqlite
 from openhands_sessions.adapters.stores.sqlite_writer import Writer
 from openhands_sessions.core.errors import Conflict, StorageError, StorageUnavailable
@@ -67,7 +68,7 @@ async def test_a_full_disk_loses_nothing_and_is_forgiven(path: Path) -> None:
     async with asyncio.timeout(30):
         said, complained = await program.communicate()
     assert program.returncode == 0, complained.decode()
-    stored = int(said.split()[1].rstrip(b";"))
+    stored = int(said.splitlines()[-1].split()[1].rstrip(b";"))
     async with open_sqlite(path) as store:
         assert ids(await read(store.log(TALK))) == list(range(stored))
         assert await read(store.log(OTHER)) == []
@@ -143,7 +144,7 @@ async def test_nobody_waits_for_a_writer_that_died_of_a_mistake_of_ours(path: Pa
     def mistake(connection: sqlite3.Connection) -> None:
         raise TypeError("a mistake of ours")
 
-    writer = Writer(path)
+    writer = Writer(path, StoreCondition())
     await writer.ready()
     async with asyncio.timeout(10):
         outcomes = await asyncio.gather(

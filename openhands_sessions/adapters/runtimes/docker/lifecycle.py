@@ -23,6 +23,8 @@ from openhands_sessions.ports.runtime import OnStep
 
 log = structlog.get_logger(__name__)
 
+_UNUSED = "it was not used"
+
 _SHUTDOWN_SECONDS = 5.0
 _CLOSE_SECONDS = 3.0
 
@@ -181,7 +183,7 @@ class ContainerLifecycle:
         self._check_open()
         self._cancel_timer()
         await self.guard.stop()
-        await self.starter.delete(keep_journal=False)
+        await self.starter.delete("it was asked for", keep_journal=False)
         self._machine.move(ContainerState.ABSENT)
 
     def _start_guard(self) -> None:
@@ -201,7 +203,7 @@ class ContainerLifecycle:
             async with asyncio.timeout(_SHUTDOWN_SECONDS), self._executor() as connection:
                 if connection is not None:
                     await connection.shutdown()
-        await self.starter.remove()
+        await self.starter.remove("it holds more than it may")
         self._observe(None)
         self._set_timer()
         await self.guard.stop()
@@ -267,7 +269,7 @@ class ContainerLifecycle:
                 if not exclusive or self._uses or (self._opened and not keep):
                     self._set_timer()
                     return
-                await (self.starter.remove() if keep else self.starter.delete(keep_journal=True))
+                await (self.starter.remove(_UNUSED) if keep else self.starter.delete(_UNUSED, keep_journal=True))
         except (RuntimeFailure, OSError) as error:
             log.warning("a sandbox was not removed", conversation_id=self.sid, problem=str(error))
             self._set_timer()

@@ -135,11 +135,13 @@ class ContainerPool:
         except BaseException:
             await asyncio.shield(self._remove(warm))
             raise
+        log.info("a sandbox was started", container=name, why="waits for a conversation")
         return WarmContainer(container, paths, lock, tuple(warnings))
 
     async def _remove(self, warm: WarmContainer) -> None:
         with contextlib.suppress(RuntimeUnavailable):
             await self._context.engine.remove(warm.container.id)
+            log.info("a sandbox was removed", container=warm.container.name, why="it does not wait any more")
         with contextlib.suppress(OSError):
             await self._context.limiter.run(remove_untrusted_tree, warm.paths.folder)
         warm.lock.release()

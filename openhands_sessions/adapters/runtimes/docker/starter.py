@@ -91,23 +91,24 @@ class ContainerStarter:
             return
         log.warning("a sandbox does not answer, and is ended", conversation_id=self._sid)
         self._ended_unresponsive = True
-        await self.remove()
+        await self.remove("it does not answer")
 
     async def pause(self) -> None:
         await self._context.engine.pause(self.name)
 
-    async def remove(self) -> None:
-        """End and remove the container; nothing where there is none."""
+    async def remove(self, why: str) -> None:
+        """End and remove the container; nothing where there is none. `why` is for the log."""
         found = await self.find()
         if found is not None:
             await self._context.engine.remove(found.id)
+            log.info("a sandbox was removed", conversation_id=self._sid, container=self.name, why=why)
         if await self.storage.listens():  # a daemon that is killed while it starts a container forgets it
             await self.storage.kill()
 
-    async def delete(self, *, keep_journal: bool) -> None:
+    async def delete(self, why: str, *, keep_journal: bool) -> None:
         """Remove the container and delete its files. The journal is kept for a conversation that goes on: by it, the
         next container does not run an action again."""
-        await self.remove()
+        await self.remove(why)
         if not await self.storage.delete(keep_journal=keep_journal):
             raise RuntimeUnavailable("the sandbox could not be ended: another server has just started it")
         if keep_journal:
@@ -149,6 +150,7 @@ class ContainerStarter:
         if found is None:
             warm = await self._pool.take(self.paths, self.name, self._sid, on_step)
             if warm is not None:
+                self._log_start("taken from those that waited")
                 return warm
         spec = await self._factory.current_spec(self.storage, on_step)
         if found is not None and found.status != RUNNING and found.labels.get(SPEC_DIGEST) == spec_digest(spec):
@@ -158,6 +160,7 @@ class ContainerStarter:
             except RuntimeUnavailable as error:
                 log.warning("a container did not start again", conversation_id=self._sid, problem=error.message)
             else:
+                self._log_start("it had ended")
                 return found
         if found is not None:
             on_step(STARTING, "Making the sandbox anew; the workspace is kept")
@@ -165,7 +168,12 @@ class ContainerStarter:
         await self.storage.prepare()
         await self._context.limiter.use_folder(self.paths.write_conversation, self._sid)
         labels = {INSTANCE: self._context.instance, CONVERSATION: self._sid, TERM: str(term)}
-        return await self._factory.create(self.storage, self.name, spec, labels, on_step)
+        made = await self._factory.create(self.storage, self.name, spec, labels, on_step)
+        self._log_start("made" if found is None else "made anew")
+        return made
+
+    def _log_start(self, why: str) -> None:
+        log.info("a sandbox was started", conversation_id=self._sid, container=self.name, why=why)
 
     async def _responds(self, container: ContainerInfo, seconds: float) -> bool:
         return await self._factory.wait_until_responsive(self.storage, container, seconds)

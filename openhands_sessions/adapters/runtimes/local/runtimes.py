@@ -11,6 +11,8 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
+import structlog
+
 from openhands_sessions.adapters.runtimes.executor_client.connection import ExecutorConnection
 from openhands_sessions.adapters.runtimes.executor_client.files import FolderFiles
 from openhands_sessions.adapters.runtimes.executor_client.journal import JournalIdentity
@@ -22,6 +24,8 @@ from openhands_sessions.core.errors import RuntimeUnavailable
 from openhands_sessions.core.ids import ConversationId, folder_name
 from openhands_sessions.executor.workspace import WorkspaceFolder
 from openhands_sessions.ports.runtime import Lost, Outcome, Runtime, RuntimeSpec, UnknownAction
+
+log = structlog.get_logger(__name__)
 
 EXECUTOR = Path(__file__).resolve().parents[3] / "executor"
 _START_SECONDS = 20.0
@@ -63,7 +67,7 @@ class LocalRuntimes:
         await storage.prepare()
         runtime = ExecutorRuntime(
             spec,
-            _LocalHost(storage, spec.term, partial(self._limiter.run, self._launch, storage.paths)),
+            _LocalHost(spec.sid, storage, spec.term, partial(self._limiter.run, self._launch, storage.paths)),
             FolderFiles(WorkspaceFolder(storage.paths.workspace), self._limiter),
             JournalIdentity(storage.paths.folder, self._limiter),
             command_timeout=self._limits.command_timeout,
@@ -81,9 +85,12 @@ class LocalRuntimes:
 
     async def discard(self, sid: ConversationId) -> None:
         storage = self._storage(sid)
+        there = await self._limiter.run(storage.paths.folder.exists)
         for _ in range(_DELETE_TRIES):
             await storage.kill()
             if await storage.delete():
+                if there:
+                    log.info("a sandbox was removed", conversation_id=sid, why="it was asked for")
                 return
         raise RuntimeUnavailable("the sandbox could not be ended")
 
@@ -123,7 +130,10 @@ class LocalRuntimes:
 class _LocalHost:
     """Starts the executor of a folder on this machine."""
 
-    def __init__(self, storage: FolderStorage, term: int, launch: Callable[[], Awaitable[None]]) -> None:
+    def __init__(
+        self, sid: ConversationId, storage: FolderStorage, term: int, launch: Callable[[], Awaitable[None]]
+    ) -> None:
+        self._sid = sid
         self._storage = storage
         self._term = term
         self._launch = launch
@@ -138,6 +148,7 @@ class _LocalHost:
     async def start(self) -> None:
         await self._storage.prepare()
         await self._launch()
+        log.info("a sandbox was started", conversation_id=self._sid, why="there is something to run")
 
     async def claim(self) -> None:
         await self._storage.claim(self._term)

@@ -1,0 +1,61 @@
+"""Who calls, and a line in the log for callers that are refused."""
+
+import time
+from collections.abc import Callable, Mapping
+
+import structlog
+from aiohttp import web
+
+from openhands_sessions.core.errors import RateLimited, Unauthorized
+from openhands_sessions.ports.access import Auth, Principal
+from openhands_sessions.server.rate_limit import TokenBucket
+
+log = structlog.get_logger(__name__)
+
+PRINCIPAL = web.RequestKey("principal", Principal)
+LINES_PER_SECOND, LINES_AT_ONCE = 1.0, 20
+LONGEST = 200
+"""Characters of a caller's text in a line."""
+
+
+def raw_path(request: web.BaseRequest) -> str:
+    """The path as it was sent, without its query: decoded, it could hold a line's end."""
+    return request.rel_url.raw_path[:LONGEST]
+
+
+class Identification:
+    """Finds principals by their keys, and notes who is refused, also by others. Whoever tries many keys does not fill
+    the log: a line says how many were left out before it."""
+
+    def __init__(self, auth: Auth, clock: Callable[[], float] = time.monotonic) -> None:
+        self._auth = auth
+        self._bucket = TokenBucket(LINES_PER_SECOND, LINES_AT_ONCE, clock)
+        self._left_out = 0
+
+    async def identify(self, request: web.Request, credentials: Mapping[str, str]) -> Principal:
+        """The caller, kept with its request. Raises Unauthorized."""
+        try:
+            principal = await self._auth.identify(credentials)
+        except Unauthorized:
+            self.note_refusal(request, "wrong key" if credentials else "no key")
+            raise
+        request[PRINCIPAL] = principal
+        return principal
+
+    def note_refusal(self, request: web.BaseRequest, cause: str, given: str = "") -> None:
+        """`given` is the caller's text that was refused, and no secret."""
+        try:
+            self._bucket.take()
+        except RateLimited:
+            self._left_out += 1
+            return
+        left_out, self._left_out = self._left_out, 0
+        fields = {"given": ascii(given[:LONGEST])[1:-1]} if given else {}
+        log.warning(
+            "a caller was refused",
+            cause=cause,
+            address=request.remote,
+            path=raw_path(request),
+            left_out=left_out,
+            **fields,
+        )
