@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 from typing import Awaitable, Callable
 
-from .command import ActiveAction, OutputCapture, ShellCommand
+from .capture import OutputCapture
+from .command import ActiveAction, ShellCommand
 from .editor import Edit, TextEditor
 from .frames import RequestRefused
 from .ipython import IPythonCells

@@ -6,60 +6,13 @@ import asyncio
 import codecs
 from typing import Any, Callable
 
+from .capture import PENDING, OutputCapture, skip_broken
 from .frames import RequestRefused, Send
 from .journal import Outcome
 from .processes import CommandRequest, ExitStatus, wait_any
 from .shell import Shell
 
-PENDING = 32 << 10
 _PAUSE = 0.02
-
-
-class OutputCapture:
-    """The first `head` and the last `tail` bytes of an output of any length, in that much memory."""
-
-    def __init__(self, head: int, tail: int) -> None:
-        self.total = 0
-        self._head_size = head
-        self._tail_size = tail
-        self._head = bytearray()
-        self._tail = bytearray()
-
-    def add(self, data: bytes) -> None:
-        self.total += len(data)
-        room = self._head_size - len(self._head)
-        if room > 0:
-            self._head += data[:room]
-            data = data[room:]
-        self._tail += data
-        if len(self._tail) > 2 * self._tail_size:  # cutting at each call would copy the tail each time
-            del self._tail[: len(self._tail) - self._tail_size]
-
-    def since(self, offset: int) -> bytes:
-        """The end of the output from `offset` (in bytes of the whole) on, or from later on where less is kept; at most
-        PENDING bytes."""
-        whole = len(self._head) + len(self._tail) == self.total
-        kept = bytes(self._head + self._tail if whole else self._tail)
-        return kept[-min(PENDING, self.total - offset) :] if offset < self.total else b""
-
-    def text(self) -> tuple[str, int]:
-        """The head and the tail, with a line between them that counts the omitted bytes; and that count."""
-        tail = bytes(self._tail[-self._tail_size :]) if self._tail_size else b""
-        omitted = self.total - len(self._head) - len(tail)
-        if not omitted:
-            return bytes(self._head + tail).decode("utf-8", "replace"), 0
-        head = codecs.getincrementaldecoder("utf-8")("replace").decode(bytes(self._head))
-        seam = "" if head.endswith("\n") or not head else "\n"
-        note = f"{seam}[... {omitted} bytes left out ...]\n"
-        return head + note + skip_broken(tail).decode("utf-8", "replace"), omitted
-
-
-def skip_broken(data: bytes) -> bytes:
-    """Without the end of a character whose beginning was cut off."""
-    start = 0
-    while start < min(3, len(data)) and data[start] & 0xC0 == 0x80:
-        start += 1
-    return data[start:]
 
 
 class OutputListener:
@@ -178,7 +131,6 @@ class ShellCommand:
     def __init__(self, request: CommandRequest, shell: Shell, new_capture: Callable[[], OutputCapture]) -> None:
         loop = asyncio.get_event_loop()
         self.keys = {request.key}
-        self._new_capture = new_capture
         self._unattended = new_capture()
         self._action: ActiveAction | None = None
         self._last_output = loop.time()
@@ -206,7 +158,6 @@ class ShellCommand:
         seconds and runs on. Raises OSError where it could not be started."""
         self.keys.add(key)
         action.continue_with(self._unattended)
-        self._unattended = self._new_capture()
         self._action = action
         self._last_output = asyncio.get_event_loop().time()
         try:
@@ -218,6 +169,7 @@ class ShellCommand:
                     return None
         finally:
             self._action = None
+            self._unattended = action.capture.next()
         return self.ending.result()
 
     async def _wait_for_event(self, action: ActiveAction, patience: float | None) -> bool:
