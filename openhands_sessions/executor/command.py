@@ -9,10 +9,15 @@ from typing import Any, Callable
 from .capture import PENDING, OutputCapture, skip_broken
 from .frames import RequestRefused, Send
 from .journal import Outcome
-from .processes import CommandRequest, ExitStatus, wait_any
+from .processes import PROMPT, WAITING, CommandRequest, ExitStatus, wait_any
 from .shell import Shell
 
 _PAUSE = 0.02
+_UNSURE = 10.0
+_LOOK, _LONGEST_LOOK = 0.1, 0.3
+_LOOK_SHARE = 20
+"""Seconds of silence after which a command that may wait for input is left; seconds between two looks at what its
+processes wait for; and how many times longer that is than a look takes."""
 
 
 class OutputListener:
@@ -131,6 +136,7 @@ class ShellCommand:
     def __init__(self, request: CommandRequest, shell: Shell, new_capture: Callable[[], OutputCapture]) -> None:
         loop = asyncio.get_event_loop()
         self.keys = {request.key}
+        self._shell = shell
         self._unattended = new_capture()
         self._action: ActiveAction | None = None
         self._last_output = loop.time()
@@ -153,9 +159,13 @@ class ShellCommand:
     async def ended(self) -> None:
         await asyncio.wait({self.ending})
 
-    async def wait_for(self, key: str, action: ActiveAction, patience: float | None) -> ExitStatus | None:
-        """Wait for its end on behalf of an action, which gets its output; None where it printed nothing for `patience`
-        seconds and runs on. Raises OSError where it could not be started."""
+    async def type(self, text: str) -> None:
+        """Type something for it."""
+        await self._shell.send_input(self._unattended.keys(text))
+
+    async def wait_for(self, key: str, action: ActiveAction, patience: float | None) -> ExitStatus:
+        """Wait for its end on behalf of an action, which gets its output; with a `patience` (in seconds), also until it
+        waits for input, or prints nothing for so long, and runs on. Raises OSError where it could not be started."""
         self.keys.add(key)
         action.continue_with(self._unattended)
         self._action = action
@@ -165,20 +175,40 @@ class ShellCommand:
                 if action.stop.done():
                     self.end(action.stop.result())
                     await self.ended()
-                elif not await self._wait_for_event(action, patience):
-                    return None
+                elif patience is None:
+                    await wait_any(None, self.ending, action.stop)
+                else:
+                    reason = await self._until_left(action, patience)
+                    if reason:
+                        return ExitStatus(reason, None, self._shell.pid)
         finally:
             self._action = None
             self._unattended = action.capture.next()
         return self.ending.result()
 
-    async def _wait_for_event(self, action: ActiveAction, patience: float | None) -> bool:
-        """Whether it ended, or its end was requested, before `patience` was over."""
-        until = None if patience is None else self._last_output + patience - asyncio.get_event_loop().time()
-        if until is not None and until <= 0:
-            return False
-        await wait_any(until, self.ending, action.stop)
-        return True
+    async def _until_left(self, action: ActiveAction, patience: float) -> str:
+        """Why it is to be left running; empty where it ended, or its end was requested."""
+        clock = asyncio.get_event_loop().time
+        seen: tuple[tuple[int, int], ...] = ()
+        limit, cost = patience, 0.0
+        while True:
+            last_output = self._last_output
+            silence = clock() - last_output
+            if silence >= limit:
+                return WAITING
+            pause = max(_LOOK_SHARE * cost, min(_LONGEST_LOOK, max(_LOOK, silence / 10)))
+            await wait_any(min(pause, limit - silence), self.ending, action.stop)
+            if not self.running or action.stop.done():
+                return ""
+            if self._last_output != last_output:
+                seen, limit = (), patience
+                continue
+            begun = clock()
+            processes, sure = self._shell.input_wait()
+            cost = clock() - begun
+            if processes and processes == seen:  # without processor time between two looks: none computes
+                return PROMPT
+            seen, limit = processes, patience if sure else min(patience, _UNSURE)
 
     def _on_data(self, data: bytes) -> None:
         self._last_output = asyncio.get_event_loop().time()
