@@ -5,12 +5,13 @@ from __future__ import annotations
 import asyncio
 from typing import Awaitable, Callable
 
-from .command import ActiveAction, OutputCapture, ShellCommand
+from .capture import OutputCapture
+from .command import ActiveAction, ShellCommand
 from .editor import Edit, TextEditor
 from .frames import RequestRefused
 from .ipython import IPythonCells
 from .journal import DONE, FORGOTTEN, Journal, Outcome
-from .processes import BUSY, INTERRUPTED, KILLED, WAITING, CommandRequest, ExitStatus
+from .processes import BUSY, INTERRUPTED, KILLED, PROMPT, WAITING, CommandRequest, ExitStatus
 from .shell import Shell
 from .workspace import WorkspaceFolder
 
@@ -157,7 +158,7 @@ class Actions:
             return self._not_run(action.stop.result() if action.stop.done() else BUSY)
         self._record_start(key)
         if text and command.running and not action.stop.done():
-            await self._shell.send_input(text)
+            await command.type(text)
         return await self._wait_for_command(command, key, action, patience)
 
     async def _wait_for_command(
@@ -168,9 +169,8 @@ class Actions:
         except OSError as error:
             self._command = None
             return self._not_run(KILLED, f"The command could not be begun: {error.strerror}.\n")
-        if ending is None:
-            return self._outcome_of(ExitStatus(WAITING, None, self._shell.pid), action.capture)
-        self._command = None
+        if ending.reason not in (PROMPT, WAITING):
+            self._command = None
         return self._outcome_of(ending, action.capture)
 
     def _outcome_of(self, ending: ExitStatus, capture: OutputCapture) -> Outcome:

@@ -6,60 +6,18 @@ import asyncio
 import codecs
 from typing import Any, Callable
 
+from .capture import PENDING, OutputCapture, skip_broken
 from .frames import RequestRefused, Send
 from .journal import Outcome
-from .processes import CommandRequest, ExitStatus, wait_any
+from .processes import PROMPT, WAITING, CommandRequest, ExitStatus, wait_any
 from .shell import Shell
 
-PENDING = 32 << 10
 _PAUSE = 0.02
-
-
-class OutputCapture:
-    """The first `head` and the last `tail` bytes of an output of any length, in that much memory."""
-
-    def __init__(self, head: int, tail: int) -> None:
-        self.total = 0
-        self._head_size = head
-        self._tail_size = tail
-        self._head = bytearray()
-        self._tail = bytearray()
-
-    def add(self, data: bytes) -> None:
-        self.total += len(data)
-        room = self._head_size - len(self._head)
-        if room > 0:
-            self._head += data[:room]
-            data = data[room:]
-        self._tail += data
-        if len(self._tail) > 2 * self._tail_size:  # cutting at each call would copy the tail each time
-            del self._tail[: len(self._tail) - self._tail_size]
-
-    def since(self, offset: int) -> bytes:
-        """The end of the output from `offset` (in bytes of the whole) on, or from later on where less is kept; at most
-        PENDING bytes."""
-        whole = len(self._head) + len(self._tail) == self.total
-        kept = bytes(self._head + self._tail if whole else self._tail)
-        return kept[-min(PENDING, self.total - offset) :] if offset < self.total else b""
-
-    def text(self) -> tuple[str, int]:
-        """The head and the tail, with a line between them that counts the omitted bytes; and that count."""
-        tail = bytes(self._tail[-self._tail_size :]) if self._tail_size else b""
-        omitted = self.total - len(self._head) - len(tail)
-        if not omitted:
-            return bytes(self._head + tail).decode("utf-8", "replace"), 0
-        head = codecs.getincrementaldecoder("utf-8")("replace").decode(bytes(self._head))
-        seam = "" if head.endswith("\n") or not head else "\n"
-        note = f"{seam}[... {omitted} bytes left out ...]\n"
-        return head + note + skip_broken(tail).decode("utf-8", "replace"), omitted
-
-
-def skip_broken(data: bytes) -> bytes:
-    """Without the end of a character whose beginning was cut off."""
-    start = 0
-    while start < min(3, len(data)) and data[start] & 0xC0 == 0x80:
-        start += 1
-    return data[start:]
+_UNSURE = 10.0
+_LOOK, _LONGEST_LOOK = 0.1, 0.3
+_LOOK_SHARE = 20
+"""Seconds of silence after which a command that may wait for input is left; seconds between two looks at what its
+processes wait for; and how many times longer that is than a look takes."""
 
 
 class OutputListener:
@@ -178,7 +136,7 @@ class ShellCommand:
     def __init__(self, request: CommandRequest, shell: Shell, new_capture: Callable[[], OutputCapture]) -> None:
         loop = asyncio.get_event_loop()
         self.keys = {request.key}
-        self._new_capture = new_capture
+        self._shell = shell
         self._unattended = new_capture()
         self._action: ActiveAction | None = None
         self._last_output = loop.time()
@@ -201,12 +159,15 @@ class ShellCommand:
     async def ended(self) -> None:
         await asyncio.wait({self.ending})
 
-    async def wait_for(self, key: str, action: ActiveAction, patience: float | None) -> ExitStatus | None:
-        """Wait for its end on behalf of an action, which gets its output; None where it printed nothing for `patience`
-        seconds and runs on. Raises OSError where it could not be started."""
+    async def type(self, text: str) -> None:
+        """Type something for it."""
+        await self._shell.send_input(self._unattended.keys(text))
+
+    async def wait_for(self, key: str, action: ActiveAction, patience: float | None) -> ExitStatus:
+        """Wait for its end on behalf of an action, which gets its output; with a `patience` (in seconds), also until it
+        waits for input, or prints nothing for so long, and runs on. Raises OSError where it could not be started."""
         self.keys.add(key)
         action.continue_with(self._unattended)
-        self._unattended = self._new_capture()
         self._action = action
         self._last_output = asyncio.get_event_loop().time()
         try:
@@ -214,19 +175,40 @@ class ShellCommand:
                 if action.stop.done():
                     self.end(action.stop.result())
                     await self.ended()
-                elif not await self._wait_for_event(action, patience):
-                    return None
+                elif patience is None:
+                    await wait_any(None, self.ending, action.stop)
+                else:
+                    reason = await self._until_left(action, patience)
+                    if reason:
+                        return ExitStatus(reason, None, self._shell.pid)
         finally:
             self._action = None
+            self._unattended = action.capture.next()
         return self.ending.result()
 
-    async def _wait_for_event(self, action: ActiveAction, patience: float | None) -> bool:
-        """Whether it ended, or its end was requested, before `patience` was over."""
-        until = None if patience is None else self._last_output + patience - asyncio.get_event_loop().time()
-        if until is not None and until <= 0:
-            return False
-        await wait_any(until, self.ending, action.stop)
-        return True
+    async def _until_left(self, action: ActiveAction, patience: float) -> str:
+        """Why it is to be left running; empty where it ended, or its end was requested."""
+        clock = asyncio.get_event_loop().time
+        seen: tuple[tuple[int, int], ...] = ()
+        limit, cost = patience, 0.0
+        while True:
+            last_output = self._last_output
+            silence = clock() - last_output
+            if silence >= limit:
+                return WAITING
+            pause = max(_LOOK_SHARE * cost, min(_LONGEST_LOOK, max(_LOOK, silence / 10)))
+            await wait_any(min(pause, limit - silence), self.ending, action.stop)
+            if not self.running or action.stop.done():
+                return ""
+            if self._last_output != last_output:
+                seen, limit = (), patience
+                continue
+            begun = clock()
+            processes, sure = self._shell.input_wait()
+            cost = clock() - begun
+            if processes and processes == seen:  # without processor time between two looks: none computes
+                return PROMPT
+            seen, limit = processes, patience if sure else min(patience, _UNSURE)
 
     def _on_data(self, data: bytes) -> None:
         self._last_output = asyncio.get_event_loop().time()

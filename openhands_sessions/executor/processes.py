@@ -16,7 +16,7 @@ except ImportError:  # not every image's Python has it
     ctypes = None  # type: ignore[assignment]
 
 EXIT, SHELL_EXIT, TIMEOUT, INTERRUPTED, KILLED = "exit", "shell_exit", "timeout", "interrupted", "killed"
-WAITING, BUSY = "waiting", "busy"  # it runs on; it was not started
+PROMPT, WAITING, BUSY = "prompt", "waiting", "busy"  # it runs on and waits for input; runs on; was not started
 _PR_SET_CHILD_SUBREAPER = 36
 _CHILDREN_LISTED = Path(f"/proc/self/task/{os.getpid()}/children").exists()
 

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Callable
 
 from .actions import Actions
-from .command import OutputCapture
+from .capture import OutputCapture
 from .editor import TextEditor
 from .ipython import IPythonCells
 from .journal import Journal

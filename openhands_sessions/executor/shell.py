@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Callable
 
 from .bash import BashProcess, exports
+from .input_waits import InputWait, input_waits
 from .processes import (
     EXIT,
     KILLED,
@@ -105,9 +106,16 @@ class Shell:
         for position, part in enumerate(parts):
             if position:
                 self._interrupt(run, bash, self._terminal.foreground())
-            if not await self._terminal.write(part.encode("utf-8", "replace")):
+            if not await self._terminal.type(part):
                 return False
         return True
+
+    def input_wait(self) -> InputWait:
+        """The foreground processes of the running command that wait for input; none where some is left to be read."""
+        if self._bash is None or self._terminal.unread():
+            return InputWait((), True)
+        processes = {self._bash.pid, *self._members(self._bash)}
+        return input_waits(processes, self._terminal.foreground(), self._terminal.device)
 
     def close(self) -> None:
         if self._bash is not None:

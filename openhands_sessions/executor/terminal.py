@@ -68,6 +68,7 @@ class Terminal:
         os.set_blocking(self._controller, False)
         os.set_blocking(self.tty, False)
         fcntl.ioctl(self.tty, termios.TIOCSWINSZ, struct.pack("HHHH", ROWS, COLUMNS, 0, 0))
+        self.device = os.fstat(self.tty).st_rdev
         self._modes = _plain_modes(self.tty)
         self.reset()
         asyncio.get_event_loop().add_reader(self._controller, self._readable)
@@ -90,9 +91,17 @@ class Terminal:
         key: bytes = modes[6][termios.VINTR]
         return key.decode("latin-1") if modes[3] & termios.ISIG and key != b"\0" else ""
 
-    async def write(self, data: bytes) -> bool:
-        """Type something; False where it is not read within a second."""
-        return await _write(self._controller, data)
+    def unread(self) -> bool:
+        """Whether a program that reads would get something."""
+        count: bytes = fcntl.ioctl(self.tty, termios.FIONREAD, b"\0" * 4)
+        return any(count)
+
+    async def type(self, text: str) -> bool:
+        """Type something; False where it is not read within a second. For a program that has the terminal give it each
+        key as it is, a line ends with the code of the Enter key."""
+        if not termios.tcgetattr(self.tty)[0] & termios.ICRNL:
+            text = text.replace("\n", "\r")
+        return await _write(self._controller, text.encode("utf-8", "replace"))
 
     async def mark(self, text: str) -> bool:
         """Print a mark after all output so far."""

@@ -34,8 +34,9 @@ class RunCommand:
     whole process group of the command is ended.
 
     `patience` in seconds: for a command that prints nothing for so long, the action returns (`ended` is `waiting`)
-    while the command runs on, for a later GiveInput; None waits to its end. While such a command runs, the next one is
-    not started (`busy`).
+    while the command runs on, for a later GiveInput; None waits to its end. It also returns when the command waits for
+    input (`prompt`), or after 10 s without output where a runtime cannot know whether it does. While such a command
+    runs, the next one is not started (`busy`).
     """
 
     command: str
@@ -59,9 +60,9 @@ class EditFile:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class GiveInput:
-    """Type text for the command that runs on (`waiting`), and wait for it again; `\\x03` is Ctrl-C. The outcome is that
-    command's, with its output since then, also where it has ended meanwhile; `busy` where there is no such command,
-    and nothing is typed then. An empty text only waits."""
+    """Type text for the command that runs on, and wait for it again; `\\x03` is Ctrl-C, `\\n` Enter. The outcome is
+    that command's, with its output since then, also where it has ended meanwhile; `busy` where there is no such
+    command, and nothing is typed then. An empty text only waits."""
 
     text: str
     patience: float | None = None
@@ -99,13 +100,14 @@ Task = RunCommand | RunCell | EditFile | GiveInput
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class CommandDone:
-    """How a command ended. `output` is the head and tail of its output, with a line between them that says how much
-    was left out (`omitted` bytes). `exit_code` is None where it was ended by force, or has not ended; `ended` says by
-    what, or that it runs on (`waiting`), or was not started (`busy`). `working_dir` is the shell's folder after it."""
+    """How a command ended. `output` is the head and tail of what a terminal shows of its output, with a line between
+    them that says how much was left out (`omitted` bytes). `exit_code` is None where it was ended by force, or has not
+    ended; `ended` says by what, or that it runs on (`prompt`: it waits for input; `waiting`), or was not started
+    (`busy`). `working_dir` is the shell's folder after it."""
 
     output: str
     exit_code: int | None
-    ended: Literal["exit", "timeout", "interrupted", "killed", "shell_exit", "waiting", "busy"] = "exit"
+    ended: Literal["exit", "timeout", "interrupted", "killed", "shell_exit", "prompt", "waiting", "busy"] = "exit"
     pid: int = -1
     working_dir: str = WORKSPACE
     omitted: int = 0

@@ -8,7 +8,7 @@ from typing import Literal
 
 from openhands_sessions.ports.runtime import WORKSPACE, CommandDone
 
-Ended = Literal["exit", "timeout", "interrupted", "shell_exit", "waiting", "busy"]
+Ended = Literal["exit", "timeout", "interrupted", "shell_exit", "prompt", "waiting", "busy"]
 
 
 class ShellExit(Exception):

@@ -6,6 +6,7 @@ from typing import Literal
 from pydantic import Field
 
 from openhands_sessions.adapters.tools.arguments import Arguments, checked, function, present, risk_name
+from openhands_sessions.adapters.tools.keys import typed
 from openhands_sessions.core.errors import BadInput
 from openhands_sessions.core.events.actions import RunAction, RunIpythonAction
 from openhands_sessions.core.events.event import Action, Json, Observation
@@ -25,10 +26,11 @@ SHOWN = 30_000
 PATIENCE = 30.0
 """Seconds without output after which the agent continues while the command keeps running."""
 STILL_RUNNING = "[The command runs on: no output for a while. Wait with an empty is_input, give it input, or send C-c.]"
+PROMPTING = "[The command waits for input: give it a line or keys with is_input, or send C-c.]"
 
-_KEYS = {"C-c": "\x03", "C-d": "\x04", "C-z": "\x1a"}
 _COMMAND_ENDINGS = {
     "waiting": STILL_RUNNING,
+    "prompt": PROMPTING,
     "busy": "[Not run. A command is running: only one can, and input needs one. See is_input.]",
     "timeout": "[The command was ended: it ran longer than its limit.]",
     "interrupted": "[The command was stopped.]",
@@ -46,6 +48,7 @@ _CELL_ENDINGS = {
 class _CommandCall(Arguments):
     command: str
     is_input: bool | Literal["true", "false"] = False
+    enter: bool | Literal["true", "false"] | None = None
     timeout: float | None = Field(None, gt=0, le=86_400)
 
 
@@ -57,12 +60,25 @@ class Bash:
     schema = function(
         name,
         "Run a command in a persistent bash shell inside the sandbox. The working folder, variables and background"
-        " jobs are kept between calls. A command that is silent for a while is left running and you get your turn back:"
-        " give it a line with is_input, wait with an empty one, or send C-c. Put servers in the background, with their"
-        " output in a file.",
+        " jobs are kept between calls. You get your turn back when the command ends, waits for input, or is silent for"
+        " a while; it runs on then: give it a line or keys with is_input, wait with an empty one, or send C-c. Output"
+        " is shown as a terminal shows it. Put servers in the background, with their output in a file.",
         ["command"],
-        command={"type": "string", "description": "The command, or with is_input the text for the running command."},
-        is_input={"type": "boolean", "description": "Send the text to the running command. C-c, C-d and C-z are keys."},
+        command={
+            "type": "string",
+            "description": "The command, or with is_input the text or keys for the running one.",
+        },
+        is_input={
+            "type": "boolean",
+            "description": "Type the text for the running command, followed by Enter. Names of keys are pressed"
+            " instead, one or more with blanks between: Enter, Escape, Tab, Space, Backspace, Delete, Up, Down, Left,"
+            " Right, Home, End, PageUp, PageDown, F1 to F12, and C-<letter>, such as C-c, C-d or C-z.",
+        },
+        enter={
+            "type": "boolean",
+            "description": "With is_input: type the text as it is, also the name of a key; then press Enter (true) or"
+            " not (false, such as q in a pager).",
+        },
         timeout={"type": "number", "description": "Limit in seconds; the whole command is ended when it is over."},
     )
 
@@ -70,11 +86,12 @@ class Bash:
         call = checked(_CommandCall, arguments)
         if "\0" in call.command:
             raise BadInput("command", "must not hold a NUL character")
+        enter = None if call.enter is None else call.enter in (True, "true")
         return RunAction(
             command=call.command,
             is_input=call.is_input in (True, "true"),
             security_risk=call.risk,
-            rest={"timeout": call.timeout} if call.timeout else {},
+            rest=dict(present(timeout=call.timeout, enter=enter)),
         )
 
     def arguments(self, action: Action) -> Mapping[str, Json]:
@@ -82,6 +99,7 @@ class Bash:
         return present(
             command=action.command,
             is_input=action.is_input or None,
+            enter=action.rest.get("enter"),
             timeout=action.rest.get("timeout"),
             security_risk=risk_name(action.security_risk),
         )
@@ -89,8 +107,9 @@ class Bash:
     def task(self, action: Action) -> Task | None:
         assert isinstance(action, RunAction)  # the toolbox gives a tool only actions of its kinds
         if action.is_input:
-            typed = _KEYS.get(action.command.strip()) or (f"{action.command}\n" if action.command else "")
-            return GiveInput(text=typed, patience=PATIENCE)
+            enter = action.rest.get("enter")
+            text = typed(action.command, enter=enter if isinstance(enter, bool) else None)
+            return GiveInput(text=text, patience=PATIENCE)
         return RunCommand(
             command=action.command,
             timeout=_timeout(action),
@@ -110,7 +129,7 @@ class Bash:
                 exit_code=code,
                 pid=outcome.pid,
                 working_dir=outcome.working_dir,
-                suffix=LEFT_RUNNING if outcome.ended == "waiting" else "",
+                suffix=LEFT_RUNNING if outcome.ended in ("waiting", "prompt") else "",
             ),
         )
 

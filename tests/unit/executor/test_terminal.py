@@ -76,8 +76,8 @@ async def test_typing_that_no_process_reads_gives_up(seen: Seen) -> None:
     terminal = Terminal(seen.data, seen.mark)
     try:
         async with asyncio.timeout(20):
-            assert not await terminal.write(b"line\n" * 10000)
+            assert not await terminal.type("line\n" * 10000)
             terminal.reset()
-            assert await terminal.write(b"line\n")
+            assert await terminal.type("line\n")
     finally:
         terminal.close()

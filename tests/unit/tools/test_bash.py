@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from openhands_sessions.adapters.tools.execution import PATIENCE, SHOWN, STILL_RUNNING, Bash
+from openhands_sessions.adapters.tools.execution import PATIENCE, PROMPTING, SHOWN, STILL_RUNNING, Bash
 from openhands_sessions.core.errors import BadInput
 from openhands_sessions.core.events.actions import RunAction
 from openhands_sessions.core.events.codec import decode, encode
@@ -34,6 +34,49 @@ def test_a_call_becomes_a_task_of_the_sandbox(arguments: dict[str, Any], task: T
     action = TOOL.read(arguments)
     assert TOOL.task(action) == task
     assert TOOL.task(decode(encode(action))) == task  # type: ignore[arg-type]  # what went in was an action
+
+
+@pytest.mark.parametrize(
+    ("text", "sent"),
+    [
+        ("Enter", "\n"),
+        ("\n", "\n"),
+        ("\r\n", "\n"),
+        ("yes\n", "yes\n"),
+        ("Escape", "\x1b"),
+        ("Tab", "\t"),
+        ("Up Down Right Left", "\x1b[A\x1b[B\x1b[C\x1b[D"),
+        ("Down Down Enter", "\x1b[B\x1b[B\n"),
+        ("Home End", "\x1b[H\x1b[F"),
+        ("PageUp PageDown", "\x1b[5~\x1b[6~"),
+        ("Backspace Delete", "\x7f\x1b[3~"),
+        ("C-a C-Z", "\x01\x1a"),
+        ("F1 F4 F5 F6 F12", "\x1bOP\x1bOS\x1b[15~\x1b[17~\x1b[24~"),
+        ("delete", "delete\n"),
+        ("Enter your name", "Enter your name\n"),
+        ("C-1", "C-1\n"),
+        ("one\ntwo", "one\ntwo\n"),
+    ],
+)
+def test_keys_are_pressed_by_their_names_and_other_text_is_a_line(text: str, sent: str) -> None:
+    assert TOOL.task(TOOL.read({"command": text, "is_input": True})) == GiveInput(text=sent, patience=PATIENCE)
+
+
+@pytest.mark.parametrize(
+    ("text", "enter", "sent"),
+    [
+        ("q", False, "q"),
+        ("q", "false", "q"),
+        ("", False, ""),
+        ("", True, "\n"),
+        ("Delete", True, "Delete\n"),
+        ("Tab", False, "Tab"),
+    ],
+)
+def test_with_enter_a_text_is_typed_as_it_is(text: str, enter: Any, sent: str) -> None:
+    action = TOOL.read({"command": text, "is_input": True, "enter": enter})
+    assert TOOL.task(decode(encode(action))) == GiveInput(text=sent, patience=PATIENCE)  # type: ignore[arg-type]
+    assert TOOL.read(TOOL.arguments(action)) == action
 
 
 @pytest.mark.parametrize(
@@ -70,7 +113,7 @@ def test_what_a_command_printed_and_how_it_ended_is_observed() -> None:
     assert metadata.suffix == ""
 
 
-@pytest.mark.parametrize("ended", ["timeout", "interrupted", "killed", "shell_exit", "waiting", "busy"])
+@pytest.mark.parametrize("ended", ["timeout", "interrupted", "killed", "shell_exit", "prompt", "waiting", "busy"])
 def test_an_end_that_is_no_exit_is_said_in_words(ended: Any) -> None:
     observation = observed(CommandDone(output="half", exit_code=None, ended=ended))
     first, note = observation.content.split("\n", 1)
@@ -81,9 +124,10 @@ def test_an_end_that_is_no_exit_is_said_in_words(ended: Any) -> None:
     assert alone.content == note
 
 
-def test_a_command_that_runs_on_is_marked() -> None:
-    observation = observed(CommandDone(output="", exit_code=None, ended="waiting"))
-    assert observation.content == STILL_RUNNING
+@pytest.mark.parametrize(("ended", "note"), [("waiting", STILL_RUNNING), ("prompt", PROMPTING)])
+def test_a_command_that_runs_on_is_marked(ended: Any, note: str) -> None:
+    observation = observed(CommandDone(output="", exit_code=None, ended=ended))
+    assert observation.content == note
     assert observation.metadata.suffix == LEFT_RUNNING
 
 

@@ -40,7 +40,7 @@ _MOST_NUMBER = 1 << 53
 _CUT = "\n[... cut here: the sandbox gave more than it may ...]\n"
 
 T = TypeVar("T")
-Ended = Literal["exit", "timeout", "interrupted", "killed", "shell_exit", "waiting", "busy"]
+Ended = Literal["exit", "timeout", "interrupted", "killed", "shell_exit", "prompt", "waiting", "busy"]
 
 _REFUSALS: Mapping[str, type[SessionsError]] = {
     "too_large": TooLarge,
