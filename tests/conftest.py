@@ -21,7 +21,7 @@ NOWHERE = "http://127.0.0.1:9"
 _HERE = {"::1", "localhost", "0.0.0.0", "::", ""}
 _OURS = ("127.", "198.18.")
 """Loopback, and the links to engines of the tests' own."""
-MEGABYTES = 600
+MEGABYTES = 640
 """What a process that runs tests may take."""
 _SAMPLE = 2
 """Runs of each long test that CHAOS=ci takes."""

@@ -124,7 +124,8 @@ async def test_what_waits_is_bounded_in_bytes(path: Path, store: SqliteStore) ->
 
 
 async def test_one_write_larger_than_the_bound_passes_when_alone(store: SqliteStore) -> None:
-    large = [Stored(EventId(n), "k", 1, "x" * MEGABYTE) for n in range(66)]
+    text = "x" * MEGABYTE
+    large = [Stored(EventId(n), "k", 1, text) for n in range(66)]
     async with asyncio.timeout(30):
         await store.log(TALK).append(large, expected=-1, term=0)
     assert await store.log(TALK).head() == 65
