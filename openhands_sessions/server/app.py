@@ -217,7 +217,7 @@ def _is_address(host: str) -> bool:
 
 def _hide_client_faults() -> None:
     """Have requests that are no HTTP, and parts of uploads without a sound name, leave no trace in the log: the caller
-    is answered, and nobody could mend them by reading the log."""
+    is answered, and an operator can do nothing about them."""
     logging.getLogger("aiohttp.server").addFilter(_is_ours)
     for kind in (BadContentDispositionHeader, BadContentDispositionParam):
         # Python remembers every warning that it has shown, and each of these has a text of the caller's.

@@ -24,8 +24,8 @@ def raw_path(request: web.BaseRequest) -> str:
 
 
 class Identification:
-    """Finds principals by their keys, and notes who is refused, also by others. Whoever tries many keys does not fill
-    the log: a line says how many were left out before it."""
+    """Finds principals by their keys, and logs each refusal, its own and those that `note_refusal` is told of. The
+    rate of these lines is limited: each says how many were left out before it."""
 
     def __init__(self, auth: Auth, clock: Callable[[], float] = time.monotonic) -> None:
         self._auth = auth

@@ -163,10 +163,13 @@ class LiteLlmModel:
                 usage = getattr(chunk, "usage", None) or usage
                 if not frames.chunks:
                     gathering.add(chunk.model_dump())
+        except Exception:
+            if frames.problem is None:  # else litellm only tells of the end that the problem made
+                raise
         finally:
             await stream.aclose()
-            if frames.problem is not None:
-                raise frames.problem
+        if frames.problem is not None:
+            raise frames.problem
         gathering.check(finished=gathering.finished or frames.done if frames.chunks else _is_finished(stream))
         usage = usage or self._library.usage(gathering.usage)
         return ModelReply(

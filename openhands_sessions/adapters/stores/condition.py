@@ -99,7 +99,7 @@ async def checked(path: Path, condition: StoreCondition) -> AsyncIterator[None]:
 
     async def run() -> None:
         try:
-            # Thorough: an index that misses a row lies to whoever asks for it.
+            # The thorough check: through an index that misses a row, the row is not found.
             await _check(connection, "integrity_check(conversations)", condition)
             rows_are_checked.set()
             await _check(connection, "quick_check(1)", condition)
