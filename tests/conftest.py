@@ -38,6 +38,9 @@ def pytest_configure() -> None:
     )
     for name in [name for name in os.environ if name.startswith("OHS_")]:
         del os.environ[name]
+    # Each of the many servers that tests start would compile the package anew.
+    os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+    sys.dont_write_bytecode = False
     sys.addaudithook(_stay_here)
 
 
