@@ -170,7 +170,7 @@ def _refusal(kind: FailureKind, signs: _Signs) -> Refusal | None:
         return Refusal.TOO_LARGE if too_large(signs.text, signs.status) else Refusal.TOO_LONG
     if kind is POLICY:
         return Refusal.IMAGE  # nothing else can be left out without changing what was said
-    return None if kind.lasting else refusal(signs.text, signs.status)
+    return None if kind.lasting or kind is UNAVAILABLE else refusal(signs.text, signs.status)
 
 
 def model_failure(kind: FailureKind, why: str = "", refused: Refusal | None = None) -> ModelFailure:

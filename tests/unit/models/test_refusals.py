@@ -101,6 +101,9 @@ def test_what_is_refused_is_known_by_the_providers_words(refused: Refusal, statu
         (429, "Too many tokens, please wait before trying again."),
         (429, "This model's maximum context length was asked for too often"),
         (503, "overloaded"),
+        (503, "The service is unavailable; your request id is 7"),
+        (500, "An error occurred; the request ID is 7"),
+        (502, "The vision of a gateway"),
         (404, "The model does not exist"),
     ],
 )
