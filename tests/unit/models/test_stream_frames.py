@@ -151,3 +151,23 @@ async def test_usage_of_a_reply_of_thoughts_only_is_counted() -> None:
     async with provider(lines) as (_, model):
         reply = await asked(model)
     assert (reply.text, reply.usage.prompt_tokens, reply.usage.completion_tokens) == ("", 150_000, 7)
+
+
+@pytest.mark.parametrize("indent", [None, 2])
+async def test_an_endpoint_that_answers_a_stream_request_with_plain_json_is_understood(indent: int | None) -> None:
+    call = {"id": "c1", "type": "function", "function": {"name": "look", "arguments": '{"at": 1}'}}
+    message = {"role": "assistant", "content": "All of it.", "tool_calls": [call]}
+    whole = {
+        "id": "r1",
+        "object": "chat.completion",
+        "created": 1,
+        "model": "m",
+        "choices": [{"index": 0, "message": message, "finish_reason": "tool_calls"}],
+        "usage": {"prompt_tokens": 3, "completion_tokens": 4, "total_tokens": 7},
+    }
+    async with provider((json.dumps(whole, indent=indent),), kind="application/json") as (serving, model):
+        reply = await asked(model)
+    assert (reply.text, reply.finish, reply.usage.prompt_tokens) == ("All of it.", "tool_calls", 3)
+    [asked_for] = reply.calls
+    assert (asked_for.id, asked_for.name, asked_for.arguments) == ("c1", "look", '{"at": 1}')
+    assert len(serving.asked) == 1
