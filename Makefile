@@ -1,6 +1,6 @@
 # serve         start the server on loopback; PORT in the environment says where
 # check         the fast checks before a commit: format, lint, types, import contracts, unit tests
-# test          the gate of every change: all checks and tests except the long ones, and the docs
+# test          the gate of every change: all checks and tests except the long ones, and the docs; WORKERS=N at once
 # docs          build the documentation as a site, in build/docs
 # chaos         the long tests; CHAOS=ci runs a sample of them
 # bench         measure, next to a bare echo server; ROWS=NAME,… chooses; AGAINST=REV compares, RUNS=N times
@@ -14,6 +14,9 @@ PYTHON ?= $(shell for python in python3 python3.13 python3.12 python3.11 python3
 	$$python -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$python && break; done)
 UV := uv==0.13.8
 BUILD := 'hatchling>=1.27\neditables>=0.5\n'
+
+# Most tests wait for servers, containers and browsers: twice as many run as the smallest machine has cores.
+WORKERS ?= 4
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -39,13 +42,13 @@ endef
 
 check: $(VENV)/.test
 	$(STATIC_CHECKS)
-	$(BIN)/python -m pytest -q -m "not long and not slow" -n 2 --dist worksteal tests/house tests/unit
+	$(BIN)/python -m pytest -q -m "not long and not slow" -n $(WORKERS) --dist worksteal tests/house tests/unit
 
 test: $(VENV)/.test docs
 	$(STATIC_CHECKS)
 	@$(BIN)/python -m tests.support.docker_prepare
 	@$(BIN)/python -m tests.support.browser
-	$(BIN)/python -m pytest -q -m "not long" -n 2 --dist worksteal --durations=10
+	$(BIN)/python -m pytest -q -m "not long" -n $(WORKERS) --dist worksteal --durations=10
 
 docs: $(VENV)/.test
 	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict --quiet
