@@ -24,7 +24,16 @@ NOT_VOCABULARY = {
     *("Condensation", "ImportProgress", "RowChanges", "RunCommand", "EditFile"),
     *("GiveInput", "Query", "Printed", "RunCell", "CommandDone", "EditDone", "Running", "CallMcp", "McpDone"),
     *("ForeignConversation", "ForeignEvent", "SkippedConversation", "UnreadableConversation", "McpFunction"),
-    *("ProgramSpec", "ProgramSession", "SandboxInfo", "Check", "ConversationFilter", "EventRange", "SessionUsage"),
+    *(
+        "ProgramSpec",
+        "ProgramSession",
+        "CutLine",
+        "SandboxInfo",
+        "Check",
+        "ConversationFilter",
+        "EventRange",
+        "SessionUsage",
+    ),
     *("SkippedUpload", "FileChange", "FileDiff", "UserSettingsStore", "UserSecrets", "Feedback"),
     # how implementations of a port are opened, and parts of a larger port
     *("Agents", "Auth", "ChatModels", "LastingRuntimes", "McpServers", "McpTools", "Programs"),

@@ -21,7 +21,7 @@ from openhands_sessions.adapters.mcp.connection import McpConnection
 from openhands_sessions.core.errors import RuntimeFailure
 from openhands_sessions.core.settings import HttpServer, McpConfig, StdioServer
 from openhands_sessions.ports.mcp import CallMcp, McpDone, McpFunction, McpTools
-from openhands_sessions.ports.programs import Programs, ProgramSession, ProgramSpec
+from openhands_sessions.ports.programs import CutLine, Programs, ProgramSession, ProgramSpec
 
 CONNECT_SECONDS = 30.0
 CALL_SECONDS = 120.0
@@ -137,6 +137,8 @@ async def _receive(program: ProgramSession, received: MemoryObjectSendStream[Rec
     async with received:
         with suppress(anyio.BrokenResourceError, anyio.ClosedResourceError):
             async for line in program.lines():
+                if isinstance(line, CutLine):
+                    continue
                 try:
                     message = types.jsonrpc_message_adapter.validate_json(line, by_name=False)
                 except ValueError:
