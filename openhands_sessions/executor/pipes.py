@@ -4,6 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import codecs
+import collections
+import fcntl
+import os
+import struct
+import termios
+from dataclasses import dataclass
 from typing import Iterator
 
 from .frames import Message, RequestRefused, Send
@@ -17,6 +23,8 @@ LONGEST_PIECE = 256 << 10
 _ENDLESS = 256 << 20
 _TAIL = 1 << 10
 _COST = 64
+_LINES_KEPT = 4096
+"""More do not fit into a pipe unread, but for very short ones."""
 
 
 class EndlessLine(Exception):
@@ -26,6 +34,16 @@ class EndlessLine(Exception):
 def piece_cost(text: str) -> int:
     """What a piece takes of the window: not only its characters, because it may have none."""
     return len(text) + _COST
+
+
+@dataclass(frozen=True)
+class LinePiece:
+    """A piece of a line for a program: it begins `at` a character, and there may be `more`. `key` names the line."""
+
+    text: str
+    at: int = 0
+    more: bool = False
+    key: str = ""
 
 
 class LineCutter:
@@ -108,36 +126,71 @@ class ProgramOutput:
 
 
 class ProgramInput:
-    """Writes whole lines, one after another. Its writer must call a line written when the pipe has all of it."""
+    """The pipe to a program's input. Its reading end is kept open here too: only so can be told, when the program has
+    ended, what it never read."""
 
-    def __init__(self, writer: asyncio.StreamWriter) -> None:
-        self._writer = writer
-        self._writing = asyncio.Lock()  # in older Pythons only one task may await drain()
+    def __init__(self) -> None:
+        self.reading_end, self._writing_end = os.pipe()
+        os.set_blocking(self._writing_end, False)
+        self._writing = asyncio.Lock()
         self._begun = ""
+        self._left = b""
+        self._written = 0
+        self._lines: collections.deque[tuple[int, str]] = collections.deque(maxlen=_LINES_KEPT)
+        self._closed = asyncio.Event()
+        self._writable = asyncio.Event()
 
-    async def add(self, text: str, at: int, more: bool) -> bool:
-        """Take the next piece of a line, which begins at the character `at`, and write the line with its last piece.
-        False where the program has ended without having got the whole line."""
-        if at == 0:
+    async def add(self, piece: LinePiece) -> bool:
+        """Take the next piece of a line, and write the line with its last piece. False where the program has ended
+        without having got the whole line."""
+        if piece.at == 0:
             self._begun = ""
-        if at != len(self._begun):
+        if piece.at != len(self._begun):
             raise RequestRefused("bad_request", "a piece of the line is missing")
-        if at + len(text) > LONGEST_LINE:
+        if piece.at + len(piece.text) > LONGEST_LINE:
             raise RequestRefused("too_large", f"a line may have {LONGEST_LINE >> 20} MiB")
-        self._begun += text
-        if more:
-            return not self._writer.is_closing()
+        self._begun += piece.text
+        if piece.more:
+            return not self._closed.is_set()
         line, self._begun = self._begun, ""
-        return await self._write(line.encode("utf-8", "replace") + b"\n")
-
-    async def _write(self, line: bytes) -> bool:
         async with self._writing:
-            try:
-                await self._writer.drain()  # what a request that was withdrawn has left
-                if self._writer.is_closing():
-                    return False
-                self._writer.write(line)
-                await self._writer.drain()
-            except ConnectionError:
+            if not await self._write():  # what a request that was withdrawn has left
                 return False
-        return True
+            self._left = line.encode("utf-8", "replace") + b"\n"
+            self._lines.append((self._written + len(self._left), piece.key))
+            return await self._write()
+
+    def unread(self) -> list[str]:
+        """The keys of the lines that nobody has read to their end."""
+        left = struct.unpack("i", fcntl.ioctl(self.reading_end, termios.FIONREAD, bytes(4)))[0]
+        return [key for end, key in self._lines if key and end > self._written - left]
+
+    def close(self) -> None:
+        self._closed.set()
+        self._writable.set()
+        asyncio.get_event_loop().remove_writer(self._writing_end)
+        os.close(self._writing_end)
+        os.close(self.reading_end)
+
+    async def _write(self) -> bool:
+        while self._left and not self._closed.is_set():
+            try:
+                written = os.write(self._writing_end, self._left)
+            except BlockingIOError:
+                await self._wait()
+            except OSError:
+                return False
+            else:
+                self._written += written
+                self._left = self._left[written:]
+        return not self._left
+
+    async def _wait(self) -> None:
+        self._writable.clear()
+        loop = asyncio.get_event_loop()
+        loop.add_writer(self._writing_end, self._writable.set)
+        try:
+            await self._writable.wait()
+        finally:
+            if not self._closed.is_set():
+                loop.remove_writer(self._writing_end)

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import AsyncIterator
 
 from .frames import RequestRefused, Send
-from .pipes import ProgramInput, ProgramOutput
+from .pipes import LinePiece, ProgramInput, ProgramOutput
 from .processes import ChildReaper, descendants, signal_all, signal_group
 
 _QUERIES_AT_ONCE = 8
@@ -56,28 +56,32 @@ class ProgramRunner:
                 code = await asyncio.wait_for(read(), timeout)
             return code, bytes(printed[:limit])
 
-    async def run(self, name: str, program: Program, send: Send, window: int | None) -> int:
+    async def run(self, name: str, program: Program, send: Send, window: int | None) -> tuple[int, list[str]]:
         """Run a program and send the lines that it prints, as far as the `window` has room for them, until it ends or
-        prints one without end; returns its exit code. Cancelling kills it and its descendants. Raises OSError where it
-        cannot be started."""
+        prints one without end; returns its exit code, and the keys of the lines that it never read. Cancelling kills
+        it and its descendants. Raises OSError where it cannot be started."""
         if name in self._spoken_to or len(self._spoken_to) >= _SESSIONS_AT_ONCE:
             raise RequestRefused("busy", "the name is taken, or too many programs are spoken to")
-        async with self._started(program, subprocess.PIPE) as (process, ended):
-            async with _read_chunks(process) as reader, _input_writer(process) as writer:
-                output = ProgramOutput(send, window)
-                self._spoken_to[name] = (ProgramInput(writer), output)
+        output, given = ProgramOutput(send, window), ProgramInput()
+        try:
+            async with self._started(program, given.reading_end) as (process, ended):
+                self._spoken_to[name] = (given, output)
                 try:
-                    await send({"piece": {"started": True}})
-                    await output.forward(reader, _PIECE)
+                    async with _read_chunks(process) as reader:
+                        await send({"piece": {"started": True}})
+                        await output.forward(reader, _PIECE)
                 finally:
                     del self._spoken_to[name]
-            with contextlib.suppress(ProcessLookupError):
-                process.kill()
-            return await asyncio.shield(ended)
+                if not ended.done():  # Popen.kill would reap it, and `ended` never be
+                    signal_all([process.pid], signal.SIGKILL)
+                code = await asyncio.shield(ended)
+            return code, given.unread()
+        finally:
+            given.close()
 
-    async def write(self, name: str, text: str, at: int, more: bool) -> bool:
+    async def write(self, name: str, piece: LinePiece) -> bool:
         """Give a program a piece of a line; False where it has ended and will never get it."""
-        return name in self._spoken_to and await self._spoken_to[name][0].add(text, at, more)
+        return name in self._spoken_to and await self._spoken_to[name][0].add(piece)
 
     def grant(self, name: str, room: int) -> None:
         """The owner has room for more of a program's output."""
@@ -121,16 +125,3 @@ async def _read_chunks(process: subprocess.Popen[bytes]) -> AsyncIterator[asynci
         yield reader
     finally:
         transport.close()
-
-
-@contextlib.asynccontextmanager
-async def _input_writer(process: subprocess.Popen[bytes]) -> AsyncIterator[asyncio.StreamWriter]:
-    """Its input; `drain` returns when the pipe has everything."""
-    loop = asyncio.get_event_loop()
-    transport, protocol = await loop.connect_write_pipe(asyncio.streams.FlowControlMixin, process.stdin)
-    transport.set_write_buffer_limits(high=0)
-    writer = asyncio.StreamWriter(transport, protocol, None, loop)
-    try:
-        yield writer
-    finally:
-        transport.abort()

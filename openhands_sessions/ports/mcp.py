@@ -47,8 +47,8 @@ class McpTools(Protocol):
     """Which servers cannot be used, and why, for users."""
 
     async def call(self, call: CallMcp) -> McpDone:
-        """Call once, without retries. When cancelled, the server is told, and the outcome is unknown. Does not raise
-        for errors of servers."""
+        """Call once; again only where the server has certainly not carried it out, once, after greeting it anew. When
+        cancelled, the server is told, and the outcome is unknown. Does not raise for errors of servers."""
 
 
 class McpServers(Protocol):

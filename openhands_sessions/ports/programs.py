@@ -30,13 +30,16 @@ class CutLine:
 class ProgramSession(Protocol):
     """The standard input and output of one running program."""
 
+    unread: frozenset[str]
+    """When `lines` has ended: the keys of lines that the program certainly never read to their end."""
+
     def lines(self) -> AsyncGenerator[str | CutLine, None]:
         """The lines that it prints, until it ends; for one reader. While nobody reads, the program waits. A line
         without end ends the program."""
 
-    async def write(self, line: str) -> None:
-        """Write a line to its input. Raises NotAsked where the program has certainly not got it: it has ended, or the
-        line is longer than LONGEST_LINE (TooLarge); RuntimeUnavailable where it may have got it."""
+    async def write(self, line: str, key: str = "") -> None:
+        """Write a line to its input; `key` is its name in `unread`. Raises NotAsked where the program has certainly not
+        got it, because it has ended; RuntimeUnavailable where it may have got it; TooLarge over LONGEST_LINE."""
 
 
 class Programs(Protocol):

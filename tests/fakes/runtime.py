@@ -195,13 +195,14 @@ class EchoPrograms:
 class _Echo:
     def __init__(self, *, ended: bool) -> None:
         self._ended = ended
+        self.unread: frozenset[str] = frozenset()
         self._said: asyncio.Queue[str] = asyncio.Queue(maxsize=64)
 
     async def lines(self) -> AsyncGenerator[str | CutLine, None]:
         while not self._ended:
             yield await self._said.get()
 
-    async def write(self, line: str) -> None:
+    async def write(self, line: str, key: str = "") -> None:
         if self._ended:
             raise NotAsked("the program has ended")
         if len(line) > LONGEST_LINE:

@@ -76,12 +76,22 @@ async def test_a_long_line_is_whole_and_of_one_that_is_too_long_both_ends_are_kn
         assert await anext(lines) == "next"
 
 
-async def test_a_program_that_has_closed_its_input_has_certainly_not_got_the_line(runtime: Runtime) -> None:
-    script = "import os; os.close(0); print('deaf'); import time; time.sleep(60)"
-    async with runtime.programs.open(ProgramSpec(words=("python3", "-uc", script))) as deaf:
-        assert await anext(deaf.lines()) == "deaf"
+async def test_lines_that_a_program_never_read_are_known_when_it_has_ended(runtime: Runtime) -> None:
+    script = "read -r line; echo $line; until [ -e stop ]; do sleep 0.02; done"
+    async with runtime.programs.open(ProgramSpec(words=("bash", "-c", script))) as program:
+        await program.write("one", "a")
+        lines = program.lines()
+        assert await anext(lines) == "one"
+        await program.write("two", "b")
+        await program.write("three", "c")
+        flooding = asyncio.create_task(program.write("x" * (1 << 20), "d"))
+        await runtime.files.write("stop", b"")
+        async with asyncio.timeout(20):
+            assert [line async for line in lines] == []
+        assert program.unread >= {"b", "c"}
+        assert "a" not in program.unread
         with pytest.raises(NotAsked):
-            await deaf.write("x")
+            await flooding
 
 
 PRINTS_UNTIL_NOBODY_READS = """

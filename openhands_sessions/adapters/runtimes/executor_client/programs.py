@@ -65,6 +65,7 @@ class _ExecutorProgramSession:
         self._size = 0
         self._ended = False
         self._writing = asyncio.Lock()
+        self.unread: frozenset[str] = frozenset()
         self.started = asyncio.Event()
         """It runs, or has ended already."""
         self._news = asyncio.Event()
@@ -83,8 +84,10 @@ class _ExecutorProgramSession:
         self._ended = True
         self.started.set()
         self._news.set()
-        if not running.cancelled():
-            running.exception()  # mark it as retrieved; readers and writers only see that the program ended
+        # Readers and writers only see that the program ended.
+        if not running.cancelled() and running.exception() is None:
+            unread = running.result().get("unread")
+            self.unread = frozenset(map(str, unread)) if isinstance(unread, list) else frozenset()
 
     async def lines(self) -> AsyncGenerator[str | CutLine, None]:
         read, line = 0, _GrowingLine()
@@ -106,13 +109,13 @@ class _ExecutorProgramSession:
                 return
             await self._news.wait()
 
-    async def write(self, line: str) -> None:
+    async def write(self, line: str, key: str = "") -> None:
         if len(line) > LONGEST_LINE:
             raise TooLarge(f"a line may have {LONGEST_LINE >> 20} MiB")
         async with self._writing:
             for at in range(0, len(line) or 1, LONGEST_PIECE):
                 more = at + LONGEST_PIECE < len(line)
-                await self._write({"text": line[at : at + LONGEST_PIECE], "at": at, "more": more})
+                await self._write({"text": line[at : at + LONGEST_PIECE], "at": at, "more": more, "key": key})
 
     async def _write(self, piece: dict[str, Json]) -> None:
         if not self._connection.alive:
