@@ -45,7 +45,7 @@ test: $(VENV)/.test docs
 	$(STATIC_CHECKS)
 	@$(BIN)/python -m tests.support.docker_prepare
 	@$(BIN)/python -m tests.support.browser
-	$(BIN)/python -m pytest -q -m "not long" -n 2 --dist worksteal
+	$(BIN)/python -m pytest -q -m "not long" -n 2 --dist worksteal --durations=10
 
 docs: $(VENV)/.test
 	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict --quiet

@@ -11,6 +11,7 @@ from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
+from hypothesis import strategies
 
 from tests.support.docker_engine import Engine, NoEngine, opened
 from tests.support.docker_leftovers import leftovers
@@ -37,6 +38,9 @@ def pytest_configure() -> None:
     )
     for name in [name for name in os.environ if name.startswith("OHS_")]:
         del os.environ[name]
+    # Each of the many servers that tests start would compile the package anew.
+    os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+    sys.dont_write_bytecode = False
     sys.addaudithook(_stay_here)
 
 
@@ -69,6 +73,8 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 def memory_is_bounded() -> Iterator[None]:
     """A process that runs tests stays small, so that several can run on a small machine. Processes that tests start do
     not count."""
+    # Hypothesis takes 200 MB for a moment to make its table of characters, unless it has kept it: better at the start.
+    strategies.text().validate()
     yield
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024
     assert peak < MEGABYTES, "measure the peak after each file, and let go of what is not needed any more"

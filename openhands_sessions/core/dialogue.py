@@ -1,6 +1,6 @@
 """The log as a valid list of chat messages for a model."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import orjson
@@ -15,10 +15,9 @@ from openhands_sessions.core.events.observations import (
     UserRejectedObservation,
 )
 from openhands_sessions.core.events.own import ModelReplyAction, ToolCallsAction
-from openhands_sessions.core.ids import EventId
+from openhands_sessions.core.history_form import USUAL, HistoryForm, Message, arranged, reformed
+from openhands_sessions.core.ids import UNNUMBERED, EventId
 from openhands_sessions.core.json_text import read_json
-
-Message = dict[str, Json]
 
 NOT_RUN = "Not run: the turn ended before this call was carried out."
 WAITING = "Not run yet: the call awaits the user's answer."
@@ -33,10 +32,23 @@ MALFORMED = "malformed_arguments"
 
 
 @dataclass(slots=True)
+class _Said:
+    """One message."""
+
+    message: Message
+    event: EventId
+
+    def messages(self) -> list[Message]:
+        return [self.message]
+
+
+@dataclass(slots=True)
 class _Reply:
     """A model's reply, put together from the events it led to."""
 
     thought: str = ""
+    event: EventId = UNNUMBERED
+    """The newest of them."""
     calls: dict[str, tuple[str, str]] = field(default_factory=dict)
     results: dict[str, str] = field(default_factory=dict)
     beside: ModelReplyAction | None = None
@@ -62,19 +74,24 @@ class _Reply:
 
 
 def dialogue(
-    events: Iterable[Event], summary: str | None = None, summary_after: int = -1, *, model: str | None = None
+    events: Iterable[Event],
+    summary: str | None = None,
+    summary_after: int = -1,
+    *,
+    model: str | None = None,
+    form: HistoryForm = USUAL,
 ) -> Sequence[Message]:
     """The messages for `model`, which gets back what it said beside text and calls. Each call appears once, directly
-    followed by its one result; a message that arrived
-    between a call and its result follows the result. `summary` is inserted after event `summary_after`, in place of
-    the events that were forgotten there."""
+    followed by its one result; a message that arrived between a call and its result follows the result. `summary` is
+    inserted after event `summary_after`, in place of the events that were forgotten there."""
     builder = _Builder(model)
     for event in events:
         if summary is not None and event.id > summary_after:
-            builder.say({"role": "user", "content": f"Summary of what happened before:\n{summary}"})
+            text = f"Summary of what happened before:\n{summary}"
+            builder.say({"role": "user", "content": text}, EventId(summary_after))
             summary = None
         builder.take(event)
-    return builder.messages()
+    return arranged(builder.messages(form), form)
 
 
 class _Builder:
@@ -84,40 +101,39 @@ class _Builder:
         self._model = model
         self._beside: ModelReplyAction | None = None
         """Of the reply whose events follow."""
-        self._parts: list[Message | _Reply] = []
+        self._parts: list[_Said | _Reply] = []
         self._replies: dict[str, _Reply] = {}
         self._call_of: dict[EventId, tuple[_Reply, str]] = {}
         self._prompt = ""
-        self._asked: Message | None = None
+        self._asked: _Said | None = None
         """The newest message of the user."""
-        self._recalls: dict[EventId | None, Message | None] = {}
+        self._recalls: dict[EventId | None, _Said | None] = {}
         """For which message something was looked up."""
 
-    def messages(self) -> Sequence[Message]:
-        flat: list[Message] = []
+    def messages(self, form: HistoryForm) -> Iterator[Message]:
         for part in self._parts:
-            flat.extend(part.messages() if isinstance(part, _Reply) else [part])
-        return flat
+            yield from reformed(part.messages(), part.event, form)
 
-    def say(self, message: Message) -> None:
-        self._parts.append(message)
+    def say(self, message: Message, event: EventId) -> _Said:
+        said = _Said(message, event)
+        self._parts.append(said)
+        return said
 
     def take(self, event: Event) -> None:
         match event:
             case SystemAction(content=content):
                 self._prompt = content
-                self.say({"role": "system", "content": content})
+                self.say({"role": "system", "content": content}, event.id)
             case MessageAction(source=Source.USER):
-                self._asked = {"role": "user", "content": _content(event)}
-                self.say(self._asked)
+                self._asked = self.say({"role": "user", "content": _content(event)}, event.id)
             case MessageAction(content=content):
-                self._answered(content)
+                self._answered(content, event.id)
             case ModelReplyAction():
                 self._beside = event
                 if event.llm_metrics is not None:  # nothing follows
-                    self.say({"role": "user", "content": CUT.get(event.finish_reason or "", NUDGE)})
+                    self.say({"role": "user", "content": CUT.get(event.finish_reason or "", NUDGE)}, event.id)
             case ToolCallsAction(response_id=response, calls=calls, thought=thought):
-                reply = self._reply(response, thought)
+                reply = self._reply(response, thought, event.id)
                 reply.calls.update({call.id: (call.name, call.arguments) for call in calls})
             case RecallAction():
                 self._recalls[event.id] = self._asked
@@ -126,19 +142,20 @@ class _Builder:
             case Observation():
                 self._observed(event)
 
-    def _reply(self, response: str, thought: str) -> _Reply:
+    def _reply(self, response: str, thought: str, event: EventId) -> _Reply:
         if response not in self._replies:
             beside, self._beside = self._beside, None
             given_back = beside is not None and beside.model == self._model
             self._replies[response] = _Reply(thought=thought, beside=beside if given_back else None)
             self._parts.append(self._replies[response])
+        self._replies[response].event = event
         return self._replies[response]
 
-    def _answered(self, content: str) -> None:
+    def _answered(self, content: str, event: EventId) -> None:
         beside, self._beside = self._beside, None
-        self.say({**self._given_back(beside), "role": "assistant", "content": content})
+        self.say({**self._given_back(beside), "role": "assistant", "content": content}, event)
         if beside is not None and beside.finish_reason in CUT:
-            self.say({"role": "user", "content": CUT[beside.finish_reason]})
+            self.say({"role": "user", "content": CUT[beside.finish_reason]}, event)
 
     def _given_back(self, beside: ModelReplyAction | None) -> Mapping[str, Json]:
         return beside.extra if beside is not None and beside.model == self._model else {}
@@ -148,7 +165,7 @@ class _Builder:
         if call is None:
             return
         response = str(call.model_response.get("id") or call.tool_call_id)
-        reply = self._reply(response, text_beside(action, call.arguments))
+        reply = self._reply(response, text_beside(action, call.arguments), action.id)
         reply.calls.setdefault(call.tool_call_id, (call.function_name, call.arguments))
         self._call_of[action.id] = (reply, call.tool_call_id)
         awaiting = getattr(action, "confirmation_state", None) is ConfirmationState.AWAITING
@@ -159,19 +176,20 @@ class _Builder:
     def _observed(self, observation: Observation) -> None:
         if observation.cause in self._call_of:
             reply, key = self._call_of[observation.cause]
-            reply.results[key] = result_text(observation)
+            reply.results[key], reply.event = result_text(observation), observation.id
             return
         match observation:
             case RecallObservation():
                 if text := _recalled(observation, self._prompt):
-                    self._insert_before(self._recalls.get(observation.cause), text)
+                    known = _Said({"role": "user", "content": text}, observation.id)
+                    self._insert_before(self._recalls.get(observation.cause), known)
             case LoopDetectionObservation(content=content):
-                self.say({"role": "user", "content": content})
+                self.say({"role": "user", "content": content}, observation.id)
 
-    def _insert_before(self, asked: Message | None, text: str) -> None:
+    def _insert_before(self, asked: _Said | None, known: _Said) -> None:
         """Insert knowledge before the message that it was looked up for: the newest message stays the user's."""
         place = next((place for place, part in enumerate(self._parts) if part is asked), len(self._parts))
-        self._parts.insert(place, {"role": "user", "content": text})
+        self._parts.insert(place, known)
 
 
 def result_text(observation: Observation) -> str:

@@ -3,6 +3,8 @@
 A message never holds a traceback, a host path or a secret: it is shown to users.
 """
 
+from enum import StrEnum
+
 
 class SessionsError(Exception):
     """Root of the tree. `code` is the machine-readable name on every edge."""
@@ -145,9 +147,25 @@ class FileProblem(RuntimeFailure, code="file_problem"):
     """No such file, not a file, not text, too large; the message says which."""
 
 
-class ModelFailure(SessionsError, code="model_failure"):
-    """The model did not answer; `status` is the wire's status id, e.g. `STATUS$ERROR_LLM_AUTHENTICATION`."""
+class Refusal(StrEnum):
+    """What in a conversation's history makes a provider refuse each request with it."""
 
-    def __init__(self, status: str, message: str) -> None:
+    TOO_LONG = "too_long"
+    """More tokens than the model reads."""
+    TOO_LARGE = "too_large"
+    """More bytes than the provider takes."""
+    IMAGE = "image"
+    FORM = "form"
+    """Ids, roles, order or fields of messages."""
+    UNKNOWN = "unknown"
+    """The request was refused in words that say none of these."""
+
+
+class ModelFailure(SessionsError, code="model_failure"):
+    """The model did not answer; `status` is the wire's status id, e.g. `STATUS$ERROR_LLM_AUTHENTICATION`. `refusal`
+    says what may help where the history is the cause."""
+
+    def __init__(self, status: str, message: str, refusal: Refusal | None = None) -> None:
         super().__init__(message)
         self.status = status
+        self.refusal = refusal

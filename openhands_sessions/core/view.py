@@ -29,6 +29,7 @@ from openhands_sessions.core.events.actions import (
 from openhands_sessions.core.events.event import Action, AgentState, ConfirmationState, Event, Observation, Source
 from openhands_sessions.core.events.observations import LEFT_RUNNING, AgentStateChangedObservation, RunObservation
 from openhands_sessions.core.events.own import (
+    HistoryRepairedObservation,
     InvalidCallAction,
     PlannedCall,
     ReplayBegunObservation,
@@ -39,9 +40,10 @@ from openhands_sessions.core.events.own import (
     TurnResumedObservation,
 )
 from openhands_sessions.core.evolve import evolve
+from openhands_sessions.core.history_form import USUAL, HistoryForm
 from openhands_sessions.core.ids import UNNUMBERED, EventId
 
-VIEW_VERSION = 4
+VIEW_VERSION = 5
 """Raised whenever the fold changes: older snapshots are then thrown away."""
 
 ANSWERED = (
@@ -110,6 +112,8 @@ class ConversationView:
     condensed: tuple[int, int] | None = None
     """First and last event that the summary in `summary_event` stands for."""
     summary_event: EventId = UNNUMBERED
+    form: HistoryForm = USUAL
+    """In which the model takes the history."""
     task_list: tuple[TaskItem, ...] = ()
     stop_reason: StopReason | None = None
     replay: ReplayProgress | None = None
@@ -255,6 +259,8 @@ def _observed(view: ConversationView, event: Observation) -> ConversationView:
             return evolve(view, replay=ReplayProgress(begun=event.id, steps=steps))
         case ReplayEndedObservation():
             return evolve(view, replay=None)
+        case HistoryRepairedObservation(form=form):
+            return evolve(view, form=form)
         case _:
             return view
 

@@ -29,6 +29,8 @@ class Agent(Protocol):
     """The model's name, None for an agent that needs none."""
     vision: bool
     """Whether messages with images may be put to it."""
+    window: int | None
+    """Tokens that it is known to read at most; None: unknown."""
 
     async def decide(
         self,

@@ -1,7 +1,7 @@
 """A language model, reached with a conversation and a list of tools."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from typing import Literal, Protocol, TypeAlias
 
 from openhands_sessions.core.events.event import Json
@@ -32,6 +32,10 @@ class Usage:
     cache_write_tokens: int = 0
     cost: float = 0.0
     latency: float = 0.0
+
+    def plus(self, other: "Usage") -> "Usage":
+        """Both together."""
+        return Usage(**{one.name: getattr(self, one.name) + getattr(other, one.name) for one in fields(Usage)})
 
 
 FinishReason: TypeAlias = Literal["stop", "length", "tool_calls", "content_filter"]
@@ -88,6 +92,8 @@ class ChatModel(Protocol):
     name: str
     vision: bool
     """Whether it is known to take images."""
+    window: int | None
+    """Tokens that it is known to read at most."""
 
     async def complete(
         self,
@@ -97,8 +103,8 @@ class ChatModel(Protocol):
         on_thought: Callable[[str], None] = lambda text: None,
     ) -> ModelReply:
         """Ask and return the whole reply; `on_text` gets each piece of its text as it streams, `on_thought` of its
-        thoughts. A try after text was
-        streamed begins it anew: `on_retry` is called first. Retries are bounded; there is a limit in wall-clock time.
+        thoughts. A try after text was streamed begins it anew: `on_retry` is called first. Retries are bounded; there
+        is a limit in wall-clock time.
         Being cancelled closes the stream within a second. Raises ModelFailure with the wire's status id."""
 
 

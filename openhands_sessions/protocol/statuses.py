@@ -28,6 +28,7 @@ OWN_STATUSES: Mapping[str, str] = {
     "STATUS$SETTING_UP_AGENT": "The agent, its model and its tools are made.",
     "STATUS$SETTING_UP_CONTROLLER": "All is put together.",
     "STATUS$REPLY_CUT": "The model's answer is not whole; the message says why.",
+    "STATUS$HISTORY_REPAIRED": "The model refused the history and gets it in another form; the message says which.",
     "STATUS$RECONNECTING": "A gateway lost its server, and tries again.",
     "STATUS$RECONNECTED": "A gateway has its server again.",
 }

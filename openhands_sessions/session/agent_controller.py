@@ -8,7 +8,7 @@ import structlog
 
 from openhands_sessions.core.dialogue import CUT, result_text, text_beside
 from openhands_sessions.core.errors import BadInput, ModelFailure
-from openhands_sessions.core.events.actions import CondensationAction, FinishAction, MessageAction, RejectAction
+from openhands_sessions.core.events.actions import FinishAction, MessageAction, RejectAction
 from openhands_sessions.core.events.event import Action, AgentState, Event, Json, Observation, Source, ToolCall
 from openhands_sessions.core.events.observations import (
     BAD_CALL_ID,
@@ -25,18 +25,19 @@ from openhands_sessions.core.events.own import (
     TurnResumedObservation,
 )
 from openhands_sessions.core.evolve import evolve
+from openhands_sessions.core.history_form import Message
 from openhands_sessions.core.limits import LoopVerdict, check_repetition, over
 from openhands_sessions.core.settings import SessionSettings
 from openhands_sessions.core.trajectory import TrajectoryStep
 from openhands_sessions.core.view import spends
 from openhands_sessions.ports.agent import AgentInput
-from openhands_sessions.ports.condenser import Condensation
 from openhands_sessions.ports.gateway import Status
 from openhands_sessions.ports.model import ModelReply, Retry
 from openhands_sessions.session.action_runner import SandboxLost
 from openhands_sessions.session.approvals import asking
 from openhands_sessions.session.delta_coalescing import DeltaCoalescer
 from openhands_sessions.session.event_stream import EventStream
+from openhands_sessions.session.history_fitter import HistoryFitter
 from openhands_sessions.session.model_replies import ANSWER_CUT, distinct, metrics, said_beside
 from openhands_sessions.session.turn_context import TurnContext, TurnProgress
 from openhands_sessions.session.turn_history import TurnHistory
@@ -46,6 +47,7 @@ log = structlog.get_logger(__name__)
 SAID_NOTHING = "The model answered with nothing. Say continue to ask it again."
 STUCK_NOTE = "You repeat the same step with the same result. Do something else, or tell the user what is in the way."
 STUCK_END = "The agent repeats the same step and gets nowhere. Tell it what to do differently."
+ALWAYS_CUT = "Its replies are cut: the model reaches the limit of its output each time."
 
 
 class AgentController:
@@ -56,6 +58,7 @@ class AgentController:
         self._context = context
         self._settings = settings
         self._history = TurnHistory(stream)
+        self._fitter = HistoryFitter(stream, context, settings, self._history, self._tell)
         self._turn = TurnProgress()
 
     @property
@@ -69,6 +72,7 @@ class AgentController:
         self._turn = TurnProgress(seen=self._stream.view.last_message)
         try:
             await self._history.load()
+            self._fitter.begin()
             if resumed:
                 await self._stream.append(TurnResumedObservation(repeated_calls=self._unanswered_calls()))
             if not await self._finish_started(resumed=resumed):
@@ -128,11 +132,7 @@ class AgentController:
                 if await self._replay(self._turn.step):
                     return
                 continue
-            await self._condense()
-            seen = self._stream.view.head
-            reply = await self._ask()
-            self._turn.seen = seen
-            if await self._record(reply):
+            if await self._record(await self._reply()):
                 return
 
     async def _replay(self, step: TrajectoryStep) -> bool:
@@ -151,7 +151,21 @@ class AgentController:
                 thought = text_beside(action, call.arguments)
                 return await self._call(call, f"replay#{self._stream.next_id}", 1, thought=thought)
 
-    async def _ask(self) -> ModelReply:
+    async def _reply(self) -> ModelReply:
+        """The model's reply. What it refuses because of the history is asked again in another form."""
+        while True:
+            messages = await self._fitter.messages()
+            seen = self._stream.view.head
+            try:
+                reply = await self._ask(messages)
+            except ModelFailure as failure:
+                await self._fitter.repair(failure)
+            else:
+                await self._fitter.taken(reply)
+                self._turn.seen = seen
+                return reply
+
+    async def _ask(self, messages: Sequence[Message]) -> ModelReply:
         def coalescer(kind: Literal["reply", "thought"]) -> DeltaCoalescer:
             key = str(self._stream.next_id)
             return DeltaCoalescer(self._stream.publish_transient, kind, key, self._stream.masker)
@@ -163,10 +177,9 @@ class AgentController:
             thoughts.restart()
             self._tell("STATUS$LLM_RETRY", f"Try {retry.attempt} failed, the next is in {retry.wait:.0f} s.")
 
-        agent = self._context.agent
-        briefing = AgentInput(messages=self._history.messages(agent.model), tools=self._context.tools.schemas)
+        briefing = AgentInput(messages=messages, tools=self._context.tools.schemas)
         try:
-            return await agent.decide(briefing, writer.write, retrying, thoughts.write)
+            return await self._context.agent.decide(briefing, writer.write, retrying, thoughts.write)
         finally:
             writer.close()
             thoughts.close()
@@ -279,7 +292,8 @@ class AgentController:
             case LoopVerdict.NOTE:
                 await self._stream.append(LoopDetectionObservation(source=Source.AGENT, content=STUCK_NOTE))
             case LoopVerdict.STOP:
-                return await self._end(StopReason.STUCK, AgentState.ERROR, text=STUCK_END)
+                text = f"{STUCK_END} {ALWAYS_CUT}" if self._turn.finish == "length" else STUCK_END
+                return await self._end(StopReason.STUCK, AgentState.ERROR, text=text)
         return False
 
     async def _end(self, reason: StopReason, state: AgentState, *events: Event, text: str = "") -> bool:
@@ -297,29 +311,6 @@ class AgentController:
 
     def _more_steps(self) -> bool:
         return self._turn.step is not None and self._context.replay.more(self._stream.view)
-
-    async def _condense(self) -> None:
-        context, longest = self._context, self._settings.condenser_max_size
-        while (made := await context.condenser.condense(self._history.events, longest, context.agent)) is not None:
-            length = len(self._history.events)
-            await self._forget(made)
-            if len(self._history.events) >= length:
-                return  # nothing is gained by it
-
-    async def _forget(self, made: Condensation) -> None:
-        budget = self._settings.max_budget_per_task
-        before = self._stream.view.condensed
-        start = made.start if before is None else min(before[0], made.start)
-        await self._stream.append(
-            CondensationAction(
-                source=Source.AGENT,
-                forgotten_events_start_id=start,
-                forgotten_events_end_id=made.end,
-                summary=made.summary,
-                summary_offset=start,
-                llm_metrics=None if made.reply is None else metrics(self._stream.view, made.reply, budget),
-            )
-        )
 
     def _tell(self, status: str, text: str, level: Literal["info", "error"] = "info") -> None:
         self._stream.publish_transient(Status(level, status, text))

@@ -2,10 +2,11 @@
 
 from collections.abc import Sequence
 
-from openhands_sessions.core.dialogue import Message, dialogue
+from openhands_sessions.core.dialogue import dialogue
 from openhands_sessions.core.events.actions import CondensationAction
 from openhands_sessions.core.events.codec import decode
 from openhands_sessions.core.events.event import Event
+from openhands_sessions.core.history_form import USUAL, HistoryForm, Message
 from openhands_sessions.core.ids import UNNUMBERED
 from openhands_sessions.session.event_stream import EventStream
 
@@ -46,12 +47,12 @@ class TurnHistory:
         """Let go of the events: between turns a session holds none."""
         self._events, self._live = [], False
 
-    def messages(self, model: str | None) -> Sequence[Message]:
+    def messages(self, model: str | None, form: HistoryForm = USUAL) -> Sequence[Message]:
         """For a model by its name; see `dialogue`."""
         condensed = self._stream.view.condensed
         if condensed is None or self._summary is None:
-            return dialogue(self._events, model=model)
-        return dialogue(self._events, self._summary, condensed[1], model=model)
+            return dialogue(self._events, model=model, form=form)
+        return dialogue(self._events, self._summary, condensed[1], model=model, form=form)
 
     async def _read(self, after: int, before: int) -> list[Event]:
         batches = self._stream.read(after, before=before)

@@ -4,13 +4,16 @@ import asyncio
 import os
 import tempfile
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager, closing
 from dataclasses import replace
 from pathlib import Path
+from typing import TypeVar
 
 from openhands_sessions.adapters.runtimes.docker.runtimes import DockerRuntimes
 from openhands_sessions.core.ids import ConversationId, folder_name
+from openhands_sessions.core.masking import SecretMasker, StreamMasker
+from openhands_sessions.executor.capture import Kept, OutputCapture
 from openhands_sessions.ports.runtime import RunCommand, Runtime, RuntimeSpec
 from tests.bench.bench import Bench
 from tests.bench.measures import median, percentile
@@ -22,6 +25,11 @@ from tests.support.processes import peak_memory, restarted_peak
 ROUNDS = 8
 CROWD = 20
 FLOOD = "yes 0123456789abcdef | head -c 100000000"
+T = TypeVar("T")
+PIECE = 65_536
+"""Bytes that the executor reads of a terminal at once."""
+SIZES = (64 << 10, 64 << 10)
+"""Bytes of an output's head and tail that are kept."""
 RESTLESS = replace(PLAIN, pause_after=0.1)
 
 
@@ -66,11 +74,13 @@ async def _next_commands(engine: Engine, folder: Path) -> list[Row]:
         bare = await _attached_bash(engine, container)
         executor = await asyncio.to_thread(_executor_of, engine, container)
         before = restarted_peak(os.getpid()), restarted_peak(executor)
-        flood = await _timed(runtime, FLOOD, 101)
+        told: list[str] = []
+        flood = await _timed(runtime, FLOOD, 101, told.append)
         grown = [peak_memory(pid) - peak for pid, peak in zip((os.getpid(), executor), before, strict=True)]
     return [
         Row("`true` in a sandbox, p50", ours * 1e3, "ms", bare * 1e3 + 3, floor=bare * 1e3),
         Row("100 MB of output", flood, "s", 3.0),
+        Row("rendering and masking of it", _rendering(told) * 1e3, "ms", 0.1 * flood * 1e3),
         Row("memory that it took in the server", grown[0] / 1e6, "MB", 5),
         Row("memory that it took in the executor", grown[1] / 1e6, "MB", 5),
     ]
@@ -122,9 +132,31 @@ async def _conversation(runtimes: DockerRuntimes, name: str) -> AsyncIterator[Ru
     await runtimes.discard(sid)
 
 
-async def _timed(runtime: Runtime, command: str, number: int = 0) -> float:
+async def _timed(
+    runtime: Runtime, command: str, number: int = 0, on_output: Callable[[str], None] = lambda text: None
+) -> float:
     began = time.perf_counter()
-    await runtime.perform(f"bench-{number}", RunCommand(command=command), _unheard)
+    await runtime.perform(f"bench-{number}", RunCommand(command=command), on_output)
+    return time.perf_counter() - began
+
+
+def _rendering(told: Sequence[str]) -> float:
+    """Seconds that the flood costs more for being shown as on a terminal, in the executor, and for the masking of what
+    clients are told of it, in the server."""
+    line = b"0123456789abcdef\n"
+    piece = line * (PIECE // len(line))
+    count = 100_000_000 // len(piece)
+    capture, kept = OutputCapture(*SIZES), Kept(*SIZES)
+    rendered = _seconds(capture.add, [piece] * count)
+    stored = _seconds(kept.add, [piece] * count)
+    masker = StreamMasker(SecretMasker([f"secret-{number}-of-a-conversation" for number in range(10)]))
+    return rendered - stored + _seconds(masker.feed, told)
+
+
+def _seconds(take: Callable[[T], object], pieces: Sequence[T]) -> float:
+    began = time.perf_counter()
+    for piece in pieces:
+        take(piece)
     return time.perf_counter() - began
 
 
@@ -162,7 +194,3 @@ def _plain_run(engine: Engine) -> float:
     with closing(engine.client()) as client:
         client.containers.get(made.id).remove()
     return seconds
-
-
-def _unheard(text: str) -> None:
-    """Output is not looked at."""

@@ -61,6 +61,7 @@ class FakeModel:
     def __init__(self, replies: Sequence[FakeReply], *, name: str = "fake") -> None:
         self.name = name
         self.vision = True
+        self.window: int | None = None
         self.requests: list[ModelRequest] = []
         self.script = list(replies)
         self._numbers = count(1)

@@ -14,6 +14,7 @@ class PlanModel:
 
     name = "fake"
     vision = True
+    window: int | None = None
 
     def __init__(self, plan: Sequence[FakeReply]) -> None:
         self.requests: list[ModelRequest] = []

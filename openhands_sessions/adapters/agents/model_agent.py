@@ -4,7 +4,7 @@ from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 
 from openhands_sessions.core.errors import BadInput
-from openhands_sessions.core.events.event import Json
+from openhands_sessions.core.history_form import without_images
 from openhands_sessions.core.settings import SessionSettings
 from openhands_sessions.ports.agent import Agent, AgentInput
 from openhands_sessions.ports.model import (
@@ -36,7 +36,6 @@ language, without quotes and without a full stop. Answer with the name alone. Do
 """
 TITLE_MESSAGE_CHARS = 4_000
 """How much of a message the model reads to make a title."""
-NO_IMAGES = "[An image was here. This model cannot look at images.]"
 
 
 class ModelAgent:
@@ -49,6 +48,7 @@ class ModelAgent:
         self._model = model
         self.model: str | None = model.name
         self.vision = model.vision
+        self.window = model.window
 
     async def decide(
         self,
@@ -57,12 +57,11 @@ class ModelAgent:
         on_retry: Callable[[Retry], None],
         on_thought: Callable[[str], None] = lambda text: None,
     ) -> ModelReply:
-        messages = briefing.messages if self.vision else [_without_images(message) for message in briefing.messages]
-        request = ModelRequest(messages=messages, tools=briefing.tools)
+        request = ModelRequest(messages=self._visible(briefing.messages), tools=briefing.tools)
         return await self._model.complete(request, on_text, on_retry, on_thought)
 
     async def summarize(self, messages: Sequence[ChatMessage], instruction: str) -> ModelReply | None:
-        request = ModelRequest(messages=[*messages, {"role": "user", "content": instruction}])
+        request = ModelRequest(messages=[*self._visible(messages), {"role": "user", "content": instruction}])
         return await self._model.complete(request, lambda text: None, lambda retry: None)
 
     async def title(self, message: str) -> str | None:
@@ -74,18 +73,8 @@ class ModelAgent:
         reply = await self._model.complete(request, lambda text: None, lambda retry: None)
         return reply.text or None
 
-
-def _without_images(message: ChatMessage) -> ChatMessage:
-    """The message for a model without vision: it would refuse the whole dialogue because of one image."""
-    content = message.get("content")
-    if not isinstance(content, list):
-        return message
-    parts: list[Json] = [part if _is_text(part) else {"type": "text", "text": NO_IMAGES} for part in content]
-    return {**message, "content": parts}
-
-
-def _is_text(part: Json) -> bool:
-    return isinstance(part, dict) and part.get("type") == "text"
+    def _visible(self, messages: Sequence[ChatMessage]) -> Sequence[ChatMessage]:
+        return messages if self.vision else [without_images(message) for message in messages]
 
 
 class ModelAgents:

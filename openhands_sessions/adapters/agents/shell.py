@@ -30,6 +30,7 @@ class ShellAgent:
     prompt = PROMPT
     model: str | None = None
     vision = True  # it ignores images
+    window: int | None = None
 
     async def decide(
         self,

@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
 
-from openhands_sessions.core.errors import ModelFailure
+from openhands_sessions.adapters.models.refusals import refusal, too_large, too_long
+from openhands_sessions.core.errors import ModelFailure, Refusal
 from openhands_sessions.core.masking import MASK, mask, without_paths
 
 _LONGEST_REASON = 300
@@ -16,16 +17,21 @@ _BIGGEST_PAGE = 20_000
 
 @dataclass(frozen=True, slots=True)
 class FailureKind:
-    """A class of failures. `passing` ones are worth another try."""
+    """A class of failures. `passing` ones are worth another try; for `lasting` ones no change of the request helps."""
 
     status: str
     sentence: str
     passing: bool = False
+    lasting: bool = False
 
 
-AUTHENTICATION = FailureKind("STATUS$ERROR_LLM_AUTHENTICATION", "The model's provider did not accept the API key")
-NO_KEY = FailureKind(AUTHENTICATION.status, "There is no API key for the model's provider")
-NO_CREDITS = FailureKind("STATUS$ERROR_LLM_OUT_OF_CREDITS", "The account at the model's provider is out of credits")
+AUTHENTICATION = FailureKind(
+    "STATUS$ERROR_LLM_AUTHENTICATION", "The model's provider did not accept the API key", lasting=True
+)
+NO_KEY = FailureKind(AUTHENTICATION.status, "There is no API key for the model's provider", lasting=True)
+NO_CREDITS = FailureKind(
+    "STATUS$ERROR_LLM_OUT_OF_CREDITS", "The account at the model's provider is out of credits", lasting=True
+)
 POLICY = FailureKind(
     "STATUS$ERROR_LLM_CONTENT_POLICY_VIOLATION", "The model's provider refused the request by its content policy"
 )
@@ -33,6 +39,7 @@ RATE_LIMITED = FailureKind(
     "CHAT_INTERFACE$AGENT_RATE_LIMITED_STOPPED_MESSAGE",
     "The model's provider limits the rate of requests",
     passing=True,
+    lasting=True,
 )
 UNAVAILABLE = FailureKind(
     "STATUS$ERROR_LLM_SERVICE_UNAVAILABLE", "The model's provider cannot be reached or is overloaded", passing=True
@@ -93,7 +100,13 @@ _RULES: Sequence[tuple[FailureKind, Callable[[_Signs], bool]]] = (
             or s.says("missing credentials", "api_key client option must be set", "api key not valid")
         ),
     ),
-    (TOO_LONG, lambda s: s.named("ContextWindowExceededError")),
+    (
+        TOO_LONG,
+        lambda s: (
+            s.named("ContextWindowExceededError")
+            or (s.status != 404 and (too_long(s.text, s.status) or too_large(s.text, s.status)))
+        ),
+    ),
     (RATE_LIMITED, lambda s: s.status == 429 or s.named("RateLimitError")),
     (CUT, lambda s: s.named("ReplyCut", "MidStreamFallbackError") and not 400 <= (s.status or 0) < 500),
     (
@@ -116,14 +129,18 @@ _DEEPEST_CAUSE = 8
 
 def classify(error: BaseException) -> FailureKind:
     """The kind of failure of an error of litellm or of this package."""
+    signs = _signs(error)
+    return next(kind for kind, applies in _RULES if applies(signs))
+
+
+def _signs(error: BaseException) -> _Signs:
     status = getattr(error, "status_code", None)
-    signs = _Signs(
+    return _Signs(
         names=_class_names(error),
         causes=frozenset().union(*map(_class_names, _causes(error))),
         status=status if isinstance(status, int) else None,
         text=f"{error} {getattr(error, 'body', '')}"[:_BIGGEST_PAGE].lower(),
     )
-    return next(kind for kind, applies in _RULES if applies(signs))
 
 
 def _class_names(error: BaseException) -> frozenset[str]:
@@ -145,13 +162,21 @@ def failure(error: BaseException, secrets: Sequence[str] = ()) -> ModelFailure:
     if kind is RATE_LIMITED and (seconds := retry_after(error)):
         until = datetime.now(UTC) + timedelta(seconds=seconds)
         why = f"{why.rstrip('.')}; it takes requests again in {seconds:.0f} s, at {until:%Y-%m-%d %H:%M:%S} UTC"
-    return model_failure(kind, why)
+    return model_failure(kind, why, _refusal(kind, _signs(error)))
 
 
-def model_failure(kind: FailureKind, why: str = "") -> ModelFailure:
+def _refusal(kind: FailureKind, signs: _Signs) -> Refusal | None:
+    if kind is TOO_LONG:
+        return Refusal.TOO_LARGE if too_large(signs.text, signs.status) else Refusal.TOO_LONG
+    if kind is POLICY:
+        return Refusal.IMAGE  # nothing else can be left out without changing what was said
+    return None if kind.lasting or kind is UNAVAILABLE else refusal(signs.text, signs.status)
+
+
+def model_failure(kind: FailureKind, why: str = "", refused: Refusal | None = None) -> ModelFailure:
     """The error for a kind of failure, with a reason if given."""
     why = why.rstrip(".")
-    return ModelFailure(kind.status, f"{kind.sentence}: {why}." if why else f"{kind.sentence}.")
+    return ModelFailure(kind.status, f"{kind.sentence}: {why}." if why else f"{kind.sentence}.", refused)
 
 
 _PREFIX = re.compile(r"^\s*(?:litellm\.\w+|\w*(?:Error|Exception)|Error code: \d+)\s*(?::|-)\s*")
@@ -159,6 +184,7 @@ _BEHIND = re.compile(
     r"Traceback \(most recent call last\)|Original exception:|Error_str:|LiteLLM Retried|Received Model Group"
 )
 _JSON_MESSAGE = re.compile(r"""["']message["']\s*:\s*(?:"((?:[^"\\]|\\.)*)"|'((?:[^'\\]|\\.)*)')""")
+_ESCAPED_QUOTE = re.compile(r"""\\(["'/])""")
 _NOISE = re.compile(r" ssl:(?:<[^>]*>|default)")
 _OTHER_KEYS = re.compile(r"\bAIza[\w-]{20,}|(?<=[Bb]earer )\S+|(?<=[?&]key=)[^&\s]+|\b(?:gsk|xai|r8|fw)[-_]\w{12,}")
 
@@ -170,7 +196,7 @@ def reason(error: BaseException, secrets: Sequence[str] = ()) -> str:
     if "<html" in text.lower():
         return "it answered with a web page"
     if found := _JSON_MESSAGE.search(text):
-        text = found[1] or found[2] or ""
+        text = _ESCAPED_QUOTE.sub(r"\1", found[1] or found[2] or "")
     while prefix := _PREFIX.match(text):
         text = text[prefix.end() :]
     text = _NOISE.sub("", " ".join(text.split()))

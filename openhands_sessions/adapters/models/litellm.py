@@ -108,6 +108,7 @@ class LiteLlmModel:
     def __init__(self, spec: ModelSpec, library: LiteLlmLibrary, timing: _Timing) -> None:
         self.name = spec.name
         self.vision = library.vision(spec.name)
+        self.window = library.window(spec.name)
         self._spec = spec
         self._library = library
         self._timing = timing

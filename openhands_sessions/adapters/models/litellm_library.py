@@ -70,6 +70,14 @@ class LiteLlmLibrary:
         """Whether the model is known to take images."""
         return bool(self._litellm.supports_vision(model=name))
 
+    def window(self, name: str) -> int | None:
+        """Tokens that the model reads at most by litellm's table, in which it may be without its provider."""
+        for key in (name, name.partition("/")[2]):
+            tokens = self._litellm.model_cost.get(key, {}).get("max_input_tokens")
+            if isinstance(tokens, int) and tokens > 0:
+                return tokens
+        return None
+
     async def stream(self, arguments: Mapping[str, Any], tapped: Callable[[Any], Any]) -> Any:
         """Begin a streamed completion; litellm's own retries are off. `tapped` is given the lines of the answer and
         gives those that litellm reads. Being cancelled closes what was begun."""

@@ -63,6 +63,7 @@ class ScriptedModel:
     def __init__(self, script: Script, spec: ModelSpec, sleep: Callable[[float], Awaitable[None]]) -> None:
         self.name = spec.name
         self.vision = script.vision
+        self.window: int | None = None
         self._script = script
         self._timeout = spec.timeout
         self._sleep = sleep

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 
 from openhands_sessions.core.events.event import Action, Json, Observation, kinds_of
+from openhands_sessions.core.history_form import HistoryForm
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -93,6 +94,13 @@ class ReplayEndedObservation(Observation, kind="replay_ended", says="The replay 
     """Ours: a replay is given up before its end; `done` of its steps were issued."""
 
     done: int
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class HistoryRepairedObservation(Observation, kind="history_repaired"):
+    """Ours: the model refused the history, and took it in another form, in which it gets it from now on."""
+
+    form: HistoryForm
 
 
 OWN_ACTIONS: dict[str, type[Action]] = kinds_of(Action, __name__, vars())

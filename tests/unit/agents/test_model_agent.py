@@ -4,7 +4,8 @@ from typing import Any
 
 import pytest
 
-from openhands_sessions.adapters.agents.model_agent import NO_IMAGES, TITLE_MESSAGE_CHARS, TITLE_PROMPT, ModelAgent
+from openhands_sessions.adapters.agents.model_agent import TITLE_MESSAGE_CHARS, TITLE_PROMPT, ModelAgent
+from openhands_sessions.core.history_form import NO_IMAGES
 from openhands_sessions.ports.agent import AgentInput
 from tests.fakes.model import FakeModel, FakeReply
 

@@ -32,6 +32,7 @@ class SumModel:
 
     name = "fake"
     vision = True
+    window: int | None = None
 
     def __init__(self, *replies: FakeReply) -> None:
         self.requests: list[ModelRequest] = []

@@ -125,6 +125,16 @@ async def test_cut_arguments_are_shown_to_the_model_as_it_wrote_them_with_the_re
     assert result["content"] == error.content
 
 
+async def test_a_turn_that_is_stuck_because_each_reply_is_cut_says_so(store: SessionStore) -> None:
+    cut = FakeReply(calls=[FakeCall("execute_bash", '{"command": "echo so')], finish="length")
+    harness = scene(store, *[cut] * 10)
+    async with harness.live() as session:
+        await say(session, "go")
+        await state(session, "error")
+    [reason] = [one.reason for one in only(await harness.events(), AgentStateChangedObservation) if one.reason]
+    assert "reaches the limit of its output" in reason
+
+
 async def test_a_model_that_only_thinks_is_asked_once_more(store: SessionStore) -> None:
     harness = scene(store, FakeReply(thoughts="hm", extra=SIGNED), says("Here."))
     async with harness.live() as session:
