@@ -23,7 +23,7 @@ NOT_VOCABULARY = {
     *("Accepted", "SessionSpec", "SessionInfo", "SessionClosed", "SessionEnded", "RuntimeSpec", "ModelSpec", "Retry"),
     *("Condensation", "ImportProgress", "RowChanges", "RunCommand", "EditFile"),
     *("GiveInput", "Query", "Printed", "RunCell", "CommandDone", "EditDone", "Running", "CallMcp", "McpDone"),
-    *("ForeignConversation", "ForeignEvent", "SkippedConversation", "UnreadableConversation", "McpFunction"),
+    *("ForeignConversation", "ForeignEvent", "SkippedConversation", "UnreadableConversation", "McpFunction", "McpFile"),
     *(
         "ProgramSpec",
         "ProgramSession",
