@@ -43,6 +43,7 @@ ANSWERS: dict[str, Callable[[object], list[str]]] = {
     "ping": lambda number: [result(number, f"pong {os.getpid()}")],
     "answer_and_end": lambda number: [result(number, "answered")],
     "end": lambda number: [],
+    "hang": lambda number: [],
     "broken": lambda number: [broken(number)],
     "half_a_line": lambda number: [result(number, "x" * 3000)[:2000]],
     "no_result": lambda number: [json.dumps({"jsonrpc": "2.0", "id": number})],

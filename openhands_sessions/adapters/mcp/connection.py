@@ -56,14 +56,17 @@ class McpConnection:
             return f"it did not answer within {within:.0f} seconds"
         return _problem(self._task)
 
-    async def call(self, tool: str, arguments: Mapping[str, Json], attempt: CallAttempt) -> object:
+    async def call(self, tool: str, arguments: Mapping[str, Json], attempt: CallAttempt) -> types.CallToolResult:
         """The result of a tool, in the SDK's form. Raises CallFault, and MCPError with an error that the server told.
         When cancelled, the server is told."""
         if self._session is None or self.over:
             raise CallFault(FaultKind.UNSENT, "has ended")
         context = copy_context()
         context.run(ATTEMPT.set, attempt)
-        calling = asyncio.create_task(self._session.call_tool(tool, dict(arguments)), context=context)
+        # Not `call_tool`: it asks the server for its tools when the answer is there, and fails with that request.
+        params = types.CallToolRequestParams(name=tool, arguments=dict(arguments))
+        request = self._session.send_request(types.CallToolRequest(params=params), types.CallToolResult)
+        calling = asyncio.create_task(request, context=context)
         self._calls += 1
         try:
             await asyncio.wait({calling})
@@ -113,7 +116,7 @@ class McpConnection:
         del self.tools[MOST_TOOLS:]
 
 
-def _result(calling: "asyncio.Task[types.CallToolResult]", attempt: CallAttempt) -> object:
+def _result(calling: "asyncio.Task[types.CallToolResult]", attempt: CallAttempt) -> types.CallToolResult:
     error = asyncio.CancelledError() if calling.cancelled() else calling.exception()
     match error:
         case None:
@@ -156,6 +159,8 @@ def _problem(task: "asyncio.Task[None]") -> str:
         case MCPError():
             ended = error.error.message.startswith(_LOST)
             return "it ended at once" if ended else f"it answered with an error: {error.error.message[:_SHOWN]}"
+        case CallFault():
+            return f"it {error.words}"
         case HTTPStatusError():
             return f"it cannot be reached: it answered with HTTP status {error.response.status_code}"
         case RuntimeFailure():

@@ -46,8 +46,7 @@ class McpHttpClient(httpx2.AsyncClient):
         try:
             return await self._call(request, options, attempt)
         except CallFault as fault:
-            if message["method"] == "tools/call":
-                attempt.fault = fault
+            attempt.fault = fault
             return _answer(request, message["id"], fault.words)
 
     async def _notify(self, request: httpx2.Request, options: Mapping[str, Any]) -> httpx2.Response:

@@ -11,10 +11,8 @@ _LONGEST_KIND = 100
 _UNKNOWN_KIND = "application/octet-stream"
 
 
-def done(result: object) -> McpDone:
+def done(result: types.CallToolResult) -> McpDone:
     """The answer, from the SDK's form of it."""
-    if not isinstance(result, types.CallToolResult):
-        return McpDone(text="The tool asked for input, which cannot be given here.", failed=True)
     files: list[McpFile] = []
     parts = [_text(part, files) for part in result.content]
     if not parts and result.structured_content is not None:

@@ -12,7 +12,6 @@ from openhands_sessions.adapters.mcp.streams import Transport
 from openhands_sessions.core.events.event import Json
 from openhands_sessions.ports.mcp import McpDone
 
-_TRIES = 2
 _UNUSABLE = "cannot be used: "
 
 
@@ -42,17 +41,13 @@ class McpServer:
         attempt = CallAttempt()
         try:
             async with asyncio.timeout(timeout):
-                for left in reversed(range(_TRIES)):
-                    attempt = CallAttempt()
-                    connection = await self._greeted()
-                    try:
-                        return done(await connection.call(tool, arguments, attempt))
-                    except CallFault as fault:
-                        if fault.kind is not FaultKind.UNSENT:
-                            raise
-                        connection.retire()
-                        if not left:
-                            raise
+                try:
+                    return await self._try(tool, arguments, attempt)
+                except CallFault as fault:
+                    if fault.kind is not FaultKind.UNSENT:
+                        raise
+                attempt = CallAttempt()
+                return await self._try(tool, arguments, attempt)
         except CallFault as fault:
             return self._told(fault)
         except MCPError as error:
@@ -60,11 +55,20 @@ class McpServer:
         except TimeoutError:
             kind = FaultKind.UNKNOWN if attempt.sent else FaultKind.REFUSED
             return self._told(CallFault(kind, f"did not answer within {timeout:.0f} seconds"))
-        raise AssertionError  # the last try returns or raises
 
     async def close(self) -> None:
         connections = self._retired if self._connection is None else {self._connection, *self._retired}
         await asyncio.gather(*(connection.close() for connection in connections))
+
+    async def _try(self, tool: str, arguments: Mapping[str, Json], attempt: CallAttempt) -> McpDone:
+        """Raises CallFault; of the kind UNSENT, the session is over with it. Raises MCPError."""
+        connection = await self._greeted()
+        try:
+            return done(await connection.call(tool, arguments, attempt))
+        except CallFault as fault:
+            if fault.kind is FaultKind.UNSENT:
+                connection.retire()
+            raise
 
     async def _greeted(self) -> McpConnection:
         """The session, a new one where the old one is over. Raises CallFault."""

@@ -2,6 +2,8 @@
 it is true."""
 
 import asyncio
+import os
+import signal
 import sys
 from collections.abc import AsyncIterator
 
@@ -12,6 +14,7 @@ from openhands_sessions.core.settings import McpConfig
 from openhands_sessions.ports.mcp import CallMcp, McpDone, McpTools
 from openhands_sessions.ports.runtime import Runtime
 from tests.support.odd_mcp_server import PROGRAM
+from tests.support.sandboxes import run
 
 CONFIG = McpConfig.model_validate(
     {"stdio_servers": [{"name": "odd", "command": sys.executable, "args": ["-P", str(PROGRAM)]}]}
@@ -91,3 +94,17 @@ async def test_a_server_that_does_not_start_again_in_time_is_told_and_not_called
     refused = await call(tools, "ping", timeout=1)
     assert refused == McpDone(text="Not called: the MCP server odd did not answer within 1 seconds.", failed=True)
     assert await made(runtime) == ["answer_and_end"]
+
+
+async def test_a_server_whose_sandbox_was_lost_is_greeted_in_the_next_one(tools: McpTools, runtime: Runtime) -> None:
+    first = await call(tools, "ping")
+    executor = int((await run(runtime, 0, "echo $PPID")).output)
+    calling = asyncio.create_task(call(tools, "hang"))
+    while "hang" not in await made(runtime):  # noqa: ASYNC110
+        await asyncio.sleep(0.02)  # nothing tells us but the file itself
+    os.kill(executor, signal.SIGKILL)
+    assert await calling == McpDone(text="The MCP server odd was lost.", unknown=True)
+    again = await call(tools, "ping")
+    assert again.text.startswith("pong")
+    assert again != first
+    assert await made(runtime) == ["ping", "hang", "ping"]
