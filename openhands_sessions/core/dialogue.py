@@ -10,6 +10,7 @@ from openhands_sessions.core.events.event import Action, ConfirmationState, Even
 from openhands_sessions.core.events.observations import (
     ErrorObservation,
     LoopDetectionObservation,
+    McpObservation,
     RecallObservation,
     RunObservation,
     UserRejectedObservation,
@@ -51,6 +52,8 @@ class _Reply:
     """The newest of them."""
     calls: dict[str, tuple[str, str]] = field(default_factory=dict)
     results: dict[str, str] = field(default_factory=dict)
+    images: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    """Of results. Many providers take images from users only."""
     beside: ModelReplyAction | None = None
     """What the provider said beside text and calls, where it is given back."""
 
@@ -70,7 +73,12 @@ class _Reply:
             {"role": "tool", "tool_call_id": key, "name": name, "content": self.results.get(key, NOT_RUN)}
             for key, (name, _) in self.calls.items()
         ]
-        return [spoken, *answers]
+        shown: list[Message] = [
+            {"role": "user", "content": _with_images(f"[Of the result of {self.calls[key][0]}]", urls)}
+            for key, urls in self.images.items()
+            if key in self.calls
+        ]
+        return [spoken, *answers, *shown]
 
 
 def dialogue(
@@ -177,6 +185,8 @@ class _Builder:
         if observation.cause in self._call_of:
             reply, key = self._call_of[observation.cause]
             reply.results[key], reply.event = result_text(observation), observation.id
+            if isinstance(observation, McpObservation) and observation.image_urls:
+                reply.images[key] = observation.image_urls
             return
         match observation:
             case RecallObservation():
@@ -248,8 +258,12 @@ def _mapping(value: Json) -> Mapping[str, Json]:
 def _content(message: MessageAction) -> Json:
     if not message.image_urls:
         return message.content
-    images: list[Json] = [{"type": "image_url", "image_url": {"url": url}} for url in message.image_urls]
-    return [{"type": "text", "text": message.content}, *images]
+    return _with_images(message.content, message.image_urls)
+
+
+def _with_images(text: str, urls: Sequence[str]) -> Json:
+    images: list[Json] = [{"type": "image_url", "image_url": {"url": url}} for url in urls]
+    return [{"type": "text", "text": text}, *images]
 
 
 def _recalled(observation: RecallObservation, prompt: str) -> str:

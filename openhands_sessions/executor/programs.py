@@ -11,12 +11,12 @@ from dataclasses import dataclass, field
 from typing import AsyncIterator
 
 from .frames import RequestRefused, Send
+from .pipes import LinePiece, ProgramInput, ProgramOutput
 from .processes import ChildReaper, descendants, signal_all, signal_group
 
 _QUERIES_AT_ONCE = 8
 _SESSIONS_AT_ONCE = 64
 _PIECE = 64 << 10
-LONGEST_LINE = 1 << 20  # escaped, it must fit into one frame
 
 
 @dataclass(frozen=True)
@@ -34,7 +34,7 @@ class ProgramRunner:
     def __init__(self, reaper: ChildReaper) -> None:
         self._reaper = reaper
         self._room = asyncio.Semaphore(_QUERIES_AT_ONCE)
-        self._writers: dict[str, asyncio.StreamWriter] = {}  # of programs with an open input, by the owner's names
+        self._spoken_to: dict[str, tuple[ProgramInput, ProgramOutput]] = {}  # by the owner's names
 
     async def query(self, program: Program, timeout: float, limit: int) -> tuple[int | None, bytes]:
         """The exit code and the output, at most `limit` bytes; None for the code where it was ended for printing more,
@@ -56,32 +56,37 @@ class ProgramRunner:
                 code = await asyncio.wait_for(read(), timeout)
             return code, bytes(printed[:limit])
 
-    async def run(self, name: str, program: Program, send: Send) -> int:
-        """Run a program and send each line that it prints, until it ends or prints one that is too long; returns its
-        exit code. Cancelling kills it and its descendants. Raises OSError where it cannot be started."""
-        if name in self._writers or len(self._writers) >= _SESSIONS_AT_ONCE:
+    async def run(self, name: str, program: Program, send: Send, window: int | None) -> tuple[int, list[str]]:
+        """Run a program and send the lines that it prints, as far as the `window` has room for them, until it ends or
+        prints one without end; returns its exit code, and the keys of the lines that it never read. Cancelling kills
+        it and its descendants. Raises OSError where it cannot be started."""
+        if name in self._spoken_to or len(self._spoken_to) >= _SESSIONS_AT_ONCE:
             raise RequestRefused("busy", "the name is taken, or too many programs are spoken to")
-        async with self._started(program, subprocess.PIPE) as (process, ended):
-            async with _read_chunks(process, LONGEST_LINE) as reader, _input_writer(process) as writer:
-                self._writers[name] = writer
+        output, given = ProgramOutput(send, window), ProgramInput()
+        try:
+            async with self._started(program, given.reading_end) as (process, ended):
+                self._spoken_to[name] = (given, output)
                 try:
-                    await send({"piece": {"started": True}})
-                    await _forward_lines(reader, send)
+                    async with _read_chunks(process) as reader:
+                        await send({"piece": {"started": True}})
+                        await output.forward(reader, _PIECE)
                 finally:
-                    del self._writers[name]
-            with contextlib.suppress(ProcessLookupError):
-                process.kill()
-            return await asyncio.shield(ended)
+                    del self._spoken_to[name]
+                if not ended.done():  # Popen.kill would reap it, and `ended` never be
+                    signal_all([process.pid], signal.SIGKILL)
+                code = await asyncio.shield(ended)
+            return code, given.unread()
+        finally:
+            given.close()
 
-    async def write(self, name: str, line: str) -> bool:
-        """False where the program has ended."""
-        writer = self._writers.get(name)
-        if writer is None or writer.is_closing():
-            return False
-        writer.write(line.encode("utf-8", "replace") + b"\n")
-        with contextlib.suppress(ConnectionError):
-            await writer.drain()
-        return True
+    async def write(self, name: str, piece: LinePiece) -> bool:
+        """Give a program a piece of a line; False where it has ended and will never get it."""
+        return name in self._spoken_to and await self._spoken_to[name][0].add(piece)
+
+    def grant(self, name: str, room: int) -> None:
+        """The owner has room for more of a program's output."""
+        if name in self._spoken_to:
+            self._spoken_to[name][1].grant(room)
 
     @contextlib.asynccontextmanager
     async def _started(
@@ -111,34 +116,12 @@ def _start(program: Program, stdin: int) -> subprocess.Popen[bytes]:
 
 
 @contextlib.asynccontextmanager
-async def _read_chunks(process: subprocess.Popen[bytes], limit: int = _PIECE) -> AsyncIterator[asyncio.StreamReader]:
+async def _read_chunks(process: subprocess.Popen[bytes]) -> AsyncIterator[asyncio.StreamReader]:
     """Its output as a stream."""
     loop = asyncio.get_event_loop()
-    reader = asyncio.StreamReader(limit=limit)
+    reader = asyncio.StreamReader(limit=_PIECE)
     transport, _ = await loop.connect_read_pipe(lambda: asyncio.StreamReaderProtocol(reader), process.stdout)
     try:
         yield reader
     finally:
         transport.close()
-
-
-async def _forward_lines(reader: asyncio.StreamReader, send: Send) -> None:
-    while True:
-        try:
-            line = await reader.readline()
-        except ValueError:
-            return
-        if not line:
-            return
-        await send({"piece": {"line": line.decode("utf-8", "replace").rstrip("\r\n")}})
-
-
-@contextlib.asynccontextmanager
-async def _input_writer(process: subprocess.Popen[bytes]) -> AsyncIterator[asyncio.StreamWriter]:
-    loop = asyncio.get_event_loop()
-    transport, protocol = await loop.connect_write_pipe(asyncio.streams.FlowControlMixin, process.stdin)
-    writer = asyncio.StreamWriter(transport, protocol, None, loop)
-    try:
-        yield writer
-    finally:
-        transport.abort()

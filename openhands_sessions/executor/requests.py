@@ -12,6 +12,7 @@ from .chunks import ArchiveTooLarge, FileStreams
 from .command import ActiveAction
 from .editor import Edit
 from .frames import Message, RequestRefused, Send, optional_int, optional_seconds, optional_text, text_of
+from .pipes import LinePiece
 from .processes import CommandRequest
 from .programs import Program, ProgramRunner
 from .shell import Shell
@@ -47,6 +48,7 @@ class RequestHandlers:
             "query": self._query,
             "pipe": self._pipe,
             "pipe_line": self._pipe_line,
+            "pipe_read": self._pipe_read,
             "status": self._status,
         }
 
@@ -155,14 +157,28 @@ class RequestHandlers:
         return {"exit_code": code, "printed": base64.b64encode(printed).decode()}
 
     async def _pipe(self, message: Message, send: Send) -> Message:
-        """Run a program until it ends; on the way a `piece` for each `line` that it prints."""
+        """Run a program until it ends; on the way `piece`s of the lines that it prints, and with a `window` no more
+        than so many characters ahead of `pipe_read`. The answer has the keys of the lines that it left `unread`."""
+        window = optional_int(message, "window")
         try:
-            return {"exit_code": await self._programs.run(_key(message, "name"), self._program(message), send)}
+            code, unread = await self._programs.run(_key(message, "name"), self._program(message), send, window)
         except OSError as error:
             return {"exit_code": None, "problem": os.strerror(error.errno or 0)}
+        return {"exit_code": code, "unread": unread}
 
     async def _pipe_line(self, message: Message, send: Send) -> Message:
-        return {"taken": await self._programs.write(_key(message, "name"), text_of(message, "text"))}
+        """Give a program a line, or with `more` a piece of one that begins `at` a character."""
+        piece = LinePiece(
+            text=text_of(message, "text"),
+            at=optional_int(message, "at") or 0,
+            more=message.get("more") is True,
+            key=optional_text(message, "key") or "",
+        )
+        return {"taken": await self._programs.write(_key(message, "name"), piece)}
+
+    async def _pipe_read(self, message: Message, send: Send) -> Message:
+        self._programs.grant(_key(message, "name"), optional_int(message, "room") or 0)
+        return {}
 
     def _program(self, message: Message) -> Program:
         words = message.get("words")

@@ -30,11 +30,20 @@ class CallMcp:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class McpFile:
+    """Content of an answer that is not text, and the media type that the server gives it."""
+
+    kind: str
+    content: bytes
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class McpDone:
     """The answer of a tool. `failed`: the tool reports an error. `unknown`: the answer never came, `text` says why; the
-    call may have taken effect."""
+    call may have taken effect. In `text`, `[attachment 1]` stands for the first of the `files`, and so on."""
 
     text: str
+    files: Sequence[McpFile] = ()
     failed: bool = False
     unknown: bool = False
 
@@ -47,8 +56,8 @@ class McpTools(Protocol):
     """Which servers cannot be used, and why, for users."""
 
     async def call(self, call: CallMcp) -> McpDone:
-        """Call once, without retries. When cancelled, the server is told, and the outcome is unknown. Does not raise
-        for errors of servers."""
+        """Call once; again only where the server has certainly not carried it out, once, after greeting it anew. When
+        cancelled, the server is told, and the outcome is unknown. Does not raise for errors of servers."""
 
 
 class McpServers(Protocol):

@@ -15,14 +15,31 @@ class ProgramSpec:
     environment: Mapping[str, str] = field(default_factory=dict)
 
 
+LONGEST_LINE = 16 << 20
+"""Bytes of a line that programs print and are given."""
+
+
+@dataclass(frozen=True, slots=True)
+class CutLine:
+    """A line of more than LONGEST_LINE: how it begins and ends, each in a few hundred characters."""
+
+    head: str
+    tail: str
+
+
 class ProgramSession(Protocol):
     """The standard input and output of one running program."""
 
-    def lines(self) -> AsyncGenerator[str, None]:
-        """The lines that it prints, until it ends; for one reader. A line of more than 1 MiB ends the program."""
+    unread: frozenset[str]
+    """When `lines` has ended: the keys of lines that the program certainly never read to their end."""
 
-    async def write(self, line: str) -> None:
-        """Write a line to its input. Raises RuntimeUnavailable where it has ended."""
+    def lines(self) -> AsyncGenerator[str | CutLine, None]:
+        """The lines that it prints, until it ends; for one reader. While nobody reads, the program waits. A line
+        without end ends the program."""
+
+    async def write(self, line: str, key: str = "") -> None:
+        """Write a line to its input; `key` is its name in `unread`. Raises NotAsked where the program has certainly not
+        got it, because it has ended; RuntimeUnavailable where it may have got it; TooLarge over LONGEST_LINE."""
 
 
 class Programs(Protocol):

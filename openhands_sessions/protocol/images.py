@@ -7,9 +7,9 @@ from urllib.parse import urlsplit
 
 from pydantic import AfterValidator
 
+from openhands_sessions.core.images import picture_kind
+
 _DATA = re.compile(r"data:image/[\w.+-]+;base64,", re.IGNORECASE)
-_FIRST_BYTES = re.compile(rb"\x89PNG\r\n\x1a\n|\xff\xd8\xff|GIF8[79]a|RIFF.{4}WEBP", re.DOTALL)
-"""How a PNG, JPEG, GIF or WebP file begins."""
 _LOOKED_AT = 32
 """Characters of base64 that hold the first bytes."""
 
@@ -34,7 +34,7 @@ def _picture(url: str) -> str:
         base64.b64decode(url[head.end() :], validate=True)
     except ValueError:
         raise ValueError("must be a picture in base64, and this is no base64") from None
-    if not _FIRST_BYTES.match(base64.b64decode(url[head.end() : head.end() + _LOOKED_AT])):
+    if picture_kind(base64.b64decode(url[head.end() : head.end() + _LOOKED_AT])) is None:
         raise ValueError("must be a PNG, JPEG, GIF or WebP picture, and its data is none")
     return url
 

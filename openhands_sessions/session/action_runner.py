@@ -16,7 +16,7 @@ from openhands_sessions.core.events.observations import (
 from openhands_sessions.core.ids import ConversationId, action_key
 from openhands_sessions.core.masking import MASK
 from openhands_sessions.core.view import ConversationView
-from openhands_sessions.ports.mcp import CallMcp, McpTools
+from openhands_sessions.ports.mcp import CallMcp, McpDone, McpTools
 from openhands_sessions.ports.runtime import (
     CommandDone,
     EditDone,
@@ -31,6 +31,7 @@ from openhands_sessions.ports.runtime import (
     UnknownAction,
 )
 from openhands_sessions.ports.tool import Tool
+from openhands_sessions.session.attachments import Attachments
 from openhands_sessions.session.delta_coalescing import DeltaCoalescer
 from openhands_sessions.session.event_stream import EventStream
 from openhands_sessions.session.tool_registry import ToolRegistry
@@ -71,8 +72,11 @@ class ActionRunner:
         command_timeout: float,
         *,
         mcp: McpTools | None = None,
+        vision: bool = False,
     ) -> None:
+        """`vision`: whether images of results can be shown to the agent."""
         self._mcp = mcp
+        self._attachments = Attachments(runtime.files, vision=vision)
         self._sid = sid
         self._stream = stream
         self._runtime = runtime
@@ -91,7 +95,10 @@ class ActionRunner:
         outcome = None if task is None else await self._perform(action, self._with_limit(task), again)
         if isinstance(outcome, Observation):
             return _answer(action, outcome)
-        return _observation(tool, action, outcome, self._stream.view)
+        observation = _observation(tool, action, outcome, self._stream.view)
+        if isinstance(outcome, McpDone) and outcome.files:
+            return await self._attachments.attach(observation, outcome.files, self._tools.call(action)[0])
+        return observation
 
     async def recover(self, action: Action) -> Observation:
         """As `carry_out`, for an action that may have been begun: one that ran is not run again, one that runs is

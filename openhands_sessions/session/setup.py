@@ -219,7 +219,7 @@ class SessionSetup:
             await self._tell_problems("\n".join(knowledge.problems))
         context = TurnContext(
             agent=agent.agent,
-            runner=self._runner(runtime, agent.tools, agent.mcp),
+            runner=self._runner(runtime, agent.tools, agent),
             tools=agent.tools,
             policy=parts.policy,
             condenser=parts.condenser,
@@ -281,8 +281,10 @@ class SessionSetup:
             await self.stream.append(ErrorObservation(content=REPLAY_LOST, error_id=REPLAY_LOST_ID), *ended)
         return steps or ()
 
-    def _runner(self, runtime: Runtime, tools: ToolRegistry, mcp: McpTools | None = None) -> ActionRunner:
-        return ActionRunner(self.sid, self.stream, runtime, tools, self.settings.command_timeout, mcp=mcp)
+    def _runner(self, runtime: Runtime, tools: ToolRegistry, agent: _Agent | None = None) -> ActionRunner:
+        mcp, vision = (None, False) if agent is None else (agent.mcp, agent.agent.vision)
+        limit = self.settings.command_timeout
+        return ActionRunner(self.sid, self.stream, runtime, tools, limit, mcp=mcp, vision=vision)
 
 
 def _waiting(pending: EventId | None = None) -> Sequence[Event]:

@@ -6,9 +6,15 @@ from openhands_sessions.core.dialogue import dialogue
 from openhands_sessions.core.events.actions import CondensationAction
 from openhands_sessions.core.events.codec import decode
 from openhands_sessions.core.events.event import Event
+from openhands_sessions.core.events.observations import McpObservation
+from openhands_sessions.core.evolve import evolve
 from openhands_sessions.core.history_form import USUAL, HistoryForm, Message
 from openhands_sessions.core.ids import UNNUMBERED
 from openhands_sessions.session.event_stream import EventStream
+
+MOST_IMAGES = 15_000_000
+"""Characters of the data of images of results that are shown together; older ones are left out."""
+IMAGES_LEFT_OUT = "\n[The images of this result are left out by now.]"
 
 
 class TurnHistory:
@@ -41,6 +47,7 @@ class TurnHistory:
         while cursor < (head := self._stream.view.head):
             self._events += await self._read(cursor, before=head + 1)
             cursor = head
+        leave_out_old_images(self._events)
         self._live = True
 
     def forget(self) -> None:
@@ -55,16 +62,32 @@ class TurnHistory:
         return dialogue(self._events, self._summary, condensed[1], model=model, form=form)
 
     async def _read(self, after: int, before: int) -> list[Event]:
-        batches = self._stream.read(after, before=before)
-        return [decode(entry.text, entry.schema) async for batch in batches for entry in batch]
+        events: list[Event] = []
+        async for batch in self._stream.read(after, before=before):
+            events += [decode(entry.text, entry.schema) for entry in batch]
+            leave_out_old_images(events)
+        return events
 
     def _heard(self, event: Event) -> None:
         if not self._live:
             return
         self._events.append(event)
         match event:
+            case McpObservation(image_urls=tuple()):
+                leave_out_old_images(self._events)
             case CondensationAction(
                 forgotten_events_start_id=int() as start, forgotten_events_end_id=int() as end, summary=summary
             ):
                 self._events = [one for one in self._events if not start <= one.id <= end]
                 self._summary = summary or ""
+
+
+def leave_out_old_images(events: list[Event]) -> None:
+    """Keep the images of the newest results only: they are in memory during a turn, and in each request."""
+    room = MOST_IMAGES
+    for place in reversed(range(len(events))):
+        event = events[place]
+        if isinstance(event, McpObservation) and event.image_urls:
+            room -= sum(map(len, event.image_urls))
+            if room < 0:
+                events[place] = evolve(event, image_urls=None, content=event.content + IMAGES_LEFT_OUT)

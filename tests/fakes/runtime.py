@@ -7,9 +7,9 @@ from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field, replace
 
-from openhands_sessions.core.errors import FileProblem, RuntimeUnavailable, TooLarge
+from openhands_sessions.core.errors import FileProblem, NotAsked, RuntimeUnavailable, TooLarge
 from openhands_sessions.core.ids import ConversationId
-from openhands_sessions.ports.programs import Programs, ProgramSession, ProgramSpec
+from openhands_sessions.ports.programs import LONGEST_LINE, CutLine, Programs, ProgramSession, ProgramSpec
 from openhands_sessions.ports.runtime import (
     CommandDone,
     EditFile,
@@ -195,15 +195,18 @@ class EchoPrograms:
 class _Echo:
     def __init__(self, *, ended: bool) -> None:
         self._ended = ended
+        self.unread: frozenset[str] = frozenset()
         self._said: asyncio.Queue[str] = asyncio.Queue(maxsize=64)
 
-    async def lines(self) -> AsyncGenerator[str, None]:
+    async def lines(self) -> AsyncGenerator[str | CutLine, None]:
         while not self._ended:
             yield await self._said.get()
 
-    async def write(self, line: str) -> None:
+    async def write(self, line: str, key: str = "") -> None:
         if self._ended:
-            raise RuntimeUnavailable("the program has ended")
+            raise NotAsked("the program has ended")
+        if len(line) > LONGEST_LINE:
+            raise TooLarge("the line is too long")
         self._said.put_nowait(line)
 
 

@@ -1,6 +1,9 @@
 """An agent that calls the tool of an MCP server, which runs in the sandbox, end to end."""
 
+import re
 import sys
+
+import pytest
 
 from tests.support.mcp_server import PROGRAM
 from tests.support.model_replies import Call, Reply
@@ -46,6 +49,39 @@ async def test_a_tool_of_a_server_in_the_sandbox_is_called(server: Server, clien
     assert speaking
     await clients.rest.ask("POST", f"/api/conversations/{made['conversation_id']}/stop")
     assert not await still_running(speaking), "a server of MCP outlived its session"
+
+
+@pytest.mark.parametrize(("name", "sees"), [("gpt-4o", True), (MODEL, False)])
+async def test_a_big_screenshot_reaches_the_model_or_the_workspace_and_the_server_goes_on(
+    clients: Clients, name: str, sees: bool
+) -> None:
+    small = {"name": "small", "command": sys.executable, "args": ["-P", str(PROGRAM), "stdio"]}
+    replies = [
+        Reply(calls=[Call(name="mcp_small_screenshot", arguments={"size": 900_000})]),
+        Reply(calls=[Call(name="mcp_small_add", arguments={"first": 1, "second": 2})]),
+        Reply(calls=[Call(name="finish", arguments={"message": "done"})]),
+    ]
+    async with model_server({"look": replies}) as model:
+        settings = {"llm_model": f"openai/{name}", "llm_base_url": model.url, "llm_api_key": "sk-loopback"}
+        body = {"settings": settings, "mcp_config": {"stdio_servers": [small]}}
+        status, made = await clients.rest.ask("POST", "/api/conversations", body)
+        assert status == 200, made
+        sid = made["conversation_id"]
+        client = clients.protocol2(sid)
+        await client.connect()
+        await client.until_state("awaiting_user_input", within=60)
+        await client.say("please [[look]]")
+        await client.until_state("finished", within=60)
+        asked = [request for request in model.requests if request.body.get("tools")]
+    shown, added = [event for event in client.events if event.get("observation") == "mcp"]
+    assert added["content"] == "3"
+    assert ("image_urls" in shown["extras"]) == sees
+    assert ("data:image/png;base64,iVBORw0KGgo" in str(asked[1].messages)) == sees
+    file = re.search(r"is the file (\S+) in the workspace", shown["content"])
+    assert (file is None) == sees
+    if file is not None:
+        status, names = await clients.rest.ask("GET", f"/api/conversations/{sid}/list-files?path=mcp_files")
+        assert (status, [f"mcp_files/{each}" for each in names]) == (200, [file[1]])
 
 
 async def test_what_is_no_configuration_is_refused(clients: Clients) -> None:

@@ -8,12 +8,14 @@ from pathlib import Path
 
 import aiohttp
 from mcp.server import MCPServer
+from mcp.server.mcpserver import Image
 
 PROGRAM = Path(__file__)
 WITHIN = 20.0
 
 server = MCPServer("small")
 said: list[str] = []
+news = asyncio.Event()
 
 
 @server.tool()
@@ -23,10 +25,20 @@ def add(first: int, second: int) -> int:
 
 
 @server.tool()
-def note(text: str) -> str:
+async def note(text: str) -> str:
     """Keep a text, and tell how many there are."""
     said.append(text)
+    news.set()
     return f"{len(said)} kept"
+
+
+@server.tool()
+async def wait_for_notes(count: int) -> str:
+    """Answer as soon as there are so many."""
+    while len(said) < count:
+        news.clear()
+        await news.wait()
+    return "there they are"
 
 
 @server.tool(name="odd name! ü")
@@ -54,6 +66,18 @@ def die() -> str:
     import os
 
     os._exit(1)
+
+
+@server.tool(structured_output=False)
+def long_text(size: int) -> str:
+    """Say much."""
+    return "x" * size
+
+
+@server.tool()
+def screenshot(size: int) -> list[str | Image]:
+    """A text and something that begins like a PNG."""
+    return ["Screenshot:", Image(data=b"\x89PNG\r\n\x1a\n" + b"0" * size, format="png")]
 
 
 @asynccontextmanager

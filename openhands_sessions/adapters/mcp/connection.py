@@ -1,22 +1,23 @@
-"""A connection to one MCP server, by the official SDK."""
+"""One session with an MCP server, by the official SDK: greeted once, until the server ends or forgets it."""
 
 import asyncio
-import json
-from collections.abc import Callable, Mapping
-from contextlib import AbstractAsyncContextManager
-from typing import Any
+from collections.abc import Mapping
+from contextvars import copy_context
 
+from httpx2 import HTTPStatusError
 from mcp import ClientSession, MCPError, types
-from mcp.client._transport import TransportStreams
 
+from openhands_sessions.adapters.mcp.answers import TOO_LONG, UNREADABLE
+from openhands_sessions.adapters.mcp.attempts import ATTEMPT, CallAttempt, CallFault, FaultKind
+from openhands_sessions.adapters.mcp.streams import Transport
+from openhands_sessions.core.errors import RuntimeFailure
 from openhands_sessions.core.events.event import Json
-from openhands_sessions.ports.mcp import McpDone
-
-Transport = Callable[[], AbstractAsyncContextManager[TransportStreams]]
 
 MOST_TOOLS = 200
 _CLOSE_SECONDS = 3.0
-_NO_ANSWER = (types.REQUEST_TIMEOUT, types.CONNECTION_CLOSED)
+_SHOWN = 500
+_LOST = ("Connection closed", "SSE stream")
+"""How the SDK's own errors begin that it gives calls whose answer cannot come."""
 
 
 class McpConnection:
@@ -24,13 +25,23 @@ class McpConnection:
     must not cancel its callers."""
 
     def __init__(self, name: str, transport: Transport) -> None:
-        self.name = name
         self.tools: list[types.Tool] = []
         self._transport = transport
         self._ready = asyncio.Event()
+        self._ended = asyncio.Event()
+        self._calls = 0
         self._closing = asyncio.Event()
         self._session: ClientSession | None = None
         self._task = asyncio.create_task(self._run(), name=f"mcp server {name}")
+
+    @property
+    def over(self) -> bool:
+        """No call can be made any more."""
+        return self._ended.is_set() or self._task.done()
+
+    @property
+    def closed(self) -> bool:
+        return self._task.done()
 
     async def connected(self, within: float) -> str | None:
         """Wait until the server can be used; returns the reason where it cannot."""
@@ -45,32 +56,49 @@ class McpConnection:
             return f"it did not answer within {within:.0f} seconds"
         return _problem(self._task)
 
-    async def call(self, tool: str, arguments: Mapping[str, Json], timeout: float) -> McpDone:
-        if self._session is None or self._task.done():
-            return McpDone(text=f"Not called: the MCP server {self.name} is gone.", failed=True)
-        calling = asyncio.create_task(self._session.call_tool(tool, dict(arguments)))
+    async def call(self, tool: str, arguments: Mapping[str, Json], attempt: CallAttempt) -> types.CallToolResult:
+        """The result of a tool, in the SDK's form. Raises CallFault, and MCPError with an error that the server told.
+        When cancelled, the server is told."""
+        if self._session is None or self.over:
+            raise CallFault(FaultKind.UNSENT, "has ended")
+        context = copy_context()
+        context.run(ATTEMPT.set, attempt)
+        # Not `call_tool`: it asks the server for its tools when the answer is there, and fails with that request.
+        params = types.CallToolRequestParams(name=tool, arguments=dict(arguments))
+        request = self._session.send_request(types.CallToolRequest(params=params), types.CallToolResult)
+        calling = asyncio.create_task(request, context=context)
+        self._calls += 1
         try:
-            done, _ = await asyncio.wait({calling, self._task}, timeout=timeout, return_when=asyncio.FIRST_COMPLETED)
+            await asyncio.wait({calling})
         finally:
             if not calling.done():
                 calling.cancel()
                 await asyncio.wait({calling})
-        if calling in done:
-            return _result_of(calling, self.name)
-        why = "was lost" if self._task in done else f"did not answer within {timeout:.0f} seconds"
-        return McpDone(text=f"The MCP server {self.name} {why}.", unknown=True)
+            self._calls -= 1
+            self._close_if_unused()
+        return _result(calling, attempt)
+
+    def retire(self) -> None:
+        """Make no call in this session any more, and end it with the last one that is under way."""
+        self._ended.set()
+        self._close_if_unused()
 
     async def close(self) -> None:
         self._closing.set()
-        await asyncio.wait({self._task}, timeout=_CLOSE_SECONDS)
+        if self._ready.is_set():
+            await asyncio.wait({self._task}, timeout=_CLOSE_SECONDS)
         if not self._task.done():
             self._task.cancel()
             await asyncio.wait({self._task})
         if not self._task.cancelled():
             self._task.exception()  # mark it as retrieved
 
+    def _close_if_unused(self) -> None:
+        if self._ended.is_set() and not self._calls:
+            self._closing.set()
+
     async def _run(self) -> None:
-        async with self._transport() as (read, write), ClientSession(read, write) as session:
+        async with self._transport(self.retire) as (read, write), ClientSession(read, write) as session:
             await session.initialize()
             await self._list_tools(session)
             self._session = session
@@ -88,48 +116,54 @@ class McpConnection:
         del self.tools[MOST_TOOLS:]
 
 
-def _result_of(calling: "asyncio.Task[Any]", server: str) -> McpDone:
-    if calling.cancelled():
-        return McpDone(text=f"The MCP server {server} was lost.", unknown=True)
-    match calling.exception():
+def _result(calling: "asyncio.Task[types.CallToolResult]", attempt: CallAttempt) -> types.CallToolResult:
+    error = asyncio.CancelledError() if calling.cancelled() else calling.exception()
+    match error:
         case None:
-            return _done(calling.result())
-        case MCPError() as error if error.error.code in _NO_ANSWER:
-            return McpDone(text=f"The MCP server {server} was lost.", unknown=True)
-        case MCPError() as error:
-            return McpDone(text=error.error.message, failed=True)
-        case error:
-            problem = f"The MCP server {server} gave an answer that cannot be used ({type(error).__name__})."
-            return McpDone(text=problem, unknown=True)
-
-
-def _done(result: object) -> McpDone:
-    if not isinstance(result, types.CallToolResult):
-        return McpDone(text="The tool asked for input, which cannot be given here.", failed=True)
-    parts = [_text(part) for part in result.content]
-    if not parts and result.structured_content is not None:
-        parts = [json.dumps(result.structured_content, ensure_ascii=False)]
-    return McpDone(text="\n".join(parts), failed=bool(result.is_error))
-
-
-def _text(part: object) -> str:
-    match part:
-        case types.TextContent(text=text):
-            return text
-        case types.EmbeddedResource(resource=types.TextResourceContents(text=text)):
-            return text
-        case types.EmbeddedResource(resource=resource):
-            return f"[resource {resource.uri}]"
-        case types.ResourceLink(uri=uri):
-            return f"[resource {uri}]"
-        case types.ImageContent(mime_type=kind) | types.AudioContent(mime_type=kind):
-            return f"[{kind} left out]"
+            return calling.result()
+        case CallFault():
+            raise error
+        case MCPError():
+            fault = _fault(error.error, attempt)
+            raise error if fault is None else fault
+        case asyncio.CancelledError():
+            raise _lost(attempt)
         case _:
-            return "[unknown content left out]"
+            raise CallFault(FaultKind.UNKNOWN, f"{UNREADABLE} ({type(error).__name__})")
+
+
+def _fault(error: types.ErrorData, attempt: CallAttempt) -> CallFault | None:
+    """The fault behind an error; None where it is the server's own word."""
+    if isinstance(error.data, CallFault):
+        return error.data
+    if attempt.fault is not None:
+        return attempt.fault
+    if error.code == types.CONNECTION_CLOSED and error.message.startswith(_LOST):
+        return CallFault(FaultKind.UNKNOWN, TOO_LONG) if "exceeded" in error.message else _lost(attempt)
+    if error.code == types.PARSE_ERROR and error.message.startswith("Failed to parse"):
+        return CallFault(FaultKind.UNKNOWN, UNREADABLE)
+    return None
+
+
+def _lost(attempt: CallAttempt) -> CallFault:
+    return CallFault(FaultKind.UNKNOWN if attempt.sent else FaultKind.UNSENT, "was lost")
 
 
 def _problem(task: "asyncio.Task[None]") -> str:
     error = None if task.cancelled() else task.exception()
     while isinstance(error, BaseExceptionGroup) and error.exceptions:
         error = error.exceptions[0]
-    return "it ended at once" if error is None else f"it cannot be reached ({type(error).__name__})"
+    match error:
+        case None:
+            return "it ended at once"
+        case MCPError():
+            ended = error.error.message.startswith(_LOST)
+            return "it ended at once" if ended else f"it answered with an error: {error.error.message[:_SHOWN]}"
+        case CallFault():
+            return f"it {error.words}"
+        case HTTPStatusError():
+            return f"it cannot be reached: it answered with HTTP status {error.response.status_code}"
+        case RuntimeFailure():
+            return f"it cannot be reached: {error.message}"
+        case _:
+            return f"it cannot be reached ({type(error).__name__})"

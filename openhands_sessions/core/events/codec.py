@@ -25,7 +25,12 @@ from openhands_sessions.core.events.event import (
     ToolCall,
     Unknown,
 )
-from openhands_sessions.core.events.observations import OBSERVATIONS, AgentStateChangedObservation, RunObservation
+from openhands_sessions.core.events.observations import (
+    OBSERVATIONS,
+    AgentStateChangedObservation,
+    McpObservation,
+    RunObservation,
+)
 from openhands_sessions.core.ids import UNNUMBERED, EventId
 from openhands_sessions.core.json_limits import storable
 from openhands_sessions.core.lifecycle import SessionState
@@ -139,6 +144,8 @@ def _own_wire(event: Event) -> dict[str, Any]:
         del own["confirmation_state"]
     if isinstance(event, AgentStateChangedObservation) and event.failed_stage is None:
         del own["failed_stage"]
+    if isinstance(event, McpObservation) and event.image_urls is None:
+        del own["image_urls"]
     return own
 
 

@@ -108,10 +108,12 @@ class BrowseObservation(Observation, kind="browse", says="Visited {0.url}"):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class McpObservation(Observation, kind="mcp"):
-    """What a tool of an MCP server answered."""
+    """What a tool of an MCP server answered. `image_urls` is the data of pictures that the model is shown; it is not on
+    the wire where it is None."""
 
     name: str
     arguments: Mapping[str, Json] = field(default_factory=dict)
+    image_urls: tuple[str, ...] | None = None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

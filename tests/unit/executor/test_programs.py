@@ -1,10 +1,12 @@
 """Programs beside the shell leave no process running."""
 
 import asyncio
+from contextlib import aclosing
 
 import pytest
 
-from openhands_sessions.ports.programs import ProgramSpec
+from openhands_sessions.core.errors import NotAsked
+from openhands_sessions.ports.programs import LONGEST_LINE, CutLine, ProgramSpec
 from openhands_sessions.ports.runtime import Query, Runtime
 from tests.support.processes import alive, ended
 from tests.support.sandboxes import run
@@ -43,7 +45,7 @@ async def test_a_program_ends_with_who_speaks_to_it_and_takes_what_it_started_al
     spoken = ProgramSpec(words=("bash", "-c", script), environment={"TOLD": "secret"})
     async with runtime.programs.open(spoken) as program:
         lines = program.lines()
-        child = int(await anext(lines))
+        child = int(str(await anext(lines)))
         assert await anext(lines) == "secret"
         await lines.aclose()
         assert alive(child)
@@ -53,3 +55,60 @@ async def test_a_program_ends_with_who_speaks_to_it_and_takes_what_it_started_al
 async def test_a_line_without_end_ends_its_program(runtime: Runtime) -> None:
     async with runtime.programs.open(ProgramSpec(words=("cat", "/dev/zero"))) as program, asyncio.timeout(20):
         assert [line async for line in program.lines()] == []
+
+
+async def test_a_long_line_is_whole_and_of_one_that_is_too_long_both_ends_are_known(runtime: Runtime) -> None:
+    script = (
+        f"for size in {LONGEST_LINE}, {LONGEST_LINE} + 1, 3 * {LONGEST_LINE}:\n"
+        "    print('<' + 'x' * (size - 4) + '\u00e9>')\n"
+        "print('next', end='')"
+    )
+    spec = ProgramSpec(words=("python3", "-c", script), environment={"PYTHONIOENCODING": "utf-8"})
+    async with runtime.programs.open(spec) as program, aclosing(program.lines()) as lines, asyncio.timeout(30):
+        whole = await anext(lines)
+        assert isinstance(whole, str)
+        assert (len(whole), whole[:2], whole[-2:]) == (LONGEST_LINE - 1, "<x", "é>")
+        for _ in range(2):
+            cut = await anext(lines)
+            assert isinstance(cut, CutLine)
+            assert (cut.head[:2], cut.tail[-2:]) == ("<x", "é>")
+            assert len(cut.head) + len(cut.tail) < 2000
+        assert await anext(lines) == "next"
+
+
+async def test_lines_that_a_program_never_read_are_known_when_it_has_ended(runtime: Runtime) -> None:
+    script = "read -r line; echo $line; until [ -e stop ]; do sleep 0.02; done"
+    async with runtime.programs.open(ProgramSpec(words=("bash", "-c", script))) as program:
+        await program.write("one", "a")
+        lines = program.lines()
+        assert await anext(lines) == "one"
+        await program.write("two", "b")
+        await program.write("three", "c")
+        flooding = asyncio.create_task(program.write("x" * (1 << 20), "d"))
+        await runtime.files.write("stop", b"")
+        async with asyncio.timeout(20):
+            assert [line async for line in lines] == []
+        assert program.unread >= {"b", "c"}
+        assert "a" not in program.unread
+        with pytest.raises(NotAsked):
+            await flooding
+
+
+PRINTS_UNTIL_NOBODY_READS = """
+import os, select
+lines = 0
+while select.select([], [1], [], 0.5)[1]:
+    lines += os.write(1, b"x" * 99 + b"\\n") // 100
+with open("told", "w") as file:
+    file.write(str(lines))
+os.rename("told", "lines")
+os.write(1, b"end\\n")
+"""
+
+
+async def test_a_program_waits_while_nobody_reads_its_lines(runtime: Runtime) -> None:
+    spec = ProgramSpec(words=("python3", "-c", PRINTS_UNTIL_NOBODY_READS))
+    async with runtime.programs.open(spec) as program, aclosing(program.lines()) as lines:
+        printed = int((await run(runtime, 0, "until [ -e lines ]; do sleep 0.05; done; cat lines")).output)
+        assert printed < 40_000
+        assert [await anext(lines) for _ in range(printed + 1)] == ["x" * 99] * printed + ["end"]
