@@ -133,18 +133,16 @@ def _shortened_value(value: Json, longest: int) -> Json:
 
 
 def _told(messages: Sequence[Message]) -> Iterator[Message]:
-    results = []
     for message in messages:
         calls = message.get("tool_calls")
         if message["role"] == "tool":
-            results.append(f"[Result of {message.get('name') or 'the call'}]\n{message.get('content') or NO_TEXT}")
+            result = f"[Result of {message.get('name') or 'the call'}]\n{message.get('content') or NO_TEXT}"
+            yield {"role": "user", "content": result}
         elif isinstance(calls, list):
             said = [str(message.get("content") or ""), *map(_call_told, calls)]
             yield {"role": "assistant", "content": "\n".join(text for text in said if text)}
         else:
             yield message
-    if results:
-        yield {"role": "user", "content": "\n\n".join(results)}
 
 
 def _call_told(call: Json) -> str:
