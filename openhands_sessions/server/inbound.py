@@ -87,9 +87,12 @@ def too_large(limit: int) -> TooLarge:
     return TooLarge(f"a message must not be larger than {limit} bytes")
 
 
-async def read_body(request: web.Request, most: int, limit: int | None = None) -> bytes:
+async def read_body(
+    request: web.Request, most: int, *, limit: int | None = None, heard: Callable[[], None] = lambda: None
+) -> bytes:
     """A request's body, decompressed. More than `most` bytes are not read; the caller is told of `limit`, which is
-    `most` where it is not given. Raises TooLarge, and AtCapacity where too much is held for all callers."""
+    `most` where it is not given. `heard` is called with each piece. Raises TooLarge, and AtCapacity where too much is
+    held for all callers."""
     limits = request.app[LIMITS]
     body = bytearray()
     try:
@@ -101,6 +104,7 @@ async def read_body(request: web.Request, most: int, limit: int | None = None) -
                 async for piece in request.content.iter_any():
                     body += piece
                     limits.budget.add(share, len(piece))
+                    heard()
                     if len(body) > most:
                         raise too_large(limit or most)
             finally:

@@ -114,7 +114,7 @@ async def _asked(request: web.Request) -> CreateIn:
     """The body, which may hold a trajectory; without that it is no longer than any other. Raises BadInput, TooLarge,
     AtCapacity."""
     most, rest = services(request).trajectory_bytes, request.app[LIMITS].message_bytes
-    raw = await read_body(request, ESCAPED * most + rest, most)
+    raw = await read_body(request, ESCAPED * most + rest, limit=most)
     given = object_of(raw)
     asked = checked(CreateIn, given)
     if asked.replay_json is not None and len(asked.replay_json.encode()) > most:

@@ -103,6 +103,7 @@ class ClientWebSocket:
         finally:
             await self._queue.end()
             await self._engine.close(wait=False, abort=True, reason=self._engine.server.reason.TRANSPORT_CLOSE)
+            self._engine.queue = before  # engine.io's task for pings outlives the connection, and would keep all of it
 
     async def _read(self) -> None:
         """Until the client goes, says goodbye, or is silent for longer than its pings allow."""

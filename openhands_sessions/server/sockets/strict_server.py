@@ -61,7 +61,9 @@ class StrictServer(socketio.AsyncServer):  # type: ignore[misc]  # python-socket
         if request.method != "POST" or engine is None:
             return readable_environ(request, None)
         taken = self._limits.taken(known=engine in self._known)
-        return readable_environ(request, await read_body(request, READ * taken, taken))
+        # While a body comes, no pong can: the client sends one request after the other.
+        body = await read_body(request, READ * taken, limit=taken, heard=engine.schedule_ping)
+        return readable_environ(request, body)
 
     async def _handle_eio_connect(self, eio_sid: str, environ: dict[str, Any]) -> None:
         await super()._handle_eio_connect(eio_sid, environ)
