@@ -5,6 +5,8 @@ from collections.abc import Callable
 
 from openhands_sessions.server.inbound import InboundBudget, InboundShare
 
+LITTLE = 4 * 1024
+"""Bytes that are not counted: less than a connection takes by itself."""
 MUCH = 64 * 1024
 """Bytes of an unfinished message from which each further piece is looked at."""
 
@@ -25,43 +27,43 @@ class CountedStream(asyncio.Protocol):
         assert isinstance(inner, asyncio.Protocol)
         self.gone = asyncio.Event()
         self.received = 0
+        """Bytes that have ever come."""
+        self.held = 0
+        """Bytes of messages that nobody has taken yet."""
+        self.dropping = False
         self._inner = inner
         self._budget = budget
         self._much = much
         self._share = InboundShare(give_up)
-        self.dropping = False
         transport.set_protocol(self)
-
-    @property
-    def held(self) -> int:
-        """Bytes of messages that nobody has taken yet."""
-        return self._share.held
 
     def taken(self, size: int, before: int) -> None:
         """A message of `size` bytes was taken; its reader began to wait when `before` bytes had been received. What
         came before a wait belongs to the message that ended it, so that the frames around messages are not added up."""
-        left = max(0, self._share.held - size - _around(size))
+        left = max(0, self.held - size - _around(size))
         if self.received > before:
             left = min(left, self.received - before)
-        self._budget.keep(self._share, left)
+        self.held = left
+        if self._share.held:
+            self._budget.keep(self._share, left)
 
     def drop(self) -> None:
         """Let nothing more through."""
         self.dropping = True
 
     def close(self) -> None:
-        """Count no more."""
+        """Hold and count no more."""
         self.dropping = True
+        self.held = 0
         self._budget.keep(self._share, 0)
 
     def data_received(self, data: bytes) -> None:
         if self.dropping:
             return
-        self.received += len(data)
-        self._budget.add(self._share, len(data))
-        if self._share.held > MUCH:
-            self._much()
-        if not self.dropping:
+        size = len(data)
+        self.received += size
+        self.held += size
+        if self.held <= LITTLE or self._admitted():
             self._inner.data_received(data)
 
     def eof_received(self) -> bool | None:
@@ -76,6 +78,13 @@ class CountedStream(asyncio.Protocol):
 
     def resume_writing(self) -> None:
         self._inner.resume_writing()
+
+    def _admitted(self) -> bool:
+        """Count what is held. False where that ended the connection."""
+        self._budget.add(self._share, self.held - self._share.held)
+        if self._share.held > MUCH:
+            self._much()
+        return not self.dropping
 
 
 def _around(size: int) -> int:

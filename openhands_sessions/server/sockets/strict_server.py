@@ -39,6 +39,7 @@ class StrictServer(socketio.AsyncServer):  # type: ignore[misc]  # python-socket
     def __init__(self, limits: MessageLimits, callers: Identification, grace: float, **options: Any) -> None:
         super().__init__(max_http_buffer_size=READ * limits.message_bytes, **options)
         self._limits = limits
+        self._always_taken = limits.taken(known=False)
         self._known = KnownClients(callers)
         self._grace = grace
         # There is no public way to have frames looked at before they are decoded, or after they are encoded.
@@ -73,16 +74,20 @@ class StrictServer(socketio.AsyncServer):  # type: ignore[misc]  # python-socket
         # The one way in for every packet; there is no public hook before it is decoded.
         await self._room(eio_sid)
         try:
-            self._check_size(eio_sid, data)
+            if isinstance(data, str | bytes):
+                self._check_size(eio_sid, data)
             if not isinstance(data, str):
                 raise BadInput("the message", "must be a Socket.IO packet: attachments are not taken")
             await self._decoded(eio_sid, data)
         except CallerError as error:
             await self._answer(eio_sid, data, error)
 
-    def _check_size(self, eio_sid: str, data: object) -> None:
+    def _check_size(self, eio_sid: str, data: str | bytes) -> None:
+        if 4 * len(data) <= self._always_taken:
+            return
         limit = self._limits.taken(known=self.eio.sockets.get(eio_sid) in self._known)
-        if isinstance(data, str | bytes) and (size := _size(data, limit)) > limit:
+        size = len(data) if isinstance(data, bytes) or data.isascii() else len(data.encode())
+        if size > limit:
             self._limits.note(self.environ[eio_sid]["aiohttp.request"], "too large", limit=limit, size=size)
             raise too_large(limit)
 
@@ -152,10 +157,3 @@ class StrictServer(socketio.AsyncServer):  # type: ignore[misc]  # python-socket
             event: list[Json] = ["oh_event", BareError.of(error).wire()]
             answer = self.packet_class(packet.EVENT, namespace="/", data=event)
         await self._send_packet(eio_sid, answer)
-
-
-def _size(data: str | bytes, limit: int) -> int:
-    """Bytes of a packet; of a text that is far below the limit, no more than that it is."""
-    if isinstance(data, bytes) or data.isascii() or 4 * len(data) <= limit:
-        return len(data)
-    return len(data.encode())

@@ -207,6 +207,19 @@ async def test_a_message_over_the_servers_limit_is_refused_here(data_dir: Path) 
             await remote.gateway.submit(SID, SendMessage(content="x" * 2_000))
 
 
+async def test_a_message_as_large_as_the_server_takes_goes_and_comes_back(data_dir: Path) -> None:
+    async with in_process_server(Config(data_dir=data_dir)) as server, open_remote(server.url, None) as remote:
+        await new(remote.gateway)
+        limit = 16 * 1024 * 1024
+        text = "x" * (limit - 1_000)
+        async with asyncio.timeout(30):
+            said = (await remote.gateway.submit(SID, SendMessage(content=text))).id
+            [*_, event] = await read(remote.gateway, SID, said - 1, numbered(said))
+        assert text in event.text
+        with pytest.raises(TooLarge, match=f"{limit} bytes"):
+            await remote.gateway.submit(SID, SendMessage(content="x" * limit))
+
+
 @pytest.mark.slow
 async def test_what_lies_here_unread_is_bounded_and_nothing_of_it_is_lost(data_dir: Path) -> None:
     text = "x" * 1_000_000
