@@ -290,6 +290,7 @@ async def _client_parts(application: Application) -> ClientDependencies:
         defaults=await application.settings.merged(LOCAL_OWNER, {}),
         limits=ClientLimits(
             message_bytes=limits.message_bytes,
+            unfinished_bytes=limits.unfinished_bytes,
             messages_per_second=limits.messages_per_second,
             messages_burst=limits.messages_burst,
             slow_client_grace=limits.slow_client_grace,

@@ -69,7 +69,10 @@ class ServerSection(Section):
 
 
 class LimitsSection(Section):
-    message_bytes: int = Field(4 * 1024 * 1024, ge=1_024, description="Largest message of a client, in bytes.")
+    message_bytes: int = Field(16 * 1024 * 1024, ge=1_024, description="Largest message of a client, in bytes.")
+    unfinished_bytes: int = Field(
+        256 * 1024 * 1024, ge=1_024, description="Unfinished messages of all clients together, in bytes."
+    )
     messages_per_second: float = Field(20.0, gt=0, description="Commands a client may send a second, on average.")
     messages_burst: int = Field(40, ge=1, description="Commands a client may send at once.")
     upload_bytes: int = Field(100 * 1024 * 1024, ge=1, description="Largest file of an upload, in bytes.")

@@ -68,7 +68,7 @@ class RateLimited(CallerError, code="rate_limited"):
 
 
 class AtCapacity(CallerError, code="at_capacity"):
-    """No room for one more session now."""
+    """No room now for one more session, or for more unfinished messages."""
 
 
 class Unreachable(SessionsError, code="unreachable"):

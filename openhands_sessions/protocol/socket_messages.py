@@ -45,7 +45,8 @@ class AuthIn(Message):
 
 
 class ConnectionLimits(Message):
-    """What one connection may send: bytes of a command, commands a second."""
+    """What one connection may send: bytes of a message, commands a second. A larger message is refused as `too_large`,
+    or, from twice as large, ends the connection with 1009."""
 
     message_bytes: int
     messages_per_second: float | None = None

@@ -24,6 +24,7 @@ from openhands_sessions.protocol.socket_messages import SocketJson
 from openhands_sessions.server import middleware
 from openhands_sessions.server.access_log import AccessLog
 from openhands_sessions.server.identification import Identification
+from openhands_sessions.server.inbound import LIMITS, InboundBudget, MessageLimits
 from openhands_sessions.server.rest import conversations, details, events, health, schema, settings, workspaces
 from openhands_sessions.server.services import SERVICES, Services
 from openhands_sessions.server.slow_client import hang_up
@@ -96,8 +97,6 @@ ACCESS = logging.getLogger("aiohttp.access")
 """Must be given for lines to be made; AccessLog writes them elsewhere."""
 PING_INTERVAL = 25
 PING_TIMEOUT = 20
-ROOM = 64 * 1024
-"""Bytes above the largest message that still reach us, so that a message over the limit is answered."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -118,7 +117,7 @@ def build_app(edge: ServerSettings) -> web.Application:
     operations, callers = edge.services.operations, Identification(edge.services.auth)
     limits = edge.clients.limits
     app = web.Application(
-        client_max_size=limits.message_bytes + ROOM,
+        client_max_size=limits.message_bytes,
         middlewares=[
             middleware.errors,
             middleware.origin_check(edge.allowed_origins, edge.allowed_hosts, edge.any_host, callers),
@@ -127,8 +126,9 @@ def build_app(edge: ServerSettings) -> web.Application:
         ],
     )
     app[SERVICES] = edge.services
+    app[LIMITS] = MessageLimits(limits.message_bytes, InboundBudget(limits.unfinished_bytes))
     app.add_routes([web.route(row.method, row.pattern, handler) for row, handler in HANDLERS.items()])
-    sio = _socket_server(limits.message_bytes, limits.slow_client_grace)
+    sio = _socket_server(app[LIMITS], callers, limits.slow_client_grace)
     sio.attach(app)
     if edge.client_dir is not None:
         app.add_routes(client_routes(edge.client_dir))
@@ -149,11 +149,12 @@ def build_app(edge: ServerSettings) -> web.Application:
     return app
 
 
-def _socket_server(message_bytes: int, grace: float) -> socketio.AsyncServer:
+def _socket_server(limits: MessageLimits, callers: Identification, grace: float) -> socketio.AsyncServer:
     """Handlers are awaited one after the other, so a client that floods waits for itself. Origins are checked by our
     middleware, for REST and sockets alike."""
     return StrictServer(
-        message_bytes,
+        limits,
+        callers,
         grace,
         async_mode="aiohttp",
         json=SocketJson,

@@ -3,17 +3,13 @@
 import time
 from collections.abc import Callable, Mapping
 
-import structlog
 from aiohttp import web
 
-from openhands_sessions.core.errors import RateLimited, Unauthorized
+from openhands_sessions.core.errors import Unauthorized
 from openhands_sessions.ports.access import Auth, Principal
-from openhands_sessions.server.rate_limit import TokenBucket
-
-log = structlog.get_logger(__name__)
+from openhands_sessions.server.limited_log import LimitedLog
 
 PRINCIPAL = web.RequestKey("principal", Principal)
-LINES_PER_SECOND, LINES_AT_ONCE = 1.0, 20
 LONGEST = 200
 """Characters of a caller's text in a line."""
 
@@ -29,8 +25,7 @@ class Identification:
 
     def __init__(self, auth: Auth, clock: Callable[[], float] = time.monotonic) -> None:
         self._auth = auth
-        self._bucket = TokenBucket(LINES_PER_SECOND, LINES_AT_ONCE, clock)
-        self._left_out = 0
+        self._lines = LimitedLog("a caller was refused", clock)
 
     async def identify(self, request: web.Request, credentials: Mapping[str, str]) -> Principal:
         """The caller, kept with its request. Raises Unauthorized."""
@@ -42,20 +37,15 @@ class Identification:
         request[PRINCIPAL] = principal
         return principal
 
+    async def knows(self, credentials: Mapping[str, str]) -> bool:
+        """Whether they belong to anybody. Leaves no trace: a caller may show better ones later."""
+        try:
+            await self._auth.identify(credentials)
+        except Unauthorized:
+            return False
+        return True
+
     def note_refusal(self, request: web.BaseRequest, cause: str, given: str = "") -> None:
         """`given` is the caller's text that was refused, and no secret."""
-        try:
-            self._bucket.take()
-        except RateLimited:
-            self._left_out += 1
-            return
-        left_out, self._left_out = self._left_out, 0
         fields = {"given": ascii(given[:LONGEST])[1:-1]} if given else {}
-        log.warning(
-            "a caller was refused",
-            cause=cause,
-            address=request.remote,
-            path=raw_path(request),
-            left_out=left_out,
-            **fields,
-        )
+        self._lines.warn(cause=cause, address=request.remote, path=raw_path(request), **fields)

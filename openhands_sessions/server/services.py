@@ -26,6 +26,7 @@ from openhands_sessions.ports.access import (
 from openhands_sessions.protocol.payloads import checked
 from openhands_sessions.protocol.routes import Parameter
 from openhands_sessions.server.identification import PRINCIPAL
+from openhands_sessions.server.inbound import LIMITS, read_body
 
 WHOLE = re.compile(r"-?[0-9]{1,18}")
 """No more digits than any limit of ours has."""
@@ -90,13 +91,17 @@ async def owned(request: web.Request) -> ConversationId:
 
 
 async def body(request: web.Request, kind: type[P]) -> P:
-    """The request's JSON as `kind`; an empty body counts as `{}`. Raises BadInput."""
+    """The request's JSON as `kind`; an empty body counts as `{}`. Raises BadInput, TooLarge, AtCapacity."""
     return checked(kind, await mapping(request))
 
 
 async def mapping(request: web.Request) -> dict[str, Any]:
-    """The request's JSON object; an empty body counts as `{}`. Raises BadInput."""
-    raw = await request.read()
+    """The request's JSON object; an empty body counts as `{}`. Raises BadInput, TooLarge, AtCapacity."""
+    return object_of(await read_body(request, request.app[LIMITS].message_bytes))
+
+
+def object_of(raw: bytes) -> dict[str, Any]:
+    """The JSON object of a body; an empty one counts as `{}`. Raises BadInput."""
     try:
         value: Any = read_json(raw) if raw.strip() else {}
     except ValueError as error:

@@ -10,7 +10,8 @@ from aiohttp.test_utils import make_mocked_request
 
 from openhands_sessions.adapters.session_key_auth import SessionKey
 from openhands_sessions.core.errors import Unauthorized
-from openhands_sessions.server.identification import LINES_AT_ONCE, Identification
+from openhands_sessions.server.identification import Identification
+from openhands_sessions.server.limited_log import LINES_AT_ONCE
 from tests.support.running_server import Server, prepared_server, running_server
 from tests.support.server_clients import Clients, Rest
 from tests.support.socket_connection import ConnectionRefused

@@ -135,7 +135,7 @@ async def test_a_part_whose_name_is_no_text_leaves_no_trace_in_the_log(server: S
 
 
 async def test_the_handshake_says_what_is_taken_by_either_transport(server: Server, clients: Clients) -> None:
-    recorded = {"upgrades": [], "pingTimeout": 20000, "pingInterval": 25000, "maxPayload": 4194304}
+    recorded = {"upgrades": [], "pingTimeout": 20000, "pingInterval": 25000, "maxPayload": 16777216}
     address = f"{server.url}/socket.io/?EIO=4&transport="
     async with clients.rest.http.ws_connect(f"{address}websocket") as socket:
         opened = await socket.receive_str()

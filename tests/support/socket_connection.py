@@ -47,7 +47,11 @@ class SocketConnection:
         self._refusal: Any = None
         self._asked: set[asyncio.Future[Any]] = set()
         self._sio = socketio.AsyncClient(
-            reconnection=False, handle_sigint=False, http_session=http, request_timeout=_CLOSE_WITHIN
+            reconnection=False,
+            handle_sigint=False,
+            http_session=http,
+            request_timeout=_CLOSE_WITHIN,
+            websocket_extra_options={"max_msg_size": 0},
         )
         self._sio.on("*", self._heard, namespace=namespace)
         self._sio.on("connect", self._accepted.set, namespace=namespace)

@@ -22,6 +22,8 @@ from openhands_sessions.protocol.socket_messages import PROTOCOL, AuthIn, DeltaO
 
 BACKLOG = 8 * 1024 * 1024
 """Characters that may wait here for the reader. What comes beyond them is let go, and asked for again later."""
+LARGEST = 64 * 1024 * 1024
+"""Bytes of the largest message that is read: an event may hold all that a client has sent at once."""
 CLOSE_SECONDS = 2.0
 _BROKEN = (SocketIOError, aiohttp.ClientError, OSError, TypeError, ValueError)
 """What connecting raises, the last two where the far side closes or says something else in the middle of it."""
@@ -53,6 +55,7 @@ class GatewayConnection:
             handle_sigint=False,
             http_session=session,
             request_timeout=CLOSE_SECONDS,
+            websocket_extra_options={"max_msg_size": LARGEST},
             logger=False,
             engineio_logger=False,
         )

@@ -23,7 +23,8 @@ from openhands_sessions.protocol.conversations import (
     conversation_status,
 )
 from openhands_sessions.protocol.payloads import checked
-from openhands_sessions.server.services import access, body, mapping, number, owned, services
+from openhands_sessions.server.inbound import LIMITS, read_body, too_large
+from openhands_sessions.server.services import access, body, number, object_of, owned, services
 
 ESCAPED = 3
 """By how much a trajectory may grow when it is written as a string of JSON."""
@@ -110,19 +111,16 @@ async def delete(request: web.Request) -> web.Response:
 
 
 async def _asked(request: web.Request) -> CreateIn:
-    """The body, which may hold a trajectory; without that it is no longer than any other. Raises BadInput, TooLarge."""
-    most, rest = services(request).trajectory_bytes, request.client_max_size
-    too_large = TooLarge(f"replay_json must not be larger than {most} bytes")
-    whole = request.clone(client_max_size=ESCAPED * most + rest)
-    try:
-        given = await mapping(whole)
-    except web.HTTPRequestEntityTooLarge:
-        raise too_large from None
+    """The body, which may hold a trajectory; without that it is no longer than any other. Raises BadInput, TooLarge,
+    AtCapacity."""
+    most, rest = services(request).trajectory_bytes, request.app[LIMITS].message_bytes
+    raw = await read_body(request, ESCAPED * most + rest, limit=most)
+    given = object_of(raw)
     asked = checked(CreateIn, given)
     if asked.replay_json is not None and len(asked.replay_json.encode()) > most:
-        raise too_large
-    if len(await whole.read()) > rest and _size({**given, "replay_json": None}) > rest:
-        raise TooLarge(f"the body must not be larger than {rest} bytes, but for replay_json")
+        raise TooLarge(f"replay_json must not be larger than {most} bytes")
+    if len(raw) > rest and _size({**given, "replay_json": None}) > rest:
+        raise too_large(rest)
     return asked
 
 

@@ -39,9 +39,10 @@ EVENT_ID = re.compile(r"[0-9]{1,15}")
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ClientLimits:
-    """What one connection may cost. Rate in commands a second; grace in seconds."""
+    """What one connection may cost, and the unfinished messages of all. Rate in commands a second; grace in seconds."""
 
     message_bytes: int
+    unfinished_bytes: int
     messages_per_second: float
     messages_burst: int
     slow_client_grace: float

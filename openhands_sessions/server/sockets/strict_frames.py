@@ -11,14 +11,14 @@ from aiohttp import web
 from engineio.async_drivers.aiohttp import make_response, translate_request
 from engineio.payload import Payload
 
+from openhands_sessions.server.inbound import READ
+
 UNREADABLE = "4?"
 """A message that Socket.IO cannot read."""
 KNOWN = "123456"
 """First characters of what a client may send: close, ping, pong, message, upgrade, nothing."""
 OPENING = "0"
 """First character of the server's handshake."""
-READ = 2
-"""How many times as much is read as is taken."""
 _LARGEST = re.compile(r'(?<="maxPayload":)\d+')
 SEPARATOR = "\x1e"
 """Between the frames of one polling request."""
@@ -46,11 +46,11 @@ def announcing_response(status: str, headers: object, content: bytes, environ: o
     return response
 
 
-async def readable_request(request: web.Request) -> dict[str, Any]:
-    """The WSGI environment of a request, with a body that engine.io can read."""
+def readable_environ(request: web.Request, body: bytes | None) -> dict[str, Any]:
+    """The WSGI environment of a request; its body, if it is not for engine.io to read it, as engine.io can read it."""
     environ: dict[str, Any] = translate_request(request)
-    if request.method == "POST":
-        content = _readable_payload(await request.read())
+    if body is not None:
+        content = _readable_payload(body)
         environ["wsgi.input"] = asyncio.StreamReader()
         environ["wsgi.input"].feed_data(content)
         environ["wsgi.input"].feed_eof()

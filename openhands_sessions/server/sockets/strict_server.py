@@ -3,17 +3,22 @@ binary or out of place."""
 
 import asyncio
 import re
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 import socketio
+from aiohttp import web
 from socketio import packet
 
-from openhands_sessions.core.errors import BadInput, CallerError, NotFound, TooLarge
+from openhands_sessions.core.errors import BadInput, CallerError, NotFound
 from openhands_sessions.core.events.event import Json
 from openhands_sessions.protocol.errors import Acknowledgement, BareError, Refusal
+from openhands_sessions.server.identification import Identification
+from openhands_sessions.server.inbound import READ, MessageLimits, read_body, too_large
 from openhands_sessions.server.slow_client import abort
-from openhands_sessions.server.sockets.strict_frames import READ, announcing_response, readable_request
-from openhands_sessions.server.sockets.websocket import ClientWebSocket
+from openhands_sessions.server.sockets.client_websocket import ClientWebSocket
+from openhands_sessions.server.sockets.known_clients import KnownClients
+from openhands_sessions.server.sockets.strict_frames import announcing_response, readable_environ
 
 ASKING = re.compile(r"[25](?:\d+-)?(?:(/[^,]*),)?(\d{1,15})(?![\d-])")
 """An event packet that asks for an acknowledgement, up to its number; with its namespace, if that is not `/`."""
@@ -28,32 +33,63 @@ WAITING = 256
 
 
 class StrictServer(socketio.AsyncServer):  # type: ignore[misc]  # python-socketio has no types
-    """`message_bytes` is the largest message that is taken; up to READ times as much is read, to be answered. A client
-    that asks and does not read is not heard until it does, and cut after `grace` seconds."""
+    """Up to READ times as much as `limits` allow is read, to be answered. A client that asks and does not read is not
+    heard until it does, and cut after `grace` seconds."""
 
-    def __init__(self, message_bytes: int, grace: float, **options: Any) -> None:
-        super().__init__(max_http_buffer_size=READ * message_bytes, **options)
-        self._message_bytes = message_bytes
+    def __init__(self, limits: MessageLimits, callers: Identification, grace: float, **options: Any) -> None:
+        super().__init__(max_http_buffer_size=READ * limits.message_bytes, **options)
+        self._limits = limits
+        self._always_taken = limits.taken(known=False)
+        self._known = KnownClients(callers)
         self._grace = grace
         # There is no public way to have frames looked at before they are decoded, or after they are encoded.
-        own = {
-            "websocket": ClientWebSocket,
-            "translate_request": readable_request,
-            "make_response": announcing_response,
-        }
+        own = {"websocket": self._websocket, "translate_request": self._environ, "make_response": announcing_response}
         self.eio._async = {**self.eio._async, **own}
+
+    def _websocket(self, handler: Any, server: object) -> Callable[[dict[str, Any]], Awaitable[web.WebSocketResponse]]:
+        """`handler` is the method of engine.io's socket that would read and write."""
+
+        async def serve(environ: dict[str, Any]) -> web.WebSocketResponse:
+            return await ClientWebSocket(
+                handler.__self__, environ["aiohttp.request"], self._limits, self._known
+            ).serve()
+
+        return serve
+
+    async def _environ(self, request: web.Request) -> dict[str, Any]:
+        """The WSGI environment of a request. Raises TooLarge, AtCapacity for what a client that polls sends."""
+        engine = self.eio.sockets.get(request.query.get("sid", ""))
+        if request.method != "POST" or engine is None:
+            return readable_environ(request, None)
+        taken = self._limits.taken(known=engine in self._known)
+        # While a body comes, no pong can: the client sends one request after the other.
+        body = await read_body(request, READ * taken, limit=taken, heard=engine.schedule_ping)
+        return readable_environ(request, body)
+
+    async def _handle_eio_connect(self, eio_sid: str, environ: dict[str, Any]) -> None:
+        await super()._handle_eio_connect(eio_sid, environ)
+        await self._known.look(self.eio.sockets[eio_sid], environ)
 
     async def _handle_eio_message(self, eio_sid: str, data: object) -> None:
         # The one way in for every packet; there is no public hook before it is decoded.
         await self._room(eio_sid)
         try:
+            if isinstance(data, str | bytes):
+                self._check_size(eio_sid, data)
             if not isinstance(data, str):
                 raise BadInput("the message", "must be a Socket.IO packet: attachments are not taken")
-            if len(data) > self._message_bytes:
-                raise TooLarge(f"a message must not be larger than {self._message_bytes} bytes")
             await self._decoded(eio_sid, data)
         except CallerError as error:
             await self._answer(eio_sid, data, error)
+
+    def _check_size(self, eio_sid: str, data: str | bytes) -> None:
+        if 4 * len(data) <= self._always_taken:
+            return
+        limit = self._limits.taken(known=self.eio.sockets.get(eio_sid) in self._known)
+        size = len(data) if isinstance(data, bytes) or data.isascii() else len(data.encode())
+        if size > limit:
+            self._limits.note(self.environ[eio_sid]["aiohttp.request"], "too large", limit=limit, size=size)
+            raise too_large(limit)
 
     async def _room(self, eio_sid: str) -> None:
         """Wait until the client has taken what was answered to it so far."""
@@ -100,6 +136,8 @@ class StrictServer(socketio.AsyncServer):  # type: ignore[misc]  # python-socket
         if self._is_connected(eio_sid, namespace):
             raise BadInput("the message", "connects to a namespace that is connected already")
         await self._handle_connect(eio_sid, namespace, given.data)
+        if self._is_connected(eio_sid, namespace) and (engine := self.eio.sockets.get(eio_sid)) is not None:
+            self._known.add(engine)
 
     def _is_connected(self, eio_sid: str, namespace: str | None) -> bool:
         place = namespace or "/"

@@ -207,6 +207,16 @@ async def test_a_message_over_the_servers_limit_is_refused_here(data_dir: Path) 
             await remote.gateway.submit(SID, SendMessage(content="x" * 2_000))
 
 
+async def test_a_message_larger_than_libraries_read_by_default_goes_and_comes_back(data_dir: Path) -> None:
+    async with in_process_server(Config(data_dir=data_dir)) as server, open_remote(server.url, None) as remote:
+        await new(remote.gateway)
+        name = "x" * (5 * 1024 * 1024)
+        async with asyncio.timeout(60):
+            said = (await remote.gateway.submit(SID, SendMessage(content="", file_urls=(name,)))).id
+            [event] = await read(remote.gateway, SID, said - 1, numbered(said))
+        assert name in event.text
+
+
 @pytest.mark.slow
 async def test_what_lies_here_unread_is_bounded_and_nothing_of_it_is_lost(data_dir: Path) -> None:
     text = "x" * 1_000_000

@@ -11,6 +11,9 @@ import socketio
 from engineio import async_server, async_socket
 from engineio.async_drivers import aiohttp as driver
 
+from openhands_sessions.adapters.session_key_auth import SessionKey
+from openhands_sessions.server.identification import Identification
+from openhands_sessions.server.inbound import InboundBudget, MessageLimits
 from openhands_sessions.server.sockets.strict_server import StrictServer
 
 LOOK = "Read what changed in the library, change our side where it must follow, then write the new digest here."
@@ -19,12 +22,14 @@ SOURCES: list[tuple[Callable[..., Any], str]] = [
     (async_socket.AsyncSocket._websocket_handler, "3548a4051e6f"),
     (async_socket.AsyncSocket.receive, "16b0b2f67927"),
     (async_socket.AsyncSocket.send, "e7de91d345df"),
+    (async_socket.AsyncSocket.schedule_ping, "ce99733916e9"),
     (async_socket.AsyncSocket.close, "9145d6fd2870"),
     (async_socket.AsyncSocket.poll, "01a7f5df1937"),
     (driver.WebSocket.__call__, "ab81905a4baf"),
     # where engine.io makes sockets and asks for them
     (async_server.AsyncServer._handle_connect, "57f46d815462"),
     # what `StrictServer` overrides or calls
+    (socketio.AsyncServer._handle_eio_connect, "4c462bbca904"),
     (socketio.AsyncServer._handle_eio_message, "38a7a6c5de2d"),
     (socketio.AsyncServer._handle_event, "f6cd1d719328"),
     (socketio.AsyncServer._handle_connect, "335c42d04e8d"),
@@ -43,7 +48,8 @@ def test_a_private_function_is_the_one_that_we_know(function: Callable[..., Any]
 
 
 async def test_the_attributes_that_we_read_exist() -> None:
-    server = StrictServer(1_000, 1.0, async_mode="aiohttp")
+    limits = MessageLimits(1_000, InboundBudget(10_000))
+    server = StrictServer(limits, Identification(SessionKey(None)), 1.0, async_mode="aiohttp")
     assert {"websocket", "translate_request", "make_response"} <= server.eio._async.keys()
     assert server.eio.sockets == {}
     assert server.environ == {}
@@ -52,5 +58,7 @@ async def test_the_attributes_that_we_read_exist() -> None:
     assert callable(server.manager.sid_from_eio_sid)
     assert callable(server.manager.is_connected)
     socket = async_socket.AsyncSocket(server.eio, "a")
+    assert socket.server is server.eio
+    assert (server.eio.ping_interval, server.eio.ping_timeout) == (25, 20)
     assert socket.queue.empty()
     assert (socket.connected, socket.upgrading, socket.upgraded) == (False, False, False)
