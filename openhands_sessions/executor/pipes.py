@@ -161,7 +161,7 @@ class ProgramInput:
             return await self._write()
 
     def unread(self) -> list[str]:
-        """The keys of the lines that nobody has read to their end."""
+        """The keys of the lines that the program has not read to their end."""
         left = struct.unpack("i", fcntl.ioctl(self.reading_end, termios.FIONREAD, bytes(4)))[0]
         return [key for end, key in self._lines if key and end > self._written - left]
 

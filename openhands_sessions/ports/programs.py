@@ -34,8 +34,8 @@ class ProgramSession(Protocol):
     """When `lines` has ended: the keys of lines that the program certainly never read to their end."""
 
     def lines(self) -> AsyncGenerator[str | CutLine, None]:
-        """The lines that it prints, until it ends; for one reader. While nobody reads, the program waits. A line
-        without end ends the program."""
+        """The lines that it prints, until it ends; for one reader. The program waits until its lines are read. A
+        line without end ends the program."""
 
     async def write(self, line: str, key: str = "") -> None:
         """Write a line to its input; `key` is its name in `unread`. Raises NotAsked where the program has certainly not

@@ -13,7 +13,7 @@ from openhands_sessions.server.limited_log import LimitedLog
 READ = 2
 """How many times as much of a message is read, to be answered, as is taken."""
 BEFORE_AUTHENTICATION = 64 * 1024
-"""Bytes of the largest message of a caller who is not known yet."""
+"""Bytes of the largest message of a caller who has not authenticated."""
 FULL = "too many unfinished messages are held for all callers; try again"
 
 
@@ -27,7 +27,7 @@ class InboundShare:
 
 class InboundBudget:
     """Bounds what is held of unfinished messages to `most` bytes. Beyond them, the message that was begun first is
-    given up: who sends slowly keeps nobody else out."""
+    given up, so that slow senders do not block the others."""
 
     def __init__(self, most: int) -> None:
         self._most = most
@@ -90,8 +90,8 @@ def too_large(limit: int) -> TooLarge:
 async def read_body(
     request: web.Request, most: int, *, limit: int | None = None, heard: Callable[[], None] = lambda: None
 ) -> bytes:
-    """A request's body, decompressed. More than `most` bytes are not read; the caller is told of `limit`, which is
-    `most` where it is not given. `heard` is called with each piece. Raises TooLarge, and AtCapacity where too much is
+    """A request's body, decompressed. At most `most` bytes are read; the error names `limit`, by default `most`.
+    `heard` is called with each piece. Raises TooLarge, and AtCapacity where too much is
     held for all callers."""
     limits = request.app[LIMITS]
     body = bytearray()

@@ -1,4 +1,4 @@
-"""Lines that callers cause: at a limited rate, so that nobody fills the log."""
+"""Log lines that callers cause, at a limited rate, so that no caller can fill the log."""
 
 import time
 from collections.abc import Callable

@@ -29,6 +29,8 @@ _LEAST_TOKENS = 0.2
 _LENGTHS = (20_000, 6_000, 2_000, 600, 200)
 """Characters that long texts are shortened to, one after the other."""
 _LEAST_READABLE = 2_000
+_LESS = 0.9
+"""The share of a refused size that is tried first; the second try is half of that, the third a third, and so on."""
 _TRIES = 8
 """How often one request is made shorter before its refusal is final."""
 _LADDERS: dict[Refusal, Sequence[str]] = {
@@ -68,6 +70,7 @@ class HistoryFitter:
         self._size = 0
         """Characters of the newest request, tools included; 0: they do not matter."""
         self._tried: set[str] = set()
+        self._shortenings = 0
         self._refused: ModelFailure | None = None
         self._tokens_per_character = _TOKENS_PER_CHARACTER
 
@@ -75,7 +78,7 @@ class HistoryFitter:
         """A turn begins."""
         model, known = self._context.agent.model or "", self._stream.view.form
         self._form = known if known.model == model else HistoryForm(model=model)
-        self._tried, self._refused = set(), None
+        self._forget_tries()
         self._tools = size_of(self._context.tools.schemas)
 
     async def messages(self) -> Sequence[Message]:
@@ -105,8 +108,7 @@ class HistoryFitter:
 
     async def taken(self, reply: ModelReply) -> None:
         """The model has answered: keep what helped."""
-        self._refused = None
-        self._tried.clear()
+        self._forget_tries()
         if self._size and reply.usage.prompt_tokens:
             self._tokens_per_character = max(_LEAST_TOKENS, reply.usage.prompt_tokens / self._size)
         before = self._stream.view.form
@@ -116,6 +118,9 @@ class HistoryFitter:
         await self._stream.append(HistoryRepairedObservation(form=self._form, content=" ".join(told)))
         for text in told:
             self._tell("STATUS$HISTORY_REPAIRED", text)
+
+    def _forget_tries(self) -> None:
+        self._tried, self._shortenings, self._refused = set(), 0, None
 
     async def _helps(self, repair: str) -> bool:
         """Whether the repair changes what the model is shown; each is tried once, and shortening while it helps."""
@@ -138,16 +143,19 @@ class HistoryFitter:
         return True
 
     async def _shorter(self) -> bool:
-        tries = sum(one.startswith("shorter") for one in self._tried)
-        refused = size_of(self._shown(self._form))
-        if tries == _TRIES or refused <= _LEAST_READABLE:
+        before, refused = self._form, size_of(self._shown(self._form))
+        if self._shortenings == _TRIES or refused <= _LEAST_READABLE:
             return False
-        self._tried.add(f"shorter {tries}")
-        self._form = evolve(self._form, readable=max(_LEAST_READABLE, int(refused * 0.9 / (tries + 1))))
-        return size_of(await self.messages()) < refused
+        self._shortenings += 1
+        readable = int(refused * _LESS / self._shortenings)
+        self._form = evolve(before, readable=max(_LEAST_READABLE, readable))
+        if size_of(await self.messages()) < refused:
+            return True
+        self._form = before
+        return False
 
     def _readable(self) -> int:
-        """Characters that the messages may have; 0: nobody knows."""
+        """Characters that the messages may have; 0: unknown."""
         window = self._context.agent.window
         if window is None:
             return self._form.readable

@@ -10,6 +10,7 @@ from itertools import count
 from openhands_sessions.core.errors import ModelFailure
 from openhands_sessions.core.events.event import Json
 from openhands_sessions.ports.model import (
+    ChatModel,
     FinishReason,
     ModelReply,
     ModelRequest,
@@ -135,3 +136,13 @@ class FakeModels:
         if spec.name not in self._models:
             raise ModelFailure("STATUS$ERROR", f"There is no model {spec.name!r}.")
         return self._models[spec.name]
+
+
+class OneModel:
+    """Opens the same model whatever its name."""
+
+    def __init__(self, model: ChatModel) -> None:
+        self._model = model
+
+    async def open(self, spec: ModelSpec) -> ChatModel:
+        return self._model

@@ -24,6 +24,8 @@ from tests.support.running_server import Server, running_server
 from tests.support.server_clients import Clients
 
 LIMIT = 200_000
+REFUSED = "a message was refused"
+"""In a line of the log."""
 UNKNOWN = 64 * 1024
 KEY = "the-key-of-this-server"
 SEES: dict[str, Any] = {
@@ -71,16 +73,6 @@ async def ended(client: FrameClient) -> ClosedWith:
         return await client.end()
 
 
-async def refusals(server: Server, count: int) -> list[dict[str, Any]]:
-    """The log's lines about refused messages, once there are so many."""
-    async with asyncio.timeout(20):
-        while True:
-            found = [json.loads(line) for line in server.log.splitlines() if "a message was refused" in line]
-            if len(found) >= count:
-                return found
-            await asyncio.sleep(0.05)  # a file tells nobody that it grows
-
-
 async def test_three_screenshots_in_one_message_are_taken_and_come_back(clients: Clients) -> None:
     sid = await clients.rest.create(**SEES)
     message = {"action": "message", "args": {"content": "three", "image_urls": [SHOT] * 3}}
@@ -115,7 +107,7 @@ async def test_a_message_over_the_limit_is_refused_in_words_and_the_connection_s
                 assert (told["code"], told["message"]) == ("too_large", TOO_LARGE)
         await client.say(command(1_000))
         assert (await answer(client))["ok"]
-    lines = await refusals(small, 2)
+    lines = await small.logged(REFUSED, 2)
     assert [(line["cause"], line["limit"], line["size"]) for line in lines] == [
         ("too large", LIMIT, LIMIT + 1),
         ("too large", LIMIT, 2 * LIMIT - 1),
@@ -142,7 +134,7 @@ async def test_what_is_more_than_twice_as_large_ends_the_connection_with_the_lim
                 await other.send(frame(part, TEXT if number == 0 else CONTINUATION))
             await other.send(frame(command(LIMIT).encode()[LIMIT:], CONTINUATION | FINAL))
             assert (await answer(other))["ok"]
-    assert [line["limit"] for line in await refusals(small, 1)] == [LIMIT]
+    assert [line["limit"] for line in await small.logged(REFUSED, 1)] == [LIMIT]
 
 
 async def test_the_reason_arrives_although_the_client_is_still_sending(small: Server) -> None:

@@ -5,7 +5,6 @@ import json
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -14,6 +13,8 @@ from tests.support.running_server import Server, running_server
 from tests.support.server_clients import Clients
 
 LIMIT = 200_000
+REFUSED = "a message was refused"
+"""In a line of the log."""
 HELD = 150_000
 """What a client sends of a message."""
 REST = 10_000
@@ -40,15 +41,6 @@ async def begun(stack: AsyncExitStack, port: int, sid: str) -> FrameClient:
     return client
 
 
-async def refusals(server: Server, count: int) -> list[dict[str, Any]]:
-    async with asyncio.timeout(20):
-        while True:
-            found = [json.loads(line) for line in server.log.splitlines() if "a message was refused" in line]
-            if len(found) >= count:
-                return found
-            await asyncio.sleep(0.05)  # a file tells nobody that it grows
-
-
 async def test_the_oldest_unfinished_message_gives_way_and_all_others_are_taken(narrow: Server) -> None:
     async with AsyncExitStack() as stack, Clients(narrow.url) as clients, asyncio.timeout(30):
         sid = await clients.rest.create()
@@ -61,7 +53,7 @@ async def test_the_oldest_unfinished_message_gives_way_and_all_others_are_taken(
         fresh = clients.protocol2(sid)
         await fresh.connect()
         assert await fresh.say("still here")
-    lines = await refusals(narrow, 2)
+    lines = await narrow.logged(REFUSED, 2)
     assert [line["cause"] for line in lines] == ["too many unfinished messages"] * 2
 
 

@@ -1,6 +1,7 @@
 """Starts the real server as a process, kills it, starts it again, and checks that no process is left."""
 
 import asyncio
+import json
 import os
 import signal
 import socket
@@ -9,6 +10,7 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import aiohttp
 
@@ -19,8 +21,9 @@ from tests.support.processes import alive, ended
 
 READY_WITHIN = 60.0
 END_WITHIN = 60.0
+LINES_WITHIN = 20.0
 _LOOK_AGAIN = 0.01
-"""Seconds between two knocks at a server that starts: nothing tells us when it listens but the socket itself."""
+"""Seconds between two looks at a socket or a file: only these say that the server listens, or has written a line."""
 PLAIN = ("-m", "openhands_sessions", "serve")
 FAILING = ("-m", "tests.support.failing_server")
 
@@ -52,6 +55,15 @@ class Server:
         """What the servers of this folder have written to standard error."""
         path = self.data_dir.with_suffix(".log")
         return path.read_text() if path.exists() else ""
+
+    async def logged(self, words: str, count: int) -> list[dict[str, Any]]:
+        """The lines of its log, which is in JSON, that have these words: waits until there are `count`."""
+        async with asyncio.timeout(LINES_WITHIN):
+            while True:
+                found = [json.loads(line) for line in self.log.splitlines() if words in line]
+                if len(found) >= count:
+                    return found
+                await asyncio.sleep(_LOOK_AGAIN)
 
     def script(self, name: str, text: str) -> str:
         """Put a script where scripted models are looked for; the model's name."""

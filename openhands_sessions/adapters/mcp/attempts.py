@@ -1,4 +1,4 @@
-"""How far one try of a call came: transports know it, and whoever called must say it truthfully."""
+"""How far one try of a call came. The transport knows it; the caller reports it."""
 
 from contextvars import ContextVar
 from dataclasses import dataclass

@@ -50,7 +50,7 @@ class McpHttpClient(httpx2.AsyncClient):
             return _answer(request, message["id"], fault.words)
 
     async def _notify(self, request: httpx2.Request, options: Mapping[str, Any]) -> httpx2.Response:
-        """Nobody waits for what becomes of it."""
+        """A notification: no caller learns that it could not be sent."""
         try:
             return await super().send(request, **options)
         except httpx2.TransportError:

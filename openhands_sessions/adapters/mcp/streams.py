@@ -21,8 +21,8 @@ _NOTICE_SECONDS = 0.5
 
 
 class DirectWriter:
-    """Writes in the task of who sends: a fault is raised to the caller whose message it concerns, and to nobody else.
-    Messages that nobody waits for are dropped where they cannot be written at once."""
+    """Writes in the sender's task, so that a fault is raised in the call whose message it concerns. A notification is
+    dropped where it cannot be written within half a second."""
 
     def __init__(self, write: Callable[[types.JSONRPCMessage], Awaitable[None]]) -> None:
         self._write = write

@@ -14,6 +14,7 @@ from openhands_sessions.core.errors import StorageError, StorageUnavailable
 log = structlog.get_logger(__name__)
 
 PROBE_SECONDS = 2.0
+"""Between two probes of a disk that refuses writes."""
 _CHECK_SECONDS = 0.25
 """How long opening waits for the check of the whole database; a large one is checked in the background."""
 _INTERRUPT_SECONDS = 0.05
@@ -65,14 +66,16 @@ class StoreCondition:
 
 
 @asynccontextmanager
-async def probing(condition: StoreCondition, probe: Callable[[], Awaitable[None]]) -> AsyncIterator[None]:
+async def probing(
+    condition: StoreCondition, probe: Callable[[], Awaitable[None]], every: float = PROBE_SECONDS
+) -> AsyncIterator[None]:
     """For the length of the block: while the disk refuses writes, call `probe` until it is stored. A server that is not
     ready gets no requests, so no other write would find out."""
 
     async def run() -> None:
         while True:
             await condition.failing.wait()
-            await asyncio.sleep(PROBE_SECONDS)
+            await asyncio.sleep(every)
             try:
                 await probe()
             except StorageError:

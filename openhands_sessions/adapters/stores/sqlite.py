@@ -9,7 +9,7 @@ from functools import partial
 from pathlib import Path
 
 from openhands_sessions.adapters.stores.append_buffer import Append, newest
-from openhands_sessions.adapters.stores.condition import StoreCondition, checked, probing
+from openhands_sessions.adapters.stores.condition import PROBE_SECONDS, StoreCondition, checked, probing
 from openhands_sessions.adapters.stores.encoding import size_of, sizes_of
 from openhands_sessions.adapters.stores.leases import Holder, Leases, clear_probe, release, renewed, write_probe
 from openhands_sessions.adapters.stores.sqlite_conversations import SqliteConversations, SqliteSnapshots
@@ -124,9 +124,12 @@ class SqliteStore:
 
 
 @asynccontextmanager
-async def open_sqlite(path: Path, holder: Holder | None = None, *, begun: bool = False) -> AsyncIterator[SqliteStore]:
+async def open_sqlite(
+    path: Path, holder: Holder | None = None, *, begun: bool = False, probe_every: float = PROBE_SECONDS
+) -> AsyncIterator[SqliteStore]:
     """Open the database, and make it where there is none: its folder for its owner only, its file too. `holder` is who
     claims leases with it. `begun`: it has held conversations, so one that is there and empty is refused.
+    `probe_every` is the time in seconds between two probes of a disk that refuses writes.
 
     Other processes may have the same file open. Raises StorageError for a database that is not ours, newer than this
     version, or has lost what it held, StorageUnavailable where the file cannot be used. A database that is damaged
@@ -140,7 +143,7 @@ async def open_sqlite(path: Path, holder: Holder | None = None, *, begun: bool =
     store = SqliteStore(writer, readers, leases, condition)
     try:
         await writer.ready()
-        async with checked(path, condition), renewed(holder, store.renew), probing(condition, store.probe):
+        async with checked(path, condition), renewed(holder, store.renew), probing(condition, store.probe, probe_every):
             yield store
         with suppress(StorageError):  # the lock that is given back says the same
             await store.leave()

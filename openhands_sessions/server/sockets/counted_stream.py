@@ -29,7 +29,7 @@ class CountedStream(asyncio.Protocol):
         self.received = 0
         """Bytes that have ever come."""
         self.held = 0
-        """Bytes of messages that nobody has taken yet."""
+        """Bytes of messages that engine.io has not taken yet."""
         self.dropping = False
         self._inner = inner
         self._budget = budget

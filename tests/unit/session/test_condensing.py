@@ -1,7 +1,6 @@
 """A long conversation is condensed in what the model is shown; the log keeps everything."""
 
 import asyncio
-from collections.abc import Awaitable, Callable
 from typing import Any
 
 import pytest
@@ -12,71 +11,21 @@ from openhands_sessions.core.events.actions import CondensationAction, RunAction
 from openhands_sessions.core.events.event import Source
 from openhands_sessions.core.events.own import TurnEndedObservation
 from openhands_sessions.core.trajectory import TrajectoryStep
-from openhands_sessions.ports.model import ModelReply, ModelRequest, ModelSpec, Retry
+from openhands_sessions.ports.model import ModelRequest
 from openhands_sessions.ports.store import SessionStore
 from openhands_sessions.session.setup import InitialInput
 from openhands_sessions.session.turn_history import TurnHistory
-from tests.fakes.model import FAKE_USAGE, FakeModel, FakeReply
-from tests.support.log_builder import valid
+from tests.fakes.model import FakeModel, FakeReply, OneModel
+from tests.fakes.summing_model import SummingModel
 from tests.support.session_harness import LONG, SessionHarness, ask, only, runs, say, says, state
 
 SIZE = 20
 
 
-def is_sum(request: ModelRequest) -> bool:
-    return request.messages[-1]["content"] == "Sum up!"
-
-
-class SumModel:
-    """Sums up whenever it is asked to; everything else is by script. `look` is shown each request before."""
-
-    name = "fake"
-    vision = True
-    window: int | None = None
-
-    def __init__(self, *replies: FakeReply) -> None:
-        self.requests: list[ModelRequest] = []
-        self.sums: list[ModelRequest] = []
-        self.summing = asyncio.Event()
-        self.hold: asyncio.Event | None = None
-        self.look: Callable[[ModelRequest], Awaitable[None]] | None = None
-        self._script = FakeModel(replies)
-
-    async def complete(
-        self,
-        request: ModelRequest,
-        on_text: Callable[[str], None],
-        on_retry: Callable[[Retry], None],
-        on_thought: Callable[[str], None] = lambda text: None,
-    ) -> ModelReply:
-        self.requests.append(request)
-        if not is_sum(request):
-            if self.look is not None:
-                await self.look(request)
-            return await self._script.complete(request, on_text, on_retry, on_thought)
-        self.sums.append(request)
-        self.summing.set()
-        if self.hold is not None:
-            await self.hold.wait()
-        return ModelReply(id="sum", text=f"Summary {len(self.sums)}.", usage=FAKE_USAGE)
-
-
-class OneModel:
-    def __init__(self, model: SumModel) -> None:
-        self._model = model
-
-    async def open(self, spec: ModelSpec) -> SumModel:
-        return self._model
-
-
-def scene(store: SessionStore, *replies: FakeReply) -> tuple[SessionHarness, SumModel]:
-    model = SumModel(*replies)
+def scene(store: SessionStore, *replies: FakeReply) -> tuple[SessionHarness, SummingModel]:
+    model = SummingModel(*replies)
     agents = AgentChoice({"default": ModelAgents(OneModel(model))})
     return SessionHarness(store=store, model=FakeModel([]), agents=agents, settings={"condenser_max_size": SIZE}), model
-
-
-def decisions(model: SumModel) -> list[Any]:
-    return [request for request in model.requests if not is_sum(request)]
 
 
 async def test_a_long_turn_is_condensed_and_goes_on(store: SessionStore) -> None:
@@ -85,18 +34,17 @@ async def test_a_long_turn_is_condensed_and_goes_on(store: SessionStore) -> None
         await ask(session, "the task")
     made = only(await harness.events(), CondensationAction)
     assert len(made) >= 3
-    for request in decisions(model):
+    for request in model.taken:
         messages = list(request.messages)
-        assert valid(messages)
         assert len(messages) <= SIZE + 4
         assert next(message["content"] for message in messages if message["role"] == "user") == "the task"
     assert model.sums[1].messages[0] == {"role": "user", "content": "Summary so far:\nSummary 1."}
-    last = decisions(model)[-1].messages
+    last = model.taken[-1].messages
     assert f"Summary of what happened before:\nSummary {len(made)}." in [message["content"] for message in last]
 
 
 async def test_ranges_grow_and_never_part_a_pair(store: SessionStore) -> None:
-    harness, model = scene(store, *[runs(f"echo {n}", f"echo {n}'") for n in range(15)], says("Done."))
+    harness, _ = scene(store, *[runs(f"echo {n}", f"echo {n}'") for n in range(15)], says("Done."))
     async with harness.live() as session:
         await ask(session, "the task")
     made = only(await harness.events(), CondensationAction)
@@ -104,7 +52,6 @@ async def test_ranges_grow_and_never_part_a_pair(store: SessionStore) -> None:
     ends = [one.forgotten_events_end_id or 0 for one in made]
     assert len(starts) == 1
     assert ends == sorted(set(ends))
-    assert all(valid(list(request.messages)) for request in decisions(model))
 
 
 async def test_what_a_replay_has_brought_is_condensed_in_parts(store: SessionStore) -> None:
@@ -123,8 +70,7 @@ async def test_what_a_replay_has_brought_is_condensed_in_parts(store: SessionSto
         "Summary so far:\nSummary 1.",
         "Summary so far:\nSummary 2.",
     ]
-    [request] = decisions(model)
-    assert valid(list(request.messages))
+    [request] = model.taken
     assert len(request.messages) <= SIZE + 4
 
 
@@ -150,7 +96,7 @@ async def test_the_next_turn_and_the_next_server_are_shown_the_same(store: Sessi
         await history.load()
         assert history.messages(None) == before
         await ask(session, "and now?")
-    assert decisions(model)[-1].messages[-1]["content"] == "and now?"
+    assert model.taken[-1].messages[-1]["content"] == "and now?"
 
 
 async def test_a_history_is_read_once_and_kept_up_by_what_happens(store: SessionStore) -> None:
@@ -190,7 +136,7 @@ async def test_what_the_user_says_while_it_is_summed_up_is_seen(store: SessionSt
         await say(session, "two")
         gate.set()
         await state(session, "awaiting_user_input", first.id)
-    shown = [message["content"] for message in decisions(model)[-1].messages if message["role"] == "user"]
+    shown = [message["content"] for message in model.taken[-1].messages if message["role"] == "user"]
     assert "one" in shown
     assert "two" in shown
     assert (await harness.told()).count("turn ended: waiting") == 1

@@ -20,7 +20,7 @@ from openhands_sessions.ports.store import SessionStore
 from openhands_sessions.session.agent_session import AgentSession
 from openhands_sessions.session.idempotency import IdempotencyKey
 from tests.fakes.memory_store import open_memory
-from tests.fakes.model import FakeCall, FakeModel, FakeReply
+from tests.fakes.model import FakeCall, FakeModel, FakeReply, OneModel
 from tests.fakes.planner import PlanModel
 from tests.fakes.runtime import FakeRuntimes
 from tests.fakes.store import MortalStore
@@ -120,14 +120,6 @@ def scene(store: SessionStore, story: Story) -> SessionHarness:
     harness = SessionHarness(store=store, model=FakeModel([]), runtimes=FakeRuntimes(), settings=story.settings)
     harness.agents = AgentChoice({"default": ModelAgents(OneModel(model))})
     return harness
-
-
-class OneModel:
-    def __init__(self, model: PlanModel) -> None:
-        self._model = model
-
-    async def open(self, spec: object) -> PlanModel:
-        return self._model
 
 
 async def lives_until(harness: SessionHarness, player: Player, store: MortalStore) -> bool:

@@ -1,6 +1,5 @@
 """A history that a provider refuses is mended once, and the conversation goes on."""
 
-from collections.abc import Callable
 from itertools import pairwise
 from typing import Any
 
@@ -16,59 +15,18 @@ from openhands_sessions.core.events.event import Event
 from openhands_sessions.core.events.observations import AgentStateChangedObservation
 from openhands_sessions.core.events.own import HistoryRepairedObservation
 from openhands_sessions.core.history_form import NO_IMAGES
-from openhands_sessions.ports.model import ModelReply, ModelRequest, ModelSpec, Retry
+from openhands_sessions.ports.model import ModelRequest
 from openhands_sessions.ports.store import SessionStore
 from openhands_sessions.session.agent_session import AgentSession
-from tests.fakes.model import FAKE_USAGE, FakeCall, FakeModel, FakeReply
-from tests.support.log_builder import valid
+from tests.fakes.model import FAKE_USAGE, FakeCall, FakeModel, FakeReply, OneModel
+from tests.fakes.summing_model import Refuses, SummingModel, is_sum
 from tests.support.session_harness import SessionHarness, ask, only, runs, say, says, state
 
 PICTURE = "data:image/png;base64,iVBORw0KGgo="
 OTHER_PICTURE = "data:image/png;base64,iVBORw0KGgoAAAA="
-Refuses = Callable[[ModelRequest], Refusal | None]
 
 
-class PickyModel:
-    """Refuses what `refuses` says; sums up whenever it is asked to; everything else is by script."""
-
-    name = "fake"
-    vision = True
-
-    def __init__(self, refuses: Refuses, *replies: FakeReply, window: int | None = None) -> None:
-        self.window = window
-        self.refused: list[ModelRequest] = []
-        self.sums: list[ModelRequest] = []
-        self.taken: list[ModelRequest] = []
-        self.refuses = refuses
-        self._script = FakeModel(replies)
-
-    async def complete(
-        self,
-        request: ModelRequest,
-        on_text: Callable[[str], None],
-        on_retry: Callable[[Retry], None],
-        on_thought: Callable[[str], None] = lambda text: None,
-    ) -> ModelReply:
-        assert valid([dict(message) for message in request.messages])
-        if refusal := self.refuses(request):
-            self.refused.append(request)
-            raise ModelFailure("STATUS$ERROR", f"The model's provider refused the request: {refusal}.", refusal)
-        if request.messages[-1]["content"] == "Sum up!":
-            self.sums.append(request)
-            return ModelReply(id="sum", text=f"Summary {len(self.sums)}.", usage=FAKE_USAGE)
-        self.taken.append(request)
-        return await self._script.complete(request, on_text, on_retry, on_thought)
-
-
-class OneModel:
-    def __init__(self, model: PickyModel) -> None:
-        self._model = model
-
-    async def open(self, spec: ModelSpec) -> PickyModel:
-        return self._model
-
-
-def scene(store: SessionStore, model: PickyModel) -> SessionHarness:
+def scene(store: SessionStore, model: SummingModel) -> SessionHarness:
     agents = AgentChoice({"default": ModelAgents(OneModel(model))})
     return SessionHarness(store=store, model=FakeModel([]), agents=agents)
 
@@ -106,7 +64,9 @@ async def look_at(session: AgentSession, picture: str) -> None:
 async def test_an_image_that_is_refused_is_left_out_and_stays_out_after_a_restart(
     store: SessionStore, refusal: Refusal
 ) -> None:
-    model = PickyModel(with_picture(PICTURE, refusal), says("I see none."), says("Forgotten."), says("Still here."))
+    model = SummingModel(
+        says("I see none."), says("Forgotten."), says("Still here."), refuses=with_picture(PICTURE, refusal)
+    )
     harness = scene(store, model)
     async with harness.live() as session:
         await look_at(session, PICTURE)
@@ -121,7 +81,7 @@ async def test_an_image_that_is_refused_is_left_out_and_stays_out_after_a_restar
 
 
 async def test_an_image_after_one_that_was_refused_is_shown(store: SessionStore) -> None:
-    model = PickyModel(with_picture(PICTURE), says("I see none."), says("A cat."))
+    model = SummingModel(says("I see none."), says("A cat."), refuses=with_picture(PICTURE))
     async with scene(store, model).live() as session:
         await look_at(session, PICTURE)
         await look_at(session, OTHER_PICTURE)
@@ -132,7 +92,7 @@ async def test_an_image_after_one_that_was_refused_is_shown(store: SessionStore)
 
 async def test_a_conversation_that_is_too_long_is_condensed_and_asked_again(store: SessionStore) -> None:
     work = [runs(f"echo {'x' * 2_000}{number}") for number in range(9)]
-    model = PickyModel(longer_than(12_000), *work, says("Done."))
+    model = SummingModel(*work, says("Done."), refuses=longer_than(12_000))
     harness = scene(store, model)
     async with harness.live() as session:
         await ask(session, "the task")
@@ -146,7 +106,7 @@ async def test_a_conversation_that_is_too_long_is_condensed_and_asked_again(stor
 
 async def test_a_known_window_is_kept_to_without_a_refusal(store: SessionStore) -> None:
     work = [runs(f"echo {'x' * 2_000}{number}") for number in range(9)]
-    model = PickyModel(longer_than(40_000), *work, says("Done."), window=7_000)
+    model = SummingModel(*work, says("Done."), refuses=longer_than(40_000), window=7_000)
     harness = scene(store, model)
     async with harness.live() as session:
         await ask(session, "the task")
@@ -157,7 +117,7 @@ async def test_a_known_window_is_kept_to_without_a_refusal(store: SessionStore) 
 
 async def test_what_is_to_be_summed_up_goes_in_pieces_that_the_model_can_read(store: SessionStore) -> None:
     work = [runs(f"echo {'x' * 2_000}{number}") for number in range(12)]
-    model = PickyModel(lambda request: None, *work, says("Done."), says("Shorter."))
+    model = SummingModel(*work, says("Done."), says("Shorter."))
     harness = scene(store, model)
     async with harness.live() as session:
         await ask(session, "the task")
@@ -179,7 +139,7 @@ async def test_what_is_to_be_summed_up_goes_in_pieces_that_the_model_can_read(st
     ],
 )
 async def test_where_nothing_can_be_left_out_long_texts_are_shortened(store: SessionStore, reply: FakeReply) -> None:
-    model = PickyModel(longer_than(15_000), reply, says("Done."), says("Yes."))
+    model = SummingModel(reply, says("Done."), says("Yes."), refuses=longer_than(15_000))
     harness = scene(store, model)
     async with harness.live() as session:
         await ask(session, "the task")
@@ -192,7 +152,7 @@ async def test_where_nothing_can_be_left_out_long_texts_are_shortened(store: Ses
 
 
 async def test_a_message_longer_than_the_window_is_shown_in_part(store: SessionStore) -> None:
-    model = PickyModel(longer_than(10_000), says("Much."), says("Yes."))
+    model = SummingModel(says("Much."), says("Yes."), refuses=longer_than(10_000))
     harness = scene(store, model)
     async with harness.live() as session:
         await ask(session, f"begin {'x' * 300_000} end")
@@ -224,7 +184,7 @@ def alternating(request: ModelRequest) -> Refusal | None:
 
 @pytest.mark.parametrize("refuses", [bad_ids, no_calls_at_all], ids=["bad ids", "no calls"])
 async def test_a_form_that_a_provider_does_not_take_is_made_simpler(store: SessionStore, refuses: Refuses) -> None:
-    model = PickyModel(lambda request: None, runs("echo hi"), says("Done."), says("Yes."), says("And yes."))
+    model = SummingModel(runs("echo hi"), says("Done."), says("Yes."), says("And yes."))
     harness = scene(store, model)
     async with harness.live() as session:
         await ask(session, "the task")
@@ -239,7 +199,7 @@ async def test_a_form_that_a_provider_does_not_take_is_made_simpler(store: Sessi
 
 
 async def test_two_messages_of_one_speaker_in_a_row_are_joined_where_they_must_alternate(store: SessionStore) -> None:
-    model = PickyModel(lambda request: None, says("Hello."))
+    model = SummingModel(says("Hello."))
     harness = scene(store, model)
     async with harness.live() as session:
         await ask(session, "hi")
@@ -247,7 +207,7 @@ async def test_two_messages_of_one_speaker_in_a_row_are_joined_where_they_must_a
         await say(session, "the first")
         await state(session, "error")
         model.refuses = alternating
-        model._script.play(says("Both."))
+        model.play(says("Both."))
         await ask(session, "the second")
     assert model.taken[-1].messages[-1]["content"] == "the first\n\nthe second"
 
@@ -255,7 +215,7 @@ async def test_two_messages_of_one_speaker_in_a_row_are_joined_where_they_must_a
 async def test_where_nothing_helps_the_first_refusal_is_told_and_the_next_message_is_answered(
     store: SessionStore,
 ) -> None:
-    model = PickyModel(lambda request: None, runs("echo hi"), says("Done."), says("Better."))
+    model = SummingModel(runs("echo hi"), says("Done."), says("Better."))
     harness = scene(store, model)
     async with harness.live() as session:
         await ask(session, "the task")
@@ -270,8 +230,8 @@ async def test_where_nothing_helps_the_first_refusal_is_told_and_the_next_messag
 
 
 async def test_a_refusal_that_the_history_is_not_to_blame_for_is_not_tried_again(store: SessionStore) -> None:
-    model = PickyModel(lambda request: None)
-    model._script.play(FakeReply(fail=ModelFailure("STATUS$ERROR", "The key is wrong.")))
+    model = SummingModel()
+    model.play(FakeReply(fail=ModelFailure("STATUS$ERROR", "The key is wrong.")))
     harness = scene(store, model)
     async with harness.live() as session:
         await say(session, "hi")
@@ -282,10 +242,8 @@ async def test_a_refusal_that_the_history_is_not_to_blame_for_is_not_tried_again
 async def test_a_summary_that_is_refused_for_its_form_leaves_a_note(store: SessionStore) -> None:
     work = [runs(f"echo {'x' * 2_000}{number}") for number in range(8)]
     limit = longer_than(12_000)
-    model = PickyModel(
-        lambda request: Refusal.FORM if request.messages[-1]["content"] == "Sum up!" else limit(request),
-        *work,
-        says("Done."),
+    model = SummingModel(
+        *work, says("Done."), refuses=lambda request: Refusal.FORM if is_sum(request) else limit(request)
     )
     harness = scene(store, model)
     async with harness.live() as session:
@@ -294,7 +252,7 @@ async def test_a_summary_that_is_refused_for_its_form_leaves_a_note(store: Sessi
 
 
 async def test_another_model_is_shown_the_usual_form(store: SessionStore) -> None:
-    model = PickyModel(with_picture(PICTURE), says("I see none."), says("A cat."))
+    model = SummingModel(says("I see none."), says("A cat."), refuses=with_picture(PICTURE))
     harness = scene(store, model)
     async with harness.live() as session:
         await look_at(session, PICTURE)

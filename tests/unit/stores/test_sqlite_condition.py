@@ -11,7 +11,6 @@ from pathlib import Path
 import pytest
 from structlog.testing import capture_logs
 
-from openhands_sessions.adapters.stores import condition
 from openhands_sessions.adapters.stores.sqlite import SqliteStore, open_sqlite
 from openhands_sessions.core.errors import StorageError, StorageUnavailable
 from openhands_sessions.core.events.codec import Stored
@@ -35,23 +34,22 @@ def full_disk() -> Iterator[None]:
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
 
 
-async def test_a_full_disk_is_one_line_and_room_another_without_a_write_of_anybodys(
-    store: SqliteStore, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(condition, "PROBE_SECONDS", 0.01)
-    with capture_logs() as lines:
-        with full_disk():
-            for number in range(3):
-                with pytest.raises(StorageUnavailable):
-                    await store.log(TALK).append(entries(0, 1), expected=-1, term=number)
-            problem = store.problem
-        async with asyncio.timeout(20):
-            while len(lines) < 2:
-                await store.conversations.get(TALK)
-    assert problem is not None
-    assert problem.startswith("the database cannot be used now: ")
-    assert [(line["log_level"], line.get("problem")) for line in lines] == [("error", problem), ("info", None)]
-    await store.log(TALK).append(entries(0, 1), expected=-1, term=9)
+async def test_a_full_disk_is_one_line_and_room_another_without_a_write_of_anybodys(path: Path) -> None:
+    async with open_sqlite(path, probe_every=0.01) as store:
+        await store.conversations.create(row(TALK))
+        with capture_logs() as lines:
+            with full_disk():
+                for number in range(3):
+                    with pytest.raises(StorageUnavailable):
+                        await store.log(TALK).append(entries(0, 1), expected=-1, term=number)
+                problem = store.problem
+            async with asyncio.timeout(20):
+                while len(lines) < 2:
+                    await store.conversations.get(TALK)
+        assert problem is not None
+        assert problem.startswith("the database cannot be used now: ")
+        assert [(line["log_level"], line.get("problem")) for line in lines] == [("error", problem), ("info", None)]
+        await store.log(TALK).append(entries(0, 1), expected=-1, term=9)
 
 
 async def test_a_value_that_cannot_be_stored_says_nothing_of_the_disk(store: SqliteStore) -> None:
