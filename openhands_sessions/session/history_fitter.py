@@ -66,7 +66,6 @@ class HistoryFitter:
         self._history = history
         self._tell = tell
         self._form = HistoryForm()
-        self._tools = 0
         self._size = 0
         """Characters of the newest request, tools included; 0: they do not matter."""
         self._tried: set[str] = set()
@@ -79,7 +78,6 @@ class HistoryFitter:
         model, known = self._context.agent.model or "", self._stream.view.form
         self._form = known if known.model == model else HistoryForm(model=model)
         self._forget_tries()
-        self._tools = size_of(self._context.tools.schemas)
 
     async def messages(self) -> Sequence[Message]:
         """What the model is to be shown now, made shorter where it is known to be too long. Raises ModelFailure."""
@@ -92,7 +90,7 @@ class HistoryFitter:
         if size_of(messages) > readable:
             await self._condense(readable)
             messages = self._shortened(readable)
-        self._size = size_of(messages) + self._tools
+        self._size = size_of(messages) + self._tools()
         return messages
 
     async def repair(self, failure: ModelFailure) -> None:
@@ -159,8 +157,12 @@ class HistoryFitter:
         window = self._context.agent.window
         if window is None:
             return self._form.readable
-        known = max(_LEAST_READABLE, int(window * _SHARE / self._tokens_per_character) - self._tools)
+        known = max(_LEAST_READABLE, int(window * _SHARE / self._tokens_per_character) - self._tools())
         return min(known, self._form.readable or known)
+
+    def _tools(self) -> int:
+        """Characters of what a request says of the tools."""
+        return size_of(self._context.tools.schemas)
 
     def _shown(self, form: HistoryForm) -> Sequence[Message]:
         return self._history.messages(self._context.agent.model, form)
