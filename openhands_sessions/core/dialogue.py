@@ -119,8 +119,15 @@ class _Builder:
         """For which message something was looked up."""
 
     def messages(self, form: HistoryForm) -> Iterator[Message]:
+        if form.changes:
+            for part in self._parts:
+                yield from reformed(part.messages(), part.event, form)
+            return
         for part in self._parts:
-            yield from reformed(part.messages(), part.event, form)
+            if isinstance(part, _Said):
+                yield part.message
+            else:
+                yield from part.messages()
 
     def say(self, message: Message, event: EventId) -> _Said:
         said = _Said(message, event)

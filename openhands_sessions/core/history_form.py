@@ -40,6 +40,11 @@ class HistoryForm:
     told: EventId = UNNUMBERED
     """Up to this event calls and results are told as text, and the system prompt as the user's."""
 
+    @property
+    def changes(self) -> bool:
+        """Whether some events are shown otherwise than usual."""
+        return bool(self.longest) or max(self.without_images, self.told) > UNNUMBERED
+
 
 USUAL = HistoryForm()
 
@@ -59,7 +64,7 @@ def arranged(messages: Iterable[Message], form: HistoryForm) -> Sequence[Message
     """The whole history, each id of a call once: some models number the calls of each reply anew."""
     named = _named_once(messages, plain=form.plain)
     if not form.plain:
-        return list(named)
+        return named
     simple = (_plain(message) for message in named)
     if form.told > UNNUMBERED:
         simple = ({**message, "role": "user"} if message["role"] == "system" else message for message in simple)
@@ -150,25 +155,24 @@ def _call_told(call: Json) -> str:
     return f"[Called {function['name']} with {function['arguments']}]" if isinstance(function, dict) else ""
 
 
-def _named_once(messages: Iterable[Message], *, plain: bool) -> Iterator[Message]:
+def _named_once(messages: Iterable[Message], *, plain: bool) -> list[Message]:
     """Ids that are missing or were there before are made anew, the same way each time; in plain form all are."""
     taken: set[str] = set()
     names: dict[str, str] = {}
-    for message in messages:
-        calls = message.get("tool_calls")
-        if isinstance(calls, list):
+    named = list(messages)
+    for place, message in enumerate(named):
+        if isinstance(calls := message.get("tool_calls"), list):
             names = {}
             made: list[Json] = []
             for call in calls:
                 key = str(call["id"]) if isinstance(call, dict) else ""
                 names[key] = _new_name(key, taken, plain=plain)
                 made.append({**call, "id": names[key]} if isinstance(call, dict) else call)
-            yield {**message, "tool_calls": made}
+            named[place] = {**message, "tool_calls": made}
         elif message["role"] == "tool":
             key = str(message["tool_call_id"])
-            yield {**message, "tool_call_id": names.get(key, key)}
-        else:
-            yield message
+            named[place] = {**message, "tool_call_id": names.get(key, key)}
+    return named
 
 
 def _new_name(key: str, taken: set[str], *, plain: bool) -> str:
