@@ -10,13 +10,12 @@ from pathlib import Path
 
 import pytest
 
-from openhands_sessions.adapters.runtimes.docker.container_spec import INSTANCE
 from openhands_sessions.adapters.runtimes.local.runtimes import LocalRuntimes
 from openhands_sessions.core.errors import RuntimeUnavailable
 from openhands_sessions.core.ids import folder_name
 from openhands_sessions.ports.runtime import CommandDone, Lost, Runtimes, UnknownAction
 from tests.support.docker_engine import Engine
-from tests.support.docker_sandboxes import docker_runtimes
+from tests.support.docker_sandboxes import containers, docker_runtimes
 from tests.support.sandboxes import SID, Hearing, key, opened, run
 
 
@@ -113,7 +112,8 @@ async def test_what_an_engine_far_away_has_pruned_is_not_run_again(far_engine: E
         kind = Kind(runtimes, "/run/executor", tmp_path)
         await abandoned(kind, "echo $OHS_ACTION_ID >> ran; echo 0 begun; sleep 60")
         with contextlib.closing(far_engine.client()) as client:
-            [container] = client.containers.list(filters={"label": f"{INSTANCE}={runtimes.instance}"})
+            [(found, _)] = containers(far_engine, runtimes)
+            container = client.containers.get(found)
             container.remove(force=True)
             client.volumes.get(f"{container.name}-state").remove()
         async with opened(runtimes, term=2) as runtime:
