@@ -34,8 +34,8 @@ class BadInput(CallerError, code="bad_input"):
 class NotFound(CallerError, code="not_found"):
     """Unknown, deleted, or another owner's; callers cannot tell which."""
 
-    def __init__(self, what: str, name: str) -> None:
-        super().__init__(f"{what} {name!r} not found")
+    def __init__(self, what: str, name: str = "") -> None:
+        super().__init__(f"{what} {name!r} not found" if name else f"{what} not found")
         self.name = name
 
 
@@ -52,7 +52,38 @@ class NotAccepting(CallerError, code="not_accepting"):
 
 
 class TooLarge(CallerError, code="too_large"):
-    """Over a size limit, which the message names."""
+    """Over a size limit: `limit`, in what the message names."""
+
+    def __init__(self, message: str, limit: int | None = None) -> None:
+        super().__init__(message)
+        self.limit = limit
+
+
+class Gone(CallerError, code="gone"):
+    """The route exists no more; the message says what to use instead."""
+
+
+class MethodNotAllowed(CallerError, code="method_not_allowed"):
+    """The route takes other methods, which the message names."""
+
+
+class ForeignHost(CallerError, code="foreign_host"):
+    """The request's host name is not one of `server.allowed_hosts`."""
+
+
+class ForeignOrigin(CallerError, code="foreign_origin"):
+    """The request comes from a page whose origin is neither the server's own nor one of `server.allowed_origins`."""
+
+
+class NoProviderToken(CallerError, code="no_provider_token"):
+    """No token of a git provider is stored."""
+
+
+class NoRepository(CallerError, code="no_repository"):
+    """Neither the workspace nor a folder in it is a git repository."""
+
+    def __init__(self, message: str = "Not a git repository") -> None:
+        super().__init__(message)
 
 
 class NotText(CallerError, code="not_text"):

@@ -2,7 +2,7 @@
 
 import re
 import unicodedata
-from collections.abc import Mapping
+from collections.abc import Collection, Iterable, Mapping
 from difflib import get_close_matches
 from typing import Annotated, Any, Literal
 from urllib.parse import urlsplit
@@ -232,14 +232,30 @@ def _leads_elsewhere(merged: Mapping[str, Json], layer: Mapping[str, Json]) -> b
     return layer.get("llm_base_url") not in (None, merged.get("llm_base_url"))
 
 
-def bad_input(error: ValidationError, default: str = "", skipped: int = 0) -> BadInput:
+def bad_input(error: ValidationError, default: str = "", skipped: int = 0, known: Collection[str] = ()) -> BadInput:
     """The first problem as an error that names its field, or `default` if it has none; `skipped` parts of its location
-    are left out of the name."""
-    first = error.errors(include_url=False, include_input=False)[0]
-    return BadInput(".".join(map(str, first["loc"][skipped:])) or default, f"is wrong: {first['msg']}")
+    are left out of the name. An unknown key comes first, since it explains why another is missing; of `known`, the
+    nearest is named."""
+    problems = error.errors(include_url=False)
+    first = next((each for each in problems if each["type"] == "extra_forbidden"), problems[0])
+    place = first["loc"][skipped:]
+    field = ".".join(str(part)[:64] for part in place) or default
+    match first:
+        case {"type": "extra_forbidden"}:
+            return BadInput(field, f"is not known{nearest(str(place[-1]), known if len(place) == 1 else ())}")
+        case {"type": "missing", "input": dict(given)}:
+            return BadInput(field, f"is required{misspelt(str(place[-1]), given.keys() - set(known))}")
+        case _:
+            return BadInput(field, f"is wrong: {first['msg']}")
 
 
-def nearest(key: str, known: Mapping[str, object]) -> str:
+def misspelt(missing: str, given: Iterable[object]) -> str:
+    """`, and … is not known` where a key that was given is close to the one that is missing, otherwise nothing."""
+    close = get_close_matches(missing, map(str, given), n=1)
+    return f", and {close[0][:64]!r} is not known" if close else ""
+
+
+def nearest(key: str, known: Iterable[str]) -> str:
     """`; did you mean …?` where a known key is close, otherwise nothing."""
     close = get_close_matches(key, known, n=1)
     return f"; did you mean {close[0]!r}?" if close else ""

@@ -42,10 +42,6 @@ class FileDiff:
     modified: str
 
 
-class NoRepository(Exception):
-    """Neither the workspace nor a folder in it is a git repository."""
-
-
 class Workspaces(Protocol):
     """Paths are the wire's: `/workspace/…`, or relative to it. Every call raises NotFound for an id that is unknown,
     deleted or someone else's, AtCapacity, PathRefused, and what the session cannot be set up for."""

@@ -36,27 +36,48 @@ SERVER = {
 }
 AUTH = SocketEvent(name="auth", channel="/", sender="client", payloads=(AuthIn,), answer=Refusal)
 """The payload of the packet that connects to a namespace, to any of them."""
+ANSWERS = (
+    SocketEvent(name="refusal", channel="/", sender="server", payloads=(Refusal,)),
+    SocketEvent(name="acknowledgement", channel="/", sender="server", payloads=(Acknowledgement,)),
+)
 Payload = type[BaseModel] | str
 
 
 def socket_schema(version: str) -> dict[str, Any]:
-    """`server` and `client` say for each event of namespace `/` what its one argument is, `operators` those of
-    `/operator`; `auth`, `refusal` and `acknowledgement` the rest."""
+    """A schema of one message: the event's `name`, the namespace (`channel`) and the `sender` tell which, `payload` is
+    its one argument. The packet that connects is `auth`, a connect error `refusal`, and what answers a command
+    `acknowledgement`."""
     components = Components(DEFINITIONS)
-    sides: dict[str, dict[str, Schema]] = {"server": {}, "client": {}, "operators": {}}
-    for event in SOCKET_EVENTS:
-        either = {"anyOf": [_payload(each, event.sender, components) for each in event.payloads]}
-        side = event.sender if event.channel == "/" else "operators"
-        sides[side][event.name] = {"type": "array", "items": either} if event.many else either
+    messages = {}
+    for event in (*SOCKET_EVENTS, AUTH, *ANSWERS):
+        messages[_title(event)] = _message(event, components)
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
-        "title": "openhands-sessions over Socket.IO",
-        "version": version,
-        **sides,
-        "auth": {"anyOf": [_payload(AuthIn, "client", components)]},
-        "refusal": {"anyOf": [_payload(Refusal, "server", components)]},
-        "acknowledgement": {"anyOf": [_payload(Acknowledgement, "server", components)]},
-        "$defs": components.schemas,
+        "title": "Message",
+        "description": f"What goes over the Socket.IO connections of openhands-sessions {version}.",
+        "oneOf": [{"$ref": DEFINITIONS.format(model=title)} for title in messages],
+        "$defs": {**components.schemas, **messages},
+    }
+
+
+def _title(event: SocketEvent) -> str:
+    """Its name as a class has it."""
+    return "".join(part.capitalize() for part in event.name.split("_")) + "Message"
+
+
+def _message(event: SocketEvent, components: Components) -> Schema:
+    payloads = [_payload(each, event.sender, components) for each in event.payloads]
+    either = payloads[0] if len(payloads) == 1 else {"anyOf": payloads}
+    fixed = {"name": event.name, "channel": event.channel, "sender": event.sender}
+    return {
+        "type": "object",
+        "title": _title(event),
+        "properties": {
+            **{key: {"type": "string", "const": value} for key, value in fixed.items()},
+            "payload": {"type": "array", "items": either} if event.many else either,
+        },
+        "required": [*fixed, "payload"],
+        "additionalProperties": False,
     }
 
 

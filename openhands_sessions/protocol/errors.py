@@ -9,6 +9,12 @@ from openhands_sessions.core.errors import (
     BadInput,
     CallerError,
     FileProblem,
+    ForeignHost,
+    ForeignOrigin,
+    Gone,
+    MethodNotAllowed,
+    NoProviderToken,
+    NoRepository,
     NotAccepting,
     NotFound,
     NotText,
@@ -27,7 +33,12 @@ from openhands_sessions.protocol.payloads import Message, Payload, Reply
 HTTP_STATUS: tuple[tuple[type[SessionsError], int], ...] = (
     (NotFound, 404),
     (AlreadyExists, 409),
+    (Gone, 410),
+    (MethodNotAllowed, 405),
     (Unauthorized, 401),
+    (NoProviderToken, 401),
+    (ForeignHost, 403),
+    (ForeignOrigin, 403),
     (NotAccepting, 409),
     (TooLarge, 413),
     (RateLimited, 429),
@@ -36,6 +47,7 @@ HTTP_STATUS: tuple[tuple[type[SessionsError], int], ...] = (
     (StorageUnavailable, 503),
     (RuntimeUnavailable, 503),
     (FileProblem, 404),
+    (NoRepository, 404),
     (PathRefused, 422),
     (NotText, 415),
     (BadInput, 422),
@@ -46,34 +58,40 @@ HTTP_STATUS: tuple[tuple[type[SessionsError], int], ...] = (
 CODE_OF_STATUS = {401: Unauthorized.code, 404: NotFound.code, 413: TooLarge.code, 503: AtCapacity.code}
 """What a status means where the answer has no code."""
 _BY_CODE: Mapping[str, Callable[[str], SessionsError]] = {
-    kind.code: kind for kind in (AlreadyExists, AtCapacity, NotAccepting, StorageUnavailable, TooLarge, Unauthorized)
+    kind.code: kind
+    for kind in (AlreadyExists, AtCapacity, NoRepository, NotAccepting, StorageUnavailable, TooLarge, Unauthorized)
 }
 
 
 class ErrorOut(Message):
-    """What went wrong. `field` names what was wrong in the request; `detail` is for people."""
+    """What went wrong, and what to do. `field` names what was wrong in the request, `limit` is the number that it is
+    over, `retry_after` is in seconds. `detail` and `error` repeat the message under the names that programs for
+    OpenHands read; `msg_id` and `conversation_id` are for its web client."""
 
-    status: str | None = None
-    message: str | None = None
-    code: str | None = None
-    detail: str | None = None
+    status: Literal["error"]
+    message: str
+    code: str
     field: str | None = None
+    limit: int | None = None
+    retry_after: float | None = None
+    detail: str | None = None
     error: str | None = None
     msg_id: str | None = None
     conversation_id: str | None = None
 
     @classmethod
-    def of(cls, error: SessionsError) -> "ErrorOut":
-        told = cls(status="error", message=error.message, code=error.code, detail=error.message)
-        return told.model_copy(update={"field": error.field}) if isinstance(error, BadInput) else told
+    def of(cls, error: SessionsError, /, **more: str) -> "ErrorOut":
+        told: dict[str, Any] = {
+            "status": "error",
+            "message": error.message,
+            "code": error.code,
+            "detail": error.message,
+        }
+        return cls(**told, **_facts(error), **more)
 
 
 class MessageOut(Reply):
     message: str
-
-
-class ProblemOut(Reply):
-    error: str
 
 
 class BareError(Message):
@@ -96,6 +114,7 @@ class Acknowledgement(Payload):
     code: str | None = None
     message: str | None = None
     field: str | None = None
+    limit: int | None = None
     retry_after: float | None = None
 
     @staticmethod
@@ -105,12 +124,7 @@ class Acknowledgement(Payload):
 
     @classmethod
     def refusing(cls, error: SessionsError) -> "Acknowledgement":
-        more: dict[str, Any] = {}
-        if isinstance(error, RateLimited):
-            more["retry_after"] = round(error.retry_after, 3)
-        if isinstance(error, BadInput):
-            more["field"] = error.field
-        return cls(ok=False, code=error.code, message=error.message, **more)
+        return cls(ok=False, code=error.code, message=error.message, **_facts(error))
 
 
 class Reason(Message):
@@ -128,6 +142,19 @@ class Refusal(Message):
     @classmethod
     def of(cls, error: SessionsError) -> "Refusal":
         return cls(message=error.message, data=Reason(code=error.code))
+
+
+def _facts(error: SessionsError) -> dict[str, Any]:
+    """What an error says besides its code and message, by the names of the wire."""
+    match error:
+        case BadInput(field=field):
+            return {"field": field}
+        case TooLarge(limit=int(limit)):
+            return {"limit": limit}
+        case RateLimited(retry_after=seconds):
+            return {"retry_after": round(seconds, 3)}
+        case _:
+            return {}
 
 
 def http_status(kind: type[SessionsError]) -> int:

@@ -42,4 +42,4 @@ def checked(kind: type[P], value: object) -> P:
     try:
         return kind.model_validate(value)
     except ValidationError as error:
-        raise bad_input(error, "the payload") from None
+        raise bad_input(error, "the payload", known=kind.model_fields) from None

@@ -27,7 +27,7 @@ from openhands_sessions.protocol.conversations import (
     StartIn,
     SuccessOut,
 )
-from openhands_sessions.protocol.errors import ErrorOut, MessageOut, ProblemOut
+from openhands_sessions.protocol.errors import ErrorOut, MessageOut
 from openhands_sessions.protocol.payloads import Schema
 from openhands_sessions.protocol.settings import (
     ClientConfigOut,
@@ -207,7 +207,7 @@ READ_SETTINGS = _settings(
     "GET /api/settings",
     "The caller's settings, without keys; 404 before the first store.",
     SettingsOut,
-    errors={404: ProblemOut},
+    errors={404: ErrorOut},
 )
 STORE_SETTINGS = _settings(
     "POST /api/settings",
@@ -217,7 +217,7 @@ STORE_SETTINGS = _settings(
     body=UserSettings,
 )
 RESET_SETTINGS = _settings(
-    "POST /api/reset-settings", "Removed: store the settings instead.", None, errors={410: ProblemOut}
+    "POST /api/reset-settings", "Removed: store the settings instead.", None, errors={410: ErrorOut}
 )
 
 _secrets = partial(Route, tag="secrets")
@@ -228,16 +228,16 @@ ADD_SECRET = _secrets(
     MessageOut,
     status=201,
     body=SecretIn,
-    errors={400: MessageOut},
+    errors={400: ErrorOut},
 )
 CHANGE_SECRET = _secrets(
     "PUT /api/secrets/{name}",
     "Change a secret's name or description.",
     MessageOut,
     body=SecretChangeIn,
-    errors={400: MessageOut, 404: ProblemOut},
+    errors={400: ErrorOut, 404: ErrorOut},
 )
-DELETE_SECRET = _secrets("DELETE /api/secrets/{name}", "Delete a secret.", MessageOut, errors={404: ProblemOut})
+DELETE_SECRET = _secrets("DELETE /api/secrets/{name}", "Delete a secret.", MessageOut, errors={404: ErrorOut})
 
 _providers = partial(Route, tag="git providers")
 ADD_PROVIDERS = _providers(
@@ -247,20 +247,19 @@ ADD_PROVIDERS = _providers(
     body=ProvidersIn,
 )
 UNSET_PROVIDERS = _providers("POST /api/unset-provider-tokens", "Delete every token.", MessageOut)
-_of_user = partial(_providers, errors={401: TEXT})
-USER_INFO = _of_user("GET /api/user/info", "Who the user is.", OBJECT)
-USER_REPOSITORIES = _of_user("GET /api/user/repositories", "The user's repositories.", LIST)
-SEARCH_REPOSITORIES = _of_user("GET /api/user/search/repositories", "Repositories by name.", LIST)
-SEARCH_BRANCHES = _of_user("GET /api/user/search/branches", "Branches by name.", LIST)
-REPOSITORY_BRANCHES = _of_user(f"GET {REPOSITORY}/branches", "A page of a repository's branches.", OBJECT)
-INSTALLATIONS = _of_user("GET /api/user/installations", "Where the provider's app is installed.", LIST)
-SUGGESTED_TASKS = _of_user("GET /api/user/suggested-tasks", "What could be done.", LIST)
-_of_repository = partial(_of_user, slashes=True)
+USER_INFO = _providers("GET /api/user/info", "Who the user is.", OBJECT)
+USER_REPOSITORIES = _providers("GET /api/user/repositories", "The user's repositories.", LIST)
+SEARCH_REPOSITORIES = _providers("GET /api/user/search/repositories", "Repositories by name.", LIST)
+SEARCH_BRANCHES = _providers("GET /api/user/search/branches", "Branches by name.", LIST)
+REPOSITORY_BRANCHES = _providers(f"GET {REPOSITORY}/branches", "A page of a repository's branches.", OBJECT)
+INSTALLATIONS = _providers("GET /api/user/installations", "Where the provider's app is installed.", LIST)
+SUGGESTED_TASKS = _providers("GET /api/user/suggested-tasks", "What could be done.", LIST)
+_of_repository = partial(_providers, slashes=True)
 REPOSITORY_MICROAGENTS = _of_repository(
     f"GET {REPOSITORY}/{{name}}/microagents", "A repository's files of knowledge.", LIST
 )
 REPOSITORY_MICROAGENT = _of_repository(
-    f"GET {REPOSITORY}/{{name}}/microagents/content", "One of them.", None, errors={401: TEXT, 404: ErrorOut}
+    f"GET {REPOSITORY}/{{name}}/microagents/content", "One of them.", None, errors=UNKNOWN
 )
 
 _options = partial(Route, tag="options")
@@ -274,7 +273,7 @@ _probe = partial(_server, access="anyone")
 ALIVE = _probe("GET /alive", "Is the process alive?")
 HEALTH = _probe("GET /health", "The same, in a word.", str)
 LIVE = _probe("GET /health/live", "Is the process alive?")
-READY = _probe("GET /health/ready", "Does it accept new work?", OBJECT, errors={503: OBJECT})
+READY = _probe("GET /health/ready", "Does it accept new work?", OBJECT, errors={503: ErrorOut})
 SERVER_INFO = _server("GET /server_info", "What it is, and what it uses.")
 OPENAPI = _server("GET /api/openapi.json", "This document.")
 SOCKET_SCHEMA = _server("GET /api/socket.schema.json", "A JSON schema of what goes over the socket.")

@@ -15,7 +15,7 @@ from openhands_sessions.core.lifecycle import SessionState
 from openhands_sessions.ports.gateway import Delta, EndReason, Status
 from openhands_sessions.protocol.commands import MessageIn, StateIn
 from openhands_sessions.protocol.errors import Acknowledgement, BareError
-from openhands_sessions.protocol.payloads import Message
+from openhands_sessions.protocol.payloads import Message, Payload
 
 PROTOCOL: Final = 2
 Timestamp = Annotated[datetime, PlainSerializer(timestamp_text), WithJsonSchema({"type": "string"})]
@@ -33,8 +33,8 @@ class SocketJson:
         return read_json(text)
 
 
-class AuthIn(Message):
-    """The Socket.IO `auth` payload, or the same keys in the query."""
+class AuthIn(Payload):
+    """The Socket.IO `auth` payload; the query may hold the same keys."""
 
     protocol: int = 1
     conversation_id: str | None = None

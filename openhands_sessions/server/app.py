@@ -78,7 +78,7 @@ HANDLERS: Mapping[routes.Route, Handler] = {
     routes.INSTALLATIONS: settings.of_providers([]),
     routes.SUGGESTED_TASKS: settings.of_providers([], settings.NONE_SET),
     routes.REPOSITORY_MICROAGENTS: settings.of_providers([]),
-    routes.REPOSITORY_MICROAGENT: settings.of_providers({"detail": "Not Found"}, status=404),
+    routes.REPOSITORY_MICROAGENT: settings.no_microagent,
     routes.OPENAPI: schema.describing(openapi),
     routes.SOCKET_SCHEMA: schema.describing(socket_schema),
     routes.ASYNCAPI: schema.describing(asyncapi),

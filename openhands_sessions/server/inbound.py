@@ -84,7 +84,7 @@ LIMITS = web.AppKey("limits", MessageLimits)
 
 def too_large(limit: int) -> TooLarge:
     """What a caller is told, by every transport."""
-    return TooLarge(f"a message must not be larger than {limit} bytes")
+    return TooLarge(f"a message must not be larger than {limit} bytes", limit)
 
 
 async def read_body(

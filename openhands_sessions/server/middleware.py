@@ -7,7 +7,18 @@ import structlog
 from aiohttp import web
 from aiohttp.typedefs import Handler, Middleware
 
-from openhands_sessions.core.errors import AtCapacity, OwnedElsewhere, RateLimited, SessionsError
+from openhands_sessions.core.errors import (
+    AtCapacity,
+    BadInput,
+    CallerError,
+    ForeignHost,
+    ForeignOrigin,
+    MethodNotAllowed,
+    NotFound,
+    OwnedElsewhere,
+    RateLimited,
+    SessionsError,
+)
 from openhands_sessions.protocol.errors import ErrorOut, http_status
 from openhands_sessions.protocol.routes import ANYONE
 from openhands_sessions.server.credentials import credentials_of
@@ -23,14 +34,16 @@ NOT_KEPT = "no-cache, no-store, must-revalidate"
 """`Cache-Control` of every answer but the web client's own files; one that is streamed must say it itself."""
 
 
-def error_response(error: SessionsError, status: int | None = None) -> web.Response:
-    """The answer to a failed request. The status is that of the error's class by default."""
+def error_response(error: SessionsError, /, status: int | None = None, **more: str) -> web.Response:
+    """The answer to a failed request. The status is that of the error's class by default; `more` are fields of
+    ErrorOut."""
     headers = {}
     if isinstance(error, RateLimited):
         headers["Retry-After"] = str(max(1, round(error.retry_after)))
     if isinstance(error, AtCapacity | OwnedElsewhere):
         headers["Retry-After"] = "1"
-    return web.json_response(ErrorOut.of(error).wire(), status=status or http_status(type(error)), headers=headers)
+    told = ErrorOut.of(error, **more).wire()
+    return web.json_response(told, status=status or http_status(type(error)), headers=headers)
 
 
 @web.middleware
@@ -43,20 +56,32 @@ async def errors(request: web.Request, handler: Handler) -> web.StreamResponse:
     except web.HTTPException as error:
         if error.status < 400:
             raise
-        allowed = {name: value for name, value in error.headers.items() if name == "Allow"}
-        response = web.json_response({"detail": error.reason}, status=error.status, headers=allowed)
+        response = error_response(_error_of(request, error), error.status)
+        response.headers.extend((name, value) for name, value in error.headers.items() if name == "Allow")
     except web.RequestPayloadError:
         request.content.feed_eof()  # aiohttp would read on, and meet the same again
-        response = web.json_response({"detail": "the body cannot be decoded as its headers say"}, status=400)
+        response = error_response(BadInput("the body", "cannot be decoded as its headers say"), status=400)
         response.force_close()  # where the body ends, and the next request begins, nobody knows
     except Exception as error:
         if isinstance(error, ConnectionError) and (request.transport is None or request.transport.is_closing()):
             return web.Response(status=400)  # the client has gone: nobody reads this
         log.exception("a request failed", method=request.method, path=request.path)
-        response = web.json_response({"detail": "the server met an error of its own; it is in its log"}, status=500)
+        response = error_response(SessionsError("the server met an error of its own; it is in its log"))
     if not response.prepared:
         response.headers.setdefault("Cache-Control", NOT_KEPT)
     return response
+
+
+def _error_of(request: web.Request, error: web.HTTPException) -> SessionsError:
+    """What aiohttp found wrong with a request, as an error of ours."""
+    match error:
+        case web.HTTPNotFound():
+            return NotFound("route", request.path[:128])
+        case web.HTTPMethodNotAllowed():
+            allowed = ", ".join(sorted(error.allowed_methods))
+            return MethodNotAllowed(f"{request.method[:16]} is not a method of this route, which takes {allowed}")
+        case _:
+            return CallerError(error.reason)
 
 
 def origin_check(
@@ -72,11 +97,11 @@ def origin_check(
         host = _host_name(request.host)
         if not any_host and host not in hosts:
             callers.note_refusal(request, "foreign host name", host)
-            raise web.HTTPForbidden(reason=f"host name {host[:64]!a} is not one of server.allowed_hosts")
+            raise ForeignHost(f"host name {host[:64]!a} is not one of server.allowed_hosts")
         origin = request.headers.get("Origin")
         if origin is not None and not _same_origin(origin, request) and origin not in allowed_origins:
             callers.note_refusal(request, "foreign origin", origin)
-            raise web.HTTPForbidden(reason="this page's origin is not one of server.allowed_origins")
+            raise ForeignOrigin("this page's origin is not one of server.allowed_origins")
         return await handler(request)
 
     return check

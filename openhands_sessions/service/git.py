@@ -4,9 +4,9 @@ from collections.abc import Iterator, Sequence
 from functools import partial
 from itertools import islice
 
-from openhands_sessions.core.errors import NotFound, NotText, RuntimeUnavailable, TooLarge
+from openhands_sessions.core.errors import NoRepository, NotFound, NotText, RuntimeUnavailable, TooLarge
 from openhands_sessions.ports.runtime import WORKSPACE, Query, Runtime
-from openhands_sessions.ports.workspaces import FileChange, FileDiff, NoRepository
+from openhands_sessions.ports.workspaces import FileChange, FileDiff
 
 LARGEST_LIST = 1 << 20
 LARGEST_ORIGINAL = 4 << 20
@@ -108,7 +108,7 @@ async def _original(runtime: Runtime, path: str) -> str | None:
     except FileNotFoundError:
         return None
     if len(content) >= LARGEST_ORIGINAL:
-        raise TooLarge(f"the file was larger than {LARGEST_ORIGINAL} bytes")
+        raise TooLarge(f"the file was larger than {LARGEST_ORIGINAL} bytes", LARGEST_ORIGINAL)
     try:
         return content.decode()
     except UnicodeDecodeError:

@@ -93,7 +93,9 @@ async def text_of(files: Workspace, path: str) -> str:
         async for piece in pieces:
             content += piece
             if len(content) > LARGEST_TEXT:
-                raise TooLarge(f"the file is larger than {LARGEST_TEXT} bytes; download the folder instead")
+                raise TooLarge(
+                    f"the file is larger than {LARGEST_TEXT} bytes; download the folder instead", LARGEST_TEXT
+                )
     try:
         text = content.decode()
     except UnicodeDecodeError:

@@ -81,7 +81,7 @@ class SecretsStore:
     async def _write(self, owner: OwnerId, secrets: Mapping[str, Json]) -> None:
         total = sum(len((name + _text(secret, "value")).encode()) for name, secret in secrets.items())
         if len(secrets) > MOST_SECRETS or total > SECRETS_TOTAL:
-            raise TooLarge(f"there may be {MOST_SECRETS} secrets, of {SECRETS_TOTAL} bytes together")
+            raise TooLarge(f"there may be {MOST_SECRETS} secrets, of {SECRETS_TOTAL} bytes together", SECRETS_TOTAL)
         await self._files.write(user_file(owner, "secrets"), json.dumps(secrets).encode())
 
 

@@ -1,5 +1,6 @@
 """Bad input over REST: the status, a JSON error that names the field, and nothing of it kept."""
 
+import json
 import sqlite3
 from pathlib import Path
 from typing import Any
@@ -9,6 +10,8 @@ import pytest
 from openhands_sessions.adapters.stores.sqlite import open_sqlite
 from openhands_sessions.core.ids import ConversationId, OwnerId
 from openhands_sessions.ports.store import ConversationRow
+from tests.support.answer_shapes import mismatch, refused
+from tests.support.raw_socket import RawSocket
 from tests.support.running_server import Server, running_server
 from tests.support.server_clients import Clients
 from tests.support.store_entries import NOW
@@ -197,17 +200,61 @@ async def test_what_is_too_large_is_refused_before_it_is_read(data_dir: Path) ->
             method, _, path = asked.replace("{id}", below).partition(" ")
             async with clients.rest.http.request(method, f"{server.url}{path}", data=b" " * 100_000) as got:
                 assert (got.status, got.content_type) == (413, "application/json"), asked
-                assert (await got.json())["detail"]
+                told = await got.json()
+                assert (told["code"], told["limit"]) == ("too_large", 10_000), asked
         assert (await clients.rest.ask("GET", "/alive"))[0] == 200
 
 
 @pytest.mark.parametrize("path", ["/api", "/api/", "/api/conversation", "/api/conversations/x/nothing", "/api/v1/x"])
-async def test_unknown_paths_are_json(clients: Clients, path: str) -> None:
+async def test_unknown_paths_are_refused_as_everything_is(clients: Clients, path: str) -> None:
     for method in ("GET", "POST", "DELETE"):
-        assert await clients.rest.ask(method, path) in (
-            (404, {"detail": "Not Found"}),
-            (405, {"detail": "Method Not Allowed"}),
-        )
+        status, told = await clients.rest.ask(method, path)
+        assert status in (404, 405)
+        assert not mismatch(refused("not_found" if status == 404 else "method_not_allowed"), told)
+
+
+async def test_a_method_that_a_route_does_not_take_is_told_those_that_it_takes(clients: Clients) -> None:
+    async with clients.rest.http.delete(f"{clients.rest.url}/api/conversations") as got:
+        assert (got.status, got.headers["Allow"]) == (405, "GET,HEAD,POST")
+        told = await got.json()
+        assert not mismatch(refused("method_not_allowed"), told)
+        assert told["message"].endswith("takes GET, HEAD, POST")
+
+
+async def test_a_foreign_host_name_is_refused_as_everything_is(clients: Clients) -> None:
+    async with clients.rest.http.get(f"{clients.rest.url}/alive", headers={"Host": "evil.example"}) as got:
+        assert got.status == 403
+        assert not mismatch(refused("foreign_host"), await got.json())
+
+
+@pytest.mark.parametrize(
+    ("asked", "body", "field", "message"),
+    [
+        ("POST /api/conversations", {"intial_user_msg": "x"}, "intial_user_msg", "did you mean 'initial_user_msg'?"),
+        ("POST /api/conversations", {"nonsense": "x"}, "nonsense", "nonsense is not known"),
+        ("POST /api/secrets", {"name": "A", "valu": "x"}, "valu", "did you mean 'value'?"),
+        ("POST {id}/events", {"action": "message", "arg": {}}, "args", "args is required, and 'arg' is not known"),
+        ("POST {id}/message", {"mesage": "x"}, "mesage", "did you mean 'message'?"),
+    ],
+)
+async def test_an_unknown_key_of_a_body_is_refused_with_the_nearest(
+    clients: Clients, asked: str, body: dict[str, Any], field: str, message: str
+) -> None:
+    method, _, path = asked.replace("{id}", f"/api/conversations/{await clients.rest.create()}").partition(" ")
+    status, told = await clients.rest.ask(method, path, body)
+    assert (status, told["code"], told["field"]) == (422, "bad_input", field)
+    assert told["message"].endswith(message)
+
+
+async def test_an_unknown_key_of_auth_is_refused_with_the_nearest(clients: Clients) -> None:
+    raw = RawSocket(clients.rest.http, clients.rest.url)
+    await raw.open()
+    try:
+        told = await raw.connect('{"protocol":2,"conversation":"x"}')
+    finally:
+        await raw.close()
+    assert told.startswith("44")
+    assert json.loads(told[2:])["message"] == "conversation is not known; did you mean 'conversation_id'?"
 
 
 def _kept(data_dir: Path) -> tuple[list[Any], list[str]]:

@@ -13,6 +13,9 @@ from tests.support.server_clients import Clients
 LOCAL = {"OHS_RUNTIME__LOCAL_REPOSITORIES": "true"}
 IDENTITY = ("-c", "user.name=t", "-c", "user.email=t@example.org", "-c", "init.defaultBranch=main")
 
+MESSAGE = "Not a git repository"
+NO_REPOSITORY = {"status": "error", "code": "no_repository"} | dict.fromkeys(("message", "detail", "error"), MESSAGE)
+
 
 def git(folder: Path, *words: str) -> str:
     done = subprocess.run(["git", *IDENTITY, *words], cwd=folder, check=True, capture_output=True, text=True)
@@ -117,7 +120,7 @@ async def test_git_is_asked_while_a_command_runs_and_runs_nothing_of_the_reposit
 
 async def test_a_folder_that_is_no_repository_says_so(server: Server, clients: Clients) -> None:
     sid = await clients.rest.create()
-    none = (404, {"error": "Not a git repository"})
+    none = (404, NO_REPOSITORY)
     assert await ask(clients, sid, "git/changes") == none
     assert await ask(clients, sid, "git/diff", path="a") == none
     # A repository around the workspace is somebody else's.
@@ -175,7 +178,7 @@ async def test_repositories_in_folders_and_submodules_tell_their_own_changes(
         told = {"original": original, "modified": modified}
         assert await ask(clients, sid, "git/diff", path=path) == (200, told), path
     assert (await ask(clients, sid, "git/diff", path="one/sub/none"))[0] == 404
-    assert (await ask(clients, sid, "git/diff", path="loose")) == (404, {"error": "Not a git repository"})
+    assert (await ask(clients, sid, "git/diff", path="loose")) == (404, NO_REPOSITORY)
 
 
 async def test_what_may_not_be_cloned_is_refused_and_what_cannot_be_is_told(clients: Clients, origin: Path) -> None:

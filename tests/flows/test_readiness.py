@@ -55,7 +55,7 @@ async def test_a_server_whose_disk_is_full_is_not_ready_until_there_is_room(serv
             status, refused = await rest.ask("POST", "/api/conversations", {"initial_user_msg": "hi"})
             assert (status, refused["code"]) == (503, "storage_unavailable")
         told = await becomes(rest, 503)
-        assert told == {"status": "storage_unavailable", "detail": refused["message"]}
+        assert (told["status"], told["code"], told["message"]) == ("error", "storage_unavailable", refused["message"])
         assert await rest.ask("GET", "/health/live") == (200, {"status": "ok"})
     await becomes(rest, 200)
     assert (await rest.ask("POST", "/api/conversations", {"initial_user_msg": "hi"}))[0] == 200
@@ -75,11 +75,11 @@ async def test_a_server_with_a_damaged_database_is_not_ready_and_its_list_is_an_
         database.write_bytes(sound[: 2 * 4096] + bytes(14 * 4096) + sound[16 * 4096 :])
         await server.launch()
         told = await becomes(rest, 503)
-        assert told["status"] == "storage_unavailable"
-        assert str(data_dir) not in told["detail"]
+        assert told["code"] == "storage_unavailable"
+        assert str(data_dir) not in told["message"]
         for path in ("/api/conversations", f"/api/conversations/{sid}", f"/api/conversations/{sid}/events"):
             status, refused = await rest.ask("GET", path)
-            assert (status, refused["code"], refused["message"]) == (503, "storage_unavailable", told["detail"])
+            assert (status, refused["code"], refused["message"]) == (503, "storage_unavailable", told["message"])
         assert store_lines(server) == [{"level": "error", "event": "the database is damaged, and is not used"}]
         assert await server.stopped() == 0
         assert "Traceback" not in server.log

@@ -18,7 +18,8 @@ STORED: dict[str, Any] = {
 
 async def test_settings_are_unknown_then_stored_then_shown_without_keys(clients: Clients) -> None:
     ask = clients.rest.ask
-    assert await ask("GET", "/api/settings") == (404, {"error": "Settings not found"})
+    status, told = await ask("GET", "/api/settings")
+    assert (status, told["error"], told["code"]) == (404, "Settings not found", "not_found")
     assert await ask("POST", "/api/settings", STORED) == (200, {"message": "Settings stored"})
     status, shown = await ask("GET", "/api/settings")
     assert status == 200
@@ -64,13 +65,15 @@ async def test_secrets_are_made_renamed_and_deleted_as_recorded(clients: Clients
     assert await ask("GET", "/api/secrets") == (200, {"custom_secrets": []})
     made = {"name": "A", "value": "v", "description": "d"}
     assert await ask("POST", "/api/secrets", made) == (201, {"message": "Secret created successfully"})
-    assert await ask("POST", "/api/secrets", made) == (400, {"message": "Secret A already exists"})
+    status, told = await ask("POST", "/api/secrets", made)
+    assert (status, told["message"], told["code"]) == (400, "Secret A already exists", "already_exists")
     assert await ask("GET", "/api/secrets") == (200, {"custom_secrets": [{"name": "A", "description": "d"}]})
     changed = {"name": "B", "description": "e"}
     assert await ask("PUT", "/api/secrets/A", changed) == (200, {"message": "Secret updated successfully"})
     assert await ask("GET", "/api/secrets") == (200, {"custom_secrets": [{"name": "B", "description": "e"}]})
     assert await ask("DELETE", "/api/secrets/B") == (200, {"message": "Secret deleted successfully"})
-    assert await ask("DELETE", "/api/secrets/B") == (404, {"error": "Secret with ID B not found"})
+    status, told = await ask("DELETE", "/api/secrets/B")
+    assert (status, told["message"], told["code"]) == (404, "secret 'B' not found", "not_found")
     assert (await ask("POST", "/api/secrets", {"name": "a-b", "value": "v"}))[0] == 422
 
 

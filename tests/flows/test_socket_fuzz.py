@@ -57,17 +57,16 @@ async def test_whoever_connects_is_let_in_or_refused_for_long(data_dir: Path, ru
 async def frames_fuzzed(data_dir: Path, *, seconds: float, fixed: bool = True) -> int:
     """How many examples were tried. Each is a connection with a few frames."""
     async with fuzzed_server(data_dir) as place:
-        takes = place.validator(place.document["client"]["oh_user_action"])
+        takes = place.validator(place.payloads["oh_user_action"])
         frames = Frames(
-            commands=shaped(place.document["client"]["oh_user_action"], place.defs),
-            auth=shaped(place.document["auth"], place.defs),
+            commands=shaped(place.payloads["oh_user_action"], place.defs),
+            auth=shaped(place.payloads["auth"], place.defs),
             valid=takes.is_valid,
             message_bytes=MESSAGE_BYTES,
         )
         sid = await place.clients.rest.create()
-        events = {**place.document["server"], **place.document["operators"]}
-        said = {name: place.validator(schema) for name, schema in events.items()}
-        acknowledged = place.validator(place.document["acknowledgement"])
+        said = {name: place.validator(schema) for name, schema in place.said.items()}
+        acknowledged = place.validator(place.payloads["acknowledgement"])
 
         async def check(example: tuple[int, list[Sent]]) -> None:
             protocol, sent = example
@@ -127,7 +126,7 @@ async def handshakes_fuzzed(data_dir: Path, *, seconds: float, fixed: bool = Tru
     async with fuzzed_server(data_dir) as place:
         sid = await place.clients.rest.create()
         made: set[str] = set()
-        refused = place.validator(place.document["refusal"])
+        refused = place.validator(place.payloads["refusal"])
 
         async def check(example: tuple[dict[str, str], Any]) -> None:
             query, auth = example
@@ -177,7 +176,7 @@ def _handshakes(place: FuzzedServer, sid: str) -> st.SearchStrategy[tuple[dict[s
             "EIO": st.sampled_from(("4", "4", "3", "x")),
         },
     )
-    right = shaped(place.document["auth"], place.defs)
+    right = shaped(place.payloads["auth"], place.defs)
     named = st.builds(lambda value, sid: {**value, "conversation_id": sid}, right, ids | fresh)
     usual = st.builds(lambda value, protocol: {**value, "protocol": protocol}, named, st.sampled_from((1, 2)))
     far = st.builds(

@@ -12,15 +12,12 @@ DOCUMENT = socket_schema("")
 
 def messages() -> str:
     """What the server says: to clients, to operators, and in answer."""
-    answers = {name: DOCUMENT[name] for name in ("refusal", "acknowledgement")}
-    rows = [*_rows(DOCUMENT["server"]), *_rows(DOCUMENT["operators"], "`/operator`: "), *_rows(answers)]
-    return "\n".join(["| event | what it is | fields |", "|---|---|---|", *rows])
+    return _table("server")
 
 
 def sayings() -> str:
     """What a client says: in its `auth` payload, and as a command."""
-    said = {"auth": DOCUMENT["auth"], "oh_user_action": DOCUMENT["client"]["oh_user_action"]}
-    return "\n".join(["| event | what it is | fields |", "|---|---|---|", *_rows(said)])
+    return _table("client")
 
 
 def statuses() -> str:
@@ -37,16 +34,25 @@ def statuses() -> str:
     return "\n".join(parts).rstrip()
 
 
-def _rows(events: Mapping[str, Any], place: str = "") -> Iterator[str]:
-    for name, schema in events.items():
-        many = "an array: " if schema.get("type") == "array" else ""
-        ways = schema.get("items", schema)["anyOf"]
-        for way in ways:
-            model = way["$ref"].rpartition("/")[2]
-            if model in NAMED_ELSEWHERE:
-                yield f"| {place}`{name}` | {many}{NAMED_ELSEWHERE[model]} | |"
-                continue
-            described = DOCUMENT["$defs"][model]
-            fields = ", ".join(f"`{field}`" for field in described["properties"])
-            said = " ".join(described["description"].split())
-            yield f"| {place}`{name}` | {many}{said} | {fields} |"
+def _table(sender: str) -> str:
+    messages = (DOCUMENT["$defs"][each["$ref"].rpartition("/")[2]]["properties"] for each in DOCUMENT["oneOf"])
+    # `oh_action` is the name that older clients have for `oh_user_action`.
+    chosen = [each for each in messages if each["sender"]["const"] == sender and each["name"]["const"] != "oh_action"]
+    rows = [row for message in chosen for row in _rows(message)]
+    return "\n".join(["| event | what it is | fields |", "|---|---|---|", *rows])
+
+
+def _rows(message: Mapping[str, Any]) -> Iterator[str]:
+    name, schema = message["name"]["const"], message["payload"]
+    place = "" if message["channel"]["const"] == "/" else f"`{message['channel']['const']}`: "
+    many = "an array: " if schema.get("type") == "array" else ""
+    items = schema.get("items", schema)
+    for way in items.get("anyOf", [items]):
+        model = way["$ref"].rpartition("/")[2]
+        if model in NAMED_ELSEWHERE:
+            yield f"| {place}`{name}` | {many}{NAMED_ELSEWHERE[model]} | |"
+            continue
+        described = DOCUMENT["$defs"][model]
+        fields = ", ".join(f"`{field}`" for field in described["properties"])
+        said = " ".join(described["description"].split())
+        yield f"| {place}`{name}` | {many}{said} | {fields} |"

@@ -7,6 +7,11 @@ ANY = object()
 """Whatever there is."""
 
 
+def refused(code: str, **more: Any) -> dict[str, Any]:
+    """The shape of every answer that refuses something."""
+    return {"status": "error", "message": str, "code": code, "detail": str, **more}
+
+
 def mismatch(shape: Any, value: Any, place: str = "") -> str:
     """Where a value is not of a shape; nothing where it is.
 

@@ -57,6 +57,25 @@ class FuzzedServer:
         defs: Mapping[str, Any] = self.document["$defs"]
         return defs
 
+    @property
+    def payloads(self) -> Mapping[str, Any]:
+        """The schema of each message's payload, by its name."""
+        return {name: payload for name, (_, payload) in self._messages().items()}
+
+    @property
+    def said(self) -> Mapping[str, Any]:
+        """Those of the events that a server emits."""
+        answers = ("refusal", "acknowledgement")
+        found = self._messages().items()
+        return {name: payload for name, (sender, payload) in found if sender == "server" and name not in answers}
+
+    def _messages(self) -> Mapping[str, tuple[str, Any]]:
+        found = {}
+        for each in self.document["oneOf"]:
+            fields = self.defs[each["$ref"].rpartition("/")[2]]["properties"]
+            found[fields["name"]["const"]] = (fields["sender"]["const"], fields["payload"])
+        return found
+
     def validator(self, schema: Mapping[str, Any]) -> Any:
         return jsonschema_rs.validator_for({**schema, "$defs": self.defs})
 

@@ -123,7 +123,7 @@ class GatewayConnection:
             raise GatewayConnectionLost
         limit = self._greeted.result().limits.message_bytes
         if len(orjson.dumps(wire)) > limit:
-            raise TooLarge(f"a message of more than {limit} bytes is not taken")
+            raise TooLarge(f"a message of more than {limit} bytes is not taken", limit)
         answer: asyncio.Future[object] = asyncio.get_running_loop().create_future()
         self._asked.add(answer)
         try:

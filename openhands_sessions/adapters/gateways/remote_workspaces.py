@@ -1,21 +1,16 @@
 """The workspaces on another server: files, changes, microagents."""
 
 from collections.abc import AsyncGenerator, AsyncIterator, Sequence
-from typing import Any
 
 import aiohttp
 
 from openhands_sessions.adapters.gateways.reading import UnreadableMessage, read
 from openhands_sessions.adapters.gateways.rest import RestClient
-from openhands_sessions.core.errors import SessionsError
 from openhands_sessions.core.ids import ConversationId
 from openhands_sessions.core.microagents import Microagent
-from openhands_sessions.ports.workspaces import FileChange, FileDiff, NoRepository, SkippedUpload, UploadLimits
+from openhands_sessions.ports.workspaces import FileChange, FileDiff, SkippedUpload, UploadLimits
 from openhands_sessions.protocol import routes
-from openhands_sessions.protocol.routes import Route
 from openhands_sessions.protocol.workspaces import FileOut
-
-NO_REPOSITORY = "Not a git repository"
 
 
 class RemoteWorkspaces:
@@ -53,14 +48,14 @@ class RemoteWorkspaces:
                 yield chunk
 
     async def changes(self, sid: ConversationId) -> Sequence[FileChange]:
-        found = await self._git(routes.GIT_CHANGES, sid)
+        found = await self._rest.call(routes.GIT_CHANGES, sid)
         try:
             return [FileChange(str(each["path"]), str(each["status"]), each.get("old_path")) for each in found]
         except (TypeError, KeyError, AttributeError):
             raise UnreadableMessage("changes") from None
 
     async def diff(self, sid: ConversationId, path: str) -> FileDiff:
-        match await self._git(routes.GIT_DIFF, sid, path=path):
+        match await self._rest.call(routes.GIT_DIFF, sid, query={"path": path}):
             case {"original": str(original), "modified": str(modified)}:
                 return FileDiff(original, modified)
             case _:
@@ -72,14 +67,6 @@ class RemoteWorkspaces:
                 return [_microagent(each) for each in found]
             case _:
                 raise UnreadableMessage("microagents")
-
-    async def _git(self, route: Route, sid: ConversationId, **query: str) -> Any:
-        try:
-            return await self._rest.call(route, sid, query=query)
-        except SessionsError as error:
-            if error.message == NO_REPOSITORY:
-                raise NoRepository from None
-            raise
 
 
 def _microagent(wire: object) -> Microagent:

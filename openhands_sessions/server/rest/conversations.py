@@ -24,6 +24,7 @@ from openhands_sessions.protocol.conversations import (
 )
 from openhands_sessions.protocol.payloads import checked
 from openhands_sessions.server.inbound import LIMITS, read_body, too_large
+from openhands_sessions.server.middleware import error_response
 from openhands_sessions.server.services import access, body, number, object_of, owned, services
 
 ESCAPED = 3
@@ -72,9 +73,8 @@ async def start(request: web.Request) -> web.Response:
     await body(request, StartIn)
     try:
         sid = await owned(request)
-    except NotFound:
-        unknown = {"status": "error", "conversation_id": request.match_info["conversation_id"]}
-        return web.json_response(unknown, status=404)
+    except NotFound as error:
+        return error_response(error, conversation_id=request.match_info["conversation_id"])
     return await _opened(request, SessionSpec(id=sid))
 
 
@@ -95,9 +95,8 @@ async def rename(request: web.Request) -> web.Response:
     asked = await body(request, RenameIn)
     try:
         sid = await owned(request)
-    except NotFound:
-        unknown = {"status": "error", "message": "Conversation not found", "msg_id": "CONVERSATION$NOT_FOUND"}
-        return web.json_response(unknown, status=404)
+    except NotFound as error:
+        return error_response(error, msg_id="CONVERSATION$NOT_FOUND")
     await access(request).conversations.rename(sid, asked.title)
     return web.json_response(True)
 
@@ -118,7 +117,7 @@ async def _asked(request: web.Request) -> CreateIn:
     given = object_of(raw)
     asked = checked(CreateIn, given)
     if asked.replay_json is not None and len(asked.replay_json.encode()) > most:
-        raise TooLarge(f"replay_json must not be larger than {most} bytes")
+        raise TooLarge(f"replay_json must not be larger than {most} bytes", most)
     if len(raw) > rest and _size({**given, "replay_json": None}) > rest:
         raise too_large(rest)
     return asked

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from aiohttp import web
 
-from openhands_sessions.core.errors import StorageUnavailable
+from openhands_sessions.core.errors import AtCapacity, StorageUnavailable
 from openhands_sessions.core.events.event import Json
 from openhands_sessions.server.services import services
 
@@ -27,9 +27,9 @@ async def health(request: web.Request) -> web.Response:
 async def ready(request: web.Request) -> web.Response:
     operations = services(request).operations
     if not operations.accepting:
-        return web.json_response({"status": "shutting_down"}, status=503)
+        raise AtCapacity("the server is shutting down; try again in a moment")
     if operations.problem is not None:
-        return web.json_response({"status": StorageUnavailable.code, "detail": operations.problem}, status=503)
+        raise StorageUnavailable(operations.problem)
     return web.json_response({"status": "ok", "sessions": operations.live_sessions})
 
 

@@ -4,12 +4,13 @@
 from aiohttp import web
 from aiohttp.typedefs import Handler
 
-from openhands_sessions.core.errors import AlreadyExists, BadInput, NotFound
+from openhands_sessions.core.errors import AlreadyExists, BadInput, Gone, NoProviderToken, NotFound
 from openhands_sessions.core.events.event import Json
 from openhands_sessions.core.ids import OwnerId
 from openhands_sessions.core.settings import nearest
 from openhands_sessions.core.user_settings import AGENTS, shown
 from openhands_sessions.protocol.settings import PROVIDERS, ProvidersIn, SecretChangeIn, SecretIn
+from openhands_sessions.server.middleware import error_response
 from openhands_sessions.server.services import body, mapping, principal, services
 
 NEEDED = "Git provider token required. (such as GitHub)."
@@ -28,7 +29,7 @@ async def settings(request: web.Request) -> web.Response:
     owner = _owner(request)
     stored = await services(request).settings.users(owner)
     if stored is None:
-        return web.json_response({"error": "Settings not found"}, status=404)
+        return error_response(NotFound("Settings"), error="Settings not found")
     return web.json_response(shown(stored, await services(request).secrets.providers(owner)))
 
 
@@ -43,7 +44,8 @@ async def store_settings(request: web.Request) -> web.Response:
 
 
 async def reset(request: web.Request) -> web.Response:
-    return web.json_response({"error": "Reset settings functionality has been removed."}, status=410)
+    told = "settings cannot be reset; store the ones that you want with POST /api/settings"
+    return error_response(Gone(told), error=told)
 
 
 async def secrets(request: web.Request) -> web.Response:
@@ -57,7 +59,7 @@ async def add_secret(request: web.Request) -> web.Response:
     try:
         await services(request).secrets.add(_owner(request), given.name, given.value, given.description or "")
     except AlreadyExists as error:
-        return web.json_response({"message": error.message}, status=400)
+        return error_response(error, status=400)
     return web.json_response({"message": "Secret created successfully"}, status=201)
 
 
@@ -66,9 +68,9 @@ async def change_secret(request: web.Request) -> web.Response:
     try:
         await services(request).secrets.rename(_owner(request), name, given.name, given.description)
     except AlreadyExists as error:
-        return web.json_response({"message": error.message}, status=400)
-    except NotFound:
-        return _no_secret(name)
+        return error_response(error, status=400)
+    except NotFound as error:
+        return error_response(error, error=error.message)
     return web.json_response({"message": "Secret updated successfully"})
 
 
@@ -76,8 +78,8 @@ async def delete_secret(request: web.Request) -> web.Response:
     name = request.match_info["name"]
     try:
         await services(request).secrets.delete(_owner(request), name)
-    except NotFound:
-        return _no_secret(name)
+    except NotFound as error:
+        return error_response(error, error=error.message)
     return web.json_response({"message": "Secret deleted successfully"})
 
 
@@ -96,15 +98,22 @@ async def forget_tokens(request: web.Request) -> web.Response:
     return web.json_response({"message": "Unset Git provider tokens"})
 
 
-def of_providers(found: Json, without: str = NEEDED, status: int = 200) -> Handler:
+def of_providers(found: Json, without: str = NEEDED) -> Handler:
     """A handler that asks no git provider: without a token it answers 401, with one `found`, which is empty."""
 
     async def answer(request: web.Request) -> web.Response:
         if not await services(request).secrets.providers(_owner(request)):
-            return web.json_response(without, status=401)
-        return web.json_response(found, status=status)
+            raise NoProviderToken(without)
+        return web.json_response(found)
 
     return answer
+
+
+async def no_microagent(request: web.Request) -> web.Response:
+    """A handler of what no git provider is asked for."""
+    if not await services(request).secrets.providers(_owner(request)):
+        raise NoProviderToken(NEEDED)
+    raise NotFound("microagent", request.match_info["name"][:128])
 
 
 async def client_config(request: web.Request) -> web.Response:
@@ -129,7 +138,3 @@ async def security_analyzers(request: web.Request) -> web.Response:
 
 def _owner(request: web.Request) -> OwnerId:
     return principal(request).owner
-
-
-def _no_secret(name: str) -> web.Response:
-    return web.json_response({"error": f"Secret with ID {name[:128]} not found"}, status=404)

@@ -8,16 +8,15 @@ from contextlib import aclosing, contextmanager
 from aiohttp import BodyPartReader, MultipartReader, web
 from aiohttp.http_exceptions import HttpProcessingError
 
-from openhands_sessions.core.errors import BadInput, PathRefused, SessionsError, TooLarge
+from openhands_sessions.core.errors import BadInput, NoRepository, PathRefused, SessionsError, TooLarge
 from openhands_sessions.core.events.event import Json
 from openhands_sessions.core.ids import ConversationId
-from openhands_sessions.ports.workspaces import NoRepository, SkippedUpload
-from openhands_sessions.server.middleware import NOT_KEPT
+from openhands_sessions.ports.workspaces import SkippedUpload
+from openhands_sessions.server.middleware import NOT_KEPT, error_response
 from openhands_sessions.server.services import access, owned
 
 CHUNK = 256 << 10
 MOST_SKIPPED = 1_000
-NO_REPOSITORY = {"error": "Not a git repository"}
 _FILENAME = re.compile(r'\bfilename="((?:\\.|[^"\\])*)"')
 _PLAIN = ("", "binary", "7bit", "8bit")
 
@@ -52,7 +51,7 @@ async def upload_files(request: web.Request) -> web.Response:
             if taken.rpartition("/")[2] != (sent := _filename(part)).rpartition("/")[2]:
                 renamed.append({"name": sent, "path": taken})
         if len(skipped) > MOST_SKIPPED:
-            raise TooLarge(f"more than {MOST_SKIPPED} parts were not taken")
+            raise TooLarge(f"more than {MOST_SKIPPED} parts were not taken", MOST_SKIPPED)
     told: dict[str, Json] = {"uploaded_files": uploaded, "skipped_files": skipped}
     return web.json_response(told | {"renamed_files": renamed} if renamed else told)
 
@@ -85,8 +84,8 @@ async def git_changes(request: web.Request) -> web.Response:
     sid = await owned(request)
     try:
         changes = await access(request).workspaces.changes(sid)
-    except NoRepository:
-        return web.json_response(NO_REPOSITORY, status=404)
+    except NoRepository as error:
+        return error_response(error, error=error.message)
     listed: list[Json] = []
     for each in changes:
         change: dict[str, Json] = {"path": each.path, "status": each.status}
@@ -102,8 +101,8 @@ async def git_diff(request: web.Request) -> web.Response:
     try:
         with _naming("path"):
             found = await access(request).workspaces.diff(sid, path)
-    except NoRepository:
-        return web.json_response(NO_REPOSITORY, status=404)
+    except NoRepository as error:
+        return error_response(error, error=error.message)
     return web.json_response({"original": found.original, "modified": found.modified})
 
 

@@ -122,9 +122,20 @@ def differences(path: str, method: str, new: dict[str, Any]) -> Iterator[str]:
     if old_body.get("required", False) != new_body.get("required", False):
         yield "whether there must be a body"
     for status, reply in old_one["responses"].items():
+        if int(status) >= 400:
+            yield from _of_errors(status, reply, new_one)
+            continue
         yield from of_schemas(
             reply.get("content", {}), new_one["responses"].get(status, {}).get("content"), new, sent=False, place=status
         )
+
+
+def _of_errors(status: str, old: dict[str, Any], operation: dict[str, Any]) -> Iterator[str]:
+    """Errors have one form since; it holds what they had."""
+    new = operation["responses"].get(status, {})
+    schema = new.get("content", {}).get("application/json", {}).get("schema")
+    if new != old and schema != {"$ref": "#/components/schemas/ErrorOut"}:
+        yield f"{status} is not an error as all are"
 
 
 def _of_parameters(old: list[dict[str, Any]], new: list[dict[str, Any]]) -> Iterator[str]:

@@ -77,9 +77,28 @@ def test_every_reference_leads_somewhere(document: dict[str, Any], socket: dict[
 
 
 def test_every_schema_is_one(document: dict[str, Any], socket: dict[str, Any]) -> None:
-    sides = [schema for side in ("server", "client", "operators") for schema in socket[side].values()]
-    for schema in (*document["components"]["schemas"].values(), *sides, *socket["$defs"].values()):
+    for schema in (*document["components"]["schemas"].values(), socket, *socket["$defs"].values()):
         assert jsonschema_rs.meta.is_valid(schema)
+
+
+@pytest.mark.parametrize(
+    ("name", "sender", "payload"),
+    [
+        ("oh_user_action", "client", {"action": "message", "args": {"content": "hello"}}),
+        ("acknowledgement", "server", {"ok": True, "id": 3}),
+        ("refusal", "server", {"message": "no", "data": {"code": "not_found"}}),
+        ("auth", "client", {"protocol": 2, "conversation_id": "a" * 32}),
+        ("ended", "server", {"reason": "stopped"}),
+    ],
+)
+def test_a_message_over_the_socket_is_one_of_the_schema(
+    name: str, sender: str, payload: dict[str, Any], socket: dict[str, Any]
+) -> None:
+    message = {"name": name, "channel": "/", "sender": sender, "payload": payload}
+    assert jsonschema_rs.is_valid(socket, message)
+    assert not jsonschema_rs.is_valid(socket, {**message, "name": "hello"})
+    assert not jsonschema_rs.is_valid(socket, {**message, "payload": []})
+    assert not jsonschema_rs.is_valid(socket, payload)
 
 
 def test_names_of_operations_are_distinct(document: dict[str, Any]) -> None:

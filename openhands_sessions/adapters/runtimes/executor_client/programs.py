@@ -111,7 +111,7 @@ class _ExecutorProgramSession:
 
     async def write(self, line: str, key: str = "") -> None:
         if len(line) > LONGEST_LINE:
-            raise TooLarge(f"a line may have {LONGEST_LINE >> 20} MiB")
+            raise TooLarge(f"a line may have {LONGEST_LINE >> 20} MiB", LONGEST_LINE)
         async with self._writing:
             for at in range(0, len(line) or 1, LONGEST_PIECE):
                 more = at + LONGEST_PIECE < len(line)
