@@ -1,4 +1,5 @@
 # serve         start the server on loopback; PORT in the environment says where
+# chat          talk to that server on a terminal; PORT as above
 # check         the fast checks before a commit: format, lint, types, import contracts, unit tests
 # test          the gate of every change: all checks and tests except the long ones, and the docs; WORKERS=N at once
 # docs          build the documentation as a site, in build/docs
@@ -25,13 +26,16 @@ BUILDKIT := DOCKER_BUILDKIT=$${DOCKER_BUILDKIT:-0}
 COMPILE := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes $(UPGRADE) \
 	--no-emit-index-url --no-annotate --no-header pyproject.toml -
 
-.PHONY: help serve check test docs chaos bench images server-image wheels lock clean
+.PHONY: help serve chat check test docs chaos bench images server-image wheels lock clean
 
 help:
 	@sed -n 's/^# \([a-z-]*  \)/make \1/p' Makefile
 
 serve: $(VENV)/.runtime
 	@exec $(BIN)/openhands-sessions serve --host 127.0.0.1 $(if $(PORT),--port $(PORT))
+
+chat: $(VENV)/.runtime
+	@exec $(BIN)/openhands-sessions chat --server http://127.0.0.1:$(or $(PORT),3000)
 
 define STATIC_CHECKS
 $(BIN)/ruff format --check --quiet .
@@ -64,7 +68,11 @@ images:
 		$(BUILDKIT) docker build --tag openhands-sessions-$$image runtime_images/$$image || exit; done
 
 server-image:
-	$(BUILDKIT) docker build --tag openhands-sessions-server --file runtime_images/server/Dockerfile .
+	@$(BUILDKIT) docker build $(if $(BASE),--build-arg BASE=$(BASE)) --tag openhands-sessions-server \
+		--file runtime_images/server/Dockerfile . || { \
+		echo "The build needs a Docker engine, and fetches packages of Debian and of PyPI. Without a network in it:" >&2; \
+		echo "make wheels fetches those of PyPI beforehand, and BASE=IMAGE names an image that has python3 and" >&2; \
+		echo "python3-venv. See docs/howto/run-with-compose.md." >&2; exit 1; }
 
 wheels: $(VENV)/.made
 	@$(BIN)/python -c 'import sys; sys.exit(sys.version_info[:2] != (3, 11))' || { \

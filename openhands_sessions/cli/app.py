@@ -33,7 +33,6 @@ USAGE = 2
 app = typer.Typer(
     name="openhands-sessions",
     help="Sessions of AI agents in a sandbox: talk, leave, come back, miss nothing.",
-    add_completion=False,
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},

@@ -12,7 +12,7 @@ from dataclasses import asdict, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
-from openhands_sessions import bootstrap
+from openhands_sessions.bootstrap import application as bootstrap
 from openhands_sessions.cli.output import clean, columns, print_json
 from openhands_sessions.cli.settings import loaded
 from openhands_sessions.config.config import Config

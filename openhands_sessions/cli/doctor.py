@@ -17,7 +17,8 @@ from pathlib import Path
 from typing import Literal
 from urllib.request import ProxyHandler, build_opener
 
-from openhands_sessions import __version__, bootstrap
+from openhands_sessions import __version__
+from openhands_sessions.bootstrap import kinds
 from openhands_sessions.cli.output import columns
 from openhands_sessions.cli.settings import loaded
 from openhands_sessions.config.config import Config
@@ -106,7 +107,7 @@ def database(config: Config) -> Finding:
         return Finding("database", "warn", "none: kept in memory", "Set store.kind to sqlite to keep conversations.")
     folder = config.data_dir if config.store.path is None else config.store.path.parent
     try:
-        return Finding("database", "ok", f"SQLite {bootstrap.probe_store(folder)} with a write-ahead log")
+        return Finding("database", "ok", f"SQLite {kinds.probe_store(folder)} with a write-ahead log")
     except SessionsError as error:
         return Finding("database", "fail", error.message, "Put the data folder on a local disk with free space.")
 
@@ -189,7 +190,7 @@ def docker(config: Config) -> Iterator[Finding]:
         yield Finding("docker", "ok", "not used by the local runtime, which does not isolate")
         return
     try:
-        looked = asyncio.run(bootstrap.probe_docker(config))
+        looked = asyncio.run(kinds.probe_docker(config))
     except OSError as error:
         yield Finding(
             "docker", "fail", f"{error.strerror}", "Mend the data folder: sandboxes share it with the server."

@@ -1,11 +1,16 @@
 """Text and JSON on standard output: tables, and text that cannot control the terminal."""
 
 import re
+import shutil
+import sys
 from collections.abc import Sequence
+from contextlib import suppress
+from pathlib import Path
 from typing import Any
 
 import orjson
 
+NAME = "openhands-sessions"
 GAP = "  "
 _ESCAPES = re.compile(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)?|[ -/]*[0-~])")
 _CONTROLS = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
@@ -24,6 +29,18 @@ def columns(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
         GAP.join([*(cell.ljust(width) for cell, width in zip(line[:-1], widths, strict=True)), line[-1]]).rstrip()
         for line in lines
     )
+
+
+def program() -> str:
+    """How a user calls this program again, from the folder where they are."""
+    called = Path(sys.argv[0])
+    if shutil.which(NAME) is not None:
+        return NAME
+    if called.name != NAME:
+        return f"{Path(sys.executable).name} -m {NAME.replace('-', '_')}"
+    with suppress(ValueError):
+        return str(called.absolute().relative_to(Path.cwd()))
+    return str(called.absolute())
 
 
 def print_json(value: Any) -> None:

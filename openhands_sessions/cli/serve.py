@@ -14,8 +14,10 @@ from pathlib import Path
 
 import structlog
 
-from openhands_sessions import __version__, bootstrap
+from openhands_sessions import __version__
+from openhands_sessions.bootstrap import application as bootstrap
 from openhands_sessions.cli.data_folder import DataFolderLocked, application, server_lock, usable
+from openhands_sessions.cli.output import program
 from openhands_sessions.cli.settings import loaded
 from openhands_sessions.config.config import Config
 from openhands_sessions.config.errors import ConfigError
@@ -104,7 +106,7 @@ def greeting(config: Config, port: int) -> str:
             f"  data      {config.data_dir}",
             f"  sandbox   {SANDBOXES[config.runtime.kind]}",
             "",
-            f"  talk to it      {key}openhands-sessions chat --server {url}",
+            f"  talk to it      {key}{program()} chat --server {url}",
             "  from a program  see the example in README.md",
             f"  health          {url}/health/ready",
             "",

@@ -2,6 +2,7 @@
 
 import os
 import re
+import shlex
 from collections.abc import Mapping
 from operator import attrgetter
 from pathlib import Path
@@ -10,8 +11,10 @@ from typing import Any
 from pydantic import SecretStr
 
 from openhands_sessions.cli import logs
-from openhands_sessions.cli.output import columns, print_json
+from openhands_sessions.cli.output import columns, print_json, program
 from openhands_sessions.config.loading import DEFAULT, Loaded, load, settings
+from openhands_sessions.config.template import template
+from openhands_sessions.core.errors import SessionsError
 from openhands_sessions.core.masking import MASK
 
 _PASSWORD = re.compile(r"(?<=//)[^/@\s]+(?=@)")
@@ -42,6 +45,20 @@ def show(flags: Mapping[str, object], file: Path | None, *, as_json: bool) -> in
         print_json(listed)
     else:
         print(columns(("setting", "value", "origin"), [(key, _text(value), origin) for key, value, origin in rows]))
+    return 0
+
+
+def init(file: Path) -> int:
+    """Write the template to a new file, which only its owner reads: keys may come to stand in it. Raises
+    SessionsError."""
+    try:
+        with os.fdopen(os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w", encoding="utf-8") as opened:
+            opened.write(template())
+    except FileExistsError:
+        raise SessionsError(f"{file} exists already, and is left as it is; name another file") from None
+    except OSError as error:
+        raise SessionsError(f"{file} cannot be written: {error.strerror}") from error
+    print(f"wrote {file}; change what you need, then: {program()} serve --config {shlex.quote(str(file))}")
     return 0
 
 

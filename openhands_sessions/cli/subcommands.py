@@ -35,7 +35,7 @@ AsJson = Annotated[bool, typer.Option("--json", help="Print JSON, for programs."
 sessions = typer.Typer(help="The conversations that are kept.", rich_markup_mode=None)
 sandbox = typer.Typer(help="The containers of conversations, where runtime.kind is docker.", rich_markup_mode=None)
 config = typer.Typer(help="The configuration.", rich_markup_mode=None)
-Id = Annotated[str, typer.Argument(metavar="ID", help="The conversation.")]
+Id = Annotated[str, typer.Argument(metavar="ID", help="The conversation: its id, or the beginning of it.")]
 
 
 def given(named: Mapping[str, object], settings: Sequence[str] | None) -> dict[str, object]:
@@ -78,6 +78,9 @@ def command(name: str) -> Any:
 def sessions_ls(
     *,
     limit: Annotated[int, typer.Option("--limit", min=1, help="How many at most.")] = 20,
+    search: Annotated[
+        str | None, typer.Option("--search", metavar="TEXT", help="Those with it in the title or the first message.")
+    ] = None,
     as_json: AsJson = False,
     server: Server = None,
     session_api_key: Key = None,
@@ -88,7 +91,7 @@ def sessions_ls(
     """List conversations, the newest first."""
     module = command("sessions")
     place = module.ConversationsTarget(given(_place(session_api_key, data_dir), settings), config_file, server)
-    return int(module.ls(place, limit, as_json=as_json))
+    return int(module.ls(place, limit, search=search, as_json=as_json))
 
 
 @sessions.command("show")
@@ -129,7 +132,7 @@ def sessions_export(
 
 @sessions.command("delete")
 def sessions_delete(
-    sids: Annotated[list[str], typer.Argument(metavar="ID...", help="The conversations.")],
+    sids: Annotated[list[str], typer.Argument(metavar="ID...", help="The conversations: ids, or beginnings of them.")],
     *,
     yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
     server: Server = None,
@@ -168,6 +171,14 @@ def config_show(
 ) -> int:
     """Show every setting with its value and where it comes from; secrets are masked."""
     return int(command("settings").show(given({"--data-dir": data_dir}, settings), config_file, as_json=as_json))
+
+
+@config.command("init")
+def config_init(
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="The new file.")] = Path("openhands-sessions.toml"),
+) -> int:
+    """Write a file with every setting, its default and what it is for, all commented out."""
+    return int(command("settings").init(file))
 
 
 def _place(session_api_key: str | None, data_dir: Path | None) -> dict[str, object]:

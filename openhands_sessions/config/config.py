@@ -84,7 +84,8 @@ class LimitsSection(Section):
 
 
 class StoreSection(Section):
-    kind: Literal["sqlite", "memory"] = Field("sqlite", description="Where conversations are kept.")
+    kind: str = Field("sqlite", description="Where conversations are kept: `sqlite`, `memory`, or an installed kind.")
+    url: SecretStr | None = Field(None, description="Where a store of an installed kind is reached.")
     path: Place | None = Field(None, description="The database; below the data folder if not set.")
     lease_ttl: float = Field(
         30.0, ge=1, description="Seconds until another server may take the conversations of one that hangs."
@@ -135,7 +136,9 @@ class DockerSection(Section):
 
 
 class LlmSection(Section):
-    model: str | None = Field(None, description="The model, by litellm's name, or `scripted:NAME`; none: shell agent.")
+    model: str | None = Field(
+        None, description="The model, by litellm's name, or `KIND:NAME`, as `scripted:NAME`; none: shell agent."
+    )
     base_url: str | None = Field(None, description="Where the model is reached; its provider's address if not set.")
     api_key: SecretStr | None = Field(None, description="The provider's key.")
     timeout: float = Field(600.0, gt=0, description="Limit of one model call in seconds, retries included.")

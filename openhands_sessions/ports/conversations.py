@@ -12,18 +12,23 @@ from openhands_sessions.ports.gateway import SessionInfo
 
 @dataclass(frozen=True, slots=True)
 class ConversationPage:
-    """Conversations, and the id of the next page; None on the last."""
+    """Conversations, and the id of the next page; None on the last. `total` counts all that match, where it was asked
+    for."""
 
     conversations: Sequence[SessionInfo]
     next_page: str | None
+    total: int | None = None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ConversationFilter:
-    """Which conversations a page has; None for any. `repository` is its name, exactly."""
+    """Which conversations a page has; None for any. `repository` is its name, exactly; `search`, which is
+    not empty, stands in the title or in the first message, in upper or lower case (of A to Z)."""
 
     repository: str | None = None
     trigger: str | None = None
+    search: str | None = None
+    id_prefix: str | None = None
 
 
 ANY_CONVERSATION = ConversationFilter()
@@ -47,9 +52,14 @@ class Conversations(Protocol):
         """Returns where the caller has such a conversation."""
 
     async def page(
-        self, *, limit: int, page_id: str | None = None, matching: ConversationFilter = ANY_CONVERSATION
+        self,
+        *,
+        limit: int,
+        page_id: str | None = None,
+        matching: ConversationFilter = ANY_CONVERSATION,
+        count: bool = False,
     ) -> ConversationPage:
-        """Newest first. Raises BadInput for a page id that no page gave."""
+        """Newest first; `count` asks for the total. Raises BadInput for a page id that no page gave."""
 
     async def rename(self, sid: ConversationId, title: str) -> str:
         """The title as it is kept; followers are told. Raises BadInput for an empty or too long one."""

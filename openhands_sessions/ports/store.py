@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from pathlib import Path
 from typing import Protocol, TypedDict
 
 from openhands_sessions.core.events.codec import Stored
@@ -87,6 +88,18 @@ class Snapshot:
     text: str
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class StoreOptions:
+    """What an installed kind of store is opened with: the table `[store]` of the configuration, and the data folder.
+    `lease_ttl` is in seconds; a `node` of None is the host's name."""
+
+    data_dir: Path
+    url: str | None
+    path: Path | None
+    node: str | None
+    lease_ttl: float
+
+
 class EventLog(Protocol):
     """The log of one conversation. Ids are dense from 0."""
 
@@ -149,6 +162,9 @@ class ConversationStore(Protocol):
         """Newest `created_at` first, then highest id; only those that come after `before` in that order. An
         owner of None means all owners. A page of one owner walks along an index, whatever it must match: 50 of
         10,000 cost 50."""
+
+    async def count(self, owner: OwnerId | None, matching: ConversationFilter = ANY_CONVERSATION) -> int:
+        """How many rows the pages have."""
 
     async def update(
         self, sid: ConversationId, changes: RowChanges, *, if_version: int | None = None

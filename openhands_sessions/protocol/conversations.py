@@ -256,6 +256,7 @@ class ConversationOut(Reply):
 class ConversationsOut(Reply):
     results: list[ConversationOut]
     next_page_id: str | None
+    total: int | None = None
 
 
 class StartedOut(Reply):

@@ -123,6 +123,9 @@ EVENT_ID = _number("event_id")
 REVERSE = Parameter("reverse", {"type": "boolean", "default": False})
 FILTER = Parameter("filter", {**TEXT, "description": "JSON, see FilterIn: `source`, `query`, `include_types`, …"})
 PAGE = (LIMIT, Parameter("page_id"), Parameter("selected_repository"))
+SEARCH = Parameter("search", {**TEXT, "description": "Stands in the title or in the first message."})
+ID_PREFIX = Parameter("id_prefix", {**ID, "description": "The beginning of the id."})
+COUNT = Parameter("count", {"type": "boolean", "default": False, "description": "Answer the `total` too."})
 TRIGGER = Parameter("conversation_trigger", {"enum": list(TRIGGERS)})
 FILE = Parameter("file", required=True)
 PATH = Parameter("path")
@@ -135,7 +138,10 @@ REFUSED: Mapping[int, Shape] = {404: ErrorOut, 409: ErrorOut}
 
 _conversations = partial(Route, tag="conversations")
 LIST_CONVERSATIONS = _conversations(
-    f"GET {ALL}", "A page of the caller's conversations, newest first.", ConversationsOut, query=(*PAGE, TRIGGER)
+    f"GET {ALL}",
+    "A page of the caller's conversations, newest first.",
+    ConversationsOut,
+    query=(*PAGE, TRIGGER, SEARCH, ID_PREFIX, COUNT),
 )
 CREATE_CONVERSATION = _conversations(f"POST {ALL}", "Create a conversation and start it.", StartedOut, body=CreateIn)
 LIST_MICROAGENT_CONVERSATIONS = _conversations(

@@ -112,6 +112,11 @@ def object_of(raw: bytes) -> dict[str, Any]:
     return value
 
 
+def boolean(request: web.Request, parameter: Parameter) -> bool:
+    """Whether a parameter of the query is true."""
+    return request.query.get(parameter.name, "").lower() in ("true", "1")
+
+
 def number(request: web.Request, parameter: Parameter) -> int:
     """A whole number of the query; without a default, the largest where it is left out. Raises BadInput."""
     least, most = parameter.schema["minimum"], parameter.schema["maximum"]

@@ -56,14 +56,20 @@ class LocalConversations:
         await self._sessions.row(self._principal, sid)
 
     async def page(
-        self, *, limit: int, page_id: str | None = None, matching: ConversationFilter = ANY_CONVERSATION
+        self,
+        *,
+        limit: int,
+        page_id: str | None = None,
+        matching: ConversationFilter = ANY_CONVERSATION,
+        count: bool = False,
     ) -> ConversationPage:
         before = None if not page_id else _decode_page(page_id)
         owner = self._principal.owner
         rows = await self._rows.page(owner, limit=limit + 1, before=before, matching=matching)
         shown = rows[:limit]
         infos = [self._sessions.summary(row) for row in shown]
-        return ConversationPage(infos, _encode_page(shown[-1]) if len(rows) > limit else None)
+        total = await self._rows.count(owner, matching) if count else None
+        return ConversationPage(infos, _encode_page(shown[-1]) if len(rows) > limit else None, total)
 
     async def rename(self, sid: ConversationId, title: str) -> str:
         await self.check(sid)

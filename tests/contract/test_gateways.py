@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from openhands_sessions.adapters.gateways.remote import open_remote
-from openhands_sessions.bootstrap import Application, open_application
+from openhands_sessions.bootstrap.application import Application, open_application
 from openhands_sessions.config.config import Config
 from openhands_sessions.core.commands import Answer, Resume, SendMessage, Stop
 from openhands_sessions.core.errors import BadInput, NotAccepting, NotFound, RuntimeUnavailable, SessionsError

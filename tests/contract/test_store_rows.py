@@ -126,13 +126,44 @@ class TestConversations:
             )
             await store.conversations.create(made)
         for wanted, expected in (
+            (ANY_CONVERSATION, list(range(24))),
+            (ConversationFilter(id_prefix="n1"), list(range(10, 20))),
+            (ConversationFilter(id_prefix="n1", trigger="gui"), [12, 16]),
+            (ConversationFilter(id_prefix="N1"), []),
+            (ConversationFilter(id_prefix="n_"), []),
             (ConversationFilter(repository="a/1"), [n for n in range(24) if n % 3 and n % 2]),
             (ConversationFilter(trigger="gui"), [n for n in range(24) if not n % 4]),
             (ConversationFilter(repository="a/0", trigger="gui"), [n for n in range(24) if n % 3 and not n % 4]),
             (ConversationFilter(repository="a"), []),
         ):
             assert await pages(store, ADA, 3, wanted) == [f"n{n:02}" for n in reversed(expected)]
+            assert await store.conversations.count(ADA, wanted) == len(expected)
             assert await pages(store, BOB, 3, wanted) == []
+            assert await store.conversations.count(BOB, wanted) == 0
+
+    @pytest.mark.parametrize(
+        ("search", "found"),
+        [
+            ("report", ["title", "message"]),
+            ("REPORT", ["title", "message"]),
+            ("100%", ["message"]),
+            ("a_b", ["title"]),
+            ("^", []),
+            ("axb", []),
+            ("größe", ["title"]),
+        ],
+    )
+    async def test_a_search_looks_into_titles_and_first_messages(
+        self, store: SessionStore, search: str, found: list[str]
+    ) -> None:
+        made = row(ConversationId("title"), owner=ADA)
+        await store.conversations.create(replace(made, title="The Report on größe a_b"))
+        made = row(ConversationId("message"), owner=ADA)
+        await store.conversations.create(replace(made, initial_message="write the report\n100% done"))
+        await store.conversations.create(row(ConversationId("bare"), owner=ADA))
+        wanted = ConversationFilter(search=search)
+        assert sorted(await pages(store, ADA, 9, wanted)) == sorted(found)
+        assert await store.conversations.count(ADA, wanted) == len(found)
 
     async def test_pages_join_without_gap_or_repeat(self, store: SessionStore) -> None:
         for n in range(25):  # five at each moment, so that ids decide within one

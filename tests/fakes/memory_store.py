@@ -181,6 +181,9 @@ class MemoryConversations:
         ]
         return [_copy(row) for row in sorted(rows, key=_place, reverse=True)[: max(limit, 0)]]
 
+    async def count(self, owner: OwnerId | None, matching: ConversationFilter = ANY_CONVERSATION) -> int:
+        return len(await self.page(owner, limit=len(self._data.data.conversations), matching=matching))
+
     async def update(
         self, sid: ConversationId, changes: RowChanges, *, if_version: int | None = None
     ) -> ConversationRow:
@@ -285,7 +288,11 @@ def _place(row: ConversationRow) -> tuple[datetime, ConversationId]:
 
 def _matches(row: ConversationRow, wanted: ConversationFilter) -> bool:
     name = None if row.repository is None else row.repository.name
-    return wanted.repository in (None, name) and wanted.trigger in (None, row.trigger)
+    if wanted.repository not in (None, name) or wanted.trigger not in (None, row.trigger):
+        return False
+    searched = "" if wanted.search is None else wanted.search.lower()
+    texts = (row.title or "", row.initial_message or "")
+    return row.id.startswith(wanted.id_prefix or "") and any(searched in text.lower() for text in texts)
 
 
 def _copy(row: ConversationRow) -> ConversationRow:

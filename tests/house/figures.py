@@ -3,9 +3,10 @@
 from collections.abc import Callable
 from pathlib import Path
 
+from openhands_sessions.config.template import template
 from openhands_sessions.core.lifecycle import SET_UP, TRANSITIONS, SessionState
 from openhands_sessions.session.setup import STAGES
-from tests.house.listings import commands, conversation_settings, default_toml, settings_tables
+from tests.house.listings import commands, conversation_settings, settings_tables
 from tests.house.protocol_listings import messages, sayings, statuses
 from tests.house.sources import ROOT
 from tests.house.wire_listings import errors, events, routes, user_settings
@@ -74,4 +75,4 @@ def _sorted(states: frozenset[SessionState]) -> list[SessionState]:
 if __name__ == "__main__":
     for each in FIGURES:
         each.write_text(drawn(each), encoding="utf-8")
-    DEFAULTS.write_text(default_toml(), encoding="utf-8")
+    DEFAULTS.write_text(template(), encoding="utf-8")

@@ -4,9 +4,9 @@ from pathlib import Path
 
 import pytest
 
+from openhands_sessions.config.template import template
 from openhands_sessions.core.lifecycle import TRANSITIONS, SessionState
 from tests.house.figures import DEFAULTS, FIGURES, drawn, transitions
-from tests.house.listings import default_toml
 
 
 @pytest.mark.parametrize("path", FIGURES, ids=lambda path: path.name)
@@ -15,7 +15,7 @@ def test_figures_are_up_to_date(path: Path) -> None:
 
 
 def test_the_file_of_defaults_is_up_to_date() -> None:
-    assert DEFAULTS.read_text(encoding="utf-8") == default_toml(), "Draw it anew: python -m tests.house.figures"
+    assert DEFAULTS.read_text(encoding="utf-8") == template(), "Draw it anew: python -m tests.house.figures"
 
 
 def test_the_lifecycle_figure_has_every_arrow_of_the_table_and_no_other() -> None:

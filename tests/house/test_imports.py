@@ -11,7 +11,8 @@ PUBLIC_FACES = {"openhands_sessions/__init__.py", "openhands_sessions/core/event
 """The `__init__.py` files that may hold something."""
 
 IMPORT_LATE = {
-    "openhands_sessions/bootstrap.py": "adapters are loaded when they are chosen",
+    "openhands_sessions/bootstrap/application.py": "adapters are loaded when they are chosen",
+    "openhands_sessions/bootstrap/kinds.py": "adapters are loaded when they are chosen",
     "openhands_sessions/adapters/models/litellm_library.py": "litellm is loaded by the first conversation with a model",
 }
 """The files that may import inside a function, and why."""

@@ -13,8 +13,8 @@ import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from openhands_sessions import bootstrap
-from openhands_sessions.bootstrap import open_application, web_application
+from openhands_sessions.bootstrap import kinds
+from openhands_sessions.bootstrap.application import open_application, web_application
 from openhands_sessions.config.loading import load
 from openhands_sessions.server.app import listening
 from tests.support.boundaries import Boundaries
@@ -28,8 +28,8 @@ async def serve(flags: Mapping[str, object], boundaries: Boundaries) -> None:
     ending = asyncio.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         asyncio.get_running_loop().add_signal_handler(number, ending.set)
-    stores = failing_stores(bootstrap.STORES, boundaries)
-    runtimes = failing_runtimes(bootstrap.RUNTIMES, boundaries)
+    stores = failing_stores(kinds.STORES, boundaries)
+    runtimes = failing_runtimes(kinds.RUNTIMES, boundaries)
     async with open_application(config, stores=stores, runtimes=runtimes) as house:
         app = await web_application(house)
         async with listening(app, config.server.host, config.server.port, config.server.shutdown_grace):

@@ -77,6 +77,9 @@ class FailingConversations:
     ) -> Sequence[ConversationRow]:
         return await self._conversations.page(owner, limit=limit, before=before, matching=matching)
 
+    async def count(self, owner: OwnerId | None, matching: ConversationFilter = ANY_CONVERSATION) -> int:
+        return await self._conversations.count(owner, matching)
+
     async def update(
         self, sid: ConversationId, changes: RowChanges, *, if_version: int | None = None
     ) -> ConversationRow:

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from openhands_sessions.adapters.openhands_installation import OpenHandsFolder
-from openhands_sessions.bootstrap import Application, open_application
+from openhands_sessions.bootstrap.application import Application, open_application
 from openhands_sessions.config.config import Config, RuntimeSection
 from openhands_sessions.core.commands import SendMessage
 from openhands_sessions.core.ids import LOCAL_OWNER, UNNUMBERED, ConversationId

@@ -28,7 +28,12 @@ class RemoteConversations:
             raise NotFound("conversation", sid)
 
     async def page(
-        self, *, limit: int, page_id: str | None = None, matching: ConversationFilter = ANY_CONVERSATION
+        self,
+        *,
+        limit: int,
+        page_id: str | None = None,
+        matching: ConversationFilter = ANY_CONVERSATION,
+        count: bool = False,
     ) -> ConversationPage:
         """A server gives at most LARGEST_PAGE at once."""
         asked = {
@@ -36,9 +41,14 @@ class RemoteConversations:
             "page_id": page_id,
             "selected_repository": matching.repository,
             "conversation_trigger": matching.trigger,
+            "search": matching.search,
+            "id_prefix": matching.id_prefix,
+            "count": "true" if count else None,
         }
         query: dict[str, str | int] = {name: value for name, value in asked.items() if value is not None}
         match await self._rest.call(routes.LIST_CONVERSATIONS, query=query):
+            case {"results": [*results], "next_page_id": next_page, "total": int(total)}:
+                return ConversationPage([info_of(wire) for wire in results], next_page, total)
             case {"results": [*results], "next_page_id": next_page}:
                 return ConversationPage([info_of(wire) for wire in results], next_page)
             case _:

@@ -8,7 +8,7 @@ from openhands_sessions.core.settings import McpConfig
 from openhands_sessions.ports.mcp import CallMcp, McpDone, McpFunction, McpServers, McpTools
 from openhands_sessions.ports.programs import Programs
 
-MISSING = "MCP servers are not used: install openhands-sessions[mcp]."
+MISSING = "MCP servers are not used: the package `mcp` is missing; add it with `pip install mcp`."
 
 
 class LazyMcpServers:

@@ -1,7 +1,7 @@
 """Which models there are: the names that litellm knows, and the choice of the family by a model's name."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -41,12 +41,19 @@ def _read() -> Sequence[str]:
 
 
 class ModelChoice:
-    """`scripted` and `scripted:NAME` open a scripted model, every other name one of a provider."""
+    """`scripted` and `scripted:NAME` open a scripted model, `KIND:NAME` one of an installed kind, every other name
+    one of a provider."""
 
-    def __init__(self, scripted: ChatModels, providers: ChatModels) -> None:
+    def __init__(
+        self, scripted: ChatModels, providers: ChatModels, installed: Callable[[str], Awaitable[ChatModels | None]]
+    ) -> None:
         self._scripted = scripted
         self._providers = providers
+        self._installed = installed
 
     async def open(self, spec: ModelSpec) -> ChatModel:
-        family = self._scripted if spec.name.partition(":")[0] == "scripted" else self._providers
-        return await family.open(spec)
+        kind, colon, _ = spec.name.partition(":")
+        if kind == "scripted":
+            return await self._scripted.open(spec)
+        family = await self._installed(kind) if colon else None
+        return await (family or self._providers).open(spec)

@@ -3,6 +3,7 @@
 import asyncio
 import json
 import re
+import shutil
 import time
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from itertools import groupby
@@ -48,12 +49,24 @@ class ScriptedModels:
         return ScriptedModel(script, spec, self._sleep)
 
     def _read(self, name: str) -> Script:
+        self._make_folder()
         if _SCRIPT_NAME.fullmatch(name):
             for path in (folder / f"{name}.yaml" for folder in self._folders):
                 if path.is_file():
                     return read_script(_text(path), path.name)
         known = sorted({path.stem for folder in self._folders for path in folder.glob("*.yaml")})
-        raise model_failure(MISCONFIGURED, f"there is no script {name!r}; there are: {', '.join(known)}")
+        problem = (
+            f"there is no script {name!r}; there are: {', '.join(known)}. Put yours into `scripts` in the data folder"
+        )
+        raise model_failure(MISCONFIGURED, problem)
+
+    def _make_folder(self) -> None:
+        """The first use makes the folder of scripts, with an example to copy."""
+        folder = self._folders[0]
+        if folder.exists():
+            return
+        folder.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(_OWN_SCRIPTS / f"{_DEMO}.yaml", folder / "example.yaml")
 
 
 class ScriptedModel:

@@ -1,5 +1,6 @@
 """The rows of conversations and their snapshots in SQLite."""
 
+import re
 import sqlite3
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
@@ -44,6 +45,7 @@ _DECODED: Mapping[str, Callable[[Any], Any]] = {
     "imported": lambda text: None if text is None else import_of(text),
     "settings": settings_of,
 }
+_LIKE_SIGNS = re.compile(r"[\^%_]")
 _ROW = f"SELECT {', '.join(_COLUMNS)} FROM conversations WHERE gone = {LIVE}"
 _INSERT = f"INSERT OR IGNORE INTO conversations ({', '.join(_COLUMNS)}) VALUES ({', '.join('?' * len(_COLUMNS))})"
 _EMPTY = (
@@ -78,6 +80,10 @@ class SqliteConversations:
     ) -> Sequence[ConversationRow]:
         query, values = page_query(owner, limit=limit, before=before, matching=matching)
         return await self._readers.call(partial(_select, query, values))
+
+    async def count(self, owner: OwnerId | None, matching: ConversationFilter = ANY_CONVERSATION) -> int:
+        where, values = _wanted(owner, matching)
+        return await self._readers.call(partial(_count, where, values))
 
     async def update(
         self, sid: ConversationId, changes: RowChanges, *, if_version: int | None = None
@@ -114,14 +120,31 @@ def page_query(
     matching: ConversationFilter = ANY_CONVERSATION,
 ) -> tuple[str, tuple[str | int, ...]]:
     """The statement of one page and its values: a walk along an index, whatever is asked of one owner's rows."""
-    query, values = _ROW, list[str | int]()
+    where, values = _wanted(owner, matching)
+    if before is not None:
+        where, values = f"{where} AND (created_at, id) < (?, ?)", [*values, microseconds(before[0]), before[1]]
+    return f"{_ROW}{where} ORDER BY created_at DESC, id DESC LIMIT ?", (*values, max(limit, 0))
+
+
+def _wanted(owner: OwnerId | None, matching: ConversationFilter) -> tuple[str, list[str | int]]:
+    """Conditions that follow `gone`, and their values."""
+    where, values = "", list[str | int]()
     wanted = (("owner", owner), ("repository_name", matching.repository), ("trigger", matching.trigger))
     for column, value in wanted:
         if value is not None:
-            query, values = f"{query} AND {column} = ?", [*values, value]
-    if before is not None:
-        query, values = f"{query} AND (created_at, id) < (?, ?)", [*values, microseconds(before[0]), before[1]]
-    return f"{query} ORDER BY created_at DESC, id DESC LIMIT ?", (*values, max(limit, 0))
+            where, values = f"{where} AND {column} = ?", [*values, value]
+    if matching.id_prefix is not None:
+        where, values = f"{where} AND substr(id, 1, ?) = ?", [*values, len(matching.id_prefix), matching.id_prefix]
+    if matching.search is not None:
+        pattern = "%" + _LIKE_SIGNS.sub(r"^\g<0>", matching.search) + "%"
+        where = f"{where} AND (title LIKE ? ESCAPE '^' OR initial_message LIKE ? ESCAPE '^')"
+        values = [*values, pattern, pattern]
+    return where, values
+
+
+def _count(where: str, values: Sequence[str | int], connection: sqlite3.Connection) -> int:
+    query = f"SELECT count(*) FROM conversations WHERE gone = {LIVE}{where}"
+    return int(connection.execute(query, values).fetchone()[0])
 
 
 def _create(row: ConversationRow, connection: sqlite3.Connection) -> None:

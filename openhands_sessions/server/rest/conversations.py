@@ -25,7 +25,7 @@ from openhands_sessions.protocol.conversations import (
 from openhands_sessions.protocol.payloads import checked
 from openhands_sessions.server.inbound import LIMITS, read_body, too_large
 from openhands_sessions.server.middleware import error_response
-from openhands_sessions.server.services import access, body, number, object_of, owned, services
+from openhands_sessions.server.services import access, body, boolean, number, object_of, owned, services
 
 ESCAPED = 3
 """By how much a trajectory may grow when it is written as a string of JSON."""
@@ -50,10 +50,19 @@ async def _page(request: web.Request, trigger: str | None) -> web.Response:
     found = await access(request).conversations.page(
         limit=limit,
         page_id=request.query.get("page_id"),
-        matching=ConversationFilter(repository=request.query.get("selected_repository") or None, trigger=trigger),
+        matching=ConversationFilter(
+            repository=request.query.get("selected_repository") or None,
+            trigger=trigger,
+            search=request.query.get("search") or None,
+            id_prefix=request.query.get("id_prefix") or None,
+        ),
+        count=boolean(request, routes.COUNT),
     )
     results = [ConversationOut.of(info) for info in found.conversations]
-    return web.json_response(ConversationsOut(results=results, next_page_id=found.next_page).wire())
+    told = ConversationsOut(results=results, next_page_id=found.next_page)
+    if found.total is not None:
+        told = told.model_copy(update={"total": found.total})
+    return web.json_response(told.wire())
 
 
 async def managed(request: web.Request) -> web.Response:

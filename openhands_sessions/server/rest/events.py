@@ -10,7 +10,7 @@ from openhands_sessions.protocol import routes
 from openhands_sessions.protocol.conversations import FilterIn
 from openhands_sessions.protocol.payloads import checked
 from openhands_sessions.server.middleware import NOT_KEPT, error_response
-from openhands_sessions.server.services import access, number, owned
+from openhands_sessions.server.services import access, boolean, number, owned
 
 
 async def events(request: web.Request) -> web.Response:
@@ -30,7 +30,7 @@ def _range(request: web.Request, limit: int) -> EventRange:
     return EventRange(
         start=number(request, routes.START_ID),
         end=None if end < 0 else end,
-        reverse=request.query.get("reverse", "").lower() in ("true", "1"),
+        reverse=boolean(request, routes.REVERSE),
         limit=limit,
         matching=_filter(request),
     )

@@ -203,7 +203,26 @@ def test_a_home_that_does_not_exist_is_refused() -> None:
 
 def test_the_file_of_defaults_changes_nothing() -> None:
     found = load({}, {}, DEFAULTS)
-    assert found.config == Config()
+    assert (found.config, set(found.origins.values())) == (Config(), {"default"})
+
+
+def test_each_line_of_the_file_of_defaults_can_be_put_in_force(tmp_path: Path) -> None:
+    for key, setting in settings().items():
+        if setting.default is None:
+            continue
+        table, _, name = key.rpartition(".")
+        [line] = [each for each in _lines(table) if each.startswith(f"#{name} = ")]
+        file = tmp_path / "one.toml"
+        file.write_text(f"[{table}]\n{line[1:]}\n" if table else f"{line[1:]}\n")
+        found = load({}, {}, file)
+        assert found.config == Config(), key
+        assert found.origins[key] != "default"
+
+
+def _lines(table: str) -> list[str]:
+    """Those of a table in the file of defaults."""
+    text = DEFAULTS.read_text()
+    return (text.partition(f"\n[{table}]\n")[2] if table else text).partition("\n[")[0].splitlines()
 
 
 def test_every_named_flag_stands_for_a_setting() -> None:

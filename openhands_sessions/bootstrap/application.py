@@ -1,13 +1,12 @@
-"""Config → parts: the only file that knows ports and adapters at once."""
+"""Configuration to parts: with `kinds`, the only place that knows ports and adapters at once."""
 
 import asyncio
 import uuid
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
-from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager, nullcontext
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from tempfile import TemporaryDirectory
 
 from aiohttp import web
 
@@ -17,32 +16,36 @@ from openhands_sessions.adapters.agents.shell import AgentChoice, ShellAgents
 from openhands_sessions.adapters.confirmation_policy import ConfirmationMode
 from openhands_sessions.adapters.files.local import LocalFiles
 from openhands_sessions.adapters.files.sealed import SealedFiles
+from openhands_sessions.adapters.installed import InstalledModels
 from openhands_sessions.adapters.mcp.lazy import LazyMcpServers
 from openhands_sessions.adapters.models.catalogue import Catalogue, ModelChoice
 from openhands_sessions.adapters.models.litellm import LiteLlmModels
 from openhands_sessions.adapters.models.scripted import ScriptedModels
 from openhands_sessions.adapters.openhands_installation import OpenHandsFolder
-from openhands_sessions.adapters.runtimes.docker.container_spec import DockerSettings
-from openhands_sessions.adapters.runtimes.local.runtimes import LocalLimits, LocalRuntimes
 from openhands_sessions.adapters.session_key_auth import SessionKey
-from openhands_sessions.adapters.stores.leases import Holder
-from openhands_sessions.adapters.stores.sqlite import open_sqlite
-from openhands_sessions.adapters.stores.sqlite_schema import probe_sqlite
 from openhands_sessions.adapters.tools.editor import Editor
 from openhands_sessions.adapters.tools.execution import Bash, Ipython
 from openhands_sessions.adapters.tools.mcp import McpTool
 from openhands_sessions.adapters.tools.notes import Finish, TaskTracker, Think
 from openhands_sessions.adapters.window_condenser import WindowCondenser
 from openhands_sessions.adapters.workspace_memory import WorkspaceMemory
+from openhands_sessions.bootstrap.kinds import (
+    RUNTIMES,
+    STORES,
+    OpenedRuntimes,
+    OpenedStore,
+    open_docker_kind,
+    open_store,
+)
 from openhands_sessions.config.config import Config
 from openhands_sessions.core.errors import BadInput
 from openhands_sessions.core.events.event import Json
-from openhands_sessions.core.ids import LOCAL_OWNER, ConversationId
+from openhands_sessions.core.ids import LOCAL_OWNER
 from openhands_sessions.ports.access import Access, Auth, Principal
 from openhands_sessions.ports.files import FileStore
 from openhands_sessions.ports.mcp import McpServers
 from openhands_sessions.ports.runtime import Runtimes
-from openhands_sessions.ports.sandboxes import Check, LastingRuntimes, Sandboxes
+from openhands_sessions.ports.sandboxes import Sandboxes
 from openhands_sessions.ports.store import SessionStore
 from openhands_sessions.ports.workspaces import UploadLimits
 from openhands_sessions.server.app import ServerSettings, build_app
@@ -60,83 +63,9 @@ from openhands_sessions.service.status_board import StatusBoard
 from openhands_sessions.service.title_generation import TitleGenerator
 from openhands_sessions.session.setup import Dependencies
 
-OpenedStore = AbstractAsyncContextManager[SessionStore]
-OpenedRuntimes = AbstractAsyncContextManager[Runtimes]
-
-
-def _sqlite(config: Config) -> OpenedStore:
-    folders = (_sandboxes(config), _docker_folder(config))
-    begun = any(any(folder.glob("*/workspace")) for folder in folders)
-    return open_sqlite(config.store.path or config.data_dir / "sessions.db", _holder(config), begun=begun)
-
-
-@asynccontextmanager
-async def _temporary(config: Config) -> AsyncIterator[SessionStore]:
-    with TemporaryDirectory(prefix="openhands-sessions-") as folder:
-        async with open_sqlite(Path(folder) / "sessions.db", _holder(config)) as store:
-            yield store
-
-
-def _holder(config: Config) -> Holder:
-    node, ttl = config.store.node, config.store.lease_ttl
-    return Holder(ttl=ttl) if node is None else Holder(node=node, ttl=ttl)
-
-
-def _local(config: Config, store: SessionStore) -> OpenedRuntimes:
-    limits = LocalLimits(
-        command_timeout=config.agent.command_timeout, idle_timeout=config.runtime.executor_idle_timeout
-    )
-    return nullcontext(LocalRuntimes(_sandboxes(config), limits=limits))
-
-
-def _docker(config: Config, store: SessionStore) -> AbstractAsyncContextManager[LastingRuntimes]:
-    from openhands_sessions.adapters.runtimes.docker import runtimes as docker  # brings a library that is slow to load
-
-    async def exists(sid: ConversationId) -> bool:
-        return await store.conversations.get(sid) is not None
-
-    address = config.docker.address
-    return docker.open_docker(_docker_folder(config), _docker_settings(config), address=address, exists=exists)
-
-
-def _docker_folder(config: Config) -> Path:
-    # Not where the local kind keeps its own: an executor that still runs there must not be taken for a container's.
-    return _sandboxes(config) / "docker"
-
-
-def _docker_settings(config: Config) -> DockerSettings:
-    section = config.docker
-    return DockerSettings(
-        image=section.image,
-        pull=section.pull,
-        runtime=section.runtime,
-        user=section.user,
-        network=section.network,
-        firewall_image=section.firewall_image,
-        memory=section.memory_mb << 20,
-        cpus=section.cpus,
-        processes=section.processes,
-        open_files=section.open_files,
-        file_size=section.file_mb << 20,
-        temporary_size=section.temporary_mb << 20,
-        workspace_size=section.workspace_mb << 20,
-        warm=section.warm,
-        pause_after=section.pause_after,
-        remove_after=section.remove_after,
-        keep_workspace=section.keep_workspace,
-        command_timeout=config.agent.command_timeout,
-    )
-
-
-def _sandboxes(config: Config) -> Path:
-    return config.runtime.path or config.data_dir / "runtimes"
-
-
-STORES: Mapping[str, Callable[[Config], OpenedStore]] = {"sqlite": _sqlite, "memory": _temporary}
 AGENT_NAMES = ("CodeActAgent", "ShellAgent")
 """As the V0 client names them; see `core.user_settings.AGENTS`."""
 ANALYZERS = ("llm", "rules")
-RUNTIMES: Mapping[str, Callable[[Config, SessionStore], OpenedRuntimes]] = {"local": _local, "docker": _docker}
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -170,9 +99,10 @@ async def open_application(
     the kinds to choose from. Raises OSError, SessionsError."""
     config.data_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
     async with AsyncExitStack() as stack:
-        store = await stack.enter_async_context(stores[config.store.kind](config))
+        store = await stack.enter_async_context(open_store(config, stores))
         providers = await stack.enter_async_context(LiteLlmModels())
-        models = ModelChoice(ScriptedModels(config.data_dir / "scripts"), providers)
+        installed = await stack.enter_async_context(InstalledModels())
+        models = ModelChoice(ScriptedModels(config.data_dir / "scripts"), providers, installed.family)
         agents = AgentChoice({"default": ModelAgents(models), "shell": ShellAgents()})
         sandboxes = await stack.enter_async_context(runtimes[config.runtime.kind](config, store))
         parts = _parts(store, sandboxes, agents)
@@ -316,7 +246,7 @@ async def open_sandboxes(config: Config) -> AsyncIterator[Sandboxes]:
     StorageError, OSError."""
     if config.runtime.kind != "docker":
         raise BadInput("runtime.kind", "must be docker: other sandboxes are processes, which end by themselves")
-    async with STORES[config.store.kind](config) as store, _docker(config, store) as runtimes:
+    async with open_store(config) as store, open_docker_kind(config, store) as runtimes:
         yield runtimes
 
 
@@ -327,17 +257,5 @@ async def open_importer(config: Config, folder: Path) -> AsyncIterator[Importer]
     if config.store.kind == "memory":
         raise BadInput("store.kind", "must be one that lasts: what is imported into memory is gone at once")
     config.data_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
-    async with STORES[config.store.kind](config) as store:
+    async with open_store(config) as store:
         yield Importer(store, OpenHandsFolder(folder), LOCAL_OWNER, None)
-
-
-async def probe_docker(config: Config) -> Sequence[Check]:
-    """Check what Docker sandboxes need, up to the first vital check that fails. Raises OSError."""
-    from openhands_sessions.adapters.runtimes.docker.check import check_docker
-
-    return await check_docker(_docker_folder(config), _docker_settings(config), address=config.docker.address)
-
-
-def probe_store(folder: Path) -> str:
-    """What the database needs of this machine: its version, where all is well. Raises StorageUnavailable."""
-    return probe_sqlite(folder)

@@ -1,0 +1,122 @@
+"""The kinds of stores and sandboxes that a configuration may name, and how each is opened."""
+
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from openhands_sessions.adapters import installed
+from openhands_sessions.adapters.runtimes.docker.container_spec import DockerSettings
+from openhands_sessions.adapters.runtimes.local.runtimes import LocalLimits, LocalRuntimes
+from openhands_sessions.adapters.stores.leases import Holder
+from openhands_sessions.adapters.stores.sqlite import open_sqlite
+from openhands_sessions.adapters.stores.sqlite_schema import probe_sqlite
+from openhands_sessions.config.config import Config
+from openhands_sessions.core.ids import ConversationId
+from openhands_sessions.ports.runtime import Runtimes
+from openhands_sessions.ports.sandboxes import Check, LastingRuntimes
+from openhands_sessions.ports.store import SessionStore, StoreOptions
+
+OpenedStore = AbstractAsyncContextManager[SessionStore]
+OpenedRuntimes = AbstractAsyncContextManager[Runtimes]
+
+
+def _sqlite(config: Config) -> OpenedStore:
+    folders = (_sandboxes(config), _docker_folder(config))
+    begun = any(any(folder.glob("*/workspace")) for folder in folders)
+    return open_sqlite(config.store.path or config.data_dir / "sessions.db", _holder(config), begun=begun)
+
+
+@asynccontextmanager
+async def _temporary(config: Config) -> AsyncIterator[SessionStore]:
+    with TemporaryDirectory(prefix="openhands-sessions-") as folder:
+        async with open_sqlite(Path(folder) / "sessions.db", _holder(config)) as store:
+            yield store
+
+
+def _holder(config: Config) -> Holder:
+    node, ttl = config.store.node, config.store.lease_ttl
+    return Holder(ttl=ttl) if node is None else Holder(node=node, ttl=ttl)
+
+
+def _local(config: Config, store: SessionStore) -> OpenedRuntimes:
+    limits = LocalLimits(
+        command_timeout=config.agent.command_timeout, idle_timeout=config.runtime.executor_idle_timeout
+    )
+    return nullcontext(LocalRuntimes(_sandboxes(config), limits=limits))
+
+
+def open_docker_kind(config: Config, store: SessionStore) -> AbstractAsyncContextManager[LastingRuntimes]:
+    from openhands_sessions.adapters.runtimes.docker import runtimes as docker  # brings a library that is slow to load
+
+    async def exists(sid: ConversationId) -> bool:
+        return await store.conversations.get(sid) is not None
+
+    address = config.docker.address
+    return docker.open_docker(_docker_folder(config), _docker_settings(config), address=address, exists=exists)
+
+
+def _docker_folder(config: Config) -> Path:
+    # Not where the local kind keeps its own: an executor that still runs there must not be taken for a container's.
+    return _sandboxes(config) / "docker"
+
+
+def _docker_settings(config: Config) -> DockerSettings:
+    section = config.docker
+    return DockerSettings(
+        image=section.image,
+        pull=section.pull,
+        runtime=section.runtime,
+        user=section.user,
+        network=section.network,
+        firewall_image=section.firewall_image,
+        memory=section.memory_mb << 20,
+        cpus=section.cpus,
+        processes=section.processes,
+        open_files=section.open_files,
+        file_size=section.file_mb << 20,
+        temporary_size=section.temporary_mb << 20,
+        workspace_size=section.workspace_mb << 20,
+        warm=section.warm,
+        pause_after=section.pause_after,
+        remove_after=section.remove_after,
+        keep_workspace=section.keep_workspace,
+        command_timeout=config.agent.command_timeout,
+    )
+
+
+def _sandboxes(config: Config) -> Path:
+    return config.runtime.path or config.data_dir / "runtimes"
+
+
+STORES: Mapping[str, Callable[[Config], OpenedStore]] = {"sqlite": _sqlite, "memory": _temporary}
+RUNTIMES: Mapping[str, Callable[[Config, SessionStore], OpenedRuntimes]] = {"local": _local, "docker": open_docker_kind}
+
+
+def open_store(config: Config, stores: Mapping[str, Callable[[Config], OpenedStore]] = STORES) -> OpenedStore:
+    """The store of the configured kind, which is built in or installed. Raises BadInput for an unknown one."""
+    section = config.store
+    if (built_in := stores.get(section.kind)) is not None:
+        return built_in(config)
+    opening: OpenedStore = installed.load_kind(installed.STORES, section.kind, "store.kind", tuple(stores))(
+        StoreOptions(
+            data_dir=config.data_dir,
+            url=None if section.url is None else section.url.get_secret_value(),
+            path=section.path,
+            node=section.node,
+            lease_ttl=section.lease_ttl,
+        )
+    )
+    return opening
+
+
+async def probe_docker(config: Config) -> Sequence[Check]:
+    """Check what Docker sandboxes need, up to the first vital check that fails. Raises OSError."""
+    from openhands_sessions.adapters.runtimes.docker.check import check_docker
+
+    return await check_docker(_docker_folder(config), _docker_settings(config), address=config.docker.address)
+
+
+def probe_store(folder: Path) -> str:
+    """What the database needs of this machine: its version, where all is well. Raises StorageUnavailable."""
+    return probe_sqlite(folder)
