@@ -73,7 +73,7 @@ class Conversation:
         async with self._screen.alive():
             with self._catching_signals():
                 try:
-                    return await first(self._follow(), self._type(), self._handle_signals())
+                    return await first(self._handle_signals(), self._follow(), self._type())
                 finally:
                     self._screen.finish_line()
 

@@ -3,21 +3,22 @@
 import asyncio
 import json
 import os
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from tests.support.command_line import CommandLine, Done
-from tests.support.running_server import running_server
+from tests.support.running_server import processes_of, running_server, still_running
 
 LINES = "".join(f"row {number}\n" for number in range(200))
 
 
 @pytest.fixture
-def shell(data_dir: Path) -> CommandLine:
-    return CommandLine(data_dir)
+async def shell(data_dir: Path) -> AsyncIterator[CommandLine]:
+    yield CommandLine(data_dir)
+    assert not await still_running(processes_of(data_dir)), "processes were left behind"
 
 
 async def chat(shell: CommandLine, *arguments: str, typed: str = "") -> Done:

@@ -185,7 +185,9 @@ class Terminal:
         return self.lines
 
     def types(self, text: str) -> None:
-        os.write(self._descriptor, text.encode())
+        """At most what a terminal takes at once, a few thousand characters."""
+        data = text.encode()
+        assert os.write(self._descriptor, data) == len(data)
 
     async def code(self) -> int:
         async with asyncio.timeout(SECONDS):
