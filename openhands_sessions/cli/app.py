@@ -101,6 +101,12 @@ def chat(
     conversation: Annotated[
         str | None, typer.Option("--conversation", metavar="ID", help="Go on with this one. Without it: a new one.")
     ] = None,
+    message: Annotated[
+        str | None, typer.Option("-m", "--message", metavar="TEXT", help="Send this, print the answer, and end.")
+    ] = None,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="With one message: print each event as a line of JSON.")
+    ] = False,
     session_api_key: Key = None,
     model: Annotated[str | None, typer.Option("--model", help="The model, or scripted:NAME.")] = None,
     base_url: Annotated[
@@ -114,7 +120,7 @@ def chat(
     config_file: ConfigFile = None,
     settings: Settings = None,
 ) -> int:
-    """Talk to an agent. Lines from a pipe are sent one by one, each when the turn before is over."""
+    """Talk to an agent. What a pipe or file holds is one message; with -m, it follows that text."""
     named = {
         "--session-api-key": session_api_key,
         "--model": model,
@@ -124,7 +130,9 @@ def chat(
         "--data-dir": data_dir,
     }
     flags = given(named, settings)
-    return int(command("chat").run(flags, config_file, server=server, conversation=conversation))
+    module = command("chat")
+    options = module.ChatOptions(server=server, conversation=conversation, message=message, as_json=as_json)
+    return int(module.run(flags, config_file, options))
 
 
 @app.command("import")

@@ -1,23 +1,28 @@
-"""One conversation on a terminal or over pipes, through the Gateway port."""
+"""One conversation of a person or a pipe, through the ports of its owner."""
 
 import asyncio
 import signal
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from contextlib import aclosing, contextmanager
 from typing import Any
 
-from openhands_sessions.cli.terminal import Keyboard, Screen
+from openhands_sessions.cli import slash_commands
+from openhands_sessions.cli.chat_target import ChatTarget
+from openhands_sessions.cli.event_lines import EventLines
+from openhands_sessions.cli.keyboard import Keyboard
+from openhands_sessions.cli.output import silence
+from openhands_sessions.cli.progress import ConversationUsage, Progress, Sent
+from openhands_sessions.cli.screen import Screen
+from openhands_sessions.cli.slash_commands import SlashCommand, SlashCommands
 from openhands_sessions.cli.transcript import Transcript
 from openhands_sessions.core.commands import Answer, Command, SendMessage, Stop
 from openhands_sessions.core.errors import SessionsError, Unreachable
 from openhands_sessions.core.events.actions import RunAction
 from openhands_sessions.core.events.codec import Stored, decode
-from openhands_sessions.core.events.event import Action, AgentState, ConfirmationState, Event
-from openhands_sessions.core.events.observations import AgentStateChangedObservation
-from openhands_sessions.core.events.own import StopReason, TurnEndedObservation
+from openhands_sessions.core.events.event import AgentState, Event
+from openhands_sessions.core.events.own import TurnEndedObservation
 from openhands_sessions.core.ids import EventId
-from openhands_sessions.ports.gateway import Delta, FeedItem, Gateway, SessionClosed, SessionEnded, SessionInfo, Status
+from openhands_sessions.ports.gateway import Delta, FeedItem, SessionClosed, SessionEnded, SessionInfo, Status
 
 RECENT = 100
 """Earlier events that are shown again."""
@@ -27,79 +32,35 @@ YES, NO = ("y", "yes"), ("n", "no")
 SHOWN_STATUSES = {"STATUS$LLM_RETRY", "STATUS$RECONNECTING", "STATUS$RECONNECTED"}
 ENDS = {"stopped": "The conversation was stopped.", "deleted": "The conversation was deleted."}
 INTERRUPTED = 128 + signal.SIGINT
-TERMINATED = 128 + signal.SIGTERM
-WORKING = frozenset({AgentState.LOADING, AgentState.RUNNING, AgentState.USER_CONFIRMED, AgentState.USER_REJECTED})
-GOOD_ENDS = frozenset({StopReason.DONE, StopReason.WAITING})
-
-
-@dataclass(frozen=True, slots=True)
-class Progress:
-    """Whether it is the user's turn, folded from events. `seen` is the newest event that an ended turn included."""
-
-    head: int = -1
-    state: AgentState = AgentState.LOADING
-    state_id: int = -1
-    pending: int | None = None
-    seen: int = -1
-    ended: int = -1
-    reason: StopReason | None = None
-
-    @property
-    def working(self) -> bool:
-        return self.state in WORKING
-
-    def after(self, event: Event) -> "Progress":
-        """The progress after one more event."""
-        now = replace(self, head=event.id)
-        match event:
-            case AgentStateChangedObservation(agent_state=state):
-                asks = state is AgentState.AWAITING_USER_CONFIRMATION
-                return replace(now, state=state, state_id=event.id, pending=now.pending if asks else None)
-            case TurnEndedObservation(seen=seen, stop_reason=reason):
-                return replace(now, seen=max(seen, self.seen), ended=event.id, reason=reason)
-            case Action() if getattr(event, "confirmation_state", None) is ConfirmationState.AWAITING:
-                return replace(now, pending=event.id)
-            case _:
-                return now
-
-
-@dataclass(frozen=True, slots=True)
-class Sent:
-    """A command that was accepted as event `id`."""
-
-    command: Command
-    id: int
-
-    def over(self, progress: Progress) -> bool:
-        """Whether the turn that it started has ended."""
-        failed = progress.state is AgentState.ERROR and progress.state_id > self.id
-        match self.command:
-            case SendMessage():
-                return (progress.seen >= self.id and not progress.working) or failed
-            case Answer():
-                return (progress.ended > self.id and not progress.working) or failed
-            case _:
-                return progress.head >= self.id and not progress.working
-
-    def well(self, progress: Progress) -> bool:
-        """Whether the turn, which is over, ended well."""
-        return progress.reason in GOOD_ENDS and progress.state is not AgentState.ERROR
+SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 class Conversation:
-    """`typing` means input from a terminal: with prompts, and without waiting between lines."""
+    """`typing` means a person at a terminal: with prompts, commands of the chat and what was said before. Otherwise the
+    input is sent, and the end of the input is the end."""
 
     def __init__(
-        self, gateway: Gateway, info: SessionInfo, screen: Screen, keyboard: Keyboard, *, typing: bool
+        self,
+        target: ChatTarget,
+        keyboard: Keyboard,
+        screen: Screen,
+        transcript: Transcript | EventLines,
+        *,
+        typing: bool,
     ) -> None:
-        self._gateway = gateway
-        self._sid = info.id
-        self._screen = screen
-        self._transcript = Transcript(screen)
+        self._target = target
+        self._gateway = target.gateway
+        self._sid = target.sid
         self._keyboard = keyboard
+        self._screen = screen
+        self._transcript = transcript
         self._typing = typing
-        self._head = info.head
-        self._progress = Progress(head=max(-1, info.head - RECENT), state=info.agent_state or AgentState.LOADING)
+        self._commands = SlashCommands(target, screen, self._stop_turn)
+        self._head = -1
+        self._progress = Progress()
+        self._counted: ConversationUsage | None = ConversationUsage()
+        self._joined: SessionInfo | None = None
+        self._opened, self._followed = asyncio.Event(), asyncio.Event()
         self._moved = asyncio.Condition()
         self._sent: Sent | None = None
         self._well = True
@@ -109,21 +70,41 @@ class Conversation:
     async def run(self) -> int:
         """Until the input ends, the user leaves or the session does. Gives the exit code: 1 where a turn went wrong.
         Raises SessionsError."""
-        if self._progress.head >= 0:
-            self._screen.line("(earlier events are left out)", "dim")
-        async with self._gateway.follow(self._sid, self._progress.head) as items, self._screen.alive():
+        async with self._screen.alive():
             with self._catching_signals():
                 try:
-                    return await first(self._follow(items), self._type(), self._handle_signals())
+                    return await first(self._handle_signals(), self._follow(), self._type())
                 finally:
                     self._screen.finish_line()
 
-    async def _follow(self, items: AsyncIterator[FeedItem]) -> int:
+    async def _open(self) -> None:
+        """Make or join the conversation, and follow it."""
+        if self._joined is None:
+            info = self._joined = await self._target.open()
+            self._screen.note(f"Conversation {info.id}")
+            self._head = -1 if self._target.is_new else info.head
+            begin = max(-1, self._head - RECENT)
+            self._progress = Progress(head=begin, state=info.agent_state or AgentState.LOADING)
+            if begin >= 0:
+                self._counted = None
+                if self._typing:
+                    self._screen.line("(earlier events are left out)", "dim")
+            self._opened.set()
+        await self._followed.wait()
+
+    async def _follow(self) -> int:
+        await self._opened.wait()
+        async with self._gateway.follow(self._sid, self._progress.head) as items:
+            self._followed.set()
+            await self._show_all(items)
+        self._screen.busy(None)
+        return 1
+
+    async def _show_all(self, items: AsyncIterator[FeedItem]) -> None:
         try:
             async for item in items:
                 match item:
                     case Delta():
-                        self._screen.busy(None)
                         self._transcript.delta(item)
                     case Status():
                         self._show_status(item)
@@ -136,18 +117,26 @@ class Conversation:
             if end.reason in ENDS:
                 self._screen.busy(None)
                 self._screen.line(ENDS[end.reason], "yellow")
-        self._screen.busy(None)
-        return 1
 
     async def _show(self, entries: Sequence[Stored]) -> None:
         for entry in entries:
             event = decode(entry.text, entry.schema)
-            self._transcript.event(event)
+            if self._typing or event.id > self._head:
+                self._transcript.show(entry, event)
             self._progress = self._progress.after(event)
+            self._count(event)
             label = "running" if isinstance(event, RunAction) else "working"
             self._screen.busy(label if self._progress.working else None)
         async with self._moved:
             self._moved.notify_all()
+
+    def _count(self, event: Event) -> None:
+        """Tell what a turn has used when it ends; not where it began before the first event that is shown."""
+        usage = self._target.usage = self._target.usage.after(event)
+        if isinstance(event, TurnEndedObservation):
+            if self._counted is not None and (used := usage.since(self._counted)):
+                self._screen.detail(used)
+            self._counted = usage if self._counted is not None or usage != ConversationUsage() else None
 
     def _show_status(self, status: Status) -> None:
         if status.level == "error":
@@ -158,31 +147,42 @@ class Conversation:
     def _ask(self) -> None:
         """Show the prompt where it is the user's turn."""
         waiting = self._sent is not None and not self._sent.over(self._progress)
-        if waiting or self._progress.working or self._progress.head < self._head:
+        if self._joined is not None and (waiting or self._progress.working or self._progress.head < self._head):
+            self._screen.prompt(None)
             return
         self._screen.busy(None)
-        if self._typing:
-            self._screen.prompt(PROMPT if self._progress.pending is None else QUESTION)
+        self._screen.prompt(PROMPT if self._progress.pending is None else QUESTION)
 
     async def _type(self) -> int:
-        if not self._typing:
-            await self._until(lambda progress: progress.head >= self._head)
-        async for line in self._keyboard.lines():
-            self._screen.entered()
-            self._hinted = False
-            if line.strip():
-                await self._take(line)
-            self._ask()
+        if not self._target.is_new:
+            await self._open()
+            await self._until(lambda progress: self._typing or progress.head >= self._head)
+        self._ask()
+        async with aclosing(self._keyboard.messages()) as messages:
+            async for text in messages:
+                if text.strip():
+                    self._hinted = False
+                    if self._typing:
+                        self._screen.entered(text)
+                    await self._take(text)
+                self._ask()
         if not self._typing and self._progress.pending is not None:
-            raise SessionsError("the agent waits for an answer, and the input has ended")
+            answer = f"openhands-sessions chat --conversation {self._sid} -m y"
+            raise SessionsError(f"the agent waits for an answer; give it with: {answer} (or n, or say why not)")
         return 0 if self._typing or self._well else 1
 
-    async def _take(self, line: str) -> None:
-        """Send a line to the session; with input from a pipe, wait for the end of its turn."""
-        command = self._command(line)
-        if self._typing and isinstance(command, SendMessage):
-            self._transcript.typed(command.content)
+    async def _take(self, text: str) -> None:
+        """Do what was typed; without a person, wait for the end of the turn."""
+        asked = slash_commands.read(text) if self._typing else text
+        if isinstance(asked, str):
+            await self._open()
         try:
+            if isinstance(asked, SlashCommand):
+                await self._commands.run(asked)
+                return
+            command = self._command(asked)
+            if isinstance(command, SendMessage):
+                self._transcript.typed(command.content)
             sent = await self._submit(command)
         except Unreachable:
             raise
@@ -204,7 +204,7 @@ class Conversation:
     async def _submit(self, command: Command) -> Sent:
         self._screen.busy("sending")
         try:
-            accepted = await self._gateway.submit(self._sid, command)
+            accepted = await self._target.submit(command)
         finally:
             self._screen.busy(None)
         sent = self._sent = Sent(command, accepted.id)
@@ -215,19 +215,29 @@ class Conversation:
     async def _handle_signals(self) -> int:
         """Ctrl-C stops the turn. While it stops, and without a turn, a second one leaves."""
         while True:
-            if await self._signals.get() == signal.SIGTERM:
-                return TERMINATED
-            if self._progress.working or self._screen.is_busy:
+            number = await self._signals.get()
+            if number != signal.SIGINT:
+                return 128 + number
+            if self._working:
                 self._screen.line("Stopping; Ctrl-C again leaves.", "yellow")
                 if left := await first(self._stop(), self._leave()):
                     return left
             elif self._hinted or not self._typing:
                 return 0 if self._typing else INTERRUPTED
-            else:
+            elif not self._keyboard.clear():
                 self._hinted = True
-                self._screen.entered()
-                self._screen.line("\nCtrl-C again or Ctrl-D leaves.", "dim")
+                self._screen.line("Ctrl-C again or Ctrl-D leaves.", "dim")
             self._ask()
+
+    @property
+    def _working(self) -> bool:
+        return (self._joined is not None and self._progress.working) or self._screen.is_busy
+
+    async def _stop_turn(self) -> bool:
+        if self._working:
+            await self._stop()
+            return True
+        return False
 
     async def _stop(self) -> int:
         try:
@@ -251,15 +261,18 @@ class Conversation:
     @contextmanager
     def _catching_signals(self) -> Iterator[None]:
         loop = asyncio.get_running_loop()
-        for number in (signal.SIGINT, signal.SIGTERM):
+        caught = [number for number in SIGNALS if signal.getsignal(number) is not signal.SIG_IGN]  # nohup ignores one
+        for number in caught:
             loop.add_signal_handler(number, self._caught, number)
         try:
             yield
         finally:
-            for number in (signal.SIGINT, signal.SIGTERM):
+            for number in caught:
                 loop.remove_signal_handler(number)
 
     def _caught(self, number: int) -> None:
+        if number == signal.SIGHUP:
+            silence()
         if not self._signals.full():
             self._signals.put_nowait(number)
 

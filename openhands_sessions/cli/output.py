@@ -1,5 +1,6 @@
 """Text and JSON on standard output: tables, and text that cannot control the terminal."""
 
+import os
 import re
 import shutil
 import sys
@@ -45,3 +46,11 @@ def program() -> str:
 
 def print_json(value: Any) -> None:
     print(orjson.dumps(value, option=orjson.OPT_INDENT_2).decode())
+
+
+def silence() -> None:
+    """What is written from now on goes nowhere: who read it is gone."""
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    for descriptor in (1, 2):
+        os.dup2(nowhere, descriptor)
+    os.close(nowhere)

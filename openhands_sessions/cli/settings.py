@@ -6,7 +6,7 @@ import shlex
 from collections.abc import Mapping
 from operator import attrgetter
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 from pydantic import SecretStr
 
@@ -24,10 +24,15 @@ def loaded(flags: Mapping[str, object], file: Path | None, *, quiet: bool = Fals
     """The configuration, with the log set up by it; `quiet` commands log warnings only, unless told otherwise. Raises
     ConfigError."""
     found = load(flags, os.environ, file)
+    log_to(found, quiet=quiet)
+    return found
+
+
+def log_to(found: Loaded, out: TextIO | None = None, *, quiet: bool = True) -> None:
+    """Set the log up; `out` is standard error unless it is given."""
     log = found.config.log
     level = "warning" if quiet and found.origins["log.level"] == DEFAULT else log.level
-    logs.configure(level, log.format, secrets(found))
-    return found
+    logs.configure(level, log.format, secrets(found), out)
 
 
 def secrets(found: Loaded) -> list[str]:

@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from openhands_sessions.cli.output import clean
-from openhands_sessions.cli.terminal import Screen
+from openhands_sessions.cli.screen import Screen
 from openhands_sessions.core.events.actions import (
     BrowseAction,
     BrowseInteractiveAction,
@@ -20,6 +20,7 @@ from openhands_sessions.core.events.actions import (
     RunIpythonAction,
     WriteAction,
 )
+from openhands_sessions.core.events.codec import Stored
 from openhands_sessions.core.events.event import Action, AgentState, ConfirmationState, Event, Observation, Source
 from openhands_sessions.core.events.observations import (
     AgentStateChangedObservation,
@@ -83,6 +84,7 @@ class Transcript:
         self._screen = screen
         self._reply = Streamed()
         self._reply_key = ""
+        self._thoughts = Streamed()
         self._outputs: dict[int, Streamed] = {}
         self._spoken = -1
         self._answered = -1
@@ -103,16 +105,26 @@ class Transcript:
             return
         if key <= self._spoken:
             return
-        if delta.key != self._reply_key or delta.restart:
-            self._screen.finish_line()
-            self._reply, self._reply_key = Streamed(), delta.key
-        self._screen.write(self._reply.take(delta))
+        if delta.key != self._reply_key:
+            self._screen.said()
+            self._reply, self._thoughts, self._reply_key = Streamed(), Streamed(), delta.key
+        if delta.kind == "thought":
+            self._screen.write(self._thoughts.take(delta), "dim")
+            return
+        if delta.restart:
+            self._screen.said()
+            self._reply = Streamed()
+        self._speak(self._reply.take(delta))
 
     def problem(self, text: str) -> None:
         """An error that is not an event; the same one is shown once."""
         if text and text != self._problem:
             self._problem = text
             self._screen.problem(text)
+
+    def show(self, entry: Stored, event: Event) -> None:
+        """As `event`, of a stored one."""
+        self.event(event)
 
     def event(self, event: Event) -> None:
         """Show an event, if its kind is meant for people."""
@@ -169,7 +181,9 @@ class Transcript:
             self._screen.line(f"{MARKS.get(item.status, '[ ]')} {item.title}", "dim")
 
     def finished(self, event: FinishAction | RejectAction) -> None:
-        self._screen.line(event.describe())
+        self._screen.finish_line()
+        self._screen.say(event.describe())
+        self._screen.said()
 
     def condensed(self, event: CondensationAction) -> None:
         self._screen.line("(older events are condensed for the model; the log keeps them)", "dim")
@@ -194,10 +208,16 @@ class Transcript:
             return
         rest = self._reply.rest_of(text)
         if rest is None:
+            self._screen.said()
+        self._speak(text if rest is None else rest)
+        self._screen.said()
+        self._reply, self._thoughts, self._reply_key = Streamed(), Streamed(), ""
+
+    def _speak(self, text: str) -> None:
+        if text and self._thoughts.text:
+            self._thoughts = Streamed()
             self._screen.finish_line()
-        self._screen.write(text if rest is None else rest)
-        self._screen.finish_line()
-        self._reply, self._reply_key = Streamed(), ""
+        self._screen.say(text)
 
     def _lines(self, text: str) -> None:
         lines = text.splitlines()

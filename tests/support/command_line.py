@@ -8,10 +8,13 @@ import re
 import struct
 import sys
 import termios
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+
+from openhands_sessions.executor.screen import TerminalScreen
+from openhands_sessions.executor.terminal import COLUMNS, ROWS
 
 SECONDS = 90.0
 PROGRAM = (sys.executable, "-m", "openhands_sessions")
@@ -72,7 +75,7 @@ class CommandLine:
     async def terminal(self, *arguments: str) -> AsyncIterator["Terminal"]:
         """A program on a terminal of its own."""
         ours, theirs = pty.openpty()
-        fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 40, 120, 0, 0))
+        fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", ROWS, COLUMNS, 0, 0))
         process = await asyncio.create_subprocess_exec(
             *(sys.executable, "-c", _ON_A_TERMINAL, *arguments),
             env=self.environ,
@@ -135,6 +138,7 @@ class Terminal:
         self._raw = b""
         self._news = asyncio.Event()
         self._place = 0
+        self._closed = False
         os.set_blocking(descriptor, False)
         asyncio.get_running_loop().add_reader(descriptor, self._read)
 
@@ -153,16 +157,48 @@ class Terminal:
             raise AssertionError(f"{text!r} was never shown, but: {self.shown[self._place :]}") from None
         self._place = place + len(text)
 
+    @property
+    def lines(self) -> list[str]:
+        """What the terminal shows at this moment, without the empty lines at the end."""
+        screen = TerminalScreen("", "")
+        screen.feed("\x1b[1;1H" + self._raw.decode(errors="replace"))
+        return [line.rstrip() for line in screen.text().rstrip().split("\n")]
+
+    @property
+    def raw(self) -> bytes:
+        """All that it was sent."""
+        return self._raw
+
+    async def prompts(self, prompt: str = ">") -> list[str]:
+        """Wait until the last line asks for input, with nothing typed, and give the lines."""
+        return await self.looks(lambda lines: lines[-1] == prompt)
+
+    async def looks(self, reached: Callable[[list[str]], bool]) -> list[str]:
+        """Wait until the lines are so, and give them."""
+        try:
+            async with asyncio.timeout(SECONDS):
+                while not reached(self.lines):
+                    self._news.clear()
+                    await self._news.wait()
+        except TimeoutError:
+            raise AssertionError("it never looked so, but:\n" + "\n".join(self.lines)) from None
+        return self.lines
+
     def types(self, text: str) -> None:
-        os.write(self._descriptor, text.encode())
+        """At most what a terminal takes at once, a few thousand characters."""
+        data = text.encode()
+        assert os.write(self._descriptor, data) == len(data)
 
     async def code(self) -> int:
         async with asyncio.timeout(SECONDS):
             return await self.process.wait()
 
     def close(self) -> None:
-        asyncio.get_running_loop().remove_reader(self._descriptor)
-        os.close(self._descriptor)
+        """Take the terminal away. May be called twice."""
+        if not self._closed:
+            self._closed = True
+            asyncio.get_running_loop().remove_reader(self._descriptor)
+            os.close(self._descriptor)
 
     def _read(self) -> None:
         try:

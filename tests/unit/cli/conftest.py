@@ -8,7 +8,7 @@ import pytest
 import structlog
 
 from openhands_sessions.cli import logs
-from openhands_sessions.cli.terminal import Screen
+from openhands_sessions.cli.screen import PlainScreen
 from openhands_sessions.cli.transcript import Transcript
 
 
@@ -18,12 +18,12 @@ def paper() -> io.StringIO:
 
 
 @pytest.fixture
-def screen(paper: io.StringIO) -> Screen:
-    return Screen(paper, plain=True, errors=paper)
+def screen(paper: io.StringIO) -> PlainScreen:
+    return PlainScreen(paper, paper)
 
 
 @pytest.fixture
-def transcript(screen: Screen) -> Transcript:
+def transcript(screen: PlainScreen) -> Transcript:
     return Transcript(screen)
 
 

@@ -15,7 +15,16 @@ from openhands_sessions.cli.settings import secrets, shown
 from openhands_sessions.cli.subcommands import given
 from openhands_sessions.config.loading import load
 
-SLOW = ("litellm", "aiohttp", "socketio", "rich", "pydantic", "structlog", "openhands_sessions.bootstrap")
+SLOW = (
+    "litellm",
+    "aiohttp",
+    "socketio",
+    "rich",
+    "prompt_toolkit",
+    "pydantic",
+    "structlog",
+    "openhands_sessions.bootstrap",
+)
 
 
 def called(*arguments: str) -> int:

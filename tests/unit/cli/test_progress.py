@@ -4,10 +4,10 @@ from dataclasses import replace
 
 import pytest
 
-from openhands_sessions.cli.conversation import Progress, Sent
+from openhands_sessions.cli.progress import ConversationUsage, Progress, Sent
 from openhands_sessions.core.commands import Answer, SendMessage, Stop
 from openhands_sessions.core.events.actions import MessageAction, RunAction
-from openhands_sessions.core.events.event import AgentState, ConfirmationState, Event, Source
+from openhands_sessions.core.events.event import AgentState, ConfirmationState, Event, Json, Source
 from openhands_sessions.core.events.observations import AgentStateChangedObservation
 from openhands_sessions.core.events.own import StopReason, TurnEndedObservation
 from openhands_sessions.core.ids import EventId
@@ -98,3 +98,20 @@ def test_a_stop_is_over_when_nothing_works_any_more() -> None:
 def test_who_works_is_told_by_the_state(name: AgentState) -> None:
     working = {AgentState.LOADING, AgentState.RUNNING, AgentState.USER_CONFIRMED, AgentState.USER_REJECTED}
     assert behind(state(name)).working is (name in working)
+
+
+def test_what_a_turn_used_is_the_difference_of_what_the_conversation_used() -> None:
+    def call(read: int, written: int, cost: float) -> Event:
+        tokens: dict[str, Json] = {"prompt_tokens": read, "completion_tokens": written, "model": "m"}
+        return MessageAction(content="x", llm_metrics={"accumulated_cost": cost, "accumulated_token_usage": tokens})
+
+    nothing = ConversationUsage()
+    first = nothing.after(call(1_200, 30, 0.0)).after(SAID)
+    assert (first.since(nothing), first.model) == ("1,200 tokens in, 30 out", "m")
+    assert first.after(call(1_500, 40, 0.0123)).since(first) == "300 tokens in, 10 out, $0.0123"
+    assert first.since(first) == ""
+
+
+def test_figures_that_are_none_count_as_nothing() -> None:
+    odd: dict[str, Json] = {"accumulated_cost": float("nan"), "accumulated_token_usage": "many"}
+    assert ConversationUsage().after(MessageAction(content="x", llm_metrics=odd)) == ConversationUsage()

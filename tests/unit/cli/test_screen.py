@@ -1,13 +1,12 @@
-"""What reaches the terminal."""
+"""What reaches files, pipes and terminals."""
 
-import asyncio
 import io
 
 import pytest
 from hypothesis import given, strategies
 
 from openhands_sessions.cli.output import clean
-from openhands_sessions.cli.terminal import Screen
+from openhands_sessions.cli.screen import PlainScreen
 
 
 @pytest.mark.parametrize(
@@ -31,79 +30,42 @@ def test_what_is_clean_has_no_controls_but_tabs_and_line_ends(text: str) -> None
     assert all(character in "\n\t" or character.isprintable() or character > "\x9f" for character in clean(text))
 
 
-def test_a_line_stands_on_its_own(screen: Screen, paper: io.StringIO) -> None:
+def test_a_line_stands_on_its_own(screen: PlainScreen, paper: io.StringIO) -> None:
     screen.write("half")
     screen.line("whole")
     screen.finish_line()
     assert paper.getvalue() == "half\nwhole\n"
 
 
-def test_an_error_goes_to_standard_error_where_nobody_looks(paper: io.StringIO) -> None:
+def test_errors_and_notes_go_to_standard_error(paper: io.StringIO) -> None:
     errors = io.StringIO()
-    screen = Screen(paper, plain=True, errors=errors)
+    screen = PlainScreen(paper, errors)
     screen.write("half")
     screen.problem("it broke\x07")
-    assert (paper.getvalue(), errors.getvalue()) == ("half\n", "error: it broke\n")
-    terminal = Screen(paper, plain=False, errors=errors)
-    terminal.problem("again")
-    assert "error: again" in paper.getvalue()
-    assert "again" not in errors.getvalue()
+    screen.note("Conversation 1")
+    assert (paper.getvalue(), errors.getvalue()) == ("half\n", "error: it broke\nConversation 1\n")
 
 
-def test_brackets_and_signs_are_taken_as_they_are(screen: Screen, paper: io.StringIO) -> None:
-    screen.line("[bold]a[/bold] :smile: " + "word " * 60)
-    assert paper.getvalue() == "[bold]a[/bold] :smile: " + "word " * 60 + "\n"
+def test_brackets_and_signs_are_taken_as_they_are(screen: PlainScreen, paper: io.StringIO) -> None:
+    screen.line("[bold]a[/bold] :smile: **b** " + "word " * 60)
+    assert paper.getvalue() == "[bold]a[/bold] :smile: **b** " + "word " * 60 + "\n"
 
 
-async def test_a_plain_screen_has_neither_prompt_nor_sign(screen: Screen, paper: io.StringIO) -> None:
+async def test_a_pipe_gets_neither_prompt_nor_sign(screen: PlainScreen, paper: io.StringIO) -> None:
     async with screen.alive():
         screen.busy("working")
         screen.prompt("> ")
-        await asyncio.sleep(0)
         screen.line("text", "red")
+        screen.detail("10 tokens")
     assert paper.getvalue() == "text\n"
 
 
-def test_what_is_written_takes_the_prompts_place(paper: io.StringIO) -> None:
-    screen = Screen(paper, plain=False)
+def test_a_terminal_without_codes_is_asked_on_lines_of_their_own(paper: io.StringIO) -> None:
+    screen = PlainScreen(paper, prompting=True)
+    screen.prompt("> ")
     screen.prompt("> ")
     screen.line("news")
     screen.prompt("> ")
-    assert paper.getvalue().count("\r\x1b[K") == 1
-    assert paper.getvalue().index("\r\x1b[K") < paper.getvalue().index("news")
-
-
-def test_a_prompt_is_not_repeated(paper: io.StringIO) -> None:
-    screen = Screen(paper, plain=False)
-    screen.prompt("> ")
-    screen.prompt("> ")
-    assert paper.getvalue().count("> ") == 1
-    screen.entered()
-    screen.prompt("> ")
-    assert paper.getvalue().count("> ") == 2
-
-
-class Watched(io.StringIO):
-    """Paper that tells when a word was written on it."""
-
-    def __init__(self, word: str) -> None:
-        super().__init__()
-        self._word = word
-        self.written = asyncio.Event()
-
-    def write(self, text: str) -> int:
-        if self._word in text:
-            self.written.set()
-        return super().write(text)
-
-
-async def test_a_moving_sign_is_gone_when_something_is_written() -> None:
-    paper = Watched("running")
-    screen = Screen(paper, plain=False)
-    async with asyncio.timeout(20), screen.alive():
-        screen.busy("running")
-        await paper.written.wait()
-        screen.line("done")
-    text = paper.getvalue()
-    assert text.endswith("done\n")
-    assert text.rindex("\r\x1b[K") < text.rindex("done")
+    screen.entered("typed")
+    screen.line("answer")
+    assert paper.getvalue() == "> \nnews\n> answer\n"

@@ -7,7 +7,7 @@ from typing import TypeVar
 import pytest
 from hypothesis import given, strategies
 
-from openhands_sessions.cli.terminal import Screen
+from openhands_sessions.cli.screen import PlainScreen
 from openhands_sessions.cli.transcript import Transcript
 from openhands_sessions.core.events.actions import (
     ACTIONS,
@@ -128,10 +128,10 @@ PLAIN = strategies.characters(exclude_characters="\x1b\x9b", exclude_categories=
 @given(strategies.text(PLAIN, max_size=40), strategies.integers(1, 9), strategies.integers(0, 40))
 def test_however_a_reply_streams_it_is_read_once(text: str, size: int, shown: int) -> None:
     streamed, at_once = io.StringIO(), io.StringIO()
-    transcript = Transcript(Screen(streamed, plain=True))
+    transcript = Transcript(PlainScreen(streamed))
     stream(transcript, text[:shown], size=size)
     transcript.event(said(text))
-    Transcript(Screen(at_once, plain=True)).event(said(text))
+    Transcript(PlainScreen(at_once)).event(said(text))
     assert streamed.getvalue() == at_once.getvalue()
 
 

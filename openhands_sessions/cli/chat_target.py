@@ -1,0 +1,66 @@
+"""The conversation that a chat is about: made when there is something to send, not before."""
+
+from collections.abc import Sequence
+
+from openhands_sessions.cli.progress import ConversationUsage
+from openhands_sessions.core.commands import Command
+from openhands_sessions.core.ids import ConversationId
+from openhands_sessions.ports.access import Access
+from openhands_sessions.ports.gateway import Accepted, Gateway, SessionInfo, SessionSpec
+
+
+class ChatTarget:
+    """One conversation through the ports of its owner. `default_model` is what a new one gets; None where only the
+    server knows."""
+
+    def __init__(self, access: Access, spec: SessionSpec, default_model: str | None = None) -> None:
+        self._access = access
+        self._spec = spec
+        self._default_model = default_model
+        self.usage = ConversationUsage()
+        self.is_open = False
+
+    @property
+    def sid(self) -> ConversationId:
+        return self._spec.id
+
+    @property
+    def is_new(self) -> bool:
+        return self._spec.create
+
+    @property
+    def gateway(self) -> Gateway:
+        return self._access.gateway
+
+    async def open(self) -> SessionInfo:
+        """Make or join it. Raises what the Gateway does."""
+        info = await self.gateway.open(self._spec)
+        self.is_open = True
+        return info
+
+    async def submit(self, command: Command) -> Accepted:
+        return await self.gateway.submit(self.sid, command)
+
+    @property
+    def model(self) -> str:
+        """The model in words."""
+        session = self.gateway.session(self.sid) if self.is_open else None
+        chosen = self._spec.settings.get("llm_model")
+        named = self.usage.model or (session and session.settings.get("llm_model")) or chosen or self._default_model
+        return str(named) if named else "as the server is configured"
+
+    @property
+    def used(self) -> str:
+        """The tokens and cost of the conversation in words; empty where nothing was used."""
+        words = self.usage.since(ConversationUsage())
+        return f"{words}; it reads at most {self.usage.window:,} tokens" if words and self.usage.window else words
+
+    def choose_model(self, name: str) -> bool:
+        """Take this model; False where the conversation has one already."""
+        if self.is_open or not self.is_new:
+            return False
+        self._spec.settings["llm_model"] = name
+        return True
+
+    async def files(self, folder: str) -> Sequence[str]:
+        return await self._access.workspaces.list_files(self.sid, folder)

@@ -1,0 +1,112 @@
+"""What a line that begins with a slash asks of the chat itself."""
+
+import re
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
+from difflib import get_close_matches
+
+from openhands_sessions.cli.chat_target import ChatTarget
+from openhands_sessions.cli.screen import Screen
+from openhands_sessions.core.errors import SessionsError
+
+COMMANDS: Mapping[str, str] = {
+    "stop": "stop the agent; Ctrl-C does the same",
+    "undo": "what can be taken back, and how",
+    "model": "the model and what was used; /model NAME chooses one before the first message",
+    "files": "the files of the workspace; /files FOLDER those of a folder",
+    "help": "this list",
+}
+KEYS: Mapping[str, str] = {
+    "Enter": "send, also while the agent works",
+    "Alt-Enter, Ctrl-J": "a new line",
+    "Up, Down, Ctrl-R": "what was typed before",
+    "Ctrl-C": "stop the agent; at the prompt, clear the input; twice, leave",
+    "Ctrl-D": "leave; the conversation stays",
+    "//TEXT": "send TEXT with one slash before it",
+}
+UNDO = (
+    "A turn cannot be taken back: the log keeps what happened. Ask the agent to undo its last edit of a file: its"
+    " editor keeps what files held before. It does not keep what commands changed; use git in the workspace for that."
+)
+MOST_FILES = 200
+"""Names of one folder that are shown."""
+_COMMAND = re.compile(r"/([A-Za-z]*)(?: +(.*?))? *")
+
+
+@dataclass(frozen=True, slots=True)
+class SlashCommand:
+    """A command's name, which may be unknown, and what stands behind it."""
+
+    name: str
+    argument: str = ""
+
+
+def read(text: str) -> SlashCommand | str:
+    """The command, or the message as it is sent. Only one line can be a command, and only letters its name: a message
+    may begin with a path."""
+    if text.startswith("//"):
+        return text[1:]
+    found = _COMMAND.fullmatch(text.rstrip())
+    return text if found is None else SlashCommand(found[1].lower(), found[2] or "")
+
+
+def unknown(name: str) -> SessionsError:
+    """What a user is told of a command that does not exist."""
+    close = get_close_matches(name, COMMANDS, n=1)
+    meant = f" did you mean /{close[0]}?" if close else ""
+    return SessionsError(f"there is no command /{name};{meant} /help lists all; //{name} sends it as a message")
+
+
+class SlashCommands:
+    """Carries the commands of one conversation out. `stop` ends the agent's turn, and says whether there was one."""
+
+    def __init__(self, target: ChatTarget, screen: Screen, stop: Callable[[], Awaitable[bool]]) -> None:
+        self._target = target
+        self._screen = screen
+        self._stop = stop
+
+    async def run(self, command: SlashCommand) -> None:
+        """Raises what the conversation's ports do."""
+        match command.name:
+            case "stop":
+                if not await self._stop():
+                    self._say("The agent is not working.")
+            case "undo":
+                self._say(UNDO)
+            case "model":
+                self._model(command.argument)
+            case "files":
+                await self._files(command.argument)
+            case "help":
+                self._help()
+            case name:
+                raise unknown(name)
+
+    def _model(self, name: str) -> None:
+        if name and not self._target.choose_model(name):
+            self._say(f"A conversation keeps its model. Another one: openhands-sessions chat --model {name}")
+            return
+        self._say(f"Model: {self._target.model}")
+        if used := self._target.used:
+            self._say(used)
+
+    async def _files(self, folder: str) -> None:
+        if not self._target.is_open:
+            self._say("There are no files yet: the conversation begins with your first message.")
+            return
+        names = await self._target.files(folder)
+        for name in names[:MOST_FILES]:
+            self._say(name)
+        if len(names) > MOST_FILES:
+            self._say(f"(and {len(names) - MOST_FILES} more)")
+        if not names:
+            self._say("The folder is empty.")
+
+    def _help(self) -> None:
+        for name, meaning in COMMANDS.items():
+            self._say(f"{'/' + name:<18} {meaning}")
+        for key, meaning in KEYS.items():
+            self._say(f"{key:<18} {meaning}")
+
+    def _say(self, text: str) -> None:
+        self._screen.line(text, "dim")
