@@ -99,7 +99,10 @@ def chat(
     *,
     server: Server = None,
     conversation: Annotated[
-        str | None, typer.Option("--conversation", metavar="ID", help="Go on with this one. Without it: a new one.")
+        str | None,
+        typer.Option(
+            "--conversation", metavar="ID", help="Go on with this one (its id or how it begins), not a new one."
+        ),
     ] = None,
     message: Annotated[
         str | None, typer.Option("-m", "--message", metavar="TEXT", help="Send this, print the answer, and end.")

@@ -6,7 +6,7 @@ import signal
 import sys
 from collections.abc import Mapping
 from contextlib import AsyncExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from uuid import uuid4
 
@@ -18,7 +18,9 @@ from openhands_sessions.cli.conversation import INTERRUPTED, Conversation
 from openhands_sessions.cli.data_folder import opened
 from openhands_sessions.cli.event_lines import EventLines
 from openhands_sessions.cli.keyboard import Keyboard, LineKeyboard, OneMessage, whole_input
+from openhands_sessions.cli.output import program
 from openhands_sessions.cli.screen import PlainScreen, Screen
+from openhands_sessions.cli.sessions import find
 from openhands_sessions.cli.settings import loaded, log_to
 from openhands_sessions.cli.slash_commands import COMMANDS
 from openhands_sessions.cli.subcommands import command
@@ -98,7 +100,8 @@ class _Chat:
         config, server = self.found.config, self.options.server
         async with AsyncExitStack() as stack:
             access = await stack.enter_async_context(opened(config, server))
-            target = ChatTarget(access, self.spec, None if server else config.llm.model)
+            spec = self.spec if self.spec.create else replace(self.spec, id=(await find(access, self.spec.id)).id)
+            target = ChatTarget(access, spec, None if server else config.llm.model)
             keyboard, screen = self._terminal() if message is None else (OneMessage(message), self._output())
             if message is None:
                 if server is not None:
@@ -107,7 +110,7 @@ class _Chat:
             transcript = EventLines(screen) if self.options.as_json else Transcript(screen)
             code = await Conversation(target, keyboard, screen, transcript, typing=message is None).run()
             if message is None and target.is_open and code != HUNG_UP:
-                screen.line(f"Go on with: openhands-sessions chat{self._place()} --conversation {target.sid}", "dim")
+                screen.line(f"Go on with: {program()} chat{self._place()} --conversation {target.sid}", "dim")
         return code
 
     def _terminal(self) -> tuple[Keyboard, Screen]:

@@ -10,7 +10,7 @@ from openhands_sessions.cli import slash_commands
 from openhands_sessions.cli.chat_target import ChatTarget
 from openhands_sessions.cli.event_lines import EventLines
 from openhands_sessions.cli.keyboard import Keyboard
-from openhands_sessions.cli.output import silence
+from openhands_sessions.cli.output import program, silence
 from openhands_sessions.cli.progress import ConversationUsage, Progress, Sent
 from openhands_sessions.cli.screen import Screen
 from openhands_sessions.cli.slash_commands import SlashCommand, SlashCommands
@@ -167,7 +167,7 @@ class Conversation:
                     await self._take(text)
                 self._ask()
         if not self._typing and self._progress.pending is not None:
-            answer = f"openhands-sessions chat --conversation {self._sid} -m y"
+            answer = f"{program()} chat --conversation {self._sid} -m y"
             raise SessionsError(f"the agent waits for an answer; give it with: {answer} (or n, or say why not)")
         return 0 if self._typing or self._well else 1
 

@@ -38,7 +38,7 @@ def program() -> str:
     if shutil.which(NAME) is not None:
         return NAME
     if called.name != NAME:
-        return f"{Path(sys.executable).name} -m {NAME.replace('-', '_')}"
+        return f"python -m {NAME.replace('-', '_')}"
     with suppress(ValueError):
         return str(called.absolute().relative_to(Path.cwd()))
     return str(called.absolute())

@@ -116,7 +116,7 @@ async def test_a_question_ends_the_call_and_another_call_answers_it(shell: Comma
     assert asked.code == 1
     assert "The agent asks to do this: $ touch a; echo made" in asked.out
     sid = sid_of(asked)
-    told = f"give it with: openhands-sessions chat --conversation {sid} -m y (or n, or say why not)"
+    told = f"give it with: python -m openhands_sessions chat --conversation {sid} -m y (or n, or say why not)"
     assert told in asked.err
     answered = await chat(shell, "--conversation", sid, "-m", "y")
     assert (answered.code, answered.out.splitlines()) == (0, ["made", "Done. What next?"])
