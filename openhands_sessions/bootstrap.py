@@ -2,7 +2,7 @@
 
 import asyncio
 import uuid
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager, nullcontext
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -10,10 +10,13 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from aiohttp import web
+from pydantic import SecretStr
 
 from openhands_sessions import __version__
 from openhands_sessions.adapters.agents.model_agent import ModelAgents
 from openhands_sessions.adapters.agents.shell import AgentChoice, ShellAgents
+from openhands_sessions.adapters.auths.open import OpenAuth
+from openhands_sessions.adapters.auths.session_key import SessionKey
 from openhands_sessions.adapters.confirmation_policy import ConfirmationMode
 from openhands_sessions.adapters.files.local import LocalFiles
 from openhands_sessions.adapters.files.sealed import SealedFiles
@@ -24,7 +27,6 @@ from openhands_sessions.adapters.models.scripted import ScriptedModels
 from openhands_sessions.adapters.openhands_installation import OpenHandsFolder
 from openhands_sessions.adapters.runtimes.docker.container_spec import DockerSettings
 from openhands_sessions.adapters.runtimes.local.runtimes import LocalLimits, LocalRuntimes
-from openhands_sessions.adapters.session_key_auth import SessionKey
 from openhands_sessions.adapters.stores.leases import Holder
 from openhands_sessions.adapters.stores.sqlite import open_sqlite
 from openhands_sessions.adapters.stores.sqlite_schema import probe_sqlite
@@ -83,9 +85,8 @@ def _holder(config: Config) -> Holder:
 
 
 def _local(config: Config, store: SessionStore) -> OpenedRuntimes:
-    limits = LocalLimits(
-        command_timeout=config.agent.command_timeout, idle_timeout=config.runtime.executor_idle_timeout
-    )
+    idle = config.runtime.executor_idle_timeout
+    limits = LocalLimits(command_timeout=config.agent.command_timeout, idle_timeout=idle)
     return nullcontext(LocalRuntimes(_sandboxes(config), limits=limits))
 
 
@@ -95,8 +96,8 @@ def _docker(config: Config, store: SessionStore) -> AbstractAsyncContextManager[
     async def exists(sid: ConversationId) -> bool:
         return await store.conversations.get(sid) is not None
 
-    address = config.docker.address
-    return docker.open_docker(_docker_folder(config), _docker_settings(config), address=address, exists=exists)
+    folder, address = _docker_folder(config), config.docker.address
+    return docker.open_docker(folder, _docker_settings(config), address=address, exists=exists)
 
 
 def _docker_folder(config: Config) -> Path:
@@ -177,11 +178,12 @@ async def open_application(
         sandboxes = await stack.enter_async_context(runtimes[config.runtime.kind](config, store))
         parts = _parts(store, sandboxes, agents)
         server = config.server
-        registry = _registry(config, parts)
+        registry = SessionRegistry(
+            parts, StatusBoard(), max_sessions=server.max_sessions, idle_timeout=server.idle_timeout
+        )
         stack.push_async_callback(registry.close_all, "shutdown")
         files = LocalFiles(config.data_dir / "files")
-        encryption = server.encryption_key
-        sealed = SealedFiles(files, None if encryption is None else encryption.get_secret_value())
+        sealed = SealedFiles(files, _text(server.encryption_key))
         settings = SettingsStore(sealed, layers(config))
         titles = TitleGenerator(store, registry.retitled)
         stack.push_async_callback(titles.close)
@@ -189,27 +191,27 @@ async def open_application(
         sessions = SessionService(
             store, registry, settings, InitialInputStore(sealed), parts.clock, local_repositories=local, titles=titles
         )
-        key = server.session_api_key
+        uploads = UploadLimits(file_bytes=config.limits.upload_bytes, files=config.limits.upload_files)
         yield Application(
             config=config,
             store=store,
-            access=LocalAccess(sessions, parts.runtimes, parts.memory, _upload_limits(config)),
+            access=LocalAccess(sessions, parts.runtimes, parts.memory, uploads),
             sessions=sessions,
             settings=settings,
             secrets=SecretsStore(sealed),
             files=files,
             agents=agents,
-            auth=SessionKey(None if key is None else key.get_secret_value()),
+            auth=_auth(config),
         )
 
 
-def _registry(config: Config, parts: Dependencies) -> SessionRegistry:
-    server = config.server
-    return SessionRegistry(parts, StatusBoard(), max_sessions=server.max_sessions, idle_timeout=server.idle_timeout)
+def _auth(config: Config) -> Auth:
+    """Where no key is configured, `serve` has made one; without it nobody is let in."""
+    return OpenAuth() if config.is_open else SessionKey(_text(config.server.session_api_key) or "")
 
 
-def _upload_limits(config: Config) -> UploadLimits:
-    return UploadLimits(file_bytes=config.limits.upload_bytes, files=config.limits.upload_files)
+def _text(secret: SecretStr | None) -> str | None:
+    return None if secret is None else secret.get_secret_value()
 
 
 def _load_mcp() -> McpServers:
@@ -237,11 +239,10 @@ def _parts(store: SessionStore, runtimes: Runtimes, agents: AgentChoice) -> Depe
 
 def layers(config: Config) -> Sequence[Mapping[str, Json]]:
     """The operator's layers of a conversation's settings: LLM, then agent."""
-    key = config.llm.api_key
     llm: dict[str, Json] = {
         "llm_model": config.llm.model,
         "llm_base_url": config.llm.base_url,
-        "llm_api_key": None if key is None else key.get_secret_value(),
+        "llm_api_key": _text(config.llm.api_key),
         "llm_timeout": config.llm.timeout,
         "llm_retries": config.llm.retries,
     }
@@ -264,7 +265,6 @@ async def web_application(application: Application) -> web.Application:
 
 
 def _services(application: Application) -> Services:
-    limits = application.config.limits
     return Services(
         access=application.access,
         operations=application.sessions,
@@ -275,7 +275,7 @@ def _services(application: Application) -> Services:
         version=__version__,
         feedback=FeedbackStore(application.files, lambda: datetime.now(UTC), _new_id),
         new_id=_new_id,
-        trajectory_bytes=limits.trajectory_bytes,
+        trajectory_bytes=application.config.limits.trajectory_bytes,
         started=asyncio.get_running_loop().time(),
         data_dir=application.config.data_dir,
     )
@@ -301,6 +301,13 @@ async def _client_parts(application: Application) -> ClientDependencies:
 
 def _new_id() -> str:
     return uuid.uuid4().hex
+
+
+def new_login_token(url: str, session_api_key: str | None) -> Awaitable[str | None]:
+    """What logs a browser in at a server, once; None where no key is needed. Raises BadInput, SessionsError."""
+    from openhands_sessions.adapters.gateways import remote as another
+
+    return another.new_login_token(url, session_api_key)
 
 
 def remote(url: str, session_api_key: str | None) -> AbstractAsyncContextManager[Access]:
