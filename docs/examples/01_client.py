@@ -1,30 +1,38 @@
-"""Open a conversation, say something, print every event until the turn ends."""
+"""Open a conversation or come back to one, say something, print every event until it is answered."""
 
 import asyncio
 import sys
 from typing import Any
+from uuid import uuid4
 
-import aiohttp
 import socketio
 
-SERVER = sys.argv[1] if len(sys.argv) > 1 else "http://127.0.0.1:3000"
+from openhands_sessions.config.session_key import find_key
 
 
-async def main() -> None:
-    async with aiohttp.ClientSession() as http, http.post(f"{SERVER}/api/conversations", json={}) as response:
-        conversation = (await response.json())["conversation_id"]
-    client, done = socketio.AsyncClient(), asyncio.Event()
+async def main(server: str, conversation: str | None, after: int, key: str | None) -> None:
+    client, ended, last, sid = socketio.AsyncClient(), asyncio.Queue[int](), after, conversation or uuid4().hex
 
-    async def on_event(event: dict[str, Any]) -> None:
-        print(event.get("id"), event.get("action") or event.get("observation"), event.get("message", ""))
-        if event.get("observation") == "turn_ended":
-            done.set()
+    async def show(news: Any) -> None:
+        nonlocal last
+        for event in news if isinstance(news, list) else [news]:
+            if kind := event.get("action") or event.get("observation"):
+                last = event["id"]
+                print(last, kind, event.get("message", ""), flush=True)
+            if kind == "turn_ended":
+                ended.put_nowait(event["extras"]["seen"])
 
-    client.on("oh_event", on_event)
-    await client.connect(SERVER, auth={"protocol": 2, "conversation_id": conversation, "after": -1})
-    print(await client.call("oh_user_action", {"action": "message", "args": {"content": "$ echo hello"}}))
-    await asyncio.wait_for(done.wait(), 60)
+    client.on("oh_event", show)
+    client.on("oh_events", show)  # many at once, as when you come back
+    auth = {"protocol": 2, "conversation_id": sid, "create": not conversation, "session_api_key": key}
+    await client.connect(server, auth=lambda: {**auth, "after": last})  # called again when the connection breaks
+    said = await client.call("oh_user_action", {"action": "message", "args": {"content": "$ echo hello"}})
+    while await ended.get() < said["id"]:
+        pass  # an earlier turn
     await client.disconnect()
+    print(f"To come back: {server} {sid} {last}")
 
 
-asyncio.run(main())
+url, known, seen, secret, *_ = [*sys.argv[1:], None, None, None, None]
+url = url or "http://127.0.0.1:3000"
+asyncio.run(main(url, known, int(seen or -1), find_key(url, secret)))

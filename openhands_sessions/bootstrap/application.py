@@ -2,17 +2,20 @@
 
 import asyncio
 import uuid
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
 from aiohttp import web
+from pydantic import SecretStr
 
 from openhands_sessions import __version__
 from openhands_sessions.adapters.agents.model_agent import ModelAgents
 from openhands_sessions.adapters.agents.shell import AgentChoice, ShellAgents
+from openhands_sessions.adapters.auths.open import OpenAuth
+from openhands_sessions.adapters.auths.session_key import SessionKey
 from openhands_sessions.adapters.confirmation_policy import ConfirmationMode
 from openhands_sessions.adapters.files.local import LocalFiles
 from openhands_sessions.adapters.files.sealed import SealedFiles
@@ -22,7 +25,6 @@ from openhands_sessions.adapters.models.catalogue import Catalogue, ModelChoice
 from openhands_sessions.adapters.models.litellm import LiteLlmModels
 from openhands_sessions.adapters.models.scripted import ScriptedModels
 from openhands_sessions.adapters.openhands_installation import OpenHandsFolder
-from openhands_sessions.adapters.session_key_auth import SessionKey
 from openhands_sessions.adapters.tools.editor import Editor
 from openhands_sessions.adapters.tools.execution import Bash, Ipython
 from openhands_sessions.adapters.tools.mcp import McpTool
@@ -100,18 +102,17 @@ async def open_application(
     config.data_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
     async with AsyncExitStack() as stack:
         store = await stack.enter_async_context(open_store(config, stores))
-        providers = await stack.enter_async_context(LiteLlmModels())
-        installed = await stack.enter_async_context(InstalledModels())
-        models = ModelChoice(ScriptedModels(config.data_dir / "scripts"), providers, installed.family)
+        models = await _models(config, stack)
         agents = AgentChoice({"default": ModelAgents(models), "shell": ShellAgents()})
         sandboxes = await stack.enter_async_context(runtimes[config.runtime.kind](config, store))
         parts = _parts(store, sandboxes, agents)
         server = config.server
-        registry = _registry(config, parts)
+        registry = SessionRegistry(
+            parts, StatusBoard(), max_sessions=server.max_sessions, idle_timeout=server.idle_timeout
+        )
         stack.push_async_callback(registry.close_all, "shutdown")
         files = LocalFiles(config.data_dir / "files")
-        encryption = server.encryption_key
-        sealed = SealedFiles(files, None if encryption is None else encryption.get_secret_value())
+        sealed = SealedFiles(files, _text(server.encryption_key))
         settings = SettingsStore(sealed, layers(config))
         titles = TitleGenerator(store, registry.retitled)
         stack.push_async_callback(titles.close)
@@ -119,27 +120,33 @@ async def open_application(
         sessions = SessionService(
             store, registry, settings, InitialInputStore(sealed), parts.clock, local_repositories=local, titles=titles
         )
-        key = server.session_api_key
+        uploads = UploadLimits(file_bytes=config.limits.upload_bytes, files=config.limits.upload_files)
         yield Application(
             config=config,
             store=store,
-            access=LocalAccess(sessions, parts.runtimes, parts.memory, _upload_limits(config)),
+            access=LocalAccess(sessions, parts.runtimes, parts.memory, uploads),
             sessions=sessions,
             settings=settings,
             secrets=SecretsStore(sealed),
             files=files,
             agents=agents,
-            auth=SessionKey(None if key is None else key.get_secret_value()),
+            auth=_auth(config),
         )
 
 
-def _registry(config: Config, parts: Dependencies) -> SessionRegistry:
-    server = config.server
-    return SessionRegistry(parts, StatusBoard(), max_sessions=server.max_sessions, idle_timeout=server.idle_timeout)
+async def _models(config: Config, stack: AsyncExitStack) -> ModelChoice:
+    providers = await stack.enter_async_context(LiteLlmModels())
+    installed = await stack.enter_async_context(InstalledModels())
+    return ModelChoice(ScriptedModels(config.data_dir / "scripts"), providers, installed.family)
 
 
-def _upload_limits(config: Config) -> UploadLimits:
-    return UploadLimits(file_bytes=config.limits.upload_bytes, files=config.limits.upload_files)
+def _auth(config: Config) -> Auth:
+    """Where no key is configured, `serve` has made one; without it nobody is let in."""
+    return OpenAuth() if config.is_open else SessionKey(_text(config.server.session_api_key) or "")
+
+
+def _text(secret: SecretStr | None) -> str | None:
+    return None if secret is None else secret.get_secret_value()
 
 
 def _load_mcp() -> McpServers:
@@ -167,11 +174,10 @@ def _parts(store: SessionStore, runtimes: Runtimes, agents: AgentChoice) -> Depe
 
 def layers(config: Config) -> Sequence[Mapping[str, Json]]:
     """The operator's layers of a conversation's settings: LLM, then agent."""
-    key = config.llm.api_key
     llm: dict[str, Json] = {
         "llm_model": config.llm.model,
         "llm_base_url": config.llm.base_url,
-        "llm_api_key": None if key is None else key.get_secret_value(),
+        "llm_api_key": _text(config.llm.api_key),
         "llm_timeout": config.llm.timeout,
         "llm_retries": config.llm.retries,
     }
@@ -194,7 +200,6 @@ async def web_application(application: Application) -> web.Application:
 
 
 def _services(application: Application) -> Services:
-    limits = application.config.limits
     return Services(
         access=application.access,
         operations=application.sessions,
@@ -205,7 +210,7 @@ def _services(application: Application) -> Services:
         version=__version__,
         feedback=FeedbackStore(application.files, lambda: datetime.now(UTC), _new_id),
         new_id=_new_id,
-        trajectory_bytes=limits.trajectory_bytes,
+        trajectory_bytes=application.config.limits.trajectory_bytes,
         started=asyncio.get_running_loop().time(),
         data_dir=application.config.data_dir,
     )
@@ -231,6 +236,13 @@ async def _client_parts(application: Application) -> ClientDependencies:
 
 def _new_id() -> str:
     return uuid.uuid4().hex
+
+
+def new_login_token(url: str, session_api_key: str | None) -> Awaitable[str | None]:
+    """What logs a browser in at a server, once; None where no key is needed. Raises BadInput, SessionsError."""
+    from openhands_sessions.adapters.gateways import remote as another
+
+    return another.new_login_token(url, session_api_key)
 
 
 def remote(url: str, session_api_key: str | None) -> AbstractAsyncContextManager[Access]:

@@ -85,13 +85,35 @@ def serve(
     *,
     host: Annotated[str | None, typer.Option("--host", help="Address to listen on.")] = None,
     port: Annotated[int | None, typer.Option("--port", help="Port to listen on; 0 takes a free one.")] = None,
+    no_auth: Annotated[
+        bool, typer.Option("--no-auth", help="Let every user and program of this machine in; on loopback only.")
+    ] = False,
     data_dir: DataDir = None,
     config_file: ConfigFile = None,
     settings: Settings = None,
 ) -> int:
     """Start the server."""
-    flags = given({"--host": host, "--port": port, "--data-dir": data_dir}, settings)
+    auth = "open" if no_auth else None
+    flags = given({"--host": host, "--port": port, "--no-auth": auth, "--data-dir": data_dir}, settings)
     return int(command("serve").run(flags, config_file))
+
+
+@app.command("login-url")
+def login_url(
+    *,
+    server: Annotated[
+        str | None,
+        typer.Option("--server", metavar="URL", help="The server. Without it: where the configuration has one listen."),
+    ] = None,
+    port: Annotated[int | None, typer.Option("--port", help="Its port on this machine.")] = None,
+    session_api_key: Key = None,
+    data_dir: DataDir = None,
+    config_file: ConfigFile = None,
+    settings: Settings = None,
+) -> int:
+    """Print an address of a server that logs a browser in: once, within 15 minutes."""
+    named = {"--port": port, "--session-api-key": session_api_key, "--data-dir": data_dir}
+    return int(command("keys").login_url(given(named, settings), config_file, server))
 
 
 @app.command()

@@ -13,6 +13,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from openhands_sessions.bootstrap import application as bootstrap
+from openhands_sessions.cli.keys import key_for
 from openhands_sessions.cli.output import clean, columns, print_json
 from openhands_sessions.cli.settings import loaded
 from openhands_sessions.config.config import Config
@@ -40,9 +41,9 @@ class DataFolderLocked(SessionsError):
 async def opened(config: Config, server: str | None) -> AsyncIterator[Access]:
     """The ports of `server`, or with None those of the data folder's user. Raises SessionsError."""
     if server is not None:
-        key = config.server.session_api_key
-        async with bootstrap.remote(server, None if key is None else key.get_secret_value()) as access:
-            yield access
+        with key_for(server, config) as key:
+            async with bootstrap.remote(server, key) as access:
+                yield access
         return
     async with application(config) as found:
         yield found.local

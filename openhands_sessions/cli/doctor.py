@@ -23,6 +23,8 @@ from openhands_sessions.cli.output import columns
 from openhands_sessions.cli.settings import loaded
 from openhands_sessions.config.config import Config
 from openhands_sessions.config.errors import ConfigError
+from openhands_sessions.config.session_key import FILE as KEY_FILE
+from openhands_sessions.config.session_key import read_key
 from openhands_sessions.core.errors import SessionsError
 
 FEW_FILES = 4_096
@@ -68,7 +70,17 @@ def _look(flags: Mapping[str, object], file: Path | None) -> Iterator[Finding]:
         yield Finding("configuration", "fail", str(error), "Mend it, then look again: the rest depends on it.")
         return
     yield Finding("configuration", "ok", "read")
-    looks: tuple[Callable[[Config], Finding], ...] = (data_dir, disk, database, unix_socket, bash, files, port, model)
+    looks: tuple[Callable[[Config], Finding], ...] = (
+        data_dir,
+        disk,
+        database,
+        unix_socket,
+        bash,
+        files,
+        port,
+        access,
+        model,
+    )
     for look in looks:
         yield look(config)
     yield from docker(config)
@@ -153,9 +165,6 @@ def port(config: Config) -> Finding:
             return Finding("port", "ok", f"{where}: a server of ours listens there already")
         advice = "Something listens there already; or name another address with --host and --port."
         return Finding("port", "fail", f"{where}: {os.strerror(error.errno) if error.errno else error}", advice)
-    if config.server.unguarded:
-        advice = "Set server.session_api_key: without it the server does not start on this address."
-        return Finding("port", "fail", f"{where} is reached from other machines", advice)
     return Finding("port", "ok", f"{where} is free")
 
 
@@ -174,6 +183,32 @@ def _is_ours(host: str, number: int) -> bool:
     except (OSError, HTTPException, ValueError):
         return False
     return isinstance(body, dict) and body.keys() == {"status", "sessions"}
+
+
+def access(config: Config) -> Finding:
+    """Who may call."""
+    if (problem := config.auth_problem) is not None:
+        return Finding("access", "fail", problem, "The server does not start so.")
+    if config.is_open:
+        advice = (
+            "Every user and program of this machine can run commands as you: leave out auth.kind and the empty key."
+        )
+        return Finding("access", "warn", "open, without a key", advice)
+    if config.server.session_api_key is not None:
+        return Finding("access", "ok", "by the configured key")
+    file = config.data_dir / KEY_FILE
+    try:
+        if read_key(config.data_dir) is None:
+            return Finding("access", "ok", "by a key that the server makes at its first start")
+        mode = stat.S_IMODE(file.stat().st_mode)
+    except (ConfigError, OSError) as error:
+        return Finding("access", "fail", str(error), "Mend the file or its folder, or remove the file.")
+    if mode & 0o077:
+        advice = (
+            f"Others may read the key: remove the file, and start the server again for a new one; or chmod 600 {file}"
+        )
+        return Finding("access", "warn", f"by the key in {file} (mode {mode:o})", advice)
+    return Finding("access", "ok", f"by the key in {file}")
 
 
 def model(config: Config) -> Finding:

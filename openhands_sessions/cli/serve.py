@@ -5,11 +5,11 @@ import errno
 import gc
 import importlib.util
 import os
+import shlex
 import signal
 import sys
 from collections.abc import Callable, Mapping
 from contextlib import AsyncExitStack, ExitStack
-from ipaddress import ip_address
 from pathlib import Path
 
 import structlog
@@ -17,12 +17,16 @@ import structlog
 from openhands_sessions import __version__
 from openhands_sessions.bootstrap import application as bootstrap
 from openhands_sessions.cli.data_folder import DataFolderLocked, application, server_lock, usable
+from openhands_sessions.cli.keys import check_auth, link_of, url_of, with_key
 from openhands_sessions.cli.output import program
 from openhands_sessions.cli.settings import loaded
 from openhands_sessions.config.config import Config
-from openhands_sessions.config.errors import ConfigError
+from openhands_sessions.config.loading import DEFAULT, Loaded
+from openhands_sessions.config.session_key import FILE as KEY_FILE
 from openhands_sessions.core.errors import SessionsError
 from openhands_sessions.server.app import listening
+from openhands_sessions.server.login import first_token
+from openhands_sessions.server.login_tokens import TOKEN_SECONDS
 
 log = structlog.get_logger(__name__)
 
@@ -40,23 +44,19 @@ SANDBOXES = {
 def run(flags: Mapping[str, object], file: Path | None) -> int:
     """Serve until a signal. Raises ConfigError, SessionsError."""
     found = loaded(flags, file)
-    config = found.config
-    if config.server.unguarded:
-        raise ConfigError(
-            found.origins["server.host"].partition(" ")[2],
-            f"server.host {config.server.host} is reached from other machines, and whoever reaches the server can run"
-            " commands on this one. Set server.session_api_key (OHS_SERVER__SESSION_API_KEY), or keep to 127.0.0.1",
-        )
+    folder = found.config.data_dir
+    check_auth(found)
     with ExitStack() as stack:
         try:
-            with usable(config.data_dir):
-                stack.enter_context(server_lock(config.data_dir))
+            with usable(folder):
+                stack.enter_context(server_lock(folder))
+                config = with_key(found)
         except DataFolderLocked as error:
-            log.error("another server runs on this data folder", holder=error.holder, data_dir=str(config.data_dir))
+            log.error("another server runs on this data folder", holder=error.holder, data_dir=str(folder))
             return 1
         _shorten_pauses()
         with asyncio.Runner(loop_factory=_loop_factory()) as runner:
-            return runner.run(_serve(config))
+            return runner.run(_serve(found, config))
 
 
 def _shorten_pauses() -> None:
@@ -74,7 +74,8 @@ def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
     return factory
 
 
-async def _serve(config: Config) -> int:
+async def _serve(found: Loaded, config: Config) -> int:
+    """`found` is what was configured, `config` the same with the key that was made."""
     stopping = _stopping(config.server.shutdown_grace)
     async with application(config) as local, AsyncExitStack() as stack:
         server = config.server
@@ -85,7 +86,11 @@ async def _serve(config: Config) -> int:
             port = await stack.enter_async_context(edge)
         except OSError as error:
             raise SessionsError(_refused(error, server.host, server.port)) from error
-        print(greeting(config, port), flush=True)
+        if config.is_open:
+            log.warning("callers need no key: every user and program of this machine can run commands as this user")
+        # Who has configured a key can ask for a link: logs keep what a server prints.
+        token = first_token(app) if found.config.server.session_api_key is None else None
+        print(greeting(found, port, token), flush=True)
         log.info("listening", host=server.host, port=port, version=__version__)
         await stopping.wait()
         log.info("shutting down", sessions=local.sessions.live_sessions, grace=server.shutdown_grace)
@@ -93,11 +98,20 @@ async def _serve(config: Config) -> int:
     return 0
 
 
-def greeting(config: Config, port: int) -> str:
-    """The text that a new server prints: its address, and what to do next."""
-    url = f"http://{_reached_at(config.server.host)}:{port}"
-    key = "" if config.server.session_api_key is None else "OHS_SERVER__SESSION_API_KEY=… "
+def greeting(found: Loaded, port: int, token: str | None) -> str:
+    """The text that a new server prints: its address, and what to do next. `token` logs a browser in, once."""
+    config = found.config
+    url = url_of(config, port)
+    own_key = not config.is_open and config.server.session_api_key is None
+    key = "" if own_key or config.is_open else "OHS_SESSION_API_KEY=… "
+    folder = "" if found.origins["data_dir"] == DEFAULT else f" --data-dir {shlex.quote(str(config.data_dir))}"
     model = config.llm.model or "none: the shell agent answers; set OHS_LLM__MODEL and OHS_LLM__API_KEY for another"
+    link = "" if token is None else f" (works once, for {TOKEN_SECONDS // 60} minutes)"
+    access = "whoever has the configured key"
+    if own_key:
+        access = f"whoever has the key in {config.data_dir / KEY_FILE}"
+    elif config.is_open:
+        access = "OPEN, without a key: every user and program of this machine can run commands as you"
     return "\n".join(
         (
             f"openhands-sessions {__version__} listens on {url}",
@@ -105,8 +119,11 @@ def greeting(config: Config, port: int) -> str:
             f"  model     {model}",
             f"  data      {config.data_dir}",
             f"  sandbox   {SANDBOXES[config.runtime.kind]}",
+            f"  access    {access}",
             "",
-            f"  talk to it      {key}{program()} chat --server {url}",
+            f"  talk to it      {key}{program()} chat --server {url}{folder if own_key else ''}",
+            f"  from a browser  {link_of(url, token)}{link}",
+            f"  another link    {key}{program()} login-url --server {url}{folder if own_key else ''}",
             "  from a program  see the example in README.md",
             f"  health          {url}/health/ready",
             "",
@@ -136,17 +153,6 @@ def _exit_now(code: int, reason: str) -> None:
     log.error("leaving at once", reason=reason)
     sys.stderr.flush()
     os._exit(code)
-
-
-def _reached_at(host: str) -> str:
-    """The host for a URL on this machine."""
-    try:
-        address = ip_address(host)
-    except ValueError:
-        return host or "127.0.0.1"
-    if address.is_unspecified:
-        return "127.0.0.1" if address.version == 4 else "[::1]"
-    return host if address.version == 4 else f"[{host}]"
 
 
 def _refused(error: OSError, host: str, port: int) -> str:

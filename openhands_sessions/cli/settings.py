@@ -12,7 +12,9 @@ from pydantic import SecretStr
 
 from openhands_sessions.cli import logs
 from openhands_sessions.cli.output import columns, print_json, program
-from openhands_sessions.config.loading import DEFAULT, Loaded, load, settings
+from openhands_sessions.config.loading import DEFAULT, KEY, Loaded, load, settings
+from openhands_sessions.config.session_key import FILE as KEY_FILE
+from openhands_sessions.config.session_key import read_key
 from openhands_sessions.config.template import template
 from openhands_sessions.core.errors import SessionsError
 from openhands_sessions.core.masking import MASK
@@ -45,6 +47,10 @@ def show(flags: Mapping[str, object], file: Path | None, *, as_json: bool) -> in
     """Print every setting with its value and where that stands; secrets are masked."""
     found = loaded(flags, file, quiet=True)
     rows = [(key, shown(found, key), found.origins[key]) for key in settings()]
+    data_dir = found.config.data_dir
+    if found.config.server.session_api_key is None and read_key(data_dir) is not None:
+        made = (KEY, MASK, f"made by the server, in {data_dir / KEY_FILE}")
+        rows = [made if row[0] == KEY else row for row in rows]
     if as_json:
         listed = {key: {"value": value, "origin": origin} for key, value, origin in rows}
         print_json(listed)
@@ -70,8 +76,8 @@ def init(file: Path) -> int:
 def shown(found: Loaded, key: str) -> Any:
     """A value for JSON, with secrets and passwords in addresses masked."""
     match attrgetter(key)(found.config):
-        case SecretStr():
-            return MASK
+        case SecretStr() as secret:
+            return MASK if secret.get_secret_value() else ""
         case Path() as path:
             return str(path)
         case str() as text:

@@ -28,7 +28,8 @@ Key = Annotated[
     typer.Option(
         "--session-api-key",
         metavar="KEY",
-        help="The server's key. Other users can see a flag; OHS_SERVER__SESSION_API_KEY is safer.",
+        help="The server's key. Other users can see a flag; OHS_SESSION_API_KEY is safer. Without one: the data "
+        "folder's own, for a server on this machine.",
     ),
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON, for programs.")]

@@ -1,11 +1,11 @@
 """The server's configuration: its tables, settings and defaults. `loading.py` reads it."""
 
-from ipaddress import ip_address
 from pathlib import Path
 from typing import Annotated, Literal
 
-from platformdirs import user_data_path
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, StringConstraints
+
+from openhands_sessions.config.session_key import default_data_dir, is_loopback
 
 NO_KEYS = ("null", "undefined")
 """What web clients send without a key; therefore not allowed as keys."""
@@ -27,7 +27,7 @@ def _absolute(path: Path) -> Path:
 
 def _usable(key: SecretStr) -> SecretStr:
     text = key.get_secret_value()
-    if not text.strip() or not text.isascii() or not text.isprintable() or text in NO_KEYS:
+    if text and (not text.strip() or not text.isascii() or not text.isprintable() or text in NO_KEYS):
         raise ValueError("not a usable key")
     return key
 
@@ -47,10 +47,12 @@ class Section(BaseModel):
 
 
 class ServerSection(Section):
-    host: str = Field("127.0.0.1", description="Address to listen on. Beyond loopback a session key is needed.")
+    host: str = Field("127.0.0.1", description="Address to listen on.")
     port: int = Field(3000, ge=0, le=65_535, description="Port to listen on; 0 takes a free one.")
     session_api_key: SessionKey | None = Field(
-        None, description="Key that guards everything; none leaves loopback open."
+        None,
+        description="Key that callers show. Without one, `serve` makes one in the data folder; an empty one means "
+        "`auth.kind` = `open`. OHS_SESSION_API_KEY is a shorter name, and counts first.",
     )
     encryption_key: EncryptionKey | None = Field(
         None, description="Text by which users' settings and secrets are encrypted at rest; none keeps them in clear."
@@ -62,10 +64,13 @@ class ServerSection(Section):
     idle_timeout: float = Field(3_600.0, gt=0, description="Seconds after which an idle, unwatched session is closed.")
     shutdown_grace: float = Field(20.0, gt=0, description="Seconds that a shutdown may take.")
 
-    @property
-    def unguarded(self) -> bool:
-        """Whether other machines could reach a server that needs no key."""
-        return self.session_api_key is None and not _is_loopback(self.host)
+
+class AuthSection(Section):
+    kind: Literal["session_key", "open"] = Field(
+        "session_key",
+        description="Who may call: whoever has `server.session_api_key`; or `open`, on loopback only: every user and "
+        "program of this machine.",
+    )
 
 
 class LimitsSection(Section):
@@ -168,10 +173,9 @@ class Config(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True, validate_default=True)
 
-    data_dir: Place = Field(
-        default_factory=lambda: user_data_path("openhands-sessions"), description="The data folder; of its owner only."
-    )
+    data_dir: Place = Field(default_factory=default_data_dir, description="The data folder; of its owner only.")
     server: ServerSection = ServerSection()
+    auth: AuthSection = AuthSection()
     limits: LimitsSection = LimitsSection()
     store: StoreSection = StoreSection()
     runtime: RuntimeSection = RuntimeSection()
@@ -180,9 +184,23 @@ class Config(BaseModel):
     agent: AgentSection = AgentSection()
     log: LogSection = LogSection()
 
+    @property
+    def is_open(self) -> bool:
+        """Whether callers need no key: by the kind, or by an empty key."""
+        key = self.server.session_api_key
+        return self.auth.kind == "open" or (key is not None and not key.get_secret_value())
 
-def _is_loopback(host: str) -> bool:
-    try:
-        return ip_address(host.strip("[]")).is_loopback
-    except ValueError:
-        return host.lower() == "localhost"
+    @property
+    def auth_problem(self) -> str | None:
+        """Why no server starts with this authentication; None where one does."""
+        server = self.server
+        if not self.is_open:
+            return None
+        if server.session_api_key is not None and server.session_api_key.get_secret_value():
+            return "auth.kind is open, and server.session_api_key is set: leave one of the two out"
+        if is_loopback(server.host):
+            return None
+        return (
+            f"server.host {server.host} is reached from other machines, and without a key whoever reaches the server "
+            "can run commands on this one. Leave out --no-auth, auth.kind and the empty key, or keep to 127.0.0.1"
+        )

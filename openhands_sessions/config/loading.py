@@ -13,6 +13,7 @@ from pydantic import BaseModel, SecretStr, ValidationError
 
 from openhands_sessions.config.config import Config
 from openhands_sessions.config.errors import ConfigError
+from openhands_sessions.config.session_key import VARIABLES as KEY_VARIABLES
 
 FILE_VARIABLE = "OHS_CONFIG"
 NOT_SETTINGS = frozenset({FILE_VARIABLE, "OHS_ACTION_ID"})
@@ -20,6 +21,7 @@ NOT_SETTINGS = frozenset({FILE_VARIABLE, "OHS_ACTION_ID"})
 FLAGS = {
     "--host": "server.host",
     "--port": "server.port",
+    "--no-auth": "auth.kind",
     "--data-dir": "data_dir",
     "--session-api-key": "server.session_api_key",
     "--model": "llm.model",
@@ -30,6 +32,8 @@ FLAGS = {
 """Flags for single settings. Every other setting is given as `--set KEY=VALUE`."""
 SET = "--set "
 DEFAULT = "default"
+KEY = "server.session_api_key"
+"""Has a second variable, and may be given as an empty text, which says that there is none."""
 
 _TABLE = re.compile(r"\s*\[\s*([\w.-]+)\s*\]")
 _KEY = re.compile(r"\s*([\w.-]+)\s*=")
@@ -116,14 +120,14 @@ def _of_flags(flags: Mapping[str, object]) -> Iterator[ConfigValue]:
 
 
 def _of_environment(environ: Mapping[str, str]) -> Iterator[ConfigValue]:
-    variables = {setting.variable: setting for setting in settings().values()}
     ours = {name: text for name, text in environ.items() if name.upper().startswith("OHS_")}
-    for name in sorted(ours.keys() - NOT_SETTINGS):
-        setting = variables.get(name.upper())
-        if setting is None:
+    variables = {setting.variable: setting.key for setting in settings().values()} | dict.fromkeys(KEY_VARIABLES, KEY)
+    for name in sorted(ours.keys() - NOT_SETTINGS):  # of the key's variables, the one that counts comes last
+        key = variables.get(name.upper())
+        if key is None:
             raise ConfigError(name, f"this variable sets nothing{_nearest(name.upper(), variables)}")
-        if ours[name]:
-            yield ConfigValue(setting.key, ours[name], f"environment {setting.variable}")
+        if ours[name] or key == KEY:
+            yield ConfigValue(key, ours[name], f"environment {name.upper()}")
 
 
 def _of_file(path: Path) -> Iterator[ConfigValue]:

@@ -29,7 +29,11 @@ class Auth(Protocol):
     """Whether a caller without credentials is refused."""
 
     async def identify(self, credentials: Mapping[str, str]) -> Principal:
-        """`credentials` may hold `session_api_key`. Compares in constant time. Raises Unauthorized."""
+        """`credentials` may hold `session_api_key` or `login_proof`. Compares in constant time. Raises Unauthorized."""
+
+    def login_proof(self, principal: Principal, seconds: float) -> str:
+        """What a browser keeps in a cookie, to be known as this principal for so long. The key cannot be read from
+        it, and another key makes it void. Not asked for where credentials are not `required`."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,7 +11,7 @@ from openhands_sessions.core.events.schema import event_schemas
 from openhands_sessions.protocol.conversations import FilterIn
 from openhands_sessions.protocol.errors import ErrorOut
 from openhands_sessions.protocol.payloads import Schema
-from openhands_sessions.protocol.routes import ID, ROUTES, TEXT, Route, Shape
+from openhands_sessions.protocol.routes import HTML, ID, ROUTES, TEXT, Route, Shape
 
 PLACE = "#/components/schemas/{model}"
 ALWAYS = (401, 403, 413, 422, 503)
@@ -82,7 +82,7 @@ def _operation(route: Route, components: Components) -> Schema:
 
 
 def _reply(route: Route, status: int, shape: Shape, components: Components) -> Schema:
-    media = route.media if status == route.status else "application/json"
+    media = route.media if status == route.status or shape is HTML else "application/json"
     schema = components.describe(shape, "serialization")
     return {"description": HTTPStatus(status).phrase, "content": {media: {"schema": schema}}}
 

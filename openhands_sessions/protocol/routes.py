@@ -28,6 +28,7 @@ from openhands_sessions.protocol.conversations import (
     SuccessOut,
 )
 from openhands_sessions.protocol.errors import ErrorOut, MessageOut
+from openhands_sessions.protocol.login import LOGIN_FORM, LoginLinkOut
 from openhands_sessions.protocol.payloads import Schema
 from openhands_sessions.protocol.settings import (
     ClientConfigOut,
@@ -45,6 +46,7 @@ LARGEST_ID = 2**53
 NOTHING: Schema = {}
 TEXT: Schema = {"type": "string"}
 ID: Schema = {"type": "string", "maxLength": 64}
+HTML: Schema = {"type": "string", "contentMediaType": "text/html"}
 OBJECT: Schema = {"type": "object"}
 LIST: Schema = {"type": "array"}
 LOG: Schema = {"type": "array", "items": {"$ref": "#/components/schemas/Event"}}
@@ -273,6 +275,23 @@ CLIENT_CONFIG = _options("GET /api/options/config", "How the web client is to be
 LIST_MODELS = _options("GET /api/options/models", "Models by litellm's names.", list[str])
 LIST_AGENTS = _options("GET /api/options/agents", "Agents.", list[str])
 LIST_ANALYZERS = _options("GET /api/options/security-analyzers", "Security analyzers.", list[str])
+
+_login = partial(Route, reply=HTML, tag="login", status=303, media="text/html", access="anyone")
+LOGIN_PAGE = _login(
+    "GET /api/login",
+    "Log a browser in by a one-time token, or ask for the key; `/` does the same.",
+    query=(Parameter("token"),),
+    errors={200: HTML, 401: HTML},
+)
+LOG_IN = _login(
+    "POST /api/login",
+    "Log a browser in by the key: set its cookie, and send it to a page.",
+    body=LOGIN_FORM,
+    body_media="application/x-www-form-urlencoded",
+    errors={401: HTML},
+)
+LOG_OUT = _login("POST /api/logout", "Remove the browser's cookie.")
+LOGIN_LINK = Route("POST /api/login-link", "A one-time token that logs a browser in.", LoginLinkOut, tag="login")
 
 _server = partial(Route, tag="server")
 _probe = partial(_server, access="anyone")

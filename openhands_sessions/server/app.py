@@ -25,13 +25,14 @@ from openhands_sessions.server import middleware
 from openhands_sessions.server.access_log import AccessLog
 from openhands_sessions.server.identification import Identification
 from openhands_sessions.server.inbound import LIMITS, InboundBudget, MessageLimits
+from openhands_sessions.server.login import LOGIN, Login, link, log_in, log_out, login_page
 from openhands_sessions.server.rest import conversations, details, events, health, schema, settings, workspaces
 from openhands_sessions.server.services import SERVICES, Services
 from openhands_sessions.server.slow_client import hang_up
 from openhands_sessions.server.sockets.client_namespace import ClientDependencies, ClientNamespace
 from openhands_sessions.server.sockets.operator_namespace import OperatorNamespace
 from openhands_sessions.server.sockets.strict_server import StrictServer
-from openhands_sessions.server.static import client_routes
+from openhands_sessions.server.static import page_routes
 
 log = structlog.get_logger(__name__)
 
@@ -61,6 +62,10 @@ HANDLERS: Mapping[routes.Route, Handler] = {
     routes.ZIP_DIRECTORY: workspaces.zip_directory,
     routes.GIT_CHANGES: workspaces.git_changes,
     routes.GIT_DIFF: workspaces.git_diff,
+    routes.LOGIN_PAGE: login_page,
+    routes.LOG_IN: log_in,
+    routes.LOG_OUT: log_out,
+    routes.LOGIN_LINK: link,
     routes.ALIVE: health.live,
     routes.HEALTH: health.health,
     routes.LIVE: health.live,
@@ -126,12 +131,12 @@ def build_app(edge: ServerSettings) -> web.Application:
         ],
     )
     app[SERVICES] = edge.services
+    app[LOGIN] = Login(edge.services.auth, callers)
     app[LIMITS] = MessageLimits(limits.message_bytes, InboundBudget(limits.unfinished_bytes))
     app.add_routes([web.route(row.method, row.pattern, handler) for row, handler in HANDLERS.items()])
     sio = _socket_server(app[LIMITS], callers, limits.slow_client_grace)
     sio.attach(app)
-    if edge.client_dir is not None:
-        app.add_routes(client_routes(edge.client_dir))
+    app.add_routes(page_routes(edge.client_dir))
     clients = ClientNamespace(edge.clients, callers)
     operators = OperatorNamespace(operations, callers, limits.slow_client_grace)
     sio.register_namespace(clients)

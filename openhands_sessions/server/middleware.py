@@ -21,14 +21,12 @@ from openhands_sessions.core.errors import (
 )
 from openhands_sessions.protocol.errors import ErrorOut, http_status
 from openhands_sessions.protocol.routes import ANYONE
-from openhands_sessions.server.credentials import credentials_of
-from openhands_sessions.server.identification import Identification
+from openhands_sessions.server.credentials import credentials_in
+from openhands_sessions.server.identification import SOCKETS, Identification
 from openhands_sessions.server.static import ROUTE
 
 log = structlog.get_logger(__name__)
 
-SOCKETS = "/socket.io/"
-"""Where connections begin; each namespace asks for credentials of its own."""
 LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
 NOT_KEPT = "no-cache, no-store, must-revalidate"
 """`Cache-Control` of every answer but the web client's own files; one that is streamed must say it itself."""
@@ -127,14 +125,9 @@ def authentication(callers: Identification) -> Middleware:
 
     @web.middleware
     async def identify(request: web.Request, handler: Handler) -> web.StreamResponse:
-        page = request.match_info.route.name == ROUTE  # it holds no data of anybody's
+        page = request.match_info.route.name == ROUTE  # it asks for a login itself
         if not page and not request.path.startswith(SOCKETS) and request.path not in ANYONE:
-            environ = {
-                "HTTP_AUTHORIZATION": request.headers.get("Authorization", ""),
-                "HTTP_X_SESSION_API_KEY": request.headers.get("X-Session-API-Key", ""),
-                "HTTP_COOKIE": request.headers.get("Cookie", ""),
-            }
-            await callers.identify(request, credentials_of(environ, request.query, None))
+            await callers.identify(request, credentials_in(request))
         return await handler(request)
 
     return identify

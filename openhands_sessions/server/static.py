@@ -8,6 +8,7 @@ from aiohttp import web
 from aiohttp.typedefs import Handler
 
 from openhands_sessions.core.errors import BadInput
+from openhands_sessions.server.login import door, home
 
 PAGE = "index.html"
 ROUTE = "client"
@@ -19,8 +20,11 @@ FOR_EVER = "public, max-age=31536000, immutable"
 """What is below `assets` has a name that changes with its content."""
 
 
-def client_routes(folder: Path) -> Iterable[web.RouteDef]:
-    """Routes for every path that no other route has taken. Raises BadInput where the folder has no page."""
+def page_routes(folder: Path | None) -> Iterable[web.RouteDef]:
+    """Routes for every path that no other route has taken; without a client, for `/` alone. Raises BadInput where the
+    folder has no page."""
+    if folder is None:
+        return (web.get("/", home, name=ROUTE),)
     root = folder.resolve()
     if not (root / PAGE).is_file():
         raise BadInput("server.client_dir", f"has no {PAGE}: name the folder with the built web client")
@@ -33,6 +37,8 @@ def _serving(root: Path) -> Handler:
         file = _file(root, parts)
         if file is None and parts[0] == "assets":
             raise web.HTTPNotFound
+        if file in (None, root / PAGE) and (answer := await door(request)) is not None:
+            return answer
         response = web.FileResponse(file or root / PAGE)
         response.headers["X-Content-Type-Options"] = "nosniff"
         if file is not None and parts[0] == "assets":

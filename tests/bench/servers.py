@@ -85,7 +85,8 @@ async def our_server(
     if profile is not None:
         module = ["-m", "cProfile", "-o", str(profile.absolute()), *module]
     command = [*module, "serve", "--port", str(port), "--data-dir", str(data_dir)]
-    ours = {"OHS_LOG__LEVEL": "error", "PYTHONPATH": str(code), **(settings or {})}
+    # An empty key leaves callers unasked, as every revision understands it.
+    ours = {"OHS_LOG__LEVEL": "error", "OHS_SERVER__SESSION_API_KEY": "", "PYTHONPATH": str(code), **(settings or {})}
     async with _process(command, ours, http, port, "/health/ready", code) as ran:
         yield ran
 

@@ -13,13 +13,14 @@ from typing import Any
 import aiohttp
 import pytest
 
+from openhands_sessions.config.session_key import read_key
 from tests.support.command_line import RunningProgram
 from tests.support.running_server import Server, discard_sandboxes
 from tests.support.server_clients import Clients
 from tests.support.socket_clients import V0Client
 
 TEXT = (Path(__file__).parents[2] / "docs" / "howto" / "use-the-openhands-client.md").read_text()
-SERVED, PROXIED = re.findall(r"^ *(openhands-sessions serve .*)$", TEXT, re.MULTILINE)
+SERVED, PROXIED = re.findall(r"^ *(openhands-sessions serve\b.*)$", TEXT, re.MULTILINE)
 NAME = "agents.example.org"
 PAGE = "<!doctype html><title>the client</title>"
 ASKED = {"llm_model": "scripted:demo", "llm_api_key": "sk-mine", "agent": "CodeActAgent", "language": "en"}
@@ -56,11 +57,19 @@ async def serving(words: str, here: Path, **variables: str) -> AsyncIterator[str
         await discard_sandboxes(here / "data")
 
 
+def by_key(here: Path) -> dict[str, str]:
+    """What a caller sends who has read the key that the server made."""
+    key = read_key(here / "data")
+    assert key is not None
+    return {"X-Session-API-Key": key}
+
+
 async def test_the_client_is_served_and_asks_for_settings_first(here: Path) -> None:
-    async with serving(SERVED, here) as url, Clients(url) as clients:
+    async with serving(SERVED, here) as url, Clients(url, key=read_key(here / "data")) as clients:
         for path in ("/", "/conversations/0123", "/settings"):
-            assert await _page(url, path) == (200, PAGE)
-        assert await _page(url, "/assets/entry-1.js") == (200, "run()")
+            assert (await _page(url, path, {}))[0] == 401
+            assert await _page(url, path, by_key(here)) == (200, PAGE)
+        assert await _page(url, "/assets/entry-1.js", {}) == (200, "run()")
         assert (await clients.rest.ask("GET", "/api/settings"))[0] == 404
         assert (await clients.rest.ask("POST", "/api/settings", ASKED))[0] == 200
         _, kept = await clients.rest.ask("GET", "/api/settings")
@@ -72,39 +81,44 @@ async def test_the_client_is_served_and_asks_for_settings_first(here: Path) -> N
         assert said["source"] == "agent"
 
 
-async def test_behind_a_proxy_the_name_must_be_an_allowed_one(here: Path) -> None:
+async def test_behind_a_proxy_the_origin_must_be_an_allowed_one(here: Path) -> None:
     async with serving(PROXIED, here) as url, aiohttp.ClientSession() as http:
-        for name, status in ((NAME, 200), ("evil.example", 403), ("127.0.0.1", 200)):
-            assert (await _asked(http, url, {"Host": name}))[0] == status
-        page = {"Host": NAME, "Origin": f"https://{NAME}"}
+        page = {"Host": NAME, "Origin": f"https://{NAME}", **by_key(here)}
         assert (await _asked(http, url, page))[0] == 200
         assert (await _asked(http, url, {**page, "Origin": "https://evil.example"}))[0] == 403
+        assert (await _asked(http, url, {"Host": NAME}))[0] == 401
+        assert "X-Session-API-Key" in TEXT
         assert await _talks(url, page) == "through the proxy"
 
 
-async def test_the_proxy_of_the_text_serves_on_any_port(here: Path) -> None:
-    [handed_on] = re.findall(r"proxy_set_header Host (\S+);", TEXT)
-    given = {"$host": NAME, "$http_host": f"{NAME}:8443"}  # as nginx knows the request of a browser
-    page = {"Host": given[handed_on], "Origin": f"https://{NAME}:8443"}
+async def test_without_a_key_the_name_must_be_an_allowed_one_as_well(here: Path) -> None:
+    [allowed] = re.findall(r"`(--set server\.allowed_hosts=\S+)`", TEXT)
+    async with serving(f"{PROXIED} --no-auth {allowed}", here) as url, aiohttp.ClientSession() as http:
+        for name, status in ((NAME, 200), ("evil.example", 403), ("127.0.0.1", 200)):
+            assert (await _asked(http, url, {"Host": name}))[0] == status
+
+
+async def test_the_proxy_of_the_text_serves_on_any_port_and_people_log_in_there(here: Path) -> None:
+    handed_on = dict(re.findall(r"proxy_set_header (Host|X-Forwarded-Proto) (\S+);", TEXT))
+    given = {"$host": NAME, "$http_host": f"{NAME}:8443", "$scheme": "https"}  # as nginx knows a browser's request
+    proxied = {name: given[variable] for name, variable in handed_on.items()}
+    page = {**proxied, "Origin": f"https://{NAME}:8443"}
     async with serving(PROXIED, here) as url, aiohttp.ClientSession() as http:
+        login = {"session_api_key": by_key(here)["X-Session-API-Key"]}
+        async with http.post(f"{url}/api/login", headers=page, data=login, allow_redirects=False) as answer:
+            cookie = answer.cookies["ohs_login_8443"]
+        assert cookie["secure"]
+        page = {**page, "Cookie": f"{cookie.key}={cookie.value}"}
         assert (await _posted(http, url, page))[0] == 200
         assert (await _posted(http, url, {**page, "Origin": f"https://{NAME}"}))[0] == 403
-    [origin] = re.findall(r"`(https://agents\S+)`", TEXT)
+    [origin] = re.findall(r"`(https://agents\S+:8443)`", TEXT)
     elsewhere = {"Host": NAME, "Origin": origin}
     async with (
         serving(f"{PROXIED} --set server.allowed_origins={origin}", here) as url,
-        aiohttp.ClientSession() as http,
+        aiohttp.ClientSession(headers=by_key(here)) as http,
     ):
         assert (await _posted(http, url, elsewhere))[0] == 200
         assert (await _posted(http, url, {**elsewhere, "Origin": "https://evil.example"}))[0] == 403
-
-
-async def test_with_a_key_the_proxy_lets_people_in(here: Path) -> None:
-    async with serving(PROXIED, here, OHS_SERVER__SESSION_API_KEY="proxy-key") as url, aiohttp.ClientSession() as http:
-        named = {"Host": NAME}
-        assert (await _asked(http, url, named))[0] == 401
-        assert "X-Session-API-Key" in TEXT
-        assert await _talks(url, {**named, "X-Session-API-Key": "proxy-key"}) == "through the proxy"
 
 
 async def test_the_microagent_of_the_text_is_told_when_its_word_is_said(server: Server, clients: Clients) -> None:
@@ -149,6 +163,6 @@ async def _posted(http: aiohttp.ClientSession, url: str, headers: Mapping[str, s
         return got.status, await got.json()
 
 
-async def _page(url: str, path: str) -> tuple[int, str]:
-    async with aiohttp.ClientSession() as http, http.get(f"{url}{path}") as got:
+async def _page(url: str, path: str, headers: Mapping[str, str]) -> tuple[int, str]:
+    async with aiohttp.ClientSession() as http, http.get(f"{url}{path}", headers=headers) as got:
         return got.status, await got.text()

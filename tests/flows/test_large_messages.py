@@ -171,6 +171,7 @@ async def test_who_is_not_known_may_send_little(small: Server) -> None:
 @pytest.mark.parametrize("place", ["X-Session-API-Key", "Cookie", "query"])
 async def test_who_shows_the_key_in_the_handshake_is_known_at_once(small: Server, place: str) -> None:
     headers = {} if place == "query" else {place: f"session_api_key={KEY}" if place == "Cookie" else KEY}
+    headers["Origin"] = "http://localhost"
     query = {"session_api_key": KEY} if place == "query" else {}
     async with frame_client(small.port, query, headers) as client:
         create = {"initial_user_msg": "x" * (LIMIT - 1_000)}

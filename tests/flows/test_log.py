@@ -8,8 +8,9 @@ from typing import Any
 import pytest
 from aiohttp.test_utils import make_mocked_request
 
-from openhands_sessions.adapters.session_key_auth import SessionKey
+from openhands_sessions.adapters.auths.session_key import SessionKey
 from openhands_sessions.core.errors import Unauthorized
+from openhands_sessions.server.credentials import Credentials
 from openhands_sessions.server.identification import Identification
 from openhands_sessions.server.limited_log import LINES_AT_ONCE
 from tests.support.running_server import Server, prepared_server, running_server
@@ -149,7 +150,7 @@ async def test_many_wrong_keys_are_few_lines_and_the_next_says_how_many_were_lef
         for _ in range(times):
             with pytest.raises(Unauthorized):
                 await callers.identify(
-                    make_mocked_request("GET", "/x%0Ay?session_api_key=z"), {"session_api_key": WRONG}
+                    make_mocked_request("GET", "/x%0Ay?session_api_key=z"), Credentials({"session_api_key": WRONG})
                 )
 
     await knock(1_000)

@@ -36,11 +36,11 @@ async def test_what_the_web_client_asks_is_answered(data_dir: Path, client_dir: 
             await part(clients)
 
 
-async def test_with_a_key_the_page_is_open_and_what_it_asks_is_not(data_dir: Path, client_dir: Path) -> None:
+async def test_with_a_key_the_page_asks_for_it_and_its_files_are_open(data_dir: Path, client_dir: Path) -> None:
     settings = {"OHS_SERVER__CLIENT_DIR": str(client_dir), "OHS_SERVER__SESSION_API_KEY": "a-key"}
     async with running_server(data_dir, settings) as server, Clients(server.url) as clients:
-        for path in ("/", "/conversations/x", "/assets/app-1.js"):
-            assert (await _page(clients, path))[0] == 200
+        for path, status in (("/", 401), ("/conversations/x", 401), ("/assets/app-1.js", 200)):
+            assert (await _page(clients, path))[0] == status
         assert (await clients.rest.ask("GET", "/alive"))[0] == 200
         for path in ("/api/settings", "/api/options/config", "/api/nothing", "/server_info"):
             assert (await clients.rest.ask("GET", path))[0] in (401, 404), path

@@ -18,7 +18,6 @@ from tests.support.docker_sandboxes import PLAIN, docker_runtimes
 from tests.support.docker_server import ROOT, server_image
 from tests.support.system_packages import install, plain_environment
 
-KEY = "sesame"
 HEALTHY_WITHIN = 60.0
 _SECONDS = 60.0
 _LOOK_AGAIN = 0.1
@@ -49,7 +48,6 @@ class ComposeProject:
         socket = Path(self._engine.address.removeprefix("unix://"))
         user = f"{os.geteuid()}:{os.getegid()}" if os.geteuid() else f"{SANDBOX_USER}:{SANDBOX_USER}"
         values = {
-            "OHS_SERVER__SESSION_API_KEY": KEY,
             "DATA_DIR": str(self.data),
             "DOCKER_SOCKET": str(socket),
             "DOCKER_GID": str(socket.stat().st_gid),

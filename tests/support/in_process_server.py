@@ -6,7 +6,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
 from openhands_sessions.bootstrap.application import Application, open_application, web_application
-from openhands_sessions.config.config import Config
+from openhands_sessions.config.config import AuthSection, Config
 from openhands_sessions.core.events.codec import Stored
 from openhands_sessions.core.ids import ConversationId
 from openhands_sessions.ports.gateway import Delta, FeedItem, Gateway, SessionClosed, SessionEnded, Status
@@ -29,7 +29,9 @@ class InProcessServer:
 
 @asynccontextmanager
 async def in_process_server(config: Config, port: int = 0) -> AsyncIterator[InProcessServer]:
-    """A server on loopback for the length of the block."""
+    """A server on loopback for the length of the block, open unless the configuration has a key."""
+    if config.server.session_api_key is None:
+        config = config.model_copy(update={"auth": AuthSection(kind="open")})
     async with open_application(config) as house:
         app = await web_application(house)
         async with listening(app, "127.0.0.1", port, grace=2.0) as found:

@@ -90,7 +90,7 @@ class Server:
                 sys.executable,
                 *self._program,
                 *words,
-                env={**os.environ, "OHS_LOG__FORMAT": "json", **self.settings},
+                env={**os.environ, "OHS_LOG__FORMAT": "json", "OHS_AUTH__KIND": self._auth, **self.settings},
                 stdin=asyncio.subprocess.DEVNULL,
                 stdout=asyncio.subprocess.DEVNULL,
                 stderr=log,
@@ -138,6 +138,11 @@ class Server:
             if line.startswith("VmRSS:"):
                 return int(line.split()[1]) / 1024
         raise ProcessLookupError
+
+    @property
+    def _auth(self) -> str:
+        """Open, unless the settings name a key or a kind."""
+        return "session_key" if "OHS_SERVER__SESSION_API_KEY" in self.settings else "open"
 
     @property
     def _running(self) -> asyncio.subprocess.Process:

@@ -9,7 +9,7 @@ import aiohttp
 
 from openhands_sessions.adapters.gateways.connection import GatewayConnection
 from openhands_sessions.adapters.gateways.follower import AGAIN, Follower, delays
-from openhands_sessions.adapters.gateways.reading import UnreadableMessage, info_of
+from openhands_sessions.adapters.gateways.reading import UnreadableMessage, info_of, read
 from openhands_sessions.adapters.gateways.remote_conversations import RemoteConversations
 from openhands_sessions.adapters.gateways.remote_workspaces import RemoteWorkspaces
 from openhands_sessions.adapters.gateways.rest import LIMITS, RestClient, ServerAddress
@@ -32,6 +32,7 @@ from openhands_sessions.ports.gateway import (
 from openhands_sessions.protocol import routes
 from openhands_sessions.protocol.commands import command_wire
 from openhands_sessions.protocol.conversations import CreateIn, StartIn
+from openhands_sessions.protocol.login import LoginLinkOut
 
 KNOWN = 256
 """Conversations whose newest description is kept."""
@@ -156,12 +157,25 @@ async def open_remote(url: str, session_api_key: str | None, *, patience: float 
     """The ports of the key's owner on the server at `url`. Connects when first asked. Raises BadInput for what is no
     address."""
     address = ServerAddress.of(url)
-    headers = {} if session_api_key is None else {"X-Session-API-Key": session_api_key}
-    connector = aiohttp.TCPConnector(limit=0)
-    async with aiohttp.ClientSession(
-        connector=connector, headers=headers, timeout=LIMITS, cookie_jar=aiohttp.DummyCookieJar()
-    ) as session:
+    async with _session(session_api_key) as session:
         rest = RestClient(session, address)
         conversations = RemoteConversations(rest)
         gateway = RemoteGateway(conversations, rest, lambda sid: GatewayConnection(session, address, sid), patience)
         yield Access(gateway, conversations, RemoteWorkspaces(rest))
+
+
+async def new_login_token(url: str, session_api_key: str | None) -> str | None:
+    """What logs a browser in at `url`, once; None where no key is needed. Raises as a RestClient does."""
+    address = ServerAddress.of(url)
+    async with _session(session_api_key) as session:
+        wire = await RestClient(session, address).call(routes.LOGIN_LINK)
+    return read(LoginLinkOut, wire, "a login link").token
+
+
+def _session(session_api_key: str | None) -> aiohttp.ClientSession:
+    return aiohttp.ClientSession(
+        connector=aiohttp.TCPConnector(limit=0),
+        headers={} if session_api_key is None else {"X-Session-API-Key": session_api_key},
+        timeout=LIMITS,
+        cookie_jar=aiohttp.DummyCookieJar(),
+    )

@@ -6,7 +6,6 @@ import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
-from urllib.parse import parse_qs
 
 import socketio
 import structlog
@@ -26,7 +25,7 @@ from openhands_sessions.protocol.errors import Acknowledgement
 from openhands_sessions.protocol.payloads import checked
 from openhands_sessions.protocol.settings import PROVIDERS
 from openhands_sessions.protocol.socket_messages import COMMANDS, PROTOCOL, AuthIn, ConnectionLimits
-from openhands_sessions.server.credentials import credentials_of
+from openhands_sessions.server.credentials import credentials_of, query_of
 from openhands_sessions.server.identification import Identification
 from openhands_sessions.server.rate_limit import TokenBucket
 from openhands_sessions.server.slow_client import Outbox, abort
@@ -96,9 +95,9 @@ class ClientNamespace(socketio.AsyncNamespace):  # type: ignore[misc]  # python-
 
     async def _new_session(self, socket_id: str, environ: dict[str, Any], auth: object) -> tuple[WebSession, AuthIn]:
         parts = self._parts
-        query = {name: values[-1] for name, values in parse_qs(environ.get("QUERY_STRING", "")).items()}
+        query = query_of(environ)
         given = _auth_of(auth, query)
-        credentials = credentials_of(environ, query, given.session_api_key)
+        credentials = credentials_of(environ, given.session_api_key)
         principal = await self._callers.identify(environ["aiohttp.request"], credentials)
         _check_providers(query.get("providers_set", ""))
         if given.conversation_id is None:

@@ -1,7 +1,6 @@
 """Connections whose caller is known."""
 
 from typing import Any
-from urllib.parse import parse_qs
 from weakref import WeakSet
 
 from openhands_sessions.server.credentials import credentials_of
@@ -25,6 +24,5 @@ class KnownClients:
 
     async def look(self, engine: object, environ: dict[str, Any]) -> None:
         """At the handshake."""
-        query = {name: values[-1] for name, values in parse_qs(environ.get("QUERY_STRING", "")).items()}
-        if await self._callers.knows(credentials_of(environ, query, None)):
+        if await self._callers.knows(credentials_of(environ)):
             self.add(engine)

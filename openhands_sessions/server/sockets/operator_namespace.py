@@ -2,7 +2,6 @@
 
 import asyncio
 from typing import Any
-from urllib.parse import parse_qs
 
 import socketio
 import structlog
@@ -44,10 +43,9 @@ class OperatorNamespace(socketio.AsyncNamespace):  # type: ignore[misc]  # pytho
                 return REFUSAL
 
     async def _connect(self, socket_id: str, environ: dict[str, Any], auth: object = None) -> None:
-        query = {name: values[-1] for name, values in parse_qs(environ.get("QUERY_STRING", "")).items()}
         try:
             given = checked(AuthIn, auth if isinstance(auth, dict) else {})
-            credentials = credentials_of(environ, query, given.session_api_key)
+            credentials = credentials_of(environ, given.session_api_key)
             principal = await self._callers.identify(environ["aiohttp.request"], credentials)
             if not principal.operator:
                 raise Unauthorized("only operators may watch all sessions")

@@ -2,17 +2,19 @@
 
 import pytest
 
-from openhands_sessions.adapters.session_key_auth import SessionKey
+from openhands_sessions.adapters.auths.open import OpenAuth
+from openhands_sessions.adapters.auths.session_key import SessionKey
 from openhands_sessions.core.errors import Unauthorized
 from openhands_sessions.core.ids import LOCAL_OWNER
 from openhands_sessions.ports.access import Principal
 
 EVERYBODY = Principal(owner=LOCAL_OWNER, operator=True)
+WRONG_PROOFS = ["", ".", "9999999999.", "9999999999.00", "1.\ud800", "\ud800.x", "."]
 
 
-@pytest.mark.parametrize("given", [{}, {"session_api_key": "anything"}])
-async def test_without_a_key_everybody_who_reaches_the_port_is_let_in(given: dict[str, str]) -> None:
-    auth = SessionKey(None)
+@pytest.mark.parametrize("given", [{}, {"session_api_key": "anything"}, {"login_proof": "anything"}])
+async def test_where_it_is_open_everybody_who_reaches_the_port_is_let_in(given: dict[str, str]) -> None:
+    auth = OpenAuth()
     assert not auth.required
     assert await auth.identify(given) == EVERYBODY
 
@@ -35,9 +37,35 @@ async def test_no_credentials_at_all_are_the_wrong_ones() -> None:
         await SessionKey("key").identify({})
 
 
-@pytest.mark.parametrize("given", [{}, {"session_api_key": ""}])
+@pytest.mark.parametrize(
+    "given", [{}, {"session_api_key": ""}, {"login_proof": SessionKey("").login_proof(EVERYBODY, 60)}]
+)
 async def test_an_empty_key_lets_nobody_in(given: dict[str, str]) -> None:
-    auth = SessionKey("")
-    assert auth.required
     with pytest.raises(Unauthorized):
-        await auth.identify(given)
+        await SessionKey("").identify(given)
+
+
+async def test_a_proof_of_a_login_stands_for_the_key_until_its_time_and_until_the_key_changes() -> None:
+    now = [1_000_000.0]
+    auth = SessionKey("key", lambda: now[0])
+    proof = {"login_proof": auth.login_proof(EVERYBODY, 60)}
+    assert "key" not in proof["login_proof"]
+    assert await SessionKey("key", lambda: now[0]).identify(proof) == EVERYBODY
+    with pytest.raises(Unauthorized):
+        await SessionKey("another key", lambda: now[0]).identify(proof)
+    now[0] += 60
+    with pytest.raises(Unauthorized):
+        await auth.identify(proof)
+
+
+@pytest.mark.parametrize("proof", WRONG_PROOFS)
+async def test_what_was_not_signed_proves_nothing(proof: str) -> None:
+    with pytest.raises(Unauthorized):
+        await SessionKey("key").identify({"login_proof": proof})
+
+
+async def test_the_time_of_a_proof_cannot_be_changed() -> None:
+    auth = SessionKey("key")
+    _, _, signature = auth.login_proof(EVERYBODY, 60).partition(".")
+    with pytest.raises(Unauthorized):
+        await auth.identify({"login_proof": f"99999999999.{signature}"})

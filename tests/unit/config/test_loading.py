@@ -230,7 +230,7 @@ def test_every_named_flag_stands_for_a_setting() -> None:
 
 
 @pytest.mark.parametrize(
-    ("host", "unguarded"),
+    ("host", "refused"),
     [
         ("127.0.0.1", False),
         ("127.8.8.8", False),
@@ -243,9 +243,36 @@ def test_every_named_flag_stands_for_a_setting() -> None:
         ("example.org", True),
     ],
 )
-def test_beyond_loopback_a_server_without_a_key_is_unguarded(host: str, unguarded: bool) -> None:
-    assert load({"--host": host}, {}, None).config.server.unguarded is unguarded
-    assert not load({"--host": host, "--session-api-key": "open sesame"}, {}, None).config.server.unguarded
+@pytest.mark.parametrize("way", [{"--no-auth": "open"}, {"--session-api-key": ""}], ids=["no-auth", "empty key"])
+def test_only_on_loopback_callers_may_need_no_key(host: str, refused: bool, way: dict[str, object]) -> None:
+    found = load({"--host": host, **way}, {}, None).config
+    assert found.is_open
+    assert ("reached from other machines" in (found.auth_problem or "")) is refused
+    for guarded in ({"--host": host}, {"--host": host, "--session-api-key": "open sesame"}):
+        guarded_config = load(guarded, {}, None).config
+        assert (guarded_config.is_open, guarded_config.auth_problem) == (False, None)
+
+
+def test_a_key_and_no_auth_exclude_each_other() -> None:
+    found = load({"--no-auth": "open"}, {"OHS_SESSION_API_KEY": "open sesame"}, None).config
+    assert found.auth_problem == "auth.kind is open, and server.session_api_key is set: leave one of the two out"
+
+
+@pytest.mark.parametrize(
+    ("environ", "key"),
+    [
+        ({"OHS_SERVER__SESSION_API_KEY": "long"}, "long"),
+        ({"OHS_SESSION_API_KEY": "short"}, "short"),
+        ({"OHS_SERVER__SESSION_API_KEY": "long", "OHS_SESSION_API_KEY": "short"}, "short"),
+        ({"OHS_SERVER__SESSION_API_KEY": ""}, ""),
+        ({}, None),
+    ],
+)
+def test_the_key_has_two_variables_and_may_be_empty(environ: dict[str, str], key: str | None) -> None:
+    found = load({}, environ, None).config
+    given = found.server.session_api_key
+    assert (None if given is None else given.get_secret_value()) == key
+    assert found.is_open is (key == "")
 
 
 def test_every_setting_says_what_it_is_for() -> None:

@@ -11,7 +11,7 @@ import socketio
 from engineio import async_server, async_socket
 from engineio.async_drivers import aiohttp as driver
 
-from openhands_sessions.adapters.session_key_auth import SessionKey
+from openhands_sessions.adapters.auths.open import OpenAuth
 from openhands_sessions.server.identification import Identification
 from openhands_sessions.server.inbound import InboundBudget, MessageLimits
 from openhands_sessions.server.sockets.strict_server import StrictServer
@@ -49,7 +49,7 @@ def test_a_private_function_is_the_one_that_we_know(function: Callable[..., Any]
 
 async def test_the_attributes_that_we_read_exist() -> None:
     limits = MessageLimits(1_000, InboundBudget(10_000))
-    server = StrictServer(limits, Identification(SessionKey(None)), 1.0, async_mode="aiohttp")
+    server = StrictServer(limits, Identification(OpenAuth()), 1.0, async_mode="aiohttp")
     assert {"websocket", "translate_request", "make_response"} <= server.eio._async.keys()
     assert server.eio.sockets == {}
     assert server.environ == {}

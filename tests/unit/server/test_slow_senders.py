@@ -9,7 +9,7 @@ import aiohttp
 import socketio
 from aiohttp import web
 
-from openhands_sessions.adapters.session_key_auth import SessionKey
+from openhands_sessions.adapters.auths.open import OpenAuth
 from openhands_sessions.protocol.socket_messages import SocketJson
 from openhands_sessions.server.identification import Identification
 from openhands_sessions.server.inbound import LIMITS, InboundBudget, MessageLimits
@@ -34,7 +34,7 @@ async def impatient_server() -> AsyncIterator[int]:
     app[LIMITS] = MessageLimits(1 << 20, InboundBudget(1 << 24))
     server = StrictServer(
         app[LIMITS],
-        Identification(SessionKey(None)),
+        Identification(OpenAuth()),
         1.0,
         async_mode="aiohttp",
         json=SocketJson,

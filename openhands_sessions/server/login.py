@@ -1,0 +1,123 @@
+"""How a browser logs in: by a link with a one-time token, or by the key in a form. Both set a cookie."""
+
+import re
+from urllib.parse import parse_qs
+
+from aiohttp import web
+
+from openhands_sessions.core.errors import Unauthorized
+from openhands_sessions.core.ids import LOCAL_OWNER
+from openhands_sessions.ports.access import Auth, Principal
+from openhands_sessions.protocol.login import LoginLinkOut
+from openhands_sessions.protocol.routes import LOGIN_PAGE
+from openhands_sessions.server.credentials import Credentials, credentials_in, login_cookie
+from openhands_sessions.server.identification import Identification
+from openhands_sessions.server.inbound import read_body
+from openhands_sessions.server.login_pages import AGAIN, INSIDE, OPEN, TOLD, asking, leading_to, page
+from openhands_sessions.server.login_tokens import TOKEN_SECONDS, LoginTokenRefused, LoginTokens
+from openhands_sessions.server.services import principal
+
+COOKIE_SECONDS = 30 * 24 * 3_600
+FORM_BYTES = 16 * 1024
+OURS = re.compile(r"/(?![/\\])[!-~]*")
+"""A path that leads to no other server."""
+
+
+class Login:
+    """What the pages and routes of a login share."""
+
+    def __init__(self, auth: Auth, callers: Identification) -> None:
+        self.tokens = LoginTokens()
+        self.required = auth.required
+        self._auth = auth
+        self._callers = callers
+
+    def link(self, principal: Principal) -> LoginLinkOut:
+        token = self.tokens.issue(principal) if self.required else None
+        return LoginLinkOut(token=token, seconds=TOKEN_SECONDS)
+
+    async def knows(self, request: web.Request) -> bool:
+        return await self._callers.knows(credentials_in(request))
+
+    async def by_key(self, request: web.Request, key: str) -> Principal:
+        """Raises Unauthorized, and notes it in the log."""
+        return await self._callers.identify(request, Credentials({"session_api_key": key}))
+
+    def welcome(self, request: web.Request, principal: Principal, path: str) -> web.Response:
+        """Set the cookie, and lead to a page."""
+        response = leading_to(path)
+        if self.required:
+            response.set_cookie(
+                login_cookie(request.host),
+                self._auth.login_proof(principal, COOKIE_SECONDS),
+                max_age=COOKIE_SECONDS,
+                path="/",
+                httponly=True,
+                samesite="Strict",
+                secure=_is_behind_tls(request),
+            )
+        return response
+
+
+LOGIN = web.AppKey("login", Login)
+
+
+def first_token(app: web.Application) -> str | None:
+    """For the link that a server prints at its start."""
+    return app[LOGIN].link(Principal(owner=LOCAL_OWNER, operator=True)).token
+
+
+async def door(request: web.Request) -> web.StreamResponse | None:
+    """What is answered in a page's place: to a link, and to who is not logged in. None for who may see the page."""
+    login = request.app[LOGIN]
+    token = request.query.get("token")
+    place = request.rel_url.raw_path
+    if token is not None and request.method == "GET" and place in ("/", LOGIN_PAGE.path):
+        try:
+            return login.welcome(request, login.tokens.redeem(token), "/")
+        except LoginTokenRefused as refused:
+            return leading_to("/" if await login.knows(request) else f"{place}?login={refused.reason}")
+    if await login.knows(request):
+        return None
+    if request.headers.get("Sec-Fetch-Site") == "cross-site":
+        return page(AGAIN)
+    return asking(TOLD.get(request.query.get("login", ""), ""), "/" if place == LOGIN_PAGE.path else place)
+
+
+async def home(request: web.Request) -> web.StreamResponse:
+    """`/` where no web client is served."""
+    return await door(request) or page(INSIDE if request.app[LOGIN].required else OPEN)
+
+
+async def login_page(request: web.Request) -> web.StreamResponse:
+    """For clients whose pages are served by somebody else."""
+    return await door(request) or leading_to("/")
+
+
+async def log_in(request: web.Request) -> web.Response:
+    body = (await read_body(request, FORM_BYTES)).decode("utf-8", "replace")
+    form = {name: values[-1] for name, values in parse_qs(body).items()}
+    path = form.get("next", "/")
+    try:
+        caller = await request.app[LOGIN].by_key(request, form.get("session_api_key", "").strip())
+    except Unauthorized:
+        return asking(TOLD["wrong"], path)
+    return request.app[LOGIN].welcome(request, caller, path if OURS.fullmatch(path) else "/")
+
+
+async def log_out(request: web.Request) -> web.Response:
+    response = leading_to("/")
+    response.del_cookie(
+        login_cookie(request.host), path="/", httponly=True, samesite="Strict", secure=_is_behind_tls(request)
+    )
+    return response
+
+
+async def link(request: web.Request) -> web.Response:
+    return web.json_response(request.app[LOGIN].link(principal(request)).wire())
+
+
+def _is_behind_tls(request: web.Request) -> bool:
+    """Whether the browser speaks TLS. Who says so wrongly locks out itself alone."""
+    origin, forwarded = request.headers.get("Origin", ""), request.headers.get("X-Forwarded-Proto", "")
+    return request.secure or forwarded == "https" or origin.startswith("https://")

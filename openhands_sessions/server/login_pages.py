@@ -1,0 +1,56 @@
+"""The pages of a login: small, and without anything from elsewhere."""
+
+import base64
+import hashlib
+import html
+from pathlib import Path
+from string import Template
+
+from aiohttp import web
+
+from openhands_sessions.server.login_tokens import TOKEN_SECONDS
+
+LINK = "Get another link with <code>openhands-sessions login-url</code>, or log in with the key."
+TOLD = {
+    "used": f"This link was used already. {LINK}",
+    "expired": f"This link is more than {TOKEN_SECONDS // 60} minutes old. {LINK}",
+    "unknown": f"The server does not know this link: it may be from before its last start. {LINK}",
+    "wrong": "This is not the key of this server.",
+}
+ASKING = """<p role="alert">$told</p>
+<form method="post" action="/api/login">
+  <label>Session key
+    <input type="password" name="session_api_key" autocomplete="current-password" required autofocus>
+  </label>
+  <input type="hidden" name="next" value="$next">
+  <button>Log in</button>
+</form>
+<p>The server makes the key at its first start and keeps it in the file <code>session_api_key</code> of its data folder,
+unless its operator has chosen one. <code>openhands-sessions login-url</code> prints a link that needs no key.</p>"""
+INSIDE = """<p>You are logged in. This server has no web client; <a href="/api/docs">its REST interface</a>.</p>
+<form method="post" action="/api/logout"><button>Log out</button></form>"""
+OPEN = '<p>This server has no web client, and asks for no key; <a href="/api/docs">its REST interface</a>.</p>'
+AGAIN = '<meta http-equiv="refresh" content="0">'
+"""A page that follows a link from elsewhere is asked for without the cookie, and by our own page with it."""
+PAGE = Path(__file__).with_name("login.html").read_text("utf-8")
+STYLE = base64.b64encode(hashlib.sha256(PAGE.partition("<style>")[2].partition("</style>")[0].encode()).digest())
+HEADERS = {
+    "Content-Security-Policy": f"default-src 'none'; style-src 'sha256-{STYLE.decode()}'; img-src data:;"
+    " form-action 'self'; frame-ancestors 'none'; base-uri 'none'",
+    # Not "no-referrer": the form would be sent with the origin "null".
+    "Referrer-Policy": "same-origin",
+    "X-Content-Type-Options": "nosniff",
+}
+
+
+def asking(told: str, path: str) -> web.Response:
+    return page(Template(ASKING).substitute(told=told, next=html.escape(path)), status=401)
+
+
+def page(body: str, status: int = 200) -> web.Response:
+    content = Template(PAGE).substitute(body=body)
+    return web.Response(text=content, status=status, content_type="text/html", headers=HEADERS)
+
+
+def leading_to(path: str) -> web.Response:
+    return web.Response(status=303, headers={"Location": path, "Referrer-Policy": "no-referrer"})
