@@ -6,8 +6,10 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequenc
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 
+import structlog
 from aiohttp import web
 from pydantic import SecretStr
 
@@ -40,7 +42,7 @@ from openhands_sessions.bootstrap.kinds import (
     open_store,
 )
 from openhands_sessions.config.config import Config
-from openhands_sessions.core.errors import BadInput
+from openhands_sessions.core.errors import BadInput, SessionsError
 from openhands_sessions.core.events.event import Json
 from openhands_sessions.core.ids import LOCAL_OWNER
 from openhands_sessions.ports.access import Access, Auth, Principal
@@ -65,6 +67,10 @@ from openhands_sessions.service.status_board import StatusBoard
 from openhands_sessions.service.title_generation import TitleGenerator
 from openhands_sessions.session.setup import Dependencies
 
+log = structlog.get_logger(__name__)
+
+PRELOAD_AFTER = 1.0
+"""Seconds after the start, in which the clients of an earlier server come back."""
 AGENT_NAMES = ("CodeActAgent", "ShellAgent")
 """As the V0 client names them; see `core.user_settings.AGENTS`."""
 ANALYZERS = ("llm", "rules")
@@ -81,6 +87,7 @@ class Application:
     settings: SettingsStore
     secrets: SecretsStore
     files: FileStore
+    models: ModelChoice
     agents: AgentChoice
     auth: Auth
 
@@ -129,6 +136,7 @@ async def open_application(
             settings=settings,
             secrets=SecretsStore(sealed),
             files=files,
+            models=models,
             agents=agents,
             auth=_auth(config),
         )
@@ -196,7 +204,29 @@ async def web_application(application: Application) -> web.Application:
         any_host=application.auth.required,
         client_dir=server.client_dir,
     )
-    return build_app(edge)
+    app = build_app(edge)
+    if (model := application.config.llm.model) is not None:
+        app.cleanup_ctx.append(partial(_preloading, application.models, model))
+    return app
+
+
+async def _preloading(models: ModelChoice, name: str, app: web.Application) -> AsyncIterator[None]:
+    """Load what the operator's model needs, soon after the start: the first conversation would wait for it."""
+    preload = asyncio.create_task(_preload(models, name), name="preload")
+    yield
+    preload.cancel()
+    await asyncio.wait([preload])
+
+
+async def _preload(models: ModelChoice, name: str) -> None:
+    await asyncio.sleep(PRELOAD_AFTER)
+    begun = asyncio.get_running_loop().time()
+    try:
+        await models.preload(name)
+    except (ImportError, SessionsError) as error:
+        log.warning("the model's library was not loaded beforehand; a conversation tries again", problem=str(error))
+    else:
+        log.debug("the model's library is loaded", seconds=round(asyncio.get_running_loop().time() - begun, 1))
 
 
 def _services(application: Application) -> Services:

@@ -23,6 +23,7 @@ from openhands_sessions.protocol.openapi import openapi
 from openhands_sessions.protocol.socket_messages import SocketJson
 from openhands_sessions.server import middleware
 from openhands_sessions.server.access_log import AccessLog
+from openhands_sessions.server.compression import compress_json
 from openhands_sessions.server.identification import Identification
 from openhands_sessions.server.inbound import LIMITS, InboundBudget, MessageLimits
 from openhands_sessions.server.login import LOGIN, Login, link, log_in, log_out, login_page
@@ -124,6 +125,7 @@ def build_app(edge: ServerSettings) -> web.Application:
     app = web.Application(
         client_max_size=limits.message_bytes,
         middlewares=[
+            compress_json,
             middleware.errors,
             middleware.origin_check(edge.allowed_origins, edge.allowed_hosts, edge.any_host, callers),
             middleware.admission(operations.has_room),

@@ -16,8 +16,8 @@ NOT_THE_CLIENTS = ("api", "socket.io", "mcp", "health", "alive", "server_info")
 """First parts of paths that are the server's: what is not found there is not found, and never the page."""
 THE_CLIENTS = rf"(?!(?:{'|'.join(map(re.escape, NOT_THE_CLIENTS))})(?:/|%2F|$))(?s:.*)"
 """What the route matches: if it took the server's paths too, an unknown one would be known for GET alone."""
-FOR_EVER = "public, max-age=31536000, immutable"
-"""What is below `assets` has a name that changes with its content."""
+KEPT = {"assets": "public, max-age=31536000, immutable", "locales": "public, max-age=86400"}
+"""`Cache-Control` by the first part of the path: names below `assets` change with the content, texts seldom change."""
 
 
 def page_routes(folder: Path | None) -> Iterable[web.RouteDef]:
@@ -41,8 +41,8 @@ def _serving(root: Path) -> Handler:
             return answer
         response = web.FileResponse(file or root / PAGE)
         response.headers["X-Content-Type-Options"] = "nosniff"
-        if file is not None and parts[0] == "assets":
-            response.headers["Cache-Control"] = FOR_EVER
+        if file is not None and parts[0] in KEPT:
+            response.headers["Cache-Control"] = KEPT[parts[0]]
         return response
 
     return serve

@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from importlib.util import find_spec
 from pathlib import Path
+from typing import Protocol
 
 import orjson
 
@@ -40,20 +41,34 @@ def _read() -> Sequence[str]:
     )
 
 
+class Providers(ChatModels, Protocol):
+    """Models whose library takes seconds to load."""
+
+    async def preload(self) -> None:
+        """Load it before a conversation needs it, giving way to the event loop."""
+
+
 class ModelChoice:
     """`scripted` and `scripted:NAME` open a scripted model, `KIND:NAME` one of an installed kind, every other name
     one of a provider."""
 
     def __init__(
-        self, scripted: ChatModels, providers: ChatModels, installed: Callable[[str], Awaitable[ChatModels | None]]
+        self, scripted: ChatModels, providers: Providers, installed: Callable[[str], Awaitable[ChatModels | None]]
     ) -> None:
         self._scripted = scripted
         self._providers = providers
         self._installed = installed
 
+    async def preload(self, name: str) -> None:
+        """Load what a model of this name needs, giving way to the event loop. Raises BadInput."""
+        if await self._family(name) is self._providers:
+            await self._providers.preload()
+
     async def open(self, spec: ModelSpec) -> ChatModel:
-        kind, colon, _ = spec.name.partition(":")
+        return await (await self._family(spec.name)).open(spec)
+
+    async def _family(self, name: str) -> ChatModels:
+        kind, colon, _ = name.partition(":")
         if kind == "scripted":
-            return await self._scripted.open(spec)
-        family = await self._installed(kind) if colon else None
-        return await (family or self._providers).open(spec)
+            return self._scripted
+        return (await self._installed(kind) if colon else None) or self._providers

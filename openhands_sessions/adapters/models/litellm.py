@@ -22,6 +22,7 @@ from openhands_sessions.adapters.models.failures import (
     retry_after,
 )
 from openhands_sessions.adapters.models.litellm_library import LiteLlmLibrary
+from openhands_sessions.adapters.models.preloading import Preloading
 from openhands_sessions.adapters.models.stream_accumulator import StreamAccumulator, counted
 from openhands_sessions.adapters.models.stream_frames import StreamFrames
 from openhands_sessions.core.errors import ModelFailure
@@ -63,8 +64,15 @@ class LiteLlmModels:
         self._timing = _Timing(policy or RetryPolicy(), sleep, random or Random())
         self._library: LiteLlmLibrary | None = None
         self._loading = asyncio.Lock()
+        self._preloading = Preloading()
+
+    async def preload(self) -> None:
+        """Load the library before a conversation needs it, giving way to the event loop."""
+        loop = asyncio.get_running_loop()
+        await self._load(lambda: self._preloading.give_way(loop))
 
     async def open(self, spec: ModelSpec) -> "LiteLlmModel":
+        self._preloading.hurry()
         library = await self._load()
         try:
             library.check(spec.name, spec.base_url)
@@ -77,6 +85,7 @@ class LiteLlmModels:
 
     async def close(self) -> None:
         """Close litellm's connections; the models cannot be used afterwards."""
+        self._preloading.give_up()
         if self._library is not None:
             await self._library.close()
 
@@ -86,10 +95,10 @@ class LiteLlmModels:
     async def __aexit__(self, *error: object) -> None:
         await self.close()
 
-    async def _load(self) -> LiteLlmLibrary:
+    async def _load(self, before_each: Callable[[], None] = lambda: None) -> LiteLlmLibrary:
         async with self._loading:
             if self._library is None:
-                self._library = await asyncio.to_thread(LiteLlmLibrary.load)
+                self._library = await asyncio.to_thread(LiteLlmLibrary.load, before_each)
             return self._library
 
 

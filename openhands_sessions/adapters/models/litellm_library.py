@@ -45,10 +45,11 @@ class LiteLlmLibrary:
         self._folder = str(Path(litellm.__file__).parent)
 
     @classmethod
-    def load(cls) -> "LiteLlmLibrary":
-        """Import litellm: seconds of work and over 150 MB the first time, so call it in a thread."""
+    def load(cls, before_each: Callable[[], None] = lambda: None) -> "LiteLlmLibrary":
+        """Import litellm: seconds of work and over 150 MB the first time, so call it in a thread. `before_each` is
+        called in that thread before each module; what it raises ends the import."""
         if _NAME not in sys.modules:
-            with _without_collections():
+            with _without_collections(), _interrupted(before_each):
                 _import()
         litellm: Any = importlib.import_module(_NAME)
         litellm.suppress_debug_info = True
@@ -161,6 +162,28 @@ def _import() -> None:
     for name in _LOADED_AT_THE_FIRST_CALL:
         with suppress(ImportError):
             importlib.import_module(name)
+
+
+class _Interruptions:
+    """Takes part in the search for modules, and finds none."""
+
+    def __init__(self, before_each: Callable[[], None]) -> None:
+        self._before_each = before_each
+        self._thread = threading.get_ident()
+
+    def find_spec(self, name: str, path: object = None, target: object = None) -> None:
+        if threading.get_ident() == self._thread:
+            self._before_each()
+
+
+@contextmanager
+def _interrupted(before_each: Callable[[], None]) -> Iterator[None]:
+    finder: Any = _Interruptions(before_each)
+    sys.meta_path.insert(0, finder)
+    try:
+        yield
+    finally:
+        sys.meta_path.remove(finder)
 
 
 @contextmanager

@@ -9,6 +9,7 @@ from openhands_sessions.ports.conversations import EventRange
 from openhands_sessions.protocol import routes
 from openhands_sessions.protocol.conversations import FilterIn
 from openhands_sessions.protocol.payloads import checked
+from openhands_sessions.server.compression import compress_stream
 from openhands_sessions.server.middleware import NOT_KEPT, error_response
 from openhands_sessions.server.services import access, boolean, number, owned
 
@@ -58,6 +59,7 @@ async def trajectory(request: web.Request) -> web.StreamResponse:
     response = web.StreamResponse(
         headers={"Content-Type": "application/json; charset=utf-8", "Cache-Control": NOT_KEPT}
     )
+    compress_stream(request, response)
     await response.prepare(request)
     await response.write(b'{"trajectory":')
     async for chunk in access(request).conversations.export(sid):
