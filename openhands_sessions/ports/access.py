@@ -136,5 +136,5 @@ class UserSecrets(Protocol):
 class Feedback(Protocol):
     """What users think of a conversation."""
 
-    async def put(self, owner: OwnerId, sid: ConversationId, given: Mapping[str, Json]) -> dict[str, Json]:
-        """What was stored. Raises StorageUnavailable."""
+    async def put(self, owner: OwnerId, sid: ConversationId, given: Mapping[str, Json]) -> tuple[dict[str, Json], str]:
+        """What was stored, and its id. Raises StorageUnavailable."""

@@ -1,5 +1,6 @@
 """Bodies and replies of the routes of conversations, in both directions."""
 
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Annotated, Any, Literal
 
@@ -8,7 +9,7 @@ from pydantic import BeforeValidator, ConfigDict, Field
 from openhands_sessions.core.errors import BadInput
 from openhands_sessions.core.event_filter import EventFilter
 from openhands_sessions.core.events.codec import timestamp_text
-from openhands_sessions.core.events.event import AgentState, Source
+from openhands_sessions.core.events.event import AgentState, Json, Source
 from openhands_sessions.core.ids import LOCAL_OWNER, ConversationId, EventId, OwnerId
 from openhands_sessions.core.lifecycle import SET_UP, SessionState
 from openhands_sessions.core.repository import Repository, checked_branch, checked_provider, repository
@@ -24,6 +25,7 @@ TRIGGERS = (
     *("gui", "suggested_task", "resolver", "openhands_api", "slack", "microagent_management"),
     *("jira", "jira_dc", "linear", "bitbucket"),
 )
+FEEDBACK_KEPT = "Your feedback is kept on this server and sent to nobody."
 Status = Literal["STARTING", "RUNNING", "STOPPED", "ARCHIVED", "ERROR"]
 
 
@@ -132,6 +134,28 @@ class FeedbackIn(Message):
     permissions: Literal["public", "private"] = "private"
     polarity: Literal["positive", "negative"]
     feedback: str | None = Field(None, max_length=100_000)
+
+
+class FeedbackReceipt(Reply):
+    """What the V0 client shows of stored feedback. `password` is empty: nothing is published that one could open."""
+
+    message: str
+    feedback_id: str
+    password: str
+
+
+class FeedbackOut(FeedbackIn):
+    """What was stored, and the receipt for it."""
+
+    conversation_id: str
+    timestamp: str
+    statusCode: Literal[200]  # noqa: N815  # the V0 client's name for it
+    body: FeedbackReceipt
+
+    @classmethod
+    def of(cls, stored: Mapping[str, Json], feedback_id: str) -> "FeedbackOut":
+        receipt = FeedbackReceipt(message=FEEDBACK_KEPT, feedback_id=feedback_id, password="")
+        return cls.model_validate({**stored, "statusCode": 200, "body": receipt})
 
 
 class FilterIn(Payload):

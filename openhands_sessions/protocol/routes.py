@@ -19,6 +19,7 @@ from openhands_sessions.protocol.conversations import (
     CreateIn,
     EditorOut,
     FeedbackIn,
+    FeedbackOut,
     HostsOut,
     PromptOut,
     RenameIn,
@@ -198,7 +199,7 @@ REMEMBER_PROMPT = _details(
     query=(EVENT_ID,),
 )
 SUBMIT_FEEDBACK = _details(
-    f"POST {ONE}/submit-feedback", "Store a user's feedback. Nothing is sent anywhere.", OBJECT, body=FeedbackIn
+    f"POST {ONE}/submit-feedback", "Store a user's feedback. Nothing is sent anywhere.", FeedbackOut, body=FeedbackIn
 )
 EXPERIMENT_CONFIG = _details(f"POST {ONE}/exp-config", "Accepted, and without effect.", bool)
 

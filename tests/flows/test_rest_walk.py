@@ -154,6 +154,8 @@ ONE = (
             "feedback": "fine",
             "conversation_id": str,
             "timestamp": is_time,
+            "statusCode": 200,
+            "body": {"message": str, "feedback_id": str, "password": ""},
         },
         {"email": "a@b.c", "version": "1.0", "permissions": "private", "polarity": "positive", "feedback": "fine"},
     ),
