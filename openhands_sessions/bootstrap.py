@@ -264,20 +264,21 @@ async def web_application(application: Application) -> web.Application:
 
 
 def _services(application: Application) -> Services:
-    limits = application.config.limits
+    config = application.config
+    models = Catalogue(config.llm.model)
     return Services(
         access=application.access,
         operations=application.sessions,
         settings=application.settings,
         secrets=application.secrets,
-        options=Options(agents=AGENT_NAMES, security_analyzers=ANALYZERS, models=Catalogue().names),
+        options=Options(agents=AGENT_NAMES, security_analyzers=ANALYZERS, models=models.names),
         auth=application.auth,
         version=__version__,
         feedback=FeedbackStore(application.files, lambda: datetime.now(UTC), _new_id),
         new_id=_new_id,
-        trajectory_bytes=limits.trajectory_bytes,
+        trajectory_bytes=config.limits.trajectory_bytes,
         started=asyncio.get_running_loop().time(),
-        data_dir=application.config.data_dir,
+        data_dir=config.data_dir,
     )
 
 

@@ -105,11 +105,20 @@ class Operations(Protocol):
         """Let every watcher read what there is, then end."""
 
 
+@dataclass(frozen=True, slots=True)
+class ShownSettings:
+    """A user's settings for their owner. `operators_key`: the model is reached with the operator's key and address."""
+
+    settings: UserSettings
+    operators_key: bool
+
+
 class UserSettingsStore(Protocol):
     """The settings that users keep."""
 
-    async def users(self, owner: OwnerId) -> UserSettings | None:
-        """What the user has stored; None before the first time."""
+    async def shown(self, owner: OwnerId) -> ShownSettings | None:
+        """What the user has stored, completed by what the operator has configured. None where the user has stored
+        nothing and the operator has configured no model."""
 
     async def store(self, owner: OwnerId, given: Mapping[str, Json]) -> UserSettings:
         """Take in what a user has sent. Raises BadInput, and then nothing is stored."""

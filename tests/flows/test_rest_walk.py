@@ -52,7 +52,7 @@ SETTINGS: dict[str, Any] = {
     "agent": "CodeActAgent",
     "max_iterations": None,
     "security_analyzer": None,
-    "confirmation_mode": None,
+    "confirmation_mode": False,
     "llm_model": "scripted:demo",
     "llm_api_key": None,
     "llm_base_url": None,

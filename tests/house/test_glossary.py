@@ -34,7 +34,7 @@ NOT_VOCABULARY = {
         "EventRange",
         "SessionUsage",
     ),
-    *("SkippedUpload", "FileChange", "FileDiff", "UserSettingsStore", "UserSecrets", "Feedback"),
+    *("SkippedUpload", "FileChange", "FileDiff", "ShownSettings", "UserSettingsStore", "UserSecrets", "Feedback"),
     # how implementations of a port are opened, and parts of a larger port
     *("Agents", "Auth", "ChatModels", "LastingRuntimes", "McpServers", "McpTools", "Programs"),
     *("Runtimes", "Sandboxes", "SnapshotStore", "ConversationStore", "WorkspaceReader"),

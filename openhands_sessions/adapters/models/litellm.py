@@ -22,6 +22,7 @@ from openhands_sessions.adapters.models.failures import (
     retry_after,
 )
 from openhands_sessions.adapters.models.litellm_library import LiteLlmLibrary
+from openhands_sessions.adapters.models.openhands_provider import routed
 from openhands_sessions.adapters.models.stream_accumulator import StreamAccumulator, counted
 from openhands_sessions.adapters.models.stream_frames import StreamFrames
 from openhands_sessions.core.errors import ModelFailure
@@ -65,6 +66,7 @@ class LiteLlmModels:
         self._loading = asyncio.Lock()
 
     async def open(self, spec: ModelSpec) -> "LiteLlmModel":
+        spec = routed(spec)
         library = await self._load()
         try:
             library.check(spec.name, spec.base_url)
