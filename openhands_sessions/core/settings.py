@@ -27,6 +27,12 @@ _RESERVED_NAMES = re.compile(
 )
 _BARE_NAMES = {"openai": re.compile(r"(gpt|chatgpt|codex)-|o[1-9](-|$)"), "anthropic": re.compile(r"claude-")}
 """Names that litellm also takes without their provider; a web client may send them back with it."""
+_HELD = (
+    *("agent", "confirmation_mode", "security_analyzer", "max_iterations", "max_budget_per_task"),
+    *("condenser_max_size", "command_timeout"),
+)
+"""How a conversation works. How its model is reached, and what its commands find in their environment, is not held:
+keys change, and what failed for a wrong one must go on with the right one."""
 NEVER = 1_000_000
 """The value of `condenser_max_size` that turns the condenser off."""
 LONGEST_WAIT = 1_000_000.0
@@ -271,6 +277,16 @@ def nearest(key: str, known: Mapping[str, object]) -> str:
     """`; did you mean …?` where a known key is close, otherwise nothing."""
     close = get_close_matches(key, known, n=1)
     return f"; did you mean {close[0]!r}?" if close else ""
+
+
+def begun(settings: SessionSettings) -> dict[str, Json]:
+    """What a conversation that begins with these settings keeps of them."""
+    return settings.model_dump(mode="json", include=set(_HELD))
+
+
+def holding(settings: SessionSettings, began_with: Mapping[str, Json]) -> SessionSettings:
+    """The settings, but for those that `begun` has kept."""
+    return settings.model_copy(update={name: began_with[name] for name in _HELD if name in began_with})
 
 
 def public(settings: SessionSettings) -> dict[str, Json]:

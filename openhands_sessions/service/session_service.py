@@ -1,16 +1,19 @@
 """The conversations of one store and the sessions of this process: opened, owned, described, recovered."""
 
 from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from datetime import datetime
 from functools import partial
 
 import structlog
 
-from openhands_sessions.core.errors import AlreadyExists, BadInput, NotFound, StorageError
+from openhands_sessions.core.errors import AlreadyExists, BadInput, NotFound, StorageError, StorageUnavailable
+from openhands_sessions.core.events.event import Json
 from openhands_sessions.core.ids import UNNUMBERED, ConversationId
 from openhands_sessions.core.lifecycle import SET_UP, SessionState
 from openhands_sessions.core.repository import Repository
+from openhands_sessions.core.settings import begun, holding
 from openhands_sessions.ports.access import Overview, Principal, SessionStatus
 from openhands_sessions.ports.gateway import EndReason, SessionInfo, SessionSpec
 from openhands_sessions.ports.store import ConversationRow, SessionStore
@@ -75,7 +78,17 @@ class SessionService:
             return session
         kept = await self._settings.kept(row.id, row.settings)
         settings = await self._settings.merged(row.owner, kept)
+        if row.began_with is not None:
+            settings = holding(settings, row.began_with)
+        else:
+            row = await self._kept(row, begun(settings))
         return await self.registry.open(row, lambda: settings, self._initial(row), cause)
+
+    async def close(self, row: ConversationRow, reason: EndReason) -> None:
+        """End the session. After a stop, the conversation begins again with the settings of that time."""
+        if reason == "stopped" and row.began_with is not None:
+            await self._kept(row, None)
+        await self.registry.close(row.id, reason)
 
     def title(self, session: AgentSession) -> None:
         """A user has said something: see to it that the conversation has a title."""
@@ -128,7 +141,7 @@ class SessionService:
             raise BadInput("repository", "must not lie on the server's own machine")
         self.registry.check_room()
         secret = secret_of(spec.settings)
-        await self._settings.merged(principal.owner, spec.settings)
+        settings = await self._settings.merged(principal.owner, spec.settings)
         spec, replay, images = await self._initial_input.store(spec)
         moment = self._clock()
         row = ConversationRow(
@@ -144,6 +157,7 @@ class SessionService:
             repository=spec.checkout,
             checkout=spec.checkout is not None,
             settings=without_secret(spec.settings),
+            began_with=begun(settings),
         )
         try:
             await self.store.conversations.create(row)
@@ -155,6 +169,12 @@ class SessionService:
         # Only now is the id ours, and with it the place where its key is kept.
         await self._settings.keep(spec.id, secret)
         log.info("a conversation was created", conversation_id=row.id, owner=row.owner, cause=row.trigger)
+        return row
+
+    async def _kept(self, row: ConversationRow, began_with: dict[str, Json] | None) -> ConversationRow:
+        """The row with the settings that hold from now on; while nothing can be stored, they hold for this session."""
+        with suppress(StorageUnavailable):
+            return await self.store.conversations.update(row.id, {"began_with": began_with})
         return row
 
     def _initial(self, row: ConversationRow) -> InitialInput:

@@ -1,5 +1,6 @@
 """Layers of settings, merged."""
 
+import json
 from typing import Any
 
 import pytest
@@ -7,7 +8,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from openhands_sessions.core.errors import BadInput
-from openhands_sessions.core.settings import SessionSettings, merge, one_reach, provider, public, together
+from openhands_sessions.core.settings import (
+    SessionSettings,
+    begun,
+    holding,
+    merge,
+    one_reach,
+    provider,
+    public,
+    together,
+)
 
 KEY, URL = "llm_api_key", "llm_base_url"
 LAYERS = st.lists(
@@ -199,6 +209,26 @@ def test_settings_are_shown_without_the_key() -> None:
     assert KEY not in shown
     assert shown["llm_model"] == "m"
     assert "hush" not in repr(merge({KEY: "sk-hush-hush"}))
+
+
+def test_what_a_conversation_began_with_holds_also_where_it_was_nothing() -> None:
+    began = begun(merge({"confirmation_mode": True, "max_iterations": 7, "agent": "shell"}))
+    now = merge({"security_analyzer": "rules", "max_budget_per_task": 2.0, "max_iterations": 9, "llm_model": "new"})
+    held = holding(now, json.loads(json.dumps(began)))
+    assert (held.confirmation_mode, held.security_analyzer) == (True, None)
+    assert (held.max_iterations, held.max_budget_per_task, held.agent) == (7, None, "shell")
+    assert held.llm_model == "new", "how the model is reached follows the settings of the day"
+    assert holding(now, {}) == now
+
+
+def test_nothing_secret_is_kept_of_what_a_conversation_began_with() -> None:
+    secret: dict[str, Any] = {
+        "custom_secrets": {"A": {"value": "hush-hush"}},
+        KEY: "sk-hush",
+        "mcp_config": {"sse_servers": ["https://x"]},
+    }
+    assert "hush" not in json.dumps(begun(merge(secret)))
+    assert begun(merge(secret)) == begun(merge())
 
 
 def test_a_key_is_not_sent_to_another_provider() -> None:
