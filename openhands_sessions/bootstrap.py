@@ -48,6 +48,7 @@ from openhands_sessions.ports.workspaces import UploadLimits
 from openhands_sessions.server.app import ServerSettings, build_app
 from openhands_sessions.server.services import Options, Services
 from openhands_sessions.server.sockets.client_namespace import ClientDependencies, ClientLimits
+from openhands_sessions.service.expected_clients import ExpectedClients
 from openhands_sessions.service.feedback import FeedbackStore
 from openhands_sessions.service.importing import Importer
 from openhands_sessions.service.initial_input import InitialInputStore
@@ -185,9 +186,10 @@ async def open_application(
         settings = SettingsStore(sealed, layers(config))
         titles = TitleGenerator(store, registry.retitled)
         stack.push_async_callback(titles.close)
+        given, expected = InitialInputStore(sealed), ExpectedClients(files, store)
         local = config.runtime.local_repositories
         sessions = SessionService(
-            store, registry, settings, InitialInputStore(sealed), parts.clock, local_repositories=local, titles=titles
+            store, registry, settings, given, parts.clock, expected=expected, local_repositories=local, titles=titles
         )
         key = server.session_api_key
         yield Application(

@@ -95,6 +95,9 @@ class Operations(Protocol):
     def watch(self) -> AsyncIterator[Overview | Sequence[SessionStatus]]:
         """An overview, then every change after it, in order, in batches, until the process shuts down."""
 
+    async def expect_clients(self) -> None:
+        """The process starts: conversations that were live in the last one are described as running for a while."""
+
     async def recover(self) -> None:
         """Go on with the turns that an earlier process left; returns when nothing is left to do."""
 

@@ -235,18 +235,21 @@ class ConversationOut(Reply):
 
     @classmethod
     def of(cls, info: SessionInfo) -> "ConversationOut":
+        status, runtime_status = conversation_status(info.state), info.runtime_status
+        if info.expected:
+            status, runtime_status = "RUNNING", "STATUS$READY"
         return cls(
             conversation_id=info.id,
             title=info.title,
             last_updated_at=timestamp_text(info.updated_at),
-            status=conversation_status(info.state),
-            runtime_status=None if info.runtime_status is None else v0_status(info.runtime_status),
+            status=status,
+            runtime_status=None if runtime_status is None else v0_status(runtime_status),
             selected_repository=info.repository,
             selected_branch=info.branch,
             git_provider=info.git_provider,
             trigger=info.trigger,
             num_connections=info.followers,
-            url=None if info.state is None else f"/api/conversations/{info.id}",
+            url=None if status == "STOPPED" and info.state is None else f"/api/conversations/{info.id}",
             session_api_key=None,
             created_at=timestamp_text(info.created_at),
             pr_number=[],

@@ -206,8 +206,7 @@ EXPERIMENT_CONFIG = _details(f"POST {ONE}/exp-config", "Accepted, and without ef
 _settings = partial(Route, tag="settings")
 READ_SETTINGS = _settings(
     "GET /api/settings",
-    "The caller's settings, without keys, completed by the operator's; 404 where nothing is stored and the operator has "
-    "set no model.",
+    "The caller's settings, without keys, completed by the operator's; 404 where there are neither.set no model.",
     SettingsOut,
     errors={404: ProblemOut},
 )

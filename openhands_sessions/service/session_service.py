@@ -17,6 +17,7 @@ from openhands_sessions.core.settings import begun, holding
 from openhands_sessions.ports.access import Overview, Principal, SessionStatus
 from openhands_sessions.ports.gateway import EndReason, SessionInfo, SessionSpec
 from openhands_sessions.ports.store import ConversationRow, SessionStore
+from openhands_sessions.service.expected_clients import ExpectedClients
 from openhands_sessions.service.initial_input import InitialInputStore
 from openhands_sessions.service.recovery import WAITS, Recovery
 from openhands_sessions.service.session_registry import SessionRegistry
@@ -39,6 +40,7 @@ class SessionService:
         initial_input: InitialInputStore,
         clock: Callable[[], datetime],
         *,
+        expected: ExpectedClients,
         local_repositories: bool = False,
         titles: TitleGenerator | None = None,
     ) -> None:
@@ -48,6 +50,7 @@ class SessionService:
         self.registry = registry
         self._settings = settings
         self._initial_input = initial_input
+        self._expected = expected
         self._clock = clock
         self._titles = titles
 
@@ -76,6 +79,7 @@ class SessionService:
         session = self.registry.find(row.id)
         if session is not None and session.accepting:
             return session
+        self._expected.discard(row.id)
         kept = await self._settings.kept(row.id, row.settings)
         settings = await self._settings.merged(row.owner, kept)
         if row.began_with is not None:
@@ -86,6 +90,7 @@ class SessionService:
 
     async def close(self, row: ConversationRow, reason: EndReason) -> None:
         """End the session. After a stop, the conversation begins again with the settings of that time."""
+        self._expected.discard(row.id)
         if reason == "stopped" and row.began_with is not None:
             await self._kept(row, None)
         await self.registry.close(row.id, reason)
@@ -127,11 +132,17 @@ class SessionService:
     def end_watching(self) -> None:
         self.registry.board.end()
 
+    async def expect_clients(self) -> None:
+        await self._expected.begin()
+
     async def recover(self, waits: Sequence[float] = WAITS) -> None:
         """`waits` as Recovery has them."""
         await Recovery(self.store, self.registry, partial(self.session, cause="recovery")).run(waits)
 
     async def close_all(self, reason: EndReason) -> None:
+        if self.registry.accepting:
+            self.registry.accepting = False
+            await self._expected.end(self.registry.live)
         await self.registry.close_all(reason)
 
     async def _created(self, principal: Principal, spec: SessionSpec) -> ConversationRow:
@@ -192,6 +203,7 @@ class SessionService:
         session = self.registry.find(row.id)
         live = session is not None and session.state is not SessionState.CLOSED
         view = None if session is None else session.event_stream.view
+        expected = row.id in self._expected and (session is None or not session.accepting)
         repository = row.repository or Repository()
         return SessionInfo(
             id=row.id,
@@ -210,6 +222,7 @@ class SessionService:
             last_state=UNNUMBERED if view is None else view.last_state,
             followers=0 if session is None else session.event_stream.feed.followers,
             problem=None if session is None or session.problem is None else session.problem.message,
+            expected=expected,
         )
 
     async def describe(self, row: ConversationRow) -> SessionInfo:

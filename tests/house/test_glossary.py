@@ -42,7 +42,7 @@ NOT_VOCABULARY = {
     *("CommandHandler", "CommandLoop", "Dependencies", "KnowledgeRecall", "QueuedCommand", "Ready"),
     *("RepositorySetup", "SandboxLost", "Stopper", "ToolRegistry", "TurnHistory"),
     # parts of the service layer behind one route or one file
-    *("ConversationPage", "FeedbackStore", "ImportOutcome", "IdleCloser", "SessionService"),
+    *("ConversationPage", "ExpectedClients", "FeedbackStore", "ImportOutcome", "IdleCloser", "SessionService"),
     *("LocalAccess", "LocalConversations", "LocalWorkspaces"),
     *("InitialInputStore", "LocalGateway", "LogImporter", "NoRepository", "Overview", "SecretsStore"),
     *("SessionStatus", "SettingsStore", "TitleGenerator", "UploadLimits"),
