@@ -17,8 +17,9 @@ _FILE = "server/live.json"
 
 
 class ExpectedClients:
-    """A client of the V0 protocol gives its connection up where the conversation is said to be stopped, and looks again
-    only after 30 s: until it is back, its conversation must not be called so, although no session is live."""
+    """A client of the V0 protocol gives its connection up where the conversation is said to be stopped or starting, and
+    looks again after up to 30 s: until it is back, its conversation must not be called so, although no session is set
+    up."""
 
     def __init__(self, files: FileStore, store: SessionStore, grace: float = GRACE) -> None:
         self._files = files
@@ -31,7 +32,7 @@ class ExpectedClients:
         return sid in self._expected and asyncio.get_running_loop().time() < self._until
 
     def discard(self, sid: ConversationId) -> None:
-        """They are back, or the conversation was stopped."""
+        """The conversation was stopped."""
         self._expected.discard(sid)
 
     async def begin(self) -> None:

@@ -29,6 +29,9 @@ from openhands_sessions.session.setup import STAGES, InitialInput
 log = structlog.get_logger(__name__)
 
 
+SET_UP_ENDED = (SessionState.READY, SessionState.RUNNING, SessionState.ERROR)
+
+
 class SessionService:
     """Conversations of one store, sessions of one process; the ports of each caller are made of it."""
 
@@ -79,7 +82,6 @@ class SessionService:
         session = self.registry.find(row.id)
         if session is not None and session.accepting:
             return session
-        self._expected.discard(row.id)
         kept = await self._settings.kept(row.id, row.settings)
         settings = await self._settings.merged(row.owner, kept)
         if row.began_with is not None:
@@ -203,7 +205,7 @@ class SessionService:
         session = self.registry.find(row.id)
         live = session is not None and session.state is not SessionState.CLOSED
         view = None if session is None else session.event_stream.view
-        expected = row.id in self._expected and (session is None or not session.accepting)
+        expected = row.id in self._expected and (session is None or session.state not in SET_UP_ENDED)
         repository = row.repository or Repository()
         return SessionInfo(
             id=row.id,

@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from openhands_sessions.core.ids import ConversationId
-from openhands_sessions.ports.gateway import SessionInfo
+from openhands_sessions.core.lifecycle import SessionState
+from openhands_sessions.ports.gateway import SessionInfo, SessionSpec
 from openhands_sessions.ports.store import SessionStore
 from openhands_sessions.protocol.conversations import ConversationOut
 from openhands_sessions.service.expected_clients import ExpectedClients
@@ -71,10 +72,10 @@ async def test_who_is_back_sees_the_session_as_it_is(store: SessionStore) -> Non
     async with started(store, files) as service:
         await service.open()
     async with started(store, files) as service:
+        assert shown(await service.gateway.open(SessionSpec(id=TALK))) == BACK, "also while it is set up"
         await service.open()
-        assert (await service.gateway.describe(TALK)).expected is False
-        await service.directory.close(TALK, "idle")
-        assert shown(await service.gateway.describe(TALK)) == GONE
+        info = await service.gateway.describe(TALK)
+        assert (info.expected, info.state) == (False, SessionState.READY)
 
 
 async def test_a_conversation_that_is_stopped_before_its_client_is_back_is_stopped(store: SessionStore) -> None:
