@@ -67,7 +67,7 @@ async def test_confirmation_mode_that_was_on_when_the_server_was_killed_still_as
         sid = await tab.begin("please run [[run]]")
         asked_first = await tab.until_state("awaiting_user_confirmation")
         await tab.press("Confirm")
-        await tab.until_state("running", after=asked_first)
+        await tab.until_state("user_confirmed", after=asked_first)
         await visitors.clients.rest.ask("POST", "/api/settings", {"confirmation_mode": False})
         await server.killed()
         await tab.until_connected(False)
