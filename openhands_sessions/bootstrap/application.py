@@ -55,6 +55,7 @@ from openhands_sessions.ports.workspaces import UploadLimits
 from openhands_sessions.server.app import ServerSettings, build_app
 from openhands_sessions.server.services import Options, Services
 from openhands_sessions.server.sockets.client_namespace import ClientDependencies, ClientLimits
+from openhands_sessions.service.expected_clients import ExpectedClients
 from openhands_sessions.service.feedback import FeedbackStore
 from openhands_sessions.service.importing import Importer
 from openhands_sessions.service.initial_input import InitialInputStore
@@ -123,15 +124,15 @@ async def open_application(
         settings = SettingsStore(sealed, layers(config))
         titles = TitleGenerator(store, registry.retitled)
         stack.push_async_callback(titles.close)
+        given, expected = InitialInputStore(sealed), ExpectedClients(files, store)
         local = config.runtime.local_repositories
         sessions = SessionService(
-            store, registry, settings, InitialInputStore(sealed), parts.clock, local_repositories=local, titles=titles
+            store, registry, settings, given, parts.clock, expected=expected, local_repositories=local, titles=titles
         )
-        uploads = UploadLimits(file_bytes=config.limits.upload_bytes, files=config.limits.upload_files)
         yield Application(
             config=config,
             store=store,
-            access=LocalAccess(sessions, parts.runtimes, parts.memory, uploads),
+            access=LocalAccess(sessions, parts.runtimes, parts.memory, _upload_limits(config)),
             sessions=sessions,
             settings=settings,
             secrets=SecretsStore(sealed),
@@ -146,6 +147,10 @@ async def _models(config: Config, stack: AsyncExitStack) -> ModelChoice:
     providers = await stack.enter_async_context(LiteLlmModels())
     installed = await stack.enter_async_context(InstalledModels())
     return ModelChoice(ScriptedModels(config.data_dir / "scripts"), providers, installed.family)
+
+
+def _upload_limits(config: Config) -> UploadLimits:
+    return UploadLimits(file_bytes=config.limits.upload_bytes, files=config.limits.upload_files)
 
 
 def _auth(config: Config) -> Auth:
@@ -230,19 +235,21 @@ async def _preload(models: ModelChoice, name: str) -> None:
 
 
 def _services(application: Application) -> Services:
+    config = application.config
+    models = Catalogue(config.llm.model)
     return Services(
         access=application.access,
         operations=application.sessions,
         settings=application.settings,
         secrets=application.secrets,
-        options=Options(agents=AGENT_NAMES, security_analyzers=ANALYZERS, models=Catalogue().names),
+        options=Options(agents=AGENT_NAMES, security_analyzers=ANALYZERS, models=models.names),
         auth=application.auth,
         version=__version__,
         feedback=FeedbackStore(application.files, lambda: datetime.now(UTC), _new_id),
         new_id=_new_id,
-        trajectory_bytes=application.config.limits.trajectory_bytes,
+        trajectory_bytes=config.limits.trajectory_bytes,
         started=asyncio.get_running_loop().time(),
-        data_dir=application.config.data_dir,
+        data_dir=config.data_dir,
     )
 
 

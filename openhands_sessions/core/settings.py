@@ -2,7 +2,7 @@
 
 import re
 import unicodedata
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from difflib import get_close_matches
 from typing import Annotated, Any, Literal
 from urllib.parse import urlsplit
@@ -25,6 +25,14 @@ _SECRET_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,127}")
 _RESERVED_NAMES = re.compile(
     r"(?:OHS_|LD_|BASH)\w*|PATH|HOME|PWD|OLDPWD|SHELL|SHELLOPTS|IFS|ENV|PS[0-4]|PROMPT_COMMAND|TERM"
 )
+_BARE_NAMES = {"openai": re.compile(r"(gpt|chatgpt|codex)-|o[1-9](-|$)"), "anthropic": re.compile(r"claude-")}
+"""Names that litellm also takes without their provider; a web client may send them back with it."""
+_HELD = (
+    *("agent", "confirmation_mode", "security_analyzer", "max_iterations", "max_budget_per_task"),
+    *("condenser_max_size", "command_timeout"),
+)
+"""How a conversation works. How its model is reached, and what its commands find in their environment, is not held:
+keys change, and what failed for a wrong one must go on with the right one."""
 NEVER = 1_000_000
 """The value of `condenser_max_size` that turns the condenser off."""
 LONGEST_WAIT = 1_000_000.0
@@ -195,24 +203,14 @@ class SessionSettings(BaseModel):
 
 
 def merge(*layers: Mapping[str, Json]) -> SessionSettings:
-    """The merged settings; later layers win, and None values are ignored.
+    """The merged settings; later layers win, and None values are ignored. Each layer is another person's.
 
-    A layer that changes the model's address or provider without a key removes the key of the layers before it, so
-    that only the operator's own provider gets the operator's key. Raises BadInput that names the key, for an unknown
-    one also the nearest.
+    A key and an address are a set: a layer with a key of its own is not given the address of the layers before it, and
+    one that names another address or provider is not given their key. So the operator's key goes to the operator's
+    provider alone, and a user's key never goes to the operator's address. Raises BadInput that names the setting, for
+    an unknown one also the nearest.
     """
-    merged: dict[str, Json] = {}
-    for layer in layers:
-        for key in sorted(layer.keys() - SessionSettings.model_fields.keys()):
-            raise BadInput(key, f"is not a setting{nearest(key, SessionSettings.model_fields)}")
-        if _leads_elsewhere(merged, layer):
-            merged.pop("llm_api_key", None)
-        given = {key: value for key, value in layer.items() if value is not None}
-        secrets, before = given.get("custom_secrets"), merged.get("custom_secrets")
-        check_together(secrets)
-        if isinstance(secrets, dict) and isinstance(before, dict):
-            given["custom_secrets"] = {**before, **secrets}
-        merged.update(given)
+    merged = _laid(layers, own=False)
     try:
         settings = SessionSettings.model_validate(merged)
     except ValidationError as error:
@@ -224,12 +222,48 @@ def merge(*layers: Mapping[str, Json]) -> SessionSettings:
     return settings
 
 
-def _leads_elsewhere(merged: Mapping[str, Json], layer: Mapping[str, Json]) -> bool:
-    """Whether the layer sends the model's requests to another address or provider than before."""
+def together(*layers: Mapping[str, Json]) -> dict[str, Json]:
+    """Layers of one person as one: a later key goes to the address of an earlier one. Raises BadInput as `merge`."""
+    return _laid(layers, own=True)
+
+
+def one_reach(one: SessionSettings, other: SessionSettings) -> bool:
+    """Whether both reach their models with one key, at one address, of one provider."""
+    there, here = (provider(each.llm_model or "") for each in (one, other))
+    return (there, one.llm_base_url, one.llm_api_key) == (here, other.llm_base_url, other.llm_api_key)
+
+
+def provider(model: str) -> str:
+    """Whose model it is, as far as its name tells; a name that tells nothing stands for itself."""
+    named, slash, _ = model.partition("/")
+    return named if slash else next((each for each, bare in _BARE_NAMES.items() if bare.match(model)), model)
+
+
+def _laid(layers: Sequence[Mapping[str, Json]], *, own: bool) -> dict[str, Json]:
+    """The layers over each other; `own` where they are one person's."""
+    merged: dict[str, Json] = {}
+    for layer in layers:
+        for key in sorted(layer.keys() - SessionSettings.model_fields.keys()):
+            raise BadInput(key, f"is not a setting{nearest(key, SessionSettings.model_fields)}")
+        for name in _not_taken_over(merged, layer, own=own):
+            merged.pop(name, None)
+        given = {key: value for key, value in layer.items() if value is not None}
+        secrets, before = given.get("custom_secrets"), merged.get("custom_secrets")
+        check_together(secrets)
+        if isinstance(secrets, dict) and isinstance(before, dict):
+            given["custom_secrets"] = {**before, **secrets}
+        merged.update(given)
+    return merged
+
+
+def _not_taken_over(merged: Mapping[str, Json], layer: Mapping[str, Json], *, own: bool) -> Sequence[str]:
+    """What of the model's key and address before does not go with the layer."""
     before, named = merged.get("llm_model"), layer.get("llm_model")
-    if isinstance(before, str) and isinstance(named, str) and before.partition("/")[0] != named.partition("/")[0]:
-        return True
-    return layer.get("llm_base_url") not in (None, merged.get("llm_base_url"))
+    if isinstance(before, str) and isinstance(named, str) and provider(before) != provider(named):
+        return ("llm_api_key", "llm_base_url")
+    if layer.get("llm_base_url") is not None:
+        return () if layer["llm_base_url"] == merged.get("llm_base_url") else ("llm_api_key",)
+    return ("llm_base_url",) if layer.get("llm_api_key") is not None and not own else ()
 
 
 def bad_input(error: ValidationError, default: str = "", skipped: int = 0, known: Collection[str] = ()) -> BadInput:
@@ -259,6 +293,16 @@ def nearest(key: str, known: Iterable[str]) -> str:
     """`; did you mean …?` where a known key is close, otherwise nothing."""
     close = get_close_matches(key, known, n=1)
     return f"; did you mean {close[0]!r}?" if close else ""
+
+
+def begun(settings: SessionSettings) -> dict[str, Json]:
+    """What a conversation that begins with these settings keeps of them."""
+    return settings.model_dump(mode="json", include=set(_HELD))
+
+
+def holding(settings: SessionSettings, began_with: Mapping[str, Json]) -> SessionSettings:
+    """The settings, but for those that `begun` has kept."""
+    return settings.model_copy(update={name: began_with[name] for name in _HELD if name in began_with})
 
 
 def public(settings: SessionSettings) -> dict[str, Json]:

@@ -20,6 +20,8 @@ SHOWN_ONLY = frozenset({"provider_tokens_set", "llm_api_key_set", "search_api_ke
 """Keys that a client receives beside the settings and may send back; ignored."""
 AGENTS = {"CodeActAgent": "default", "ShellAgent": "shell"}
 """The V0 client's names for agents of ours."""
+_OPERATORS = ("llm_model", "agent", "confirmation_mode", "security_analyzer", "max_budget_per_task")
+"""Settings that are shown as the operator has configured them until the user chooses; never a key or an address."""
 
 
 def _flat(value: dict[str, Any]) -> dict[str, Any]:
@@ -60,9 +62,15 @@ class UserSettings(BaseModel):
     git_user_email: Line | None = None
 
 
-def changed(old: UserSettings | None, given: Mapping[str, Json]) -> UserSettings:
-    """The settings after a client has sent `given`: what it leaves out goes to its default, but for KEPT. Raises
-    BadInput that names the key, for an unknown one also the nearest."""
+def changed(
+    old: UserSettings | None, given: Mapping[str, Json], operators: SessionSettings | None = None
+) -> UserSettings:
+    """The settings after a client has sent `given`: what it leaves out goes to its default, but for KEPT.
+
+    A client sends back all that it was shown: a value of the operator's is not taken for the user's own choice, unless
+    it is the model that the user's own key or address is for. Raises BadInput that names the key, for an unknown one
+    also the nearest.
+    """
     known = UserSettings.model_fields
     for key in sorted(given.keys() - known.keys() - SHOWN_ONLY):
         raise BadInput(key, f"is not a setting{nearest(key, known)}")
@@ -70,9 +78,27 @@ def changed(old: UserSettings | None, given: Mapping[str, Json]) -> UserSettings
     before = {} if old is None else {key: value for key, value in old.model_dump().items() if key in kept}
     now = {key: value for key, value in given.items() if key in known and value is not None}
     try:
-        return UserSettings.model_validate({**before, **now})
+        settings = UserSettings.model_validate({**before, **now})
     except ValidationError as error:
         raise bad_input(error) from None
+    return settings if operators is None else _without_echoes(settings, old or UserSettings(), operators)
+
+
+def _without_echoes(settings: UserSettings, old: UserSettings, operators: SessionSettings) -> UserSettings:
+    shown = completed(UserSettings(), operators)
+    echoed = {name for name in _OPERATORS if getattr(old, name) is None and getattr(settings, name) is not None}
+    echoed = {name for name in echoed if getattr(settings, name) == getattr(shown, name)}
+    if settings.llm_api_key or settings.llm_base_url:
+        echoed.discard("llm_model")
+    return settings.model_copy(update=dict.fromkeys(echoed))
+
+
+def completed(settings: UserSettings, operators: SessionSettings) -> UserSettings:
+    """The user's settings, with the operator's where the user has chosen nothing."""
+    found: dict[str, Any] = operators.model_dump(include=set(_OPERATORS))
+    found["agent"] = next((name for name, ours in AGENTS.items() if ours == operators.agent), operators.agent)
+    missing = {name: found[name] for name in _OPERATORS if getattr(settings, name) in (None, "")}
+    return settings.model_copy(update=missing)
 
 
 def stored(content: Mapping[str, Json]) -> UserSettings | None:
@@ -101,14 +127,16 @@ def layer(settings: UserSettings) -> dict[str, Json]:
     return found
 
 
-def shown(settings: UserSettings, providers: Mapping[str, str | None]) -> dict[str, Json]:
+def shown(
+    settings: UserSettings, providers: Mapping[str, str | None], *, operators_key: bool = False
+) -> dict[str, Json]:
     """The settings for their owner: whether a key is set, never the key. `providers` maps git providers with a token to
-    their hosts."""
+    their hosts; with `operators_key`, the model is reached as the operator reaches it."""
     return {
         **settings.model_dump(mode="json"),
         **dict.fromkeys(KEYS),
         "secrets_store": {"provider_tokens": {}},
         "provider_tokens_set": dict(providers),
-        "llm_api_key_set": bool(settings.llm_api_key),
+        "llm_api_key_set": operators_key or bool(settings.llm_api_key),
         "search_api_key_set": bool(settings.search_api_key),
     }

@@ -99,6 +99,9 @@ class Operations(Protocol):
     def watch(self) -> AsyncIterator[Overview | Sequence[SessionStatus]]:
         """An overview, then every change after it, in order, in batches, until the process shuts down."""
 
+    async def expect_clients(self) -> None:
+        """The process starts: conversations that were live in the last one are described as running for a while."""
+
     async def recover(self) -> None:
         """Go on with the turns that an earlier process left; returns when nothing is left to do."""
 
@@ -109,11 +112,20 @@ class Operations(Protocol):
         """Let every watcher read what there is, then end."""
 
 
+@dataclass(frozen=True, slots=True)
+class ShownSettings:
+    """A user's settings for their owner. `operators_key`: the model is reached with the operator's key and address."""
+
+    settings: UserSettings
+    operators_key: bool
+
+
 class UserSettingsStore(Protocol):
     """The settings that users keep."""
 
-    async def users(self, owner: OwnerId) -> UserSettings | None:
-        """What the user has stored; None before the first time."""
+    async def shown(self, owner: OwnerId) -> ShownSettings | None:
+        """What the user has stored, completed by what the operator has configured. None where the user has stored
+        nothing and the operator has configured no model."""
 
     async def store(self, owner: OwnerId, given: Mapping[str, Json]) -> UserSettings:
         """Take in what a user has sent. Raises BadInput, and then nothing is stored."""
@@ -140,5 +152,5 @@ class UserSecrets(Protocol):
 class Feedback(Protocol):
     """What users think of a conversation."""
 
-    async def put(self, owner: OwnerId, sid: ConversationId, given: Mapping[str, Json]) -> dict[str, Json]:
-        """What was stored. Raises StorageUnavailable."""
+    async def put(self, owner: OwnerId, sid: ConversationId, given: Mapping[str, Json]) -> tuple[dict[str, Json], str]:
+        """What was stored, and its id. Raises StorageUnavailable."""

@@ -56,6 +56,8 @@ class SessionInfo:
     git_provider: str | None = None
     problem: str | None = None
     """Why the session could not be set up, for users."""
+    expected: bool = False
+    """Whether no session is set up only because the server has just started, or ends: clients are about to be back."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -65,6 +65,8 @@ class ConversationRow:
     archived: bool = False
     settings: dict[str, Json] = field(default_factory=dict)
     """The request's layer of the settings, by their wire names, without secrets."""
+    began_with: dict[str, Json] | None = None
+    """The settings that hold until the user stops the conversation; None while they are still to be taken."""
 
 
 class RowChanges(TypedDict, total=False):
@@ -76,6 +78,7 @@ class RowChanges(TypedDict, total=False):
     imported: ImportProgress | None
     sandbox: str | None
     archived: bool
+    began_with: dict[str, Json] | None
 
 
 @dataclass(frozen=True, slots=True)

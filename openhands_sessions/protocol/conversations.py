@@ -1,5 +1,6 @@
 """Bodies and replies of the routes of conversations, in both directions."""
 
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Annotated, Any, Literal
 
@@ -8,7 +9,7 @@ from pydantic import BeforeValidator, ConfigDict, Field
 from openhands_sessions.core.errors import BadInput
 from openhands_sessions.core.event_filter import EventFilter
 from openhands_sessions.core.events.codec import timestamp_text
-from openhands_sessions.core.events.event import AgentState, Source
+from openhands_sessions.core.events.event import AgentState, Json, Source
 from openhands_sessions.core.ids import LOCAL_OWNER, ConversationId, EventId, OwnerId
 from openhands_sessions.core.lifecycle import SET_UP, SessionState
 from openhands_sessions.core.repository import Repository, checked_branch, checked_provider, repository
@@ -24,6 +25,7 @@ TRIGGERS = (
     *("gui", "suggested_task", "resolver", "openhands_api", "slack", "microagent_management"),
     *("jira", "jira_dc", "linear", "bitbucket"),
 )
+FEEDBACK_KEPT = "Your feedback is kept on this server and sent to nobody."
 Status = Literal["STARTING", "RUNNING", "STOPPED", "ARCHIVED", "ERROR"]
 
 
@@ -134,6 +136,28 @@ class FeedbackIn(Message):
     feedback: str | None = Field(None, max_length=100_000)
 
 
+class FeedbackReceipt(Reply):
+    """What the V0 client shows of stored feedback. `password` is empty: nothing is published that one could open."""
+
+    message: str
+    feedback_id: str
+    password: str
+
+
+class FeedbackOut(FeedbackIn):
+    """What was stored, and the receipt for it."""
+
+    conversation_id: str
+    timestamp: str
+    statusCode: Literal[200]  # noqa: N815  # the V0 client's name for it
+    body: FeedbackReceipt
+
+    @classmethod
+    def of(cls, stored: Mapping[str, Json], feedback_id: str) -> "FeedbackOut":
+        receipt = FeedbackReceipt(message=FEEDBACK_KEPT, feedback_id=feedback_id, password="")
+        return cls.model_validate({**stored, "statusCode": 200, "body": receipt})
+
+
 class FilterIn(Payload):
     """The query parameter `filter` of `GET /api/conversations/{id}/events`, as JSON."""
 
@@ -211,18 +235,21 @@ class ConversationOut(Reply):
 
     @classmethod
     def of(cls, info: SessionInfo) -> "ConversationOut":
+        status, runtime_status = conversation_status(info.state), info.runtime_status
+        if info.expected:
+            status, runtime_status = "RUNNING", "STATUS$READY"
         return cls(
             conversation_id=info.id,
             title=info.title,
             last_updated_at=timestamp_text(info.updated_at),
-            status=conversation_status(info.state),
-            runtime_status=None if info.runtime_status is None else v0_status(info.runtime_status),
+            status=status,
+            runtime_status=None if runtime_status is None else v0_status(runtime_status),
             selected_repository=info.repository,
             selected_branch=info.branch,
             git_provider=info.git_provider,
             trigger=info.trigger,
             num_connections=info.followers,
-            url=None if info.state is None else f"/api/conversations/{info.id}",
+            url=None if status == "STOPPED" and info.state is None else f"/api/conversations/{info.id}",
             session_api_key=None,
             created_at=timestamp_text(info.created_at),
             pr_number=[],

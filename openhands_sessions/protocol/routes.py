@@ -19,6 +19,7 @@ from openhands_sessions.protocol.conversations import (
     CreateIn,
     EditorOut,
     FeedbackIn,
+    FeedbackOut,
     HostsOut,
     PromptOut,
     RenameIn,
@@ -206,14 +207,14 @@ REMEMBER_PROMPT = _details(
     query=(EVENT_ID,),
 )
 SUBMIT_FEEDBACK = _details(
-    f"POST {ONE}/submit-feedback", "Store a user's feedback. Nothing is sent anywhere.", OBJECT, body=FeedbackIn
+    f"POST {ONE}/submit-feedback", "Store a user's feedback. Nothing is sent anywhere.", FeedbackOut, body=FeedbackIn
 )
 EXPERIMENT_CONFIG = _details(f"POST {ONE}/exp-config", "Accepted, and without effect.", bool)
 
 _settings = partial(Route, tag="settings")
 READ_SETTINGS = _settings(
     "GET /api/settings",
-    "The caller's settings, without keys; 404 before the first store.",
+    "The caller's settings, without keys, completed by the operator's; 404 where there are neither.set no model.",
     SettingsOut,
     errors={404: ErrorOut},
 )

@@ -8,6 +8,7 @@ from typing import Annotated, Any, Final, Literal
 import orjson
 from pydantic import BaseModel, Field, PlainSerializer, WithJsonSchema
 
+from openhands_sessions.core.errors import SessionsError
 from openhands_sessions.core.events.codec import timestamp_text
 from openhands_sessions.core.events.event import AgentState, Json
 from openhands_sessions.core.json_text import read_json
@@ -78,12 +79,15 @@ class Ended(Message):
 
 
 class StatusUpdate(Message):
-    """News that is not stored. With `conversation_title`, `message` is the conversation's id."""
+    """News that is not stored. With `conversation_title`, `message` is the conversation's id. With `source` and
+    `timestamp`, it refuses a V0 client's command: that client's banner asks for them."""
 
     status_update: Literal[True]
     type: Literal["info", "error"]
     id: str | None = None
+    source: Literal["environment"] | None = None
     message: str
+    timestamp: str | None = None
     conversation_title: str | None = None
 
     @classmethod
@@ -92,6 +96,17 @@ class StatusUpdate(Message):
         if status.title is None:
             return cls(status_update=True, type=status.level, id=status.id, message=status.message)
         return cls(status_update=True, type="info", message=conversation, conversation_title=status.title)
+
+    @classmethod
+    def refusing(cls, error: SessionsError, at: datetime) -> "StatusUpdate":
+        return cls(
+            status_update=True,
+            type="error",
+            id="STATUS$ERROR",
+            source="environment",
+            message=error.message,
+            timestamp=timestamp_text(at),
+        )
 
     def status(self) -> Status:
         return Status(self.type, self.id, self.message, title=self.conversation_title)

@@ -176,6 +176,7 @@ def _socket_server(limits: MessageLimits, callers: Identification, grace: float)
 
 
 async def _recovering(app: web.Application) -> AsyncIterator[None]:
+    await app[SERVICES].operations.expect_clients()
     recovery = asyncio.create_task(app[SERVICES].operations.recover(), name="recovery")
     yield
     recovery.cancel()

@@ -1,13 +1,17 @@
 """Socket.IO packets, encoded once and sent to many."""
 
 from collections.abc import Iterable, Sequence
+from datetime import UTC, datetime
 from functools import lru_cache
 
 import orjson
 from engineio.packet import MESSAGE
 
+from openhands_sessions.core.errors import SessionsError
 from openhands_sessions.core.events.codec import Stored
 from openhands_sessions.core.events.event import Json
+from openhands_sessions.protocol.errors import BareError
+from openhands_sessions.protocol.socket_messages import StatusUpdate
 from openhands_sessions.server.sockets.websocket import EventPacket
 
 SHARED = 32
@@ -39,6 +43,11 @@ def array_packet(name: str, entries: Sequence[Stored]) -> EventPacket:
 def message_packet(name: str, value: Json, namespace: str = "/") -> EventPacket:
     """An event with a value that is encoded here."""
     return event_packet(name, orjson.dumps(value).decode(), namespace)
+
+
+def refusals(error: SessionsError) -> Sequence[dict[str, Json]]:
+    """What a V0 client gets in place of an acknowledgement: the bare error, and the status update that it shows."""
+    return [BareError.of(error).wire(), StatusUpdate.refusing(error, datetime.now(UTC)).wire()]
 
 
 def size(packets: Iterable[EventPacket]) -> int:

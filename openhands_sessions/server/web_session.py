@@ -44,7 +44,7 @@ from openhands_sessions.protocol.socket_messages import (
 )
 from openhands_sessions.protocol.statuses import V0_STATUSES
 from openhands_sessions.server import batching
-from openhands_sessions.server.packets import SHARED, message_packet
+from openhands_sessions.server.packets import SHARED, message_packet, refusals
 from openhands_sessions.server.rate_limit import TokenBucket
 from openhands_sessions.server.slow_client import END_GRACE, Outbox, SlowClient
 from openhands_sessions.server.sockets.websocket import EventPacket
@@ -148,7 +148,7 @@ class WebSession:
     def refuse(self, error: SessionsError) -> None:
         """Tell a V0 client, which asks for no acknowledgement, what was wrong."""
         if self._connection.protocol < PROTOCOL:
-            self._outbox.put([message_packet("oh_event", BareError.of(error).wire())])
+            self._outbox.put([message_packet("oh_event", told) for told in refusals(error)])
 
     async def close(self) -> None:
         """Stop following. The AgentSession lives on."""

@@ -19,8 +19,9 @@ class FeedbackStore:
         self._clock = clock
         self._new_id = new_id
 
-    async def put(self, owner: OwnerId, sid: ConversationId, given: Mapping[str, Json]) -> dict[str, Json]:
-        """What was stored: `given`, of which conversation, and when. Raises StorageUnavailable."""
+    async def put(self, owner: OwnerId, sid: ConversationId, given: Mapping[str, Json]) -> tuple[dict[str, Json], str]:
+        """What was stored: `given`, of which conversation, and when; its own id. Raises StorageUnavailable."""
         stored = {**given, "conversation_id": sid, "timestamp": timestamp_text(self._clock())}
-        await self._files.write(user_file(owner, f"feedback/{self._new_id()}"), json.dumps(stored).encode())
-        return stored
+        made = self._new_id()
+        await self._files.write(user_file(owner, f"feedback/{made}"), json.dumps(stored).encode())
+        return stored, made

@@ -89,8 +89,7 @@ class LocalGateway:
                     await session.settled()
 
     async def close(self, sid: ConversationId, reason: EndReason) -> None:
-        await self._sessions.row(self._principal, sid)
-        await self._registry.close(sid, reason)
+        await self._sessions.close(await self._sessions.row(self._principal, sid), reason)
 
     def session(self, sid: ConversationId) -> SessionHandle | None:
         session = self._registry.find(sid)

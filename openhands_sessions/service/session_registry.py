@@ -2,7 +2,7 @@
 the end of idle sessions."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import partial
 from weakref import WeakValueDictionary
@@ -42,6 +42,11 @@ class SessionRegistry:
 
     def __len__(self) -> int:
         return len(self._sessions)
+
+    @property
+    def live(self) -> Sequence[ConversationId]:
+        """Whose sessions are live, failed ones included."""
+        return [*self._sessions]
 
     @property
     def full(self) -> bool:

@@ -1,19 +1,23 @@
 """The conversations of one store and the sessions of this process: opened, owned, described, recovered."""
 
 from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from datetime import datetime
 from functools import partial
 
 import structlog
 
-from openhands_sessions.core.errors import AlreadyExists, BadInput, NotFound, StorageError
+from openhands_sessions.core.errors import AlreadyExists, BadInput, NotFound, StorageError, StorageUnavailable
+from openhands_sessions.core.events.event import Json
 from openhands_sessions.core.ids import UNNUMBERED, ConversationId
 from openhands_sessions.core.lifecycle import SET_UP, SessionState
 from openhands_sessions.core.repository import Repository
+from openhands_sessions.core.settings import begun, holding
 from openhands_sessions.ports.access import Overview, Principal, SessionStatus
 from openhands_sessions.ports.gateway import EndReason, SessionInfo, SessionSpec
 from openhands_sessions.ports.store import ConversationRow, SessionStore
+from openhands_sessions.service.expected_clients import ExpectedClients
 from openhands_sessions.service.initial_input import InitialInputStore
 from openhands_sessions.service.recovery import WAITS, Recovery
 from openhands_sessions.service.session_registry import SessionRegistry
@@ -23,6 +27,9 @@ from openhands_sessions.session.agent_session import AgentSession
 from openhands_sessions.session.setup import STAGES, InitialInput
 
 log = structlog.get_logger(__name__)
+
+
+SET_UP_ENDED = (SessionState.READY, SessionState.RUNNING, SessionState.ERROR)
 
 
 class SessionService:
@@ -36,6 +43,7 @@ class SessionService:
         initial_input: InitialInputStore,
         clock: Callable[[], datetime],
         *,
+        expected: ExpectedClients,
         local_repositories: bool = False,
         titles: TitleGenerator | None = None,
     ) -> None:
@@ -45,6 +53,7 @@ class SessionService:
         self.registry = registry
         self._settings = settings
         self._initial_input = initial_input
+        self._expected = expected
         self._clock = clock
         self._titles = titles
 
@@ -75,7 +84,18 @@ class SessionService:
             return session
         kept = await self._settings.kept(row.id, row.settings)
         settings = await self._settings.merged(row.owner, kept)
+        if row.began_with is not None:
+            settings = holding(settings, row.began_with)
+        else:
+            row = await self._kept(row, begun(settings))
         return await self.registry.open(row, lambda: settings, self._initial(row), cause)
+
+    async def close(self, row: ConversationRow, reason: EndReason) -> None:
+        """End the session. After a stop, the conversation begins again with the settings of that time."""
+        self._expected.discard(row.id)
+        if reason == "stopped" and row.began_with is not None:
+            await self._kept(row, None)
+        await self.registry.close(row.id, reason)
 
     def title(self, session: AgentSession) -> None:
         """A user has said something: see to it that the conversation has a title."""
@@ -114,11 +134,17 @@ class SessionService:
     def end_watching(self) -> None:
         self.registry.board.end()
 
+    async def expect_clients(self) -> None:
+        await self._expected.begin()
+
     async def recover(self, waits: Sequence[float] = WAITS) -> None:
         """`waits` as Recovery has them."""
         await Recovery(self.store, self.registry, partial(self.session, cause="recovery")).run(waits)
 
     async def close_all(self, reason: EndReason) -> None:
+        if self.registry.accepting:
+            self.registry.accepting = False
+            await self._expected.end(self.registry.live)
         await self.registry.close_all(reason)
 
     async def _created(self, principal: Principal, spec: SessionSpec) -> ConversationRow:
@@ -128,7 +154,7 @@ class SessionService:
             raise BadInput("repository", "must not lie on the server's own machine")
         self.registry.check_room()
         secret = secret_of(spec.settings)
-        await self._settings.merged(principal.owner, spec.settings)
+        settings = await self._settings.merged(principal.owner, spec.settings)
         spec, replay, images = await self._initial_input.store(spec)
         moment = self._clock()
         row = ConversationRow(
@@ -144,6 +170,7 @@ class SessionService:
             repository=spec.checkout,
             checkout=spec.checkout is not None,
             settings=without_secret(spec.settings),
+            began_with=begun(settings),
         )
         try:
             await self.store.conversations.create(row)
@@ -155,6 +182,12 @@ class SessionService:
         # Only now is the id ours, and with it the place where its key is kept.
         await self._settings.keep(spec.id, secret)
         log.info("a conversation was created", conversation_id=row.id, owner=row.owner, cause=row.trigger)
+        return row
+
+    async def _kept(self, row: ConversationRow, began_with: dict[str, Json] | None) -> ConversationRow:
+        """The row with the settings that hold from now on; while nothing can be stored, they hold for this session."""
+        with suppress(StorageUnavailable):
+            return await self.store.conversations.update(row.id, {"began_with": began_with})
         return row
 
     def _initial(self, row: ConversationRow) -> InitialInput:
@@ -172,6 +205,7 @@ class SessionService:
         session = self.registry.find(row.id)
         live = session is not None and session.state is not SessionState.CLOSED
         view = None if session is None else session.event_stream.view
+        expected = row.id in self._expected and (session is None or session.state not in SET_UP_ENDED)
         repository = row.repository or Repository()
         return SessionInfo(
             id=row.id,
@@ -190,6 +224,7 @@ class SessionService:
             last_state=UNNUMBERED if view is None else view.last_state,
             followers=0 if session is None else session.event_stream.feed.followers,
             problem=None if session is None or session.problem is None else session.problem.message,
+            expected=expected,
         )
 
     async def describe(self, row: ConversationRow) -> SessionInfo:

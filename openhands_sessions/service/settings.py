@@ -8,8 +8,9 @@ from openhands_sessions.core.errors import NotFound
 from openhands_sessions.core.events.event import Json
 from openhands_sessions.core.ids import ConversationId, OwnerId, folder_name
 from openhands_sessions.core.json_limits import check_nesting
-from openhands_sessions.core.settings import SessionSettings, merge
-from openhands_sessions.core.user_settings import UserSettings, changed, layer, stored
+from openhands_sessions.core.settings import SessionSettings, merge, one_reach, together
+from openhands_sessions.core.user_settings import UserSettings, changed, completed, layer, stored
+from openhands_sessions.ports.access import ShownSettings
 from openhands_sessions.ports.files import FileStore
 
 SECRETS = ("llm_api_key", "custom_secrets", "mcp_config")
@@ -25,21 +26,26 @@ class SettingsStore:
 
     async def merged(self, owner: OwnerId, request: Mapping[str, Json]) -> SessionSettings:
         """Server ← LLM ← agent ← the user's own ← the request. Raises BadInput for a wrong or unknown key."""
-        own = await self.users(owner)
+        own = await self._users(owner)
         users = {} if own is None else layer(own)
         if secrets := await load(self._files, user_file(owner, "secrets")):
             users["custom_secrets"] = secrets
-        return merge(*self._server, users, request)
+        return merge(*self._server, together(users, request))
 
-    async def users(self, owner: OwnerId) -> UserSettings | None:
-        """What the user has stored; None before the first time, or where the file is damaged."""
-        content = await load(self._files, user_file(owner, "settings"))
-        return stored(content) if content else None
+    async def shown(self, owner: OwnerId) -> ShownSettings | None:
+        own, operators = await self._users(owner), merge(*self._server)
+        if own is None and operators.llm_model is None:
+            return None
+        # Nothing is sent to anybody, so a new user is not asked whether it may be.
+        settings = UserSettings(user_consents_to_analytics=False) if own is None else own
+        merged = merge(*self._server, layer(settings))
+        operators_key = operators.llm_model is not None and one_reach(merged, operators)
+        return ShownSettings(completed(settings, operators), operators_key)
 
     async def store(self, owner: OwnerId, given: Mapping[str, Json]) -> UserSettings:
         """Take in what a user has sent, see `changed`. Raises BadInput, and then nothing is stored."""
         async with self._storing:
-            settings = changed(await self.users(owner), given)
+            settings = changed(await self._users(owner), given, merge(*self._server))
             merge(layer(settings))
             await self._files.write(user_file(owner, "settings"), json.dumps(settings.model_dump()).encode())
         return settings
@@ -56,6 +62,11 @@ class SettingsStore:
     async def forget(self, sid: ConversationId) -> None:
         """Delete what is kept of a conversation, also by others."""
         await self._files.delete(conversation_folder(sid))
+
+    async def _users(self, owner: OwnerId) -> UserSettings | None:
+        """What the user has stored; None before the first time, or where the file is damaged."""
+        content = await load(self._files, user_file(owner, "settings"))
+        return stored(content) if content else None
 
 
 async def load(files: FileStore, key: str) -> dict[str, Json]:

@@ -186,7 +186,8 @@ class AgentController:
 
     async def _record(self, reply: ModelReply) -> bool:
         """Store what was decided and carry it out. True where that ended the turn."""
-        used = metrics(self._stream.view, reply, self._settings.max_budget_per_task)
+        budget, window = self._settings.max_budget_per_task, self._context.agent.window
+        used = metrics(self._stream.view, reply, budget=budget, window=window)
         self._turn.finish = reply.finish
         plan = distinct(reply.calls)
         empty = not plan and not reply.text.strip()

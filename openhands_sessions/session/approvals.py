@@ -15,7 +15,7 @@ from openhands_sessions.core.events.observations import (
 from openhands_sessions.core.events.own import StopReason, TurnEndedObservation
 from openhands_sessions.core.ids import EventId
 
-REFUSED = "The user refused this action; it was not run."
+REFUSED = "The action was rejected by the user; it was not run."
 TURNED_AWAY = "Not run: the turn was stopped while the action awaited the user's answer."
 
 

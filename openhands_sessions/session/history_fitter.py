@@ -6,7 +6,7 @@ import structlog
 
 from openhands_sessions.core.errors import ModelFailure, Refusal
 from openhands_sessions.core.events.actions import CondensationAction
-from openhands_sessions.core.events.event import Source
+from openhands_sessions.core.events.event import Json, Source
 from openhands_sessions.core.events.own import HistoryRepairedObservation
 from openhands_sessions.core.evolve import evolve
 from openhands_sessions.core.history_form import HistoryForm, Message, size_of
@@ -194,7 +194,6 @@ class HistoryFitter:
                 return  # nothing is gained by it
 
     async def _forget(self, made: Condensation) -> None:
-        budget = self._settings.max_budget_per_task
         before = self._stream.view.condensed
         start = made.start if before is None else min(before[0], made.start)
         await self._stream.append(
@@ -204,6 +203,10 @@ class HistoryFitter:
                 forgotten_events_end_id=made.end,
                 summary=made.summary,
                 summary_offset=start,
-                llm_metrics=None if made.reply is None else metrics(self._stream.view, made.reply, budget),
+                llm_metrics=None if made.reply is None else self._used(made.reply),
             )
         )
+
+    def _used(self, reply: ModelReply) -> dict[str, Json]:
+        budget, window = self._settings.max_budget_per_task, self._context.agent.window
+        return metrics(self._stream.view, reply, budget=budget, window=window)

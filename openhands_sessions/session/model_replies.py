@@ -16,8 +16,9 @@ ANSWER_CUT = {
 """What a user is told of an answer that is not whole, by the reason."""
 
 
-def metrics(view: ConversationView, reply: ModelReply, budget: float | None) -> dict[str, Json]:
-    """`llm_metrics` of the first event that a reply leads to: what the conversation has used with it."""
+def metrics(view: ConversationView, reply: ModelReply, *, budget: float | None, window: int | None) -> dict[str, Json]:
+    """`llm_metrics` of the first event that a reply leads to: what the conversation has used with it. `window` is in
+    tokens; None, which stands there as 0, where it is not known."""
     usage = reply.usage
     return {
         "accumulated_cost": view.cost + (usage.cost if isfinite(usage.cost) else 0.0),
@@ -28,7 +29,7 @@ def metrics(view: ConversationView, reply: ModelReply, budget: float | None) -> 
             "completion_tokens": view.completion_tokens + usage.completion_tokens,
             "cache_read_tokens": view.cache_read_tokens + usage.cache_read_tokens,
             "cache_write_tokens": view.cache_write_tokens + usage.cache_write_tokens,
-            "context_window": 0,
+            "context_window": window or 0,
             "per_turn_token": usage.prompt_tokens + usage.completion_tokens,
             "response_id": reply.id,
         },

@@ -34,6 +34,54 @@ async def test_a_server_that_is_started_again_in_mid_run_is_come_back_to(
         assert (await tab.held()).ends == ["transport close"]
 
 
+@pytest.mark.parametrize("way", ["killed", "stopped"])
+async def test_an_idle_page_is_never_told_that_its_conversation_is_stopped_while_the_server_is_started_again(
+    browser: BrowserContext, data_dir: Path, client_dir: Path, way: str
+) -> None:
+    async with browser_clients(browser, data_dir, client_dir, {"run": [FINISHES]}) as visitors:
+        server, tab = visitors.server, await visitors.tab()
+        sid = await tab.begin()
+        await tab.until_state("awaiting_user_input")
+        await (server.killed() if way == "killed" else server.stopped())
+        await tab.until_connected(False)
+        before = len((await tab.held()).looks)
+        await server.start()
+        other = await visitors.tab()
+        await other.visit(sid)
+        for each in (tab, other):
+            await each.until_connected()
+        await tab.say("please finish [[run]]")
+        await tab.until_state("finished")
+        await visitors.check_delivery(sid, tab, other)
+        assert "STOPPED" not in [*(await tab.held()).looks[before:], *(await other.held()).looks]
+        assert await tab.page.get_by_role("status").inner_text() == "Connected"
+
+
+async def test_confirmation_mode_that_was_on_when_the_server_was_killed_still_asks_in_the_page(
+    browser: BrowserContext, data_dir: Path, client_dir: Path
+) -> None:
+    asked = Reply(calls=[Call(name="execute_bash", arguments={"command": "touch asked"})])
+    scripts = {"run": [RUNS, asked, FINISHES]}
+    async with browser_clients(browser, data_dir, client_dir, scripts, confirmation_mode=True) as visitors:
+        server, tab = visitors.server, await visitors.tab()
+        sid = await tab.begin("please run [[run]]")
+        asked_first = await tab.until_state("awaiting_user_confirmation")
+        await tab.press("Confirm")
+        await tab.until_state("user_confirmed", after=asked_first)
+        await visitors.clients.rest.ask("POST", "/api/settings", {"confirmation_mode": False})
+        await server.killed()
+        await tab.until_connected(False)
+        await server.start()
+        (server.workspace(sid) / "go").touch()
+        await tab.until_state("awaiting_user_confirmation", after=asked_first)
+        assert len(await tab.rows(confirmation="awaiting_confirmation")) == 2
+        assert not (server.workspace(sid) / "asked").exists()
+        await tab.press("Confirm")
+        await tab.until_state("finished")
+        assert (server.workspace(sid) / "asked").exists()
+        await visitors.check_delivery(sid, tab)
+
+
 async def test_a_conversation_that_is_stopped_ends_the_connection_for_good(
     browser: BrowserContext, data_dir: Path, client_dir: Path
 ) -> None:

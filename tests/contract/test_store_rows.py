@@ -32,6 +32,7 @@ class TestConversations:
             forked_from=TALK,
             sandbox="shared",
             archived=True,
+            began_with={"confirmation_mode": True, "security_analyzer": None},
             settings={"model": "\ud800 odd", "limits": {"cost": 1.5, "iterations": None}, "tools": ["bash", 2**70]},
         )
         await store.conversations.create(made)
@@ -77,7 +78,8 @@ class TestConversations:
                 RowChanges(title="t"),
                 RowChanges(owner=BOB, updated_at=later),
                 RowChanges(imported=progress, archived=True, sandbox="s"),
-                RowChanges(title=None, imported=None),
+                RowChanges(title=None, imported=None, began_with={}),
+                RowChanges(began_with=None),
                 RowChanges(),
             ),
             before.version + 1,

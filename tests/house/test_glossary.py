@@ -34,7 +34,7 @@ NOT_VOCABULARY = {
         "EventRange",
         "SessionUsage",
     ),
-    *("SkippedUpload", "FileChange", "FileDiff", "UserSettingsStore", "UserSecrets", "Feedback"),
+    *("SkippedUpload", "FileChange", "FileDiff", "ShownSettings", "UserSettingsStore", "UserSecrets", "Feedback"),
     # how implementations of a port are opened, and parts of a larger port
     *("Agents", "Auth", "ChatModels", "LastingRuntimes", "McpServers", "McpTools", "Programs"),
     *("Runtimes", "Sandboxes", "SnapshotStore", "ConversationStore", "WorkspaceReader"),
@@ -42,7 +42,7 @@ NOT_VOCABULARY = {
     *("CommandHandler", "CommandLoop", "Dependencies", "KnowledgeRecall", "QueuedCommand", "Ready"),
     *("RepositorySetup", "SandboxLost", "Stopper", "ToolRegistry", "TurnHistory"),
     # parts of the service layer behind one route or one file
-    *("ConversationPage", "FeedbackStore", "ImportOutcome", "IdleCloser", "SessionService"),
+    *("ConversationPage", "ExpectedClients", "FeedbackStore", "ImportOutcome", "IdleCloser", "SessionService"),
     *("LocalAccess", "LocalConversations", "LocalWorkspaces"),
     *("InitialInputStore", "LocalGateway", "LogImporter", "NoRepository", "Overview", "SecretsStore"),
     *("SessionStatus", "SettingsStore", "TitleGenerator", "UploadLimits"),

@@ -29,6 +29,10 @@ class PageEvents:
     refusals: Sequence[dict[str, Any]]
     failed: int
     """Attempts to connect that came to nothing."""
+    looks: Sequence[str]
+    """The conversation's status, each time the page asked."""
+    banners: Sequence[str]
+    """What was shown in red."""
 
     @property
     def ids(self) -> list[int]:
@@ -62,6 +66,12 @@ class Tab:
     async def say(self, text: str) -> None:
         await self.page.get_by_label("Message", exact=True).fill(text)
         await self.press("Send")
+
+    async def until_banner(self, words: str) -> str:
+        """Wait for the red banner to hold these words; its text."""
+        shown = self.page.get_by_role("alert").filter(has_text=words)
+        await shown.wait_for()
+        return await shown.inner_text()
 
     async def press(self, button: str) -> None:
         await self.page.get_by_role("button", name=button, exact=True).click()
@@ -99,7 +109,9 @@ class Tab:
     async def held(self) -> PageEvents:
         value = await self.page.evaluate("window.held")
         visits = [(-1 if visit["after"] is None else visit["after"], visit["ids"]) for visit in value["visits"]]
-        return PageEvents(value["events"], visits, value["ends"], value["refusals"], value["failed"])
+        return PageEvents(
+            value["events"], visits, value["ends"], value["refusals"], value["failed"], value["looks"], value["banners"]
+        )
 
     async def count(self) -> int:
         """How many events the page holds."""
@@ -158,17 +170,20 @@ async def browser_clients(
     data_dir: Path,
     client_dir: Path,
     scripts: Mapping[str, Sequence[Answer]],
+    *,
+    server: Mapping[str, str] = SETTINGS,
     **settings: object,
 ) -> AsyncIterator[BrowserClients]:
-    """A server whose model plays these scripts. `settings` are stored as the user's own, beside the model."""
-    served = SETTINGS | {"OHS_SERVER__CLIENT_DIR": str(client_dir)}
+    """A server with the configuration `server`, whose model plays these scripts. `settings` are stored as the user's
+    own, beside the model."""
+    served = {**server, "OHS_SERVER__CLIENT_DIR": str(client_dir)}
     async with (
         model_server(scripts) as model,
-        running_server(data_dir, served) as server,
-        Clients(server.url) as clients,
+        running_server(data_dir, served) as running,
+        Clients(running.url) as clients,
     ):
         chosen = {"llm_model": f"openai/{MODEL}", "llm_base_url": model.url, "llm_api_key": "sk-loopback", **settings}
         status, answer = await clients.rest.ask("POST", "/api/settings", chosen)
         assert status == 200, answer
-        yield BrowserClients(browser, server, model, clients)
+        yield BrowserClients(browser, running, model, clients)
         assert model.complaints == []

@@ -23,6 +23,7 @@ from openhands_sessions.ports.gateway import SessionSpec
 from openhands_sessions.ports.runtime import Runtimes
 from openhands_sessions.ports.store import SessionStore
 from openhands_sessions.ports.workspaces import UploadLimits
+from openhands_sessions.service.expected_clients import ExpectedClients
 from openhands_sessions.service.initial_input import InitialInputStore
 from openhands_sessions.service.local_access import LocalAccess
 from openhands_sessions.service.session_registry import SessionRegistry
@@ -74,7 +75,8 @@ class ServiceLayer:
         )
         self.settings = SettingsStore(self.files, self.layers)
         initial = InitialInputStore(self.files)
-        self.sessions = SessionService(self.store, self.directory, self.settings, initial, self.now)
+        expected = ExpectedClients(self.files, self.store)
+        self.sessions = SessionService(self.store, self.directory, self.settings, initial, self.now, expected=expected)
         self._access = LocalAccess(self.sessions, self.runtimes, self.parts.memory, UploadLimits())
         self.gateway = self.of(LOCAL_OWNER).gateway
         self.conversations = self.of(LOCAL_OWNER).conversations

@@ -8,6 +8,7 @@ from typing import Protocol
 
 import orjson
 
+from openhands_sessions.adapters.models.openhands_provider import NAMES
 from openhands_sessions.ports.model import ChatModel, ChatModels, ModelSpec
 
 LIST = "model_prices_and_context_window_backup.json"
@@ -15,9 +16,11 @@ _SPEAKING = ("chat", "responses")
 
 
 class Catalogue:
-    """litellm's models, read from its price list without importing litellm; empty if there is no list."""
+    """litellm's models, read from its price list without importing litellm, and those of the provider `openhands`; none
+    of both if there is no list. With them the operator's `own` model."""
 
-    def __init__(self) -> None:
+    def __init__(self, own: str | None = None) -> None:
+        self._own = own
         self._names: Sequence[str] | None = None
         self._reading = asyncio.Lock()
 
@@ -25,20 +28,20 @@ class Catalogue:
         """Names of chat models, sorted. The first call reads the file."""
         async with self._reading:
             if self._names is None:
-                self._names = await asyncio.to_thread(_read)
+                self._names = await asyncio.to_thread(_read, self._own)
         return self._names
 
 
-def _read() -> Sequence[str]:
+def _read(own: str | None) -> Sequence[str]:
+    others = set() if own is None else {own}
     spec = find_spec("litellm")
     folders = [] if spec is None else list(spec.submodule_search_locations or ())
     try:
         listed = orjson.loads(Path(folders[0], LIST).read_bytes())
     except (IndexError, OSError, orjson.JSONDecodeError):
-        return ()
-    return tuple(
-        sorted(name for name, about in listed.items() if isinstance(about, dict) and about.get("mode") in _SPEAKING)
-    )
+        return tuple(others)
+    known = {name for name, about in listed.items() if isinstance(about, dict) and about.get("mode") in _SPEAKING}
+    return tuple(sorted({*known, *NAMES, *others}))
 
 
 class Providers(ChatModels, Protocol):

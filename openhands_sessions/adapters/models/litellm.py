@@ -22,6 +22,7 @@ from openhands_sessions.adapters.models.failures import (
     retry_after,
 )
 from openhands_sessions.adapters.models.litellm_library import LiteLlmLibrary
+from openhands_sessions.adapters.models.openhands_provider import routed
 from openhands_sessions.adapters.models.preloading import Preloading
 from openhands_sessions.adapters.models.stream_accumulator import StreamAccumulator, counted
 from openhands_sessions.adapters.models.stream_frames import StreamFrames
@@ -72,6 +73,7 @@ class LiteLlmModels:
         await self._load(lambda: self._preloading.give_way(loop))
 
     async def open(self, spec: ModelSpec) -> "LiteLlmModel":
+        spec = routed(spec)
         self._preloading.hurry()
         library = await self._load()
         try:

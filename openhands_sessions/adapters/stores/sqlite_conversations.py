@@ -35,7 +35,7 @@ _REPOSITORY = ("repository_name", "repository_url", "branch", "git_provider")
 _COLUMNS = (
     *("id", "owner", "created_at", "updated_at", "version", "title", "trigger", "initial_message"),
     *("images_key", "replay_key", *_REPOSITORY, "checkout"),
-    *("imported", "forked_from", "sandbox", "archived", "settings"),
+    *("imported", "forked_from", "sandbox", "archived", "settings", "began_with"),
 )
 _DECODED: Mapping[str, Callable[[Any], Any]] = {
     "created_at": moment_of,
@@ -44,6 +44,7 @@ _DECODED: Mapping[str, Callable[[Any], Any]] = {
     "archived": bool,
     "imported": lambda text: None if text is None else import_of(text),
     "settings": settings_of,
+    "began_with": lambda text: None if text is None else settings_of(text),
 }
 _LIKE_SIGNS = re.compile(r"[\^%_]")
 _ROW = f"SELECT {', '.join(_COLUMNS)} FROM conversations WHERE gone = {LIVE}"
@@ -52,7 +53,7 @@ _EMPTY = (
     "UPDATE conversations SET owner = '', created_at = 0, updated_at = 0, trigger = '', settings = '{}', checkout = 0,"
     " archived = 0, title = NULL, initial_message = NULL, images_key = NULL, replay_key = NULL, repository_name = NULL,"
     " repository_url = NULL, branch = NULL, git_provider = NULL, imported = NULL, forked_from = NULL, sandbox = NULL,"
-    " holder = NULL, gone = ? WHERE key = ?"
+    " began_with = NULL, holder = NULL, gone = ? WHERE key = ?"
 )
 
 
@@ -188,7 +189,7 @@ def _values(row: ConversationRow) -> tuple[_Value, ...]:
         *(row.trigger, row.initial_message, row.images_key, row.replay_key, repository.name or None),
         *(repository.url, repository.branch, repository.provider, row.checkout),
         *(None if row.imported is None else import_text(row.imported), row.forked_from, row.sandbox, row.archived),
-        json_text(row.settings),
+        *(json_text(row.settings), None if row.began_with is None else json_text(row.began_with)),
     )
 
 

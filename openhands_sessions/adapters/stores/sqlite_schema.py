@@ -127,6 +127,7 @@ MIGRATIONS: tuple[tuple[str | Callable[[sqlite3.Connection], None], ...], ...] =
         "CREATE INDEX conversations_held ON conversations (key) WHERE holder IS NOT NULL AND gone = 0",
         "CREATE INDEX conversations_by_trigger ON conversations (owner, trigger, created_at, id) WHERE gone = 0",
     ),
+    ("ALTER TABLE conversations ADD COLUMN began_with TEXT",),
 )
 """The steps of each version, in order; a version is never changed once released. `PRAGMA user_version` counts them."""
 

@@ -7,7 +7,7 @@ from openhands_sessions.core.commands import SendMessage
 from openhands_sessions.core.events.event import Json
 from openhands_sessions.protocol import routes
 from openhands_sessions.protocol.commands import command_of
-from openhands_sessions.protocol.conversations import FeedbackIn, SayIn
+from openhands_sessions.protocol.conversations import FeedbackIn, FeedbackOut, SayIn
 from openhands_sessions.protocol.workspaces import MicroagentOut, MicroagentsOut
 from openhands_sessions.server.services import access, body, mapping, number, owned, principal, services
 
@@ -45,8 +45,8 @@ async def remember_prompt(request: web.Request) -> web.Response:
 async def feedback(request: web.Request) -> web.Response:
     sid = await owned(request)
     given = await body(request, FeedbackIn)
-    stored = await services(request).feedback.put(principal(request).owner, sid, given.model_dump())
-    return web.json_response(stored)
+    stored, made = await services(request).feedback.put(principal(request).owner, sid, given.model_dump())
+    return web.json_response(FeedbackOut.of(stored, made).wire())
 
 
 async def add_event(request: web.Request) -> web.Response:

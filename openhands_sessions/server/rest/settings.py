@@ -27,10 +27,11 @@ NO_BRANCHES: dict[str, Json] = {
 
 async def settings(request: web.Request) -> web.Response:
     owner = _owner(request)
-    stored = await services(request).settings.users(owner)
-    if stored is None:
+    found = await services(request).settings.shown(owner)
+    if found is None:
         return error_response(NotFound("Settings"), error="Settings not found")
-    return web.json_response(shown(stored, await services(request).secrets.providers(owner)))
+    providers = await services(request).secrets.providers(owner)
+    return web.json_response(shown(found.settings, providers, operators_key=found.operators_key))
 
 
 async def store_settings(request: web.Request) -> web.Response:

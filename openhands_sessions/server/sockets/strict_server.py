@@ -12,9 +12,10 @@ from socketio import packet
 
 from openhands_sessions.core.errors import BadInput, CallerError, NotFound
 from openhands_sessions.core.events.event import Json
-from openhands_sessions.protocol.errors import Acknowledgement, BareError, Refusal
+from openhands_sessions.protocol.errors import Acknowledgement, Refusal
 from openhands_sessions.server.identification import Identification
 from openhands_sessions.server.inbound import READ, MessageLimits, read_body, too_large
+from openhands_sessions.server.packets import refusals
 from openhands_sessions.server.slow_client import abort
 from openhands_sessions.server.sockets.client_websocket import ClientWebSocket
 from openhands_sessions.server.sockets.known_clients import KnownClients
@@ -148,12 +149,14 @@ class StrictServer(socketio.AsyncServer):  # type: ignore[misc]  # python-socket
         head = data[:HEAD] if isinstance(data, str) else ""
         asking, entering = ASKING.match(head), ENTERING.match(head)
         if asking is not None:
-            refusal = Acknowledgement.refusing(error).wire()
-            answer = self.packet_class(packet.ACK, namespace=asking[1] or "/", id=int(asking[2]), data=[refusal])
+            told = Acknowledgement.refusing(error).wire()
+            answer = self.packet_class(packet.ACK, namespace=asking[1] or "/", id=int(asking[2]), data=[told])
         elif entering is not None and not self._is_connected(eio_sid, entering[1]):
             told = Refusal.of(error).wire()
             answer = self.packet_class(packet.CONNECT_ERROR, namespace=entering[1] or "/", data=told)
         else:
-            event: list[Json] = ["oh_event", BareError.of(error).wire()]
-            answer = self.packet_class(packet.EVENT, namespace="/", data=event)
+            for refusal in refusals(error):
+                event: list[Json] = ["oh_event", refusal]
+                await self._send_packet(eio_sid, self.packet_class(packet.EVENT, namespace="/", data=event))
+            return
         await self._send_packet(eio_sid, answer)

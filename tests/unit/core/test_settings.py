@@ -1,5 +1,6 @@
 """Layers of settings, merged."""
 
+import json
 from typing import Any
 
 import pytest
@@ -7,7 +8,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from openhands_sessions.core.errors import BadInput
-from openhands_sessions.core.settings import SessionSettings, merge, public
+from openhands_sessions.core.settings import (
+    SessionSettings,
+    begun,
+    holding,
+    merge,
+    one_reach,
+    provider,
+    public,
+    together,
+)
 
 KEY, URL = "llm_api_key", "llm_base_url"
 LAYERS = st.lists(
@@ -68,15 +78,77 @@ def test_whoever_has_a_name_may_have_it(name: str) -> None:
 
 @given(LAYERS)
 @settings(max_examples=200, deadline=None)
-def test_a_key_never_goes_to_an_address_that_another_layer_named_later(layers: list[dict[str, Any]]) -> None:
+def test_a_key_never_goes_to_an_address_of_another_layer(layers: list[dict[str, Any]]) -> None:
     merged = merge(*layers)
-    last_key = max((place for place, layer in enumerate(layers) if layer.get(KEY) is not None), default=-1)
-    addresses = [
-        next((layer[URL] for layer in reversed(layers[: place + 1]) if layer.get(URL) is not None), None)
-        for place in range(len(layers))
-    ]
     if merged.llm_api_key is not None:
-        assert set(addresses[last_key:]) == {merged.llm_base_url}
+        [*_, last] = [place for place, layer in enumerate(layers) if layer.get(KEY) is not None]
+        named = [layer[URL] for layer in layers[last:] if layer.get(URL) is not None]
+        assert set(named) == ({merged.llm_base_url} - {None})
+
+
+@given(LAYERS)
+@settings(max_examples=200, deadline=None)
+def test_layers_of_one_person_are_as_the_last_says_and_never_change_the_address_of_a_key(
+    layers: list[dict[str, Any]],
+) -> None:
+    merged = together(*layers)
+    if KEY in merged:
+        [*_, last] = [place for place, layer in enumerate(layers) if layer.get(KEY) is not None]
+        named = {layer[URL] for layer in layers[last:] if layer.get(URL) is not None}
+        assert named <= {merged.get(URL)}
+
+
+MODEL = "llm_model"
+OPERATORS = {MODEL: "openai/gpt-4o", URL: "https://operators", KEY: "sk-operator"}
+
+
+@pytest.mark.parametrize(
+    ("own", "reached"),
+    [
+        ({}, ("openai/gpt-4o", "https://operators", "sk-operator")),
+        ({MODEL: "openai/o3"}, ("openai/o3", "https://operators", "sk-operator")),
+        ({MODEL: "o3"}, ("o3", "https://operators", "sk-operator")),
+        ({MODEL: "anthropic/claude"}, ("anthropic/claude", None, None)),
+        ({KEY: "sk-own"}, ("openai/gpt-4o", None, "sk-own")),
+        ({MODEL: "openai/o3", KEY: "sk-own"}, ("openai/o3", None, "sk-own")),
+        ({MODEL: "anthropic/claude", KEY: "sk-own"}, ("anthropic/claude", None, "sk-own")),
+        ({URL: "https://own"}, ("openai/gpt-4o", "https://own", None)),
+        ({URL: "https://own", MODEL: "openai/o3"}, ("openai/o3", "https://own", None)),
+        ({URL: "https://own", MODEL: "ollama/x"}, ("ollama/x", "https://own", None)),
+        ({URL: "https://own", KEY: "sk-own"}, ("openai/gpt-4o", "https://own", "sk-own")),
+        ({URL: "https://own", KEY: "sk-own", MODEL: "ollama/x"}, ("ollama/x", "https://own", "sk-own")),
+        ({URL: "https://operators"}, ("openai/gpt-4o", "https://operators", "sk-operator")),
+        ({URL: "https://operators", MODEL: "anthropic/claude"}, ("anthropic/claude", "https://operators", None)),
+        ({URL: "https://operators", KEY: "sk-own"}, ("openai/gpt-4o", "https://operators", "sk-own")),
+    ],
+)
+def test_of_model_key_and_address_each_mix_with_the_operators_is_decided(
+    own: dict[str, str], reached: tuple[str, str | None, str | None]
+) -> None:
+    merged = merge(OPERATORS, own)
+    assert (merged.llm_model, merged.llm_base_url, key_of(OPERATORS, own)) == reached
+    assert one_reach(merged, merge(OPERATORS)) == (reached[1:] == ("https://operators", "sk-operator"))
+
+
+def test_a_key_of_a_request_goes_to_the_address_of_the_same_user_and_not_to_the_operators() -> None:
+    users = {MODEL: "openai/m", URL: "https://own"}
+    assert merge(OPERATORS, together(users, {KEY: "sk-request"})).llm_base_url == "https://own"
+    assert merge(OPERATORS, together({}, {KEY: "sk-request"})).llm_base_url is None
+    assert key_of(OPERATORS, together({**users, KEY: "sk-own"}, {URL: "https://request"})) is None
+    back = together({MODEL: "anthropic/c", KEY: "sk-own"}, {MODEL: "openai/o3"})
+    assert key_of(OPERATORS, back) == "sk-operator", "the operator's provider is reached as the operator reaches it"
+
+
+@pytest.mark.parametrize(
+    ("model", "whose"),
+    [
+        *(("gpt-4o", "openai"), ("openai/gpt-4o", "openai"), ("o3", "openai"), ("o4-mini", "openai")),
+        *(("claude-opus-4-20250514", "anthropic"), ("openrouter/anthropic/claude", "openrouter")),
+        *(("scripted:demo", "scripted:demo"), ("ornate", "ornate"), ("", "")),
+    ],
+)
+def test_a_models_name_tells_its_provider(model: str, whose: str) -> None:
+    assert provider(model) == whose
 
 
 def test_the_operators_key_stays_with_the_operators_address() -> None:
@@ -137,6 +209,26 @@ def test_settings_are_shown_without_the_key() -> None:
     assert KEY not in shown
     assert shown["llm_model"] == "m"
     assert "hush" not in repr(merge({KEY: "sk-hush-hush"}))
+
+
+def test_what_a_conversation_began_with_holds_also_where_it_was_nothing() -> None:
+    began = begun(merge({"confirmation_mode": True, "max_iterations": 7, "agent": "shell"}))
+    now = merge({"security_analyzer": "rules", "max_budget_per_task": 2.0, "max_iterations": 9, "llm_model": "new"})
+    held = holding(now, json.loads(json.dumps(began)))
+    assert (held.confirmation_mode, held.security_analyzer) == (True, None)
+    assert (held.max_iterations, held.max_budget_per_task, held.agent) == (7, None, "shell")
+    assert held.llm_model == "new", "how the model is reached follows the settings of the day"
+    assert holding(now, {}) == now
+
+
+def test_nothing_secret_is_kept_of_what_a_conversation_began_with() -> None:
+    secret: dict[str, Any] = {
+        "custom_secrets": {"A": {"value": "hush-hush"}},
+        KEY: "sk-hush",
+        "mcp_config": {"sse_servers": ["https://x"]},
+    }
+    assert "hush" not in json.dumps(begun(merge(secret)))
+    assert begun(merge(secret)) == begun(merge())
 
 
 def test_a_key_is_not_sent_to_another_provider() -> None:

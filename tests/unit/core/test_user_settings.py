@@ -5,8 +5,8 @@ from typing import Any
 import pytest
 
 from openhands_sessions.core.errors import BadInput
-from openhands_sessions.core.settings import NEVER, environment, merge, public, secrets
-from openhands_sessions.core.user_settings import KEPT, UserSettings, changed, layer, shown, stored
+from openhands_sessions.core.settings import NEVER, SessionSettings, environment, merge, public, secrets
+from openhands_sessions.core.user_settings import KEPT, UserSettings, changed, completed, layer, shown, stored
 
 FULL: dict[str, Any] = {
     "language": "en",
@@ -58,6 +58,36 @@ def test_null_keeps_a_key_and_an_empty_text_takes_it_back() -> None:
 def test_what_a_client_was_shown_may_be_sent_back_and_changes_nothing() -> None:
     first = changed(None, FULL)
     assert changed(first, shown(first, {"github": None})) == first
+
+
+OPERATORS = SessionSettings(llm_model="openai/gpt-4o", confirmation_mode=True, llm_base_url="https://operators")
+
+
+def test_a_user_is_shown_what_the_operator_has_configured_but_no_address() -> None:
+    seen = completed(UserSettings(), OPERATORS)
+    assert (seen.llm_model, seen.agent, seen.confirmation_mode) == ("openai/gpt-4o", "CodeActAgent", True)
+    assert (seen.llm_base_url, seen.llm_api_key) == (None, None)
+    own = completed(changed(None, FULL), OPERATORS)
+    assert own == changed(None, FULL).model_copy(update={"max_budget_per_task": None})
+
+
+def test_what_is_the_operators_is_not_taken_for_the_users_own_choice_when_it_is_sent_back() -> None:
+    sent_back = {**shown(completed(UserSettings(), OPERATORS), {}), "language": "de"}
+    now = changed(None, sent_back, OPERATORS)
+    assert now == UserSettings(language="de")
+    assert changed(now, {**sent_back, "confirmation_mode": False}, OPERATORS).confirmation_mode is False
+
+
+@pytest.mark.parametrize("own", [{"llm_api_key": "sk-own"}, {"llm_base_url": "https://own"}])
+def test_the_model_that_a_users_own_key_or_address_is_for_is_kept(own: dict[str, Any]) -> None:
+    first = changed(None, {"llm_model": "openai/gpt-4o", **own}, OPERATORS)
+    assert first.llm_model == "openai/gpt-4o"
+    assert changed(first, {"llm_model": "openai/gpt-4o"}, OPERATORS) == first
+
+
+def test_what_a_user_has_chosen_once_stays_chosen_where_the_operator_has_the_same() -> None:
+    chosen = changed(None, {"confirmation_mode": False}, OPERATORS)
+    assert changed(chosen, {"confirmation_mode": True}, OPERATORS).confirmation_mode is True
 
 
 def test_no_key_is_shown() -> None:

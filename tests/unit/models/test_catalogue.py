@@ -16,6 +16,19 @@ async def test_models_that_can_talk_are_listed_once_and_in_order() -> None:
     assert await catalogue.names() is names
 
 
+async def test_the_provider_that_the_v0_client_preselects_has_models() -> None:
+    names = await Catalogue().names()
+    assert "openhands/claude-sonnet-4-20250514" in names
+    assert len([name for name in names if name.startswith("openhands/")]) == 15
+
+
+async def test_the_operators_model_is_listed_wherever_it_comes_from() -> None:
+    names = await Catalogue("openai/a-model-of-our-own").names()
+    assert "openai/a-model-of-our-own" in names
+    assert list(names) == sorted(set(names))
+    assert await Catalogue("gpt-4o").names() == await Catalogue().names()
+
+
 def test_the_library_is_not_loaded_for_it() -> None:
     program = (
         "import asyncio, sys; from openhands_sessions.adapters.models.catalogue import Catalogue;"

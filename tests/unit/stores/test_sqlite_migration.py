@@ -42,7 +42,8 @@ async def test_each_field_of_a_row_has_its_place(first: Path) -> None:
     plain, message, images = rows["plain"], rows["message"], rows["images"]
     assert (plain.title, plain.owner, plain.trigger) == ("A «plain» title 🎉", LOCAL_OWNER, "gui")
     assert (plain.initial_message, plain.images_key, plain.replay_key, plain.repository) == (None,) * 4
-    assert (plain.settings, plain.version, plain.archived, plain.imported) == ({}, 1, False, None)
+    assert (plain.settings, plain.version, plain.archived) == ({}, 1, False)
+    assert (plain.imported, plain.began_with) == (None, None)
     assert plain.created_at < plain.updated_at
     assert (message.initial_message, message.settings) == ("$ true", {"agent": "shell", "max_iterations": 7})
     assert images.images_key == "45bf920b56ce45ef8ce6ce4d59ca1809"
