@@ -28,6 +28,8 @@ FOREIGN = """<!doctype html><title>another page of this host</title><script type
 async def server(data_dir: Path, client_dir: Path) -> AsyncIterator[Server]:
     settings = {"OHS_AUTH__KIND": "session_key", "OHS_SERVER__CLIENT_DIR": str(client_dir)}
     async with running_server(data_dir, settings) as ready:
+        async with Clients(ready.url, key=key_of(ready)) as clients:  # a page without settings asks for them first
+            await clients.rest.ask("POST", "/api/settings", {"language": "en"})
         yield ready
 
 
@@ -124,7 +126,7 @@ async def test_two_servers_of_one_host_keep_their_logins_apart(
             assert answer is not None
             assert answer.status == 200
         await page.goto(other.url)
-        async with asyncio.timeout(20), page.expect_navigation():
+        async with asyncio.timeout(60), page.expect_navigation():
             await page.get_by_role("button", name="Log out").click()
         await page.get_by_label("Session key").wait_for()
         assert [cookie["name"] for cookie in await browser.cookies()] == [f"ohs_login_{server.port}"]

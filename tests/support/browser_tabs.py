@@ -16,7 +16,7 @@ from tests.support.running_server import Server, running_server
 from tests.support.server_clients import Clients
 from tests.support.v0_event_filter import explains, known_to_v0, without_author
 
-WITHIN = 20.0
+WITHIN = 60.0
 
 
 @dataclass(frozen=True)
