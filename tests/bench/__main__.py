@@ -28,6 +28,7 @@ SERVER_ROWS: Mapping[str, Measure] = {
     "memory": loads.live_memory,
     "replays": latencies.replays,
     "idle": latencies.idle,
+    "first": conversations.first,
 }
 """They drive a server from outside alone, and so measure any revision."""
 ROWS: Mapping[str, Measure] = {

@@ -1,5 +1,6 @@
 """What the web client waits for: a new conversation, an answer, a list, an old conversation, an export."""
 
+import asyncio
 import time
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
@@ -21,6 +22,7 @@ from tests.support.processes import peak_memory, restarted_peak
 LONG, SHORT, MANY = 10_000, 1_000, 10_000
 ROUNDS = 30
 FEW_ROUNDS = 10
+READY_FOR = 6.0
 KEY = "sk-bench"
 PEACE = '"agent_state":"awaiting_user_input"'
 
@@ -38,6 +40,31 @@ async def rows(bench: Bench) -> list[Row]:
                 await _reopened(http, ours),
                 *await _exported(http, ours),
             ]
+
+
+async def first(bench: Bench) -> list[Row]:
+    """The first conversation with a model of a provider, some time after the start; and how long others wait
+    meanwhile."""
+    http = bench.http
+    async with (
+        bench.data_dir() as folder,
+        model_server() as model,
+        our_server(http, folder, _settings(model), code=bench.code) as ours,
+    ):
+        waits = []
+        until = time.perf_counter() + READY_FOR
+        while (begun := time.perf_counter()) < until:
+            async with http.get(f"http://127.0.0.1:{ours.port}/alive"):
+                waits.append(time.perf_counter() - begun)
+            await asyncio.sleep(0.005)
+        begun = time.perf_counter()
+        async with _talking(http, ours.port) as client:
+            message = {"action": "message", "args": {"content": "hello"}}
+            await client.round_trip("oh_user_action", message, '"message":"You said: hello"')
+        return [
+            Row(f"first conversation, {READY_FOR:.0f} s after ready", time.perf_counter() - begun, "s", 1.5),
+            Row("longest wait before, in which the model's library is loaded", max(waits) * 1e3, "ms", 200),
+        ]
 
 
 def _settings(model: ModelServer) -> Mapping[str, str]:

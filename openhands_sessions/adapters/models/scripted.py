@@ -6,6 +6,7 @@ import re
 import shutil
 import time
 from collections.abc import Awaitable, Callable, Iterator, Sequence
+from contextlib import suppress
 from itertools import groupby
 from pathlib import Path
 from uuid import uuid4
@@ -65,8 +66,9 @@ class ScriptedModels:
         folder = self._folders[0]
         if folder.exists():
             return
-        folder.mkdir(parents=True, exist_ok=True)
-        shutil.copyfile(_OWN_SCRIPTS / f"{_DEMO}.yaml", folder / "example.yaml")
+        with suppress(OSError):  # scripts are played from a folder that cannot be written, too
+            folder.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(_OWN_SCRIPTS / f"{_DEMO}.yaml", folder / "example.yaml")
 
 
 class ScriptedModel:

@@ -166,6 +166,16 @@ async def test_an_unreadable_script_is_told_without_its_folder(tmp_path: Path) -
         await ScriptedModels(tmp_path).open(ModelSpec(name="scripted:big"))
 
 
+async def test_the_first_use_makes_the_folder_with_an_example_to_copy(tmp_path: Path) -> None:
+    folder = tmp_path / "scripts"
+    await ScriptedModels(folder).open(ModelSpec(name="scripted"))
+    example = folder / "example.yaml"
+    await ScriptedModels(folder).open(ModelSpec(name="scripted:example"))
+    example.unlink()
+    await ScriptedModels(folder).open(ModelSpec(name="scripted"))
+    assert not example.exists(), "a folder that is there belongs to its user"
+
+
 async def test_the_demo_needs_no_folder() -> None:
     model = await ScriptedModels(sleep=Naps()).open(ModelSpec(name="scripted"))
     assert (await ask(model, [{"role": "user", "content": "hello"}])).text.startswith("Hello!")
