@@ -1,6 +1,7 @@
 """What the web client waits for: a new conversation, an answer, a list, an old conversation, an export."""
 
 import asyncio
+import sys
 import time
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
@@ -14,7 +15,7 @@ from tests.bench.bench import Bench
 from tests.bench.client import connected
 from tests.bench.filling import crowd, fill
 from tests.bench.measures import median
-from tests.bench.servers import Running, our_server
+from tests.bench.servers import Running, environment, our_server
 from tests.bench.table import Row
 from tests.support.model_server import MODEL, ModelServer, model_server
 from tests.support.processes import peak_memory, restarted_peak
@@ -46,6 +47,9 @@ async def first(bench: Bench) -> list[Row]:
     """The first conversation with a model of a provider, some time after the start; and how long others wait
     meanwhile."""
     http = bench.http
+    compiling = ("-c", "from openhands_sessions.adapters.models.litellm_library import LiteLlmLibrary as l; l.load()")
+    process = await asyncio.create_subprocess_exec(sys.executable, *compiling, env=environment({}), cwd=bench.code)
+    await process.wait()
     async with (
         bench.data_dir() as folder,
         model_server() as model,
