@@ -39,7 +39,7 @@ async def test_what_clients_got_is_the_log_though_their_connections_broke_a_hund
 async def cut_and_compare(data_dir: Path, *, cuts: int, events: int) -> None:
     rng = Random(printed_seed())
     async with AsyncExitStack() as stack:
-        model = await stack.enter_async_context(model_server(busy_scripts(TURNS, STEPS)))
+        model = await stack.enter_async_context(model_server(busy_scripts(TURNS, STEPS), kept=100))
         server = await stack.enter_async_context(running_server(data_dir, SETTINGS))
         clients = await stack.enter_async_context(Clients(server.url))
         sid = await clients.rest.create(confirmation_mode=True, condenser_max_size=10_000, **_loopback(model.url))

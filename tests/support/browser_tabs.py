@@ -178,7 +178,7 @@ async def browser_clients(
     own, beside the model."""
     served = {**server, "OHS_SERVER__CLIENT_DIR": str(client_dir)}
     async with (
-        model_server(scripts) as model,
+        model_server(scripts, kept=100) as model,
         running_server(data_dir, served) as running,
         Clients(running.url) as clients,
     ):

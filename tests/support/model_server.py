@@ -52,9 +52,11 @@ class Asked:
 
 
 class ModelServer:
-    """The server while it runs. `requests` is the record; `complaints` says what a test asked too much of."""
+    """The server while it runs. `requests` is the record, with the bodies of the newest `kept` (of all, where it is
+    None): a long conversation is sent whole each time. `complaints` says what a test asked too much of."""
 
-    def __init__(self, script: Scripted) -> None:
+    def __init__(self, script: Scripted, kept: int | None = None) -> None:
+        self._kept = kept
         self.url = ""
         self.requests: list[Asked] = []
         self.complaints: list[str] = []
@@ -83,6 +85,8 @@ class ModelServer:
             self.titles.append(asked)
             return await self._stream(request, asked, Reply(text=self.title), {"id": "chatcmpl-title", "model": MODEL})
         self.requests.append(asked)
+        if self._kept is not None and len(self.requests) > self._kept:
+            self.requests[-1 - self._kept].body = {"messages": ()}
         self._arrived.set()
         try:
             return await self._answer(request, asked)
@@ -133,9 +137,11 @@ class ModelServer:
 
 
 @asynccontextmanager
-async def model_server(script: Scripted = echo, *, port: int = 0) -> AsyncIterator[ModelServer]:
+async def model_server(
+    script: Scripted = echo, *, port: int = 0, kept: int | None = None
+) -> AsyncIterator[ModelServer]:
     """Run a server on loopback for the length of the block; port 0 takes a free one."""
-    server = ModelServer(script)
+    server = ModelServer(script, kept)
     app = web.Application(client_max_size=_BIGGEST_REQUEST)
     app.router.add_post("/v1/chat/completions", server.complete)
     app.router.add_get("/v1/models", server.list_models)
