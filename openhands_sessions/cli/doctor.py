@@ -19,7 +19,7 @@ from urllib.request import ProxyHandler, build_opener
 
 from openhands_sessions import __version__
 from openhands_sessions.bootstrap import kinds
-from openhands_sessions.cli.output import columns
+from openhands_sessions.cli.output import NAME, columns
 from openhands_sessions.cli.settings import loaded
 from openhands_sessions.config.config import Config
 from openhands_sessions.config.errors import ConfigError
@@ -182,7 +182,7 @@ def _is_ours(host: str, number: int) -> bool:
             body = json.loads(answer.read(_SHORT_ANSWER))
     except (OSError, HTTPException, ValueError):
         return False
-    return isinstance(body, dict) and body.keys() == {"status", "sessions"}
+    return isinstance(body, dict) and body.get("server") == NAME
 
 
 def access(config: Config) -> Finding:

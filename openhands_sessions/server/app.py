@@ -28,6 +28,7 @@ from openhands_sessions.server.identification import Identification
 from openhands_sessions.server.inbound import LIMITS, InboundBudget, MessageLimits
 from openhands_sessions.server.login import LOGIN, Login, link, log_in, log_out, login_page
 from openhands_sessions.server.rest import conversations, details, events, health, schema, settings, workspaces
+from openhands_sessions.server.security_headers import answer_headers
 from openhands_sessions.server.services import SERVICES, Services
 from openhands_sessions.server.slow_client import hang_up
 from openhands_sessions.server.sockets.client_namespace import ClientDependencies, ClientNamespace
@@ -151,6 +152,7 @@ def build_app(edge: ServerSettings) -> web.Application:
         hang_up(sio)
         await sio.shutdown()
 
+    app.on_response_prepare.append(answer_headers(edge.allowed_origins))
     app.cleanup_ctx.append(_recovering)
     app.on_shutdown.append(end_sessions)
     return app

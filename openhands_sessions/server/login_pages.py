@@ -1,7 +1,5 @@
 """The pages of a login: small, and without anything from elsewhere."""
 
-import base64
-import hashlib
 import html
 from pathlib import Path
 from string import Template
@@ -9,6 +7,7 @@ from string import Template
 from aiohttp import web
 
 from openhands_sessions.server.login_tokens import TOKEN_SECONDS
+from openhands_sessions.server.security_headers import digest
 
 LINK = "Get another link with <code>openhands-sessions login-url</code>, or log in with the key."
 TOLD = {
@@ -33,13 +32,12 @@ OPEN = '<p>This server has no web client, and asks for no key; <a href="/api/doc
 AGAIN = '<meta http-equiv="refresh" content="0">'
 """A page that follows a link from elsewhere is asked for without the cookie, and by our own page with it."""
 PAGE = Path(__file__).with_name("login.html").read_text("utf-8")
-STYLE = base64.b64encode(hashlib.sha256(PAGE.partition("<style>")[2].partition("</style>")[0].encode()).digest())
+STYLE = digest(PAGE.partition("<style>")[2].partition("</style>")[0])
 HEADERS = {
-    "Content-Security-Policy": f"default-src 'none'; style-src 'sha256-{STYLE.decode()}'; img-src data:;"
+    "Content-Security-Policy": f"default-src 'none'; style-src {STYLE}; img-src data:;"
     " form-action 'self'; frame-ancestors 'none'; base-uri 'none'",
     # Not "no-referrer": the form would be sent with the origin "null".
     "Referrer-Policy": "same-origin",
-    "X-Content-Type-Options": "nosniff",
 }
 
 

@@ -1,5 +1,6 @@
 """What every HTTP request passes: where it comes from, who asks, and how errors are answered."""
 
+import re
 from collections.abc import Callable
 from urllib.parse import urlsplit
 
@@ -23,10 +24,14 @@ from openhands_sessions.protocol.errors import ErrorOut, http_status
 from openhands_sessions.protocol.routes import ANYONE
 from openhands_sessions.server.credentials import credentials_in
 from openhands_sessions.server.identification import SOCKETS, Identification
+from openhands_sessions.server.security_headers import preflight
 from openhands_sessions.server.static import ROUTE
 
 log = structlog.get_logger(__name__)
 
+HOST = re.compile(r"(?:[A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\])(?::[0-9]+)?")
+"""Without user information, which reads like another host's name."""
+PREFLIGHT = "Access-Control-Request-Method"
 LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
 NOT_KEPT = "no-cache, no-store, must-revalidate"
 """`Cache-Control` of every answer but the web client's own files; one that is streamed must say it itself."""
@@ -93,6 +98,8 @@ def origin_check(
     @web.middleware
     async def check(request: web.Request, handler: Handler) -> web.StreamResponse:
         host = _host_name(request.host)
+        if not HOST.fullmatch(request.host):
+            raise ForeignHost("the Host header must be a host name or an address, with a port if any")
         if not any_host and host not in hosts:
             callers.note_refusal(request, "foreign host name", host)
             raise ForeignHost(f"host name {host[:64]!a} is not one of server.allowed_hosts")
@@ -100,6 +107,8 @@ def origin_check(
         if origin is not None and not _same_origin(origin, request) and origin not in allowed_origins:
             callers.note_refusal(request, "foreign origin", origin)
             raise ForeignOrigin("this page's origin is not one of server.allowed_origins")
+        if origin in allowed_origins and request.method == "OPTIONS" and PREFLIGHT in request.headers:
+            return preflight()
         return await handler(request)
 
     return check
@@ -139,6 +148,10 @@ def admission(has_room: Callable[[str | None], bool]) -> Middleware:
 
     @web.middleware
     async def admit(request: web.Request, handler: Handler) -> web.StreamResponse:
+        if request.path.startswith(SOCKETS) and "j" in request.query:
+            raise BadInput(
+                "j", "asks for JSONP, which lets any page read the answers; use a websocket, or poll without it"
+            )
         handshake = request.path.startswith(SOCKETS) and "sid" not in request.query
         if handshake and not has_room(request.query.get("conversation_id")):
             return error_response(AtCapacity("no room for one more connection now; try again in a moment"))

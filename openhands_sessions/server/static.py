@@ -9,6 +9,7 @@ from aiohttp.typedefs import Handler
 
 from openhands_sessions.core.errors import BadInput
 from openhands_sessions.server.login import door, home
+from openhands_sessions.server.security_headers import CLIENT
 
 PAGE = "index.html"
 ROUTE = "client"
@@ -40,7 +41,7 @@ def _serving(root: Path) -> Handler:
         if file in (None, root / PAGE) and (answer := await door(request)) is not None:
             return answer
         response = web.FileResponse(file or root / PAGE)
-        response.headers["X-Content-Type-Options"] = "nosniff"
+        response.headers["Content-Security-Policy"] = CLIENT
         if file is not None and parts[0] in KEPT:
             response.headers["Cache-Control"] = KEPT[parts[0]]
         return response

@@ -30,7 +30,7 @@ async def ready(request: web.Request) -> web.Response:
         raise AtCapacity("the server is shutting down; try again in a moment")
     if operations.problem is not None:
         raise StorageUnavailable(operations.problem)
-    return web.json_response({"status": "ok", "sessions": operations.live_sessions})
+    return web.json_response({"status": "ok", "server": "openhands-sessions"})
 
 
 async def server_info(request: web.Request) -> web.Response:
