@@ -52,7 +52,7 @@ class ServerSection(Section):
     session_api_key: SessionKey | None = Field(
         None,
         description="Key that callers must send. If it is not set, `serve` makes one in the data folder. If it is "
-        "empty, no key is needed, as with `auth.kind` = `open`. OHS_SESSION_API_KEY is a shorter name, and has priority.",
+        "empty, no key is needed, as with `auth.kind` = `open`. OHS_SESSION_API_KEY is a shorter name with priority.",
     )
     encryption_key: EncryptionKey | None = Field(
         None,
