@@ -25,7 +25,9 @@ from tests.support.server_clients import Clients
 from tests.support.socket_clients import Protocol2Client
 from tests.support.system_packages import Missing, unavailable
 
-TEXT = (Path(__file__).parents[2] / "docs" / "howto" / "deploy.md").read_text()
+HOWTOS = Path(__file__).parents[2] / "docs" / "howto"
+TEXT = (HOWTOS / "deploy.md").read_text()
+[CLIENT_PAGE] = re.findall(r"```nginx\n(.*?)```", (HOWTOS / "use-the-openhands-client.md").read_text(), re.DOTALL)
 [PAGE] = re.findall(r"```nginx\n(.*?)```", TEXT, re.DOTALL)
 [UNIT] = re.findall(r"```ini\n(.*?)```", TEXT, re.DOTALL)
 GUARDED = {"OHS_AUTH__KIND": "session_key"}
@@ -144,6 +146,25 @@ async def test_without_the_host_of_the_browser_every_change_of_a_page_is_refused
             http.post(f"{proxy.url}/api/conversations", json={}) as answer,
         ):
             assert (answer.status, (await answer.json())["code"]) == (403, "foreign_origin")
+
+
+async def test_a_client_that_nginx_serves_itself_logs_in_below_the_api(deployed: Deployed, tmp_path: Path) -> None:
+    (tmp_path / "client").mkdir()
+    (tmp_path / "client" / "index.html").write_text("the client")
+    here = {"/srv/openhands-client": str(tmp_path / "client")}
+    port = deployed.server.port
+    async with (
+        nginx(find_nginx(), CLIENT_PAGE, tmp_path / "serving", port, here) as proxy,
+        aiohttp.ClientSession(proxy.plain, headers={"Origin": proxy.plain}) as page,
+    ):
+        async with page.get("/conversations/any") as answer:
+            assert (answer.status, await answer.text()) == (200, "the client")
+        assert (await page.post("/api/conversations", json={})).status == 401
+        await page.post("/api/login", data={"session_api_key": deployed.key}, allow_redirects=False)
+        async with page.post("/api/conversations", json={}) as answer:
+            client = Protocol2Client(page, proxy.plain, (await answer.json())["conversation_id"])
+        await client.connect()
+        await client.leave()
 
 
 def test_the_unit_starts_the_program_and_its_variables_are_settings() -> None:
