@@ -52,6 +52,7 @@ test: $(VENV)/.test docs
 	$(STATIC_CHECKS)
 	@$(BIN)/python -m tests.support.docker_prepare
 	@$(BIN)/python -m tests.support.browser
+	@$(BIN)/python -m tests.support.nginx
 	$(BIN)/python -m pytest -q -m "not long" -n $(WORKERS) --dist worksteal --durations=10
 
 docs: $(VENV)/.test

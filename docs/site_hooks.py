@@ -10,13 +10,26 @@ from mkdocs.structure.files import File, Files
 from mkdocs.structure.pages import Page
 
 ROOT = Path(__file__).parents[1]
-ROOT_PAGES = {"index.md": "README.md", "contributing.md": "CONTRIBUTING.md", "changelog.md": "CHANGELOG.md"}
+ROOT_PAGES = {"contributing.md": "CONTRIBUTING.md", "changelog.md": "CHANGELOG.md"}
 """Page of the site → the file that it shows."""
 
 API = ("core", "ports", "session", "service")
 """The packages that the API reference covers: what an extension imports, and what it is called by."""
 
 _LINK = re.compile(r"\]\((?!\w+:|#)([^)#\s]+)")
+
+
+def on_config(config: MkDocsConfig) -> None:
+    """Add the pages to the navigation that are listed nowhere else."""
+    decisions = sorted(path.name for path in (ROOT / "docs" / "decisions").glob("0*.md"))
+    api: dict[str, list[str]] = {}
+    for uri, module in api_pages():
+        api.setdefault(module.split(".")[1], []).append(uri)
+    assert config.nav is not None
+    config.nav += [
+        {"Decisions": [f"decisions/{name}" for name in ("index.md", *decisions)]},
+        {"API": [{package: pages} for package, pages in api.items()]},
+    ]
 
 
 def on_files(files: Files, config: MkDocsConfig) -> Files:

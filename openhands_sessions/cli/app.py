@@ -32,7 +32,7 @@ USAGE = 2
 
 app = typer.Typer(
     name="openhands-sessions",
-    help="Sessions of AI agents in a sandbox: talk, leave, come back, miss nothing.",
+    help="Sessions of AI agents in a sandbox: talk, leave, and come back without missing anything.",
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
@@ -84,9 +84,13 @@ def root(
 def serve(
     *,
     host: Annotated[str | None, typer.Option("--host", help="Address to listen on.")] = None,
-    port: Annotated[int | None, typer.Option("--port", help="Port to listen on; 0 takes a free one.")] = None,
+    port: Annotated[int | None, typer.Option("--port", help="Port to listen on; 0 means any free port.")] = None,
     no_auth: Annotated[
-        bool, typer.Option("--no-auth", help="Let every user and program of this machine in; on loopback only.")
+        bool,
+        typer.Option(
+            "--no-auth",
+            help="Ask for no key, so that every user and program of this machine can call; on loopback only.",
+        ),
     ] = False,
     data_dir: DataDir = None,
     config_file: ConfigFile = None,
@@ -103,7 +107,7 @@ def login_url(
     *,
     server: Annotated[
         str | None,
-        typer.Option("--server", metavar="URL", help="The server. Without it: where the configuration has one listen."),
+        typer.Option("--server", metavar="URL", help="The server. Without it: the address in the configuration."),
     ] = None,
     port: Annotated[int | None, typer.Option("--port", help="Its port on this machine.")] = None,
     session_api_key: Key = None,
@@ -111,7 +115,7 @@ def login_url(
     config_file: ConfigFile = None,
     settings: Settings = None,
 ) -> int:
-    """Print an address of a server that logs a browser in: once, within 15 minutes."""
+    """Print a link that logs a browser in at a server. It works once, for 15 minutes."""
     named = {"--port": port, "--session-api-key": session_api_key, "--data-dir": data_dir}
     return int(command("keys").login_url(given(named, settings), config_file, server))
 
@@ -122,12 +126,10 @@ def chat(
     server: Server = None,
     conversation: Annotated[
         str | None,
-        typer.Option(
-            "--conversation", metavar="ID", help="Go on with this one (its id or how it begins), not a new one."
-        ),
+        typer.Option("--conversation", metavar="ID", help="Continue this one: its id, or the beginning of it."),
     ] = None,
     message: Annotated[
-        str | None, typer.Option("-m", "--message", metavar="TEXT", help="Send this, print the answer, and end.")
+        str | None, typer.Option("-m", "--message", metavar="TEXT", help="Send this, print the answer, and exit.")
     ] = None,
     as_json: Annotated[
         bool, typer.Option("--json", help="With one message: print each event as a line of JSON.")
@@ -135,9 +137,9 @@ def chat(
     session_api_key: Key = None,
     model: Annotated[str | None, typer.Option("--model", help="The model, or scripted:NAME.")] = None,
     base_url: Annotated[
-        str | None, typer.Option("--base-url", metavar="URL", help="Where the model is reached.")
+        str | None, typer.Option("--base-url", metavar="URL", help="Address of the model's provider.")
     ] = None,
-    agent: Annotated[str | None, typer.Option("--agent", metavar="KIND", help="default or shell.")] = None,
+    agent: Annotated[str | None, typer.Option("--agent", metavar="KIND", help="The agent: default or shell.")] = None,
     confirm: Annotated[
         bool | None, typer.Option("--confirm/--no-confirm", help="Ask before every action that changes something.")
     ] = None,
@@ -145,7 +147,7 @@ def chat(
     config_file: ConfigFile = None,
     settings: Settings = None,
 ) -> int:
-    """Talk to an agent. What a pipe or file holds is one message; with -m, it follows that text."""
+    """Talk to an agent. Input from a pipe or file is sent as one message; with -m, after that text."""
     named = {
         "--session-api-key": session_api_key,
         "--model": model,
@@ -168,7 +170,7 @@ def import_(
     config_file: ConfigFile = None,
     settings: Settings = None,
 ) -> int:
-    """Take the conversations of an OpenHands 0.62 over. Again at any time: nothing comes twice."""
+    """Copy the conversations of an OpenHands 0.62. You may repeat it: no conversation or event is copied twice."""
     return int(command("data_folder").import_folder(given({"--data-dir": data_dir}, settings), config_file, folder))
 
 
@@ -176,13 +178,13 @@ def import_(
 def doctor(
     *,
     as_json: AsJson = False,
-    host: Annotated[str | None, typer.Option("--host", help="Address to look at.")] = None,
-    port: Annotated[int | None, typer.Option("--port", help="Port to look at.")] = None,
+    host: Annotated[str | None, typer.Option("--host", help="Address to check.")] = None,
+    port: Annotated[int | None, typer.Option("--port", help="Port to check.")] = None,
     data_dir: DataDir = None,
     config_file: ConfigFile = None,
     settings: Settings = None,
 ) -> int:
-    """Check this machine, and say what to do where something is missing."""
+    """Check this machine and the configuration, and say how to fix what is wrong."""
     flags = given({"--host": host, "--port": port, "--data-dir": data_dir}, settings)
     return int(command("doctor").run(flags, config_file, as_json=as_json))
 

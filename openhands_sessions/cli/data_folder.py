@@ -91,7 +91,7 @@ def server_lock(folder: Path) -> Iterator[None]:
 
 def _holder(descriptor: int) -> str:
     pid, _, since = os.pread(descriptor, 100, 0).decode(errors="replace").strip().partition(" ")
-    return f"process {pid}, since {since}" if pid and since else "one that is just starting"
+    return f"process {pid}, since {since}" if pid and since else "a server that is just starting"
 
 
 def import_folder(flags: Mapping[str, object], file: Path | None, folder: Path) -> int:

@@ -67,7 +67,9 @@ def _look(flags: Mapping[str, object], file: Path | None) -> Iterator[Finding]:
     try:
         config = loaded(flags, file, quiet=True).config
     except ConfigError as error:
-        yield Finding("configuration", "fail", str(error), "Mend it, then look again: the rest depends on it.")
+        yield Finding(
+            "configuration", "fail", str(error), "Correct it, then run doctor again: the other checks depend on it."
+        )
         return
     yield Finding("configuration", "ok", "read")
     looks: tuple[Callable[[Config], Finding], ...] = (
@@ -152,7 +154,7 @@ def files(config: Config) -> Finding:
     if soft == resource.RLIM_INFINITY or soft >= FEW_FILES:
         return Finding("open files", "ok", str(soft) if soft != resource.RLIM_INFINITY else "no limit")
     advice = f"Each client needs one: raise the limit with `ulimit -n {FEW_FILES}` before the start."
-    return Finding("open files", "warn", f"{soft} at most (up to {hard} can be had)", advice)
+    return Finding("open files", "warn", f"{soft} at most (can be raised to {hard})", advice)
 
 
 def port(config: Config) -> Finding:
@@ -188,7 +190,7 @@ def _is_ours(host: str, number: int) -> bool:
 def access(config: Config) -> Finding:
     """Who may call."""
     if (problem := config.auth_problem) is not None:
-        return Finding("access", "fail", problem, "The server does not start so.")
+        return Finding("access", "fail", problem, "The server does not start like this.")
     if config.is_open:
         advice = (
             "Every user and program of this machine can run commands as you: leave out auth.kind and the empty key."
@@ -202,7 +204,7 @@ def access(config: Config) -> Finding:
             return Finding("access", "ok", "by a key that the server makes at its first start")
         mode = stat.S_IMODE(file.stat().st_mode)
     except (ConfigError, OSError) as error:
-        return Finding("access", "fail", str(error), "Mend the file or its folder, or remove the file.")
+        return Finding("access", "fail", str(error), "Correct the file or its folder, or remove the file.")
     if mode & 0o077:
         advice = (
             f"Others may read the key: remove the file, and start the server again for a new one; or chmod 600 {file}"
@@ -228,7 +230,7 @@ def docker(config: Config) -> Iterator[Finding]:
         looked = asyncio.run(kinds.probe_docker(config))
     except OSError as error:
         yield Finding(
-            "docker", "fail", f"{error.strerror}", "Mend the data folder: sandboxes share it with the server."
+            "docker", "fail", f"{error.strerror}", "Correct the data folder: sandboxes share it with the server."
         )
         return
     for each in looked:

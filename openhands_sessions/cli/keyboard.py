@@ -84,7 +84,7 @@ class LineKeyboard:
 def whole_input(descriptor: int = STDIN) -> str:
     """All that a pipe or file holds, without the line ends at its end; waits for them. Raises BadInput."""
     if not select.select([descriptor], [], [], PATIENCE)[0]:
-        print("Reading standard input until it ends; with </dev/null there is none.", file=sys.stderr, flush=True)
+        print("Reading standard input until it ends; add </dev/null if there is no input.", file=sys.stderr, flush=True)
     content = bytearray()
     while piece := os.read(descriptor, PIECE_BYTES):
         content += piece

@@ -107,9 +107,9 @@ def greeting(found: Loaded, port: int, token: str | None) -> str:
     folder = "" if found.origins["data_dir"] == DEFAULT else f" --data-dir {shlex.quote(str(config.data_dir))}"
     model = config.llm.model or "none: the shell agent answers; set OHS_LLM__MODEL and OHS_LLM__API_KEY for another"
     link = "" if token is None else f" (works once, for {TOKEN_SECONDS // 60} minutes)"
-    access = "whoever has the configured key"
+    access = "callers with the configured key"
     if own_key:
-        access = f"whoever has the key in {config.data_dir / KEY_FILE}"
+        access = f"callers with the key in {config.data_dir / KEY_FILE}"
     elif config.is_open:
         access = "OPEN, without a key: every user and program of this machine can run commands as you"
     return "\n".join(

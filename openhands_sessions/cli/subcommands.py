@@ -13,7 +13,9 @@ import typer
 
 ConfigFile = Annotated[
     Path | None,
-    typer.Option("--config", metavar="FILE", help="Settings in TOML. Without it: the file OHS_CONFIG names, if any."),
+    typer.Option(
+        "--config", metavar="FILE", help="File with settings, in TOML. Without it: the one that OHS_CONFIG names."
+    ),
 ]
 Settings = Annotated[
     list[str] | None,
@@ -21,22 +23,23 @@ Settings = Annotated[
 ]
 DataDir = Annotated[Path | None, typer.Option("--data-dir", metavar="FOLDER", help="The data folder.")]
 Server = Annotated[
-    str | None, typer.Option("--server", metavar="URL", help="A server. Without it: the data folder, in this process.")
+    str | None,
+    typer.Option("--server", metavar="URL", help="A running server. Without it: this process opens the data folder."),
 ]
 Key = Annotated[
     str | None,
     typer.Option(
         "--session-api-key",
         metavar="KEY",
-        help="The server's key. Other users can see a flag; OHS_SESSION_API_KEY is safer. Without one: the data "
-        "folder's own, for a server on this machine.",
+        help="The server's key. Other users can see flags: OHS_SESSION_API_KEY is safer. Without either, the key in "
+        "the data folder is used, for a server on this machine.",
     ),
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON, for programs.")]
-sessions = typer.Typer(help="The conversations that are kept.", rich_markup_mode=None)
+sessions = typer.Typer(help="Stored conversations.", rich_markup_mode=None)
 sandbox = typer.Typer(help="The containers of conversations, where runtime.kind is docker.", rich_markup_mode=None)
 config = typer.Typer(help="The configuration.", rich_markup_mode=None)
-Id = Annotated[str, typer.Argument(metavar="ID", help="The conversation: its id, or the beginning of it.")]
+Id = Annotated[str, typer.Argument(metavar="ID", help="Id of the conversation, or its beginning.")]
 
 
 def given(named: Mapping[str, object], settings: Sequence[str] | None) -> dict[str, object]:
@@ -78,9 +81,10 @@ def command(name: str) -> Any:
 @sessions.command("ls")
 def sessions_ls(
     *,
-    limit: Annotated[int, typer.Option("--limit", min=1, help="How many at most.")] = 20,
+    limit: Annotated[int, typer.Option("--limit", min=1, help="List at most this many.")] = 20,
     search: Annotated[
-        str | None, typer.Option("--search", metavar="TEXT", help="Those with it in the title or the first message.")
+        str | None,
+        typer.Option("--search", metavar="TEXT", help="Only those with this text in the title or the first message."),
     ] = None,
     as_json: AsJson = False,
     server: Server = None,
@@ -117,7 +121,7 @@ def sessions_export(
     sid: Id,
     *,
     output: Annotated[
-        Path | None, typer.Option("--output", metavar="FILE", help="A new file. Without it: standard output.")
+        Path | None, typer.Option("--output", metavar="FILE", help="Write to this new file, not to standard output.")
     ] = None,
     server: Server = None,
     session_api_key: Key = None,
@@ -125,7 +129,7 @@ def sessions_export(
     config_file: ConfigFile = None,
     settings: Settings = None,
 ) -> int:
-    """Write a conversation's events as a JSON list."""
+    """Write the events of a conversation as a JSON list."""
     module = command("sessions")
     place = module.ConversationsTarget(given(_place(session_api_key, data_dir), settings), config_file, server)
     return int(module.export(place, sid, output))
@@ -133,7 +137,7 @@ def sessions_export(
 
 @sessions.command("delete")
 def sessions_delete(
-    sids: Annotated[list[str], typer.Argument(metavar="ID...", help="The conversations: ids, or beginnings of them.")],
+    sids: Annotated[list[str], typer.Argument(metavar="ID...", help="Ids of conversations, or their beginnings.")],
     *,
     yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
     server: Server = None,
@@ -142,7 +146,7 @@ def sessions_delete(
     config_file: ConfigFile = None,
     settings: Settings = None,
 ) -> int:
-    """Delete conversations with their workspaces, for good."""
+    """Delete conversations and their workspaces. This cannot be undone."""
     module = command("sessions")
     place = module.ConversationsTarget(given(_place(session_api_key, data_dir), settings), config_file, server)
     return int(module.delete(place, sids, yes=yes))
@@ -178,7 +182,7 @@ def config_show(
 def config_init(
     file: Annotated[Path, typer.Argument(metavar="FILE", help="The new file.")] = Path("openhands-sessions.toml"),
 ) -> int:
-    """Write a file with every setting, its default and what it is for, all commented out."""
+    """Write a configuration file that lists every setting with its default, all commented out."""
     return int(command("settings").init(file))
 
 

@@ -48,124 +48,158 @@ class Section(BaseModel):
 
 class ServerSection(Section):
     host: str = Field("127.0.0.1", description="Address to listen on.")
-    port: int = Field(3000, ge=0, le=65_535, description="Port to listen on; 0 takes a free one.")
+    port: int = Field(3000, ge=0, le=65_535, description="Port to listen on; 0 means any free port.")
     session_api_key: SessionKey | None = Field(
         None,
-        description="Key that callers show. Without one, `serve` makes one in the data folder; an empty one means "
-        "`auth.kind` = `open`. OHS_SESSION_API_KEY is a shorter name, and counts first.",
+        description="Key that callers must send. If it is not set, `serve` makes one in the data folder. If it is "
+        "empty, no key is needed, as with `auth.kind` = `open`. OHS_SESSION_API_KEY is a shorter name with priority.",
     )
     encryption_key: EncryptionKey | None = Field(
-        None, description="Text by which users' settings and secrets are encrypted at rest; none keeps them in clear."
+        None,
+        description="Text that encrypts users' settings and secrets on the disk; without it they are stored in clear.",
     )
-    client_dir: Place | None = Field(None, description="Folder with the built web client that is served at /.")
-    allowed_origins: Names = Field((), description="Origins of web pages that may call, besides our own.")
-    allowed_hosts: HostNames = Field((), description="Host names the server is reached by, besides loopback's.")
-    max_sessions: int = Field(1_000, ge=1, description="Live sessions at once.")
-    idle_timeout: float = Field(3_600.0, gt=0, description="Seconds after which an idle, unwatched session is closed.")
-    shutdown_grace: float = Field(20.0, gt=0, description="Seconds that a shutdown may take.")
+    client_dir: Place | None = Field(None, description="Folder with a built web client, which is served at /.")
+    allowed_origins: Names = Field((), description="Other origins whose web pages may call.")
+    allowed_hosts: HostNames = Field(
+        (), description="Host names that the server answers to without a key, besides those of loopback."
+    )
+    max_sessions: int = Field(1_000, ge=1, description="Most sessions that may be live at once.")
+    idle_timeout: float = Field(
+        3_600.0, gt=0, description="Seconds until a session that is idle and that nobody follows is closed."
+    )
+    shutdown_grace: float = Field(20.0, gt=0, description="Seconds until a shutdown is forced.")
 
 
 class AuthSection(Section):
     kind: Literal["session_key", "open"] = Field(
         "session_key",
-        description="Who may call: whoever has `server.session_api_key`; or `open`, on loopback only: every user and "
-        "program of this machine.",
+        description="Who may call. `session_key`: callers that send `server.session_api_key`. `open`: every user and "
+        "program of this machine; on loopback only.",
     )
 
 
 class LimitsSection(Section):
     message_bytes: int = Field(16 * 1024 * 1024, ge=1_024, description="Largest message of a client, in bytes.")
     unfinished_bytes: int = Field(
-        256 * 1024 * 1024, ge=1_024, description="Unfinished messages of all clients together, in bytes."
+        256 * 1024 * 1024,
+        ge=1_024,
+        description="Most bytes held for messages of all clients that have not arrived completely.",
     )
-    messages_per_second: float = Field(20.0, gt=0, description="Commands a client may send a second, on average.")
+    messages_per_second: float = Field(
+        20.0, gt=0, description="Commands that a client may send per second, on average."
+    )
     messages_burst: int = Field(40, ge=1, description="Commands a client may send at once.")
     upload_bytes: int = Field(100 * 1024 * 1024, ge=1, description="Largest file of an upload, in bytes.")
-    upload_files: int = Field(100, ge=1, le=10_000, description="Files of one upload.")
+    upload_files: int = Field(100, ge=1, le=10_000, description="Most files of one upload.")
     trajectory_bytes: int = Field(
         16 * 1024 * 1024, ge=1_024, description="Largest trajectory that may be replayed, in bytes."
     )
-    slow_client_grace: float = Field(10.0, gt=0, description="Seconds until a client that reads nothing is dropped.")
+    slow_client_grace: float = Field(
+        10.0, gt=0, description="Seconds until a client that reads nothing is disconnected."
+    )
 
 
 class StoreSection(Section):
-    kind: str = Field("sqlite", description="Where conversations are kept: `sqlite`, `memory`, or an installed kind.")
-    url: SecretStr | None = Field(None, description="Where a store of an installed kind is reached.")
-    path: Place | None = Field(None, description="The database; below the data folder if not set.")
-    lease_ttl: float = Field(
-        30.0, ge=1, description="Seconds until another server may take the conversations of one that hangs."
+    kind: str = Field(
+        "sqlite", description="Where conversations are stored: `sqlite`, `memory`, or the name of an installed kind."
     )
-    node: str | None = Field(None, description="What other servers call this one; the host's name if not set.")
+    url: SecretStr | None = Field(None, description="Address of a store of an installed kind.")
+    path: Place | None = Field(None, description="The database file; in the data folder if not set.")
+    lease_ttl: float = Field(
+        30.0, ge=1, description="Seconds until another server may take over the conversations of one that hangs."
+    )
+    node: str | None = Field(
+        None, description="Name of this server in messages of other servers; the host's name if not set."
+    )
 
 
 class RuntimeSection(Section):
     kind: Literal["local", "docker"] = Field(
         "local", description="Where commands run. `local` is not isolated from the host; `docker` is."
     )
-    path: Place | None = Field(None, description="Folder of the workspaces; below the data folder if not set.")
+    path: Place | None = Field(None, description="Folder of the workspaces; in the data folder if not set.")
     local_repositories: bool = Field(
-        False, description="Let conversations clone repositories by file:// from inside their sandbox; for tests."
+        False, description="Allow repositories with file:// addresses, read from inside the sandbox; for tests."
     )
     executor_idle_timeout: float = Field(
-        3_600.0, ge=0, description="Seconds without a connection after which an executor ends; 0 for never."
+        3_600.0, ge=0, description="Seconds until an executor without a connection ends; 0 means never."
     )
 
 
 class DockerSection(Section):
     address: str | None = Field(
-        None, description="The engine: `unix://…`, or `tcp://…` elsewhere; DOCKER_HOST or the usual place if not set."
+        None, description="Address of the engine, `unix://…` or `tcp://…`; DOCKER_HOST or the usual place if not set."
     )
-    image: str = Field("openhands-sessions-python", description="Image of the sandboxes; any with Python 3.8 and bash.")
-    pull: bool = Field(True, description="Fetch an image that the engine does not have.")
+    image: str = Field(
+        "openhands-sessions-python", description="Image of the sandboxes; it needs Python 3.8 or newer, and bash."
+    )
+    pull: bool = Field(True, description="Pull an image that the engine does not have.")
     runtime: str | None = Field(None, description="The engine's runtime, for example `runsc`; its default if not set.")
     user: int | None = Field(
-        None, ge=1, le=2**31, description="Uid in the sandbox; the server's own, or 10001 for a server that is root."
+        None,
+        ge=1,
+        le=2**31,
+        description="Uid in the sandbox; if not set, that of the server, or 10001 if the server is root.",
     )
     network: Literal["egress", "none", "open"] = Field(
-        "egress", description="`egress` reaches public addresses only; `open` reaches all that the host does."
+        "egress", description="`egress`: public addresses only; `none`: no network; `open`: all that the host reaches."
     )
-    firewall_image: str = Field("openhands-sessions-base", description="Image with iptables, to set up `egress`.")
+    firewall_image: str = Field("openhands-sessions-base", description="Image with iptables, which sets up `egress`.")
     memory_mb: int = Field(2_048, ge=64, description="Memory of a sandbox in MiB, files in its /tmp included.")
-    cpus: float = Field(2.0, gt=0, description="Processors that a sandbox may keep busy.")
-    processes: int = Field(512, ge=16, description="Processes and threads of a sandbox.")
-    open_files: int = Field(16_384, ge=256, description="Open files of each of its processes.")
+    cpus: float = Field(2.0, gt=0, description="Processors that a sandbox may use.")
+    processes: int = Field(512, ge=16, description="Most processes and threads of a sandbox.")
+    open_files: int = Field(16_384, ge=256, description="Most open files of each process of a sandbox.")
     file_mb: int = Field(4_096, ge=1, description="Largest file that a sandbox may write, in MiB.")
     temporary_mb: int = Field(1_024, ge=16, description="Size of a sandbox's /tmp, in MiB.")
-    workspace_mb: int = Field(10_240, ge=1, description="What workspace, home and records may hold, in MiB.")
-    warm: int = Field(1, ge=0, le=100, description="Sandboxes that run already, for conversations to come.")
-    pause_after: float = Field(600.0, gt=0, description="Seconds after the last use until a sandbox is paused.")
+    workspace_mb: int = Field(
+        10_240, ge=1, description="Most disk space of a sandbox (workspace, home and records), in MiB."
+    )
+    warm: int = Field(1, ge=0, le=100, description="Sandboxes that are started in advance, for new conversations.")
+    pause_after: float = Field(600.0, gt=0, description="Seconds until an unused sandbox is paused.")
     remove_after: float = Field(
-        3_600.0, gt=0, description="Seconds a sandbox is paused until its container is removed."
+        3_600.0, gt=0, description="Seconds until the container of a paused sandbox is removed."
     )
     keep_workspace: bool = Field(True, description="Keep the workspace when the container is removed.")
 
 
 class LlmSection(Section):
     model: str | None = Field(
-        None, description="The model, by litellm's name, or `KIND:NAME`, as `scripted:NAME`; none: shell agent."
+        None,
+        description="The model: a name of litellm, or `KIND:NAME` such as `scripted:NAME`. If not set, the shell agent "
+        "answers.",
     )
-    base_url: str | None = Field(None, description="Where the model is reached; its provider's address if not set.")
+    base_url: str | None = Field(None, description="Address of the model; its provider's own if not set.")
     api_key: SecretStr | None = Field(None, description="The provider's key.")
-    timeout: float = Field(600.0, gt=0, description="Limit of one model call in seconds, retries included.")
-    retries: int = Field(4, ge=0, le=20, description="How often a failed model call is tried again.")
+    timeout: float = Field(600.0, gt=0, description="Most seconds of one model call, with all its retries.")
+    retries: int = Field(4, ge=0, le=20, description="How often a failed model call is repeated.")
 
 
 class AgentSection(Section):
     kind: str = Field("default", description="Which agent answers: `default`, `shell`.")
     confirmation_mode: bool = Field(False, description="Ask before every action that changes something.")
     security_analyzer: Literal["llm", "rules"] | None = Field(
-        None, description="Who grades what an action risks: the model itself, or rules as well."
+        None, description="What rates the risk of an action: `llm`, the model; `rules`, fixed rules too."
     )
-    max_iterations: int = Field(100, ge=1, le=100_000, description="Model calls of one turn.")
-    max_budget_per_task: float | None = Field(None, gt=0, description="US dollars of one turn; none for no limit.")
-    condenser_max_size: int = Field(240, ge=20, description="Events shown to a model before older ones are condensed.")
-    command_timeout: float = Field(120.0, gt=0, description="Limit of a command in seconds, where none is named.")
+    max_iterations: int = Field(100, ge=1, le=100_000, description="Most model calls of one turn.")
+    max_budget_per_task: float | None = Field(
+        None, gt=0, description="Most US dollars of one turn; no limit if not set."
+    )
+    condenser_max_size: int = Field(
+        240, ge=20, description="Events that a model is shown before older ones are condensed."
+    )
+    command_timeout: float = Field(
+        120.0, gt=0, description="Most seconds of a command for which the agent names no limit."
+    )
 
 
 class LogSection(Section):
-    level: Literal["debug", "info", "warning", "error"] = Field("info", description="Lowest level that is logged.")
-    format: Literal["console", "json"] = Field("console", description="Format of a line.")
-    access: bool | None = Field(None, description="Log every HTTP request; if not set, where `format` is json.")
+    level: Literal["debug", "info", "warning", "error"] = Field(
+        "info", description="The least important level that is logged."
+    )
+    format: Literal["console", "json"] = Field("console", description="Format of a line of the log.")
+    access: bool | None = Field(
+        None, description="Whether every HTTP request is logged; if not set, only if `format` is `json`."
+    )
 
 
 class Config(BaseModel):
@@ -173,7 +207,9 @@ class Config(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True, validate_default=True)
 
-    data_dir: Place = Field(default_factory=default_data_dir, description="The data folder; of its owner only.")
+    data_dir: Place = Field(
+        default_factory=default_data_dir, description="The data folder, which only its owner can read."
+    )
     server: ServerSection = ServerSection()
     auth: AuthSection = AuthSection()
     limits: LimitsSection = LimitsSection()

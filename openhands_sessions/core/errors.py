@@ -7,7 +7,7 @@ from enum import StrEnum
 
 
 class SessionsError(Exception):
-    """Root of the tree. `code` is the machine-readable name on every edge."""
+    """Root of the tree: an error without a more exact class."""
 
     code = "internal_error"
 
@@ -20,11 +20,11 @@ class SessionsError(Exception):
 
 
 class CallerError(SessionsError, code="bad_request"):
-    """The caller can correct it."""
+    """Root of the errors that the caller can correct."""
 
 
 class BadInput(CallerError, code="bad_input"):
-    """A value is wrong: `field` says which, the message what it must be."""
+    """A value is wrong: `field` names it, the message says what it must be."""
 
     def __init__(self, field: str, problem: str) -> None:
         super().__init__(f"{field} {problem}")
@@ -32,7 +32,7 @@ class BadInput(CallerError, code="bad_input"):
 
 
 class NotFound(CallerError, code="not_found"):
-    """Unknown, deleted, or another owner's; callers cannot tell which."""
+    """It is unknown, deleted, or belongs to another owner; the answer is the same in all three cases."""
 
     def __init__(self, what: str, name: str = "") -> None:
         super().__init__(f"{what} {name!r} not found" if name else f"{what} not found")
@@ -40,19 +40,19 @@ class NotFound(CallerError, code="not_found"):
 
 
 class AlreadyExists(CallerError, code="already_exists"):
-    """The id is taken."""
+    """The id is used already."""
 
 
 class Unauthorized(CallerError, code="unauthorized"):
-    """No credentials, or wrong ones."""
+    """The key or login is missing or wrong."""
 
 
 class NotAccepting(CallerError, code="not_accepting"):
-    """The session takes no such command in its present state."""
+    """The session does not accept this command in its present state."""
 
 
 class TooLarge(CallerError, code="too_large"):
-    """Over a size limit: `limit`, in what the message names."""
+    """It exceeds a size limit: `limit` is the number, the message has the unit."""
 
     def __init__(self, message: str, limit: int | None = None) -> None:
         super().__init__(message)
@@ -60,11 +60,11 @@ class TooLarge(CallerError, code="too_large"):
 
 
 class Gone(CallerError, code="gone"):
-    """The route exists no more; the message says what to use instead."""
+    """The route was removed; the message says what to use instead."""
 
 
 class MethodNotAllowed(CallerError, code="method_not_allowed"):
-    """The route takes other methods, which the message names."""
+    """The route has other methods; the message names them."""
 
 
 class ForeignHost(CallerError, code="foreign_host"):
@@ -91,7 +91,7 @@ class NotText(CallerError, code="not_text"):
 
 
 class RateLimited(CallerError, code="rate_limited"):
-    """Over a rate limit; `retry_after` is in seconds."""
+    """Too many requests; `retry_after` is the wait in seconds."""
 
     def __init__(self, message: str, *, retry_after: float) -> None:
         super().__init__(message)
@@ -99,15 +99,15 @@ class RateLimited(CallerError, code="rate_limited"):
 
 
 class AtCapacity(CallerError, code="at_capacity"):
-    """No room now for one more session, or for more unfinished messages."""
+    """The server has no room now for another session, or for more unfinished messages."""
 
 
 class Unreachable(SessionsError, code="unreachable"):
-    """The server that holds the conversation does not answer; what was asked may or may not have taken effect."""
+    """The server that holds the conversation does not answer. The request may have taken effect."""
 
 
 class IllegalTransition(SessionsError):
-    """Our bug: the lifecycle table has no such row."""
+    """A bug of the server: the lifecycle does not allow this transition."""
 
     def __init__(self, old: str, new: str) -> None:
         super().__init__(f"no way from {old!r} to {new!r}")
@@ -125,11 +125,11 @@ class StageFailed(SessionsError, code="stage_failed"):
 
 
 class StorageError(SessionsError, code="storage_error"):
-    """Root of what the store refuses."""
+    """Root of the errors of the store."""
 
 
 class Conflict(StorageError, code="conflict"):
-    """Another writer was faster: a log's head or a row's version is not the expected one."""
+    """Another writer was faster: the head of a log, or the version of a row, is not the expected one."""
 
     def __init__(self, expected: int, found: int, what: str = "the log's newest event") -> None:
         super().__init__(f"expected {what} to be {expected}, it is {found}")
@@ -138,7 +138,7 @@ class Conflict(StorageError, code="conflict"):
 
 
 class Fenced(StorageError, code="fenced"):
-    """A newer owner has written; this one must stop."""
+    """Another process has claimed the conversation; this one must stop writing."""
 
     def __init__(self, term: int, newest: int) -> None:
         super().__init__(f"term {term} is older than the owner's term {newest}")
@@ -147,7 +147,7 @@ class Fenced(StorageError, code="fenced"):
 
 
 class OwnedElsewhere(StorageError, code="owned_elsewhere"):
-    """Another living server holds the conversation's lease; to be tried again."""
+    """Another running server works on the conversation; try again later."""
 
     def __init__(self, node: str) -> None:
         super().__init__(f"another server works on this conversation now ({node}); try again in a moment")
@@ -155,11 +155,11 @@ class OwnedElsewhere(StorageError, code="owned_elsewhere"):
 
 
 class StorageUnavailable(StorageError, code="storage_unavailable"):
-    """The disk is full, read-only, locked or gone; what was not acknowledged is not stored."""
+    """The disk is full, read-only, locked or missing. What was not acknowledged is not stored."""
 
 
 class RuntimeFailure(SessionsError, code="runtime_failure"):
-    """Root of what the sandbox refuses."""
+    """Root of the errors of the sandbox."""
 
 
 class RuntimeUnavailable(RuntimeFailure, code="runtime_unavailable"):
@@ -171,11 +171,11 @@ class NotAsked(RuntimeUnavailable):
 
 
 class PathRefused(RuntimeFailure, code="path_refused"):
-    """The path leaves the workspace, or cannot be a path."""
+    """The path leads out of the workspace, or is not a path."""
 
 
 class FileProblem(RuntimeFailure, code="file_problem"):
-    """No such file, not a file, not text, too large; the message says which."""
+    """The file does not exist, is not a file or text, or is too large; the message says which."""
 
 
 class Refusal(StrEnum):
@@ -193,8 +193,8 @@ class Refusal(StrEnum):
 
 
 class ModelFailure(SessionsError, code="model_failure"):
-    """The model did not answer; `status` is the wire's status id, e.g. `STATUS$ERROR_LLM_AUTHENTICATION`. `refusal`
-    says what may help where the history is the cause."""
+    """The model did not answer. `status` is a status id, e.g. `STATUS$ERROR_LLM_AUTHENTICATION`; `refusal` names the
+    cause if it is the history."""
 
     def __init__(self, status: str, message: str, refusal: Refusal | None = None) -> None:
         super().__init__(message)

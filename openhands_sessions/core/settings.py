@@ -163,42 +163,41 @@ class SessionSettings(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     agent: Line = Field(
-        "default",
-        description="Which agent: `default` (needs a model), `shell`, or `default` without a model, which is `shell`.",
+        "default", description="The agent: `default`, which needs a model and is `shell` without one; or `shell`."
     )
-    llm_model: Line | None = Field(None, description="The model, by litellm's name, or `scripted:NAME`.")
-    llm_base_url: Address | None = Field(
-        None, description="Where the model is reached; None for its provider's own address."
-    )
+    llm_model: Line | None = Field(None, description="The model: a name of litellm, or `scripted:NAME`.")
+    llm_base_url: Address | None = Field(None, description="Address of the model; its provider's own if not set.")
     llm_api_key: SecretKey | None = Field(None, description="The provider's key; never shown.")
     llm_timeout: float = Field(
-        600.0, gt=0, le=LONGEST_WAIT, description="Limit of one model call in seconds, retries included."
+        600.0, gt=0, le=LONGEST_WAIT, description="Most seconds of one model call, with all its retries."
     )
-    llm_retries: int = Field(4, ge=0, le=20, description="How often a failed model call is tried again.")
+    llm_retries: int = Field(4, ge=0, le=20, description="How often a failed model call is repeated.")
     confirmation_mode: bool = Field(False, description="Ask before every action that changes something.")
     security_analyzer: Literal["llm", "rules"] | None = Field(
         None,
-        description="Who grades what an action risks: the model itself (`llm`), or rules as well (`rules`): then "
-        "confirmation mode does not ask about commands that only look.",
+        description="What rates the risk of an action: the model (`llm`), or fixed rules too (`rules`). With `rules`, "
+        "confirmation mode does not ask about commands that change nothing.",
     )
-    max_iterations: int = Field(100, ge=1, le=100_000, description="Model calls of one turn.")
-    max_budget_per_task: float | None = Field(None, gt=0, description="US dollars of one turn; None for no limit.")
+    max_iterations: int = Field(100, ge=1, le=100_000, description="Most model calls of one turn.")
+    max_budget_per_task: float | None = Field(
+        None, gt=0, description="Most US dollars of one turn; no limit if not set."
+    )
     condenser_max_size: int = Field(
-        240, ge=20, le=NEVER, description="Events shown to a model before older ones are condensed."
+        240, ge=20, le=NEVER, description="Events that a model is shown before older ones are condensed."
     )
     command_timeout: float = Field(
-        120.0, gt=0, le=LONGEST_WAIT, description="Limit of one command in seconds, where the agent names none."
+        120.0, gt=0, le=LONGEST_WAIT, description="Most seconds of a command for which the agent names no limit."
     )
     conversation_instructions: str | None = Field(
-        None, max_length=LONGEST_INSTRUCTIONS, description="Added to the agent's prompt."
+        None, max_length=LONGEST_INSTRUCTIONS, description="Text that is added to the agent's prompt."
     )
-    git_user_name: GitName | None = Field(None, description="Whose name stands on commits.")
-    git_user_email: Line | None = Field(None, description="Whose address stands on commits.")
+    git_user_name: GitName | None = Field(None, description="Author's name for git commits.")
+    git_user_email: Line | None = Field(None, description="Author's e-mail address for git commits.")
     mcp_config: McpConfig | None = Field(
         None, description="MCP servers: `sse_servers`, `shttp_servers` (`url`, `api_key`) and `stdio_servers`."
     )
     custom_secrets: dict[str, CustomSecret] = Field(
-        {}, description="By name: `value`, which commands find in their environment, and `description`."
+        {}, description="Secrets by name: each has a `value`, an environment variable of commands, and a `description`."
     )
 
 

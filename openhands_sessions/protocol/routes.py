@@ -154,19 +154,21 @@ LIST_MICROAGENT_CONVERSATIONS = _conversations(
     query=PAGE,
 )
 DESCRIBE_CONVERSATION = _conversations(
-    f"GET {ONE}", "One conversation; null for an unknown one.", ConversationOut | None
+    f"GET {ONE}", "One conversation, or null if it is unknown.", ConversationOut | None
 )
-RENAME_CONVERSATION = _conversations(f"PATCH {ONE}", "Change its title.", bool, body=RenameIn, errors=UNKNOWN)
+RENAME_CONVERSATION = _conversations(f"PATCH {ONE}", "Change the title.", bool, body=RenameIn, errors=UNKNOWN)
 DELETE_CONVERSATION = _conversations(
-    f"DELETE {ONE}", "Delete it with all that belongs to it; false for an unknown one.", bool
+    f"DELETE {ONE}", "Delete a conversation with its workspace; false if it is unknown.", bool
 )
-START_CONVERSATION = _conversations(f"POST {ONE}/start", "Open its session.", StartedOut, body=StartIn, errors=UNKNOWN)
-STOP_CONVERSATION = _conversations(f"POST {ONE}/stop", "Close its session.", StartedOut)
+START_CONVERSATION = _conversations(
+    f"POST {ONE}/start", "Open the session of a conversation.", StartedOut, body=StartIn, errors=UNKNOWN
+)
+STOP_CONVERSATION = _conversations(f"POST {ONE}/stop", "Close the session of a conversation.", StartedOut)
 
 _log = partial(Route, tag="log")
 READ_EVENTS = _log(
     f"GET {ONE}/events",
-    "Events by page, from both ends.",
+    "A page of events, from the beginning or the end.",
     _object(events=LOG, has_more={"type": "boolean"}),
     query=(START_ID, END_ID, REVERSE, LIMIT, FILTER),
     errors={400: ErrorOut, 404: ErrorOut},
@@ -174,17 +176,21 @@ READ_EVENTS = _log(
 SEND_COMMAND = _log(
     f"POST {ONE}/events", "Send a command, as over the socket.", SuccessOut, body=CommandIn, errors=REFUSED
 )
-SAY = _log(f"POST {ONE}/message", "Say something to the agent.", SuccessOut, body=SayIn, errors=REFUSED)
-EXPORT = _log(f"GET {ONE}/trajectory", "The whole log, as an export.", _object(trajectory=LOG), errors=UNKNOWN)
+SAY = _log(f"POST {ONE}/message", "Send a message to the agent.", SuccessOut, body=SayIn, errors=REFUSED)
+EXPORT = _log(f"GET {ONE}/trajectory", "The whole log, for an export.", _object(trajectory=LOG), errors=UNKNOWN)
 
 _files = partial(Route, tag="files", errors=UNKNOWN)
 LIST_FILES = _files(f"GET {ONE}/list-files", "The names in a folder of the workspace.", list[str], query=(PATH,))
 READ_FILE = _files(
-    f"GET {ONE}/select-file", "A text file.", FileOut, query=(FILE,), errors={404: ErrorOut, 415: ErrorOut}
+    f"GET {ONE}/select-file",
+    "The content of a text file.",
+    FileOut,
+    query=(FILE,),
+    errors={404: ErrorOut, 415: ErrorOut},
 )
 UPLOAD_FILES = _files(
     f"POST {ONE}/upload-files",
-    "Put files into the workspace.",
+    "Upload files into the workspace.",
     UploadOut,
     body=UPLOAD,
     body_media="multipart/form-data",
@@ -192,48 +198,54 @@ UPLOAD_FILES = _files(
 ZIP_DIRECTORY = _files(
     f"GET {ONE}/zip-directory", "A folder of the workspace, as a zip file.", query=(PATH,), media="application/zip"
 )
-GIT_CHANGES = _files(f"GET {ONE}/git/changes", "What differs from the branch as it was fetched.", list[ChangeOut])
-GIT_DIFF = _files(f"GET {ONE}/git/diff", "A file before and after.", DiffOut, query=(Parameter("path", required=True),))
+GIT_CHANGES = _files(
+    f"GET {ONE}/git/changes", "The files that differ from the branch as it was fetched.", list[ChangeOut]
+)
+GIT_DIFF = _files(
+    f"GET {ONE}/git/diff", "A file before and after its changes.", DiffOut, query=(Parameter("path", required=True),)
+)
 
 _details = partial(Route, tag="details", errors=UNKNOWN)
-RUNTIME_CONFIG = _details(f"GET {ONE}/config", "The ids of its session and its sandbox.", ConfigOut)
-VSCODE_URL = _details(f"GET {ONE}/vscode-url", "The address of its editor; null, as there is none.", EditorOut)
-WEB_HOSTS = _details(f"GET {ONE}/web-hosts", "The addresses of its web servers.", HostsOut)
-LIST_MICROAGENTS = _details(f"GET {ONE}/microagents", "The workspace's files of knowledge.", MicroagentsOut)
+RUNTIME_CONFIG = _details(f"GET {ONE}/config", "The ids of the session and the sandbox.", ConfigOut)
+VSCODE_URL = _details(
+    f"GET {ONE}/vscode-url", "The address of an editor in the sandbox: always null, as there is none.", EditorOut
+)
+WEB_HOSTS = _details(f"GET {ONE}/web-hosts", "The addresses of web servers in the sandbox.", HostsOut)
+LIST_MICROAGENTS = _details(f"GET {ONE}/microagents", "The microagents of the workspace.", MicroagentsOut)
 REMEMBER_PROMPT = _details(
     f"GET {ONE}/remember-prompt",
-    "A message that has the agent write down what it found out up to an event.",
+    "A message that asks the agent to write down what it has learnt up to an event.",
     PromptOut,
     query=(EVENT_ID,),
 )
 SUBMIT_FEEDBACK = _details(
-    f"POST {ONE}/submit-feedback", "Store a user's feedback. Nothing is sent anywhere.", FeedbackOut, body=FeedbackIn
+    f"POST {ONE}/submit-feedback", "Store a user's feedback on this server only.", FeedbackOut, body=FeedbackIn
 )
-EXPERIMENT_CONFIG = _details(f"POST {ONE}/exp-config", "Accepted, and without effect.", bool)
+EXPERIMENT_CONFIG = _details(f"POST {ONE}/exp-config", "Accepted, without effect.", bool)
 
 _settings = partial(Route, tag="settings")
 READ_SETTINGS = _settings(
     "GET /api/settings",
-    "The caller's settings, without keys, completed by the operator's; 404 where there are neither.set no model.",
+    "The caller's settings without keys, completed by the operator's; 404 if neither names a model.",
     SettingsOut,
     errors={404: ErrorOut},
 )
 STORE_SETTINGS = _settings(
     "POST /api/settings",
-    "Store settings. Keys, the model, its address and the consent stay where they are left out; the rest goes to its "
-    "default.",
+    "Store settings. What is left out gets its default; only keys, the model, its address and the consent keep their "
+    "value.",
     MessageOut,
     body=UserSettings,
 )
 RESET_SETTINGS = _settings(
-    "POST /api/reset-settings", "Removed: store the settings instead.", None, errors={410: ErrorOut}
+    "POST /api/reset-settings", "Removed; send `POST /api/settings` instead.", None, errors={410: ErrorOut}
 )
 
 _secrets = partial(Route, tag="secrets")
 LIST_SECRETS = _secrets("GET /api/secrets", "The names of the caller's secrets.", SecretsOut)
 ADD_SECRET = _secrets(
     "POST /api/secrets",
-    "Store a secret, for the environment of the caller's sandboxes.",
+    "Store a secret, an environment variable of the caller's sandboxes.",
     MessageOut,
     status=201,
     body=SecretIn,
@@ -251,42 +263,42 @@ DELETE_SECRET = _secrets("DELETE /api/secrets/{name}", "Delete a secret.", Messa
 _providers = partial(Route, tag="git providers")
 ADD_PROVIDERS = _providers(
     "POST /api/add-git-providers",
-    "Store tokens of git providers. They are never shown, and not used yet.",
+    "Store tokens of git providers. They are never shown, and nothing uses them yet.",
     MessageOut,
     body=ProvidersIn,
 )
-UNSET_PROVIDERS = _providers("POST /api/unset-provider-tokens", "Delete every token.", MessageOut)
+UNSET_PROVIDERS = _providers("POST /api/unset-provider-tokens", "Delete all tokens.", MessageOut)
 USER_INFO = _providers("GET /api/user/info", "Who the user is.", OBJECT)
 USER_REPOSITORIES = _providers("GET /api/user/repositories", "The user's repositories.", LIST)
 SEARCH_REPOSITORIES = _providers("GET /api/user/search/repositories", "Repositories by name.", LIST)
 SEARCH_BRANCHES = _providers("GET /api/user/search/branches", "Branches by name.", LIST)
 REPOSITORY_BRANCHES = _providers(f"GET {REPOSITORY}/branches", "A page of a repository's branches.", OBJECT)
 INSTALLATIONS = _providers("GET /api/user/installations", "Where the provider's app is installed.", LIST)
-SUGGESTED_TASKS = _providers("GET /api/user/suggested-tasks", "What could be done.", LIST)
+SUGGESTED_TASKS = _providers("GET /api/user/suggested-tasks", "Tasks that the user could begin with.", LIST)
 _of_repository = partial(_providers, slashes=True)
 REPOSITORY_MICROAGENTS = _of_repository(
-    f"GET {REPOSITORY}/{{name}}/microagents", "A repository's files of knowledge.", LIST
+    f"GET {REPOSITORY}/{{name}}/microagents", "The microagents of a repository.", LIST
 )
 REPOSITORY_MICROAGENT = _of_repository(
-    f"GET {REPOSITORY}/{{name}}/microagents/content", "One of them.", None, errors=UNKNOWN
+    f"GET {REPOSITORY}/{{name}}/microagents/content", "The content of one microagent.", None, errors=UNKNOWN
 )
 
 _options = partial(Route, tag="options")
-CLIENT_CONFIG = _options("GET /api/options/config", "How the web client is to behave.", ClientConfigOut)
-LIST_MODELS = _options("GET /api/options/models", "Models by litellm's names.", list[str])
-LIST_AGENTS = _options("GET /api/options/agents", "Agents.", list[str])
-LIST_ANALYZERS = _options("GET /api/options/security-analyzers", "Security analyzers.", list[str])
+CLIENT_CONFIG = _options("GET /api/options/config", "The configuration of the web client.", ClientConfigOut)
+LIST_MODELS = _options("GET /api/options/models", "The names of models, as litellm has them.", list[str])
+LIST_AGENTS = _options("GET /api/options/agents", "The names of agents.", list[str])
+LIST_ANALYZERS = _options("GET /api/options/security-analyzers", "The names of security analyzers.", list[str])
 
 _login = partial(Route, reply=HTML, tag="login", status=303, media="text/html", access="anyone")
 LOGIN_PAGE = _login(
     "GET /api/login",
-    "Log a browser in by a one-time token, or ask for the key; `/` does the same.",
+    "Log a browser in by a one-time token, or show a form that asks for the key; `/` does the same.",
     query=(Parameter("token"),),
     errors={200: HTML, 401: HTML},
 )
 LOG_IN = _login(
     "POST /api/login",
-    "Log a browser in by the key: set its cookie, and send it to a page.",
+    "Log a browser in by the key: set its cookie, and redirect it to a page.",
     body=LOGIN_FORM,
     body_media="application/x-www-form-urlencoded",
     errors={401: HTML},
@@ -297,14 +309,14 @@ LOGIN_LINK = Route("POST /api/login-link", "A one-time token that logs a browser
 _server = partial(Route, tag="server")
 _probe = partial(_server, access="anyone")
 ALIVE = _probe("GET /alive", "Is the process alive?")
-HEALTH = _probe("GET /health", "The same, in a word.", str)
+HEALTH = _probe("GET /health", "The same, answered with one word.", str)
 LIVE = _probe("GET /health/live", "Is the process alive?")
-READY = _probe("GET /health/ready", "Does it accept new work?", OBJECT, errors={503: ErrorOut})
-SERVER_INFO = _server("GET /server_info", "What it is, and what it uses.")
-OPENAPI = _server("GET /api/openapi.json", "This document.")
-SOCKET_SCHEMA = _server("GET /api/socket.schema.json", "A JSON schema of what goes over the socket.")
-ASYNCAPI = _server("GET /api/asyncapi.json", "The socket's AsyncAPI document.")
-DOCS = _server("GET /api/docs", "This document, as a page.", media="text/html")
+READY = _probe("GET /health/ready", "Does the server accept work?", OBJECT, errors={503: ErrorOut})
+SERVER_INFO = _server("GET /server_info", "The version, and the resources that the server uses.")
+OPENAPI = _server("GET /api/openapi.json", "The OpenAPI document of these routes.")
+SOCKET_SCHEMA = _server("GET /api/socket.schema.json", "A JSON schema of all messages of the socket.")
+ASYNCAPI = _server("GET /api/asyncapi.json", "The AsyncAPI document of the socket.")
+DOCS = _server("GET /api/docs", "The OpenAPI document as a page.", media="text/html")
 
 ROUTES: tuple[Route, ...] = tuple(row for row in list(globals().values()) if isinstance(row, Route))
 """Every row above, in its order."""

@@ -35,7 +35,7 @@ class SocketJson:
 
 
 class AuthIn(Payload):
-    """The Socket.IO `auth` payload; the query may hold the same keys."""
+    """The `auth` payload of Socket.IO; the query may have the same keys."""
 
     protocol: int = 1
     conversation_id: str | None = None
@@ -54,7 +54,7 @@ class ConnectionLimits(Message):
 
 
 class Hello(Message):
-    """The first packet of protocol 2: `head` is the newest id, `epoch` names this log."""
+    """The first packet of protocol 2. `head` is the id of the newest event; `epoch` identifies this log."""
 
     protocol: Literal[2]
     server_version: str
@@ -65,22 +65,22 @@ class Hello(Message):
 
 
 class Resync(Message):
-    """The cursor could not be kept: go on after event `after`. `epoch`, `cursor_beyond_head`: all follows from 0;
-    `slow_consumer`: you were cut, connect again."""
+    """Your last id is not valid here: continue after event `after`. `epoch`, `cursor_beyond_head`: all events follow,
+    from 0. `slow_consumer`: you read too slowly and are disconnected; connect again."""
 
     reason: Literal["epoch", "cursor_beyond_head", "slow_consumer"]
     after: int
 
 
 class Ended(Message):
-    """The session is over: `stopped`, `deleted`, `shutdown`, `idle` or `failed`. Comes after its last event."""
+    """The session has ended: `stopped`, `deleted`, `shutdown`, `idle` or `failed`. It follows the last event."""
 
     reason: EndReason
 
 
 class StatusUpdate(Message):
-    """News that is not stored. With `conversation_title`, `message` is the conversation's id. With `source` and
-    `timestamp`, it refuses a V0 client's command: that client's banner asks for them."""
+    """A status, which is not stored. With `conversation_title`, `message` is the conversation's id. With `source` and
+    `timestamp`, it says why a V0 client's command was refused: that client's banner needs both."""
 
     status_update: Literal[True]
     type: Literal["info", "error"]
@@ -113,8 +113,8 @@ class StatusUpdate(Message):
 
 
 class DeltaOut(Message):
-    """A piece of a `reply`, of the `thought`s before it, or of the `output` of the command that action `key` runs;
-    every 20 to 50 ms."""
+    """A piece of text that is not complete yet, every 20 to 50 ms: of a `reply`, of the `thought`s before it, or of the
+    `output` of the command of action `key`."""
 
     kind: Literal["reply", "output", "thought"]
     key: str
@@ -133,7 +133,7 @@ class DeltaOut(Message):
 
 
 class OperatorStatus(Message):
-    """One session as operators see it, as of change `number`."""
+    """One session after change `number`, for operators."""
 
     number: int
     conversation_id: str
@@ -148,7 +148,7 @@ class OperatorStatus(Message):
 
 
 class OperatorOverview(Message):
-    """All live sessions as of change `number`."""
+    """All live sessions after change `number`."""
 
     number: int
     sessions: Sequence[OperatorStatus]

@@ -4,12 +4,12 @@ from collections.abc import Mapping
 
 V0_STATUSES: Mapping[str, str] = {
     "STATUS$STOPPED": "The session is not live.",
-    "STATUS$BUILDING_RUNTIME": "The sandbox is made.",
-    "STATUS$STARTING_RUNTIME": "The sandbox is opened.",
+    "STATUS$BUILDING_RUNTIME": "The sandbox is being created.",
+    "STATUS$STARTING_RUNTIME": "The sandbox is being started.",
     "STATUS$RUNTIME_STARTED": "The sandbox runs.",
-    "STATUS$SETTING_UP_WORKSPACE": "The workspace is looked at, or a repository fetched into it.",
-    "STATUS$SETTING_UP_GIT_HOOKS": "Git hooks are put in place; kept for the client, never sent.",
-    "STATUS$READY": "The session takes messages.",
+    "STATUS$SETTING_UP_WORKSPACE": "The workspace is being read, or a repository fetched into it.",
+    "STATUS$SETTING_UP_GIT_HOOKS": "Never sent; the V0 client knows it.",
+    "STATUS$READY": "The session accepts messages.",
     "STATUS$ERROR": "Something failed; the message says what.",
     "STATUS$ERROR_RUNTIME_DISCONNECTED": "The sandbox is gone.",
     "STATUS$ERROR_LLM_AUTHENTICATION": "The model's provider did not accept the key.",
@@ -17,20 +17,20 @@ V0_STATUSES: Mapping[str, str] = {
     "STATUS$ERROR_LLM_INTERNAL_SERVER_ERROR": "The model's provider failed.",
     "STATUS$ERROR_LLM_OUT_OF_CREDITS": "The account at the model's provider is out of credits.",
     "STATUS$ERROR_LLM_CONTENT_POLICY_VIOLATION": "The model's provider refused by its content policy.",
-    "CHAT_INTERFACE$AGENT_RATE_LIMITED_STOPPED_MESSAGE": "The model's provider allows no more calls now.",
-    "STATUS$GIT_PROVIDER_AUTHENTICATION_ERROR": "A token was not accepted; kept for the client, never sent.",
-    "STATUS$LLM_RETRY": "A call of the model failed and is tried again.",
-    "STATUS$ERROR_MEMORY": "A file of knowledge was not understood; the message names it.",
+    "CHAT_INTERFACE$AGENT_RATE_LIMITED_STOPPED_MESSAGE": "The model's provider limits the rate of requests.",
+    "STATUS$GIT_PROVIDER_AUTHENTICATION_ERROR": "Never sent; the V0 client knows it.",
+    "STATUS$LLM_RETRY": "A model call failed and is repeated.",
+    "STATUS$ERROR_MEMORY": "A microagent was not understood; the message names the file.",
 }
 """Statuses that the V0 client knows; it is sent no others, and shown no others."""
 OWN_STATUSES: Mapping[str, str] = {
-    "STATUS$INITIALIZING": "The log is read.",
-    "STATUS$SETTING_UP_AGENT": "The agent, its model and its tools are made.",
-    "STATUS$SETTING_UP_CONTROLLER": "All is put together.",
-    "STATUS$REPLY_CUT": "The model's answer is not whole; the message says why.",
-    "STATUS$HISTORY_REPAIRED": "The model refused the history and gets it in another form; the message says which.",
-    "STATUS$RECONNECTING": "A gateway lost its server, and tries again.",
-    "STATUS$RECONNECTED": "A gateway has its server again.",
+    "STATUS$INITIALIZING": "The log is being read.",
+    "STATUS$SETTING_UP_AGENT": "The agent is being opened, with its model and tools.",
+    "STATUS$SETTING_UP_CONTROLLER": "The controller is being made; it is the last stage.",
+    "STATUS$REPLY_CUT": "The model's answer is incomplete; the message says why.",
+    "STATUS$HISTORY_REPAIRED": "The model refused the history and now gets it in another form; the message says which.",
+    "STATUS$RECONNECTING": "A gateway lost the connection to its server and tries again.",
+    "STATUS$RECONNECTED": "A gateway is connected to its server again.",
 }
 """Statuses of our own, for protocol 2."""
 _SHOWN_AS: Mapping[str, str] = {
@@ -40,19 +40,19 @@ _SHOWN_AS: Mapping[str, str] = {
 }
 """What `runtime_status` shows the V0 client where the stage is our own."""
 ERROR_IDS: Mapping[str, str] = {
-    "AGENT_ERROR$ERROR_ACTION_NOT_EXECUTED_STOPPED": "It was stopped, before it began or while it ran.",
-    "AGENT_ERROR$ERROR_ACTION_NOT_EXECUTED": "It was never begun.",
-    "AGENT_ERROR$ERROR_OUTCOME_UNKNOWN": "Whether it took effect is unknown: it is not tried again by itself.",
-    "AGENT_ERROR$BAD_ACTION": "The model's call was malformed, or of no tool.",
-    "AGENT_ERROR$TOOL_FAILED": "The tool met an error of its own.",
-    "AGENT_ERROR$LOOP": "The agent went in circles and was stopped.",
-    "REPLAY$DIFFERS": "What a replay did came out otherwise than recorded.",
-    "REPLAY$LOST": "The rest of a replay cannot be read any more.",
+    "AGENT_ERROR$ERROR_ACTION_NOT_EXECUTED_STOPPED": "The action was stopped, before it began or while it ran.",
+    "AGENT_ERROR$ERROR_ACTION_NOT_EXECUTED": "The action was not begun.",
+    "AGENT_ERROR$ERROR_OUTCOME_UNKNOWN": "It is unknown whether the action took effect; it is not repeated.",
+    "AGENT_ERROR$BAD_ACTION": "The model's call was malformed, or named no known tool.",
+    "AGENT_ERROR$TOOL_FAILED": "The tool failed with an error of its own.",
+    "AGENT_ERROR$LOOP": "The agent repeated itself and was stopped.",
+    "REPLAY$DIFFERS": "A replayed step had another result than recorded.",
+    "REPLAY$LOST": "The remaining steps of a replay cannot be read.",
     "MCP$UNAVAILABLE": "An MCP server cannot be reached.",
-    "MICROAGENT$NOT_UNDERSTOOD": "A file of knowledge is used only in part, or not at all.",
+    "MICROAGENT$NOT_UNDERSTOOD": "A microagent is used only in part, or not at all.",
 }
 """`error_id` of observations `error`."""
-MESSAGE_IDS: Mapping[str, str] = {"CONVERSATION$NOT_FOUND": "No such conversation."}
+MESSAGE_IDS: Mapping[str, str] = {"CONVERSATION$NOT_FOUND": "The conversation does not exist."}
 """`msg_id` of answers over REST."""
 
 

@@ -69,7 +69,7 @@ async def errors(request: web.Request, handler: Handler) -> web.StreamResponse:
         if isinstance(error, ConnectionError) and (request.transport is None or request.transport.is_closing()):
             return web.Response(status=400)  # the client has gone: nobody reads this
         log.exception("a request failed", method=request.method, path=request.path)
-        response = error_response(SessionsError("the server met an error of its own; it is in its log"))
+        response = error_response(SessionsError("the server had an internal error; its log has the details"))
     if not response.prepared:
         response.headers.setdefault("Cache-Control", NOT_KEPT)
     return response

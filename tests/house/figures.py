@@ -15,6 +15,7 @@ LIFECYCLE = ROOT / "docs" / "concepts" / "lifecycle.md"
 CONFIGURATION = ROOT / "docs" / "reference" / "configuration.md"
 REFERENCE = ROOT / "docs" / "reference"
 COMMANDS = ROOT / "docs" / "reference" / "cli.md"
+DECISIONS = ROOT / "docs" / "decisions"
 DEFAULTS = ROOT / "configs" / "default.toml"
 
 
@@ -39,10 +40,17 @@ def stages() -> str:
     return "\n".join(["| state | limit | status |", "|---|---|---|", *rows])
 
 
+def decisions() -> str:
+    titles = {path.name: path.read_text(encoding="utf-8").split("\n", 1)[0] for path in DECISIONS.glob("0*.md")}
+    rows = [f"| [{title[2:6]}]({name}) | {title[8:]} |" for name, title in sorted(titles.items())]
+    return "\n".join(["| page | decision |", "|---|---|", *rows])
+
+
 FIGURES: dict[Path, dict[str, Callable[[], str]]] = {
     LIFECYCLE: {"transitions": transitions, "stages": stages},
     CONFIGURATION: {"settings": settings_tables, "conversation": conversation_settings},
     COMMANDS: {"commands": commands},
+    DECISIONS / "index.md": {"decisions": decisions},
     REFERENCE / "rest.md": {"routes": routes},
     REFERENCE / "events.md": {"events": events},
     REFERENCE / "errors.md": {"errors": errors},

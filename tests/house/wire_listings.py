@@ -1,6 +1,6 @@
 """What goes over the wire, listed from the code for the docs: routes, events, errors, a user's settings."""
 
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from itertools import groupby
 
 from pydantic import BaseModel
@@ -13,7 +13,6 @@ from openhands_sessions.core.events.observations import OBSERVATIONS
 from openhands_sessions.core.events.own import OWN_ACTIONS, OWN_OBSERVATIONS
 from openhands_sessions.core.settings import SessionSettings
 from openhands_sessions.core.user_settings import KEPT, KEYS, UserSettings
-from openhands_sessions.protocol.commands import CommandIn
 from openhands_sessions.protocol.errors import http_status
 from openhands_sessions.protocol.routes import ROUTES, Route
 
@@ -22,8 +21,11 @@ def routes() -> str:
     """A table for each topic."""
     parts = []
     for tag, group in groupby(ROUTES, lambda route: route.tag):
-        rows = [f"| `{each.method}` | `{each.path}` | {_takes(each)} | {_statuses(each)} |" for each in group]
-        summary = ["", "| method | path | takes | answers |", "|---|---|---|---|", *rows, ""]
+        rows = [
+            f"| `{each.method}` | `{each.path}` | {each.summary} | {_takes(each)} | {_statuses(each)} |"
+            for each in group
+        ]
+        summary = ["", "| method | path | what it does | parameters | status |", "|---|---|---|---|---|", *rows, ""]
         parts += [f"## {tag.capitalize()}", *summary]
     return "\n".join(parts).rstrip()
 
@@ -64,17 +66,23 @@ def user_settings() -> str:
         f"| `{name}` | {_default(field.default)} | {'yes' if name in KEPT else ''} | {_effect(name)} |"
         for name, field in UserSettings.model_fields.items()
     ]
-    return "\n".join(["| setting | default | stays where it is left out | effect |", "|---|---|---|---|", *rows])
+    return "\n".join(["| setting | default | keeps its value if left out | effect |", "|---|---|---|---|", *rows])
 
 
 def _takes(route: Route) -> str:
     body = route.body
-    told = [f"`{parameter.name}`" for parameter in route.query]
+    told = [f"query: {_listed(parameter.name for parameter in route.query)}"] if route.query else []
     if isinstance(body, type) and issubclass(body, BaseModel):
-        told.append(f"a body: {', '.join(f'`{name}`' for name in body.model_fields)}")
+        told.append(f"body: {_listed(body.model_fields)}")
+    elif isinstance(body, Mapping):
+        told.append(f"form: {_listed(body['properties'])}")
     elif body is not None:
-        told.append("a command" if body is CommandIn else "`files`")
-    return f"{route.summary} {'; '.join(told)}".strip()
+        told.append("body: a command")
+    return "; ".join(told)
+
+
+def _listed(names: Iterable[str]) -> str:
+    return ", ".join(f"`{name}`" for name in names)
 
 
 def _statuses(route: Route) -> str:
@@ -84,7 +92,7 @@ def _statuses(route: Route) -> str:
 def _rows(kinds: dict[str, type[Action]] | dict[str, type[Observation]], own: Collection[str]) -> Iterator[str]:
     for name, kind in kinds.items():
         fields = ", ".join(f"`{key}`" for _, key in own_fields(kind)) or "none"
-        mark = " Ours: V0 clients do not get it." if name in own else ""
+        mark = " Our own: V0 clients do not get it." if name in own else ""
         yield f"| `{name}` | {_first_line(kind.__doc__)}{mark} | {fields} |"
 
 
@@ -105,10 +113,10 @@ def _default(value: object) -> str:
 
 def _effect(name: str) -> str:
     if name in KEYS and name != "llm_api_key":
-        return "kept, never shown"
+        return "Stored, never shown."
     if name == "llm_api_key":
-        return "the model's key; never shown"
+        return "The model's key; never shown."
     if name == "enable_default_condenser":
-        return "`false`: nothing is condensed"
+        return "`false`: nothing is condensed."
     field = SessionSettings.model_fields.get(name)
-    return "kept for the client" if field is None else field.description or ""
+    return "Stored for the client, without effect." if field is None else field.description or ""

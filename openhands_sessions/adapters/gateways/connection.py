@@ -98,7 +98,10 @@ class GatewayConnection:
                 return await self._greeted
         except (*_BROKEN, GatewayConnectionLost, TimeoutError) as error:
             await self.close()
-            raise self._problem or Unreachable(f"the server at {self._address.url} cannot be reached") from error
+            raise self._problem or Unreachable(
+                f"the server at {self._address.url} cannot be reached by websocket; a proxy in front of it must pass on"
+                " the headers Upgrade and Connection"
+            ) from error
         except BaseException:
             await self.close()
             raise

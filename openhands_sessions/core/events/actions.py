@@ -105,7 +105,7 @@ class EditAction(Action, kind="edit", says="Editing file: {0.path}"):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class BrowseAction(Action, kind="browse", says="Opening the page {0.url}"):
-    """Open a page."""
+    """Open a web page."""
 
     url: str
     thought: str = ""
@@ -115,7 +115,7 @@ class BrowseAction(Action, kind="browse", says="Opening the page {0.url}"):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class BrowseInteractiveAction(Action, kind="browse_interactive", says="Acting on the open page"):
-    """Act on the open page."""
+    """Do something on the open web page."""
 
     browser_actions: str
     thought: str = ""
@@ -137,7 +137,7 @@ class McpAction(Action, kind="call_tool_mcp", says="Calling the MCP tool {0.name
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ThinkAction(Action, kind="think", says="Thinking: {0.thought}"):
-    """A thought that the agent wrote down."""
+    """The agent writes down a thought."""
 
     thought: str = ""
 
@@ -168,7 +168,7 @@ class RejectAction(Action, kind="reject"):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class DelegateAction(Action, kind="delegate", says="Asking {0.agent} for help"):
-    """The agent hands a part of the task to another agent."""
+    """The agent gives a part of the task to another agent."""
 
     agent: str
     inputs: Mapping[str, Json] = field(default_factory=dict)
@@ -177,7 +177,7 @@ class DelegateAction(Action, kind="delegate", says="Asking {0.agent} for help"):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class RecallAction(Action, kind="recall", says="Looking up what is known for: {0.query}"):
-    """Look for what may help: `workspace_context` or `knowledge`."""
+    """Look for knowledge that may help: `workspace_context` or `knowledge`."""
 
     recall_type: str
     query: str = ""
@@ -186,7 +186,7 @@ class RecallAction(Action, kind="recall", says="Looking up what is known for: {0
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ChangeAgentStateAction(Action, kind="change_agent_state", says="Agent state changed to {0.agent_state}"):
-    """Somebody asks the agent to change what it is doing."""
+    """Ask the agent to change its state: stop, pause, continue, or take an answer."""
 
     agent_state: AgentState
     thought: str = ""
@@ -194,7 +194,7 @@ class ChangeAgentStateAction(Action, kind="change_agent_state", says="Agent stat
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class CondensationAction(Action, kind="condensation"):
-    """From here on a summary stands for a range of events in what the model is shown; the log keeps them."""
+    """From here on, the model is shown a summary in place of a range of events. The log keeps them."""
 
     forgotten_event_ids: tuple[int, ...] | None = None
     forgotten_events_start_id: int | None = None
@@ -208,12 +208,12 @@ class CondensationAction(Action, kind="condensation"):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class CondensationRequestAction(Action, kind="condensation_request"):
-    """Somebody asks for a condensation."""
+    """Ask for a condensation."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class NullAction(Action, kind="null"):
-    """Nothing; found in logs of the reference."""
+    """No action; in logs of OpenHands."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -240,7 +240,7 @@ class TaskTrackingAction(Action, kind="task_tracking"):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class LoopRecoveryAction(Action, kind="loop_recovery"):
-    """How to go on after a loop was found."""
+    """How to continue after a loop was detected."""
 
     option: int = 1
 

@@ -41,7 +41,7 @@ class RunMetadata:
 class RunObservation(
     Observation, kind="run", says="Command `{0.command}` ended with exit code {0.metadata.exit_code}."
 ):
-    """What a command printed, and how it ended."""
+    """The output of a command, and how it ended."""
 
     command: str
     metadata: RunMetadata = RunMetadata()
@@ -50,7 +50,7 @@ class RunObservation(
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class RunIpythonObservation(Observation, kind="run_ipython", says="The cell was run."):
-    """What a cell printed."""
+    """The output of a cell."""
 
     code: str
     image_urls: tuple[str, ...] | None = None
@@ -58,7 +58,7 @@ class RunIpythonObservation(Observation, kind="run_ipython", says="The cell was 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ReadObservation(Observation, kind="read", says="Read the file {0.path}."):
-    """What a file holds."""
+    """The content of a file."""
 
     path: str
     impl_source: str = "default"
@@ -86,7 +86,7 @@ class EditObservation(Observation, kind="edit", says="Edited the file {0.path}."
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class BrowseObservation(Observation, kind="browse", says="Visited {0.url}"):
-    """What a page shows."""
+    """The content of a web page."""
 
     url: str
     trigger_by_action: str = ""
@@ -108,8 +108,8 @@ class BrowseObservation(Observation, kind="browse", says="Visited {0.url}"):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class McpObservation(Observation, kind="mcp"):
-    """What a tool of an MCP server answered. `image_urls` is the data of pictures that the model is shown; it is not on
-    the wire where it is None."""
+    """The answer of an MCP server's tool. `image_urls` is the data of images for the model; it is left out if there are
+    none."""
 
     name: str
     arguments: Mapping[str, Json] = field(default_factory=dict)
@@ -118,13 +118,13 @@ class McpObservation(Observation, kind="mcp"):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ThinkObservation(Observation, kind="think"):
-    """A thought was taken down."""
+    """A thought was recorded."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class AgentStateChangedObservation(Observation, kind="agent_state_changed"):
-    """What the agent does from here on; `reason` is shown to users. `failed_stage`: the session could not be set up or
-    went wrong in this state of its own; it is not on the wire where it is None."""
+    """The agent's state from here on. `reason` is shown to users. `failed_stage` is the session's state in which set-up
+    or the session failed; the key is left out if nothing failed."""
 
     agent_state: AgentState
     reason: str = ""
@@ -138,14 +138,14 @@ class UserRejectedObservation(Observation, kind="user_rejected"):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ErrorObservation(Observation, kind="error"):
-    """An action came to nothing: `content` says why, `error_id` for programs."""
+    """An action failed. `content` says why; `error_id` says it for programs."""
 
     error_id: str = ""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class MicroagentKnowledge:
-    """A piece of knowledge that a trigger word brought up."""
+    """Knowledge that a trigger word has recalled."""
 
     name: str
     trigger: str
@@ -154,7 +154,7 @@ class MicroagentKnowledge:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class RecallObservation(Observation, kind="recall"):
-    """What may help with the task."""
+    """Knowledge that may help with the task."""
 
     recall_type: str
     repo_name: str = ""
@@ -172,7 +172,7 @@ class RecallObservation(Observation, kind="recall"):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class TaskTrackingObservation(Observation, kind="task_tracking"):
-    """The agent's task list as it stands."""
+    """The agent's present task list."""
 
     command: str = "view"
     task_list: tuple[TaskItem, ...] = ()
@@ -180,7 +180,7 @@ class TaskTrackingObservation(Observation, kind="task_tracking"):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class DelegateObservation(Observation, kind="delegate"):
-    """What the other agent brought back."""
+    """The result of the other agent."""
 
     outputs: Mapping[str, Json] = field(default_factory=dict)
 
@@ -190,12 +190,12 @@ class DelegateObservation(Observation, kind="delegate"):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class SuccessObservation(Observation, kind="success"):
-    """It worked."""
+    """The action succeeded."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class NullObservation(Observation, kind="null"):
-    """Nothing came of it."""
+    """No observation; in logs of OpenHands."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -212,17 +212,17 @@ class DownloadObservation(Observation, kind="download"):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class LoopDetectionObservation(Observation, kind="loop_detection"):
-    """The agent goes in circles: a note to it, once per streak."""
+    """The agent repeats itself: a note to the agent, once for each series of repetitions."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ChatObservation(Observation, kind="chat"):
-    """Chat text; found in logs of the reference."""
+    """Chat text; in logs of OpenHands."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class MessageObservation(Observation, kind="message"):
-    """A message as observation; found in logs of the reference."""
+    """A message as an observation; in logs of OpenHands."""
 
 
 OBSERVATIONS: dict[str, type[Observation]] = kinds_of(Observation, __name__, vars()) | OWN_OBSERVATIONS

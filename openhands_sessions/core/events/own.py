@@ -19,8 +19,8 @@ class PlannedCall:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ToolCallsAction(Action, kind="tool_calls"):
-    """Ours: a model's reply with several tool calls, recorded before the first of them is carried out,
-    so that a restart knows which are still to do."""
+    """A model's reply with several tool calls. It is recorded before the first call is carried out, so that after a
+    restart the server knows which calls are still to do."""
 
     response_id: str
     calls: tuple[PlannedCall, ...]
@@ -32,17 +32,17 @@ class ToolCallsAction(Action, kind="tool_calls"):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class InvalidCallAction(Action, kind="invalid_call", says="A tool call that cannot be carried out"):
-    """Ours: a tool call that cannot be carried out (unknown tool, malformed arguments); the call itself
-    is in `tool_call_metadata`."""
+    """A tool call that cannot be carried out (unknown tool, malformed arguments). The call is in
+    `tool_call_metadata`."""
 
     thought: str = ""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ModelReplyAction(Action, kind="model_reply", says="What the model said beside its answer"):
-    """Ours: what a reply held beside text and calls; recorded before the events that the reply leads to, which follow
-    it at once. `extra` are the fields of the provider's message as it sent them, `calls` those of each call by its id:
-    both are given back to `model`, and to no other. `thoughts` is the readable part of its reasoning."""
+    """What a model's reply has beside text and calls. The events of the reply follow it at once. `extra` holds fields
+    of the provider's message, `calls` fields of each call by its id: both are given back to `model` only. `thoughts`
+    is the readable part of the reasoning."""
 
     response_id: str
     model: str
@@ -66,8 +66,8 @@ class StopReason(StrEnum):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class TurnEndedObservation(Observation, kind="turn_ended"):
-    """Ours: a turn is over. `seen` is the newest event that the agent had taken into account: a user
-    message after it is still to be answered."""
+    """A turn has ended. `seen` is the id of the newest event that the agent has taken into account: a user's message
+    after it still needs an answer."""
 
     stop_reason: StopReason
     seen: int
@@ -76,14 +76,14 @@ class TurnEndedObservation(Observation, kind="turn_ended"):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class TurnResumedObservation(Observation, kind="turn_resumed"):
-    """Ours: a turn that was cut off goes on; `repeated_calls` counts a model call that never answered."""
+    """A turn that was cut off continues. `repeated_calls` counts the model calls that are repeated: 0 or 1."""
 
     repeated_calls: int = 0
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ReplayBegunObservation(Observation, kind="replay_begun", says="Replaying {0.steps} recorded steps"):
-    """Ours: from here on `steps` recorded actions are issued in place of the model. Each of them has this event for
+    """A replay begins: from here on, `steps` recorded actions are issued in place of the model. Each has this event as
     its `cause`."""
 
     steps: int
@@ -91,14 +91,14 @@ class ReplayBegunObservation(Observation, kind="replay_begun", says="Replaying {
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ReplayEndedObservation(Observation, kind="replay_ended", says="The replay was ended behind step {0.done}"):
-    """Ours: a replay is given up before its end; `done` of its steps were issued."""
+    """A replay ends early, after `done` of its steps."""
 
     done: int
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class HistoryRepairedObservation(Observation, kind="history_repaired"):
-    """Ours: the model refused the history, and took it in another form, in which it gets it from now on."""
+    """The model refused the history, and accepted it in another form. From now on it gets that form."""
 
     form: HistoryForm
 

@@ -146,7 +146,7 @@ class ClientNamespace(socketio.AsyncNamespace):  # type: ignore[misc]  # python-
             return _refused(session, error)
         except Exception:
             log.exception("a command failed", conversation_id=session.sid)
-            return _refused(session, SessionsError("the server met an error of its own; it is in its log"))
+            return _refused(session, SessionsError("the server had an internal error; its log has the details"))
         return Acknowledgement.accepting(accepted.id)
 
     async def close(self) -> None:

@@ -67,7 +67,7 @@ def test_what_is_not_the_engines_is_not_explained_away() -> None:
     [
         (f"{CANNOT_RUN}No space left on device", "is full"),
         ("OSError: [Errno 28] No space left on device", "is full"),
-        (f"{CANNOT_RUN}Read-only file system", "Read-only file system. See to the disk"),
+        (f"{CANNOT_RUN}Read-only file system", "Read-only file system. Check the disk"),
         ("SyntaxError: invalid syntax", "needs Python 3.8 or newer, and bash. SyntaxError"),
         ("", "needs Python 3.8 or newer, and bash"),
     ],

@@ -13,10 +13,10 @@ NO_ENGINE = (
     "no Docker engine answers: start it (systemctl start docker), or say where it is with docker.address or DOCKER_HOST"
 )
 NOT_ALLOWED = "the Docker engine's socket is closed to the server's user: add it to the group docker"
-NO_IMAGE = "the image is not there: build ours with `make images`, or name another with docker.image"
+NO_IMAGE = "the Docker engine does not have the image: build ours with `make images`, or name another with docker.image"
 STALLED = (
-    "nothing was heard of it for a while: see whether the engine reaches the registry, or fetch it with `docker pull`,"
-    " then try again"
+    "it made no progress for a while: check whether the engine reaches the registry, or fetch the image with"
+    " `docker pull`, then try again"
 )
 NO_RUNTIME = "the Docker engine does not know this runtime: register it in its daemon.json, or unset docker.runtime"
 
@@ -58,7 +58,7 @@ class NetworkGone(RuntimeUnavailable):
     """The sandboxes' network was removed, or its firewall rules were."""
 
     def __init__(self) -> None:
-        super().__init__("the network of the sandboxes was removed or changed from outside just then: try again")
+        super().__init__("the network of the sandboxes was removed or changed from outside: try again")
 
 
 class ImageMissing(RuntimeUnavailable):
@@ -87,11 +87,11 @@ def user_error(error: Exception) -> RuntimeUnavailable:
 def early_exit_message(text: str) -> str:
     """Why a sandbox ended at its start, by the last line that it printed."""
     if any(sign in text.lower() for sign in _FULL):
-        return "the sandbox ended as it began: the disk that holds the workspaces is full; free some, then try again"
+        return "the sandbox ended while it started: the disk with the workspaces is full; make room, then try again"
     shown = without_paths(text[:_LONGEST])
     if text.startswith(_CANNOT_RUN):
-        return f"the sandbox ended as it began: {shown}. See to the disk that holds the workspaces, and its folders"
-    return f"the sandbox ended as it began: the image needs Python 3.8 or newer, and bash. {shown}"
+        return f"the sandbox ended while it started: {shown}. Check the disk with the workspaces, and its folders"
+    return f"the sandbox ended while it started: the image needs Python 3.8 or newer, and bash. {shown}"
 
 
 def timed_out(error: Exception) -> bool:
@@ -103,7 +103,7 @@ def _refusal(text: str) -> RuntimeUnavailable:
     """The error for what the engine says."""
     lower = text.lower()
     if any(sign in lower for sign in _ENDS):
-        return ContainerGone("the sandbox was ended from outside just then")
+        return ContainerGone("the sandbox was ended from outside, by another program")
     if "network" in lower and "not found" in lower:
         return NetworkGone()
     for signs, advice in _KNOWN:

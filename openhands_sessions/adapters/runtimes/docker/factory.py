@@ -142,7 +142,7 @@ class ContainerFactory:
         if found is not None and found.status == RUNNING:
             return RuntimeUnavailable(SLOW if self._context.settings.runtime is None else f"{SLOW} {CLOSED_IN}")
         if found is None or found.exit_code in _SIGNALLED:
-            return ContainerGone("the sandbox was ended from outside as it began")
+            return ContainerGone("the sandbox was ended from outside while it started")
         last_line = (await self._context.engine.log_tail(found.id)).rpartition("\n")[2]
         return RuntimeUnavailable(early_exit_message(last_line))
 

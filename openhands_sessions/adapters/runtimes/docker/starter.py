@@ -144,7 +144,7 @@ class ContainerStarter:
             except ContainerGone as gone:
                 if not tries_left:
                     raise
-                log.info("a sandbox was ended as it began", conversation_id=self._sid, problem=gone.message)
+                log.info("a sandbox ended while it started", conversation_id=self._sid, problem=gone.message)
 
     async def _start(self, found: ContainerInfo | None, term: int, on_step: OnStep) -> ContainerInfo:
         if found is None:
