@@ -151,8 +151,8 @@ async def test_who_is_not_known_may_send_little(small: Server) -> None:
         sid = await clients.rest.create()
         for size in (UNKNOWN, UNKNOWN + 1, 2 * UNKNOWN - 100):
             async with frame_client(small.port) as client:
-                auth = {"conversation_id": sid, "session_api_key": KEY, "more": ""}
-                auth["more"] = "x" * (size - len(json.dumps(auth)) - 1)
+                auth = {"conversation_id": sid, "session_api_key": KEY, "epoch": ""}
+                auth["epoch"] = "x" * (size - len(json.dumps(auth)) - 1)
                 await client.say(f"40{json.dumps(auth)}")
                 async with asyncio.timeout(20):
                     told = await client.until("4")

@@ -19,7 +19,9 @@ from openhands_sessions.executor.terminal import COLUMNS, ROWS
 SECONDS = 90.0
 PROGRAM = (sys.executable, "-m", "openhands_sessions")
 _ON_A_TERMINAL = (
-    "import fcntl, os, sys, termios; os.setsid(); fcntl.ioctl(0, termios.TIOCSCTTY, 0);"
+    # A suite that runs in a shell's background ignores both, and so would the program.
+    "import fcntl, os, signal, sys, termios; signal.signal(signal.SIGINT, signal.SIG_DFL);"
+    "signal.signal(signal.SIGHUP, signal.SIG_DFL); os.setsid(); fcntl.ioctl(0, termios.TIOCSCTTY, 0);"
     "os.execv(sys.executable, [sys.executable, '-m', 'openhands_sessions', *sys.argv[1:]])"
 )
 _CODES = re.compile(r"\x1b\[[0-9;?]*[a-zA-Z]")

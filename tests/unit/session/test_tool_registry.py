@@ -53,7 +53,7 @@ def test_the_model_is_told_of_every_tool() -> None:
         ("execute_bash", "\ud800", "they are not JSON"),
         ("execute_bash", "[" * 100_000, "they are not JSON"),
         ("execute_bash", '{"command": "' + "x" * LONGEST_ARGUMENTS + '"}', "must not be longer"),
-        ("execute_bash", "{}", "command is wrong"),
+        ("execute_bash", "{}", "command is required"),
     ],
 )
 def test_a_call_that_makes_no_sense_is_refused_in_words_that_a_model_can_act_on(
