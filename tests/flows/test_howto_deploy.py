@@ -167,7 +167,7 @@ async def test_a_client_that_nginx_serves_itself_logs_in_below_the_api(deployed:
         await client.leave()
 
 
-def test_the_unit_starts_the_program_and_its_variables_are_settings() -> None:
+def test_the_unit_starts_the_program_and_gives_it_time_to_end() -> None:
     unit = configparser.RawConfigParser(strict=True)
     unit.optionxform = str  # type: ignore[assignment, method-assign]
     unit.read_string(UNIT)
