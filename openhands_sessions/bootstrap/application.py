@@ -53,6 +53,7 @@ from openhands_sessions.ports.sandboxes import Sandboxes
 from openhands_sessions.ports.store import SessionStore
 from openhands_sessions.ports.workspaces import UploadLimits
 from openhands_sessions.server.app import ServerSettings, build_app
+from openhands_sessions.server.caller_rates import Rates
 from openhands_sessions.server.services import Options, Services
 from openhands_sessions.server.sockets.client_namespace import ClientDependencies, ClientLimits
 from openhands_sessions.service.expected_clients import ExpectedClients
@@ -263,8 +264,12 @@ async def _client_parts(application: Application) -> ClientDependencies:
         limits=ClientLimits(
             message_bytes=limits.message_bytes,
             unfinished_bytes=limits.unfinished_bytes,
-            messages_per_second=limits.messages_per_second,
-            messages_burst=limits.messages_burst,
+            rates=Rates(
+                messages_per_second=limits.messages_per_second,
+                messages_burst=limits.messages_burst,
+                creates_per_minute=limits.creates_per_minute,
+                requests_per_second=limits.requests_per_second,
+            ),
             slow_client_grace=limits.slow_client_grace,
         ),
         version=__version__,

@@ -86,9 +86,15 @@ class LimitsSection(Section):
         description="Most bytes held for messages of all clients that have not arrived completely.",
     )
     messages_per_second: float = Field(
-        20.0, gt=0, description="Commands that a client may send per second, on average."
+        20.0, ge=0, description="Commands that a caller may send per second, on average; 0 for no limit."
     )
-    messages_burst: int = Field(40, ge=1, description="Commands a client may send at once.")
+    messages_burst: int = Field(40, ge=1, description="Commands that a caller may send at once.")
+    creates_per_minute: float = Field(
+        60.0, ge=0, description="Conversations that a caller may create per minute; 0 for no limit."
+    )
+    requests_per_second: float = Field(
+        100.0, ge=0, description="REST requests of a caller per second, on average; 0 for no limit."
+    )
     upload_bytes: int = Field(100 * 1024 * 1024, ge=1, description="Largest file of an upload, in bytes.")
     upload_files: int = Field(100, ge=1, le=10_000, description="Most files of one upload.")
     trajectory_bytes: int = Field(

@@ -23,6 +23,7 @@ from openhands_sessions.protocol.openapi import openapi
 from openhands_sessions.protocol.socket_messages import SocketJson
 from openhands_sessions.server import middleware
 from openhands_sessions.server.access_log import AccessLog
+from openhands_sessions.server.caller_rates import RATES, RateLimits
 from openhands_sessions.server.compression import compress_json
 from openhands_sessions.server.identification import Identification
 from openhands_sessions.server.inbound import LIMITS, InboundBudget, MessageLimits
@@ -135,12 +136,13 @@ def build_app(edge: ServerSettings) -> web.Application:
     )
     app[SERVICES] = edge.services
     app[LOGIN] = Login(edge.services.auth, callers)
+    app[RATES] = RateLimits(limits.rates, keyed=edge.services.auth.required)
     app[LIMITS] = MessageLimits(limits.message_bytes, InboundBudget(limits.unfinished_bytes))
     app.add_routes([web.route(row.method, row.pattern, handler) for row, handler in HANDLERS.items()])
     sio = _socket_server(app[LIMITS], callers, limits.slow_client_grace)
     sio.attach(app)
     app.add_routes(page_routes(edge.client_dir))
-    clients = ClientNamespace(edge.clients, callers)
+    clients = ClientNamespace(edge.clients, callers, app[RATES])
     operators = OperatorNamespace(operations, callers, limits.slow_client_grace)
     sio.register_namespace(clients)
     sio.register_namespace(operators)

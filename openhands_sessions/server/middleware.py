@@ -22,6 +22,7 @@ from openhands_sessions.core.errors import (
 )
 from openhands_sessions.protocol.errors import ErrorOut, http_status
 from openhands_sessions.protocol.routes import ANYONE
+from openhands_sessions.server.caller_rates import rates_of
 from openhands_sessions.server.credentials import credentials_in
 from openhands_sessions.server.identification import SOCKETS, Identification
 from openhands_sessions.server.security_headers import preflight
@@ -137,6 +138,7 @@ def authentication(callers: Identification) -> Middleware:
         page = request.match_info.route.name == ROUTE  # it asks for a login itself
         if not page and not request.path.startswith(SOCKETS) and request.path not in ANYONE:
             await callers.identify(request, credentials_in(request))
+            rates_of(request).requests.take()
         return await handler(request)
 
     return identify

@@ -87,6 +87,8 @@ async def our_server(
     command = [*module, "serve", "--port", str(port), "--data-dir", str(data_dir)]
     # An empty key leaves callers unasked, as every revision understands it.
     ours = {"OHS_LOG__LEVEL": "error", "OHS_SERVER__SESSION_API_KEY": "", "PYTHONPATH": str(code), **(settings or {})}
+    if "creates_per_minute" in (code / "openhands_sessions" / "config" / "config.py").read_text():
+        ours |= {"OHS_LIMITS__CREATES_PER_MINUTE": "0", "OHS_LIMITS__REQUESTS_PER_SECOND": "0"}
     async with _process(command, ours, http, port, "/health/ready", code) as ran:
         yield ran
 

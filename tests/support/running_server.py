@@ -26,6 +26,8 @@ _LOOK_AGAIN = 0.01
 """Seconds between two looks at a socket or a file: only these say that the server listens, or has written a line."""
 PLAIN = ("-m", "openhands_sessions", "serve")
 FAILING = ("-m", "tests.support.failing_server")
+UNLIMITED = {"OHS_LIMITS__CREATES_PER_MINUTE": "0", "OHS_LIMITS__REQUESTS_PER_SECOND": "0"}
+"""Tests ask faster than people do."""
 
 
 class ServerEnded(Exception):
@@ -90,7 +92,13 @@ class Server:
                 sys.executable,
                 *self._program,
                 *words,
-                env={**os.environ, "OHS_LOG__FORMAT": "json", "OHS_AUTH__KIND": self._auth, **self.settings},
+                env={
+                    **os.environ,
+                    "OHS_LOG__FORMAT": "json",
+                    "OHS_AUTH__KIND": self._auth,
+                    **UNLIMITED,
+                    **self.settings,
+                },
                 stdin=asyncio.subprocess.DEVNULL,
                 stdout=asyncio.subprocess.DEVNULL,
                 stderr=log,

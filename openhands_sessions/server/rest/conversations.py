@@ -23,6 +23,7 @@ from openhands_sessions.protocol.conversations import (
     conversation_status,
 )
 from openhands_sessions.protocol.payloads import checked
+from openhands_sessions.server.caller_rates import rates_of
 from openhands_sessions.server.inbound import LIMITS, read_body, too_large
 from openhands_sessions.server.middleware import error_response
 from openhands_sessions.server.services import access, body, boolean, number, object_of, owned, services
@@ -34,6 +35,7 @@ READY_WITHIN = 0.25
 
 
 async def create(request: web.Request) -> web.Response:
+    rates_of(request).creates.take()
     asked = await _asked(request)
     spec = asked.spec(ConversationId(services(request).new_id()))
     return await _opened(request, spec)

@@ -9,6 +9,7 @@ from openhands_sessions.protocol import routes
 from openhands_sessions.protocol.commands import command_of
 from openhands_sessions.protocol.conversations import FeedbackIn, FeedbackOut, SayIn
 from openhands_sessions.protocol.workspaces import MicroagentOut, MicroagentsOut
+from openhands_sessions.server.caller_rates import rates_of
 from openhands_sessions.server.services import access, body, mapping, number, owned, principal, services
 
 
@@ -51,6 +52,7 @@ async def feedback(request: web.Request) -> web.Response:
 
 async def add_event(request: web.Request) -> web.Response:
     sid = await owned(request)
+    rates_of(request).messages.take()
     command, key = command_of(await mapping(request))
     await access(request).gateway.submit(sid, command, key=key)
     return web.json_response({"success": True})
@@ -58,6 +60,7 @@ async def add_event(request: web.Request) -> web.Response:
 
 async def say(request: web.Request) -> web.Response:
     sid = await owned(request)
+    rates_of(request).messages.take()
     given = await body(request, SayIn)
     await access(request).gateway.submit(sid, SendMessage(content=given.message))
     return web.json_response({"success": True})

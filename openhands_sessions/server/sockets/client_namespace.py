@@ -2,7 +2,6 @@
 
 import asyncio
 import re
-import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -25,9 +24,9 @@ from openhands_sessions.protocol.errors import Acknowledgement
 from openhands_sessions.protocol.payloads import checked
 from openhands_sessions.protocol.settings import PROVIDERS
 from openhands_sessions.protocol.socket_messages import COMMANDS, PROTOCOL, AuthIn, ConnectionLimits
+from openhands_sessions.server.caller_rates import RateLimits, Rates
 from openhands_sessions.server.credentials import credentials_of, query_of
 from openhands_sessions.server.identification import Identification
-from openhands_sessions.server.rate_limit import TokenBucket
 from openhands_sessions.server.slow_client import Outbox, abort
 from openhands_sessions.server.web_session import Connection, WebSession
 
@@ -42,8 +41,7 @@ class ClientLimits:
 
     message_bytes: int
     unfinished_bytes: int
-    messages_per_second: float
-    messages_burst: int
+    rates: Rates
     slow_client_grace: float
 
 
@@ -62,13 +60,14 @@ class ClientDependencies:
 class ClientNamespace(socketio.AsyncNamespace):  # type: ignore[misc]  # python-socketio has no types
     """Makes a WebSession for each connection."""
 
-    def __init__(self, parts: ClientDependencies, callers: Identification) -> None:
+    def __init__(self, parts: ClientDependencies, callers: Identification, rates: RateLimits) -> None:
         super().__init__("/")
+        self._rates = rates
         self._callers = callers
         self._parts = parts
         limits = parts.limits
         self._told_limits = ConnectionLimits(
-            message_bytes=limits.message_bytes, messages_per_second=limits.messages_per_second
+            message_bytes=limits.message_bytes, messages_per_second=limits.rates.messages_per_second or None
         )
         self._sessions: dict[str, WebSession] = {}
 
@@ -85,7 +84,10 @@ class ClientNamespace(socketio.AsyncNamespace):  # type: ignore[misc]  # python-
     async def _connect(self, socket_id: str, environ: dict[str, Any], auth: object = None) -> None:
         try:
             session, given = await self._new_session(socket_id, environ, auth)
-            await session.initialize_agent(making=_making(given.create, session))
+            making = _making(given.create, session)
+            if making is not None:
+                self._rates.of(environ["aiohttp.request"]).creates.take()
+            await session.initialize_agent(making=making)
         except SessionsError as error:
             if isinstance(error, AtCapacity):
                 # A connect error would end the client's automatic reconnects.
@@ -107,7 +109,7 @@ class ClientNamespace(socketio.AsyncNamespace):  # type: ignore[misc]  # python-
         connection = Connection(
             socket_id=socket_id,
             outbox=Outbox(self.server, socket_id, "/", environ, limits.slow_client_grace),
-            bucket=TokenBucket(limits.messages_per_second, limits.messages_burst, time.monotonic),
+            bucket=self._rates.of(environ["aiohttp.request"]).messages,
             protocol=given.protocol,
             after=-1 if given.after is None else given.after,
             epoch=given.epoch,
