@@ -114,7 +114,7 @@ async def open_application(
         models = await _models(config, stack)
         agents = AgentChoice({"default": ModelAgents(models), "shell": ShellAgents()})
         sandboxes = await stack.enter_async_context(runtimes[config.runtime.kind](config, store))
-        parts = _parts(store, sandboxes, agents)
+        parts = _parts(config, store, sandboxes, agents)
         server = config.server
         registry = SessionRegistry(
             parts, StatusBoard(), max_sessions=server.max_sessions, idle_timeout=server.idle_timeout
@@ -169,8 +169,11 @@ def _load_mcp() -> McpServers:
     return sdk.SdkMcpServers()
 
 
-def _parts(store: SessionStore, runtimes: Runtimes, agents: AgentChoice) -> Dependencies:
+def _parts(config: Config, store: SessionStore, runtimes: Runtimes, agents: AgentChoice) -> Dependencies:
+    server = config.server
+    own = (server.session_api_key, server.encryption_key, config.llm.api_key, config.store.url)
     return Dependencies(
+        secrets=[text for secret in own if (text := _text(secret))],
         store=store,
         runtimes=runtimes,
         agents=agents,

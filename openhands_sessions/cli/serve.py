@@ -1,6 +1,7 @@
 """`serve`: runs the server until a signal."""
 
 import asyncio
+import ctypes
 import errno
 import gc
 import importlib.util
@@ -34,6 +35,8 @@ SWITCH_INTERVAL = 0.0005
 """Seconds after which a busy thread yields: the event loop and the store's threads wait for each other."""
 COLLECTION = (5_000, 10, 500)
 """As `gc.set_threshold` takes them."""
+PR_SET_DUMPABLE = 4
+"""As the kernel numbers it, see prctl(2)."""
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
 SANDBOXES = {
     "local": "local: commands run as you, in a folder of their own but not isolated",
@@ -55,6 +58,7 @@ def run(flags: Mapping[str, object], file: Path | None) -> int:
             log.error("another server runs on this data folder", holder=error.holder, data_dir=str(folder))
             return 1
         _shorten_pauses()
+        _hide_memory()
         with asyncio.Runner(loop_factory=_loop_factory()) as runner:
             return runner.run(_serve(found, config))
 
@@ -64,6 +68,12 @@ def _shorten_pauses() -> None:
     sys.setswitchinterval(SWITCH_INTERVAL)
     gc.freeze()
     gc.set_threshold(*COLLECTION)
+
+
+def _hide_memory() -> None:
+    """Keep programs of the same user, such as commands of the local runtime, from reading this process's memory and
+    environment, which hold keys. A debugger needs root then."""
+    ctypes.CDLL(None).prctl(PR_SET_DUMPABLE, 0)
 
 
 def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:

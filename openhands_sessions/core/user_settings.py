@@ -8,6 +8,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationErr
 from openhands_sessions.core.errors import BadInput
 from openhands_sessions.core.events.event import Json
 from openhands_sessions.core.json_limits import MAX_DEPTH, too_deep
+from openhands_sessions.core.mcp_masking import masked, unmasked
 from openhands_sessions.core.settings import NEVER, SessionSettings, bad_input, nearest
 from openhands_sessions.core.texts import Address, GitName, Key, Line
 
@@ -77,6 +78,8 @@ def changed(
     kept = {*KEPT, *(given.keys() & set(KEYS))}
     before = {} if old is None else {key: value for key, value in old.model_dump().items() if key in kept}
     now = {key: value for key, value in given.items() if key in known and value is not None}
+    if isinstance(config := now.get("mcp_config"), dict) and not too_deep(config):
+        now["mcp_config"] = unmasked(config, None if old is None else old.mcp_config)
     try:
         settings = UserSettings.model_validate({**before, **now})
     except ValidationError as error:
@@ -130,11 +133,13 @@ def layer(settings: UserSettings) -> dict[str, Json]:
 def shown(
     settings: UserSettings, providers: Mapping[str, str | None], *, operators_key: bool = False
 ) -> dict[str, Json]:
-    """The settings for their owner: whether a key is set, never the key. `providers` maps git providers with a token to
-    their hosts; with `operators_key`, the model is reached as the operator reaches it."""
+    """The settings for their owner: whether a key is set, never the key, and MCP servers with their secrets masked.
+    `providers` maps git providers with a token to their hosts; with `operators_key`, the model is reached as the
+    operator reaches it."""
     return {
         **settings.model_dump(mode="json"),
         **dict.fromkeys(KEYS),
+        "mcp_config": None if settings.mcp_config is None else masked(settings.mcp_config),
         "secrets_store": {"provider_tokens": {}},
         "provider_tokens_set": dict(providers),
         "llm_api_key_set": operators_key or bool(settings.llm_api_key),

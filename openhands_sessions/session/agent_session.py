@@ -51,7 +51,7 @@ class AgentSession:
     ) -> None:
         self.sid = sid
         self.settings = settings
-        masker = SecretMasker(secrets(settings))
+        masker = SecretMasker((*secrets(settings), *dependencies.secrets))
         self.event_stream = EventStream(dependencies.store.log(sid), feed, dependencies.clock, masker)
         self.memory = dependencies.memory
         self.llm_registry = dependencies.agents

@@ -57,6 +57,8 @@ class Dependencies:
     condenser: Condenser
     clock: Callable[[], datetime]
     version: str
+    secrets: Sequence[str] = ()
+    """The server's own, which are masked in everything that a conversation records."""
     ipython: Tool | None = None
     """Offered where the sandbox has IPython."""
     mcp: McpServers | None = None
