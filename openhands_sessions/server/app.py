@@ -33,6 +33,7 @@ from openhands_sessions.server.security_headers import answer_headers
 from openhands_sessions.server.services import SERVICES, Services
 from openhands_sessions.server.slow_client import hang_up
 from openhands_sessions.server.sockets.client_namespace import ClientDependencies, ClientNamespace
+from openhands_sessions.server.sockets.connected_clients import ConnectedClients
 from openhands_sessions.server.sockets.operator_namespace import OperatorNamespace
 from openhands_sessions.server.sockets.strict_server import StrictServer
 from openhands_sessions.server.static import page_routes
@@ -168,6 +169,7 @@ def _socket_server(limits: MessageLimits, callers: Identification, grace: float)
         callers,
         grace,
         async_mode="aiohttp",
+        client_manager=ConnectedClients(),
         json=SocketJson,
         async_handlers=False,
         cors_allowed_origins="*",
