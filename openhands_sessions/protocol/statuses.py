@@ -47,6 +47,7 @@ ERROR_IDS: Mapping[str, str] = {
     "AGENT_ERROR$TOOL_FAILED": "The tool met an error of its own.",
     "AGENT_ERROR$LOOP": "The agent went in circles and was stopped.",
     "REPLAY$DIFFERS": "What a replay did came out otherwise than recorded.",
+    "LOG$DAMAGED": "Events are damaged on the disk; this stands in their place, and the message says which they are.",
     "REPLAY$LOST": "The rest of a replay cannot be read any more.",
     "MCP$UNAVAILABLE": "An MCP server cannot be reached.",
     "MICROAGENT$NOT_UNDERSTOOD": "A file of knowledge is used only in part, or not at all.",
