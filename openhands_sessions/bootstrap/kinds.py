@@ -10,12 +10,15 @@ from openhands_sessions.adapters.runtimes.docker.container_spec import DockerSet
 from openhands_sessions.adapters.runtimes.local.runtimes import LocalLimits, LocalRuntimes
 from openhands_sessions.adapters.stores.leases import Holder
 from openhands_sessions.adapters.stores.sqlite import open_sqlite
+from openhands_sessions.adapters.stores.sqlite_check import check_sqlite
 from openhands_sessions.adapters.stores.sqlite_schema import probe_sqlite
+from openhands_sessions.adapters.stores.write_ahead_log import kept_logs
 from openhands_sessions.config.config import Config
+from openhands_sessions.core.errors import BadInput
 from openhands_sessions.core.ids import ConversationId
 from openhands_sessions.ports.runtime import Runtimes
 from openhands_sessions.ports.sandboxes import Check, LastingRuntimes
-from openhands_sessions.ports.store import SessionStore, StoreOptions
+from openhands_sessions.ports.store import SessionStore, StoreOptions, StoreReport
 
 OpenedStore = AbstractAsyncContextManager[SessionStore]
 OpenedRuntimes = AbstractAsyncContextManager[Runtimes]
@@ -24,7 +27,11 @@ OpenedRuntimes = AbstractAsyncContextManager[Runtimes]
 def _sqlite(config: Config) -> OpenedStore:
     folders = (_sandboxes(config), _docker_folder(config))
     begun = any(any(folder.glob("*/workspace")) for folder in folders)
-    return open_sqlite(config.store.path or config.data_dir / "sessions.db", _holder(config), begun=begun)
+    return open_sqlite(_database(config), _holder(config), begun=begun)
+
+
+def _database(config: Config) -> Path:
+    return config.store.path or config.data_dir / "sessions.db"
 
 
 @asynccontextmanager
@@ -115,6 +122,18 @@ async def probe_docker(config: Config) -> Sequence[Check]:
     from openhands_sessions.adapters.runtimes.docker.check import check_docker
 
     return await check_docker(_docker_folder(config), _docker_settings(config), address=config.docker.address)
+
+
+def check_store(config: Config) -> StoreReport:
+    """Look through all that is stored; no server may have it open. Raises StorageError, BadInput for another kind."""
+    if config.store.kind != "sqlite":
+        raise BadInput("store.kind", "must be sqlite: other stores are checked by their own programs")
+    return check_sqlite(_database(config))
+
+
+def lost_commits(config: Config) -> Sequence[str]:
+    """The names of the files with commits that were lost."""
+    return [log.name for log in kept_logs(_database(config))]
 
 
 def probe_store(folder: Path) -> str:

@@ -23,6 +23,7 @@ from openhands_sessions.cli.subcommands import (
     given,
     sandbox,
     sessions,
+    store,
 )
 from openhands_sessions.config.errors import ConfigError
 from openhands_sessions.core.errors import BadInput, SessionsError
@@ -39,6 +40,7 @@ app = typer.Typer(
 )
 app.add_typer(sessions, name="sessions")
 app.add_typer(sandbox, name="sandbox")
+app.add_typer(store, name="store")
 app.add_typer(config, name="config")
 
 

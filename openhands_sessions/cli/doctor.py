@@ -121,9 +121,13 @@ def database(config: Config) -> Finding:
         return Finding("database", "warn", "none: kept in memory", "Set store.kind to sqlite to keep conversations.")
     folder = config.data_dir if config.store.path is None else config.store.path.parent
     try:
-        return Finding("database", "ok", f"SQLite {kinds.probe_store(folder)} with a write-ahead log")
+        found = f"SQLite {kinds.probe_store(folder)} with a write-ahead log"
     except SessionsError as error:
         return Finding("database", "fail", error.message, "Put the data folder on a local disk with free space.")
+    if lost := kinds.lost_commits(config):
+        advice = "The newest events may be missing: restore a backup, or remove the file to go on with what is left."
+        return Finding("database", "warn", f"{found}; lost commits are in {', '.join(lost)}", advice)
+    return Finding("database", "ok", found)
 
 
 def unix_socket(config: Config) -> Finding:

@@ -1,4 +1,4 @@
-"""The groups `sessions`, `sandbox` and `config` of the command line, and the options that commands share."""
+"""The groups `sessions`, `sandbox`, `store` and `config` of the command line, and the options that commands share."""
 
 import gc
 import importlib
@@ -38,6 +38,7 @@ Key = Annotated[
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON, for programs.")]
 sessions = typer.Typer(help="Stored conversations.", rich_markup_mode=None)
 sandbox = typer.Typer(help="The containers of conversations, where runtime.kind is docker.", rich_markup_mode=None)
+store = typer.Typer(help="The database of the data folder.", rich_markup_mode=None)
 config = typer.Typer(help="The configuration.", rich_markup_mode=None)
 Id = Annotated[str, typer.Argument(metavar="ID", help="Id of the conversation, or its beginning.")]
 
@@ -168,6 +169,14 @@ _add_sandbox_command(
 _add_sandbox_command(
     "clear", "Remove all sandboxes, their network and its firewall rules; workspaces stay. Stop the server first."
 )
+
+
+@store.command("check")
+def store_check(
+    *, as_json: AsJson = False, data_dir: DataDir = None, config_file: ConfigFile = None, settings: Settings = None
+) -> int:
+    """Read all that is stored, and list what is damaged. Stop the server first."""
+    return int(command("store").check(given({"--data-dir": data_dir}, settings), config_file, as_json=as_json))
 
 
 @config.command("show")

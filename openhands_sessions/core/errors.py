@@ -4,6 +4,7 @@ A message never holds a traceback, a host path or a secret: it is shown to users
 """
 
 from enum import StrEnum
+from typing import Self
 
 
 class SessionsError(Exception):
@@ -156,6 +157,33 @@ class OwnedElsewhere(StorageError, code="owned_elsewhere"):
 
 class StorageUnavailable(StorageError, code="storage_unavailable"):
     """The disk is full, read-only, locked or missing. What was not acknowledged is not stored."""
+
+
+class DamagedRecord(StorageError, code="damaged_record"):
+    """What is stored of one conversation is not what was written: of its events `first` to `last`, or where they are
+    None, of something else. The rest of it can be read, and no other conversation is concerned."""
+
+    def __init__(
+        self, message: str, *, conversation: str | None = None, first: int | None = None, last: int | None = None
+    ) -> None:
+        super().__init__(message)
+        self.conversation = conversation
+        self.first = first
+        self.last = last
+
+    @classmethod
+    def of(cls, what: str, conversation: str) -> Self:
+        """`what` is the record, as a subject in the singular."""
+        return cls(f"{what} is damaged on the disk: {_WAYS_OUT}", conversation=conversation)
+
+    @classmethod
+    def of_events(cls, conversation: str, first: int, last: int) -> Self:
+        which = f"event {first} of this conversation is" if first == last else f"events {first} to {last} are"
+        text = f"{which} damaged on the disk: {_WAYS_OUT}"
+        return cls(text, conversation=conversation, first=first, last=last)
+
+
+_WAYS_OUT = "ask the operator to restore a backup; or export what can be read, and begin a new conversation"
 
 
 class RuntimeFailure(SessionsError, code="runtime_failure"):

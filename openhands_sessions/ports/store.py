@@ -7,6 +7,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Protocol, TypedDict
 
+from openhands_sessions.core.errors import DamagedRecord
 from openhands_sessions.core.events.codec import Stored
 from openhands_sessions.core.events.event import Json
 from openhands_sessions.core.ids import ConversationId, EventId, OwnerId
@@ -103,6 +104,24 @@ class StoreOptions:
     lease_ttl: float
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class StoreReport:
+    """What a look through everything that is stored has found."""
+
+    events: int = 0
+    checked: int = 0
+    """How many of them have a checksum; those of earlier versions get theirs while the server runs."""
+    damage: Sequence[DamagedRecord] = ()
+    problem: str | None = None
+    """What keeps the database from being read at all."""
+    kept_logs: Sequence[str] = ()
+    """Files with commits that were lost."""
+
+    @property
+    def sound(self) -> bool:
+        return not self.damage and self.problem is None
+
+
 class EventLog(Protocol):
     """The log of one conversation. Ids are dense from 0."""
 
@@ -127,17 +146,21 @@ class EventLog(Protocol):
     ) -> AsyncIterator[Sequence[Stored]]:
         """Entries with `after < id < before`, in batches of bounded size, in constant memory; `reverse` starts at
         the newest; `limit` counts entries. Sees what was durable when each batch was read. Never reads what was
-        not asked for: the last 50 of 100,000 cost 50."""
+        not asked for: the last 50 of 100,000 cost 50. Where the next entry is not as it was written, or missing, raises
+        DamagedRecord with the ids of the damaged stretch, after all that comes before it: never gives altered content.
+        A reading that begins behind the stretch goes on."""
 
     async def receipt(self, key: str) -> Receipt | None:
-        """What a command with this key did, if it was stored."""
+        """What a command with this key did, if it was stored. Raises DamagedRecord where that is not as it was
+        written."""
 
 
 class SnapshotStore(Protocol):
     """Snapshots, so that a log need not be folded from 0."""
 
     async def load(self, sid: ConversationId, at: EventId | None = None) -> Snapshot | None:
-        """The newest one, or the newest whose head is not above `at`."""
+        """The newest one, or the newest whose head is not above `at`. One that is not as it was written is passed
+        over."""
 
     async def save(self, sid: ConversationId, snapshot: Snapshot) -> None:
         """Add one, and delete those of other versions and those that `core.snapshots.kept` leaves out. Without effect
@@ -152,7 +175,8 @@ class ConversationStore(Protocol):
         BadInput for text with lone surrogates."""
 
     async def get(self, sid: ConversationId) -> ConversationRow | None:
-        """The row, None where it is unknown or deleted."""
+        """The row, None where it is unknown or deleted. Raises DamagedRecord where it is not as it was written; so does
+        `update`."""
 
     async def page(
         self,
@@ -163,8 +187,8 @@ class ConversationStore(Protocol):
         matching: ConversationFilter = ANY_CONVERSATION,
     ) -> Sequence[ConversationRow]:
         """Newest `created_at` first, then highest id; only those that come after `before` in that order. An
-        owner of None means all owners. A page of one owner walks along an index, whatever it must match: 50 of
-        10,000 cost 50."""
+        owner of None means all owners. A row that is not as it was written is left out. A page of one owner walks along
+        an index, whatever it must match: 50 of 10,000 cost 50."""
 
     async def count(self, owner: OwnerId | None, matching: ConversationFilter = ANY_CONVERSATION) -> int:
         """How many rows the pages have."""
@@ -189,7 +213,8 @@ class SessionStore(Protocol):
     @property
     def problem(self) -> str | None:
         """Why nothing can be stored now, for users: the last write failed, or the database is damaged; then calls raise
-        StorageUnavailable. None while it works. Each change is one line in the log."""
+        StorageUnavailable. None while it works, also where a single conversation is damaged. Each change is one line in
+        the log, and so is each damaged conversation."""
 
     def log(self, sid: ConversationId) -> EventLog:
         """The log of a conversation; cheap, no I/O. Writing one whose row does not exist raises NotFound."""

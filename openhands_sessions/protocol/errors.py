@@ -8,6 +8,7 @@ from openhands_sessions.core.errors import (
     AtCapacity,
     BadInput,
     CallerError,
+    DamagedRecord,
     FileProblem,
     ForeignHost,
     ForeignOrigin,
@@ -52,6 +53,7 @@ HTTP_STATUS: tuple[tuple[type[SessionsError], int], ...] = (
     (NotText, 415),
     (BadInput, 422),
     (CallerError, 400),
+    (DamagedRecord, 500),
     (SessionsError, 500),
 )
 """The status of each class of error; the first row that fits counts."""
@@ -59,7 +61,10 @@ CODE_OF_STATUS = {401: Unauthorized.code, 404: NotFound.code, 413: TooLarge.code
 """What a status means where the answer has no code."""
 _BY_CODE: Mapping[str, Callable[[str], SessionsError]] = {
     kind.code: kind
-    for kind in (AlreadyExists, AtCapacity, NoRepository, NotAccepting, StorageUnavailable, TooLarge, Unauthorized)
+    for kind in (
+        *(AlreadyExists, AtCapacity, DamagedRecord, NoRepository, NotAccepting, StorageUnavailable, TooLarge),
+        Unauthorized,
+    )
 }
 
 

@@ -47,6 +47,7 @@ ERROR_IDS: Mapping[str, str] = {
     "AGENT_ERROR$TOOL_FAILED": "The tool failed with an error of its own.",
     "AGENT_ERROR$LOOP": "The agent repeated itself and was stopped.",
     "REPLAY$DIFFERS": "A replayed step had another result than recorded.",
+    "LOG$DAMAGED": "Events are damaged on the disk; this stands in their place, and the message says which they are.",
     "REPLAY$LOST": "The remaining steps of a replay cannot be read.",
     "MCP$UNAVAILABLE": "An MCP server cannot be reached.",
     "MICROAGENT$NOT_UNDERSTOOD": "A microagent is used only in part, or not at all.",

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from datetime import tzinfo
 from typing import Literal
 
-from openhands_sessions.core.errors import AlreadyExists, Conflict, Fenced, NotFound
+from openhands_sessions.core.errors import AlreadyExists, Conflict, DamagedRecord, Fenced, NotFound
 from openhands_sessions.core.events.codec import Stored, decode
 from openhands_sessions.core.foreign_events import EventNumbering, Metadata, metadata_of
 from openhands_sessions.core.ids import ConversationId, OwnerId
@@ -89,6 +89,8 @@ class Importer:
             return _skipped(theirs.place, str(error))
         except NotFound:
             return _skipped(theirs.place, "was deleted here meanwhile")
+        except DamagedRecord as error:
+            return _skipped(theirs.place, error.message)
         except Conflict:
             return _skipped(theirs.place, "is being written by another import; import again to have the rest")
 

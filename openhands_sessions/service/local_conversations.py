@@ -20,6 +20,7 @@ from openhands_sessions.ports.conversations import ANY_CONVERSATION, Conversatio
 from openhands_sessions.ports.runtime import Runtimes
 from openhands_sessions.ports.store import ConversationRow
 from openhands_sessions.service.session_service import SessionService
+from openhands_sessions.session.placeholder import Placeholder, readable
 
 log = structlog.get_logger(__name__)
 
@@ -105,8 +106,13 @@ class LocalConversations:
         before = None if wanted.end is None else wanted.end + 1
         most = limit + 1 if matching is None else None
         log = self._sessions.store.log(sid)
-        async for batch in log.read(wanted.start - 1, before=before, reverse=wanted.reverse, limit=most):
-            found += batch if matching is None else filter(matching.matches, batch)
+        async for batch in readable(log, wanted.start - 1, before=before, reverse=wanted.reverse, limit=most):
+            # Whether a damaged event matches, nobody knows: it is told of.
+            found += [
+                entry
+                for entry in batch
+                if matching is None or isinstance(entry, Placeholder) or matching.matches(entry)
+            ]
             if len(found) > limit:
                 break
         return found[:limit], len(found) > limit
@@ -114,7 +120,7 @@ class LocalConversations:
     async def export(self, sid: ConversationId) -> AsyncIterator[bytes]:
         await self.check(sid)
         before = "["
-        async for batch in self._sessions.store.log(sid).read():
+        async for batch in readable(self._sessions.store.log(sid)):
             texts = [_exported(entry).text for entry in batch if not hidden(entry)]
             if texts:
                 yield f"{before}{','.join(texts)}".encode()
@@ -124,7 +130,8 @@ class LocalConversations:
     async def remember_prompt(self, sid: ConversationId, event: int) -> str:
         await self.check(sid)
         found: list[Stored] = []
-        async for batch in self._sessions.store.log(sid).read(before=event + 1, reverse=True, limit=REMEMBERED):
+        log = self._sessions.store.log(sid)
+        async for batch in readable(log, before=event + 1, reverse=True, limit=REMEMBERED):
             found.extend(batch)
         return remember_prompt([decode(entry.text, entry.schema) for entry in reversed(found)])
 

@@ -10,6 +10,7 @@ from openhands_sessions.core.events.codec import Stored
 from openhands_sessions.core.ids import UNNUMBERED
 from openhands_sessions.ports.gateway import Deliver, Delta, EndReason, FeedItem, SessionClosed, SessionEnded, Status
 from openhands_sessions.ports.store import EventLog
+from openhands_sessions.session.placeholder import readable
 
 TAIL_ENTRIES = 128
 TAIL_CHARACTERS = 24 * 1024
@@ -169,7 +170,7 @@ class Feed:
                 self._batch = [self._tail[place] for place in range(cursor - newest, head - newest)]
             yield self._batch
             return
-        async for batch in self._log.read(cursor, before=head + 1):
+        async for batch in readable(self._log, cursor, before=head + 1):
             yield batch
 
     async def _news(self, follower: _Follower) -> None:

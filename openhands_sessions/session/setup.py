@@ -8,7 +8,7 @@ from datetime import datetime
 from functools import partial
 from typing import TypeVar
 
-from openhands_sessions.core.errors import OwnedElsewhere, RuntimeFailure, SessionsError, StageFailed
+from openhands_sessions.core.errors import DamagedRecord, OwnedElsewhere, RuntimeFailure, SessionsError, StageFailed
 from openhands_sessions.core.events.actions import ChangeAgentStateAction, MessageAction, SystemAction
 from openhands_sessions.core.events.event import AgentState, Event, Source
 from openhands_sessions.core.events.observations import REPLAY_LOST_ID, AgentStateChangedObservation, ErrorObservation
@@ -164,8 +164,8 @@ class SessionSetup:
                 return await build()
         except TimeoutError as error:
             raise StageFailed(state, "TimeoutError", f"it took longer than {stage.limit:.0f} s") from error
-        except OwnedElsewhere:
-            raise  # another server works on the conversation: nothing has failed
+        except (DamagedRecord, OwnedElsewhere):
+            raise  # not the stage has failed: the log must not be written to, or another server works on it
         except SessionsError as error:
             raise StageFailed(state, type(error).__name__, without_paths(error.message)) from error
         except OSError as error:

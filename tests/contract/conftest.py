@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator, Iterator
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, nullcontext
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -18,6 +19,7 @@ from tests.support.docker_engine import Engine
 from tests.support.docker_far import far
 from tests.support.docker_sandboxes import docker_runtimes
 from tests.support.sandboxes import CAP, FLOOD, FLOODED, SID, opened
+from tests.support.store_damage import Damage, damage_database
 from tests.support.store_entries import OTHER, TALK, TTL, OpenStore, TestClock, row
 
 
@@ -27,15 +29,28 @@ def clock() -> TestClock:
     return TestClock()
 
 
+@pytest.fixture
+def memory_data() -> MemoryData:
+    """What all stores in memory of a test share."""
+    return MemoryData()
+
+
+@pytest.fixture
+def damage(request: pytest.FixtureRequest, open_store: OpenStore, memory_data: MemoryData, tmp_path: Path) -> Damage:
+    """Damages events of a conversation, or without any its row and snapshots, behind the back of the stores."""
+    if request.node.callspec.params["open_store"] == "memory":
+        return memory_data.damage
+    return partial(damage_database, tmp_path / "sessions.db")
+
+
 @pytest.fixture(params=["memory", "sqlite"])
-def open_store(request: pytest.FixtureRequest, tmp_path: Path, clock: TestClock) -> OpenStore:
+def open_store(request: pytest.FixtureRequest, tmp_path: Path, clock: TestClock, memory_data: MemoryData) -> OpenStore:
     """Opens one more store over the same data with each call."""
-    data = MemoryData()
 
     def opened() -> AbstractAsyncContextManager[SessionStore]:
         holder = Holder(node="here", ttl=TTL, clock=clock)
         if request.param == "memory":
-            return open_memory(data, holder)
+            return open_memory(memory_data, holder)
         return open_sqlite(tmp_path / "sessions.db", holder)
 
     return opened

@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager, nullcontext
 from dataclasses import dataclass, field, replace
 from datetime import datetime
+from itertools import takewhile
 
 from openhands_sessions.adapters.stores.encoding import (
     BATCH_BYTES,
@@ -21,6 +22,7 @@ from openhands_sessions.adapters.stores.leases import Holder, renewed
 from openhands_sessions.core.errors import (
     AlreadyExists,
     Conflict,
+    DamagedRecord,
     Fenced,
     NotFound,
     OwnedElsewhere,
@@ -43,7 +45,8 @@ from openhands_sessions.ports.store import (
 
 @dataclass(slots=True)
 class _Conversation:
-    """All that is stored of one conversation. `holder` is who has its lease."""
+    """All that is stored of one conversation. `holder` is who has its lease; `damaged` are the events that cannot be
+    read any more, and `row_is_damaged` says so of the row."""
 
     row: ConversationRow
     term: int = 0
@@ -51,6 +54,8 @@ class _Conversation:
     entries: list[Stored] = field(default_factory=list)
     receipts: dict[str, Receipt] = field(default_factory=dict)
     snapshots: dict[EventId, Snapshot] = field(default_factory=dict)
+    damaged: set[EventId] = field(default_factory=set)
+    row_is_damaged: bool = False
 
 
 @dataclass(slots=True)
@@ -61,6 +66,15 @@ class MemoryData:
     """None for a deleted one: its id is never used again."""
     holders: dict[str, tuple[str, datetime]] = field(default_factory=dict)
     """By boot id: node, and when its leases become void."""
+
+    def damage(self, sid: ConversationId, *events: int) -> None:
+        """As a failing disk does: these events, or without any the row and its snapshots."""
+        kept = self.conversations[sid]
+        assert kept is not None
+        kept.damaged.update(map(EventId, events))
+        if not events:
+            kept.row_is_damaged = True
+            kept.snapshots.clear()
 
 
 class OpenedData:
@@ -74,6 +88,13 @@ class OpenedData:
         if self.shut:
             raise StorageUnavailable("the store is closed")
         return self.data.conversations.get(sid)
+
+    def row(self, sid: ConversationId) -> ConversationRow | None:
+        """Raises DamagedRecord."""
+        kept = self.find(sid)
+        if kept is not None and kept.row_is_damaged:
+            raise DamagedRecord.of("the row", sid)
+        return kept.row if kept else None
 
     def get(self, sid: ConversationId) -> _Conversation:
         """Raises NotFound."""
@@ -136,16 +157,23 @@ class MemoryLog:
             kept.receipts[receipt.key] = receipt
 
     def _batch(self, after: int, before: int | None, reverse: bool, limit: int | None) -> list[Stored]:
-        """The first of what is asked for, up to the bound of a batch."""
+        """The first of what is asked for, up to the bound of a batch, and up to a damaged one. Raises DamagedRecord."""
         entries, batch, weight = self._entries(), list[Stored](), 0
         ids = range(after + 1, len(entries) if before is None else min(before, len(entries)))
         ids = ids[::-1] if reverse else ids
         for id in ids[: BATCH_ENTRIES if limit is None else max(0, min(limit, BATCH_ENTRIES))]:
             weight += len(entries[id].text)
-            if batch and weight > BATCH_BYTES:
+            if batch and (weight > BATCH_BYTES or self._damaged([id])):
                 break
+            if stretch := self._damaged(ids):
+                raise DamagedRecord.of_events(self._sid, min(stretch), max(stretch))
             batch.append(entries[id])
         return batch
+
+    def _damaged(self, ids: Sequence[int]) -> list[int]:
+        """The damaged ones with which these ids begin."""
+        kept = self._data.find(self._sid)
+        return list(takewhile(kept.damaged.__contains__, ids)) if kept else []
 
 
 class MemoryConversations:
@@ -162,8 +190,8 @@ class MemoryConversations:
         self._data.data.conversations[row.id] = _Conversation(_copy(row))
 
     async def get(self, sid: ConversationId) -> ConversationRow | None:
-        kept = self._data.find(sid)
-        return _copy(kept.row) if kept else None
+        row = self._data.row(sid)
+        return None if row is None else _copy(row)
 
     async def page(
         self,
@@ -176,7 +204,10 @@ class MemoryConversations:
         rows = [
             kept.row
             for kept in self._data.data.conversations.values()
-            if kept and owner in (None, kept.row.owner) and (before is None or _place(kept.row) < before)
+            if kept
+            and not kept.row_is_damaged
+            and owner in (None, kept.row.owner)
+            and (before is None or _place(kept.row) < before)
             if _matches(kept.row, matching)
         ]
         return [_copy(row) for row in sorted(rows, key=_place, reverse=True)[: max(limit, 0)]]
@@ -189,6 +220,7 @@ class MemoryConversations:
     ) -> ConversationRow:
         check_texts(changes)
         kept = self._data.get(sid)
+        self._data.row(sid)
         kept.row = changed(kept.row, changes, if_version)
         return _copy(kept.row)
 

@@ -102,12 +102,16 @@ async def test_an_empty_database_beside_workspaces_is_refused_at_the_start_and_t
                 await rest.ask("GET", "/health/live")
         (server.workspace(sid) / "kept.txt").touch()
         await server.stopped()
-        (data_dir / "sessions.db").write_bytes(b"")
-        await server.launch()
-        assert await server.ended() == 1
-        assert "sessions.db is empty" in server.log
-        assert "move the empty file away" in server.log
-        (data_dir / "sessions.db").rename(data_dir / "empty.db")
+        for missing in (False, True):
+            (data_dir / "sessions.db").write_bytes(b"")
+            if missing:
+                (data_dir / "sessions.db").unlink()
+            await server.launch()
+            assert await server.ended() == 1
+            assert f"sessions.db is {'missing' if missing else 'empty'}" in server.log
+            assert "move the folder of the workspaces away" in server.log
+        workspace = server.workspace(sid).relative_to(data_dir / "runtimes")
+        (data_dir / "runtimes").rename(data_dir / "kept")
         await server.start()
         assert (await rest.ask("GET", "/api/conversations"))[1]["results"] == []
-        assert (server.workspace(sid) / "kept.txt").exists()
+        assert (data_dir / "kept" / workspace / "kept.txt").exists()

@@ -26,7 +26,7 @@ from tests.house.sources import OURS
 WRITTEN = {"scripted-model.md"}
 """Pages with nothing in them that code could list."""
 ID = re.compile(
-    r"(?:STATUS|CHAT_INTERFACE|AGENT_ERROR|MCP|MICROAGENT|REPLAY|CONVERSATION|CONFIGURATION|RUNTIME)\$[A-Z_]+"
+    r"(?:STATUS|CHAT_INTERFACE|AGENT_ERROR|MCP|MICROAGENT|REPLAY|LOG|CONVERSATION|CONFIGURATION|RUNTIME)\$[A-Z_]+"
 )
 K = TypeVar("K")
 SENDERS = {"message_packet", "event_packet", "array_packet"}

@@ -5,6 +5,7 @@ import sqlite3
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from openhands_sessions.adapters.stores.checksums import event_checksum, kind_seed, receipt_checksum
 from openhands_sessions.adapters.stores.sqlite_schema import LIVE, SPAN
 from openhands_sessions.core.errors import AlreadyExists, Conflict, Fenced, NotFound
 from openhands_sessions.core.events.codec import Stored
@@ -13,10 +14,10 @@ from openhands_sessions.ports.store import Receipt
 
 _KNOWN_AT_MOST = 10_000
 _ROWS_PER_STATEMENT = 128
-_COLUMNS = 4
+_COLUMNS = 5
 
 _INSERT_ROWS = {
-    rows: f"INSERT OR ROLLBACK INTO events VALUES {', '.join(['(?,?,?,?)'] * rows)}"
+    rows: f"INSERT OR ROLLBACK INTO events VALUES {', '.join(['(?,?,?,?,?)'] * rows)}"
     for rows in (1, 2, 4, 8, 16, 32, 64, _ROWS_PER_STATEMENT)
 }
 """Many rows per statement, since the thread releases and takes the interpreter's lock once per statement. OR ROLLBACK
@@ -53,7 +54,8 @@ class AppendBuffer:
     def __init__(self, connection: sqlite3.Connection) -> None:
         self._connection = connection
         self._logs: dict[ConversationId, _Log] = {}
-        self._forms: dict[tuple[str, int], int] = {}
+        self._forms: dict[tuple[str, int], tuple[int, int]] = {}
+        """Number and checksum seed of each kind and schema."""
         self._waiting: list[int | str] = []
         self._data_version = -1
 
@@ -80,8 +82,8 @@ class AppendBuffer:
         row = log.key * SPAN + log.head
         for entry, size in zip(item.entries, item.sizes, strict=True):
             row += 1
-            form = self._forms.get((entry.kind, entry.schema)) or self._form(entry.kind, entry.schema)
-            self._waiting += (row, form, size, entry.text)
+            form, seed = self._forms.get((entry.kind, entry.schema)) or self._form(entry.kind, entry.schema)
+            self._waiting += (row, form, size, entry.text, event_checksum(seed, row, entry.text.encode()))
         log.head += len(item.entries)
 
     def flush(self) -> None:
@@ -122,21 +124,22 @@ class AppendBuffer:
         return log
 
     def _keep(self, log: _Log, receipt: Receipt) -> None:
-        kept = self._connection.execute(
-            "INSERT OR IGNORE INTO receipts VALUES (?, ?, ?, ?)", (log.key, receipt.key, receipt.digest, receipt.event)
+        kept = (log.key, receipt.key, receipt.digest, receipt.event)
+        stored = self._connection.execute(
+            "INSERT OR IGNORE INTO receipts VALUES (?, ?, ?, ?, ?)", (*kept, receipt_checksum(*kept))
         )
-        if kept.rowcount == 0:
+        if stored.rowcount == 0:
             raise AlreadyExists(f"the key {receipt.key!r} was used before")
 
-    def _form(self, kind: str, schema: int) -> int:
+    def _form(self, kind: str, schema: int) -> tuple[int, int]:
         if len(self._forms) > _KNOWN_AT_MOST:
             self._forms.clear()
         self._connection.execute("INSERT OR IGNORE INTO forms (kind, schema) VALUES (?, ?)", (kind, schema))
         found: int = self._connection.execute(
             "SELECT id FROM forms WHERE kind = ? AND schema = ?", (kind, schema)
         ).fetchone()[0]
-        self._forms[kind, schema] = found
-        return found
+        self._forms[kind, schema] = found, kind_seed(kind, schema)
+        return self._forms[kind, schema]
 
 
 def newest(connection: sqlite3.Connection, key: int) -> int:

@@ -8,8 +8,16 @@ from pathlib import Path
 
 import structlog
 
-from openhands_sessions.adapters.stores.sqlite_schema import connect_reader, damaged, unavailable
-from openhands_sessions.core.errors import StorageError, StorageUnavailable
+from openhands_sessions.adapters.stores.sqlite_schema import (
+    LIVE,
+    PURGED,
+    SPAN,
+    connect_reader,
+    corruption,
+    damaged,
+    unavailable,
+)
+from openhands_sessions.core.errors import DamagedRecord, StorageError, StorageUnavailable
 
 log = structlog.get_logger(__name__)
 
@@ -19,6 +27,18 @@ _CHECK_SECONDS = 0.25
 """How long opening waits for the check of the whole database; a large one is checked in the background."""
 _INTERRUPT_SECONDS = 0.05
 _HEADING = "*** in database main ***"
+_TOLD_AT_MOST = 10_000
+_FIRST_OF_EACH_LOG = f"""WITH RECURSIVE firsts(key) AS (
+    SELECT min(key) FROM events
+    UNION ALL
+    SELECT (SELECT min(key) FROM events WHERE key >= (firsts.key / {SPAN} + 1) * {SPAN})
+    FROM firsts WHERE firsts.key IS NOT NULL)"""
+ASTRAY = f"""{_FIRST_OF_EACH_LOG}
+SELECT count(*) FROM firsts LEFT JOIN conversations ON conversations.key = firsts.key / {SPAN}
+WHERE firsts.key IS NOT NULL AND (conversations.key IS NULL OR conversations.gone = {PURGED}
+    OR (conversations.gone = {LIVE} AND firsts.key % {SPAN} <> 0))"""
+"""How many logs do not begin with their first event, or belong to no conversation: a flipped bit in a key has moved an
+event out of the log that it was in, which shows no gap. One look into the tree for each log."""
 _FAULTY_VALUES = (sqlite3.DataError, sqlite3.IntegrityError, sqlite3.ProgrammingError)
 
 
@@ -32,6 +52,7 @@ class StoreCondition:
         self.failing = asyncio.Event()
         """Set from a write that the disk refused until a probe is stored."""
         self._refusal: str | None = None
+        self._told: set[str | None] = set()
 
     @property
     def problem(self) -> str | None:
@@ -42,6 +63,17 @@ class StoreCondition:
         """Raises StorageUnavailable for a damaged database."""
         if self.damage is not None:
             raise StorageUnavailable(self.damage)
+
+    def note_record(self, error: DamagedRecord) -> None:
+        """Of one conversation something is damaged: told once."""
+        if error.conversation not in self._told and len(self._told) < _TOLD_AT_MOST:
+            self._told.add(error.conversation)
+            log.error("a conversation is damaged", conversation_id=error.conversation, problem=error.message)
+
+    def note_lost(self, problem: str) -> None:
+        """The write-ahead log has lost commits."""
+        self.damage = problem
+        log.error("the database has lost what it acknowledged, and is not used", problem=problem)
 
     def note_read(self, error: StorageUnavailable) -> None:
         """A read failed."""
@@ -106,6 +138,7 @@ async def checked(path: Path, condition: StoreCondition) -> AsyncIterator[None]:
             await _check(connection, "integrity_check(conversations)", condition)
             rows_are_checked.set()
             await _check(connection, "quick_check(1)", condition)
+            await _check_logs(connection, condition)
         finally:
             rows_are_checked.set()
 
@@ -122,13 +155,28 @@ async def checked(path: Path, condition: StoreCondition) -> AsyncIterator[None]:
 
 
 async def _check(connection: sqlite3.Connection, pragma: str, condition: StoreCondition) -> None:
+    await _look(connection, f"PRAGMA {pragma}", "ok", condition)
+
+
+async def _check_logs(connection: sqlite3.Connection, condition: StoreCondition) -> None:
+    await _look(connection, ASTRAY, 0, condition)
+
+
+async def _look(connection: sqlite3.Connection, query: str, sound: str | int, condition: StoreCondition) -> None:
     try:
-        [found] = await asyncio.to_thread(lambda: connection.execute(f"PRAGMA {pragma}").fetchone())
-        if found != "ok":
-            raise sqlite3.DatabaseError(" ".join(str(found).removeprefix(_HEADING).split()))
+        [found] = await asyncio.to_thread(lambda: connection.execute(query).fetchone())
+        if found != sound:
+            raise corruption(damage_told(found))
     except sqlite3.OperationalError as error:
         if error.sqlite_errorcode != sqlite3.SQLITE_INTERRUPT:
             log.warning("the database could not be checked", problem=unavailable(error).message)
     except sqlite3.DatabaseError as error:
         error.sqlite_errorcode = sqlite3.SQLITE_CORRUPT
         condition.note_read(unavailable(error))
+
+
+def damage_told(found: object) -> str:
+    """What a check of the database answered, in one line."""
+    if isinstance(found, int):
+        return f"{found} logs have events that belong elsewhere"
+    return " ".join(str(found).removeprefix(_HEADING).split())

@@ -14,8 +14,9 @@ from pathlib import Path
 
 import structlog
 
+from openhands_sessions.adapters.stores.checksums import ROW_COLUMNS, row_checksum
 from openhands_sessions.adapters.stores.encoding import microseconds
-from openhands_sessions.adapters.stores.sqlite_schema import LIVE, unavailable
+from openhands_sessions.adapters.stores.sqlite_schema import LIVE, seal_rows, unavailable
 from openhands_sessions.core.errors import NotFound, OwnedElsewhere, StorageError, StorageUnavailable
 from openhands_sessions.core.ids import ConversationId
 
@@ -155,10 +156,16 @@ class Leases:
 
 def release(sid: ConversationId, term: int, at: datetime, connection: sqlite3.Connection) -> None:
     """Without effect where a newer term was claimed."""
-    connection.execute(
-        "UPDATE conversations SET holder = NULL, updated_at = ? WHERE id = ? AND term = ? AND gone = ?",
-        (microseconds(at), sid, term, LIVE),
-    )
+    row = connection.execute(
+        f"SELECT {', '.join(ROW_COLUMNS)}, checksum FROM conversations WHERE id = ? AND term = ? AND gone = ?",
+        (sid, term, LIVE),
+    ).fetchone()
+    if row is None:
+        return
+    *values, checksum = row
+    connection.execute("UPDATE conversations SET holder = NULL, updated_at = ? WHERE id = ?", (microseconds(at), sid))
+    if checksum == row_checksum(values):  # a damaged row stays known as one
+        seal_rows(connection, sid)
 
 
 def write_probe(connection: sqlite3.Connection) -> None:

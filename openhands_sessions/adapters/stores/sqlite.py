@@ -9,14 +9,17 @@ from functools import partial
 from pathlib import Path
 
 from openhands_sessions.adapters.stores.append_buffer import Append, newest
+from openhands_sessions.adapters.stores.checksum_pass import completing
+from openhands_sessions.adapters.stores.checksums import receipt_checksum
 from openhands_sessions.adapters.stores.condition import PROBE_SECONDS, StoreCondition, checked, probing
 from openhands_sessions.adapters.stores.encoding import size_of, sizes_of
 from openhands_sessions.adapters.stores.leases import Holder, Leases, clear_probe, release, renewed, write_probe
+from openhands_sessions.adapters.stores.log_reader import KEY, EventKinds, LogReader
 from openhands_sessions.adapters.stores.sqlite_conversations import SqliteConversations, SqliteSnapshots
-from openhands_sessions.adapters.stores.sqlite_reader import KEY, EventKinds, LogReader, ReaderPool
+from openhands_sessions.adapters.stores.sqlite_reader import ReaderPool
 from openhands_sessions.adapters.stores.sqlite_schema import LIVE
 from openhands_sessions.adapters.stores.sqlite_writer import Writer
-from openhands_sessions.core.errors import BadInput, SessionsError, StorageError
+from openhands_sessions.core.errors import BadInput, DamagedRecord, SessionsError, StorageError
 from openhands_sessions.core.events.codec import Stored
 from openhands_sessions.core.ids import ConversationId, EventId
 from openhands_sessions.ports.store import ConversationStore, Receipt, SnapshotStore
@@ -73,10 +76,15 @@ class SqliteLog:
 
     def _receipt(self, key: str, connection: sqlite3.Connection) -> Receipt | None:
         row = connection.execute(
-            f"SELECT digest, event FROM receipts WHERE conversation = {KEY} AND key = :key",
+            f"SELECT digest, event, checksum, conversation FROM receipts WHERE conversation = {KEY} AND key = :key",
             {"sid": self._sid, "key": key},
         ).fetchone()
-        return None if row is None else Receipt(key=key, digest=row[0], event=EventId(row[1]))
+        if row is None:
+            return None
+        digest, event, checksum, conversation = row
+        if checksum not in (None, receipt_checksum(conversation, key, digest, event)):
+            raise DamagedRecord.of("what a command of this conversation did", self._sid)
+        return Receipt(key=key, digest=digest, event=EventId(event))
 
 
 class SqliteStore:
@@ -128,7 +136,7 @@ async def open_sqlite(
     path: Path, holder: Holder | None = None, *, begun: bool = False, probe_every: float = PROBE_SECONDS
 ) -> AsyncIterator[SqliteStore]:
     """Open the database, and make it where there is none: its folder for its owner only, its file too. `holder` is who
-    claims leases with it. `begun`: it has held conversations, so one that is there and empty is refused.
+    claims leases with it. `begun`: there are workspaces of conversations, so a database without any is refused.
     `probe_every` is the time in seconds between two probes of a disk that refuses writes.
 
     Other processes may have the same file open. Raises StorageError for a database that is not ours, newer than this
@@ -143,7 +151,12 @@ async def open_sqlite(
     store = SqliteStore(writer, readers, leases, condition)
     try:
         await writer.ready()
-        async with checked(path, condition), renewed(holder, store.renew), probing(condition, store.probe, probe_every):
+        async with (
+            checked(path, condition),
+            renewed(holder, store.renew),
+            probing(condition, store.probe, probe_every),
+            completing(writer),
+        ):
             yield store
         with suppress(StorageError):  # the lock that is given back says the same
             await store.leave()

@@ -7,6 +7,7 @@ from datetime import datetime
 from functools import partial
 from typing import Any, TypeAlias
 
+from openhands_sessions.adapters.stores.checksums import ROW_COLUMNS, row_checksum, snapshot_checksum
 from openhands_sessions.adapters.stores.encoding import (
     changed,
     check_row,
@@ -20,9 +21,9 @@ from openhands_sessions.adapters.stores.encoding import (
     size_of,
 )
 from openhands_sessions.adapters.stores.sqlite_reader import ReaderPool
-from openhands_sessions.adapters.stores.sqlite_schema import LIVE, PURGING, SPAN
+from openhands_sessions.adapters.stores.sqlite_schema import LIVE, PURGING, SPAN, seal_rows
 from openhands_sessions.adapters.stores.sqlite_writer import Writer
-from openhands_sessions.core.errors import AlreadyExists, NotFound
+from openhands_sessions.core.errors import AlreadyExists, DamagedRecord, NotFound
 from openhands_sessions.core.ids import ConversationId, EventId, OwnerId
 from openhands_sessions.core.repository import Repository
 from openhands_sessions.core.snapshots import kept
@@ -32,11 +33,6 @@ from openhands_sessions.ports.store import ConversationRow, RowChanges, Snapshot
 _Value: TypeAlias = str | int | None
 
 _REPOSITORY = ("repository_name", "repository_url", "branch", "git_provider")
-_COLUMNS = (
-    *("id", "owner", "created_at", "updated_at", "version", "title", "trigger", "initial_message"),
-    *("images_key", "replay_key", *_REPOSITORY, "checkout"),
-    *("imported", "forked_from", "sandbox", "archived", "settings", "began_with"),
-)
 _DECODED: Mapping[str, Callable[[Any], Any]] = {
     "created_at": moment_of,
     "updated_at": moment_of,
@@ -47,13 +43,13 @@ _DECODED: Mapping[str, Callable[[Any], Any]] = {
     "began_with": lambda text: None if text is None else settings_of(text),
 }
 _LIKE_SIGNS = re.compile(r"[\^%_]")
-_ROW = f"SELECT {', '.join(_COLUMNS)} FROM conversations WHERE gone = {LIVE}"
-_INSERT = f"INSERT OR IGNORE INTO conversations ({', '.join(_COLUMNS)}) VALUES ({', '.join('?' * len(_COLUMNS))})"
+_ROW = f"SELECT {', '.join(ROW_COLUMNS)}, checksum FROM conversations WHERE gone = {LIVE}"
+_INSERT = f"INSERT OR IGNORE INTO conversations ({', '.join(ROW_COLUMNS)}) VALUES ({', '.join('?' * len(ROW_COLUMNS))})"
 _EMPTY = (
     "UPDATE conversations SET owner = '', created_at = 0, updated_at = 0, trigger = '', settings = '{}', checkout = 0,"
     " archived = 0, title = NULL, initial_message = NULL, images_key = NULL, replay_key = NULL, repository_name = NULL,"
     " repository_url = NULL, branch = NULL, git_provider = NULL, imported = NULL, forked_from = NULL, sandbox = NULL,"
-    " began_with = NULL, holder = NULL, gone = ? WHERE key = ?"
+    " began_with = NULL, holder = NULL, checksum = NULL, gone = ? WHERE key = ?"
 )
 
 
@@ -69,7 +65,7 @@ class SqliteConversations:
         await self._writer.call(row.id, partial(_create, row))
 
     async def get(self, sid: ConversationId) -> ConversationRow | None:
-        return await self._readers.call(partial(_get, sid))
+        return await self._readers.call(partial(stored_row, sid))
 
     async def page(
         self,
@@ -79,8 +75,11 @@ class SqliteConversations:
         before: tuple[datetime, ConversationId] | None = None,
         matching: ConversationFilter = ANY_CONVERSATION,
     ) -> Sequence[ConversationRow]:
-        query, values = page_query(owner, limit=limit, before=before, matching=matching)
-        return await self._readers.call(partial(_select, query, values))
+        query = partial(page_query, owner, limit=limit, matching=matching)
+        rows, damaged = await self._readers.call(partial(_page, query, limit, before))
+        for error in damaged:
+            self._readers.condition.note_record(error)
+        return rows
 
     async def count(self, owner: OwnerId | None, matching: ConversationFilter = ANY_CONVERSATION) -> int:
         where, values = _wanted(owner, matching)
@@ -106,7 +105,10 @@ class SqliteSnapshots:
         self._readers = readers
 
     async def load(self, sid: ConversationId, at: EventId | None = None) -> Snapshot | None:
-        return await self._readers.call(partial(_load, sid, at))
+        snapshot, damage = await self._readers.call(partial(_load, sid, at))
+        if damage is not None:
+            self._readers.condition.note_record(damage)
+        return snapshot
 
     async def save(self, sid: ConversationId, snapshot: Snapshot) -> None:
         size_of("text", snapshot.text)
@@ -151,24 +153,27 @@ def _count(where: str, values: Sequence[str | int], connection: sqlite3.Connecti
 def _create(row: ConversationRow, connection: sqlite3.Connection) -> None:
     if not connection.execute(_INSERT, _values(row)).rowcount:
         raise AlreadyExists(f"the conversation id {row.id!r} is taken")
+    seal_rows(connection, row.id)
 
 
-def _get(sid: ConversationId, connection: sqlite3.Connection) -> ConversationRow | None:
-    rows = _select(f"{_ROW} AND id = ?", (sid,), connection)
-    return rows[0] if rows else None
+def stored_row(sid: ConversationId, connection: sqlite3.Connection) -> ConversationRow | None:
+    """Raises DamagedRecord."""
+    found = connection.execute(f"{_ROW} AND id = ?", (sid,)).fetchone()
+    return None if found is None else _row(found)
 
 
 def _update(
     sid: ConversationId, changes: RowChanges, if_version: int | None, connection: sqlite3.Connection
 ) -> ConversationRow:
-    row = _get(sid, connection)
+    row = stored_row(sid, connection)
     if row is None:
         raise NotFound("conversation", sid)
     updated = changed(row, changes, if_version)
-    given = dict(zip(_COLUMNS, _values(updated), strict=True))
+    given = dict(zip(ROW_COLUMNS, _values(updated), strict=True))
     names = ("version", *(name for name in RowChanges.__annotations__ if name in changes))
     assignments = ", ".join(f"{name} = ?" for name in names)
     connection.execute(f"UPDATE conversations SET {assignments} WHERE id = ?", (*(given[name] for name in names), sid))
+    seal_rows(connection, sid)
     return updated
 
 
@@ -193,28 +198,69 @@ def _values(row: ConversationRow) -> tuple[_Value, ...]:
     )
 
 
-def _select(query: str, values: tuple[str | int, ...], connection: sqlite3.Connection) -> list[ConversationRow]:
-    return [_row(found) for found in connection.execute(query, values).fetchall()]
+def _page(
+    query: Callable[..., tuple[str, tuple[str | int, ...]]],
+    limit: int,
+    before: tuple[datetime, ConversationId] | None,
+    connection: sqlite3.Connection,
+) -> tuple[list[ConversationRow], list[DamagedRecord]]:
+    """A page of whole rows, and what was passed over."""
+    rows: list[ConversationRow] = []
+    damaged: list[DamagedRecord] = []
+    more = True
+    while more and len(rows) < limit:
+        asked = limit - len(rows)
+        statement, values = query(before=before, limit=asked)
+        found = connection.execute(statement, values).fetchall()
+        for each in found:
+            try:
+                rows.append(_row(each))
+            except DamagedRecord as error:
+                damaged.append(error)
+        more = len(found) == asked
+        if more:
+            last = dict(zip(ROW_COLUMNS, found[-1], strict=False))
+            before = moment_of(last["created_at"]), ConversationId(last["id"])
+    return rows, damaged
 
 
 def _row(found: Sequence[Any]) -> ConversationRow:
-    row = dict(zip(_COLUMNS, found, strict=True))
+    """Raises DamagedRecord."""
+    *values, checksum = found
+    row = dict(zip(ROW_COLUMNS, values, strict=True))
+    damage = DamagedRecord.of("what is stored of this conversation besides its events", row["id"])
+    if checksum not in (None, row_checksum(values)):
+        raise damage
     name, url, branch, provider = (row.pop(column) for column in _REPOSITORY)
     shown = row["checkout"] or name or url or branch or provider
-    return ConversationRow(
-        **{column: _DECODED[column](value) if column in _DECODED else value for column, value in row.items()},
-        repository=Repository(name=name or "", url=url, branch=branch, provider=provider) if shown else None,
-    )
+    try:
+        return ConversationRow(
+            **{column: _DECODED[column](value) if column in _DECODED else value for column, value in row.items()},
+            repository=Repository(name=name or "", url=url, branch=branch, provider=provider) if shown else None,
+        )
+    except (ValueError, TypeError, KeyError, OverflowError):
+        raise damage from None
 
 
-def _load(sid: ConversationId, at: EventId | None, connection: sqlite3.Connection) -> Snapshot | None:
-    row = connection.execute(
-        "SELECT head, version, text FROM snapshots"
-        " WHERE conversation = (SELECT key FROM conversations WHERE id = ? AND gone = ?) AND head <= ?"
-        " ORDER BY head DESC LIMIT 1",
-        (sid, LIVE, SPAN if at is None else at),
-    ).fetchone()
-    return None if row is None else Snapshot(head=EventId(row[0]), version=row[1], text=row[2])
+def _load(
+    sid: ConversationId, at: EventId | None, connection: sqlite3.Connection
+) -> tuple[Snapshot | None, DamagedRecord | None]:
+    """The newest one that is as it was written, and whether a newer one is not: it is worth no failure."""
+    damage, top = None, SPAN if at is None else at
+    while True:
+        row = connection.execute(
+            "SELECT conversation, head, version, text, checksum FROM snapshots"
+            " WHERE conversation = (SELECT key FROM conversations WHERE id = ? AND gone = ?) AND head <= ?"
+            " ORDER BY head DESC LIMIT 1",
+            (sid, LIVE, top),
+        ).fetchone()
+        if row is None:
+            return None, damage
+        *values, checksum = row
+        key, head, version, text = values
+        if isinstance(text, str) and checksum in (None, snapshot_checksum(key, head, version, text)):
+            return Snapshot(head=EventId(head), version=version, text=text), damage
+        damage, top = DamagedRecord.of("a snapshot of this conversation", sid), EventId(head - 1)
 
 
 def _save(sid: ConversationId, snapshot: Snapshot, connection: sqlite3.Connection) -> None:
@@ -224,7 +270,8 @@ def _save(sid: ConversationId, snapshot: Snapshot, connection: sqlite3.Connectio
     if row is None:
         return
     [key] = row
-    run("INSERT OR REPLACE INTO snapshots VALUES (?, ?, ?, ?)", (key, snapshot.head, snapshot.version, snapshot.text))
+    values = (key, snapshot.head, snapshot.version, snapshot.text)
+    run("INSERT OR REPLACE INTO snapshots VALUES (?, ?, ?, ?, ?)", (*values, snapshot_checksum(*values)))
     run("DELETE FROM snapshots WHERE conversation = ? AND version <> ?", (key, snapshot.version))
     heads = [head for (head,) in run("SELECT head FROM snapshots WHERE conversation = ?", (key,)).fetchall()]
     for head in set(heads).difference(kept(heads)):

@@ -9,6 +9,7 @@ from contextlib import ExitStack, closing
 from pathlib import Path
 from typing import Any
 
+from openhands_sessions.adapters.stores.checksums import ESCAPES, ROW_COLUMNS, row_checksum
 from openhands_sessions.core.errors import StorageError, StorageUnavailable
 from openhands_sessions.core.snapshots import SPACING
 
@@ -128,20 +129,30 @@ MIGRATIONS: tuple[tuple[str | Callable[[sqlite3.Connection], None], ...], ...] =
         "CREATE INDEX conversations_by_trigger ON conversations (owner, trigger, created_at, id) WHERE gone = 0",
     ),
     ("ALTER TABLE conversations ADD COLUMN began_with TEXT",),
+    (
+        *(
+            f"ALTER TABLE {table} ADD COLUMN checksum INTEGER"
+            for table in ("events", "conversations", "receipts", "snapshots")
+        ),
+        # Where the pass goes on that gives events of earlier versions their checksums; no row where none is left.
+        "CREATE TABLE checksum_pass (next INTEGER PRIMARY KEY)",
+        "INSERT INTO checksum_pass SELECT 0 WHERE EXISTS (SELECT 1 FROM events)",
+    ),
 )
 """The steps of each version, in order; a version is never changed once released. `PRAGMA user_version` counts them."""
 
 
 def connect_writer(path: Path, *, begun: bool = False) -> sqlite3.Connection:
     """Open the database for writing; make or migrate it where needed. Its file is readable by its owner only, also
-    where it was not; SQLite gives the files beside it the same mode. `begun`: it has held conversations, so one that is
-    there and empty is refused.
+    where it was not; SQLite gives the files beside it the same mode. `begun`: there are workspaces of conversations, so
+    a database that is missing, or has never held any, is refused.
 
     Raises StorageError for a database that is not ours or newer than we know, or that has lost what it held,
     StorageUnavailable where the world is in the way.
     """
     try:
-        begun = begun and path.exists()
+        if begun and not path.exists():
+            raise _lost(path.name, "missing")
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         path.touch(mode=0o600)
         path.chmod(0o600)
@@ -181,6 +192,13 @@ def connect_reader(path: Path) -> sqlite3.Connection:
     return connection
 
 
+def corruption(said: str) -> sqlite3.DatabaseError:
+    """As SQLite would raise it, for damage that we have found ourselves."""
+    error = sqlite3.DatabaseError(said)
+    error.sqlite_errorcode = sqlite3.SQLITE_CORRUPT
+    return error
+
+
 def damaged(error: sqlite3.Error) -> bool:
     """Whether the error says that the file does not hold what SQLite wrote."""
     code: int = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_OK)  # the binding's own errors have none
@@ -199,13 +217,20 @@ def unavailable(error: Exception) -> StorageUnavailable:
 
 def _connect(path: Path) -> sqlite3.Connection:
     """Several threads use a reader's connection, one at a time."""
-    return sqlite3.connect(
+    connection = sqlite3.connect(
         f"{path.absolute().as_uri()}?mode=rw",
         uri=True,
         timeout=BUSY_SECONDS,
         isolation_level=None,
         check_same_thread=False,
     )
+    connection.text_factory = _text
+    return connection
+
+
+def _text(content: bytes) -> str:
+    """A flipped bit may leave no UTF-8: then the row's checksum tells, instead of an error for the whole statement."""
+    return content.decode("utf-8", ESCAPES)
 
 
 def _refuse_strangers(connection: sqlite3.Connection, begun: str | None) -> None:
@@ -219,11 +244,26 @@ def _refuse_strangers(connection: sqlite3.Connection, begun: str | None) -> None
     empty = _number(connection, "SELECT count(*) FROM sqlite_master") == 0
     if not empty and _number(connection, "PRAGMA application_id") != APPLICATION:
         raise StorageError("the database belongs to another program: point to another file")
-    if empty and begun is not None:
-        raise StorageError(
-            f"the database {begun} is empty, but there are workspaces of its conversations: restore it from a backup; "
-            "or move the empty file away, to begin without conversations (the workspaces stay)"
-        )
+    if begun is not None and (empty or _is_bare(connection)):
+        raise _lost(begun, "empty")
+
+
+def _is_bare(connection: sqlite3.Connection) -> bool:
+    """Whether it has never held a conversation. A damaged one may have: it is opened, and says what is wrong."""
+    try:
+        return _number(connection, "SELECT count(key) FROM conversations NOT INDEXED") == 0
+    except sqlite3.DatabaseError as error:
+        if damaged(error):
+            return False
+        raise
+
+
+def _lost(name: str, how: str) -> StorageError:
+    return StorageError(
+        f"the database {name} is {how}, but there are workspaces of its conversations: restore it from a backup, or "
+        "name its place in store.path; or, to begin without conversations, move the folder of the workspaces away "
+        "(runtimes in the data folder, or what runtime.path names)"
+    )
 
 
 def _migrate(connection: sqlite3.Connection) -> None:
@@ -237,9 +277,20 @@ def _migrate(connection: sqlite3.Connection) -> None:
                 connection.execute(step)
             else:
                 step(connection)
+    seal_rows(connection)
     connection.execute(f"PRAGMA application_id = {APPLICATION}")
     connection.execute(f"PRAGMA user_version = {len(MIGRATIONS)}")
     connection.execute("COMMIT")
+
+
+def seal_rows(connection: sqlite3.Connection, sid: str | None = None) -> None:
+    """Give the row of this conversation its checksum, or each row that has none yet."""
+    which, values = ("checksum IS NULL", ()) if sid is None else ("id = ?", (sid,))
+    rows = connection.execute(f"SELECT {', '.join(ROW_COLUMNS)}, key FROM conversations WHERE {which}", values)
+    connection.executemany(
+        "UPDATE conversations SET checksum = ? WHERE key = ?",
+        [(row_checksum(row[:-1]), row[-1]) for row in rows.fetchall()],
+    )
 
 
 def _number(connection: sqlite3.Connection, query: str) -> int:

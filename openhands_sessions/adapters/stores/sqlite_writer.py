@@ -16,6 +16,7 @@ from typing import Any, TypeAlias, TypeVar
 from openhands_sessions.adapters.stores.append_buffer import Append, AppendBuffer
 from openhands_sessions.adapters.stores.condition import StoreCondition
 from openhands_sessions.adapters.stores.sqlite_schema import PURGED, PURGING, SPAN, connect_writer, unavailable
+from openhands_sessions.adapters.stores.write_ahead_log import keep_lost_log
 from openhands_sessions.core.errors import SessionsError, StorageError, StorageUnavailable
 from openhands_sessions.core.ids import ConversationId
 
@@ -63,8 +64,9 @@ class GroupCommit:
     def __init__(self, connection: sqlite3.Connection) -> None:
         self._connection = connection
         self._buffer = AppendBuffer(connection)
-        self.purging = True
-        """Whether rows of deleted conversations may be left; at the start, from an earlier process."""
+        self.purging = False
+        """Whether rows of deleted conversations may be left; from an earlier process, once something is written, for
+        until the database is checked, a flipped bit might have deleted a conversation."""
         self._unchecked = 0
 
     def store(self, group: Sequence[Item]) -> list[WriteResult]:
@@ -173,6 +175,11 @@ class Writer:
         self._thread = Thread(target=self._run, name="session-store-writer", daemon=True)
         self._thread.start()
 
+    @property
+    def idle(self) -> bool:
+        """Whether no write waits or is under way."""
+        return self._waiting_items == 0
+
     async def ready(self) -> None:
         """Raises StorageError where the database cannot be used."""
         await asyncio.shield(self._ready)
@@ -209,12 +216,15 @@ class Writer:
         """The thread's main function. However it ends, every waiting future is resolved."""
         reason: SessionsError = StorageUnavailable("the store's writer has ended")
         try:
+            lost = keep_lost_log(self._path)
             with closing(connect_writer(self._path, begun=self._begun)) as connection:
+                if lost is not None:
+                    self._loop.call_soon_threadsafe(self._condition.note_lost, lost)
                 self._loop.call_soon_threadsafe(self._ready.set_result, None)
                 self._serve(GroupCommit(connection))
         except SessionsError as error:
             reason = error
-        except sqlite3.Error as error:
+        except (OSError, sqlite3.Error) as error:
             reason = unavailable(error)
         finally:
             self._loop.call_soon_threadsafe(self._finish, reason)

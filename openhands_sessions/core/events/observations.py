@@ -21,6 +21,7 @@ LEFT_RUNNING = "[still running]"
 """`suffix` of the metadata of a command that runs on after its observation."""
 REPLAY_DIFFERS_ID = "REPLAY$DIFFERS"
 REPLAY_LOST_ID = "REPLAY$LOST"
+DAMAGED_ID = "LOG$DAMAGED"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

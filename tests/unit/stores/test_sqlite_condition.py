@@ -2,7 +2,6 @@
 
 import asyncio
 import resource
-import shutil
 import sqlite3
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
@@ -135,22 +134,26 @@ async def test_damage_that_a_read_meets_later_is_told_as_well(path: Path) -> Non
     assert len(lines) == 1
 
 
-@pytest.mark.parametrize("content", ["nothing", "no tables"])
-async def test_an_empty_file_that_has_held_conversations_is_refused_with_a_way_out(path: Path, content: str) -> None:
+@pytest.mark.parametrize("content", ["missing", "nothing", "no tables", "no conversations"])
+async def test_a_database_without_conversations_beside_workspaces_is_refused_with_a_way_out(
+    path: Path, content: str
+) -> None:
     path.parent.mkdir()
-    path.touch()
+    if content == "no conversations":
+        async with open_sqlite(path):
+            pass
+    elif content != "missing":
+        path.touch()
     if content == "no tables":
         with closing(sqlite3.connect(path)) as connection:
             connection.execute("VACUUM")
-    size = path.stat().st_size
-    with pytest.raises(
-        StorageError, match=r"sessions\.db is empty.*restore it from a backup.*move the empty file away"
-    ):
+    before = path.read_bytes() if path.exists() else None
+    with pytest.raises(StorageError, match=r"sessions\.db is .*restore it from a backup.*move the folder"):
         async with open_sqlite(path, begun=True):
             pass
-    assert path.stat().st_size == size, "left alone"
-    async with open_sqlite(path):
-        pass
-    shutil.rmtree(path.parent)
+    assert (path.read_bytes() if path.exists() else None) == before, "left alone"
+    async with open_sqlite(path) as store:
+        await store.conversations.create(row(TALK))
+        assert await store.conversations.delete(TALK)
     async with open_sqlite(path, begun=True) as store:
         assert store.problem is None

@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 
+from openhands_sessions.adapters.stores.log_reader import OUTLINE, TEXTS, EventKinds, LogReader
 from openhands_sessions.adapters.stores.sqlite import SqliteStore, open_sqlite
 from openhands_sessions.adapters.stores.sqlite_conversations import page_query
-from openhands_sessions.adapters.stores.sqlite_reader import OUTLINE, TEXTS, EventKinds, LogReader
 from openhands_sessions.core.ids import ConversationId, OwnerId
 from openhands_sessions.ports.conversations import ANY_CONVERSATION, ConversationFilter
 from openhands_sessions.ports.store import ConversationRow

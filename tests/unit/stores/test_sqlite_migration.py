@@ -1,12 +1,16 @@
 """A database that the first version made is whole after its migration."""
 
+import asyncio
 import sqlite3
 from contextlib import closing
 from pathlib import Path
 
 import pytest
 
+from openhands_sessions.adapters.stores.checksum_pass import complete_piece
+from openhands_sessions.adapters.stores.log_reader import EventKinds
 from openhands_sessions.adapters.stores.sqlite import open_sqlite
+from openhands_sessions.adapters.stores.sqlite_check import check_sqlite
 from openhands_sessions.core.errors import AlreadyExists, StorageUnavailable
 from openhands_sessions.core.ids import LOCAL_OWNER, ConversationId
 from openhands_sessions.core.repository import Repository
@@ -15,6 +19,7 @@ from openhands_sessions.ports.conversations import ANY_CONVERSATION, Conversatio
 from openhands_sessions.ports.store import ConversationRow, ImportProgress, SessionStore
 from openhands_sessions.service.importing import NOBODY
 from openhands_sessions.session.event_stream import folded
+from tests.support.store_damage import read_all
 from tests.support.store_entries import ids, read, row
 from tests.support.stored_example import CUT_OFF, IMPORTED
 
@@ -118,3 +123,43 @@ async def kept(store: SessionStore, sid: str) -> ConversationRow:
     found = await store.conversations.get(ConversationId(sid))
     assert found is not None
     return found
+
+
+def count(path: Path, query: str) -> int:
+    with closing(sqlite3.connect(path)) as connection:
+        return int(connection.execute(query).fetchone()[0])
+
+
+async def test_every_event_gets_its_checksum_in_the_background_but_for_damaged_ones(first: Path) -> None:
+    with closing(sqlite3.connect(first)) as connection:
+        connection.execute("UPDATE events SET size = size + 1 WHERE key = 4294967296 + 3")
+        connection.commit()
+    async with open_sqlite(first), asyncio.timeout(30):
+        while count(first, "SELECT count(*) FROM checksum_pass"):  # noqa: ASYNC110
+            await asyncio.sleep(0.01)
+    assert count(first, "SELECT count(*) FROM events WHERE checksum IS NULL") == 1
+    assert count(first, "SELECT count(*) FROM conversations WHERE checksum IS NULL") == 0
+    async with open_sqlite(first) as store:
+        for sid in map(ConversationId, SIDS):
+            _, damaged = await read_all(store.log(sid))
+            assert damaged == ([(3, 3)] if sid == "plain" else [])
+    report = check_sqlite(first)
+    assert report.events == report.checked + 1
+    assert [(each.conversation, each.first) for each in report.damage] == [("plain", 3)]
+
+
+async def test_the_checksums_wait_for_other_writes_and_go_on_where_they_were(first: Path) -> None:
+    async with open_sqlite(first):
+        pass
+    with closing(sqlite3.connect(first)) as connection:
+        connection.execute("INSERT OR REPLACE INTO checksum_pass VALUES (0)")
+        connection.execute("UPDATE events SET checksum = NULL")
+        kinds = EventKinds()
+        done = [complete_piece(connection, kinds) for _ in range(3)]
+        assert done == [count(first, "SELECT count(*) FROM events"), None, None]
+        connection.rollback()
+        connection.execute("UPDATE checksum_pass SET next = 2 * 4294967296")
+        assert (
+            complete_piece(connection, kinds)
+            == connection.execute("SELECT count(*) FROM events WHERE key >= 2 * 4294967296").fetchone()[0]
+        )
