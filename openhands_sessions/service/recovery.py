@@ -17,7 +17,7 @@ from openhands_sessions.core.ids import ConversationId
 from openhands_sessions.ports.store import ConversationRow, SessionStore
 from openhands_sessions.service.session_registry import SessionRegistry
 from openhands_sessions.session.agent_session import AgentSession
-from openhands_sessions.session.event_stream import folded, saving
+from openhands_sessions.session.log_folding import Folding, folded, saving
 from openhands_sessions.session.turn_runner import turn_is_owed
 
 log = structlog.get_logger(__name__)
@@ -64,7 +64,7 @@ class Recovery:
             if row is None or self._is_live(sid):
                 return True
             snapshots = self._store.snapshots
-            view = await folded(self._store.log(sid), await snapshots.load(sid), saving(snapshots, sid))
+            view = await folded(self._store.log(sid), await snapshots.load(sid), Folding(save=saving(snapshots, sid)))
             if self._is_live(sid):
                 return True  # opened meanwhile: a claim would fence that session
             owed = turn_is_owed(view) or view.stopping is not None

@@ -228,9 +228,7 @@ class SessionService:
         )
 
     async def describe(self, row: ConversationRow) -> SessionInfo:
-        session = self.registry.find(row.id)
-        if session is not None:
-            await session.event_stream.loaded()
+        """As `summary`, with the log's head also where no session has read it; never waits for a fold."""
         info = self.summary(row)
         return info if info.head != UNNUMBERED else replace(info, head=await self.store.log(row.id).head())
 
