@@ -56,6 +56,7 @@ class SessionService:
         self._expected = expected
         self._clock = clock
         self._titles = titles
+        self._recovery = Recovery(store, registry, partial(self.session, cause="recovery"))
 
     async def row(self, principal: Principal, sid: ConversationId) -> ConversationRow:
         """The caller's conversation: the one place where ownership is decided. Raises NotFound, for someone else's as
@@ -139,7 +140,11 @@ class SessionService:
 
     async def recover(self, waits: Sequence[float] = WAITS) -> None:
         """`waits` as Recovery has them."""
-        await Recovery(self.store, self.registry, partial(self.session, cause="recovery")).run(waits)
+        await self._recovery.run(waits)
+
+    async def resume(self, waits: Sequence[float] = WAITS) -> None:
+        """`waits` as Recovery has them."""
+        await self._recovery.resume(waits)
 
     async def close_all(self, reason: EndReason) -> None:
         if self.registry.accepting:
