@@ -9,7 +9,9 @@ from functools import partial
 import structlog
 
 from openhands_sessions.core.errors import AlreadyExists, BadInput, NotFound, StorageError, StorageUnavailable
+from openhands_sessions.core.events.codec import decode
 from openhands_sessions.core.events.event import Json
+from openhands_sessions.core.events.observations import AgentStateChangedObservation
 from openhands_sessions.core.ids import UNNUMBERED, ConversationId
 from openhands_sessions.core.lifecycle import SET_UP, SessionState
 from openhands_sessions.core.repository import Repository
@@ -30,6 +32,8 @@ log = structlog.get_logger(__name__)
 
 
 SET_UP_ENDED = (SessionState.READY, SessionState.RUNNING, SessionState.ERROR)
+
+_STATE_CHANGE = f"observation:{AgentStateChangedObservation.KIND}"
 
 
 class SessionService:
@@ -233,9 +237,20 @@ class SessionService:
         )
 
     async def describe(self, row: ConversationRow) -> SessionInfo:
-        """As `summary`, with the log's head also where no session has read it; never waits for a fold."""
-        info = self.summary(row)
-        return info if info.head != UNNUMBERED else replace(info, head=await self.store.log(row.id).head())
+        """As `summary`, with what the log's end says where its session has not folded it yet; waits for no fold."""
+        info, log = self.summary(row), self.store.log(row.id)
+        if info.head != UNNUMBERED:
+            return info
+        head = await log.head()
+        if self.registry.find(row.id) is None:
+            return replace(info, head=head)
+        async for batch in log.read(before=head + 1, reverse=True):
+            for entry in batch:
+                if entry.kind == _STATE_CHANGE:
+                    event = decode(entry.text, entry.schema)
+                    state = event.agent_state if isinstance(event, AgentStateChangedObservation) else None
+                    return replace(info, head=head, last_state=entry.id, agent_state=state)
+        return replace(info, head=head)
 
 
 def runtime_status(state: SessionState) -> str:
