@@ -23,6 +23,14 @@ def evolve(instance: T, /, **changes: object) -> T:
     return made
 
 
+def put(instance: object, /, **changes: object) -> None:
+    """Change a frozen dataclass with slots that no other code has yet. Raises KeyError for a name that is no field."""
+    kind: Any = type(instance)
+    by_name = _slots(kind)[2]
+    for name, value in changes.items():
+        by_name[name](instance, value)
+
+
 @cache
 def _slots(kind: type[Any]) -> tuple[Callable[[Any], Sequence[Any]], Sequence[Setter], dict[str, Setter]]:
     """How a class with slots is read as a whole and written, field by field."""

@@ -26,7 +26,8 @@ from openhands_sessions.core.events.actions import (
     ThinkAction,
     WriteAction,
 )
-from openhands_sessions.core.events.event import Action, AgentState, ConfirmationState, Event, Observation, Source
+from openhands_sessions.core.events.codec import Stored, decode_for_fold
+from openhands_sessions.core.events.event import Action, AgentState, ConfirmationState, Event, Json, Observation, Source
 from openhands_sessions.core.events.observations import LEFT_RUNNING, AgentStateChangedObservation, RunObservation
 from openhands_sessions.core.events.own import (
     HistoryRepairedObservation,
@@ -39,7 +40,7 @@ from openhands_sessions.core.events.own import (
     TurnEndedObservation,
     TurnResumedObservation,
 )
-from openhands_sessions.core.evolve import evolve
+from openhands_sessions.core.evolve import evolve, put
 from openhands_sessions.core.history_form import USUAL, HistoryForm
 from openhands_sessions.core.ids import UNNUMBERED, EventId
 
@@ -133,20 +134,28 @@ class ConversationView:
 
 def reduce(view: ConversationView, event: Event) -> ConversationView:
     """The view after one more event. Pure; ignores unknown kinds."""
-    changed = evolve(view, head=event.id)
-    if view.replay is not None and event.cause is not None and isinstance(event, Action):
-        changed = evolve(changed, replay=_issued(view.replay, event))
-    if spends(view, event):
-        changed = _spent(changed, event)
-    match event:
-        case Observation():
-            return _observed(changed, event)
-        case MessageAction(source=Source.USER):
-            return _asked(changed, event)
-        case Action():
-            return _acted(changed, event)
-        case _:
-            return changed
+    own = evolve(view, head=event.id)
+    _take(own, event)
+    return own
+
+
+class Fold:
+    """As `reduce`, for a long log: the view is copied when it is asked for, not with each event, and an event that is
+    told by its kind to change nothing is not decoded."""
+
+    def __init__(self, view: ConversationView) -> None:
+        self.head = view.head
+        self._view = evolve(view)
+
+    @property
+    def view(self) -> ConversationView:
+        return evolve(self._view, head=self.head)
+
+    def add(self, entry: Stored) -> None:
+        """Take in the next entry. Raises StorageError where it is damaged, as far as it is looked at."""
+        self.head = entry.id
+        if _may_change(self._view, entry):
+            _take(self._view, decode_for_fold(entry.text, entry.schema))
 
 
 def spends(view: ConversationView, event: Event) -> bool:
@@ -177,92 +186,125 @@ def _stored_form() -> TypeAdapter[ConversationView]:
     return TypeAdapter(ConversationView)
 
 
-def _asked(view: ConversationView, event: MessageAction) -> ConversationView:
-    first = event.id if view.first_message == UNNUMBERED else view.first_message
-    view = evolve(view, first_message=first, last_message=event.id)
-    return view if view.owed else _begun(view)
+_TELLING = frozenset(
+    f"observation:{kind.KIND}"
+    for kind in (
+        AgentStateChangedObservation,
+        HistoryRepairedObservation,
+        ReplayBegunObservation,
+        ReplayEndedObservation,
+        RunObservation,
+        TurnEndedObservation,
+        TurnResumedObservation,
+    )
+)
+"""Observations that change a view also where they answer no open action."""
 
 
-def _begun(view: ConversationView) -> ConversationView:
-    return evolve(view, owed=True, iterations=0, cost_before_turn=view.cost, stop_reason=None)
+def _may_change(view: ConversationView, entry: Stored) -> bool:
+    """Whether the entry changes more than the head: False for observations that only answer, where nothing is open."""
+    return entry.kind in _TELLING or bool(view.open_actions) or not entry.kind.startswith("observation:")
 
 
-def _acted(view: ConversationView, event: Action) -> ConversationView:
+def _take(view: ConversationView, event: Event) -> None:
+    """Change the view, which no other code has, to what it is after the event, but for its head."""
+    if isinstance(event, Observation):
+        _observe(view, event)
+    elif isinstance(event, Action):
+        if view.replay is not None and event.cause is not None:
+            put(view, replay=_issued(view.replay, event))
+        if spends(view, event):
+            _spend(view, event.llm_metrics or {})
+        if isinstance(event, MessageAction) and event.source is Source.USER:
+            _ask(view, event)
+        else:
+            _act(view, event)
+
+
+def _ask(view: ConversationView, event: MessageAction) -> None:
+    if view.first_message == UNNUMBERED:
+        put(view, first_message=event.id)
+    put(view, last_message=event.id)
+    if not view.owed:
+        put(view, owed=True, iterations=0, cost_before_turn=view.cost, stop_reason=None)
+
+
+def _act(view: ConversationView, event: Action) -> None:
     match event:
-        case SystemAction():
-            return evolve(view, system=event.id)
-        case RecallAction():
-            return evolve(view, recalled=True)
-        case ToolCallsAction(response_id=response, calls=calls):
-            return evolve(view, response_id=response, planned=calls, planned_by=event.id)
-        case CondensationAction(forgotten_events_start_id=int() as start, forgotten_events_end_id=int() as end):
-            return evolve(view, condensed=(start, end), summary_event=event.id)
-        case ChangeAgentStateAction(source=Source.USER, agent_state=state):
-            return _directed(view, state)
         case _ if isinstance(event, ANSWERED):
-            return _called(view, event)
+            _call(view, event)
+        case SystemAction():
+            put(view, system=event.id)
+        case RecallAction():
+            put(view, recalled=True)
+        case ToolCallsAction(response_id=response, calls=calls):
+            put(view, response_id=response, planned=calls, planned_by=event.id)
+        case CondensationAction(forgotten_events_start_id=int() as start, forgotten_events_end_id=int() as end):
+            put(view, condensed=(start, end), summary_event=event.id)
+        case ChangeAgentStateAction(source=Source.USER, agent_state=state):
+            _direct(view, state)
         case _:
-            return _without_planned(view, event)
+            _take_up_planned(view, event)
 
 
-def _directed(view: ConversationView, state: AgentState) -> ConversationView:
+def _direct(view: ConversationView, state: AgentState) -> None:
     match state:
         case AgentState.RUNNING:
-            return evolve(view, owed=True, stopping=None)
+            put(view, owed=True, stopping=None)
         case AgentState.STOPPED | AgentState.PAUSED:
             under_way = view.owed or bool(view.open_actions) or view.pending is not None
-            return evolve(view, stopping=state if under_way or view.agent_state is not state else None)
-        case _:
-            return view
+            put(view, stopping=state if under_way or view.agent_state is not state else None)
 
 
-def _called(view: ConversationView, event: Action) -> ConversationView:
-    view = _without_planned(view, event)
+def _call(view: ConversationView, event: Action) -> None:
+    _take_up_planned(view, event)
     if isinstance(event, TaskTrackingAction) and event.command == "plan":
-        view = evolve(view, task_list=event.task_list)
+        put(view, task_list=event.task_list)
     match getattr(event, "confirmation_state", ConfirmationState.CONFIRMED):
         case ConfirmationState.AWAITING:
-            return evolve(view, pending=event.id)
+            put(view, pending=event.id)
+            return
         case ConfirmationState.REJECTED:
-            return evolve(view, pending=None)
+            put(view, pending=None)
+            return
     if view.pending is not None and event.cause == view.pending:
-        view = evolve(view, pending=None, owed=True)
-    return evolve(view, open_actions=(*view.open_actions, event.id))
+        put(view, pending=None, owed=True)
+    put(view, open_actions=(*view.open_actions, event.id))
 
 
-def _without_planned(view: ConversationView, event: Action) -> ConversationView:
+def _take_up_planned(view: ConversationView, event: Action) -> None:
     call = event.tool_call_metadata
-    if call is None or not view.planned:
-        return view
-    left = tuple(planned for planned in view.planned if planned.id != call.tool_call_id)
-    return view if len(left) == len(view.planned) else evolve(view, planned=left)
+    if call is not None and view.planned:
+        put(view, planned=tuple(planned for planned in view.planned if planned.id != call.tool_call_id))
 
 
-def _observed(view: ConversationView, event: Observation) -> ConversationView:
+def _observe(view: ConversationView, event: Observation) -> None:
     if event.cause is not None and event.cause in view.open_actions:
-        view = evolve(view, open_actions=tuple(one for one in view.open_actions if one != event.cause))
+        put(view, open_actions=tuple(one for one in view.open_actions if one != event.cause))
     match event:
         case AgentStateChangedObservation(agent_state=state):
-            return evolve(view, agent_state=state, last_state=event.id)
-        case TurnEndedObservation(seen=seen, stop_reason=reason):
-            owed = view.last_message > seen
-            view = evolve(view, owed=owed, stop_reason=reason, stopping=None)
-            if reason is StopReason.WAITING and view.pending is not None:
-                return view
-            left = None if reason is StopReason.STOPPED else view.left_running
-            return evolve(view, planned=(), iterations=0, cost_before_turn=view.cost, left_running=left)
+            put(view, agent_state=state, last_state=event.id)
+        case TurnEndedObservation():
+            _end_turn(view, event)
         case RunObservation(metadata=metadata):
-            return evolve(view, left_running=event.cause if metadata.suffix == LEFT_RUNNING else None)
+            put(view, left_running=event.cause if metadata.suffix == LEFT_RUNNING else None)
         case TurnResumedObservation(repeated_calls=repeated):
-            return evolve(view, iterations=view.iterations + repeated)
+            put(view, iterations=view.iterations + repeated)
         case ReplayBegunObservation(steps=steps):
-            return evolve(view, replay=ReplayProgress(begun=event.id, steps=steps))
+            put(view, replay=ReplayProgress(begun=event.id, steps=steps))
         case ReplayEndedObservation():
-            return evolve(view, replay=None)
+            put(view, replay=None)
         case HistoryRepairedObservation(form=form):
-            return evolve(view, form=form)
-        case _:
-            return view
+            put(view, form=form)
+
+
+def _end_turn(view: ConversationView, event: TurnEndedObservation) -> None:
+    put(view, owed=view.last_message > event.seen, stop_reason=event.stop_reason, stopping=None)
+    if event.stop_reason is StopReason.WAITING and view.pending is not None:
+        return
+    if event.stop_reason is StopReason.STOPPED:
+        put(view, left_running=None)
+    put(view, planned=(), iterations=0, cost_before_turn=view.cost)
 
 
 def _issued(replay: ReplayProgress, event: Action) -> ReplayProgress:
@@ -271,11 +313,10 @@ def _issued(replay: ReplayProgress, event: Action) -> ReplayProgress:
     return evolve(replay, action=event.id) if event.cause == replay.action else replay  # restated after an answer
 
 
-def _spent(view: ConversationView, event: Event) -> ConversationView:
-    metrics = event.llm_metrics or {}
+def _spend(view: ConversationView, metrics: Mapping[str, Json]) -> None:
     tokens = metrics.get("accumulated_token_usage")
     counts = tokens if isinstance(tokens, Mapping) else {}
-    return evolve(
+    put(
         view,
         iterations=view.iterations + 1,
         cost=_number(metrics.get("accumulated_cost")),

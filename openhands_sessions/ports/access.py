@@ -105,6 +105,9 @@ class Operations(Protocol):
     async def recover(self) -> None:
         """Go on with the turns that an earlier process left; returns when nothing is left to do."""
 
+    async def resume(self) -> None:
+        """Go on with the sessions that fail because nothing can be stored, once it can; until cancelled."""
+
     async def close_all(self, reason: EndReason) -> None:
         """End every session, and accept none from now on."""
 

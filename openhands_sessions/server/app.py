@@ -182,11 +182,16 @@ def _socket_server(limits: MessageLimits, callers: Identification, grace: float)
 
 
 async def _recovering(app: web.Application) -> AsyncIterator[None]:
-    await app[SERVICES].operations.expect_clients()
-    recovery = asyncio.create_task(app[SERVICES].operations.recover(), name="recovery")
+    operations = app[SERVICES].operations
+    await operations.expect_clients()
+    recovering = [
+        asyncio.create_task(operations.recover(), name="recovery"),
+        asyncio.create_task(operations.resume(), name="resumption"),
+    ]
     yield
-    recovery.cancel()
-    await asyncio.wait([recovery])
+    for task in recovering:
+        task.cancel()
+    await asyncio.wait(recovering)
 
 
 @asynccontextmanager

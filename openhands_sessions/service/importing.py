@@ -10,6 +10,7 @@ from openhands_sessions.core.errors import AlreadyExists, Conflict, DamagedRecor
 from openhands_sessions.core.events.codec import Stored, decode
 from openhands_sessions.core.foreign_events import EventNumbering, Metadata, metadata_of
 from openhands_sessions.core.ids import ConversationId, OwnerId
+from openhands_sessions.core.snapshots import SPACING
 from openhands_sessions.ports.installation import (
     ForeignConversation,
     ForeignEvent,
@@ -19,6 +20,7 @@ from openhands_sessions.ports.installation import (
 )
 from openhands_sessions.ports.store import ConversationRow, EventLog, ImportProgress, SessionStore
 from openhands_sessions.service.log_importer import LogImporter
+from openhands_sessions.session.log_folding import saving, snapshot_of
 
 NOBODY = OwnerId("-")
 """The owner of a conversation while it is being imported: no credentials give it."""
@@ -171,7 +173,7 @@ class Importer:
                 if (stored := _rewritten(work, entry)) is not None:
                     made.append(stored)
             work.events += len(made)
-            await _append(work, made)
+            await self._append(work, made)
         if work.importer.unknown:
             work.problems.append(
                 f"{work.importer.unknown} events are of kinds that are not known here; kept as they are"
@@ -185,8 +187,24 @@ class Importer:
         progress = ImportProgress(runs=numbering, through=work.through, head=head)
         updated_at = max(work.row.updated_at, about.updated_at)
         await self._store.conversations.update(work.row.id, {"imported": progress, "updated_at": updated_at})
-        await _append(work, ends)
+        await self._append(work, ends)
+        await self._save_snapshot(work)
         await self._store.conversations.update(work.row.id, {"owner": self._owner})
+
+    async def _append(self, work: _Work, entries: Sequence[Stored]) -> None:
+        """Store those that are not stored yet, with a snapshot in each SPACING events: who opens the conversation first
+        need not fold it."""
+        fresh = [entry for entry in entries if entry.id > work.head]
+        if fresh:
+            before, work.head = work.head, fresh[-1].id
+            await work.log.append(fresh, expected=before, term=NEVER_OPENED)
+            if before // SPACING < work.head // SPACING:
+                await self._save_snapshot(work)
+
+    async def _save_snapshot(self, work: _Work) -> None:
+        """At the newest event that was stored: the importer has folded it, and nothing after it."""
+        if work.importer.view.head == work.head:
+            await saving(self._store.snapshots, work.row.id)(snapshot_of(work.importer.view))
 
 
 def _skipped(place: str, why: str) -> ImportOutcome:
@@ -201,13 +219,6 @@ def _rewritten(work: _Work, entry: ForeignEvent) -> Stored | None:
         work.problems.append(f"event {entry.number} is neither an action nor an observation; skipped")
         return None
     return work.importer.convert(entry.number, entry.wire)
-
-
-async def _append(work: _Work, entries: Sequence[Stored]) -> None:
-    fresh = [entry for entry in entries if entry.id > work.head]
-    if fresh:
-        await work.log.append(fresh, expected=work.head, term=NEVER_OPENED)
-        work.head = fresh[-1].id
 
 
 def _missing(first: int, last: int) -> str:

@@ -1,4 +1,4 @@
-"""Recovers conversations that an earlier server held when it ended: a turn that was cut off goes on."""
+"""A turn that was cut off goes on: when an earlier server ended, or because nothing could be stored."""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
@@ -17,7 +17,7 @@ from openhands_sessions.core.ids import ConversationId
 from openhands_sessions.ports.store import ConversationRow, SessionStore
 from openhands_sessions.service.session_registry import SessionRegistry
 from openhands_sessions.session.agent_session import AgentSession
-from openhands_sessions.session.event_stream import folded, saving
+from openhands_sessions.session.log_folding import Folding, folded, saving
 from openhands_sessions.session.turn_runner import turn_is_owed
 
 log = structlog.get_logger(__name__)
@@ -25,6 +25,8 @@ log = structlog.get_logger(__name__)
 WAITS = (0.0, 2.0, 5.0, 15.0, 60.0)
 """Seconds before each try; the last one before every further try. The engine of the sandboxes may start later than the
 server."""
+ROOM_SECONDS = 1.0
+"""Between two looks at whether the store works again."""
 
 
 class Recovery:
@@ -57,6 +59,21 @@ class Recovery:
             if not left:
                 return
 
+    async def resume(self, waits: Sequence[float] = WAITS) -> None:
+        """Recover those whose sessions fail because nothing can be stored, once it can; until cancelled. One that fails
+        again waits longer: a disk with little room takes the store's probe and refuses a turn."""
+        failures = self._directory.storage_failures
+        while True:
+            await failures.come()
+            left: Sequence[ConversationId] = ()
+            tries = iter(chain(waits, repeat(waits[-1])))
+            while left or failures.waiting:
+                # The store probes its disk by itself, and tells of it when it is asked.
+                await asyncio.sleep(next(tries) if self._store.problem is None else ROOM_SECONDS)
+                if self._store.problem is None:
+                    waiting = dict.fromkeys((*left, *failures.taken()))
+                    left = [sid for sid in waiting if not await self._recovered(sid)]
+
     async def _recovered(self, sid: ConversationId) -> bool:
         """Whether it is done; False to try again."""
         try:
@@ -64,13 +81,13 @@ class Recovery:
             if row is None or self._is_live(sid):
                 return True
             snapshots = self._store.snapshots
-            view = await folded(self._store.log(sid), await snapshots.load(sid), saving(snapshots, sid))
+            view = await folded(self._store.log(sid), await snapshots.load(sid), Folding(save=saving(snapshots, sid)))
             if self._is_live(sid):
                 return True  # opened meanwhile: a claim would fence that session
             owed = turn_is_owed(view) or view.stopping is not None
             cause = "a turn was cut off" if owed else "its session was cut off"
             log.info("a conversation is recovered", conversation_id=sid, owner=row.owner, cause=cause)
-            if owed:
+            if owed or self._directory.find(sid) is not None:
                 return await self._session_is_set_up(row)
             await self._store.release(sid, await self._store.claim(sid), row.updated_at)
         except SessionsError as error:

@@ -18,6 +18,7 @@ from openhands_sessions.ports.store import ConversationRow
 from openhands_sessions.service.idle_closing import IdleCloser
 from openhands_sessions.service.lifecycle_log import log_state
 from openhands_sessions.service.status_board import StatusBoard
+from openhands_sessions.service.storage_failures import StorageFailures
 from openhands_sessions.session.agent_session import AgentSession
 from openhands_sessions.session.feed import Feed
 from openhands_sessions.session.setup import Dependencies, InitialInput
@@ -30,6 +31,7 @@ class SessionRegistry:
 
     def __init__(self, parts: Dependencies, board: StatusBoard, *, max_sessions: int, idle_timeout: float) -> None:
         self.board = board
+        self.storage_failures = StorageFailures(parts.store)
         self._parts = parts
         self._max_sessions = max_sessions
         self._sessions: dict[ConversationId, AgentSession] = {}
@@ -156,6 +158,7 @@ class SessionRegistry:
             return  # closing it took too long: what it still had under way came to its end afterwards
         self._publish(session)
         self._idle.watch(session)
+        self.storage_failures.note(session)
 
     def _publish(self, session: AgentSession, cause: str | None = None) -> None:
         if self._sessions.get(session.sid) is not session:

@@ -9,7 +9,9 @@ from functools import partial
 import structlog
 
 from openhands_sessions.core.errors import AlreadyExists, BadInput, NotFound, StorageError, StorageUnavailable
+from openhands_sessions.core.events.codec import decode
 from openhands_sessions.core.events.event import Json
+from openhands_sessions.core.events.observations import AgentStateChangedObservation
 from openhands_sessions.core.ids import UNNUMBERED, ConversationId
 from openhands_sessions.core.lifecycle import SET_UP, SessionState
 from openhands_sessions.core.repository import Repository
@@ -30,6 +32,8 @@ log = structlog.get_logger(__name__)
 
 
 SET_UP_ENDED = (SessionState.READY, SessionState.RUNNING, SessionState.ERROR)
+
+_STATE_CHANGE = f"observation:{AgentStateChangedObservation.KIND}"
 
 
 class SessionService:
@@ -56,6 +60,7 @@ class SessionService:
         self._expected = expected
         self._clock = clock
         self._titles = titles
+        self._recovery = Recovery(store, registry, partial(self.session, cause="recovery"))
 
     async def row(self, principal: Principal, sid: ConversationId) -> ConversationRow:
         """The caller's conversation: the one place where ownership is decided. Raises NotFound, for someone else's as
@@ -139,7 +144,11 @@ class SessionService:
 
     async def recover(self, waits: Sequence[float] = WAITS) -> None:
         """`waits` as Recovery has them."""
-        await Recovery(self.store, self.registry, partial(self.session, cause="recovery")).run(waits)
+        await self._recovery.run(waits)
+
+    async def resume(self, waits: Sequence[float] = WAITS) -> None:
+        """`waits` as Recovery has them."""
+        await self._recovery.resume(waits)
 
     async def close_all(self, reason: EndReason) -> None:
         if self.registry.accepting:
@@ -228,11 +237,20 @@ class SessionService:
         )
 
     async def describe(self, row: ConversationRow) -> SessionInfo:
-        session = self.registry.find(row.id)
-        if session is not None:
-            await session.event_stream.loaded()
-        info = self.summary(row)
-        return info if info.head != UNNUMBERED else replace(info, head=await self.store.log(row.id).head())
+        """As `summary`, with what the log's end says where its session has not folded it yet; waits for no fold."""
+        info, log = self.summary(row), self.store.log(row.id)
+        if info.head != UNNUMBERED:
+            return info
+        head = await log.head()
+        if self.registry.find(row.id) is None:
+            return replace(info, head=head)
+        async for batch in log.read(before=head + 1, reverse=True):
+            for entry in batch:
+                if entry.kind == _STATE_CHANGE:
+                    event = decode(entry.text, entry.schema)
+                    state = event.agent_state if isinstance(event, AgentStateChangedObservation) else None
+                    return replace(info, head=head, last_state=entry.id, agent_state=state)
+        return replace(info, head=head)
 
 
 def runtime_status(state: SessionState) -> str:

@@ -231,7 +231,6 @@ class AgentSession:
         if self.problem is not None:
             self._queue.refuse(self._refusal())
             self.event_stream.feed.close("failed")
-            self.event_stream.abandon()
             self._settled.set()
 
     async def _end_work(self) -> None:
@@ -248,7 +247,6 @@ class AgentSession:
         self._queue.refuse(self._refusal())
         self._move(SessionState.CLOSED)
         self._tell_followers(self._reason or "shutdown")
-        self.event_stream.abandon()
         self._ready = None
         if self._cut_off is not None:
             self._cut_off.cancel()

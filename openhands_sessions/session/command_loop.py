@@ -10,7 +10,8 @@ from openhands_sessions.core.lifecycle import SessionState
 from openhands_sessions.core.snapshots import SPACING
 from openhands_sessions.ports.gateway import Accepted, EndReason
 from openhands_sessions.session.command_handler import CommandHandler, SubmittedCommand
-from openhands_sessions.session.event_stream import EventStream, saving
+from openhands_sessions.session.event_stream import EventStream
+from openhands_sessions.session.log_folding import saving
 from openhands_sessions.session.setup import Dependencies, Ready
 from openhands_sessions.session.stop import Stopper
 from openhands_sessions.session.turn_runner import TurnRunner, turn_is_owed

@@ -2,33 +2,27 @@
 
 import asyncio
 from collections import deque
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from functools import partial
 from typing import TypeVar
 
-import structlog
-
-from openhands_sessions.core.errors import NotFound, StorageError, StorageUnavailable
+from openhands_sessions.core.errors import NotFound, StorageError
 from openhands_sessions.core.events.codec import Stored, decode, masked, recorded
 from openhands_sessions.core.events.event import EPOCH, Event
 from openhands_sessions.core.evolve import evolve
-from openhands_sessions.core.ids import ConversationId, EventId
+from openhands_sessions.core.ids import EventId
 from openhands_sessions.core.masking import SecretMasker
-from openhands_sessions.core.snapshots import rungs
-from openhands_sessions.core.view import VIEW_VERSION, ConversationView, dump_view, load_view, reduce
+from openhands_sessions.core.view import ConversationView, reduce
 from openhands_sessions.ports.gateway import Delta, Status
-from openhands_sessions.ports.store import EventLog, Receipt, Snapshot, SnapshotStore
+from openhands_sessions.ports.store import EventLog, Receipt, Snapshot
 from openhands_sessions.session.feed import Feed
-
-log = structlog.get_logger(__name__)
+from openhands_sessions.session.log_folding import Folding, folded, snapshot_of
 
 Listener = Callable[[Event], None]
-SaveSnapshot = Callable[[Snapshot], Awaitable[None]]
 E = TypeVar("E", bound=Event)
 
-FOLDED_AT_ONCE = 32
 UNMASKED = 8
 NO_SECRETS = SecretMasker()
 
@@ -69,7 +63,6 @@ class EventStream:
         self._under_way: deque[_Writing] = deque()
         self._listeners: list[Listener] = []
         self._unmasked: dict[int, Event] = {}
-        self._loaded = asyncio.Event()
         self.updated_at = EPOCH
         """When an event was stored last; EPOCH where none was since the session began."""
 
@@ -83,22 +76,13 @@ class EventStream:
         """The id that the first event of the next append will have."""
         return EventId(self._submitted + 1)
 
-    async def load(self, term: int, snapshot: Snapshot | None, save: SaveSnapshot | None = None) -> None:
-        """Fold what is stored, from the snapshot where it fits, and write as `term` from now on; `save` is given the
-        snapshots that are made on the way. Call once, before any append."""
+    async def load(self, term: int, snapshot: Snapshot | None, how: Folding | None = None) -> None:
+        """Fold what is stored, from the snapshot where it fits, and write as `term` from now on. Call once, before any
+        append."""
         self._term = term
-        self._view = await folded(self._log, snapshot, save)
+        self._view = await folded(self._log, snapshot, how)
         self._submitted = self._view.head
         self.feed.load(self._view.head)
-        self._loaded.set()
-
-    async def loaded(self) -> None:
-        """Wait until the log is folded, or the session has ended before."""
-        await self._loaded.wait()
-
-    def abandon(self) -> None:
-        """The session has ended: a log that is not folded yet never will be."""
-        self._loaded.set()
 
     def read(self, after: int = -1, *, before: int | None = None) -> AsyncIterator[Sequence[Stored]]:
         """What is stored; see `EventLog.read`."""
@@ -128,7 +112,7 @@ class EventStream:
 
     def snapshot(self) -> Snapshot:
         """The view in its stored form."""
-        return _snapshot(self._view)
+        return snapshot_of(self._view)
 
     def listen(self, listener: Listener) -> None:
         """Have `listener` called with each event once it is durable, in order; the view includes it already. It
@@ -208,39 +192,3 @@ def _of_kind(kind: type[E], event: Event) -> E:
     if not isinstance(event, kind):
         raise StorageError(f"event {event.id} is not a {kind.__name__}: the log is damaged")
     return event
-
-
-async def folded(log: EventLog, snapshot: Snapshot | None, save: SaveSnapshot | None = None) -> ConversationView:
-    """The view of all that is stored, from the snapshot where it fits. `save` is given a snapshot at each event where
-    the log is worth one, so that a long log is folded whole only once, also where that is cut off."""
-    view = ConversationView()
-    head = await log.head()
-    if snapshot is not None and snapshot.version == VIEW_VERSION and snapshot.head <= head:
-        view = load_view(snapshot.text) or view
-    saved = frozenset(rungs(head)) if save is not None else frozenset()
-    async for batch in log.read(view.head):
-        for entry in batch:
-            view = reduce(view, decode(entry.text, entry.schema))
-            if save is not None and entry.id in saved:
-                await save(_snapshot(view))
-            if entry.id % FOLDED_AT_ONCE == 0:
-                await asyncio.sleep(0)  # others must not feel a long log
-    return view
-
-
-def saving(snapshots: SnapshotStore, sid: ConversationId) -> SaveSnapshot:
-    """Saves a conversation's snapshots, which are worth no failure: one that cannot be saved is logged."""
-
-    async def save(snapshot: Snapshot) -> None:
-        try:
-            await snapshots.save(sid, snapshot)
-        except StorageUnavailable:
-            pass  # the store tells of it
-        except StorageError as error:
-            log.warning("a snapshot was not saved", conversation_id=sid, problem=error.message)
-
-    return save
-
-
-def _snapshot(view: ConversationView) -> Snapshot:
-    return Snapshot(view.head, VIEW_VERSION, dump_view(view))

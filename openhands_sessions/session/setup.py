@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from functools import partial
 from typing import TypeVar
@@ -30,8 +30,10 @@ from openhands_sessions.ports.store import SessionStore
 from openhands_sessions.ports.tool import Tool
 from openhands_sessions.session.action_runner import ActionRunner
 from openhands_sessions.session.agent_controller import AgentController
-from openhands_sessions.session.event_stream import EventStream, saving
+from openhands_sessions.session.event_stream import EventStream
 from openhands_sessions.session.knowledge_recall import KnowledgeRecall
+from openhands_sessions.session.log_folding import Folding, fold_turns, saving
+from openhands_sessions.session.progress_limit import ProgressLimit
 from openhands_sessions.session.replay import Replay
 from openhands_sessions.session.repository_setup import RepositorySetup
 from openhands_sessions.session.stop import is_over
@@ -64,6 +66,8 @@ class Dependencies:
     mcp: McpServers | None = None
     mcp_tool: Callable[[McpFunction], Tool] | None = None
     """Makes the tool of a function."""
+    fold_turns: asyncio.Semaphore = field(default_factory=fold_turns)
+    """Of all sessions' long logs."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -84,7 +88,7 @@ class InitialInput:
 
 @dataclass(frozen=True, slots=True)
 class SetupStage:
-    """One set-up state: `limit` in seconds, `status` as clients see it."""
+    """One set-up state: `limit` in seconds without progress, `status` as clients see it."""
 
     limit: float
     status: str
@@ -134,6 +138,8 @@ class SessionSetup:
     stack: AsyncExitStack
     move: Callable[[SessionState], None]
     stages: Mapping[SessionState, SetupStage]
+    limit: ProgressLimit = field(default_factory=ProgressLimit)
+    """Of the stage that runs."""
 
     async def run(self) -> Ready:
         """Raises StageFailed, and what is no error of ours as it is."""
@@ -160,7 +166,7 @@ class SessionSetup:
         self.move(state)
         self.stream.publish_transient(Status("info", stage.status, ""))
         try:
-            async with asyncio.timeout(stage.limit):
+            async with self.limit.running(stage.limit):
                 return await build()
         except TimeoutError as error:
             raise StageFailed(state, "TimeoutError", f"it took longer than {stage.limit:.0f} s") from error
@@ -176,10 +182,15 @@ class SessionSetup:
         store, stream = self.dependencies.store, self.stream
         term = await store.claim(self.sid)
         snapshot = await store.snapshots.load(self.sid)
-        await stream.load(term, snapshot, saving(store.snapshots, self.sid))
+        save, turns = saving(store.snapshots, self.sid), self.dependencies.fold_turns
+        await stream.load(term, snapshot, Folding(save=save, turns=turns, limit=self.limit, tell=self._tell_reading))
         if stream.view.head == UNNUMBERED:
             await stream.append(AgentStateChangedObservation(agent_state=AgentState.LOADING))
         return term, UNNUMBERED if snapshot is None else snapshot.head
+
+    def _tell_reading(self, events: int) -> None:
+        status = self.stages[SessionState.INITIALIZING].status
+        self.stream.publish_transient(Status("info", status, f"Reading {events:,} events of the log."))
 
     async def _open_runtime(self, term: int) -> tuple[Runtime, Sequence[Tool]]:
         def on_step(status: str, words: str) -> None:

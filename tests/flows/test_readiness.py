@@ -2,30 +2,14 @@
 
 import asyncio
 import json
-import resource
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-import aiohttp
-
+from tests.support.full_disk import becomes, full_disk
 from tests.support.running_server import Server, prepared_server
 from tests.support.server_clients import Clients, Rest
 
-SMALL = 32 * 1024
 PATIENCE = 30.0
-
-
-@contextmanager
-def full_disk(server: Server) -> Iterator[None]:
-    """A limit on file sizes stands in for it: the kernel refuses what makes a file longer."""
-    soft, hard = resource.prlimit(server.pid, resource.RLIMIT_FSIZE)
-    resource.prlimit(server.pid, resource.RLIMIT_FSIZE, (SMALL, hard))
-    try:
-        yield
-    finally:
-        resource.prlimit(server.pid, resource.RLIMIT_FSIZE, (soft, hard))
 
 
 def store_lines(server: Server) -> list[dict[str, Any]]:
@@ -33,19 +17,6 @@ def store_lines(server: Server) -> list[dict[str, Any]]:
     lines = [json.loads(line) for line in server.log.splitlines()]
     texts = ("nothing can be stored", "what is written is stored again", "the database is damaged, and is not used")
     return [{"level": line["level"], "event": line["event"]} for line in lines if line["event"] in texts]
-
-
-async def becomes(rest: Rest, status: int) -> Any:
-    """Ask for readiness until it has this status; the body."""
-    async with asyncio.timeout(PATIENCE):
-        while True:
-            try:
-                found, body = await rest.ask("GET", "/health/ready")
-            except aiohttp.ClientConnectionError:
-                found = 0
-            if found == status:
-                return body
-            await asyncio.sleep(0.05)
 
 
 async def test_a_server_whose_disk_is_full_is_not_ready_until_there_is_room(server: Server, clients: Clients) -> None:

@@ -52,6 +52,10 @@ class Server:
     def pid(self) -> int:
         return self._running.pid
 
+    def runs(self, pid: int) -> bool:
+        """Whether this process is the server's, and has not ended."""
+        return self._running.pid == pid and self._running.returncode is None
+
     @property
     def log(self) -> str:
         """What the servers of this folder have written to standard error."""

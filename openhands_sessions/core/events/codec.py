@@ -152,52 +152,67 @@ def _own_wire(event: Event) -> dict[str, Any]:
 def decode(text: str | bytes, schema: int = SCHEMA) -> Event:
     """Read one stored entry. An unknown kind, or a known one in a form that does not fit, comes back as
     `Unknown`, whole. Raises StorageError if the text is not a JSON object with an id."""
+    return from_wire(_wire(text, schema))
+
+
+def decode_for_fold(text: str | bytes, schema: int = SCHEMA) -> Event:
+    """As `decode`, without what no fold looks at: when it was, and whether `message` says more than `describe()`."""
+    return _event(_wire(text, schema), EPOCH)
+
+
+def from_wire(wire: Mapping[str, Any]) -> Event:
+    """The event of a mapping in today's wire form; `Unknown` where it does not fit."""
+    return _without_derived_message(_event(wire, _time_of(wire)))
+
+
+def _wire(text: str | bytes, schema: int) -> dict[str, Any]:
+    """A stored entry in today's wire form."""
     try:
         wire = orjson.loads(text)
     except orjson.JSONDecodeError as error:
         raise StorageError("a stored event is not JSON: the log is damaged") from error
     if not isinstance(wire, dict) or type(wire.get("id")) is not int:
         raise StorageError("a stored event has no id: the log is damaged")
+    today: dict[str, Any] = wire
     for version in range(schema, SCHEMA):
-        wire = UPCASTERS[version](wire)
-    return from_wire(wire)
+        today = UPCASTERS[version](today)
+    return today
 
 
-def from_wire(wire: Mapping[str, Any]) -> Event:
-    """The event of a mapping in today's wire form; `Unknown` where it does not fit."""
-    kinds: Mapping[str, type[Action] | type[Observation]] = ACTIONS if "action" in wire else OBSERVATIONS
-    body = "args" if "action" in wire else "extras"
-    kind = kinds.get(str(wire.get("action", wire.get("observation"))))
-    if kind is None or not isinstance(wire.get(body, {}), dict):
-        return _whole(wire)
-    given: dict[str, Any] = dict(wire.get(body) or {})
-    values = {name: given.pop(key) for name, key in own_fields(kind) if key in given}
+def _event(wire: Mapping[str, Any], moment: datetime) -> Event:
+    family, body = ("action", "args") if "action" in wire else ("observation", "extras")
+    kind = _KINDS[family].get(str(wire.get(family)))
+    given = wire.get(body, {})
+    if kind is None or not isinstance(given, dict):
+        return _whole(wire, moment)
+    values = {name: given[key] for name, key in _FIELDS[kind] if key in given}
+    known = _KNOWN_KEYS[kind]
+    if len(values) < len(given) or not wire.keys() <= known:
+        values["rest"] = _rest(kind, wire, body)
     if body == "extras":
         values["content"] = wire.get("content", "")
-    known = _ACTION_KEYS if body == "args" else _OBSERVATION_KEYS
-    rest: dict[str, Any] = {key: value for key, value in wire.items() if key not in known}
-    if given:
-        rest[body] = given
-    if kind is RunObservation:
-        rest.pop("success", None)  # the exit code says it
+    call = wire.get("tool_call_metadata")
+    values["id"] = wire.get("id", UNNUMBERED)
+    values["timestamp"] = moment
+    values["source"] = wire.get("source", Source.ENVIRONMENT)
+    values["cause"] = wire.get("cause")
+    values["message"] = wire.get("message")
+    values["tool_call_metadata"] = call if isinstance(call, dict) else None
+    values["llm_metrics"] = wire.get("llm_metrics")
+    values["author"] = wire.get("author")
     try:
-        event: Event = _adapter(kind).validate_python(
-            {
-                **values,
-                "id": wire.get("id", UNNUMBERED),
-                "timestamp": _time_of(wire),
-                "source": Source(wire.get("source", Source.ENVIRONMENT)),
-                "cause": wire.get("cause"),
-                "message": wire.get("message"),
-                "tool_call_metadata": _tool_call(wire.get("tool_call_metadata")),
-                "llm_metrics": wire.get("llm_metrics"),
-                "author": wire.get("author"),
-                "rest": rest,
-            }
-        )
-    except (ValidationError, ValueError):
-        return _whole(wire)
-    return _without_derived_message(event)
+        return _validator(kind)(values)
+    except ValidationError:
+        return _whole(wire, moment)
+
+
+def _rest(kind: type[Event], wire: Mapping[str, Any], body: str) -> dict[str, Any]:
+    """What no field takes."""
+    rest: dict[str, Any] = {key: value for key, value in wire.items() if key not in _KNOWN_KEYS[kind]}
+    own = {key for _, key in _FIELDS[kind]}
+    if left := {key: value for key, value in (wire.get(body) or {}).items() if key not in own}:
+        rest[body] = left
+    return rest
 
 
 def timestamp_text(moment: datetime) -> str:
@@ -226,8 +241,8 @@ def _with_failed_stage(wire: dict[str, Any]) -> dict[str, Any]:
 UPCASTERS: dict[int, Callable[[dict[str, Any]], dict[str, Any]]] = {0: _from_reference, 1: _with_failed_stage}
 
 
-def _whole(wire: Mapping[str, Any]) -> Unknown:
-    return Unknown(id=EventId(wire.get("id", UNNUMBERED)), wire=dict(wire), timestamp=_time_of(wire))
+def _whole(wire: Mapping[str, Any], moment: datetime) -> Unknown:
+    return Unknown(id=EventId(wire.get("id", UNNUMBERED)), wire=dict(wire), timestamp=moment)
 
 
 def _without_derived_message(event: Event) -> Event:
@@ -239,6 +254,8 @@ def _without_derived_message(event: Event) -> Event:
 def _time_of(wire: Mapping[str, Any]) -> datetime:
     try:
         moment = datetime.fromisoformat(str(wire.get("timestamp")))
+        if moment.tzinfo is UTC:
+            return moment
         return moment.astimezone(UTC) if moment.tzinfo else moment.replace(tzinfo=UTC)
     except (ValueError, OverflowError):
         return EPOCH
@@ -246,14 +263,6 @@ def _time_of(wire: Mapping[str, Any]) -> datetime:
 
 def _tool_call_wire(call: ToolCall) -> dict[str, Any]:
     return {name: getattr(call, name) for name in _TOOL_CALL_FIELDS if name != "arguments" or call.arguments}
-
-
-def _tool_call(value: object) -> ToolCall | None:
-    if not isinstance(value, dict):
-        return None
-    known = {key: item for key, item in value.items() if key in _TOOL_CALL_FIELDS}
-    call: ToolCall = _adapter(ToolCall).validate_python(known)
-    return call
 
 
 def _mapping(value: Json) -> Mapping[str, Json]:
@@ -272,15 +281,25 @@ def _read_own_fields(kind: type[Event]) -> tuple[tuple[str, str], ...]:
     )
 
 
-_FIELDS = {kind: _read_own_fields(kind) for kind in (*ACTIONS.values(), *OBSERVATIONS.values())}
-_ADAPTERS: dict[type[Any], TypeAdapter[Any]] = {}
+def _read_known_keys(kind: type[Event]) -> frozenset[str]:
+    if kind is RunObservation:
+        return _OBSERVATION_KEYS | {"success"}  # the exit code says it
+    return _ACTION_KEYS if issubclass(kind, Action) else _OBSERVATION_KEYS
 
 
-def _adapter(kind: type[Any]) -> TypeAdapter[Any]:
+_KINDS: Mapping[str, Mapping[str, type[Event]]] = {"action": ACTIONS, "observation": OBSERVATIONS}
+_FIELDS = {kind: _read_own_fields(kind) for kinds in _KINDS.values() for kind in kinds.values()}
+_KNOWN_KEYS = {kind: _read_known_keys(kind) for kind in _FIELDS}
+
+
+_VALIDATORS: dict[type[Event], Callable[[Mapping[str, Any]], Event]] = {}
+
+
+def _validator(kind: type[Event]) -> Callable[[Mapping[str, Any]], Event]:
     """Built when first needed: all of them at import would slow every start."""
-    if kind not in _ADAPTERS:
-        _ADAPTERS[kind] = TypeAdapter(kind)
-    return _ADAPTERS[kind]
+    if kind not in _VALIDATORS:
+        _VALIDATORS[kind] = TypeAdapter(kind).validator.validate_python
+    return _VALIDATORS[kind]
 
 
 def _text(wire: Any) -> str:

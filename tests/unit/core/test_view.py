@@ -4,6 +4,7 @@ from dataclasses import fields, replace
 from functools import reduce as fold_left
 from typing import Any
 
+import orjson
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -17,14 +18,31 @@ from openhands_sessions.core.events.actions import (
     TaskItem,
     TaskTrackingAction,
 )
-from openhands_sessions.core.events.codec import decode, encode
-from openhands_sessions.core.events.event import AgentState, Event, Source, Unknown
+from openhands_sessions.core.events.codec import SCHEMA, Stored, decode, encode, stored
+from openhands_sessions.core.events.event import Action, AgentState, Event, Source, Unknown
 from openhands_sessions.core.events.observations import LEFT_RUNNING, RunMetadata, RunObservation
 from openhands_sessions.core.events.own import StopReason, TurnEndedObservation
 from openhands_sessions.core.ids import UNNUMBERED, EventId
-from openhands_sessions.core.view import ConversationView, dump_view, load_view, reduce
+from openhands_sessions.core.view import ConversationView, Fold, dump_view, load_view, reduce
 from tests.support.log_builder import STORIES, built_log, cost, run_result
-from tests.unit.core.strategies import any_event
+from tests.unit.core.strategies import KINDS, any_event, json_objects
+
+
+@st.composite
+def logs(draw: st.DrawFn) -> list[Stored]:
+    """A story that breaks off, then events of any kind that may answer it, and some that are of no known form."""
+    events = built_log(draw(STORIES)).events
+    entries = [stored(event) for event in events[: draw(st.integers(0, len(events)))]]
+    for _ in range(draw(st.integers(0, 8))):
+        place, cause = EventId(len(entries)), draw(st.none() | st.integers(0, len(entries)).map(EventId))
+        if draw(st.booleans()):
+            entries.append(stored(replace(draw(any_event()), id=place, cause=cause)))
+            continue
+        kind = draw(st.sampled_from(KINDS))
+        family, body = ("action", "args") if issubclass(kind, Action) else ("observation", "extras")
+        wire = {"id": place, "source": "agent", "cause": cause, family: kind.KIND, body: draw(json_objects())}
+        entries.append(Stored(place, f"{family}:{kind.KIND}", SCHEMA, orjson.dumps(wire).decode()))
+    return entries
 
 
 def folded(events: list[Event], view: ConversationView | None = None) -> ConversationView:
@@ -43,6 +61,24 @@ def test_a_fold_from_a_snapshot_is_the_fold_from_the_beginning(steps: list[str],
     assert snapshot is not None
     assert snapshot == folded(events[:place])
     assert folded(events[place:], snapshot) == folded(events)
+
+
+@given(logs(), st.data())
+@settings(max_examples=200, deadline=None)
+def test_the_fold_of_a_long_log_is_the_pure_fold_from_any_snapshot_on(
+    entries: list[Stored], data: st.DataObject
+) -> None:
+    cut = data.draw(st.integers(0, len(entries)))
+    events = [decode(entry.text, entry.schema) for entry in entries]
+    before = folded(events[:cut])
+    snapshot = load_view(dump_view(before))
+    assert snapshot is not None
+    fold = Fold(snapshot)
+    for place, entry in enumerate(entries[cut:], start=cut):
+        fold.add(entry)
+        assert fold.view == folded(events[cut : place + 1], before)
+    assert fold.view == folded(events)
+    assert snapshot == before
 
 
 @given(STORIES)

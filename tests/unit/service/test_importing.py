@@ -16,12 +16,13 @@ from openhands_sessions.core.events.actions import MessageAction
 from openhands_sessions.core.events.codec import decode
 from openhands_sessions.core.events.event import Event
 from openhands_sessions.core.events.own import TurnEndedObservation
-from openhands_sessions.core.ids import LOCAL_OWNER, ConversationId
+from openhands_sessions.core.ids import LOCAL_OWNER, ConversationId, EventId
+from openhands_sessions.core.snapshots import SPACING
 from openhands_sessions.core.view import ConversationView
 from openhands_sessions.ports.installation import ForeignConversation, ForeignEvent, SkippedConversation
 from openhands_sessions.ports.store import ConversationRow, SessionStore
 from openhands_sessions.service.importing import Importer, ImportOutcome
-from openhands_sessions.session.event_stream import folded
+from openhands_sessions.session.log_folding import folded
 from tests.fakes.store import MortalStore
 from tests.support.openhands_folder import SCENES, Talk, agreed, asking, cut_off, finished, long, refused, write
 
@@ -247,3 +248,20 @@ async def test_two_imports_at_once_double_nothing(store: SessionStore, tmp_path:
     assert [event.id for event in await kept(store)][: talk.next] == list(range(talk.next))
     assert (await view(store)).owed is False
     assert len(await store.conversations.page(LOCAL_OWNER, limit=9)) == 1
+
+
+async def test_a_long_log_that_was_imported_opens_from_a_snapshot(store: SessionStore, tmp_path: Path) -> None:
+    talk = Talk(SID)
+    talk.opening()
+    while talk.next < SPACING + 5:
+        talk.says("go on")
+        talk.replies("I do.")
+    write(tmp_path, talk)
+    await imported(store, OpenHandsFolder(tmp_path))
+    newest = await store.snapshots.load(SID)
+    assert newest is not None
+    assert newest.head == await store.log(SID).head()
+    on_the_way = await store.snapshots.load(SID, EventId(newest.head - 1))
+    assert on_the_way is not None
+    for snapshot in (newest, on_the_way):
+        assert await folded(store.log(SID), snapshot) == await view(store)

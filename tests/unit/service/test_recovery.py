@@ -11,7 +11,7 @@ from openhands_sessions.core.events.codec import decode
 from openhands_sessions.core.events.event import Source
 from openhands_sessions.core.ids import ConversationId, EventId
 from openhands_sessions.ports.store import SessionStore, Snapshot, SnapshotStore
-from openhands_sessions.session.event_stream import folded
+from openhands_sessions.session.log_folding import folded
 from tests.fakes.model import FakeModel, FakeModels
 from tests.fakes.openings import DoorRuntimes, Doorway
 from tests.fakes.store import MortalStore

@@ -12,8 +12,9 @@ from openhands_sessions.core.events.event import Event, Source
 from openhands_sessions.core.ids import ConversationId, EventId
 from openhands_sessions.core.view import VIEW_VERSION
 from openhands_sessions.ports.store import EventLog, Receipt, Snapshot
-from openhands_sessions.session.event_stream import EventStream, saving
+from openhands_sessions.session.event_stream import EventStream
 from openhands_sessions.session.feed import Feed
+from openhands_sessions.session.log_folding import Folding, saving
 from tests.fakes.memory_store import MemoryStore
 from tests.fakes.store import HeldLog
 from tests.support.store_entries import NOW, TALK, ids, read
@@ -239,7 +240,7 @@ async def test_a_long_log_that_is_folded_leaves_snapshots_on_the_way(store: Memo
     for _ in range(5):
         await first.append(*[said("x")] * 500)
     again = EventStream(log, Feed(log), lambda: NOW)
-    await again.load(2, None, saving(store.snapshots, TALK))
+    await again.load(2, None, Folding(save=saving(store.snapshots, TALK)))
     assert again.view == first.view
     for at, found in ((999, None), (1_000, 1_000), (1_999, 1_000), (None, 2_000)):
         snapshot = await store.snapshots.load(TALK, None if at is None else EventId(at))
@@ -259,5 +260,5 @@ async def test_a_snapshot_that_cannot_be_saved_keeps_no_log_from_being_folded(lo
     first = await opened(log)
     await first.append(*[said("x")] * 1_100)
     again = EventStream(log, Feed(log), lambda: NOW)
-    await again.load(2, None, saving(Full(), TALK))
+    await again.load(2, None, Folding(save=saving(Full(), TALK)))
     assert again.view == first.view

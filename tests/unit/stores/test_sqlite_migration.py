@@ -18,7 +18,7 @@ from openhands_sessions.core.view import VIEW_VERSION
 from openhands_sessions.ports.conversations import ANY_CONVERSATION, ConversationFilter
 from openhands_sessions.ports.store import ConversationRow, ImportProgress, SessionStore
 from openhands_sessions.service.importing import NOBODY
-from openhands_sessions.session.event_stream import folded
+from openhands_sessions.session.log_folding import folded
 from tests.support.store_damage import read_all
 from tests.support.store_entries import ids, read, row
 from tests.support.stored_example import CUT_OFF, IMPORTED
