@@ -216,6 +216,9 @@ class SessionStore(Protocol):
         StorageUnavailable. None while it works, also where a single conversation is damaged. Each change is one line in
         the log, and so is each damaged conversation."""
 
+    async def works(self) -> None:
+        """Wait until there is no problem; for ever, where the database is damaged."""
+
     def log(self, sid: ConversationId) -> EventLog:
         """The log of a conversation; cheap, no I/O. Writing one whose row does not exist raises NotFound."""
 

@@ -25,8 +25,6 @@ log = structlog.get_logger(__name__)
 WAITS = (0.0, 2.0, 5.0, 15.0, 60.0)
 """Seconds before each try; the last one before every further try. The engine of the sandboxes may start later than the
 server."""
-ROOM_SECONDS = 1.0
-"""Between two looks at whether the store works again."""
 
 
 class Recovery:
@@ -68,11 +66,10 @@ class Recovery:
             left: Sequence[ConversationId] = ()
             tries = iter(chain(waits, repeat(waits[-1])))
             while left or failures.waiting:
-                # The store probes its disk by itself, and tells of it when it is asked.
-                await asyncio.sleep(next(tries) if self._store.problem is None else ROOM_SECONDS)
-                if self._store.problem is None:
-                    waiting = dict.fromkeys((*left, *failures.taken()))
-                    left = [sid for sid in waiting if not await self._recovered(sid)]
+                await self._store.works()  # it probes its disk by itself
+                await asyncio.sleep(next(tries))
+                waiting = dict.fromkeys((*left, *failures.taken()))
+                left = [sid for sid in waiting if not await self._recovered(sid)]
 
     async def _recovered(self, sid: ConversationId) -> bool:
         """Whether it is done; False to try again."""

@@ -255,6 +255,9 @@ class MemoryStore:
 
     problem: str | None = None
 
+    async def works(self) -> None:
+        """It always does."""
+
     def __init__(self, data: OpenedData, holder: Holder) -> None:
         self._data = data
         self._holder = holder

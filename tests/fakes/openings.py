@@ -61,6 +61,9 @@ class DoorStore:
 
     problem: str | None = None
 
+    async def works(self) -> None:
+        """It always does."""
+
     def __init__(self, store: SessionStore, door: Doorway) -> None:
         self.conversations = store.conversations
         self.snapshots: SnapshotStore = DoorSnapshots(store.snapshots, door)

@@ -94,6 +94,9 @@ class MortalStore:
 
     problem: str | None = None
 
+    async def works(self) -> None:
+        """It does, until it is dead."""
+
     def __init__(self, store: SessionStore, *, dies_at: int, stored: bool) -> None:
         self._store = store
         self.conversations: ConversationStore = store.conversations

@@ -119,6 +119,9 @@ class FailingStore:
         self._store = store
         self._boundaries = boundaries
 
+    async def works(self) -> None:
+        await self._store.works()
+
     def log(self, sid: ConversationId) -> EventLog:
         return FailingLog(self._store.log(sid), self._boundaries)
 

@@ -51,6 +51,9 @@ class StoreCondition:
         damaged index answers that there is nothing."""
         self.failing = asyncio.Event()
         """Set from a write that the disk refused until a probe is stored."""
+        self.works = asyncio.Event()
+        """Set while there is no problem."""
+        self.works.set()
         self._refusal: str | None = None
         self._told: set[str | None] = set()
 
@@ -73,6 +76,7 @@ class StoreCondition:
     def note_lost(self, problem: str) -> None:
         """The write-ahead log has lost commits."""
         self.damage = problem
+        self.works.clear()
         log.error("the database has lost what it acknowledged, and is not used", problem=problem)
 
     def note_read(self, error: StorageUnavailable) -> None:
@@ -80,6 +84,7 @@ class StoreCondition:
         if isinstance(error.__cause__, sqlite3.Error) and damaged(error.__cause__) and self.damage is None:
             self.damage = error.message
             self.failing.clear()
+            self.works.clear()
             log.error("the database is damaged, and is not used", problem=error.message)
 
     def note_write(self, error: StorageUnavailable) -> None:
@@ -88,12 +93,15 @@ class StoreCondition:
         if self.problem is None and not isinstance(error.__cause__, _FAULTY_VALUES):
             self._refusal = error.message
             self.failing.set()
+            self.works.clear()
             log.error("nothing can be stored", problem=error.message)
 
     def recovered(self) -> None:
         """A probe was stored."""
         self._refusal = None
         self.failing.clear()
+        if self.damage is None:
+            self.works.set()
         log.info("what is written is stored again")
 
 

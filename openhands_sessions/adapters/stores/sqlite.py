@@ -103,6 +103,9 @@ class SqliteStore:
     def problem(self) -> str | None:
         return self._condition.problem
 
+    async def works(self) -> None:
+        await self._condition.works.wait()
+
     def log(self, sid: ConversationId) -> SqliteLog:
         return SqliteLog(sid, self._writer, self._readers, self._kinds)
 
