@@ -28,12 +28,13 @@ from openhands_sessions.cli.transcript import Transcript
 from openhands_sessions.config.config import Config
 from openhands_sessions.config.errors import ConfigError
 from openhands_sessions.config.loading import FLAGS, SET, Loaded
-from openhands_sessions.core.errors import BadInput
+from openhands_sessions.core.errors import BadInput, SessionsError
 from openhands_sessions.core.events.event import Json
 from openhands_sessions.core.ids import conversation_id
 from openhands_sessions.ports.gateway import SessionSpec
 
 HISTORY = "chat_history.jsonl"
+FAILED = 1
 HUNG_UP = 128 + signal.SIGHUP
 
 
@@ -101,16 +102,23 @@ class _Chat:
         async with AsyncExitStack() as stack:
             access = await stack.enter_async_context(opened(config, server))
             spec = self.spec if self.spec.create else replace(self.spec, id=(await find(access, self.spec.id)).id)
-            target = ChatTarget(access, spec, None if server else config.llm.model)
+            call = f"{program()} chat{self._place()}"
+            target = ChatTarget(access, spec, None if server else config.llm.model, call)
             keyboard, screen = self._terminal() if message is None else (OneMessage(message), self._output())
             if message is None:
                 if server is not None:
                     await access.conversations.page(limit=1)  # a server that is away says so before anything is typed
                 self._greet(screen)
             transcript = EventLines(screen) if self.options.as_json else Transcript(screen)
-            code = await Conversation(target, keyboard, screen, transcript, typing=message is None).run()
-            if message is None and target.is_open and code != HUNG_UP:
-                screen.line(f"Go on with: {program()} chat{self._place()} --conversation {target.sid}", "dim")
+            code = HUNG_UP
+            try:
+                code = await Conversation(target, keyboard, screen, transcript, typing=message is None).run()
+            except SessionsError:
+                code = FAILED
+                raise
+            finally:
+                if message is None and target.is_open and code != HUNG_UP:
+                    screen.line(f"Go on with: {call} --conversation {target.sid}", "dim")
         return code
 
     def _terminal(self) -> tuple[Keyboard, Screen]:

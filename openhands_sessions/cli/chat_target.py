@@ -11,12 +11,13 @@ from openhands_sessions.ports.gateway import Accepted, Gateway, SessionInfo, Ses
 
 class ChatTarget:
     """One conversation through the ports of its owner. `default_model` is what a new one gets; None where only the
-    server knows."""
+    server knows. `call` is how the user calls `chat` at the same place again."""
 
-    def __init__(self, access: Access, spec: SessionSpec, default_model: str | None = None) -> None:
+    def __init__(self, access: Access, spec: SessionSpec, default_model: str | None = None, call: str = "") -> None:
         self._access = access
         self._spec = spec
         self._default_model = default_model
+        self.call = call
         self.usage = ConversationUsage()
         self.is_open = False
 

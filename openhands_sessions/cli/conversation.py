@@ -10,7 +10,7 @@ from openhands_sessions.cli import slash_commands
 from openhands_sessions.cli.chat_target import ChatTarget
 from openhands_sessions.cli.event_lines import EventLines
 from openhands_sessions.cli.keyboard import Keyboard
-from openhands_sessions.cli.output import program, silence
+from openhands_sessions.cli.output import silence
 from openhands_sessions.cli.progress import ConversationUsage, Progress, Sent
 from openhands_sessions.cli.screen import Screen
 from openhands_sessions.cli.slash_commands import SlashCommand, SlashCommands
@@ -116,7 +116,7 @@ class Conversation:
         except SessionEnded as end:
             if end.reason in ENDS:
                 self._screen.busy(None)
-                self._screen.line(ENDS[end.reason], "yellow")
+                self._tell(ENDS[end.reason], "yellow")
 
     async def _show(self, entries: Sequence[Stored]) -> None:
         for entry in entries:
@@ -142,7 +142,14 @@ class Conversation:
         if status.level == "error":
             self._transcript.problem(status.message)
         elif status.id in SHOWN_STATUSES:
-            self._screen.line(f"({status.message})", "dim")
+            self._tell(f"({status.message})", "dim")
+
+    def _tell(self, text: str, style: str) -> None:
+        """What is no part of an answer: a program that reads one is not given it."""
+        if self._typing:
+            self._screen.line(text, style)
+        else:
+            self._screen.note(text)
 
     def _ask(self) -> None:
         """Show the prompt where it is the user's turn."""
@@ -167,7 +174,7 @@ class Conversation:
                     await self._take(text)
                 self._ask()
         if not self._typing and self._progress.pending is not None:
-            answer = f"{program()} chat --conversation {self._sid} -m y"
+            answer = f"{self._target.call} --conversation {self._sid} -m y"
             raise SessionsError(f"the agent waits for an answer; give it with: {answer} (or n, or say why not)")
         return 0 if self._typing or self._well else 1
 

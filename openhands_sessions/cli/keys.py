@@ -44,11 +44,18 @@ def key_for(server: str, config: Config) -> Iterator[str | None]:
     try:
         yield key
     except Unauthorized as error:
-        problem = "needs a session key" if key is None else "does not take this session key"
-        raise Unauthorized(
-            f"the server at {server} {problem}: set OHS_SESSION_API_KEY to the key of its operator, or, if it runs here"
-            " as this user, name its data folder with --data-dir"
-        ) from error
+        if given is not None and given.get_secret_value():
+            told = (
+                "does not take this session key, which you gave as OHS_SESSION_API_KEY, as --session-api-key or in the"
+                " configuration: give its operator's, or leave it out if it runs here as this user"
+            )
+        else:
+            problem = "needs a session key" if key is None else "does not take the session key of this data folder"
+            told = (
+                f"{problem}: set OHS_SESSION_API_KEY to the key of its operator, or, if it runs here as this user, name"
+                " its data folder with --data-dir"
+            )
+        raise Unauthorized(f"the server at {server} {told}") from error
 
 
 def login_url(flags: Mapping[str, object], file: Path | None, server: str | None) -> int:

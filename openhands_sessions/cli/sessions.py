@@ -80,7 +80,8 @@ async def find(access: Access, text: str) -> SessionInfo:
         return await access.gateway.describe(given)
     except NotFound:
         if len(given) < SHORTEST_PREFIX:
-            raise
+            problem = f"is unknown; an id's beginning is taken from {SHORTEST_PREFIX} characters on"
+            raise BadInput(f"the id {given!r}", problem) from None
     found = (await access.conversations.page(limit=2, matching=ConversationFilter(id_prefix=given))).conversations
     if not found:
         raise NotFound("conversation", given)
@@ -111,15 +112,17 @@ def export(target: ConversationsTarget, sid: str, output: Path | None) -> int:
 def delete(target: ConversationsTarget, sids: Sequence[str], *, yes: bool) -> int:
     """Delete conversations with their workspaces; returns 1 if one was not found."""
     asked = [conversation_id(sid) for sid in sids]
-    if not yes and not _confirmed(len(asked)):
+    found = target.ask(lambda access: _known(access, asked))
+    named = list({info.id: info for info in found if info is not None}.values())
+    if named and not yes and not _confirmed(named):
         return 1
-    gone = target.ask(lambda access: _delete(access, asked))
-    for sid, deleted in zip(asked, gone, strict=True):
-        if deleted:
-            print(f"deleted {deleted}")
-        else:
+    gone = target.ask(lambda access: _delete(access, [info.id for info in named]))
+    for sid in gone:
+        print(f"deleted {sid}")
+    for sid, info in zip(asked, found, strict=True):
+        if info is None:
             print(f"error: conversation {sid!r} not found", file=sys.stderr)
-    return 0 if all(gone) else 1
+    return 0 if len(gone) == len(named) and all(found) else 1
 
 
 def wire(info: SessionInfo) -> dict[str, Any]:
@@ -158,26 +161,30 @@ async def _export(access: Access, sid: str, write: Callable[[bytes], object]) ->
         write(chunk)
 
 
-async def _delete(access: Access, sids: Sequence[ConversationId]) -> list[ConversationId | None]:
-    """What each id named and was deleted; None where there is no such conversation. Raises BadInput, before anything is
-    deleted, where a beginning names several."""
-    found = [await _known(access, sid) for sid in sids]
-    return [sid if sid is not None and await access.conversations.delete(sid) else None for sid in found]
+async def _known(access: Access, sids: Sequence[ConversationId]) -> list[SessionInfo | None]:
+    """What each id names; None where there is no such conversation. Raises BadInput where a beginning names several."""
+    return [await _found(access, sid) for sid in sids]
 
 
-async def _known(access: Access, sid: ConversationId) -> ConversationId | None:
+async def _found(access: Access, sid: ConversationId) -> SessionInfo | None:
     try:
-        return (await find(access, sid)).id
+        return await find(access, sid)
     except NotFound:
         return None
 
 
-def _confirmed(count: int) -> bool:
+async def _delete(access: Access, sids: Sequence[ConversationId]) -> list[ConversationId]:
+    """Those that there still were."""
+    return [sid for sid in sids if await access.conversations.delete(sid)]
+
+
+def _confirmed(named: Sequence[SessionInfo]) -> bool:
     if not sys.stdin.isatty():
         raise ConfigError("sessions delete", "say --yes: nobody can be asked here")
-    what = "this conversation" if count == 1 else f"these {count} conversations"
-    answer = input(f"Delete {what} and the workspace, for good? [y/N] ")
-    return answer.strip().lower() in ("y", "yes")
+    for info in named:
+        print(f"{info.id[:SHORT_ID]}  {_title(info, TITLE)}")
+    what = "this conversation and its workspace" if len(named) == 1 else "these conversations and their workspaces"
+    return input(f"Delete {what}, for good? [y/N] ").strip().lower() in ("y", "yes")
 
 
 def _status(info: SessionInfo) -> str:

@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from difflib import get_close_matches
 
 from openhands_sessions.cli.chat_target import ChatTarget
-from openhands_sessions.cli.output import program
 from openhands_sessions.cli.screen import Screen
 from openhands_sessions.core.errors import SessionsError
 
@@ -85,7 +84,7 @@ class SlashCommands:
 
     def _model(self, name: str) -> None:
         if name and not self._target.choose_model(name):
-            self._say(f"A conversation keeps its model. Another one: {program()} chat --model {name}")
+            self._say(f"The model is chosen at the beginning. Begin another one: {self._target.call} --model {name}")
             return
         self._say(f"Model: {self._target.model}")
         if used := self._target.used:

@@ -128,7 +128,7 @@ class RuntimeSection(Section):
         False, description="Allow repositories with file:// addresses, read from inside the sandbox; for tests."
     )
     executor_idle_timeout: float = Field(
-        3_600.0, ge=0, description="Seconds until an executor without a connection ends; 0 means never."
+        600.0, ge=0, description="Seconds until an executor without a connection ends; 0 means never."
     )
 
 

@@ -181,7 +181,9 @@ async def test_commands_of_the_chat_are_carried_out_completed_and_corrected(
     terminal.types("/files\r")
     await terminal.looks(lambda lines: "hello.py" in lines)
     terminal.types("/model other\r")
-    await terminal.shows("A conversation keeps its model. Another one: python -m openhands_sessions chat --model other")
+    await terminal.shows(
+        "The model is chosen at the beginning. Begin another one: python -m openhands_sessions chat --model other"
+    )
     terminal.types("/undo\r")
     await terminal.shows("A turn cannot be taken back")
     terminal.types("//stop here\r")

@@ -113,9 +113,10 @@ async def test_a_guarded_server_asks_for_its_key_and_tells_it_to_nobody(shell: C
             short.run("login-url", "--server", url),
             guarded.run("config", "show"),
         )
-        for refused, problem in ((keyless, "needs a session key"), (wrong, "does not take this session key")):
+        told = "does not take this session key, which you gave as OHS_SESSION_API_KEY"
+        for refused, problem in ((keyless, "needs a session key: set OHS_SESSION_API_KEY"), (wrong, told)):
             assert refused.code == 1
-            assert refused.err.startswith(f"error: the server at {url} {problem}: set OHS_SESSION_API_KEY")
+            assert refused.err.startswith(f"error: the server at {url} {problem}")
         assert (let_in.code, by_short_name.code) == (0, 0)
         assert link.out.startswith(f"{url}/?token=")
         assert "<secret_hidden>" in shown.out

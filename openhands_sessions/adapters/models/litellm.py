@@ -27,6 +27,7 @@ from openhands_sessions.adapters.models.preloading import Preloading
 from openhands_sessions.adapters.models.stream_accumulator import StreamAccumulator, counted
 from openhands_sessions.adapters.models.stream_frames import StreamFrames
 from openhands_sessions.core.errors import ModelFailure
+from openhands_sessions.core.settings import nearest
 from openhands_sessions.ports.model import ModelReply, ModelRequest, ModelSpec, Retry
 
 _NO_KEY = "no-key"
@@ -79,10 +80,10 @@ class LiteLlmModels:
         try:
             library.check(spec.name, spec.base_url)
         except library.errors:
-            hint = f"{spec.name!r} names no provider; write it as provider/model, e.g. openai/{spec.name}"
-            raise model_failure(MISCONFIGURED, hint) from None
+            raise model_failure(MISCONFIGURED, _no_provider(spec.name, library)) from None
         if spec.api_key is None and spec.base_url is None and (keys := library.missing_keys(spec.name)):
-            raise model_failure(NO_KEY, f"give the conversation one, or the server the variable {' or '.join(keys)}")
+            hint = f"set llm.api_key (OHS_LLM__API_KEY), or give the server the variable {' or '.join(keys)}"
+            raise model_failure(NO_KEY, hint)
         return LiteLlmModel(spec, library, self._timing)
 
     async def close(self) -> None:
@@ -102,6 +103,13 @@ class LiteLlmModels:
             if self._library is None:
                 self._library = await asyncio.to_thread(LiteLlmLibrary.load, before_each)
             return self._library
+
+
+def _no_provider(name: str, library: LiteLlmLibrary) -> str:
+    provider, slash, _ = name.partition("/")
+    if slash:
+        return f"{provider!r} is no provider that litellm knows{nearest(provider, library.providers())}"
+    return f"{name!r} names no provider; write it as provider/model, e.g. openai/{name}"
 
 
 @dataclass(frozen=True, slots=True)

@@ -61,6 +61,10 @@ class LiteLlmLibrary:
         """Raise one of `errors` where the name tells no provider."""
         self._litellm.get_llm_provider(model=name, api_base=base_url)
 
+    def providers(self) -> Sequence[str]:
+        """The names of all providers."""
+        return [str(getattr(each, "value", each)) for each in self._litellm.provider_list]
+
     def missing_keys(self, name: str) -> Sequence[str]:
         """The environment variables of which one would have to hold the provider's key, and none does. Nothing for a
         provider that can do without, or that takes more than a key."""
