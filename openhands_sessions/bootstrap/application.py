@@ -48,6 +48,7 @@ from openhands_sessions.core.ids import LOCAL_OWNER
 from openhands_sessions.ports.access import Access, Auth, Principal
 from openhands_sessions.ports.files import FileStore
 from openhands_sessions.ports.mcp import McpServers
+from openhands_sessions.ports.model import ModelSpec
 from openhands_sessions.ports.runtime import Runtimes
 from openhands_sessions.ports.sandboxes import Sandboxes
 from openhands_sessions.ports.store import SessionStore
@@ -148,6 +149,14 @@ async def _models(config: Config, stack: AsyncExitStack) -> ModelChoice:
     providers = await stack.enter_async_context(LiteLlmModels())
     installed = await stack.enter_async_context(InstalledModels())
     return ModelChoice(ScriptedModels(config.data_dir / "scripts"), providers, installed.family)
+
+
+async def probe_model(config: Config, name: str) -> None:
+    """Open a model as a conversation does, without asking it anything. Raises ModelFailure, BadInput."""
+    async with AsyncExitStack() as stack:
+        models = await _models(config, stack)
+        key = _text(config.llm.api_key)
+        await models.open(ModelSpec(name=name, base_url=config.llm.base_url, api_key=key))
 
 
 def _upload_limits(config: Config) -> UploadLimits:

@@ -18,6 +18,7 @@ from typing import Literal
 from urllib.request import ProxyHandler, build_opener
 
 from openhands_sessions import __version__
+from openhands_sessions.bootstrap import application as bootstrap
 from openhands_sessions.bootstrap import kinds
 from openhands_sessions.cli.output import NAME, columns
 from openhands_sessions.cli.settings import loaded
@@ -223,6 +224,10 @@ def model(config: Config) -> Finding:
             "The shell agent answers. For a model set llm.model and llm.api_key (OHS_LLM__MODEL, OHS_LLM__API_KEY)."
         )
         return Finding("model", "warn", "none", advice)
+    try:
+        asyncio.run(bootstrap.probe_model(config, config.llm.model))
+    except SessionsError as error:
+        return Finding("model", "fail", config.llm.model, error.message)
     return Finding("model", "ok", config.llm.model)
 
 

@@ -176,7 +176,8 @@ def _refusal(kind: FailureKind, signs: _Signs) -> Refusal | None:
 def model_failure(kind: FailureKind, why: str = "", refused: Refusal | None = None) -> ModelFailure:
     """The error for a kind of failure, with a reason if given."""
     why = why.rstrip(".")
-    return ModelFailure(kind.status, f"{kind.sentence}: {why}." if why else f"{kind.sentence}.", refused)
+    told = f"{kind.sentence}: {why}" if why else kind.sentence
+    return ModelFailure(kind.status, told if told.endswith("?") else f"{told}.", refused)
 
 
 _PREFIX = re.compile(r"^\s*(?:litellm\.\w+|\w*(?:Error|Exception)|Error code: \d+)\s*(?::|-)\s*")

@@ -314,10 +314,17 @@ async def test_calls_without_ids_get_some() -> None:
         assert len({call.id for call in reply.calls} - {"", "None"}) == 2
 
 
-@pytest.mark.parametrize("name", ["gpt-zzz", "nobody/gpt"])
-async def test_a_name_without_a_provider_is_told_how_to_write_it(name: str) -> None:
+@pytest.mark.parametrize(
+    ("name", "told"),
+    [
+        ("gpt-zzz", "'gpt-zzz' names no provider; write it as provider/model, e.g. openai/gpt-zzz"),
+        ("nobody/gpt", "'nobody' is no provider that litellm knows"),
+        ("opena/gpt", "'opena' is no provider that litellm knows; did you mean 'openai'"),
+    ],
+)
+async def test_a_name_without_a_provider_is_told_how_to_write_it(name: str, told: str) -> None:
     async with LiteLlmModels() as models:
-        with pytest.raises(ModelFailure, match=f"'{name}' names no provider; write it as provider/model"):
+        with pytest.raises(ModelFailure, match=told):
             await models.open(ModelSpec(name=name))
 
 
