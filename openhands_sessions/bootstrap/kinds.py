@@ -6,7 +6,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from openhands_sessions.adapters import installed
-from openhands_sessions.adapters.runtimes.docker.container_spec import DockerSettings
+from openhands_sessions.adapters.runtimes.docker.container_spec import PROBE_PREFIX, WARM_PREFIX, DockerSettings
 from openhands_sessions.adapters.runtimes.local.runtimes import LocalLimits, LocalRuntimes
 from openhands_sessions.adapters.stores.leases import Holder
 from openhands_sessions.adapters.stores.sqlite import open_sqlite
@@ -26,7 +26,9 @@ OpenedRuntimes = AbstractAsyncContextManager[Runtimes]
 
 def _sqlite(config: Config) -> OpenedStore:
     folders = (_sandboxes(config), _docker_folder(config))
-    begun = any(any(folder.glob("*/workspace")) for folder in folders)
+    # A sandbox that waits for a conversation says nothing of the database.
+    workspaces = (each.parent.name for folder in folders for each in folder.glob("*/workspace"))
+    begun = any(not name.startswith((WARM_PREFIX, PROBE_PREFIX)) for name in workspaces)
     return open_sqlite(_database(config), _holder(config), begun=begun)
 
 

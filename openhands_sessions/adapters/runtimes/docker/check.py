@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator
 from dataclasses import replace
 from pathlib import Path
 
-from openhands_sessions.adapters.runtimes.docker.container_spec import INSTANCE, DockerSettings
+from openhands_sessions.adapters.runtimes.docker.container_spec import INSTANCE, PROBE_PREFIX, DockerSettings
 from openhands_sessions.adapters.runtimes.docker.engine import DockerEngine
 from openhands_sessions.adapters.runtimes.docker.errors import NO_IMAGE, NO_RUNTIME
 from openhands_sessions.adapters.runtimes.docker.factory import ContainerFactory, DockerContext, make_context
@@ -17,14 +17,12 @@ from openhands_sessions.adapters.runtimes.threads import ThreadLimiter
 from openhands_sessions.core.errors import RuntimeUnavailable
 from openhands_sessions.ports.sandboxes import Check
 
-_PREFIX = "probe-"
-
 
 async def check_docker(root: Path, settings: DockerSettings, *, address: str | None) -> list[Check]:
     """The checks, up to the first that fails and is vital. Removes all that it creates. Raises OSError where the folder
     cannot be used."""
     limiter, engine, mark = ThreadLimiter(1), DockerEngine(address), secrets.token_hex(8)
-    paths = SandboxPaths(root / f"{_PREFIX}{mark}", settings.owner)
+    paths = SandboxPaths(root / f"{PROBE_PREFIX}{mark}", settings.owner)
     try:
         context = await make_context(root, replace(settings, pull=False), engine, limiter, mark)
         return [check async for check in _checks(context, paths, pull=settings.pull)]

@@ -20,6 +20,8 @@ PORT = 7411
 """Where an executor listens that shares no folder with the server."""
 _TCP = f"{PORT}/tcp"
 SECRET = "secret"
+WARM_PREFIX, PROBE_PREFIX = "warm-", "probe-"
+"""Begin the names of folders that are no conversation's."""
 INSTANCE = "openhands-sessions.instance"
 CONVERSATION = "openhands-sessions.conversation"
 TERM = "openhands-sessions.term"

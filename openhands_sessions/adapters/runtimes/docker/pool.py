@@ -10,7 +10,7 @@ from pathlib import Path
 
 import structlog
 
-from openhands_sessions.adapters.runtimes.docker.container_spec import INSTANCE, WARM
+from openhands_sessions.adapters.runtimes.docker.container_spec import INSTANCE, WARM, WARM_PREFIX
 from openhands_sessions.adapters.runtimes.docker.engine import ContainerInfo
 from openhands_sessions.adapters.runtimes.docker.factory import STARTING, ContainerFactory, DockerContext
 from openhands_sessions.adapters.runtimes.docker.network import NO_RULES
@@ -21,7 +21,6 @@ from openhands_sessions.ports.runtime import OnStep
 
 log = structlog.get_logger(__name__)
 
-PREFIX = "warm-"
 """Of the folders of warm containers."""
 _REFILL_SECONDS = 1.0
 """From the use of a warm container to the creation of the next: the conversation comes first."""
@@ -116,9 +115,9 @@ class ContainerPool:
 
     async def _create(self) -> WarmContainer:
         mark = secrets.token_hex(8)
-        paths = SandboxPaths(self._root / f"{PREFIX}{mark}", self._context.settings.owner)
+        paths = SandboxPaths(self._root / f"{WARM_PREFIX}{mark}", self._context.settings.owner)
         lock = FileLock(paths.lock)
-        name = f"openhands-sessions-{self._context.instance}-{PREFIX}{mark}"
+        name = f"openhands-sessions-{self._context.instance}-{WARM_PREFIX}{mark}"
         storage = self._context.storage(paths, name)
         await storage.prepare()
         await self._context.limiter.run(lock.acquire)
@@ -163,7 +162,7 @@ def _move_folders(warm: WarmContainer, paths: SandboxPaths) -> None:
 
 def _delete_leftovers(root: Path) -> None:
     """Delete the folders of warm containers of a server that was killed. Raises OSError."""
-    for folder in root.glob(f"{PREFIX}*"):
+    for folder in root.glob(f"{WARM_PREFIX}*"):
         with FileLock(SandboxPaths(folder).lock).exclusive() as exclusive:
             if exclusive:
                 remove_untrusted_tree(folder)

@@ -6,11 +6,10 @@ from pathlib import Path
 
 import structlog
 
-from openhands_sessions.adapters.runtimes.docker.container_spec import CONVERSATION, INSTANCE, WARM
+from openhands_sessions.adapters.runtimes.docker.container_spec import CONVERSATION, INSTANCE, WARM, WARM_PREFIX
 from openhands_sessions.adapters.runtimes.docker.engine import ContainerInfo
 from openhands_sessions.adapters.runtimes.docker.factory import PAUSED, RUNNING, DockerContext
 from openhands_sessions.adapters.runtimes.docker.lifecycle import ContainerLifecycle
-from openhands_sessions.adapters.runtimes.docker.pool import PREFIX
 from openhands_sessions.adapters.runtimes.docker.starter import container_name
 from openhands_sessions.adapters.runtimes.local.paths import CONVERSATION as CONVERSATION_FILE
 from openhands_sessions.adapters.runtimes.local.paths import FileLock, SandboxPaths
@@ -99,7 +98,9 @@ class ContainerReaper:
     def _judge_without(self, found: ContainerInfo) -> tuple[bool, str]:
         """For a container without a conversation."""
         if WARM in found.labels:
-            with FileLock(SandboxPaths(self._root / f"{PREFIX}{found.labels[WARM]}").lock).exclusive() as exclusive:
+            with FileLock(
+                SandboxPaths(self._root / f"{WARM_PREFIX}{found.labels[WARM]}").lock
+            ).exclusive() as exclusive:
                 if not exclusive:
                     return True, "waits for a conversation"
         elif time.time() - found.created < _SETUP_SECONDS:
