@@ -1,15 +1,16 @@
-# serve         start the server on loopback; PORT in the environment says where
-# chat          talk to that server on a terminal; PORT as above
-# check         the fast checks before a commit: format, lint, types, import contracts, unit tests
-# test          the gate of every change: all checks and tests except the long ones, and the docs; WORKERS=N at once
-# docs          build the documentation as a site, in build/docs
-# chaos         the long tests; CHAOS=ci runs a sample of them
-# bench         measure, next to a bare echo server; ROWS=NAME,… chooses; AGAINST=REV compares, RUNS=N times
-# images        build the images that sandboxes run in; takes a Docker engine
-# server-image  build the server's own image
-# wheels        fetch the packages of that image beforehand, for a build without a network
-# lock          write the lock files; UPGRADE=--upgrade takes the newest versions
-# clean         remove what the others have made; stored conversations stay
+# serve          start the server on loopback; PORT in the environment says where
+# chat           talk to that server on a terminal; PORT as above
+# check          the fast checks before a commit: format, lint, types, import contracts, unit tests
+# test           the gate of every change: all checks and tests except the long ones, and the docs; WORKERS=N at once
+# docs           build the documentation as a site, in build/docs
+# chaos          the long tests; CHAOS=ci runs a sample of them
+# chaos-control  the long tests of control over sessions
+# bench          measure, next to a bare echo server; ROWS=NAME,… chooses; AGAINST=REV compares, RUNS=N times
+# images         build the images that sandboxes run in; takes a Docker engine
+# server-image   build the server's own image
+# wheels         fetch the packages of that image beforehand, for a build without a network
+# lock           write the lock files; UPGRADE=--upgrade takes the newest versions
+# clean          remove what the others have made; stored conversations stay
 
 PYTHON ?= $(shell for python in python3 python3.13 python3.12 python3.11 python3.14; do \
 	$$python -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$python && break; done)
@@ -26,7 +27,7 @@ BUILDKIT := DOCKER_BUILDKIT=$${DOCKER_BUILDKIT:-0}
 COMPILE := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes $(UPGRADE) \
 	--no-emit-index-url --no-annotate --no-header pyproject.toml -
 
-.PHONY: help serve chat check test docs chaos bench images server-image wheels lock clean
+.PHONY: help serve chat check test docs chaos chaos-control bench images server-image wheels lock clean
 
 help:
 	@sed -n 's/^# \([a-z-]*  \)/make \1/p' Makefile
@@ -59,7 +60,12 @@ docs: $(VENV)/.test
 	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict --quiet
 
 chaos: $(VENV)/.test
-	CHAOS=$(CHAOS) $(BIN)/python -m pytest -q -m long
+	@CHAOS=$(CHAOS) $(BIN)/python -m pytest -q -m "long and beside" & beside=$$!; \
+	CHAOS=$(CHAOS) $(BIN)/python -m pytest -q -m "long and not beside and not control"; others=$$?; \
+	wait $$beside && exit $$others
+
+chaos-control: $(VENV)/.test
+	CHAOS=$(CHAOS) $(BIN)/python -m pytest -q -m "long and control"
 
 bench: $(VENV)/.test
 	$(BIN)/python -m tests.bench $(if $(ROWS),--rows $(ROWS)) $(if $(AGAINST),--against $(AGAINST) --runs $(or $(RUNS),5))

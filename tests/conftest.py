@@ -5,7 +5,6 @@ import gc
 import os
 import random
 import resource
-import socket
 import sys
 from collections import defaultdict
 from collections.abc import Iterator
@@ -15,6 +14,7 @@ from pathlib import Path
 import pytest
 from hypothesis import strategies
 
+from tests.support import ports
 from tests.support.docker_engine import Engine, NoEngine, opened
 from tests.support.docker_leftovers import leftovers
 from tests.support.processes import called
@@ -24,7 +24,7 @@ NOWHERE = "http://127.0.0.1:9"
 _HERE = {"::1", "localhost", "0.0.0.0", "::", ""}
 _OURS = ("127.", "198.18.")
 """Loopback, and the links to engines of the tests' own."""
-MEGABYTES = 640
+MEGABYTES = 768
 """What a process that runs tests may take."""
 _SAMPLE = 2
 """Runs of each long test that CHAOS=ci takes."""
@@ -102,9 +102,7 @@ def no_executor_left(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]
 @pytest.fixture
 def free_port() -> int:
     """A loopback port that nobody listened on just now."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+    return ports.free_port()
 
 
 @pytest.fixture

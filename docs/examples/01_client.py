@@ -26,7 +26,10 @@ async def main(server: str, conversation: str | None, after: int, key: str | Non
     client.on("oh_events", show)  # many at once, as when you come back
     client.on("connect_error", lambda told: print("refused:", told))
     auth = {"protocol": 2, "conversation_id": sid, "create": not conversation, "session_api_key": key}
-    await client.connect(server, auth=lambda: {**auth, "after": last})  # called again when the connection breaks
+    try:
+        await client.connect(server, auth=lambda: {**auth, "after": last})  # called again when the connection breaks
+    except socketio.exceptions.ConnectionError:
+        sys.exit(1)  # connect_error has told why
     said = await client.call("oh_user_action", {"action": "message", "args": {"content": "$ echo hello"}})
     while await ended.get() < said["id"]:
         pass  # an earlier turn

@@ -1,14 +1,16 @@
-"""Confirmation mode, and the rules that grade the risk of an action.
+"""Confirmation mode, the user's rules, and the rules that grade the risk of an action.
 
 The grades inform the user who confirms. They are no protection against a model that means harm.
 """
 
 import re
 import shlex
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import PurePosixPath
 from typing import Any
 
+from openhands_sessions.core.confirmation_rules import ConfirmationRule, first_match
 from openhands_sessions.core.events.actions import (
     UNKNOWN_RISK,
     BrowseAction,
@@ -21,6 +23,7 @@ from openhands_sessions.core.events.actions import (
 )
 from openhands_sessions.core.events.event import Action
 from openhands_sessions.core.settings import SessionSettings
+from openhands_sessions.ports.policy import Verdict
 
 LOW, MEDIUM, HIGH = 0, 1, 2
 
@@ -70,18 +73,33 @@ _HARM = tuple(
 _OWN_FILES = re.compile(r"(?:^|/)(?:\.git/|\.ssh/|\.bash\w*$|\.profile$|\.zsh\w*$|\.netrc$)")
 """Files that change what other commands do."""
 CHANGES = (RunAction, RunIpythonAction, EditAction, WriteAction, McpAction)
+"""What the user is asked about; other actions never wait."""
 
 
 class ConfirmationMode:
-    """Asks before an action that changes something; with the analyzer `rules`, not if its risk is low."""
+    """The first rule that matches decides. Where none does, it asks before an action that changes something; with the
+    analyzer `rules`, not if its risk is low."""
 
     def graded(self, action: Action, settings: SessionSettings) -> Action:
         return with_risk(action) if settings.security_analyzer == "rules" else action
 
-    def asks(self, action: Action, settings: SessionSettings) -> bool:
-        if not settings.confirmation_mode or not isinstance(action, CHANGES):
-            return False
-        return settings.security_analyzer != "rules" or getattr(action, "security_risk", None) != LOW
+    def verdict(
+        self, action: Action, settings: SessionSettings, remembered: Sequence[ConfirmationRule] = ()
+    ) -> Verdict:
+        call, risk = action.tool_call_metadata, getattr(action, "security_risk", None)
+        rules = () if call is None else (*remembered, *settings.confirmation_rules)
+        rule = None if call is None else first_match(rules, call.function_name, call.arguments, risk)
+        if rule is None:
+            return Verdict("ask" if _asks(action, risk, settings) else "allow")
+        if rule.decision == "ask" and not isinstance(action, CHANGES):
+            return Verdict("allow", rule)
+        return Verdict(rule.decision, rule)
+
+
+def _asks(action: Action, risk: int | None, settings: SessionSettings) -> bool:
+    if not settings.confirmation_mode or not isinstance(action, CHANGES):
+        return False
+    return settings.security_analyzer != "rules" or risk != LOW
 
 
 def with_risk(action: Action) -> Action:

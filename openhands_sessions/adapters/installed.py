@@ -1,5 +1,6 @@
 """Kinds of stores and of models that other installed packages bring, by their entry points."""
 
+import asyncio
 from collections.abc import Callable, Sequence
 from contextlib import AbstractAsyncContextManager, AsyncExitStack
 from functools import cache
@@ -40,6 +41,7 @@ class InstalledModels:
 
     def __init__(self) -> None:
         self._opened: dict[str, ChatModels] = {}
+        self._opening = asyncio.Lock()
         self._stack = AsyncExitStack()
 
     async def __aenter__(self) -> Self:
@@ -50,10 +52,11 @@ class InstalledModels:
 
     async def family(self, name: str) -> ChatModels | None:
         """None where no package brings it. Raises BadInput."""
-        if name not in self._opened:
-            if name not in installed(MODELS):
-                return None
-            opening: AbstractAsyncContextManager[ChatModels] = load_kind(MODELS, name, "llm.model", ())()
-            opened = await self._stack.enter_async_context(opening)
-            self._opened.setdefault(name, opened)
+        async with self._opening:
+            if name not in self._opened:
+                if name not in installed(MODELS):
+                    return None
+                kind = await asyncio.to_thread(load_kind, MODELS, name, "llm.model", ())
+                opening: AbstractAsyncContextManager[ChatModels] = kind()
+                self._opened[name] = await self._stack.enter_async_context(opening)
         return self._opened[name]

@@ -4,15 +4,15 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from itertools import pairwise
 
+from openhands_sessions.core.answered import ANSWERED
 from openhands_sessions.core.dialogue import dialogue
 from openhands_sessions.core.errors import ModelFailure, Refusal
 from openhands_sessions.core.events.actions import CondensationAction, MessageAction, SystemAction
 from openhands_sessions.core.events.event import Event, Observation, Source
 from openhands_sessions.core.events.own import TurnEndedObservation
 from openhands_sessions.core.evolve import evolve
-from openhands_sessions.core.history_form import HistoryForm, size_of
+from openhands_sessions.core.history_form import LEFT_OUT, HistoryForm, size_of
 from openhands_sessions.core.ids import EventId
-from openhands_sessions.core.view import ANSWERED
 from openhands_sessions.ports.agent import Agent
 from openhands_sessions.ports.condenser import Condensation
 from openhands_sessions.ports.model import ChatMessage, ModelReply
@@ -22,7 +22,6 @@ Summarise this part of the conversation for yourself, so that you can go on with
 has decided, what was done and found (files, commands, results, errors), what is still open, and facts that would be
 costly to find again. Plain text, at most 500 words.
 """
-LEFT_OUT = "(Older messages and results are left out.)"
 KEPT = 0.5
 """The share of `max_size` and of `readable` that stays after the cut."""
 _LEAST = 500

@@ -1,29 +1,24 @@
 """Configuration to parts: with `kinds`, the only place that knows ports and adapters at once."""
 
-import asyncio
-import uuid
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from functools import partial
 from pathlib import Path
+from types import MappingProxyType
 
 import structlog
-from aiohttp import web
 from pydantic import SecretStr
 
 from openhands_sessions import __version__
 from openhands_sessions.adapters.agents.model_agent import ModelAgents
 from openhands_sessions.adapters.agents.shell import AgentChoice, ShellAgents
-from openhands_sessions.adapters.auths.open import OpenAuth
-from openhands_sessions.adapters.auths.session_key import SessionKey
 from openhands_sessions.adapters.confirmation_policy import ConfirmationMode
 from openhands_sessions.adapters.files.local import LocalFiles
 from openhands_sessions.adapters.files.sealed import SealedFiles
 from openhands_sessions.adapters.installed import InstalledModels
 from openhands_sessions.adapters.mcp.lazy import LazyMcpServers
-from openhands_sessions.adapters.models.catalogue import Catalogue, ModelChoice
+from openhands_sessions.adapters.models.catalogue import ModelChoice
 from openhands_sessions.adapters.models.litellm import LiteLlmModels
 from openhands_sessions.adapters.models.scripted import ScriptedModels
 from openhands_sessions.adapters.openhands_installation import OpenHandsFolder
@@ -38,45 +33,37 @@ from openhands_sessions.bootstrap.kinds import (
     STORES,
     OpenedRuntimes,
     OpenedStore,
+    open_auth,
     open_docker_kind,
     open_store,
 )
 from openhands_sessions.config.config import Config
-from openhands_sessions.core.errors import BadInput, SessionsError
+from openhands_sessions.config.environment import to_mask
+from openhands_sessions.core.errors import BadInput
 from openhands_sessions.core.events.event import Json
 from openhands_sessions.core.ids import LOCAL_OWNER
-from openhands_sessions.ports.access import Access, Auth, Principal
+from openhands_sessions.ports.access import Access, Auth, Principal, Role
 from openhands_sessions.ports.files import FileStore
 from openhands_sessions.ports.mcp import McpServers
 from openhands_sessions.ports.model import ModelSpec
+from openhands_sessions.ports.operations import SessionLimits
 from openhands_sessions.ports.runtime import Runtimes
 from openhands_sessions.ports.sandboxes import Sandboxes
-from openhands_sessions.ports.store import SessionStore
+from openhands_sessions.ports.store import SessionStore, StoredLimits
 from openhands_sessions.ports.workspaces import UploadLimits
-from openhands_sessions.server.app import ServerSettings, build_app
-from openhands_sessions.server.caller_rates import Rates
-from openhands_sessions.server.services import Options, Services
-from openhands_sessions.server.sockets.client_namespace import ClientDependencies, ClientLimits
 from openhands_sessions.service.expected_clients import ExpectedClients
-from openhands_sessions.service.feedback import FeedbackStore
 from openhands_sessions.service.importing import Importer
 from openhands_sessions.service.initial_input import InitialInputStore
 from openhands_sessions.service.local_access import LocalAccess
 from openhands_sessions.service.secrets import SecretsStore
 from openhands_sessions.service.session_registry import SessionRegistry
-from openhands_sessions.service.session_service import SessionService
+from openhands_sessions.service.session_service import ConversationLimits, SessionService
 from openhands_sessions.service.settings import SettingsStore
 from openhands_sessions.service.status_board import StatusBoard
 from openhands_sessions.service.title_generation import TitleGenerator
 from openhands_sessions.session.setup import Dependencies
 
 log = structlog.get_logger(__name__)
-
-PRELOAD_AFTER = 1.0
-"""Seconds after the start, in which the clients of an earlier server come back."""
-AGENT_NAMES = ("CodeActAgent", "ShellAgent")
-"""As the V0 client names them; see `core.user_settings.AGENTS`."""
-ANALYZERS = ("llm", "rules")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -97,39 +84,40 @@ class Application:
     @property
     def local(self) -> Access:
         """The ports of the machine's own user."""
-        return self.access.of(Principal(owner=LOCAL_OWNER, operator=True))
+        return self.access.of(Principal(owner=LOCAL_OWNER, role=Role.ADMIN))
 
 
 @asynccontextmanager
 async def open_application(
     config: Config,
+    provider_keys: Mapping[str, SecretStr] = MappingProxyType({}),
     *,
     stores: Mapping[str, Callable[[Config], OpenedStore]] = STORES,
     runtimes: Mapping[str, Callable[[Config, SessionStore], OpenedRuntimes]] = RUNTIMES,
 ) -> AsyncIterator[Application]:
-    """Open what the configuration names; the end of the block closes every session first. `stores` and `runtimes` are
-    the kinds to choose from. Raises OSError, SessionsError."""
+    """Open what the configuration names; the end of the block closes every session first. `provider_keys` are what
+    models get, by the names of variables; others stay to be read from the environment, which is left as it is. `stores`
+    and `runtimes` are the kinds to choose from. Raises OSError, SessionsError."""
     config.data_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
     async with AsyncExitStack() as stack:
+        auth = await stack.enter_async_context(open_auth(config))
         store = await stack.enter_async_context(open_store(config, stores))
-        models = await _models(config, stack)
+        models = await _models(config, stack, provider_keys)
         agents = AgentChoice({"default": ModelAgents(models), "shell": ShellAgents()})
         sandboxes = await stack.enter_async_context(runtimes[config.runtime.kind](config, store))
-        parts = _parts(config, store, sandboxes, agents)
-        server = config.server
-        registry = SessionRegistry(
-            parts, StatusBoard(), max_sessions=server.max_sessions, idle_timeout=server.idle_timeout
-        )
+        parts = _parts(store, sandboxes, agents, _own_secrets(config, provider_keys))
+        registry = _registry(config, parts)
         stack.push_async_callback(registry.close_all, "shutdown")
         files = LocalFiles(config.data_dir / "files")
-        sealed = SealedFiles(files, _text(server.encryption_key))
+        sealed = SealedFiles(files, _text(config.server.encryption_key))
         settings = SettingsStore(sealed, layers(config))
         titles = TitleGenerator(store, registry.retitled)
         stack.push_async_callback(titles.close)
         given, expected = InitialInputStore(sealed), ExpectedClients(files, store)
-        local = config.runtime.local_repositories
+        stored = StoredLimits(config.server.max_conversations_per_user, config.server.max_stored_bytes_per_user)
+        limits = ConversationLimits(stored, config.runtime.local_repositories)
         sessions = SessionService(
-            store, registry, settings, given, parts.clock, expected=expected, local_repositories=local, titles=titles
+            store, registry, settings, given, parts.clock, expected=expected, limits=limits, titles=titles
         )
         yield Application(
             config=config,
@@ -141,12 +129,30 @@ async def open_application(
             files=files,
             models=models,
             agents=agents,
-            auth=_auth(config),
+            auth=auth,
         )
 
 
-async def _models(config: Config, stack: AsyncExitStack) -> ModelChoice:
-    providers = await stack.enter_async_context(LiteLlmModels())
+def _registry(config: Config, parts: Dependencies) -> SessionRegistry:
+    return SessionRegistry(
+        parts, StatusBoard(), limits=_session_limits(config), idle_timeout=config.server.idle_timeout
+    )
+
+
+def _session_limits(config: Config) -> SessionLimits:
+    server = config.server
+    if not config.tells_users_apart:
+        return SessionLimits(total=server.max_sessions)
+    return SessionLimits(
+        total=server.max_sessions, per_user=server.max_sessions_per_user, per_address=server.max_sessions_per_address
+    )
+
+
+async def _models(
+    config: Config, stack: AsyncExitStack, provider_keys: Mapping[str, SecretStr] = MappingProxyType({})
+) -> ModelChoice:
+    keys = {name: key.get_secret_value() for name, key in provider_keys.items()}
+    providers = await stack.enter_async_context(LiteLlmModels(keys=keys))
     installed = await stack.enter_async_context(InstalledModels())
     return ModelChoice(ScriptedModels(config.data_dir / "scripts"), providers, installed.family)
 
@@ -163,11 +169,6 @@ def _upload_limits(config: Config) -> UploadLimits:
     return UploadLimits(file_bytes=config.limits.upload_bytes, files=config.limits.upload_files)
 
 
-def _auth(config: Config) -> Auth:
-    """Where no key is configured, `serve` has made one; without it nobody is let in."""
-    return OpenAuth() if config.is_open else SessionKey(_text(config.server.session_api_key) or "")
-
-
 def _text(secret: SecretStr | None) -> str | None:
     return None if secret is None else secret.get_secret_value()
 
@@ -178,11 +179,15 @@ def _load_mcp() -> McpServers:
     return sdk.SdkMcpServers()
 
 
-def _parts(config: Config, store: SessionStore, runtimes: Runtimes, agents: AgentChoice) -> Dependencies:
+def _own_secrets(config: Config, provider_keys: Mapping[str, SecretStr]) -> Sequence[str]:
     server = config.server
-    own = (server.session_api_key, server.encryption_key, config.llm.api_key, config.store.url)
+    own = (server.session_api_key, server.encryption_key, config.auth.secret, config.llm.api_key, config.store.url)
+    return [text for secret in (*own, *to_mask(provider_keys)) if (text := _text(secret))]
+
+
+def _parts(store: SessionStore, runtimes: Runtimes, agents: AgentChoice, secrets: Sequence[str]) -> Dependencies:
     return Dependencies(
-        secrets=[text for secret in own if (text := _text(secret))],
+        secrets=secrets,
         store=store,
         runtimes=runtimes,
         agents=agents,
@@ -209,87 +214,6 @@ def layers(config: Config) -> Sequence[Mapping[str, Json]]:
     }
     agent = config.agent.model_dump(mode="json")
     return (llm, {("agent" if name == "kind" else name): value for name, value in agent.items()})
-
-
-async def web_application(application: Application) -> web.Application:
-    """The application's network edge; its clean-up closes the sessions."""
-    server = application.config.server
-    edge = ServerSettings(
-        services=_services(application),
-        clients=await _client_parts(application),
-        allowed_origins=server.allowed_origins,
-        allowed_hosts=server.allowed_hosts,
-        any_host=application.auth.required,
-        client_dir=server.client_dir,
-    )
-    app = build_app(edge)
-    if (model := application.config.llm.model) is not None:
-        app.cleanup_ctx.append(partial(_preloading, application.models, model))
-    return app
-
-
-async def _preloading(models: ModelChoice, name: str, app: web.Application) -> AsyncIterator[None]:
-    """Load what the operator's model needs, soon after the start: the first conversation would wait for it."""
-    preload = asyncio.create_task(_preload(models, name), name="preload")
-    yield
-    preload.cancel()
-    await asyncio.wait([preload])
-
-
-async def _preload(models: ModelChoice, name: str) -> None:
-    await asyncio.sleep(PRELOAD_AFTER)
-    begun = asyncio.get_running_loop().time()
-    try:
-        await models.preload(name)
-    except (ImportError, SessionsError) as error:
-        log.warning("the model's library was not loaded beforehand; a conversation tries again", problem=str(error))
-    else:
-        log.debug("the model's library is loaded", seconds=round(asyncio.get_running_loop().time() - begun, 1))
-
-
-def _services(application: Application) -> Services:
-    config = application.config
-    models = Catalogue(config.llm.model)
-    return Services(
-        access=application.access,
-        operations=application.sessions,
-        settings=application.settings,
-        secrets=application.secrets,
-        options=Options(agents=AGENT_NAMES, security_analyzers=ANALYZERS, models=models.names),
-        auth=application.auth,
-        version=__version__,
-        feedback=FeedbackStore(application.files, lambda: datetime.now(UTC), _new_id),
-        new_id=_new_id,
-        trajectory_bytes=config.limits.trajectory_bytes,
-        started=asyncio.get_running_loop().time(),
-        data_dir=config.data_dir,
-    )
-
-
-async def _client_parts(application: Application) -> ClientDependencies:
-    limits = application.config.limits
-    return ClientDependencies(
-        access=application.access,
-        files=application.files,
-        agents=application.agents,
-        defaults=await application.settings.merged(LOCAL_OWNER, {}),
-        limits=ClientLimits(
-            message_bytes=limits.message_bytes,
-            unfinished_bytes=limits.unfinished_bytes,
-            rates=Rates(
-                messages_per_second=limits.messages_per_second,
-                messages_burst=limits.messages_burst,
-                creates_per_minute=limits.creates_per_minute,
-                requests_per_second=limits.requests_per_second,
-            ),
-            slow_client_grace=limits.slow_client_grace,
-        ),
-        version=__version__,
-    )
-
-
-def _new_id() -> str:
-    return uuid.uuid4().hex
 
 
 def new_login_token(url: str, session_api_key: str | None) -> Awaitable[str | None]:

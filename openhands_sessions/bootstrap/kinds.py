@@ -1,4 +1,4 @@
-"""The kinds of stores and sandboxes that a configuration may name, and how each is opened."""
+"""The kinds of stores, sandboxes and authentication that a configuration may name, and how each is opened."""
 
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext
@@ -6,6 +6,8 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from openhands_sessions.adapters import installed
+from openhands_sessions.adapters.auths.open import OpenAuth
+from openhands_sessions.adapters.auths.session_key import SessionKey
 from openhands_sessions.adapters.runtimes.docker.container_spec import PROBE_PREFIX, WARM_PREFIX, DockerSettings
 from openhands_sessions.adapters.runtimes.local.runtimes import LocalLimits, LocalRuntimes
 from openhands_sessions.adapters.stores.leases import Holder
@@ -16,6 +18,7 @@ from openhands_sessions.adapters.stores.write_ahead_log import kept_logs
 from openhands_sessions.config.config import Config
 from openhands_sessions.core.errors import BadInput
 from openhands_sessions.core.ids import ConversationId
+from openhands_sessions.ports.access import Auth
 from openhands_sessions.ports.runtime import Runtimes
 from openhands_sessions.ports.sandboxes import Check, LastingRuntimes
 from openhands_sessions.ports.store import SessionStore, StoreOptions, StoreReport
@@ -141,3 +144,24 @@ def lost_commits(config: Config) -> Sequence[str]:
 def probe_store(folder: Path) -> str:
     """What the database needs of this machine: its version, where all is well. Raises StorageUnavailable."""
     return probe_sqlite(folder)
+
+
+def open_auth(config: Config) -> AbstractAsyncContextManager[Auth]:
+    """Where a key is needed and none is configured, `serve` has made one; without it every caller is refused. Raises
+    BadInput for keys that cannot be used."""
+    match config.auth.kind:
+        case "tokens":
+            from openhands_sessions.bootstrap import tokens  # brings a library that is slow to load
+
+            return tokens.signed_tokens(config).noticing()
+        case "trusted_header":
+            from openhands_sessions.adapters.auths import trusted_header
+            from openhands_sessions.server.forwarding import TrustedProxies  # brings the web server's library
+
+            is_proxy = TrustedProxies(config.auth.proxies).__contains__
+            return nullcontext(trusted_header.TrustedHeader(is_proxy, config.auth.header, config.auth.role_header))
+        case _ if config.is_open:
+            return nullcontext(OpenAuth())
+        case _:
+            key = config.server.session_api_key
+            return nullcontext(SessionKey("" if key is None else key.get_secret_value()))

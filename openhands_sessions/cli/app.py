@@ -24,6 +24,7 @@ from openhands_sessions.cli.subcommands import (
     sandbox,
     sessions,
     store,
+    tokens,
 )
 from openhands_sessions.config.errors import ConfigError
 from openhands_sessions.core.errors import BadInput, SessionsError
@@ -41,6 +42,7 @@ app = typer.Typer(
 app.add_typer(sessions, name="sessions")
 app.add_typer(sandbox, name="sandbox")
 app.add_typer(store, name="store")
+app.add_typer(tokens, name="tokens")
 app.add_typer(config, name="config")
 
 

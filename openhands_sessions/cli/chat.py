@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import shlex
 import signal
 import sys
 from collections.abc import Mapping
@@ -151,7 +152,7 @@ class _Chat:
     def _place(self) -> str:
         if self.options.server is not None:
             return f" --server {self.options.server}"
-        return f" --data-dir {self.found.config.data_dir}" if self.folder_named else ""
+        return f" --data-dir {shlex.quote(str(self.found.config.data_dir))}" if self.folder_named else ""
 
 
 def _has_codes() -> bool:

@@ -1,9 +1,12 @@
 """The conversation that a chat is about: made when there is something to send, not before."""
 
 from collections.abc import Sequence
+from uuid import uuid4
 
 from openhands_sessions.cli.progress import ConversationUsage
-from openhands_sessions.core.commands import Command
+from openhands_sessions.core.commands import Command, SetModel
+from openhands_sessions.core.history_changes import HistoryChange
+from openhands_sessions.core.history_commands import HistoryCommand
 from openhands_sessions.core.ids import ConversationId
 from openhands_sessions.ports.access import Access
 from openhands_sessions.ports.gateway import Accepted, Gateway, SessionInfo, SessionSpec
@@ -42,6 +45,11 @@ class ChatTarget:
     async def submit(self, command: Command) -> Accepted:
         return await self.gateway.submit(self.sid, command)
 
+    async def change_history(self, command: HistoryCommand) -> HistoryChange:
+        """Carry out a command of the history; what it has done. Raises what the Gateway does."""
+        accepted = await self.gateway.submit(self.sid, command, key=uuid4().hex)
+        return await self._access.conversations.history_change(self.sid, accepted.id)
+
     @property
     def model(self) -> str:
         """The model in words."""
@@ -56,12 +64,12 @@ class ChatTarget:
         words = self.usage.since(ConversationUsage())
         return f"{words}; it reads at most {self.usage.window:,} tokens" if words and self.usage.window else words
 
-    def choose_model(self, name: str) -> bool:
-        """Take this model; False where the conversation has one already."""
-        if self.is_open or not self.is_new:
-            return False
-        self._spec.settings["llm_model"] = name
-        return True
+    async def choose_model(self, name: str) -> None:
+        """Have this model answer, from the next turn on. Raises what the Gateway does."""
+        if self.is_new and not self.is_open:
+            self._spec.settings["llm_model"] = name
+            return
+        await self.submit(SetModel(name))
 
     async def files(self, folder: str) -> Sequence[str]:
         return await self._access.workspaces.list_files(self.sid, folder)

@@ -11,6 +11,9 @@ from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from dataclasses import asdict, replace
 from datetime import UTC, datetime
 from pathlib import Path
+from types import MappingProxyType
+
+from pydantic import SecretStr
 
 from openhands_sessions.bootstrap import application as bootstrap
 from openhands_sessions.cli.keys import key_for
@@ -50,11 +53,14 @@ async def opened(config: Config, server: str | None) -> AsyncIterator[Access]:
 
 
 @asynccontextmanager
-async def application(config: Config) -> AsyncIterator[bootstrap.Application]:
-    """The whole application in this process. Raises SessionsError, also for a data folder that cannot be used."""
+async def application(
+    config: Config, provider_keys: Mapping[str, SecretStr] = MappingProxyType({})
+) -> AsyncIterator[bootstrap.Application]:
+    """The whole application in this process; `provider_keys` as for `open_application`. Raises SessionsError, also for
+    a data folder that cannot be used."""
     async with AsyncExitStack() as stack:
         with usable(config.data_dir):
-            found = await stack.enter_async_context(bootstrap.open_application(config))
+            found = await stack.enter_async_context(bootstrap.open_application(config, provider_keys))
         yield found
 
 

@@ -155,11 +155,11 @@ def bash(config: Config) -> Finding:
 
 
 def files(config: Config) -> Finding:
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    if soft == resource.RLIM_INFINITY or soft >= FEW_FILES:
-        return Finding("open files", "ok", str(soft) if soft != resource.RLIM_INFINITY else "no limit")
-    advice = f"Each client needs one: raise the limit with `ulimit -n {FEW_FILES}` before the start."
-    return Finding("open files", "warn", f"{soft} at most (can be raised to {hard})", advice)
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)  # `serve` takes as many as it may have
+    if most == resource.RLIM_INFINITY or most >= FEW_FILES:
+        return Finding("open files", "ok", str(most) if most != resource.RLIM_INFINITY else "no limit")
+    advice = f"Each client needs one: raise the limit with `ulimit -Hn {FEW_FILES}` as root before the start."
+    return Finding("open files", "warn", f"{most} at most", advice)
 
 
 def port(config: Config) -> Finding:
@@ -201,6 +201,10 @@ def access(config: Config) -> Finding:
             "Every user and program of this machine can run commands as you: leave out auth.kind and the empty key."
         )
         return Finding("access", "warn", "open, without a key", advice)
+    if config.auth.kind == "tokens":
+        return _token_access(config)
+    if config.auth.kind == "trusted_header":
+        return Finding("access", "ok", f"by {config.auth.header}, from {', '.join(config.auth.proxies)}")
     if config.server.session_api_key is not None:
         return Finding("access", "ok", "by the configured key")
     file = config.data_dir / KEY_FILE
@@ -216,6 +220,14 @@ def access(config: Config) -> Finding:
         )
         return Finding("access", "warn", f"by the key in {file} (mode {mode:o})", advice)
     return Finding("access", "ok", f"by the key in {file}")
+
+
+def _token_access(config: Config) -> Finding:
+    try:
+        kinds.open_auth(config)
+    except SessionsError as error:
+        return Finding("access", "fail", error.message, "Correct the keys, or the file of revoked tokens.")
+    return Finding("access", "ok", "by signed tokens")
 
 
 def model(config: Config) -> Finding:

@@ -21,7 +21,7 @@ from openhands_sessions.core.errors import Unauthorized
 def check_auth(found: Loaded) -> None:
     """Raises ConfigError where no server may start with this authentication."""
     if (problem := found.config.auth_problem) is not None:
-        by = found.origins["auth.kind" if found.config.auth.kind == "open" else KEY]
+        by = found.origins[KEY if found.config.auth.kind == "session_key" else "auth.kind"]
         raise ConfigError(by.partition(" ")[2], problem)
 
 
@@ -29,7 +29,7 @@ def with_key(found: Loaded) -> Config:
     """The configuration with the key that the data folder's server makes for itself, if it needs one and none is
     configured. Raises ConfigError, OSError."""
     config = found.config
-    if config.is_open or config.server.session_api_key is not None:
+    if not config.makes_key:
         return config
     key = make_key(config.data_dir)
     logs.configure(config.log.level, config.log.format, [*secrets(found), key])
@@ -44,6 +44,8 @@ def key_for(server: str, config: Config) -> Iterator[str | None]:
     try:
         yield key
     except Unauthorized as error:
+        if error.message.startswith(("the token", "a token", "callers are let in")):
+            raise Unauthorized(f"the server at {server} refuses what is shown as the key: {error.message}") from error
         if given is not None and given.get_secret_value():
             told = (
                 "does not take this session key, which you gave as OHS_SESSION_API_KEY, as --session-api-key or in the"

@@ -1,9 +1,10 @@
 """The program's log: structured lines on standard error, with secrets masked."""
 
 import logging
+import os
 import sys
 from collections.abc import Mapping, Sequence
-from typing import Any, TextIO
+from typing import Any, TextIO, cast
 
 import orjson
 import structlog
@@ -45,29 +46,68 @@ class Masking:
                 return mask(repr(value), self._secrets)
 
 
+class LogFile:
+    """Writes what it can: a full disk or a closed pipe must not fail what is logged about. Nothing waits in a buffer,
+    so that it is known which lines are missing."""
+
+    def __init__(self, file: TextIO) -> None:
+        self._file = file
+        self._lost = 0
+        self._cut = False
+        """The last line that was written lacks its end."""
+
+    def with_losses(self, logger: WrappedLogger, method: str, line: EventDict) -> EventDict:
+        """A processor: the next line says in `lines_lost` how many could not be written before it."""
+        return {**line, "lines_lost": self._lost} if self._lost else line
+
+    def write(self, text: str) -> None:
+        try:
+            self._put(text)
+            self._lost = 0
+        except OSError:
+            self._lost += 1
+
+    def flush(self) -> None:
+        """Nothing waits."""
+
+    def _put(self, text: str) -> None:
+        """Raises OSError where not all of it could be written."""
+        try:
+            descriptor = self._file.fileno()
+        except OSError:  # no file of the system
+            self._file.write(text)
+            return
+        left = memoryview((f"\n{text}" if self._cut else text).encode("utf-8", "backslashreplace"))
+        while left:
+            count = os.write(descriptor, left)
+            left = left[count:]
+            self._cut = bool(left)
+
+
 def _writable(text: str) -> str:
     """The text without lone surrogates, which stand for undecodable bytes."""
     return text.encode("utf-8", "replace").decode()
 
 
-def configure(level: str, style: str, secrets: Sequence[str], file: TextIO | None = None) -> None:
+def configure(level: str, style: str, secrets: Sequence[str], out: TextIO | None = None) -> None:
     """Set the log up for this process: ours from `level` on, that of libraries from warnings on. `style` is `console`
     or `json`."""
-    out = file or sys.stderr
+    terminal = out or sys.stderr
+    file = LogFile(terminal)
     shared: list[Processor] = [
         structlog.contextvars.merge_contextvars,
         structlog.processors.add_log_level,
         structlog.processors.TimeStamper(fmt="iso", utc=True),
         structlog.processors.format_exc_info,
     ]
-    last: list[Processor] = [Masking(secrets), _renderer(style, colors=out.isatty())]
+    last: list[Processor] = [file.with_losses, Masking(secrets), _renderer(style, colors=terminal.isatty())]
     structlog.configure(
         processors=[*shared, *last],
         wrapper_class=structlog.make_filtering_bound_logger(LEVELS[level]),
-        logger_factory=structlog.PrintLoggerFactory(out),
+        logger_factory=structlog.WriteLoggerFactory(cast(TextIO, file)),
         cache_logger_on_first_use=False,
     )
-    handler = logging.StreamHandler(out)
+    handler = logging.StreamHandler(cast(TextIO, file))
     handler.setFormatter(
         structlog.stdlib.ProcessorFormatter(
             foreign_pre_chain=[*shared, structlog.stdlib.add_logger_name],

@@ -1,16 +1,15 @@
 """Where a conversation stands, folded from its events: whose turn it is, whether a turn is over, what was used."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from math import isfinite
 
 from openhands_sessions.core.commands import Answer, Command, SendMessage
 from openhands_sessions.core.events.event import Action, AgentState, ConfirmationState, Event
 from openhands_sessions.core.events.observations import AgentStateChangedObservation
-from openhands_sessions.core.events.own import StopReason, TurnEndedObservation
+from openhands_sessions.core.events.own import ModelChangedAction, StopReason, TurnEndedObservation
+from openhands_sessions.core.metrics import cost, token_counts, tokens
 
 WORKING = frozenset({AgentState.LOADING, AgentState.RUNNING, AgentState.USER_CONFIRMED, AgentState.USER_REJECTED})
-GOOD_ENDS = frozenset({StopReason.DONE, StopReason.WAITING})
+GOOD_ENDS = frozenset({StopReason.DONE, StopReason.WAITING, StopReason.APPROVAL})
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,18 +25,19 @@ class ConversationUsage:
 
     def after(self, event: Event) -> "ConversationUsage":
         """The usage after one more event."""
+        if isinstance(event, ModelChangedAction):
+            return replace(self, model=event.model, window=0)
         metrics = event.llm_metrics
         if metrics is None:
             return self
-        tokens = metrics.get("accumulated_token_usage")
-        counts = tokens if isinstance(tokens, Mapping) else {}
-        model = counts.get("model")
+        model = tokens(metrics).get("model")
+        counts = token_counts(metrics, "prompt_tokens", "completion_tokens", "context_window")
         return ConversationUsage(
-            prompt_tokens=int(_number(counts.get("prompt_tokens"))),
-            completion_tokens=int(_number(counts.get("completion_tokens"))),
-            cost=_number(metrics.get("accumulated_cost")),
+            prompt_tokens=counts["prompt_tokens"],
+            completion_tokens=counts["completion_tokens"],
+            cost=cost(metrics),
             model=model if isinstance(model, str) and model else self.model,
-            window=int(_number(counts.get("context_window"))) or self.window,
+            window=counts["context_window"] or self.window,
         )
 
     def since(self, earlier: "ConversationUsage") -> str:
@@ -48,11 +48,6 @@ class ConversationUsage:
             return ""
         cost = self.cost - earlier.cost
         return f"{read:,} tokens in, {written:,} out" + (f", ${cost:.4f}" if cost > 0 else "")
-
-
-def _number(value: object) -> float:
-    """0 for anything but a finite number: a log may be imported."""
-    return value if isinstance(value, int | float) and isfinite(value) else 0
 
 
 @dataclass(frozen=True, slots=True)

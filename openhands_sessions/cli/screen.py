@@ -9,7 +9,7 @@ from openhands_sessions.cli.output import clean
 
 
 class Screen(Protocol):
-    """Where a conversation is written to. Nothing that controls a terminal gets through, whoever wrote it. `style` is
+    """Where a conversation is written to. No control sequence of a terminal gets through. `style` is
     rich's, for screens that have colours."""
 
     def write(self, text: str, style: str = "") -> None:

@@ -3,25 +3,27 @@
 import asyncio
 import ctypes
 import errno
-import gc
 import importlib.util
 import os
+import resource
 import shlex
 import signal
 import sys
 from collections.abc import Callable, Mapping
-from contextlib import AsyncExitStack, ExitStack
+from contextlib import AsyncExitStack, ExitStack, suppress
 from pathlib import Path
 
 import structlog
 
 from openhands_sessions import __version__
-from openhands_sessions.bootstrap import application as bootstrap
+from openhands_sessions.bootstrap.web import web_application
+from openhands_sessions.cli.collector import shorten_pauses
 from openhands_sessions.cli.data_folder import DataFolderLocked, application, server_lock, usable
 from openhands_sessions.cli.keys import check_auth, link_of, url_of, with_key
 from openhands_sessions.cli.output import program
 from openhands_sessions.cli.settings import loaded
 from openhands_sessions.config.config import Config
+from openhands_sessions.config.environment import forget_secrets
 from openhands_sessions.config.loading import DEFAULT, Loaded
 from openhands_sessions.config.session_key import FILE as KEY_FILE
 from openhands_sessions.core.errors import SessionsError
@@ -31,10 +33,6 @@ from openhands_sessions.server.login_tokens import TOKEN_SECONDS
 
 log = structlog.get_logger(__name__)
 
-SWITCH_INTERVAL = 0.0005
-"""Seconds after which a busy thread yields: the event loop and the store's threads wait for each other."""
-COLLECTION = (5_000, 10, 500)
-"""As `gc.set_threshold` takes them."""
 PR_SET_DUMPABLE = 4
 """As the kernel numbers it, see prctl(2)."""
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
@@ -42,11 +40,18 @@ SANDBOXES = {
     "local": "local: commands run as you, in a folder of their own but not isolated",
     "docker": "docker: commands run in containers, one for each conversation",
 }
+ACCESS = {
+    "session_key": "callers with the configured key",
+    "open": "OPEN, without a key: every user and program of this machine can run commands as you",
+    "tokens": "users with a signed token",
+    "trusted_header": "users whom a proxy of auth.proxies names",
+}
 
 
 def run(flags: Mapping[str, object], file: Path | None) -> int:
     """Serve until a signal. Raises ConfigError, SessionsError."""
     found = loaded(flags, file)
+    forget_secrets(os.environ)
     folder = found.config.data_dir
     check_auth(found)
     with ExitStack() as stack:
@@ -57,17 +62,18 @@ def run(flags: Mapping[str, object], file: Path | None) -> int:
         except DataFolderLocked as error:
             log.error("another server runs on this data folder", holder=error.holder, data_dir=str(folder))
             return 1
-        _shorten_pauses()
+        raise_file_limit()
+        shorten_pauses()
         _hide_memory()
         with asyncio.Runner(loop_factory=_loop_factory()) as runner:
             return runner.run(_serve(found, config))
 
 
-def _shorten_pauses() -> None:
-    """Exclude the loaded modules from garbage collection, and collect the rest less often."""
-    sys.setswitchinterval(SWITCH_INTERVAL)
-    gc.freeze()
-    gc.set_threshold(*COLLECTION)
+def raise_file_limit() -> None:
+    """Each client needs an open file: take as many as the system lets this process have."""
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    with suppress(ValueError, OSError):
+        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
 
 
 def _hide_memory() -> None:
@@ -87,9 +93,9 @@ def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
 async def _serve(found: Loaded, config: Config) -> int:
     """`found` is what was configured, `config` the same with the key that was made."""
     stopping = _stopping(config.server.shutdown_grace)
-    async with application(config) as local, AsyncExitStack() as stack:
+    async with application(config, found.provider_keys) as local, AsyncExitStack() as stack:
         server = config.server
-        app = await bootstrap.web_application(local)
+        app = await web_application(local)
         access_log = config.log.format == "json" if config.log.access is None else config.log.access
         edge = listening(app, server.host, server.port, server.shutdown_grace / 2, access_log=access_log)
         try:
@@ -99,7 +105,7 @@ async def _serve(found: Loaded, config: Config) -> int:
         if config.is_open:
             log.warning("callers need no key: every user and program of this machine can run commands as this user")
         # Who has configured a key can ask for a link: logs keep what a server prints.
-        token = first_token(app) if found.config.server.session_api_key is None else None
+        token = first_token(app) if found.config.makes_key else None
         print(greeting(found, port, token), flush=True)
         log.info("listening", host=server.host, port=port, version=__version__)
         await stopping.wait()
@@ -112,16 +118,16 @@ def greeting(found: Loaded, port: int, token: str | None) -> str:
     """The text that a new server prints: its address, and what to do next. `token` logs a browser in, once."""
     config = found.config
     url = url_of(config, port)
-    own_key = not config.is_open and config.server.session_api_key is None
-    key = "" if own_key or config.is_open else "OHS_SESSION_API_KEY=… "
+    own_key = config.makes_key
+    key = "" if own_key or config.is_open or config.auth.kind == "trusted_header" else "OHS_SESSION_API_KEY=… "
     folder = "" if found.origins["data_dir"] == DEFAULT else f" --data-dir {shlex.quote(str(config.data_dir))}"
     model = config.llm.model or "none: the shell agent answers; set OHS_LLM__MODEL and OHS_LLM__API_KEY for another"
     link = "" if token is None else f" (works once, for {TOKEN_SECONDS // 60} minutes)"
-    access = "callers with the configured key"
+    access = ACCESS[config.auth.kind]
     if own_key:
         access = f"callers with the key in {config.data_dir / KEY_FILE}"
     elif config.is_open:
-        access = "OPEN, without a key: every user and program of this machine can run commands as you"
+        access = ACCESS["open"]
     return "\n".join(
         (
             f"openhands-sessions {__version__} listens on {url}",
@@ -161,7 +167,8 @@ def _stopping(grace: float) -> asyncio.Event:
 def _exit_now(code: int, reason: str) -> None:
     """End without closing anything: acknowledged events are on disk already."""
     log.error("leaving at once", reason=reason)
-    sys.stderr.flush()
+    with suppress(OSError):
+        sys.stderr.flush()
     os._exit(code)
 
 

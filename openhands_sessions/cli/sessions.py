@@ -22,7 +22,7 @@ from openhands_sessions.ports.gateway import SessionInfo
 T = TypeVar("T")
 
 TITLE = 60
-"""Characters of a title where nobody looks."""
+"""Characters of a title where the output is not a terminal."""
 NARROWEST_TITLE = 8
 HEADER = ("id", "status", "begun")
 SHORT_ID = 8
@@ -180,7 +180,7 @@ async def _delete(access: Access, sids: Sequence[ConversationId]) -> list[Conver
 
 def _confirmed(named: Sequence[SessionInfo]) -> bool:
     if not sys.stdin.isatty():
-        raise ConfigError("sessions delete", "say --yes: nobody can be asked here")
+        raise ConfigError("sessions delete", "say --yes: there is no terminal to confirm on")
     for info in named:
         print(f"{info.id[:SHORT_ID]}  {_title(info, TITLE)}")
     what = "this conversation and its workspace" if len(named) == 1 else "these conversations and their workspaces"

@@ -4,6 +4,7 @@ import os
 import re
 import shlex
 from collections.abc import Mapping
+from dataclasses import replace
 from operator import attrgetter
 from pathlib import Path
 from typing import Any, TextIO
@@ -12,6 +13,7 @@ from pydantic import SecretStr
 
 from openhands_sessions.cli import logs
 from openhands_sessions.cli.output import columns, print_json, program
+from openhands_sessions.config.environment import provider_keys, to_mask
 from openhands_sessions.config.loading import DEFAULT, KEY, Loaded, load, settings
 from openhands_sessions.config.session_key import FILE as KEY_FILE
 from openhands_sessions.config.session_key import read_key
@@ -25,7 +27,7 @@ _PASSWORD = re.compile(r"(?<=//)[^/@\s]+(?=@)")
 def loaded(flags: Mapping[str, object], file: Path | None, *, quiet: bool = False) -> Loaded:
     """The configuration, with the log set up by it; `quiet` commands log warnings only, unless told otherwise. Raises
     ConfigError."""
-    found = load(flags, os.environ, file)
+    found = replace(load(flags, os.environ, file), provider_keys=provider_keys(os.environ))
     log_to(found, quiet=quiet)
     return found
 
@@ -38,8 +40,9 @@ def log_to(found: Loaded, out: TextIO | None = None, *, quiet: bool = True) -> N
 
 
 def secrets(found: Loaded) -> list[str]:
-    """Every secret of the configuration."""
+    """Every secret of the configuration, and the keys of providers."""
     given = [attrgetter(setting.key)(found.config) for setting in settings().values() if setting.secret]
+    given += to_mask(found.provider_keys)
     return [secret.get_secret_value() for secret in given if isinstance(secret, SecretStr)]
 
 

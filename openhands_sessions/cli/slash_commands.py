@@ -6,13 +6,17 @@ from dataclasses import dataclass
 from difflib import get_close_matches
 
 from openhands_sessions.cli.chat_target import ChatTarget
+from openhands_sessions.cli.history import words
 from openhands_sessions.cli.screen import Screen
+from openhands_sessions.core.commands import SendMessage
 from openhands_sessions.core.errors import SessionsError
+from openhands_sessions.core.history_commands import Undo
 
 COMMANDS: Mapping[str, str] = {
     "stop": "stop the agent; Ctrl-C does the same",
-    "undo": "what can be taken back, and how",
-    "model": "the model and what was used; /model NAME chooses one before the first message",
+    "queue": "/queue TEXT sends TEXT once the agent has ended its turn; Enter alone reaches it at once",
+    "undo": "take the newest turn back",
+    "model": "the model and what was used; /model NAME has another one answer from the next message on",
     "files": "the files of the workspace; /files FOLDER those of a folder",
     "help": "this list",
 }
@@ -25,8 +29,7 @@ KEYS: Mapping[str, str] = {
     "//TEXT": "send TEXT with one slash before it",
 }
 UNDO = (
-    "A turn cannot be taken back: the log keeps what happened. Ask the agent to undo its last edit of a file: its"
-    " editor keeps what files held before. It does not keep what commands changed; use git in the workspace for that."
+    "The files are as they are now; to undo its last edit of a file, ask the agent: its editor keeps what it replaced."
 )
 MOST_FILES = 200
 """Names of one folder that are shown."""
@@ -51,7 +54,7 @@ def read(text: str) -> SlashCommand | str:
 
 
 def unknown(name: str) -> SessionsError:
-    """What a user is told of a command that does not exist."""
+    """The error for a command that does not exist."""
     close = get_close_matches(name, COMMANDS, n=1)
     meant = f" did you mean /{close[0]}?" if close else ""
     return SessionsError(f"there is no command /{name};{meant} /help lists all; //{name} sends it as a message")
@@ -71,10 +74,12 @@ class SlashCommands:
             case "stop":
                 if not await self._stop():
                     self._say("The agent is not working.")
+            case "queue":
+                await self._queue(command.argument)
             case "undo":
-                self._say(UNDO)
+                await self._undo()
             case "model":
-                self._model(command.argument)
+                await self._model(command.argument)
             case "files":
                 await self._files(command.argument)
             case "help":
@@ -82,9 +87,24 @@ class SlashCommands:
             case name:
                 raise unknown(name)
 
-    def _model(self, name: str) -> None:
-        if name and not self._target.choose_model(name):
-            self._say(f"The model is chosen at the beginning. Begin another one: {self._target.call} --model {name}")
+    async def _queue(self, text: str) -> None:
+        if not text or not self._target.is_open:
+            self._say("/queue TEXT sends TEXT once the agent has ended its turn.")
+            return
+        await self._target.submit(SendMessage(content=text, mode="queue"))
+        self._say("It is sent once the agent has ended its turn.")
+
+    async def _undo(self) -> None:
+        if not self._target.is_open:
+            self._say("There is nothing to take back: the conversation begins with your first message.")
+            return
+        self._say(words(await self._target.change_history(Undo())))
+        self._say(UNDO)
+
+    async def _model(self, name: str) -> None:
+        if name:
+            await self._target.choose_model(name)
+            self._say(f"Model: {name}, from your next message on.")
             return
         self._say(f"Model: {self._target.model}")
         if used := self._target.used:

@@ -1,4 +1,4 @@
-"""The groups `sessions`, `sandbox`, `store` and `config` of the command line, and the options that commands share."""
+"""The groups of commands, such as `sessions` and `tokens`, and the options that commands share."""
 
 import gc
 import importlib
@@ -39,6 +39,7 @@ AsJson = Annotated[bool, typer.Option("--json", help="Print JSON, for programs."
 sessions = typer.Typer(help="Stored conversations.", rich_markup_mode=None)
 sandbox = typer.Typer(help="The containers of conversations, where runtime.kind is docker.", rich_markup_mode=None)
 store = typer.Typer(help="The database of the data folder.", rich_markup_mode=None)
+tokens = typer.Typer(help="Signed tokens of users, where auth.kind is tokens.", rich_markup_mode=None)
 config = typer.Typer(help="The configuration.", rich_markup_mode=None)
 Id = Annotated[str, typer.Argument(metavar="ID", help="Id of the conversation, or its beginning.")]
 
@@ -117,6 +118,37 @@ def sessions_show(
     return int(module.show(place, sid, as_json=as_json))
 
 
+@sessions.command("history")
+def sessions_history(
+    sid: Id,
+    *,
+    undo: Annotated[bool, typer.Option("--undo", help="Take the newest turn back.")] = False,
+    to: Annotated[
+        str | None,
+        typer.Option("--to", metavar="MESSAGE", help="Go back to before this message, by its id, or to a checkpoint."),
+    ] = None,
+    checkpoint: Annotated[
+        str | None, typer.Option("--checkpoint", metavar="NAME", help="Name the end of the newest turn.")
+    ] = None,
+    switch: Annotated[
+        str | None, typer.Option("--switch", metavar="BRANCH", help="Go on at the end of another branch.")
+    ] = None,
+    limit: Annotated[int, typer.Option("--limit", min=1, max=100, help="List at most this many turns.")] = 20,
+    as_json: AsJson = False,
+    server: Server = None,
+    session_api_key: Key = None,
+    data_dir: DataDir = None,
+    config_file: ConfigFile = None,
+    settings: Settings = None,
+) -> int:
+    """List the turns of a conversation, its branches and checkpoints, or go to one of them."""
+    flags = given(_place(session_api_key, data_dir), settings)
+    place = command("sessions").ConversationsTarget(flags, config_file, server)
+    module = command("history")
+    asked = module.command_of(undo=undo, to=to, checkpoint=checkpoint, switch=switch)
+    return int(module.history(place, sid, limit, asked, as_json=as_json))
+
+
 @sessions.command("export")
 def sessions_export(
     sid: Id,
@@ -177,6 +209,55 @@ def store_check(
 ) -> int:
     """Read all that is stored, and list what is damaged. Stop the server first."""
     return int(command("store").check(given({"--data-dir": data_dir}, settings), config_file, as_json=as_json))
+
+
+@tokens.command("mint")
+def tokens_mint(
+    *,
+    user: Annotated[str, typer.Option("--user", metavar="USER", help="Whose it is: the id of the user.")],
+    role: Annotated[str, typer.Option("--role", metavar="ROLE", help="user, operator or admin.")] = "user",
+    hours: Annotated[float, typer.Option("--hours", help="How long it lasts.")] = 12.0,
+    as_json: AsJson = False,
+    data_dir: DataDir = None,
+    config_file: ConfigFile = None,
+    settings: Settings = None,
+) -> int:
+    """Print a new token, signed by the first private key of auth.jwks, or else by auth.secret."""
+    flags = given({"--data-dir": data_dir}, settings)
+    return int(command("tokens").mint(flags, config_file, user, role, hours=hours, as_json=as_json))
+
+
+@tokens.command("verify")
+def tokens_verify(
+    token: Annotated[
+        str | None,
+        typer.Argument(metavar="TOKEN", help="The token; other users can see arguments. Without it: standard input."),
+    ] = None,
+    *,
+    as_json: AsJson = False,
+    data_dir: DataDir = None,
+    config_file: ConfigFile = None,
+    settings: Settings = None,
+) -> int:
+    """Say whose a token is and until when it counts, or what is wrong with it."""
+    flags = given({"--data-dir": data_dir}, settings)
+    return int(command("tokens").verify(flags, config_file, token, as_json=as_json))
+
+
+@tokens.command("revoke")
+def tokens_revoke(
+    *,
+    token_id: Annotated[str | None, typer.Option("--id", metavar="ID", help="The token with this id (`jti`).")] = None,
+    user: Annotated[
+        str | None, typer.Option("--user", metavar="USER", help="All tokens that this user has been issued by now.")
+    ] = None,
+    data_dir: DataDir = None,
+    config_file: ConfigFile = None,
+    settings: Settings = None,
+) -> int:
+    """Have tokens count no more, and end the connections that are open with them."""
+    flags = given({"--data-dir": data_dir}, settings)
+    return int(command("tokens").revoke(flags, config_file, token_id=token_id, user=user))
 
 
 @config.command("show")

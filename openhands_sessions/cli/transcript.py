@@ -34,7 +34,12 @@ from openhands_sessions.core.events.observations import (
     TaskTrackingObservation,
     UserRejectedObservation,
 )
-from openhands_sessions.core.events.own import ToolCallsAction
+from openhands_sessions.core.events.own import (
+    HistoryCompactedAction,
+    HistoryMovedObservation,
+    ModelChangedAction,
+    ToolCallsAction,
+)
 from openhands_sessions.ports.gateway import Delta
 
 LINES = 40
@@ -55,18 +60,24 @@ class Streamed:
     def take(self, delta: Delta) -> str:
         """The part to show now; empty if a piece before it is missing, or if it was shown before a restart."""
         if delta.restart:
-            self._before, self.text = self.text or self._before, ""
+            self._before, self.text = self._shown or self._before, ""
         if delta.offset != len(self.text):
             return ""
+        known = self._shown
         self.text += delta.text
-        if self._before.startswith(self.text):
+        if self._before.startswith(self._shown):
             return ""
         before, self._before = self._before, ""
-        return self.text.removeprefix(before) if before else delta.text
+        return self._shown.removeprefix(before or known)
+
+    @property
+    def _shown(self) -> str:
+        # A carriage return waits for the next piece: with a newline it is one end of line.
+        return self.text.removesuffix("\r")
 
     def rest_of(self, text: str) -> str | None:
         """The rest of the whole text; None if what was shown is not its beginning."""
-        shown, whole = clean(max(self.text, self._before, key=len)), clean(text)
+        shown, whole = clean(max(self._shown, self._before, key=len)), clean(text)
         if whole.startswith(shown):
             return whole[len(shown) :]
         # A long output keeps head and tail only: go on where the last of what was shown stands in it.
@@ -188,6 +199,15 @@ class Transcript:
     def condensed(self, event: CondensationAction) -> None:
         self._screen.line("(older events are condensed for the model; the log keeps them)", "dim")
 
+    def moved(self, event: HistoryMovedObservation) -> None:
+        self._screen.line(f"({event.describe()}; what came since then was taken back)", "dim")
+
+    def compacted(self, event: HistoryCompactedAction) -> None:
+        self._screen.line(f"({event.told})", "dim")
+
+    def switched(self, event: ModelChangedAction) -> None:
+        self._screen.line(f"({event.describe()})", "dim")
+
     def state(self, event: AgentStateChangedObservation) -> None:
         if event.agent_state in ENDED_BY:
             self._screen.line(ENDED_BY[event.agent_state], "yellow")
@@ -255,6 +275,9 @@ _SHOWN: Mapping[type[Event], Callable[[Transcript, Any], None]] = {
     FinishAction: Transcript.finished,
     RejectAction: Transcript.finished,
     CondensationAction: Transcript.condensed,
+    HistoryCompactedAction: Transcript.compacted,
+    ModelChangedAction: Transcript.switched,
+    HistoryMovedObservation: Transcript.moved,
     RunObservation: Transcript.ran,
     EditObservation: Transcript.edited,
     **dict.fromkeys(

@@ -1,43 +1,21 @@
 """The server's configuration: its tables, settings and defaults. `loading.py` reads it."""
 
-from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, StringConstraints
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, WithJsonSchema
 
 from openhands_sessions.config.session_key import default_data_dir, is_loopback
-
-NO_KEYS = ("null", "undefined")
-"""What web clients send without a key; therefore not allowed as keys."""
-
-SHORTEST_ENCRYPTION_KEY = 16
-
-
-def _split(value: object) -> object:
-    """`a, b` as environment and flags give a list."""
-    return [part.strip() for part in value.split(",") if part.strip()] if isinstance(value, str) else value
-
-
-def _absolute(path: Path) -> Path:
-    try:
-        return path.expanduser().absolute()
-    except RuntimeError as error:  # `~name` of a user that does not exist
-        raise ValueError("not a path of this machine") from error
-
-
-def _usable(key: SecretStr) -> SecretStr:
-    text = key.get_secret_value()
-    if text and (not text.strip() or not text.isascii() or not text.isprintable() or text in NO_KEYS):
-        raise ValueError("not a usable key")
-    return key
-
-
-Names = Annotated[tuple[str, ...], BeforeValidator(_split)]
-HostName = Annotated[str, StringConstraints(to_lower=True, pattern=r"^([A-Za-z0-9_.-]+|[0-9A-Fa-f:.]+)$")]
-HostNames = Annotated[tuple[HostName, ...], BeforeValidator(_split)]
-Place = Annotated[Path, AfterValidator(_absolute)]
-SessionKey = Annotated[SecretStr, AfterValidator(_usable)]
-EncryptionKey = Annotated[SecretStr, Field(min_length=SHORTEST_ENCRYPTION_KEY)]
+from openhands_sessions.config.values import (
+    EncryptionKey,
+    HeaderName,
+    HostNames,
+    Names,
+    Networks,
+    Place,
+    SessionKey,
+    TokenSecret,
+    from_json,
+)
 
 
 class Section(BaseModel):
@@ -63,18 +41,65 @@ class ServerSection(Section):
     allowed_hosts: HostNames = Field(
         (), description="Host names that the server answers to without a key, besides those of loopback."
     )
-    max_sessions: int = Field(1_000, ge=1, description="Most sessions that may be live at once.")
-    idle_timeout: float = Field(
-        3_600.0, gt=0, description="Seconds until a session that is idle and that nobody follows is closed."
+    trusted_proxies: Networks = Field(
+        (),
+        description="Addresses or networks of proxies in front of the server. `X-Forwarded-For`, `-Proto` and "
+        "`-Host` are believed in requests from these addresses, and ignored in all others.",
     )
+    max_sessions: int = Field(1_000, ge=1, description="Most sessions that may be live at once.")
+    max_sessions_per_user: int = Field(
+        10, ge=1, description="Most live sessions of one user, where `auth.kind` tells users apart."
+    )
+    max_sessions_per_address: int = Field(
+        50,
+        ge=1,
+        description="Most live sessions that were opened from one address, where `auth.kind` tells users apart.",
+    )
+    max_conversations_per_user: int = Field(
+        100_000, ge=1, description="Most stored conversations of one user, live or not."
+    )
+    max_stored_bytes_per_user: int = Field(
+        20 * 1024**3,
+        ge=1,
+        description="Bytes of events and of first inputs that the conversations of one user may have stored before "
+        "a new one is refused.",
+    )
+    idle_timeout: float = Field(3_600.0, gt=0, description="Seconds until an idle session without followers is closed.")
     shutdown_grace: float = Field(20.0, gt=0, description="Seconds until a shutdown is forced.")
 
 
 class AuthSection(Section):
-    kind: Literal["session_key", "open"] = Field(
+    kind: Literal["session_key", "open", "tokens", "trusted_header"] = Field(
         "session_key",
         description="Who may call. `session_key`: callers that send `server.session_api_key`. `open`: every user and "
-        "program of this machine; on loopback only.",
+        "program of this machine; on loopback only. `tokens`: users with a signed token. `trusted_header`: users whom "
+        "a proxy in front of the server names.",
+    )
+    secret: TokenSecret | None = Field(
+        None, description="With `tokens`: the secret that signs and verifies tokens without a `kid`, by HS256."
+    )
+    jwks: Place | None = Field(
+        None,
+        description="With `tokens`: a JWKS file with the keys of tokens, by their `kid`. It is read again when it "
+        "changes.",
+    )
+    issuer: str | None = Field(None, description="With `tokens`: the `iss` that tokens must have.")
+    audience: str | None = Field(None, description="With `tokens`: the `aud` that tokens must have.")
+    leeway: float = Field(
+        0.0, ge=0, le=300, description="With `tokens`: seconds by which the clock of who issues them may differ."
+    )
+    proxies: Networks = Field(
+        (),
+        description="With `trusted_header`: addresses or networks of the proxies whose header is believed. Others are "
+        "refused.",
+    )
+    header: HeaderName = Field(
+        "X-Forwarded-User", description="With `trusted_header`: the header in which the proxy names the user."
+    )
+    role_header: HeaderName | None = Field(
+        None,
+        description="With `trusted_header`: the header in which the proxy names the role, `user`, `operator` or "
+        "`admin`; everybody is a user if not set.",
     )
 
 
@@ -94,6 +119,30 @@ class LimitsSection(Section):
     )
     requests_per_second: float = Field(
         100.0, ge=0, description="REST requests of a caller per second, on average; 0 for no limit."
+    )
+    authentication_timeout: float = Field(
+        10.0,
+        gt=0,
+        description="Seconds that a connection has to authenticate. Only time in which the server waits for "
+        "the client counts: for the rest of a request, or for the packet that connects to a namespace.",
+    )
+    failed_logins_per_minute: float = Field(
+        20.0,
+        ge=0,
+        description="Wrong keys, tokens and logins that one address may show at once, and per minute; 0 for no limit. "
+        "Loopback and trusted proxies are exempt; behind a trusted proxy, the caller's address counts.",
+    )
+    unauthenticated_connections: int = Field(
+        10_000,
+        ge=1,
+        description="Most connections that have not authenticated; at most three eighths of the files that the server "
+        "may open.",
+    )
+    unauthenticated_per_address: int = Field(
+        200,
+        ge=1,
+        description="Most connections of one address that have not authenticated. Loopback and trusted proxies are "
+        "exempt; behind a trusted proxy, the caller's address counts.",
     )
     upload_bytes: int = Field(100 * 1024 * 1024, ge=1, description="Largest file of an upload, in bytes.")
     upload_files: int = Field(100, ge=1, le=10_000, description="Most files of one upload.")
@@ -128,7 +177,10 @@ class RuntimeSection(Section):
         False, description="Allow repositories with file:// addresses, read from inside the sandbox; for tests."
     )
     executor_idle_timeout: float = Field(
-        600.0, ge=0, description="Seconds until an executor without a connection ends; 0 means never."
+        600.0,
+        ge=0,
+        description="Seconds until an executor without a connection ends; a tenth of them where less than a quarter of "
+        "the machine's memory is available when its connection ends; 0 means never.",
     )
 
 
@@ -180,13 +232,39 @@ class LlmSection(Section):
     retries: int = Field(4, ge=0, le=20, description="How often a failed model call is repeated.")
 
 
+class RuleSection(Section):
+    """One element of `agent.confirmation_rules`."""
+
+    tool: str = Field("*", max_length=256)
+    pattern: str | None = Field(None, max_length=4_000)
+    risk: Literal["low", "medium", "high", "unknown", "any"] = "any"
+    decision: Literal["allow", "ask", "deny"]
+
+
+Rules = Annotated[
+    tuple[RuleSection, ...],
+    Field(max_length=100),
+    BeforeValidator(from_json),
+    WithJsonSchema({"type": "array", "format": "rules"}),
+]
+
+
 class AgentSection(Section):
     kind: str = Field("default", description="Which agent answers: `default`, `shell`.")
     confirmation_mode: bool = Field(False, description="Ask before every action that changes something.")
     security_analyzer: Literal["llm", "rules"] | None = Field(
         None, description="What rates the risk of an action: `llm`, the model; `rules`, fixed rules too."
     )
+    confirmation_rules: Rules = Field(
+        (),
+        description="Rules by which calls of the agent run, wait for an answer, or are refused: the first that matches "
+        "counts. Those of users and requests come before these.",
+    )
+    approval_timeout: float = Field(
+        0.0, ge=0, description="Seconds after which calls that await an answer are rejected; 0 for never."
+    )
     max_iterations: int = Field(100, ge=1, le=100_000, description="Most model calls of one turn.")
+    max_parallel_calls: int = Field(1, ge=1, le=16, description="Most read-only calls of a reply that run at once.")
     max_budget_per_task: float | None = Field(
         None, gt=0, description="Most US dollars of one turn; no limit if not set."
     )
@@ -195,6 +273,11 @@ class AgentSection(Section):
     )
     command_timeout: float = Field(
         120.0, gt=0, description="Most seconds of a command for which the agent names no limit."
+    )
+    progress_notice: float = Field(
+        60.0,
+        ge=0,
+        description="Seconds without an event or a delta after which a turn says what it waits for; 0 means never.",
     )
 
 
@@ -230,19 +313,37 @@ class Config(BaseModel):
     def is_open(self) -> bool:
         """Whether callers need no key: by the kind, or by an empty key."""
         key = self.server.session_api_key
-        return self.auth.kind == "open" or (key is not None and not key.get_secret_value())
+        by_key = self.auth.kind == "session_key"
+        return self.auth.kind == "open" or (by_key and key is not None and not key.get_secret_value())
+
+    @property
+    def makes_key(self) -> bool:
+        """Whether the server makes its session key itself."""
+        return self.auth.kind == "session_key" and self.server.session_api_key is None
+
+    @property
+    def tells_users_apart(self) -> bool:
+        """Whether callers are different users."""
+        return self.auth.kind not in ("session_key", "open")
 
     @property
     def auth_problem(self) -> str | None:
         """Why no server starts with this authentication; None where one does."""
-        server = self.server
-        if not self.is_open:
-            return None
-        if server.session_api_key is not None and server.session_api_key.get_secret_value():
-            return "auth.kind is open, and server.session_api_key is set: leave one of the two out"
-        if is_loopback(server.host):
+        server, auth = self.server, self.auth
+        has_key = server.session_api_key is not None and bool(server.session_api_key.get_secret_value())
+        if auth.kind != "session_key" and has_key:
+            return f"auth.kind is {auth.kind}, and server.session_api_key is set: leave one of the two out"
+        if auth.kind == "tokens" and auth.secret is None and auth.jwks is None:
+            return "auth.kind is tokens, which are verified by auth.secret or the keys of auth.jwks: set one of the two"
+        if auth.kind == "trusted_header" and not auth.proxies:
+            return (
+                "auth.kind is trusted_header, and no proxy is trusted: set auth.proxies to the addresses from which "
+                "your proxy connects"
+            )
+        if not self.is_open or is_loopback(server.host):
             return None
         return (
-            f"server.host {server.host} is reached from other machines, and without a key whoever reaches the server "
-            "can run commands on this one. Leave out --no-auth, auth.kind and the empty key, or keep to 127.0.0.1"
+            f"server.host {server.host} is reached from other machines, and without a key anyone who reaches the "
+            "server can run commands on this one. Leave out --no-auth, auth.kind and the empty key, or keep to "
+            "127.0.0.1"
         )

@@ -3,7 +3,7 @@
 import re
 import tomllib
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from difflib import get_close_matches
 from functools import cache
 from pathlib import Path
@@ -35,6 +35,12 @@ DEFAULT = "default"
 KEY = "server.session_api_key"
 """Has a second variable, and may be given as an empty text, which says that there is none."""
 
+_FORMATS = {
+    "header": "the name of a header",
+    "path": "a path",
+    "rules": "a list of tables with `decision` (`allow`, `ask` or `deny`) and, as far as wanted, `tool`, `pattern` and "
+    "`risk` (in the environment and in flags: as JSON)",
+}
 _TABLE = re.compile(r"\s*\[\s*([\w.-]+)\s*\]")
 _KEY = re.compile(r"\s*([\w.-]+)\s*=")
 
@@ -87,10 +93,12 @@ class ConfigValue:
 
 @dataclass(frozen=True, slots=True)
 class Loaded:
-    """The configuration, and the origin of each key's value."""
+    """The configuration, and the origin of each key's value; beside it, the keys of models' providers that the
+    environment holds, by their variables."""
 
     config: Config
     origins: Mapping[str, str]
+    provider_keys: Mapping[str, SecretStr] = field(default_factory=dict)
 
 
 def load(flags: Mapping[str, object], environ: Mapping[str, str], file: Path | None) -> Loaded:
@@ -203,9 +211,9 @@ def settings() -> Mapping[str, Setting]:
 
 
 def _settings_of(table: type[BaseModel], prefix: str) -> Iterator[Setting]:
-    for name, field in table.model_fields.items():
-        if isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel):
-            yield from _settings_of(field.annotation, f"{name}.")
+    for name, info in table.model_fields.items():
+        if isinstance(info.annotation, type) and issubclass(info.annotation, BaseModel):
+            yield from _settings_of(info.annotation, f"{name}.")
         else:
             yield Setting(f"{prefix}{name}", table, name)
 
@@ -216,6 +224,8 @@ def _is_secret(annotation: Any) -> bool:
 
 def _rule(kind: Mapping[str, Any]) -> str:
     match kind:
+        case {"format": "header" | "path" | "rules" as form}:
+            return _FORMATS[form]
         case {"enum": choices}:
             return " or ".join(f"`{choice}`" for choice in choices)
         case {"const": only}:
@@ -227,16 +237,19 @@ def _rule(kind: Mapping[str, Any]) -> str:
         case {"type": "number"}:
             return f"a number{_range(kind)}"
         case {"type": "array", "items": items}:
-            what = "host names, without scheme and port" if "pattern" in items else "texts"
-            return f"a list of {what} (in the environment and in flags: separated by commas)"
-        case {"format": "path"}:
-            return "a path"
+            return f"a list of {_elements(items)} (in the environment and in flags: separated by commas)"
         case {"format": "password", "minLength": least}:
             return f"a text of at least {least} characters"
         case {"format": "password"}:
             return "a text of printable ASCII characters"
         case _:
             return "a text"
+
+
+def _elements(kind: Mapping[str, Any]) -> str:
+    if kind.get("format") == "network":
+        return "addresses or networks, such as 10.0.0.7 or 10.0.0.0/24"
+    return "host names, without scheme and port" if "pattern" in kind else "texts"
 
 
 def _range(kind: Mapping[str, Any]) -> str:

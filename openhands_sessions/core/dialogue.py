@@ -15,13 +15,19 @@ from openhands_sessions.core.events.observations import (
     RunObservation,
     UserRejectedObservation,
 )
-from openhands_sessions.core.events.own import ModelReplyAction, ToolCallsAction
-from openhands_sessions.core.history_form import USUAL, HistoryForm, Message, arranged, reformed
+from openhands_sessions.core.events.own import (
+    ApprovalRequestedAction,
+    HistoryMovedObservation,
+    ModelReplyAction,
+    ToolCallsAction,
+)
+from openhands_sessions.core.history_form import NO_TEXT, USUAL, HistoryForm, Message, arranged, reformed
 from openhands_sessions.core.ids import UNNUMBERED, EventId
 from openhands_sessions.core.json_text import read_json
 
 NOT_RUN = "Not run: the turn ended before this call was carried out."
 WAITING = "Not run yet: the call awaits the user's answer."
+EDITED = "[The user changed the arguments of this call before it ran, to: {}]"
 UNKNOWN = "The outcome is unknown: it was never obtained. Look at the state of things before you repeat it."
 CUT = {
     "length": "[Your reply was cut at the output limit. Go on from there, and write less at once.]",
@@ -56,6 +62,8 @@ class _Reply:
     """Of results. Many providers take images from users only."""
     beside: ModelReplyAction | None = None
     """What the provider said beside text and calls, where it is given back."""
+    edited: dict[str, str] = field(default_factory=dict)
+    """Arguments that the user has put in place of the model's."""
 
     def messages(self) -> list[Message]:
         calls: list[Json] = [
@@ -70,7 +78,7 @@ class _Reply:
         extra = self.beside.extra if self.beside else {}
         spoken: Message = {**extra, "role": "assistant", "content": self.thought, "tool_calls": calls}
         answers: list[Message] = [
-            {"role": "tool", "tool_call_id": key, "name": name, "content": self.results.get(key, NOT_RUN)}
+            {"role": "tool", "tool_call_id": key, "name": name, "content": self._result(key)}
             for key, (name, _) in self.calls.items()
         ]
         shown: list[Message] = [
@@ -79,6 +87,10 @@ class _Reply:
             if key in self.calls
         ]
         return [spoken, *answers, *shown]
+
+    def _result(self, key: str) -> str:
+        result = self.results.get(key, NOT_RUN)
+        return f"{EDITED.format(self.edited[key])}\n{result}" if key in self.edited else result
 
 
 def dialogue(
@@ -91,10 +103,10 @@ def dialogue(
 ) -> Sequence[Message]:
     """The messages for `model`, which gets back what it said beside text and calls. Each call appears once, directly
     followed by its one result; a message that arrived between a call and its result follows the result. `summary` is
-    inserted after event `summary_after`, in place of the events that were forgotten there."""
+    inserted after event `summary_after`, in place of the events that were forgotten there, unless it is empty."""
     builder = _Builder(model)
     for event in events:
-        if summary is not None and event.id > summary_after:
+        if summary and event.id > summary_after:
             text = f"Summary of what happened before:\n{summary}"
             builder.say({"role": "user", "content": text}, EventId(summary_after))
             summary = None
@@ -181,9 +193,12 @@ class _Builder:
             return
         response = str(call.model_response.get("id") or call.tool_call_id)
         reply = self._reply(response, text_beside(action, call.arguments), action.id)
-        reply.calls.setdefault(call.tool_call_id, (call.function_name, call.arguments))
+        _, asked = reply.calls.setdefault(call.tool_call_id, (call.function_name, call.arguments))
+        if call.arguments != asked and action.cause is not None:
+            reply.edited[call.tool_call_id] = call.arguments
         self._call_of[action.id] = (reply, call.tool_call_id)
-        awaiting = getattr(action, "confirmation_state", None) is ConfirmationState.AWAITING
+        awaiting = isinstance(action, ApprovalRequestedAction)
+        awaiting = awaiting or getattr(action, "confirmation_state", None) is ConfirmationState.AWAITING
         reply.results[call.tool_call_id] = WAITING if awaiting else UNKNOWN
         if call.function_name == "finish":
             reply.results[call.tool_call_id] = "The task was ended with this message."
@@ -200,7 +215,7 @@ class _Builder:
                 if text := _recalled(observation, self._prompt):
                     known = _Said({"role": "user", "content": text}, observation.id)
                     self._insert_before(self._recalls.get(observation.cause), known)
-            case LoopDetectionObservation(content=content):
+            case LoopDetectionObservation(content=content) | HistoryMovedObservation(content=content) if content:
                 self.say({"role": "user", "content": content}, observation.id)
 
     def _insert_before(self, asked: _Said | None, known: _Said) -> None:
@@ -210,15 +225,15 @@ class _Builder:
 
 
 def result_text(observation: Observation) -> str:
-    """The result of a call, as a model reads it."""
+    """The result of a call, as a model reads it: never empty, which some providers refuse."""
     match observation:
         case RunObservation(metadata=metadata):
             where = f"\n[working directory: {metadata.working_dir}]" if metadata.working_dir else ""
             return f"{observation.content}{where}\n[exit code: {metadata.exit_code}]{metadata.suffix}"
         case UserRejectedObservation() | ErrorObservation():
-            return observation.content
+            return observation.content or NO_TEXT
         case _:
-            return observation.content or observation.describe()
+            return observation.content or observation.describe() or NO_TEXT
 
 
 def text_beside(action: Action, arguments: str) -> str:

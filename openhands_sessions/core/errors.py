@@ -52,6 +52,11 @@ class NotAccepting(CallerError, code="not_accepting"):
     """The session does not accept this command in its present state."""
 
 
+class StaleDecision(NotAccepting, code="stale_decision"):
+    """What was decided does not await this decision: it is decided, withdrawn or too late, or shown in a newer version.
+    Nothing was changed."""
+
+
 class TooLarge(CallerError, code="too_large"):
     """It exceeds a size limit: `limit` is the number, the message has the unit."""
 
@@ -99,8 +104,24 @@ class RateLimited(CallerError, code="rate_limited"):
         self.retry_after = retry_after
 
 
+class LimitReached(CallerError, code="limit_reached"):
+    """The caller has as many of something as it may: `count` of `limit`. With `retry_after`, a wait in seconds may
+    help."""
+
+    def __init__(self, message: str, *, limit: int, count: int, retry_after: float | None = None) -> None:
+        super().__init__(message)
+        self.limit = limit
+        self.count = count
+        self.retry_after = retry_after
+
+
 class AtCapacity(CallerError, code="at_capacity"):
-    """The server has no room now for another session, or for more unfinished messages."""
+    """The server has no room now for another session, or for more unfinished messages; `retry_after` is the wait in
+    seconds."""
+
+    def __init__(self, message: str, *, retry_after: float = 1.0) -> None:
+        super().__init__(message)
+        self.retry_after = retry_after
 
 
 class Unreachable(SessionsError, code="unreachable"):
@@ -120,7 +141,7 @@ class StageFailed(SessionsError, code="stage_failed"):
     """A set-up stage failed: `stage` is its name, `cause_name` the class of error."""
 
     def __init__(self, stage: str, cause_name: str, problem: str) -> None:
-        super().__init__(f"{stage} failed: {problem} ({cause_name})")
+        super().__init__(f"the session could not be set up: {problem}")
         self.stage = stage
         self.cause_name = cause_name
 

@@ -1,6 +1,6 @@
 """The form in which a model is shown a conversation: the usual one, or a simpler one where a provider refused it."""
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from uuid import NAMESPACE_OID, uuid5
 
@@ -13,6 +13,12 @@ Message = dict[str, Json]
 
 NO_IMAGES = "[An image was here. This model cannot look at images.]"
 NO_TEXT = "[nothing]"
+LEFT_OUT = "(Older messages and results are left out.)"
+"""In place of a summary."""
+_LEAST_OF_SUMMARY = 200
+"""Characters of a summary below which it says nothing more."""
+_OF_MARK = 60
+"""Characters that are enough for what stands in place of the middle of a shortened text."""
 _SIZE_OF_IMAGE = 6_000
 """Characters that an image counts for, whatever its size: models see it as some 1,500 tokens."""
 _LEAST_OF_PROMPT = 4_000
@@ -102,6 +108,14 @@ def shorten(text: str, longest: int) -> str:
     head = int(longest * _HEAD)
     tail = longest - head
     return f"{text[:head]}\n[… {len(text) - longest} characters are left out here …]\n{text[len(text) - tail :]}"
+
+
+def shrinking_summary(summary: str, before: int, size_with: Callable[[str], int]) -> str:
+    """The summary, or as much of it that the history is smaller with it than `before`: shortened, a note, or nothing.
+    `size_with` gives the characters of the history with a summary; with an empty one it must be below `before`."""
+    longest = len(summary) - (size_with(summary) - before) - _OF_MARK
+    shorter = shorten(summary, longest) if longest >= _LEAST_OF_SUMMARY else LEFT_OUT
+    return next((text for text in (summary, shorter, LEFT_OUT) if size_with(text) < before), "")
 
 
 def _shortened(message: Message, longest: int) -> Message:

@@ -12,6 +12,8 @@ OwnerId = NewType("OwnerId", str)
 
 UNNUMBERED = EventId(-1)
 LOCAL_OWNER = OwnerId("local")
+LONGEST_OWNER = 128
+"""Characters of a user's id."""
 
 _CONVERSATION_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}")
 
@@ -21,6 +23,15 @@ def conversation_id(text: object) -> ConversationId:
     if isinstance(text, str) and _CONVERSATION_ID.fullmatch(text):
         return ConversationId(text)
     raise BadInput("conversation_id", "must be 1 to 64 letters, digits, '-' or '_', beginning with a letter or digit")
+
+
+def owner_id(text: object) -> OwnerId:
+    """Check a user's id that came from outside. Raises BadInput, naming the rule."""
+    if isinstance(text, str) and 0 < len(text) <= LONGEST_OWNER and text.isprintable() and text == text.strip():
+        return OwnerId(text)
+    raise BadInput(
+        "user", f"must be 1 to {LONGEST_OWNER} printable characters, without a space at the beginning or end"
+    )
 
 
 def folder_name(sid: ConversationId) -> str:

@@ -1,12 +1,12 @@
 """Masks secrets in text that leaves the server."""
 
-import json
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from typing import Any
 
-MASK = "<secret_hidden>"
-_SHORTEST = 4
+from openhands_sessions.executor.masking import MASK as MASK
+from openhands_sessions.executor.masking import SHORTEST, TextMasker, encoded
+
 _WORD = re.compile(r"_?[a-z_]+")
 _KINDS = frozenset(
     {"source", "action", "observation", "confirmation_state", "agent_state", "recall_type", "impl_source"}
@@ -22,7 +22,7 @@ _HOST_PATH = re.compile(r"(?:(?<![\w/.])|(?<=://)|(?<=:///))/(?!workspace\b)(?:[
 def mask(text: str, secrets: Iterable[str]) -> str:
     """The text with every given secret, and everything that looks like a provider's key, replaced."""
     for secret in sorted(secrets, key=len, reverse=True):
-        if len(secret) >= _SHORTEST:
+        if len(secret) >= SHORTEST:
             text = text.replace(secret, MASK)
     return _KEYS.sub(MASK, text)
 
@@ -32,28 +32,16 @@ def without_paths(text: str) -> str:
     return _HOST_PATH.sub("<path>", text)
 
 
-class SecretMasker:
-    """Masks the values of one conversation's secrets. Values of fewer than 4 characters are not masked: they
-    would match everywhere."""
+class SecretMasker(TextMasker):
+    """Masks the values of one conversation's secrets, in texts and in events."""
 
     def __init__(self, secrets: Iterable[str] = ()) -> None:
-        forms = {form for secret in secrets for form in _forms(secret) if len(form) >= _SHORTEST}
-        self.forms = tuple(sorted(forms, key=len, reverse=True))
-        self._encoded = tuple({_encoded(form) for form in forms})
-        self._pattern = re.compile("|".join(map(re.escape, self.forms))) if forms else None
-
-    def text(self, text: str) -> str:
-        """The text with every secret replaced."""
-        return text if self._pattern is None else self._pattern.sub(MASK, text)
+        super().__init__(secrets)
+        self._encoded = tuple({encoded(form) for form in self.forms})
 
     def hides_in(self, text: str) -> bool:
         """Whether the text holds a mask, if there are secrets at all."""
-        return self._pattern is not None and MASK in text
-
-    def spans(self, text: str) -> Iterator[tuple[int, int]]:
-        """Where secrets stand in the text."""
-        if self._pattern is not None:
-            yield from (match.span() for match in self._pattern.finditer(text))
+        return bool(self.forms) and MASK in text
 
     def touches(self, encoded: str) -> bool:
         """Whether JSON text may hold a secret."""
@@ -86,7 +74,7 @@ class StreamMasker:
     def feed(self, piece: str) -> str:
         """What can be shown now, masked."""
         text = self.held + piece
-        end = len(text) - self._open(text)
+        end = len(text) - self._masker.begun(text)
         for start, stop in self._masker.spans(text):
             if start < end < stop:
                 end = start
@@ -96,27 +84,6 @@ class StreamMasker:
     def restart(self) -> None:
         """Drop what is held: the text starts again."""
         self.held = ""
-
-    def _open(self, text: str) -> int:
-        """How many characters at the end of the text may be the beginning of a secret."""
-        longest = 0
-        for form in self._masker.forms:
-            most = min(len(form) - 1, len(text))
-            longest = max(longest, next((n for n in range(most, longest, -1) if text.endswith(form[:n])), 0))
-        return longest
-
-
-def _forms(secret: str) -> Iterator[str]:
-    """The forms in which a secret can appear: as it is, as a terminal prints it, and inside JSON."""
-    yield secret
-    yield secret.strip()
-    yield secret.replace("\r\n", "\n").strip()
-    yield secret.replace("\r\n", "\n").replace("\n", "\r\n").strip()
-    yield _encoded(secret)
-
-
-def _encoded(text: str) -> str:
-    return json.dumps(text, ensure_ascii=False)[1:-1]
 
 
 def _is_word(key: str, value: Any) -> bool:

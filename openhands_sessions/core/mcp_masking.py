@@ -1,5 +1,6 @@
 """The secrets in a user's configuration of MCP servers: masked when they are shown, kept when the mask comes back."""
 
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
@@ -10,7 +11,8 @@ _HTTP = {"sse_servers": "url", "shttp_servers": "url"}
 _KINDS = {**_HTTP, "stdio_servers": "name"}
 """The lists of servers, and by which field a server is known."""
 _Change = Callable[[str, str, str], object]
-"""Takes the server's name, the secret's place and its value; gives the new value."""
+"""Takes the server's name with its number among servers of that name, the secret's place and its value; gives the new
+value."""
 
 
 def masked(config: Mapping[str, Any]) -> dict[str, Any]:
@@ -24,14 +26,14 @@ def unmasked(config: Mapping[str, Any], stored: Mapping[str, Any] | None) -> dic
     known: dict[tuple[str, str], object] = {}
 
     def note(server: str, place: str, value: str) -> object:
-        known[server, place.rpartition(".")[2]] = value
+        known[server, _secret(place)] = value
         return value
 
     def found(server: str, place: str, value: str) -> object:
         if value != MASK:
             return value
         try:
-            return known[server, place.rpartition(".")[2]]
+            return known[server, _secret(place)]
         except KeyError:
             raise BadInput(place, "is the mask of a secret that is not stored; send the secret itself") from None
 
@@ -43,16 +45,26 @@ def _changed(config: Mapping[str, Any], change: _Change) -> dict[str, Any]:
     return {kind: _list(kind, value, change) if kind in _KINDS else value for kind, value in config.items()}
 
 
+def _secret(place: str) -> str:
+    """A secret's name in its server: what stands behind `mcp_config.KIND.NUMBER`. A variable's name may have dots."""
+    return place.split(".", 3)[3]
+
+
 def _list(kind: str, servers: Any, change: _Change) -> Any:
     if not isinstance(servers, list | tuple):
         return servers
-    return [_server(kind, number, server, change) for number, server in enumerate(servers)]
+    seen: Counter[str] = Counter()
+    changed = []
+    for number, server in enumerate(servers):
+        if isinstance(server, Mapping):
+            name = str(server.get(_KINDS[kind]))
+            seen[name] += 1
+            server = _server(kind, f"{kind} {name} {seen[name]}", f"mcp_config.{kind}.{number}", server, change)
+        changed.append(server)
+    return changed
 
 
-def _server(kind: str, number: int, server: Any, change: _Change) -> Any:
-    if not isinstance(server, Mapping):
-        return server
-    name, place = f"{kind} {server.get(_KINDS[kind])}", f"mcp_config.{kind}.{number}"
+def _server(kind: str, name: str, place: str, server: Mapping[str, Any], change: _Change) -> Any:
     if kind in _HTTP:
         key = server.get("api_key")
         return {**server, "api_key": change(name, f"{place}.api_key", key)} if isinstance(key, str) and key else server

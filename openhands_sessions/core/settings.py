@@ -1,21 +1,19 @@
-"""Settings of a conversation, with its MCP servers and secrets, and how layers of them are merged."""
+"""Settings of a conversation, with its secrets, and how layers of them are merged."""
 
 import re
 import unicodedata
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from difflib import get_close_matches
-from typing import Annotated, Any, Literal
-from urllib.parse import urlsplit
+from typing import Literal
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError
 
+from openhands_sessions.core.confirmation_rules import MOST_RULES, ConfirmationRule
 from openhands_sessions.core.errors import BadInput
 from openhands_sessions.core.events.event import Json
-from openhands_sessions.core.texts import Address, Argument, GitName, Line, SecretKey
+from openhands_sessions.core.mcp_servers import McpConfig
+from openhands_sessions.core.texts import Address, GitName, Line, SecretKey
 
-MOST_SERVERS = 32
-_LEAST_SECRET = 8
-"""Characters from which on a variable's value is masked; shorter ones would mask common words."""
 LONGEST_SECRET = 16 * 1024
 LONGEST_DESCRIPTION = 1_000
 MOST_SECRETS = 200
@@ -38,71 +36,6 @@ NEVER = 1_000_000
 LONGEST_WAIT = 1_000_000.0
 """Seconds: timers cannot wait much longer."""
 LONGEST_INSTRUCTIONS = 1_000_000
-
-
-def _as_address(value: Any) -> Any:
-    return {"url": value} if isinstance(value, str) else value
-
-
-def _web_address(url: str) -> str:
-    if not url.startswith(("http://", "https://")) or not url.isprintable() or " " in url:
-        raise ValueError("must begin with http:// or https://")
-    if not urlsplit(url).hostname:  # raises ValueError where there can be none
-        raise ValueError("must name a host")
-    return url
-
-
-def _variable(name: str) -> str:
-    if not name or "=" in name:
-        raise ValueError("must be the name of an environment variable")
-    return name
-
-
-Variable = Annotated[Line, AfterValidator(_variable)]
-
-
-class HttpServer(BaseModel):
-    """A server reached over HTTP; `api_key` is sent as a bearer token."""
-
-    model_config = ConfigDict(frozen=True, extra="ignore")
-
-    url: Annotated[str, Field(max_length=2_000), AfterValidator(_web_address)]
-    api_key: SecretKey | None = None
-
-
-class StdioServer(BaseModel):
-    """A server that is a program inside the sandbox."""
-
-    model_config = ConfigDict(frozen=True, extra="ignore")
-
-    name: Line = Field(min_length=1, max_length=64)
-    command: Argument = Field(min_length=1, max_length=1_000)
-    args: tuple[Argument, ...] = Field((), max_length=100)
-    env: dict[Variable, Argument] = Field({}, max_length=100)
-
-
-_HttpServer = Annotated[HttpServer, BeforeValidator(_as_address)]
-
-
-class McpConfig(BaseModel):
-    """The MCP servers of a conversation, in the V0 client's form."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    sse_servers: tuple[_HttpServer, ...] = Field((), max_length=MOST_SERVERS)
-    stdio_servers: tuple[StdioServer, ...] = Field((), max_length=MOST_SERVERS)
-    shttp_servers: tuple[_HttpServer, ...] = Field((), max_length=MOST_SERVERS)
-
-    @property
-    def empty(self) -> bool:
-        return not (self.sse_servers or self.stdio_servers or self.shttp_servers)
-
-    @property
-    def secrets(self) -> tuple[str, ...]:
-        """The values that must be masked in everything that the conversation records."""
-        keys = [server.api_key for server in (*self.sse_servers, *self.shttp_servers) if server.api_key is not None]
-        values = [value for server in self.stdio_servers for value in server.env.values()]
-        return (*(key.get_secret_value() for key in keys), *(value for value in values if len(value) >= _LEAST_SECRET))
 
 
 def check_name(name: str) -> str:
@@ -178,7 +111,27 @@ class SessionSettings(BaseModel):
         description="What rates the risk of an action: the model (`llm`), or fixed rules too (`rules`). With `rules`, "
         "confirmation mode does not ask about commands that change nothing.",
     )
+    confirmation_rules: tuple[ConfirmationRule, ...] = Field(
+        (),
+        max_length=3 * MOST_RULES,
+        description="Rules by which calls run (`allow`), wait for an answer (`ask`) or are refused (`deny`): the first "
+        "that matches counts, a request's before its user's, and those before the operator's. Where none matches, "
+        "`confirmation_mode` decides.",
+    )
+    approval_timeout: float = Field(
+        0.0,
+        ge=0,
+        le=LONGEST_WAIT,
+        description="Seconds after which calls that await an answer are rejected; 0 for never.",
+    )
     max_iterations: int = Field(100, ge=1, le=100_000, description="Most model calls of one turn.")
+    max_parallel_calls: int = Field(
+        1,
+        ge=1,
+        le=16,
+        description="Most calls of one reply that run at the same time, of those that change nothing: `view` of the "
+        "editor, and MCP tools that are marked as read-only.",
+    )
     max_budget_per_task: float | None = Field(
         None, gt=0, description="Most US dollars of one turn; no limit if not set."
     )
@@ -187,6 +140,12 @@ class SessionSettings(BaseModel):
     )
     command_timeout: float = Field(
         120.0, gt=0, le=LONGEST_WAIT, description="Most seconds of a command for which the agent names no limit."
+    )
+    progress_notice: float = Field(
+        60.0,
+        ge=0,
+        le=LONGEST_WAIT,
+        description="Seconds without an event or a delta after which a turn says what it waits for; 0 means never.",
     )
     conversation_instructions: str | None = Field(
         None, max_length=LONGEST_INSTRUCTIONS, description="Text that is added to the agent's prompt."
@@ -251,6 +210,9 @@ def _laid(layers: Sequence[Mapping[str, Json]], *, own: bool) -> dict[str, Json]
         check_together(secrets)
         if isinstance(secrets, dict) and isinstance(before, dict):
             given["custom_secrets"] = {**before, **secrets}
+        rules, earlier = given.get("confirmation_rules"), merged.get("confirmation_rules")
+        if isinstance(rules, list | tuple) and isinstance(earlier, list | tuple):
+            given["confirmation_rules"] = [*rules, *earlier]
         merged.update(given)
     return merged
 
@@ -322,6 +284,14 @@ def environment(settings: SessionSettings) -> dict[str, str]:
 def secrets(settings: SessionSettings) -> tuple[str, ...]:
     """The values that must be masked in everything that the conversation records."""
     key = settings.llm_api_key
-    values = [secret.value.get_secret_value() for secret in settings.custom_secrets.values()]
     servers = () if settings.mcp_config is None else settings.mcp_config.secrets
-    return (*values, *servers, *(() if key is None else (key.get_secret_value(),)))
+    return (*_values(settings), *servers, *(() if key is None else (key.get_secret_value(),)))
+
+
+def sandbox_secrets(settings: SessionSettings) -> tuple[str, ...]:
+    """Those of the secrets that the sandbox has. It is never told the others, not even in order to mask them."""
+    return (*_values(settings), *(() if settings.mcp_config is None else settings.mcp_config.sandbox_secrets))
+
+
+def _values(settings: SessionSettings) -> tuple[str, ...]:
+    return tuple(secret.value.get_secret_value() for secret in settings.custom_secrets.values())

@@ -1,4 +1,4 @@
-"""Which snapshots of a log are kept: close together near its end, with doubling distances before that. Pure."""
+"""Which snapshots of a log are kept: close together near its end, half as many before that. Pure."""
 
 from collections.abc import Iterable, Sequence
 
@@ -7,13 +7,14 @@ from openhands_sessions.core.ids import EventId
 SPACING = 1_000
 """Events between two snapshots among the newest `DENSE` events."""
 DENSE = 10_000
+LONGEST = 2_000
+"""Events between two snapshots before that: a move to any turn folds so many, or less than twice as many."""
 
 
 def spacing(distance: int) -> int:
-    """Events between two snapshots that lie `distance` events before the log's end: twice as many each time that the
-    distance doubles. From any event on, a kept snapshot is less than twice as many events below, as far as one was
-    ever saved in each `SPACING` events."""
-    return SPACING << (distance // DENSE).bit_length()
+    """Events between two snapshots that lie `distance` events before the log's end. From any event on, a kept snapshot
+    is less than twice as many events below, as far as one was ever saved in each `SPACING` events."""
+    return SPACING if distance < DENSE else LONGEST
 
 
 def kept(heads: Iterable[EventId], newest: int | None = None) -> Sequence[EventId]:

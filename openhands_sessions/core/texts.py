@@ -14,9 +14,17 @@ _NOT_IN_A_LINE = frozenset({"Cc", "Cs", "Zl", "Zp"})
 """Unicode's categories of control characters, lone surrogates and separators of lines."""
 _PASSED_OVER = " .,:;<>\"\\'"
 """What git strips from a name; it refuses a name of nothing else."""
-LONGEST_TITLE = 60
-"""Characters of a title that we make; users may give longer ones."""
-_AROUND = "\"'`*#_ \t.:-"
+LONGEST_TITLE = 50
+"""Characters of a title that a model makes; users may give longer ones."""
+MOST_WORDS = 6
+"""Of a title that a model makes."""
+LONGEST_BEGINNING = 40
+"""Characters of a message that stand for a title where no model makes one."""
+_QUOTES = '"\u201c\u201d\u201e\u201f\u00ab\u00bb\u2039\u203a\u300c\u300d'
+_AROUND = f"{_QUOTES}'\u2018\u2019\u201a`*#_~> \t.:-"
+_LINK = re.compile(r"!?\[([^\]]*)\]\([^)]*\)")
+_MARKS = re.compile(rf"\*\*|__|~~|`|[{_QUOTES}]|(?<!\w)[*_](?=\w)|(?<=\w)[*_](?!\w)")
+"""Emphasis, code and quotation marks of Markdown; not the `_` and `*` inside a name or between numbers."""
 TaskKind = Literal[
     "MERGE_CONFLICTS", "FAILING_CHECKS", "UNRESOLVED_COMMENTS", "OPEN_ISSUE", "OPEN_PR", "CREATE_MICROAGENT"
 ]
@@ -89,6 +97,8 @@ def _git_name(text: str) -> str:
 
 Line: TypeAlias = Annotated[str, Field(max_length=LONGEST_NAME), AfterValidator(_line)]
 """A name."""
+ModelName: TypeAlias = Annotated[str, Field(min_length=1, max_length=LONGEST_NAME), AfterValidator(_line)]
+"""A model's name; not empty."""
 GitName: TypeAlias = Annotated[Line, AfterValidator(_git_name)]
 """Name of a git author; empty for none."""
 Address: TypeAlias = Annotated[str, Field(max_length=LONGEST_ADDRESS), AfterValidator(_address)]
@@ -101,23 +111,27 @@ Argument: TypeAlias = Annotated[str, Field(max_length=LONGEST_ARGUMENT), AfterVa
 
 
 def made_title(text: str) -> str | None:
-    """A model's answer as a title: its first line, without what models put around it; None where nothing is left."""
+    """A model's answer as a title: its first line without Markdown and quotation marks, at most six words; None where
+    nothing is left."""
     line = next((line for line in text.splitlines() if line.strip(_AROUND)), "")
     line = re.sub(r"^(?:title|titel)\s*:", "", line.strip(_AROUND), flags=re.IGNORECASE)
-    return _cut(" ".join(line.split()).strip(_AROUND)) or None
+    line = _MARKS.sub("", _LINK.sub(r"\1", line))
+    words = " ".join(line.split()).strip(_AROUND).split()
+    return _cut(" ".join(words[:MOST_WORDS]), LONGEST_TITLE, whole=len(words) <= MOST_WORDS) or None
 
 
 def first_words(message: str) -> str | None:
     """A title made of a message's beginning; None for a message without words."""
-    return _cut(" ".join(message.split())) or None
+    return _cut(" ".join(message.split()), LONGEST_BEGINNING) or None
 
 
-def _cut(text: str) -> str:
-    """Between words where that is possible."""
-    if len(text) <= LONGEST_TITLE:
+def _cut(text: str, longest: int, *, whole: bool = True) -> str:
+    """Between words where that is possible, with an ellipsis where something is left out: also where the text is not
+    the `whole` one."""
+    if whole and len(text) <= longest:
         return text
-    words = text[: LONGEST_TITLE - 1]
-    return (words.rpartition(" ")[0] or words).rstrip(" ,;:.") + "…"
+    words = text if len(text) < longest else text[: longest - 1].rpartition(" ")[0] or text[: longest - 1]
+    return words.rstrip(" ,;:.") + "…"
 
 
 def task_message(kind: TaskKind, repo: str, number: int, title: str, provider: str) -> str:

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from itertools import pairwise
 from typing import Any
 
 import orjson
@@ -21,9 +22,15 @@ from openhands_sessions.core.events.actions import (
 from openhands_sessions.core.events.codec import encode, from_wire
 from openhands_sessions.core.events.event import Action, ConfirmationState, Observation, Source
 from openhands_sessions.core.events.observations import NOT_RUN_ID, RunObservation
-from openhands_sessions.core.events.own import InvalidCallAction, ToolCallsAction
-from openhands_sessions.core.ids import UNNUMBERED
+from openhands_sessions.core.events.own import (
+    HistoryCompactedAction,
+    HistoryMovedObservation,
+    InvalidCallAction,
+    ToolCallsAction,
+)
+from openhands_sessions.core.ids import UNNUMBERED, EventId
 from openhands_sessions.core.json_text import read_json
+from openhands_sessions.core.lineage import Lineage, on_chain
 
 FIELD = "replay_json"
 LONGEST_MESSAGE = 1_000_000
@@ -38,6 +45,7 @@ NOT_ISSUED = (
     LoopRecoveryAction,
     ToolCallsAction,
     InvalidCallAction,
+    HistoryCompactedAction,
 )
 """Actions that a session issues itself, or that had no effect."""
 GO_ON = "continue"
@@ -88,7 +96,7 @@ def read_trajectory(text: str) -> Trajectory:
         exported = exported.get("trajectory")
     if not isinstance(exported, list):
         raise BadInput(FIELD, "must be a list of events, as an export is")
-    steps = tuple(_Reading(exported).steps())
+    steps = tuple(_Reading(_visible(exported)).steps())
     for number, step in enumerate(steps, 1):
         if isinstance(step.action, MessageAction) and step.action.source is Source.USER:
             return Trajectory(message=step.action, steps=steps[number:])
@@ -159,6 +167,26 @@ class _Reading:
         call = action.tool_call_metadata
         about: dict[str, Any] = {"thought": "" if call is None else self._thoughts.get(call.tool_call_id, "")}
         return replace(action, **about) if about["thought"] and getattr(action, "thought", None) == "" else action
+
+
+def _visible(entries: Sequence[Any]) -> Sequence[Any]:
+    """The entries of the visible chain: what was taken back is not repeated."""
+    events = [entry for entry in entries if isinstance(entry, dict) and _is_number(entry.get("id"))]
+    moves = [move for entry in events if (move := _move(entry)) is not None]
+    if not moves:
+        return entries
+    if any(before[0] >= after[0] for before, after in pairwise(moves)):
+        raise BadInput(FIELD, "must have its events in their order")
+    chain = Lineage(moves=tuple(moves)).path(events[-1]["id"])
+    return [entry for entry in events if on_chain(chain, entry["id"])]
+
+
+def _move(entry: dict[str, Any]) -> tuple[EventId, EventId] | None:
+    if entry.get("observation") != HistoryMovedObservation.KIND:
+        return None
+    extras = entry.get("extras")
+    to = extras.get("to") if isinstance(extras, dict) else None
+    return (EventId(entry["id"]), EventId(to)) if type(to) is int and 0 <= to < entry["id"] else None
 
 
 def _checked(place: int, entry: Any) -> dict[str, Any]:

@@ -5,16 +5,19 @@ from typing import Annotated, Any
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 
+from openhands_sessions.core.confirmation_rules import MOST_RULES, ConfirmationRule
 from openhands_sessions.core.errors import BadInput
 from openhands_sessions.core.events.event import Json
 from openhands_sessions.core.json_limits import MAX_DEPTH, too_deep
 from openhands_sessions.core.mcp_masking import masked, unmasked
-from openhands_sessions.core.settings import NEVER, SessionSettings, bad_input, nearest
+from openhands_sessions.core.settings import LONGEST_WAIT, NEVER, SessionSettings, bad_input, nearest
 from openhands_sessions.core.texts import Address, GitName, Key, Line
 
 KEYS = ("llm_api_key", "search_api_key", "sandbox_api_key")
 """Settings that are never shown, not even to their owner."""
-KEPT = frozenset({"llm_api_key", "search_api_key", "llm_model", "llm_base_url", "user_consents_to_analytics"})
+OWN = ("confirmation_rules", "approval_timeout")
+"""Settings that the V0 client does not know: shown where the user has chosen them."""
+KEPT = frozenset((*("llm_api_key", "search_api_key", "llm_model", "llm_base_url", "user_consents_to_analytics"), *OWN))
 """Settings that keep their value if the client omits them or sends null. The other key keeps it for null only, which
 is what the client was shown."""
 SHOWN_ONLY = frozenset({"provider_tokens_set", "llm_api_key_set", "search_api_key_set", "secrets_store", "is_new_user"})
@@ -41,6 +44,8 @@ class UserSettings(BaseModel):
     max_iterations: int | None = Field(None, ge=1, le=100_000)
     security_analyzer: Line | None = None
     confirmation_mode: bool | None = None
+    confirmation_rules: Annotated[tuple[ConfirmationRule, ...], Field(max_length=MOST_RULES)] | None = None
+    approval_timeout: float | None = Field(None, ge=0, le=LONGEST_WAIT)
     llm_model: Line | None = None
     llm_api_key: Key | None = None
     llm_base_url: Address | None = None
@@ -136,8 +141,9 @@ def shown(
     """The settings for their owner: whether a key is set, never the key, and MCP servers with their secrets masked.
     `providers` maps git providers with a token to their hosts; with `operators_key`, the model is reached as the
     operator reaches it."""
+    unknown = {name for name in OWN if getattr(settings, name) is None}
     return {
-        **settings.model_dump(mode="json"),
+        **settings.model_dump(mode="json", exclude=unknown),
         **dict.fromkeys(KEYS),
         "mcp_config": None if settings.mcp_config is None else masked(settings.mcp_config),
         "secrets_store": {"provider_tokens": {}},

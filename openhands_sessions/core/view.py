@@ -1,37 +1,30 @@
 """The current state of a conversation, folded from its log. It does not hold the dialogue."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass
-from functools import cache
-from math import isfinite
+from dataclasses import dataclass, fields
 
-import orjson
-from pydantic import TypeAdapter, ValidationError
-
+from openhands_sessions.core.answered import ANSWERED
+from openhands_sessions.core.approval import Approval, approval_after
 from openhands_sessions.core.events.actions import (
-    BrowseAction,
-    BrowseInteractiveAction,
     ChangeAgentStateAction,
     CondensationAction,
-    EditAction,
-    McpAction,
     MessageAction,
-    ReadAction,
     RecallAction,
-    RunAction,
-    RunIpythonAction,
     SystemAction,
     TaskItem,
     TaskTrackingAction,
-    ThinkAction,
-    WriteAction,
 )
-from openhands_sessions.core.events.codec import Stored, decode_for_fold
-from openhands_sessions.core.events.event import Action, AgentState, ConfirmationState, Event, Json, Observation, Source
+from openhands_sessions.core.events.event import Action, AgentState, ConfirmationState, Event, Observation, Source
 from openhands_sessions.core.events.observations import LEFT_RUNNING, AgentStateChangedObservation, RunObservation
 from openhands_sessions.core.events.own import (
+    AlwaysAllowedAction,
+    ApprovalDecidedAction,
+    ApprovalRequestedAction,
+    CheckpointCreatedObservation,
+    HistoryCompactedAction,
+    HistoryMovedObservation,
     HistoryRepairedObservation,
-    InvalidCallAction,
+    MessageQueuedAction,
+    ModelChangedAction,
     PlannedCall,
     ReplayBegunObservation,
     ReplayEndedObservation,
@@ -43,35 +36,17 @@ from openhands_sessions.core.events.own import (
 from openhands_sessions.core.evolve import evolve, put
 from openhands_sessions.core.history_form import USUAL, HistoryForm
 from openhands_sessions.core.ids import UNNUMBERED, EventId
+from openhands_sessions.core.lineage import ONE_CHAIN, Chain, Lineage, goes_back_to, labelled, moved, turn_over
+from openhands_sessions.core.queued import QUEUE_CHANGES, QueuedMessage, queue_after
+from openhands_sessions.core.replay_progress import ReplayProgress
+from openhands_sessions.core.spending import spends, spent
+from openhands_sessions.core.unread import is_notice, noted
 
-VIEW_VERSION = 5
+VIEW_VERSION = 10
 """Raised whenever the fold changes: older snapshots are then thrown away."""
 
-ANSWERED = (
-    RunAction,
-    RunIpythonAction,
-    ReadAction,
-    WriteAction,
-    EditAction,
-    BrowseAction,
-    BrowseInteractiveAction,
-    McpAction,
-    ThinkAction,
-    TaskTrackingAction,
-    InvalidCallAction,
-)
-"""Actions that an observation must follow."""
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class ReplayProgress:
-    """How far recorded steps have been issued: `done` of `steps`. `begun` is the event with which it began, `action`
-    the last one that was issued."""
-
-    begun: EventId
-    steps: int
-    done: int = 0
-    action: EventId = UNNUMBERED
+CUT_OFF = (AgentState.STOPPED, AgentState.PAUSED)
+"""States in which a turn can be resumed."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -86,11 +61,23 @@ class ConversationView:
     first_message: EventId = UNNUMBERED
     last_message: EventId = UNNUMBERED
     """The newest message of the user."""
+    message_count: int = 0
+    """How many messages of the user and of the agent there are."""
+    notices: tuple[EventId, ...] = ()
+    """The newest events that count as unread until a user has read them; see `core/unread.py`."""
+    turn: EventId | None = None
+    """The newest turn: the one that is under way, if there is one."""
+    queued: tuple[QueuedMessage, ...] = ()
+    """Messages that wait for turns of their own, the next one first."""
+    queue_held: bool = False
+    """Whether the queue waits for the user: the last turn was stopped or has failed."""
     recalled: bool = False
     owed: bool = False
     """Whether the agent must take something up: a message, an agreed action, a turn that was cut off."""
-    pending: EventId | None = None
-    """The action that awaits the user's answer."""
+    approval: Approval | None = None
+    """The calls that the user is asked about."""
+    always_allowed: tuple[tuple[str, str], ...] = ()
+    """Tool and pattern of calls that the user has allowed for good."""
     open_actions: tuple[EventId, ...] = ()
     """Agreed actions without an observation, oldest first."""
     left_running: EventId | None = None
@@ -115,16 +102,53 @@ class ConversationView:
     summary_event: EventId = UNNUMBERED
     form: HistoryForm = USUAL
     """In which the model takes the history."""
+    model: str | None = None
+    """The model that the user has chosen for this conversation; None: that of its settings."""
     task_list: tuple[TaskItem, ...] = ()
     stop_reason: StopReason | None = None
     replay: ReplayProgress | None = None
     """Kept after its end; None once it was given up."""
+    lineage: Lineage = ONE_CHAIN
+    settled: EventId = UNNUMBERED
+    """The end of the newest turn of the chain, or its system prompt: where a move can go."""
+    turn_message: EventId = UNNUMBERED
+    """The user's message that opened the newest turn of the chain."""
+    turn_start: EventId = UNNUMBERED
+    """`settled` as it was before that turn."""
+
+    @property
+    def chain(self) -> Chain:
+        """The visible events."""
+        return self.lineage.path(self.head)
+
+    @property
+    def pending(self) -> EventId | None:
+        """The first call that awaits the user's answer: the action that shows it, or else the event that asks."""
+        waiting = () if self.approval is None else self.approval.open
+        return (waiting[0].event if waiting[0].shown == UNNUMBERED else waiting[0].shown) if waiting else None
+
+    @property
+    def between_turns(self) -> bool:
+        """Whether no turn is owed, waits for an answer, or has left something open."""
+        return not (self.owed or self.pending is not None or self.open_actions or self.planned)
 
     @property
     def under_way(self) -> bool:
         """Whether there is something that a stop has to end."""
-        left = (self.pending, self.left_running, self.stopping)
+        left = (self.pending, self.left_running, self.stopping, self.next_queued)
         return self.owed or bool(self.open_actions) or any(one is not None for one in left)
+
+    @property
+    def next_queued(self) -> QueuedMessage | None:
+        """The queued message whose turn is to begin now."""
+        if self.owed or self.pending is not None or self.queue_held or not self.queued:
+            return None
+        return self.queued[0]
+
+    @property
+    def processing(self) -> bool:
+        """Whether a turn is under way, or is to begin."""
+        return self.owed or self.pending is not None or self.next_queued is not None
 
     @property
     def replaying(self) -> bool:
@@ -132,147 +156,156 @@ class ConversationView:
         return self.replay is not None and self.replay.done < self.replay.steps
 
 
-def reduce(view: ConversationView, event: Event) -> ConversationView:
-    """The view after one more event. Pure; ignores unknown kinds."""
+LOG_WIDE = (
+    "head",
+    "notices",
+    "left_running",
+    "cost",
+    "cost_before_turn",
+    "prompt_tokens",
+    "completion_tokens",
+    "cache_read_tokens",
+    "cache_write_tokens",
+    "lineage",
+    "model",
+    "queued",
+    "queue_held",
+    "always_allowed",
+)
+"""Facts of the whole log, which a move leaves as they are; all others are facts of the visible chain."""
+
+
+_CHAIN_WIDE = tuple(field.name for field in fields(ConversationView) if field.name not in LOG_WIDE)
+
+
+def reduce(view: ConversationView, event: Event, at: ConversationView | None = None) -> ConversationView:
+    """The view after one more event. Pure; ignores unknown kinds. `at` is the view at the event that a move goes back
+    to; without it, a move must go back to the event just before it."""
     own = evolve(view, head=event.id)
-    _take(own, event)
+    take(own, event, at or view)
     return own
 
 
-class Fold:
-    """As `reduce`, for a long log: the view is copied when it is asked for, not with each event, and an event that is
-    told by its kind to change nothing is not decoded."""
-
-    def __init__(self, view: ConversationView) -> None:
-        self.head = view.head
-        self._view = evolve(view)
-
-    @property
-    def view(self) -> ConversationView:
-        return evolve(self._view, head=self.head)
-
-    def add(self, entry: Stored) -> None:
-        """Take in the next entry. Raises StorageError where it is damaged, as far as it is looked at."""
-        self.head = entry.id
-        if _may_change(self._view, entry):
-            _take(self._view, decode_for_fold(entry.text, entry.schema))
-
-
-def spends(view: ConversationView, event: Event) -> bool:
-    """Whether the event, next after the view, is the first of a model call, so that its usage counts. The planned calls
-    of a reply repeat the usage of their plan."""
-    if event.llm_metrics is None or not isinstance(event, Action):
-        return False
-    call = event.tool_call_metadata
-    return call is None or not view.response_id or call.model_response.get("id") != view.response_id
-
-
-def dump_view(view: ConversationView) -> str:
-    """The view as JSON text, for a snapshot."""
-    return orjson.dumps(view).decode()
-
-
-def load_view(text: str) -> ConversationView | None:
-    """The view of a snapshot; None if it cannot be read: then the log is folded from the start."""
-    try:
-        return _stored_form().validate_json(text)
-    except ValidationError:
-        return None
-
-
-@cache
-def _stored_form() -> TypeAdapter[ConversationView]:
-    """Built when first needed: at import it would slow every start."""
-    return TypeAdapter(ConversationView)
-
-
-_TELLING = frozenset(
-    f"observation:{kind.KIND}"
-    for kind in (
-        AgentStateChangedObservation,
-        HistoryRepairedObservation,
-        ReplayBegunObservation,
-        ReplayEndedObservation,
-        RunObservation,
-        TurnEndedObservation,
-        TurnResumedObservation,
-    )
-)
-"""Observations that change a view also where they answer no open action."""
-
-
-def _may_change(view: ConversationView, entry: Stored) -> bool:
-    """Whether the entry changes more than the head: False for observations that only answer, where nothing is open."""
-    return entry.kind in _TELLING or bool(view.open_actions) or not entry.kind.startswith("observation:")
-
-
-def _take(view: ConversationView, event: Event) -> None:
-    """Change the view, which no other code has, to what it is after the event, but for its head."""
-    if isinstance(event, Observation):
+def take(view: ConversationView, event: Event, at: ConversationView) -> None:
+    """Change the view, which no other code has, to what it is after the event, but for its head. `at` as `reduce`
+    has it."""
+    if is_notice(event):
+        put(view, notices=noted(view.notices, event.id))
+    if isinstance(event, HistoryMovedObservation):
+        _move(view, event, at)
+    elif isinstance(event, CheckpointCreatedObservation):
+        put(view, lineage=labelled(view.lineage, event, view.settled if view.between_turns else UNNUMBERED))
+    elif isinstance(event, Observation):
         _observe(view, event)
     elif isinstance(event, Action):
         if view.replay is not None and event.cause is not None:
-            put(view, replay=_issued(view.replay, event))
-        if spends(view, event):
-            _spend(view, event.llm_metrics or {})
+            put(view, replay=view.replay.after(event))
+        if spends(view.response_id, event):
+            put(view, iterations=view.iterations + 1, **spent(event.llm_metrics or {}))
+        if isinstance(event, MessageAction):
+            put(view, message_count=view.message_count + 1)
         if isinstance(event, MessageAction) and event.source is Source.USER:
             _ask(view, event)
         else:
             _act(view, event)
 
 
+def _move(view: ConversationView, event: HistoryMovedObservation, at: ConversationView) -> None:
+    to = goes_back_to(event)
+    if to is None:
+        return
+    if at.head != to:
+        raise ValueError(f"a move to event {to} was given the view at event {at.head}")
+    put(view, **{name: getattr(at, name) for name in _CHAIN_WIDE})
+    put(view, lineage=moved(view.lineage, event), cost_before_turn=view.cost)
+
+
+def _settle(view: ConversationView, event: Event) -> None:
+    """A turn may have ended with this event."""
+    if view.between_turns:
+        put(view, settled=event.id, lineage=turn_over(view.lineage, event.id))
+
+
 def _ask(view: ConversationView, event: MessageAction) -> None:
-    if view.first_message == UNNUMBERED:
-        put(view, first_message=event.id)
-    put(view, last_message=event.id)
-    if not view.owed:
-        put(view, owed=True, iterations=0, cost_before_turn=view.cost, stop_reason=None)
+    first = event.id if view.first_message == UNNUMBERED else view.first_message
+    put(view, first_message=first, last_message=event.id, queued=queue_after(view.queued, event), queue_held=False)
+    if not view.owed and view.pending is None:  # a message behind a question belongs to the turn that asks
+        _open_turn(view, event)
+        put(view, iterations=0, cost_before_turn=view.cost, stop_reason=None)
+        put(view, turn_message=event.id, turn_start=view.settled)
+    put(view, owed=True)
+
+
+def _open_turn(view: ConversationView, event: Action) -> None:
+    put(view, turn=event.id if event.turn is None else event.turn)
 
 
 def _act(view: ConversationView, event: Action) -> None:
     match event:
         case _ if isinstance(event, ANSWERED):
             _call(view, event)
-        case SystemAction():
-            put(view, system=event.id)
+        case ApprovalRequestedAction() | ApprovalDecidedAction():
+            put(view, approval=approval_after(view.approval, event))
+            put(view, owed=view.owed or view.pending is None)
+        case AlwaysAllowedAction() | ModelChangedAction():
+            _choose(view, event)
+        case HistoryCompactedAction() | SystemAction():
+            put(view, system=event.id if isinstance(event, SystemAction) else view.system)
+            _settle(view, event)
         case RecallAction():
             put(view, recalled=True)
         case ToolCallsAction(response_id=response, calls=calls):
             put(view, response_id=response, planned=calls, planned_by=event.id)
         case CondensationAction(forgotten_events_start_id=int() as start, forgotten_events_end_id=int() as end):
             put(view, condensed=(start, end), summary_event=event.id)
-        case ChangeAgentStateAction(source=Source.USER, agent_state=state):
-            _direct(view, state)
+        case ChangeAgentStateAction(source=Source.USER):
+            _direct(view, event)
+        case _ if isinstance(event, QUEUE_CHANGES):
+            held = view.queue_held and not isinstance(event, MessageQueuedAction)
+            put(view, queued=queue_after(view.queued, event), queue_held=held)
         case _:
             _take_up_planned(view, event)
 
 
-def _direct(view: ConversationView, state: AgentState) -> None:
-    match state:
+def _choose(view: ConversationView, event: AlwaysAllowedAction | ModelChangedAction) -> None:
+    match event:
+        case AlwaysAllowedAction(tool=tool, pattern=pattern):
+            put(view, always_allowed=(*view.always_allowed, (tool, pattern)))
+        case ModelChangedAction(model=model):
+            put(view, model=model)
+
+
+def _direct(view: ConversationView, event: ChangeAgentStateAction) -> None:
+    match event.agent_state:
+        case AgentState.RUNNING if view.queue_held and view.queued and view.agent_state not in CUT_OFF:
+            put(view, queue_held=False)
         case AgentState.RUNNING:
-            put(view, owed=True, stopping=None)
-        case AgentState.STOPPED | AgentState.PAUSED:
-            under_way = view.owed or bool(view.open_actions) or view.pending is not None
+            if not view.owed:
+                _open_turn(view, event)
+            put(view, owed=True, stopping=None, queue_held=False)
+        case AgentState.STOPPED | AgentState.PAUSED as state:
+            waiting = view.pending is not None or view.next_queued is not None
+            under_way = view.owed or bool(view.open_actions) or waiting
             put(view, stopping=state if under_way or view.agent_state is not state else None)
 
 
 def _call(view: ConversationView, event: Action) -> None:
+    state = getattr(event, "confirmation_state", ConfirmationState.CONFIRMED)
+    if state is ConfirmationState.AWAITING:  # it stays planned: the calls of a reply are taken up in their order
+        put(view, approval=approval_after(view.approval, event))
+        return
     _take_up_planned(view, event)
     if isinstance(event, TaskTrackingAction) and event.command == "plan":
         put(view, task_list=event.task_list)
-    match getattr(event, "confirmation_state", ConfirmationState.CONFIRMED):
-        case ConfirmationState.AWAITING:
-            put(view, pending=event.id)
-            return
-        case ConfirmationState.REJECTED:
-            put(view, pending=None)
-            return
-    if view.pending is not None and event.cause == view.pending:
-        put(view, pending=None, owed=True)
+    left, before = approval_after(view.approval, event), view.approval
+    put(view, approval=left)
+    if state is ConfirmationState.REJECTED:
+        return
+    put(view, owed=view.owed or left is not before)
     put(view, open_actions=(*view.open_actions, event.id))
 
 
-def _take_up_planned(view: ConversationView, event: Action) -> None:
+def _take_up_planned(view: ConversationView, event: Event) -> None:
     call = event.tool_call_metadata
     if call is not None and view.planned:
         put(view, planned=tuple(planned for planned in view.planned if planned.id != call.tool_call_id))
@@ -281,11 +314,15 @@ def _take_up_planned(view: ConversationView, event: Action) -> None:
 def _observe(view: ConversationView, event: Observation) -> None:
     if event.cause is not None and event.cause in view.open_actions:
         put(view, open_actions=tuple(one for one in view.open_actions if one != event.cause))
+    if event.cause is not None and (left := approval_after(view.approval, event)) is not view.approval:
+        put(view, approval=left)  # the result of a call without an action that says so
+        _take_up_planned(view, event)
     match event:
         case AgentStateChangedObservation(agent_state=state):
             put(view, agent_state=state, last_state=event.id)
         case TurnEndedObservation():
             _end_turn(view, event)
+            _settle(view, event)
         case RunObservation(metadata=metadata):
             put(view, left_running=event.cause if metadata.suffix == LEFT_RUNNING else None)
         case TurnResumedObservation(repeated_calls=repeated):
@@ -300,33 +337,13 @@ def _observe(view: ConversationView, event: Observation) -> None:
 
 def _end_turn(view: ConversationView, event: TurnEndedObservation) -> None:
     put(view, owed=view.last_message > event.seen, stop_reason=event.stop_reason, stopping=None)
-    if event.stop_reason is StopReason.WAITING and view.pending is not None:
+    put(view, approval=approval_after(view.approval, event))
+    if view.approval is not None:
         return
+    if view.owed:
+        put(view, turn=event.moved_to or view.last_message)
+    else:
+        put(view, queue_held=event.stop_reason not in (StopReason.DONE, StopReason.WAITING))
     if event.stop_reason is StopReason.STOPPED:
         put(view, left_running=None)
     put(view, planned=(), iterations=0, cost_before_turn=view.cost)
-
-
-def _issued(replay: ReplayProgress, event: Action) -> ReplayProgress:
-    if event.cause == replay.begun:
-        return evolve(replay, done=replay.done + 1, action=event.id)
-    return evolve(replay, action=event.id) if event.cause == replay.action else replay  # restated after an answer
-
-
-def _spend(view: ConversationView, metrics: Mapping[str, Json]) -> None:
-    tokens = metrics.get("accumulated_token_usage")
-    counts = tokens if isinstance(tokens, Mapping) else {}
-    put(
-        view,
-        iterations=view.iterations + 1,
-        cost=_number(metrics.get("accumulated_cost")),
-        prompt_tokens=int(_number(counts.get("prompt_tokens"))),
-        completion_tokens=int(_number(counts.get("completion_tokens"))),
-        cache_read_tokens=int(_number(counts.get("cache_read_tokens"))),
-        cache_write_tokens=int(_number(counts.get("cache_write_tokens"))),
-    )
-
-
-def _number(value: object) -> float:
-    """0 for anything but a finite number: a log may be imported."""
-    return value if isinstance(value, int | float) and isfinite(value) else 0

@@ -11,17 +11,21 @@ from .editor import Edit, TextEditor
 from .frames import RequestRefused
 from .ipython import IPythonCells
 from .journal import DONE, FORGOTTEN, Journal, Outcome
+from .masking import TextMasker
 from .processes import BUSY, INTERRUPTED, KILLED, PROMPT, WAITING, CommandRequest, ExitStatus
 from .shell import Shell
 from .workspace import WorkspaceFolder
 
 _ACTIVE_LIMIT = 64
+_SECRETS_KEPT = 1000
+_WORDS = ("kind", "ended")
+"""What an outcome says in words of the protocol."""
 _TO_SAY = "the action was begun by an executor that is gone, or its result is no longer kept: its outcome is unknown"
 
 
 class Actions:
     """The finished, running and waiting actions. Commands, cells and input take turns in the shell; edits run at
-    once."""
+    once. Every outcome is masked before it is recorded, and returned as it is recorded."""
 
     def __init__(
         self,
@@ -47,6 +51,8 @@ class Actions:
         self._turn = asyncio.Lock()
         self._command: ShellCommand | None = None  # the last one, until its exit status is returned
         self._unwritten: dict[str, Outcome] = {}  # outcomes that could not be written to a full disk
+        self._secrets: dict[str, None] = {}  # the newest first
+        self._masker = TextMasker()
         self.on_change: Callable[[], None] = lambda: None
 
         self.closing = False
@@ -67,6 +73,13 @@ class Actions:
             raise RequestRefused("lost", _TO_SAY)
         return self._journal.outcome(key) if state == DONE else None
 
+    def hide(self, secrets: list[str]) -> None:
+        """Mask these, too, in all outcomes from now on. Earlier ones stay hidden: a command that runs may know them."""
+        known = dict.fromkeys([*secrets, *self._secrets][:_SECRETS_KEPT])
+        if known.keys() != self._secrets.keys():
+            self._masker = TextMasker(known)
+        self._secrets = known
+
     def run(self, request: CommandRequest, patience: float | None) -> ActiveAction:
         """Queue a command. The key must be new."""
         return self._queued(request.key, lambda action: self._run(request, action, patience))
@@ -82,9 +95,7 @@ class Actions:
     def edit(self, key: str, edit: Edit) -> Outcome:
         """Run an edit. The key must be new."""
         self._record_start(key)
-        outcome = self._editor.apply(edit)
-        self._record(key, outcome)
-        return outcome
+        return self._record(key, self._editor.apply(edit))
 
     def interrupt(self, key: str) -> None:
         """End an action. An unknown one is recorded as never to be run."""
@@ -122,7 +133,7 @@ class Actions:
         try:
             async with self._turn:
                 result = await work(action)
-            self._record(key, result)
+            result = self._record(key, result)
         except RequestRefused as refusal:
             result = refusal
         finally:
@@ -174,7 +185,7 @@ class Actions:
         return self._outcome_of(ending, action.capture)
 
     def _outcome_of(self, ending: ExitStatus, capture: OutputCapture) -> Outcome:
-        output, omitted = capture.text()
+        output, omitted = capture.text(self._masker)
         outcome = self._not_run(ending.reason, output)
         outcome.update(exit_code=ending.exit_code, pid=ending.pid, omitted=omitted)
         return outcome
@@ -185,11 +196,17 @@ class Actions:
         except OSError as error:
             raise RequestRefused("storage", f"the sandbox's disk refuses to write: {error.strerror}") from error
 
-    def _record(self, key: str, outcome: Outcome) -> None:
+    def _record(self, key: str, outcome: Outcome) -> Outcome:
+        """The outcome as it is recorded."""
+        masked = {
+            name: self._masker.text(value) if isinstance(value, str) and name not in _WORDS else value
+            for name, value in outcome.items()
+        }
         try:
-            self._journal.finish(key, outcome)
+            self._journal.finish(key, masked)
         except OSError:
-            self._unwritten[key] = outcome  # known only as long as this process lives
+            self._unwritten[key] = masked  # known only as long as this process lives
+        return masked
 
     def _not_run(self, reason: str, output: str = "") -> Outcome:
         return {

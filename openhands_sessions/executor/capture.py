@@ -6,6 +6,7 @@ import codecs
 import copy
 import re
 
+from .masking import TextMasker
 from .screen import TerminalScreen
 from .terminal import ROWS
 
@@ -16,6 +17,7 @@ _COLOURS = re.compile(rb"\x1b\[[0-9;:]*m")
 _CURSOR_KEY = re.compile(r"\x1b\[(?=[ABCDHF])")
 _INVISIBLE = dict.fromkeys([*range(9), *range(14, 32), 127])
 """Control characters that a terminal does not show."""
+NO_SECRETS = TextMasker()
 
 
 class Kept:
@@ -62,16 +64,17 @@ class Kept:
         del self._tail[max(0, len(self._tail) - size) :]
         del self._head[len(self._head) - from_head :]
 
-    def text(self) -> tuple[str, int]:
-        """The head and the tail, with a line between them that counts the omitted bytes; and that count."""
+    def text(self, masker: TextMasker = NO_SECRETS) -> tuple[str, int]:
+        """The head and the tail, with a line between them that counts the omitted bytes; and that count. Masked also
+        where the cut parts a secret."""
         tail = bytes(self._tail[-self._tail_size :]) if self._tail_size else b""
         omitted = self.total - len(self._head) - len(tail)
         if not omitted:
-            return bytes(self._head + tail).decode("utf-8", "replace"), 0
-        head = codecs.getincrementaldecoder("utf-8")("replace").decode(bytes(self._head))
+            return masker.text(bytes(self._head + tail).decode("utf-8", "replace")), 0
+        head = masker.beginning(codecs.getincrementaldecoder("utf-8")("replace").decode(bytes(self._head)))
         seam = "" if head.endswith("\n") or not head else "\n"
         note = f"{seam}[... {omitted} bytes left out ...]\n"
-        return head + note + skip_broken(tail).decode("utf-8", "replace"), omitted
+        return head + note + masker.rest(skip_broken(tail).decode("utf-8", "replace")), omitted
 
 
 class OutputCapture:
@@ -128,15 +131,15 @@ class OutputCapture:
         PENDING bytes."""
         return bytes(self._recent[-min(PENDING, self.total - offset) :]) if offset < self.total else b""
 
-    def text(self) -> tuple[str, int]:
-        """What a terminal shows of it: the head and the tail, with a line between them that counts the omitted bytes;
-        and that count."""
+    def text(self, masker: TextMasker = NO_SECRETS) -> tuple[str, int]:
+        """What a terminal shows of it, masked: the head and the tail, with a line between them that counts the omitted
+        bytes; and that count."""
         kept = self._kept
         if self._screen is not None:
             kept = kept.copy()
             kept.add(self._screen.text().encode("utf-8", "replace"))
-        text, omitted = kept.text()
-        return text.translate(_INVISIBLE), omitted
+        text, omitted = kept.text(masker)
+        return masker.text(text.translate(_INVISIBLE)), omitted
 
     def _show(self, data: bytes) -> None:
         if self._screen is None:

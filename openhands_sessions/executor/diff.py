@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 from typing import Iterator, Tuple
 
 _CONTEXT = 3
@@ -42,6 +41,8 @@ def _common(left: list[str], right: list[str]) -> int:
 
 def _groups(old: list[str], new: list[str]) -> Iterator[list[Opcode]]:
     if max(len(old), len(new)) <= _LINES_COMPARED:  # the comparison is quadratic at worst
+        import difflib  # not every sandbox edits files
+
         yield from difflib.SequenceMatcher(None, old, new).get_grouped_opcodes(_CONTEXT)
     else:
         yield [("replace", 0, len(old), 0, len(new))]

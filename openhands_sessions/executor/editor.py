@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from .diff import lines_of, unified
 from .journal import Outcome
@@ -18,8 +18,7 @@ _FOLDER_ENTRIES = 1000
 _SNIPPET = 4
 
 
-@dataclass(frozen=True)
-class Edit:
+class Edit(NamedTuple):
     """One requested operation."""
 
     command: str

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import contextlib
 import os
-import platform
+import socket
 import stat
 import struct
 from collections import Counter
@@ -25,10 +25,17 @@ _CALLS = {
     "aarch64": {"read": (63, 65), "poll": (73,), "select": (72,), "epoll": (22, 441), "idle": (98, 133, 137, 449)},
 }
 """Numbers of system calls by their kind; a thread in an idle one waits for a thread of its process, or for a signal."""
-_KINDS = {number: kind for kind, numbers in _CALLS.get(platform.machine(), {}).items() for number in numbers}
+_KINDS = {number: kind for kind, numbers in _CALLS.get(os.uname().machine, {}).items() for number in numbers}
 _TTY = os.makedev(5, 0)
 _READABLE = 1
 _DESCRIPTORS = 1024
+_SOCK_DIAG, _SOCK_DIAG_BY_FAMILY = 4, 20
+_PEER_REQUEST = struct.Struct("=IHHIIBBHIIIII")
+_ASKS_FOR_UNIX = (_SOCK_DIAG_BY_FAMILY, 1, 0, 0, socket.AF_UNIX, 0, 0, 0xFFFFFFFF)
+_SHOW_PEER, _PEER, _NO_COOKIE = 4, 2, (0xFFFFFFFF, 0xFFFFFFFF)
+_ANSWER_HEAD, _ANSWER_SIZE, _ANSWER_LIMIT = 32, 4096, 0.5
+"""Of the kernel's socket diagnosis: its protocol and messages, the bytes of an answer before its attributes and in all,
+and seconds that it may take."""
 _TERMINAL, _OWN, _OTHER = "terminal", "own", "other"
 """What a thread waits for: the terminal, its own process, or anything else."""
 
@@ -137,13 +144,21 @@ class _Thread:
         targets = Counter(map(os.readlink, descriptors))
         if target.startswith("pipe:"):
             return targets[target] > 1
-        inode = int(target[len("socket:[") : -1])
-        pair = {other for other in (inode - 1, inode + 1) if targets[f"socket:[{other}]"]}
-        return bool(pair) and {inode, *pair} <= set(self._unnamed_sockets())
+        return targets[f"socket:[{_peer(int(target[len('socket:[') : -1]))}]"] > 0
 
-    def _unnamed_sockets(self) -> Iterator[int]:
-        """The inodes of connected unix sockets without a path."""
-        for line in Path(f"{self._process}/net/unix").read_text().splitlines()[1:]:
-            words = line.split()
-            if len(words) == 7 and words[5] == "03":
-                yield int(words[6])
+
+def _peer(inode: int) -> int:
+    """The other end of a connected unix socket; 0 where the kernel names none. `sock_diag(7)` describes the
+    messages."""
+    with socket.socket(socket.AF_NETLINK, socket.SOCK_RAW | socket.SOCK_CLOEXEC, _SOCK_DIAG) as diag:
+        diag.settimeout(_ANSWER_LIMIT)
+        diag.send(_PEER_REQUEST.pack(_PEER_REQUEST.size, *_ASKS_FOR_UNIX, inode, _SHOW_PEER, *_NO_COOKIE))
+        answer = diag.recv(_ANSWER_SIZE)
+    kind = struct.unpack_from("=4xH", answer)[0]
+    attributes = answer[_ANSWER_HEAD:] if kind == _SOCK_DIAG_BY_FAMILY else b""
+    while len(attributes) >= 8:
+        length, kind, value = struct.unpack_from("=HHI", attributes)
+        if kind == _PEER:
+            return int(value)
+        attributes = attributes[(max(length, 4) + 3) & ~3 :]
+    return 0

@@ -1,4 +1,4 @@
-"""The record of all actions: each is written before it starts, its outcome before it is returned."""
+"""The record of all actions: each is written before it starts, its outcome, masked, before it is returned."""
 
 from __future__ import annotations
 

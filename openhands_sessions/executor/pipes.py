@@ -9,8 +9,7 @@ import fcntl
 import os
 import struct
 import termios
-from dataclasses import dataclass
-from typing import Iterator
+from typing import Iterator, NamedTuple
 
 from .frames import Message, RequestRefused, Send
 
@@ -36,8 +35,7 @@ def piece_cost(text: str) -> int:
     return len(text) + _COST
 
 
-@dataclass(frozen=True)
-class LinePiece:
+class LinePiece(NamedTuple):
     """A piece of a line for a program: it begins `at` a character, and there may be `more`. `key` names the line."""
 
     text: str

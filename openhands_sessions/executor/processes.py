@@ -6,7 +6,6 @@ import asyncio
 import contextlib
 import os
 import signal
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Iterable, NamedTuple
 
@@ -21,15 +20,14 @@ _PR_SET_CHILD_SUBREAPER = 36
 _CHILDREN_LISTED = Path(f"/proc/self/task/{os.getpid()}/children").exists()
 
 
-@dataclass(frozen=True)
-class CommandRequest:
+class CommandRequest(NamedTuple):
     """A command or cell to run. `cwd` is a real path; `timeout` in seconds."""
 
     key: str
     command: str
     timeout: float | None = None
     cwd: str | None = None
-    environment: dict[str, str] = field(default_factory=dict)
+    environment: dict[str, str] = {}
 
 
 class ExitStatus(NamedTuple):

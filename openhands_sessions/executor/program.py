@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import argparse
 import asyncio
 import contextlib
 import fcntl
+import getopt
 import io
 import os
 import signal
@@ -13,15 +13,15 @@ import socket
 import sys
 import time
 import traceback
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Callable
+from typing import Callable, NamedTuple
 
 from .actions import Actions
 from .capture import OutputCapture
 from .editor import TextEditor
 from .ipython import IPythonCells
 from .journal import Journal
+from .memory import give_back, is_short
 from .processes import ChildReaper, adopt_orphans, alive, children, descendants, signal_all
 from .programs import ProgramRunner
 from .requests import RequestHandlers
@@ -30,18 +30,24 @@ from .shell import Shell
 from .undo import UndoHistory
 from .workspace import WorkspaceFolder
 
+IDLE_TIMEOUT = 3600.0
+KEPT = 64 << 10
+"""Seconds, and bytes of an output's head and tail, where the command line says nothing."""
 OUTPUT_LIMIT = 512 << 10  # an outcome must fit into one frame, however its characters are written there
 CANNOT_RUN = "the executor cannot run: "
 LOG_LIMIT = 256 << 10
+OPTIONS = ("socket", "port", "secret", "workspace", "state", "idle-timeout", "head", "tail")
+"""Of the command line; read by getopt, because argparse would take 0.4 MB of each sandbox."""
+SHORTENED = 10
 _READY = b"ready"
 _TERM_GRACE = 0.2
 _END_LIMIT = 2.0
 _LOOK = 0.005
 
 
-@dataclass(frozen=True)
-class ExecutorOptions:
-    """Its paths, and its limits in seconds and bytes. With a port, clients must know the secret."""
+class ExecutorOptions(NamedTuple):
+    """Its paths, and its limits in seconds and bytes. With a port, clients must know the secret. It ends after
+    `idle_timeout` of idleness, 0 for never; `head` and `tail` are what is kept of an output."""
 
     socket: Path
     port: int | None
@@ -55,26 +61,40 @@ class ExecutorOptions:
 
 def main(arguments: list[str]) -> int:
     """Run the executor of a state folder; return 0 at once where one runs. As soon as clients can connect, print
-    `ready`, or, with --detach, return 0; on failure return 1, with the reason in the last line on standard error."""
-    parsed = _parser().parse_args(arguments)
+    `ready`, or, with --detach, return 0; on failure return 1, with the reason in the last line on standard error.
+
+    --socket, --workspace and --state are needed; --port replaces the socket by TCP, and --secret names a file with what
+    its clients must say, which is deleted."""
     try:
-        options = _options(parsed)
-        return _run_detached(options) if parsed.detach else _run(options, _print_ready)
+        options, detach = _options(arguments)
+        return _run_detached(options) if detach else _run(options, _print_ready)
+    except getopt.GetoptError as error:
+        sys.stderr.write(f"{CANNOT_RUN}{error}\n")
+        return 1
     except OSError as error:
         return _report_failure(error)
 
 
-def _options(parsed: argparse.Namespace) -> ExecutorOptions:
-    return ExecutorOptions(
-        socket=parsed.socket.absolute(),
-        port=parsed.port,
-        secret=_secret(parsed.secret),
-        workspace=parsed.workspace.absolute(),
-        state=parsed.state.absolute(),
-        idle_timeout=parsed.idle_timeout,
-        head=min(parsed.head, OUTPUT_LIMIT),
-        tail=min(parsed.tail, OUTPUT_LIMIT),
-    )
+def _options(arguments: list[str]) -> tuple[ExecutorOptions, bool]:
+    """The options, and whether to detach. Raises GetoptError, and OSError for the file of the secret."""
+    given = dict(getopt.getopt(arguments, "", [*(f"{name}=" for name in OPTIONS), "detach"])[0])
+    secret, port = given.get("--secret"), given.get("--port")
+    try:
+        options = ExecutorOptions(
+            socket=Path(given["--socket"]).absolute(),
+            port=None if port is None else int(port),
+            secret="" if secret is None else _secret(Path(secret)),
+            workspace=Path(given["--workspace"]).absolute(),
+            state=Path(given["--state"]).absolute(),
+            idle_timeout=float(given.get("--idle-timeout", IDLE_TIMEOUT)),
+            head=min(int(given.get("--head", KEPT)), OUTPUT_LIMIT),
+            tail=min(int(given.get("--tail", KEPT)), OUTPUT_LIMIT),
+        )
+    except KeyError as missing:
+        raise getopt.GetoptError(f"the option {missing} is needed") from None
+    except ValueError as error:
+        raise getopt.GetoptError(str(error)) from None
+    return options, "--detach" in given
 
 
 def _report_failure(error: OSError) -> int:
@@ -87,28 +107,12 @@ def _report_failure(error: OSError) -> int:
     return 1
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="executor", description="Serves one sandbox over a unix socket.")
-    parser.add_argument("--socket", type=Path, required=True, help="path of the unix socket")
-    parser.add_argument("--port", type=int, help="a TCP port to listen on, in place of the socket")
-    parser.add_argument("--secret", type=Path, help="file with what clients of the port must say; it is deleted")
-    parser.add_argument("--workspace", type=Path, required=True, help="the folder called /workspace")
-    parser.add_argument("--state", type=Path, required=True, help="folder for what must outlive a restart")
-    parser.add_argument("--idle-timeout", type=float, default=3600.0, help="seconds without a client; 0 for never")
-    parser.add_argument("--head", type=int, default=64 << 10, help="bytes kept of the beginning of an output")
-    parser.add_argument("--tail", type=int, default=64 << 10, help="bytes kept of the end of an output")
-    parser.add_argument("--detach", action="store_true", help="go on in the background when clients can connect")
-    return parser
-
-
-def _secret(path: Path | None) -> str:
+def _secret(path: Path) -> str:
     """Read the secret and delete its file: commands must not find it."""
-    if path is None:
-        return ""
     secret = path.read_text().strip()
     path.unlink()
     if not secret:
-        raise SystemExit("the secret is empty")
+        raise ValueError("the secret is empty")
     return secret
 
 
@@ -124,7 +128,7 @@ def _run_detached(options: ExecutorOptions) -> int:
         with os.fdopen(report_end, "rb") as report:
             message = report.read()
         if message == _READY:
-            return 0
+            os._exit(0)  # to take the interpreter down would delay who waits
         sys.stderr.write(message.decode("utf-8", "replace") or "the executor ended at once\n")
         return 1
     os.setsid()
@@ -271,17 +275,29 @@ async def _end_all_processes() -> None:
 
 
 class IdleTimer:
-    """Calls `on_end` after so many idle seconds; never for 0. Call `look` after each change of what is running."""
+    """Calls `on_end` after so many idle seconds, after a tenth of them where the machine's memory is short when the
+    idleness begins; never for 0. Call `look` after each change of what is running."""
 
-    def __init__(self, seconds: float, is_idle: Callable[[], bool], on_end: Callable[[], None]) -> None:
+    def __init__(
+        self,
+        seconds: float,
+        is_idle: Callable[[], bool],
+        on_end: Callable[[], None],
+        *,
+        memory_is_short: Callable[[], bool] = is_short,
+    ) -> None:
         self._seconds = seconds
         self._is_idle = is_idle
         self._on_end = on_end
+        self._memory_is_short = memory_is_short
         self._timer: asyncio.TimerHandle | None = None
 
     def look(self) -> None:
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
-        if self._seconds > 0 and self._is_idle():
-            self._timer = asyncio.get_event_loop().call_later(self._seconds, self._on_end)
+        if self._is_idle():
+            give_back()
+            seconds = self._seconds / SHORTENED if self._memory_is_short() else self._seconds
+            if seconds > 0:
+                self._timer = asyncio.get_event_loop().call_later(seconds, self._on_end)

@@ -7,8 +7,7 @@ import contextlib
 import os
 import signal
 import subprocess
-from dataclasses import dataclass, field
-from typing import AsyncIterator
+from typing import AsyncIterator, NamedTuple
 
 from .frames import RequestRefused, Send
 from .pipes import LinePiece, ProgramInput, ProgramOutput
@@ -19,13 +18,12 @@ _SESSIONS_AT_ONCE = 64
 _PIECE = 64 << 10
 
 
-@dataclass(frozen=True)
-class Program:
+class Program(NamedTuple):
     """Words, a real folder, and what is added to the executor's own environment."""
 
     words: list[str]
     cwd: str
-    environment: dict[str, str] = field(default_factory=dict)
+    environment: dict[str, str] = {}
 
 
 class ProgramRunner:

@@ -68,8 +68,9 @@ class RequestHandlers:
 
     async def _perform(self, message: Message, send: Send) -> Message:
         """Run an action, or join it, or return its recorded `outcome`; before that `piece`s of its output from `from`
-        on."""
+        on. The `secrets` are masked in the outcome, not in the pieces."""
         key = _key(message)
+        self._actions.hide(_texts(message, "secrets"))
         outcome = self._actions.outcome(key)
         action = self._actions.active.get(key)
         if outcome is None and action is None:
@@ -181,11 +182,9 @@ class RequestHandlers:
         return {}
 
     def _program(self, message: Message) -> Program:
-        words = message.get("words")
-        if not isinstance(words, list) or not words or not all(isinstance(word, str) for word in words):
-            raise RequestRefused("bad_request", "words must be a list of texts")
-        if any("\0" in word for word in words):
-            raise RequestRefused("bad_request", "a word cannot hold NUL")
+        words = _texts(message, "words")
+        if not words or any("\0" in word for word in words):
+            raise RequestRefused("bad_request", "words must be one or more texts without NUL")
         folder = self._real_folder(text_of(message, "cwd") if "cwd" in message else ".")
         return Program(words, folder or ".", _environment(message.get("environment")))
 
@@ -215,6 +214,13 @@ def _key(message: Message, name: str = "key") -> str:
     if not _KEY.fullmatch(key):
         raise RequestRefused("bad_request", f"{name} must be 1 to 128 letters, digits, '-' or '_'")
     return key
+
+
+def _texts(message: Message, name: str) -> list[str]:
+    texts = message.get(name, [])
+    if not isinstance(texts, list) or not all(isinstance(text, str) for text in texts):
+        raise RequestRefused("bad_request", f"{name} must be a list of texts")
+    return texts
 
 
 def _decoded(text: str) -> bytes:

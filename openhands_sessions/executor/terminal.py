@@ -85,8 +85,8 @@ class Terminal:
         return 0
 
     def interrupt_key(self) -> str:
-        """The key that means an interrupt now, empty where it is one like any other. Whoever types it must send the
-        signal instead: the terminal would send it later, and at a moment that cannot be known."""
+        """The key that means an interrupt now, empty where it is one like any other. A caller that types it sends the
+        signal instead: the terminal would send it later, at an unknown moment."""
         modes = termios.tcgetattr(self.tty)
         key: bytes = modes[6][termios.VINTR]
         return key.decode("latin-1") if modes[3] & termios.ISIG and key != b"\0" else ""

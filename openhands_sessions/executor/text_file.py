@@ -5,8 +5,8 @@ from __future__ import annotations
 import codecs
 import re
 from collections import Counter
-from dataclasses import dataclass, replace
 from itertools import chain, zip_longest
+from typing import NamedTuple
 
 _MARKS = (
     (codecs.BOM_UTF8, "UTF-8"),
@@ -23,8 +23,7 @@ class UnknownEncoding(Exception):
     """The bytes are not a text in a known encoding."""
 
 
-@dataclass(frozen=True)
-class TextFile:
+class TextFile(NamedTuple):
     """`ends` are the line ends as they are in the file, one for each newline of `text`: CRLF, LF, or CR in a file that
     has no other. Only a text in UTF-8 can be encoded again."""
 
@@ -69,12 +68,12 @@ class TextFile:
         first, last = (self.text.count("\n", 0, position) for position in (start, end))
         count = new.count("\n")
         ends = (self.ends[first:last] + [usual] * count)[:count]
-        return replace(
-            self, text=self.text[:start] + new + self.text[end:], ends=self.ends[:first] + ends + self.ends[last:]
+        return self._replace(
+            text=self.text[:start] + new + self.text[end:], ends=self.ends[:first] + ends + self.ends[last:]
         )
 
     def normalized(self, text: str) -> str:
-        """A part of the text as somebody else wrote it: with newlines, and without the mark that this file has."""
+        """A part of the text as the caller wrote it: with newlines, and without the file's byte order mark."""
         text = text[1:] if self.mark and text.startswith("\ufeff") else text
         return re.sub("\r\n?" if self.ends[:1] == ["\r"] else "\r\n", "\n", text)
 

@@ -1,39 +1,111 @@
 """Who is calling, and what an edge is given: the ports of one caller, and the process that holds the sessions."""
 
-from collections.abc import AsyncIterator, Mapping, Sequence
-from dataclasses import dataclass
-from datetime import datetime
-from typing import Protocol
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Literal, NamedTuple, Protocol
 
-from openhands_sessions.core.events.event import AgentState, Json
-from openhands_sessions.core.ids import ConversationId, EventId, OwnerId
-from openhands_sessions.core.lifecycle import SessionState
+from openhands_sessions.core.events.event import Json
+from openhands_sessions.core.ids import ConversationId, OwnerId
 from openhands_sessions.core.user_settings import UserSettings
 from openhands_sessions.ports.conversations import Conversations
-from openhands_sessions.ports.gateway import EndReason, Gateway
+from openhands_sessions.ports.gateway import Gateway
 from openhands_sessions.ports.workspaces import Workspaces
 
 
-@dataclass(frozen=True, slots=True)
+class Role(StrEnum):
+    """What a caller may do besides using its own conversations."""
+
+    USER = "user"
+    """Nothing."""
+    OPERATOR = "operator"
+    """Watch all sessions."""
+    ADMIN = "admin"
+    """What an operator may, and manage users."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class IssuedToken:
+    """A token that was verified. `expires`: the time of day, in seconds, from which it is refused; `issued`: since when
+    it counts, None where it does not say so; `key`: the id of the key that has signed it, empty for the one without."""
+
+    text: str = field(repr=False)
+    id: str
+    key: str
+    issued: float | None
+    expires: float
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Principal:
-    """A caller: whose conversations it sees, and whether it may watch all of them."""
+    """A caller: whose conversations it sees, and what it may do besides. `token` is what it has shown, if that is one
+    that can lapse."""
 
     owner: OwnerId
-    operator: bool
+    role: Role
+    token: IssuedToken | None = field(default=None, compare=False)
+    address: str = field(default="", compare=False)
+    """Under which its address is counted; empty where it is not, as for loopback and trusted proxies."""
+
+    @property
+    def watches(self) -> bool:
+        """Whether it may watch all sessions."""
+        return self.role in (Role.OPERATOR, Role.ADMIN)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Credentials:
+    """What a caller shows. `key`: a session key or a token. `login`: what a browser keeps, see LoginProof.
+    `by_cookie`: a browser has added them by itself, perhaps for a foreign page. `peer`: the address at the
+    other end of the connection, a proxy's where there is one. `headers`: all values of a header of the request."""
+
+    key: str = field(default="", repr=False)
+    login: str = field(default="", repr=False)
+    by_cookie: bool = False
+    peer: str = ""
+    headers: Callable[[str], Sequence[str]] = field(default=lambda name: (), repr=False)
+
+
+class LoginProof(NamedTuple):
+    """What a browser keeps in a cookie, and for how many seconds."""
+
+    text: str
+    seconds: int
+
+
+Lapse = Literal["expired", "revoked"]
+"""Why a token does not count any more."""
 
 
 class Auth(Protocol):
     """Turns credentials into a principal."""
 
-    required: bool
-    """Whether a caller without credentials is refused."""
+    @property
+    def required(self) -> bool:
+        """Whether a caller without credentials is refused."""
 
-    async def identify(self, credentials: Mapping[str, str]) -> Principal:
-        """`credentials` may hold `session_api_key` or `login_proof`. Compares in constant time. Raises Unauthorized."""
+    @property
+    def asks_for(self) -> Literal["key", "token"] | None:
+        """What a person can log a browser in with; None where that is impossible, or a proxy does it."""
 
-    def login_proof(self, principal: Principal, seconds: float) -> str:
-        """What a browser keeps in a cookie, to be known as this principal for so long. The key cannot be read from
-        it, and another key makes it void. Not asked for where credentials are not `required`."""
+    @property
+    def by_proxy(self) -> bool:
+        """Whether a proxy vouches for callers, so that every request of a logged in browser has its user's rights."""
+
+    @property
+    def local(self) -> Principal | None:
+        """The machine's own user, to whom a server may print a link; None where users are told apart."""
+
+    async def identify(self, credentials: Credentials) -> Principal:
+        """Compares in constant time. Raises Unauthorized."""
+
+    def login_proof(self, principal: Principal, seconds: int) -> LoginProof:
+        """Makes a browser known as this principal, for at most so long. Neither a key can be read from it, nor does it
+        outlive the key or the token. Asked for only where `asks_for` says what a login needs."""
+
+    def watch(self, principal: Principal, lapsed: Callable[[Lapse], None]) -> Callable[[], None]:
+        """Call `lapsed` once, from the event loop, as soon as what the principal has shown does not count any more; not
+        after the returned function was called."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,69 +122,6 @@ class AccessControl(Protocol):
 
     def of(self, principal: Principal) -> Access:
         """The ports as this caller may use them; cheap, no I/O."""
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class SessionStatus:
-    """One session as operators see it. `number` rises with every change of any session."""
-
-    number: int
-    conversation_id: ConversationId
-    owner: OwnerId
-    state: SessionState
-    agent_state: AgentState
-    head: EventId
-    followers: int
-    cost: float
-    at: datetime
-    problem: str | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Overview:
-    """All sessions as of change `number`: first, and again for a watcher that fell too far behind."""
-
-    number: int
-    sessions: Sequence[SessionStatus]
-
-
-class Operations(Protocol):
-    """The sessions of this process, for probes, admission, operators and the server's own start and end."""
-
-    @property
-    def accepting(self) -> bool:
-        """Whether new work is taken: not once the process shuts down."""
-
-    @property
-    def problem(self) -> str | None:
-        """Why nothing can be stored now, for users; None where all is well."""
-
-    @property
-    def live_sessions(self) -> int: ...
-
-    def has_room(self, sid: str | None) -> bool:
-        """Whether a client that asks for this conversation can be admitted; None for one that names none yet."""
-
-    def idle_time(self, since: float) -> float:
-        """Seconds for which no session has worked, at most those since `since`, a time of the event loop."""
-
-    def watch(self) -> AsyncIterator[Overview | Sequence[SessionStatus]]:
-        """An overview, then every change after it, in order, in batches, until the process shuts down."""
-
-    async def expect_clients(self) -> None:
-        """The process starts: conversations that were live in the last one are described as running for a while."""
-
-    async def recover(self) -> None:
-        """Go on with the turns that an earlier process left; returns when nothing is left to do."""
-
-    async def resume(self) -> None:
-        """Go on with the sessions that fail because nothing can be stored, once it can; until cancelled."""
-
-    async def close_all(self, reason: EndReason) -> None:
-        """End every session, and accept none from now on."""
-
-    def end_watching(self) -> None:
-        """Let every watcher read what there is, then end."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,6 +5,7 @@ from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from typing import Protocol
 
+from openhands_sessions.core.events.actions import MessageAction
 from openhands_sessions.core.events.event import Json
 from openhands_sessions.core.settings import SessionSettings
 from openhands_sessions.ports.model import ChatMessage, ModelReply, Retry
@@ -17,6 +18,10 @@ class AgentInput:
 
     messages: Sequence[ChatMessage]
     tools: Sequence[Mapping[str, Json]]
+    unanswered: Sequence[MessageAction] = ()
+    """The user's messages that no earlier turn has taken up, oldest first; none from before a stop. They are in
+    `messages` too. After a restart, this may include messages whose command was
+    already started; their calls are in `messages`."""
 
 
 class Agent(Protocol):
@@ -39,7 +44,8 @@ class Agent(Protocol):
         on_retry: Callable[[Retry], None],
         on_thought: Callable[[str], None] = lambda text: None,
     ) -> ModelReply:
-        """Text alone ends the turn with a message; calls are carried out and decided on again. Does nothing itself.
+        """Text alone ends the turn with a message; calls are carried out and decided on again. A reply to some of the
+        messages that wait says how far it goes (`ModelReply.answers`). Does nothing itself.
         Being cancelled ends it within a second. Raises ModelFailure."""
 
     async def summarize(self, messages: Sequence[ChatMessage], instruction: str) -> ModelReply | None:

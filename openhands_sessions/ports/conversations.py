@@ -1,12 +1,15 @@
 """The conversations that are kept, live or not, as one caller sees them."""
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Sequence
+from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from typing import Protocol
 
 from openhands_sessions.core.event_filter import EventFilter
 from openhands_sessions.core.events.codec import Stored
-from openhands_sessions.core.ids import ConversationId
+from openhands_sessions.core.history_changes import HistoryChange
+from openhands_sessions.core.ids import ConversationId, EventId
+from openhands_sessions.core.lineage import Branch, Chain, Checkpoint
 from openhands_sessions.ports.gateway import SessionInfo
 
 
@@ -45,8 +48,64 @@ class EventRange:
     matching: EventFilter | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class HistoryTurn:
+    """A turn of the dialogue: the user's message that opened it, and the beginning of its text."""
+
+    message: EventId
+    text: str
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class DialogueHistory:
+    """The newest turns of the visible dialogue, oldest first, `more` where there are older ones, and the places that
+    can be gone to."""
+
+    branch: str
+    chain: Chain
+    turns: Sequence[HistoryTurn]
+    more: bool
+    branches: Sequence[Branch]
+    checkpoints: Sequence[Checkpoint]
+
+
+@dataclass(frozen=True, slots=True)
+class ListSnapshot:
+    """The newest conversations of a caller, at most 200, as a page has them; `next_page` where there are more."""
+
+    number: int
+    conversations: Sequence[SessionInfo]
+    next_page: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class ListChange:
+    """A conversation of the list as it is now; None where it was deleted."""
+
+    number: int
+    id: ConversationId
+    conversation: SessionInfo | None
+
+
+ListItem = ListSnapshot | ListChange
+
+
+class FollowedList(Protocol):
+    """A caller's list as it changes. Each item has a number one higher than the one before it."""
+
+    def items(self) -> AsyncGenerator[Sequence[ListItem], None]:
+        """A snapshot, then the changes behind it, in batches; of a conversation that changes faster than it is read,
+        the newest row alone. Another snapshot where too many have changed, and where one was asked for. Ends when
+        this process's server shuts down; one that is reached over the network is waited for. Raises StorageError where
+        rows cannot be read. Ask for it once."""
+
+    def renew(self) -> None:
+        """Have a snapshot come next."""
+
+
 class Conversations(Protocol):
-    """Every call but `page` and `delete` raises NotFound for an id that is unknown, deleted or someone else's."""
+    """Every call but `page`, `follow_list` and `delete` raises NotFound for an id that is unknown, deleted or someone
+    else's."""
 
     async def check(self, sid: ConversationId) -> None:
         """Returns where the caller has such a conversation."""
@@ -64,12 +123,25 @@ class Conversations(Protocol):
     async def rename(self, sid: ConversationId, title: str) -> str:
         """The title as it is kept; followers are told. Raises BadInput for an empty or too long one."""
 
+    async def mark_read(self, sid: ConversationId, event: EventId) -> EventId:
+        """Raise the caller's read mark to an event; the mark as it is then, which is the old one where that is higher.
+        Durable when it returns. Raises BadInput for an event that there is not."""
+
+    def follow_list(self) -> AbstractAsyncContextManager[FollowedList]:
+        """Follow the caller's list until the end of the block."""
+
     async def delete(self, sid: ConversationId) -> bool:
         """End the session and delete the conversation with its log, files and workspace; False where there was
         none."""
 
     async def events(self, sid: ConversationId, wanted: EventRange) -> tuple[Sequence[Stored], bool]:
         """The events, and whether there are more."""
+
+    async def history(self, sid: ConversationId, *, limit: int, before: EventId | None = None) -> DialogueHistory:
+        """The dialogue's newest turns, or the newest of those that began before event `before`."""
+
+    async def history_change(self, sid: ConversationId, event: EventId) -> HistoryChange:
+        """What the command of the history has done whose first event this is. Raises NotFound."""
 
     def export(self, sid: ConversationId) -> AsyncIterator[bytes]:
         """The trajectory as a JSON list, in chunks: every event but hidden ones, without what browsed pages looked

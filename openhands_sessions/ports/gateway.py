@@ -11,6 +11,7 @@ from openhands_sessions.core.events.codec import Stored
 from openhands_sessions.core.events.event import AgentState, Json
 from openhands_sessions.core.ids import ConversationId, EventId, OwnerId
 from openhands_sessions.core.lifecycle import SessionState
+from openhands_sessions.core.lineage import MAIN, Chain
 from openhands_sessions.core.repository import Repository
 
 
@@ -31,6 +32,27 @@ class SessionSpec:
     trigger: str = "gui"
     checkout: Repository | None = None
     """What the workspace of a new conversation begins with."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class AwaitingCall:
+    """A call that awaits an answer: the event that asks about it, its tool, its arguments as JSON text, and its risk: 0
+    (low) to 2 (high), -1 where it is not known."""
+
+    event_id: EventId
+    tool: str
+    arguments: str
+    risk: int
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class PendingApproval:
+    """The batch of calls that await answers. `version` rises with each decision; `deadline` is in UTC."""
+
+    batch: EventId
+    version: int
+    deadline: datetime | None
+    calls: tuple[AwaitingCall, ...]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -56,15 +78,38 @@ class SessionInfo:
     git_provider: str | None = None
     problem: str | None = None
     """Why the session could not be set up, for users."""
+    message_count: int | None = None
+    """Messages of the user and of the agent; None where that is not known without reading the whole log."""
+    unread: int | None = None
+    """What counts as unread (`core/unread.py`) behind the caller's read mark, at most 100; None where that is not known
+    without reading the whole log, and from `Gateway.open`."""
+    cost: float | None = None
+    """US dollars that the conversation has cost; None where that is not known without reading the whole log."""
+    processing: bool = False
+    """Whether a turn is under way, or is to begin: from a message's acceptance to the end of its turn."""
+    queued: int = 0
+    """Messages that wait for turns of their own."""
+    pending: EventId | None = None
+    """The first action that awaits an answer."""
+    approval: PendingApproval | None = None
+    """All calls that await answers; None in lists."""
+    chain: Chain | None = None
+    """The visible events up to `head`; None in lists, and where the log's end is not known yet."""
+    dialogue_branch: str = MAIN
+    """The branch of the dialogue, where `chain` is known; `branch` is the repository's."""
+    model: str | None = None
+    """What answers; None for an agent without a model, and where that is not known without reading the log."""
     expected: bool = False
     """Whether no session is set up only because the server has just started, or ends: clients are about to be back."""
 
 
 @dataclass(frozen=True, slots=True)
 class Accepted:
-    """A command took effect: durable, as event `id` (the first that it appended)."""
+    """A command took effect: durable, as event `id` (the first that it appended). `turn` is the turn that it belongs
+    to, whose `turn_ended` says how it went; None where there is none, as for a stop while nothing runs."""
 
     id: EventId
+    turn: EventId | None = None
 
 
 @dataclass(frozen=True, slots=True)

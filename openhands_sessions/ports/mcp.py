@@ -6,18 +6,19 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from openhands_sessions.core.events.event import Json
-from openhands_sessions.core.settings import McpConfig
+from openhands_sessions.core.mcp_servers import McpConfig
 from openhands_sessions.ports.programs import Programs
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class McpFunction:
     """A tool of a server. `name` is ours: letters, digits, `-` and `_`, at most 64, unique in a session, beginning
-    with `mcp_`. `parameters` is the schema of its arguments."""
+    with `mcp_`. `parameters` is the schema of its arguments. `read_only`: its server says that it changes nothing."""
 
     name: str
     description: str
     parameters: Mapping[str, Json]
+    read_only: bool = False
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

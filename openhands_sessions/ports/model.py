@@ -6,6 +6,7 @@ from typing import Literal, Protocol, TypeAlias
 
 from openhands_sessions.core.events.event import Json
 from openhands_sessions.core.events.own import PlannedCall
+from openhands_sessions.core.ids import EventId
 
 ChatMessage = Mapping[str, Json]
 """One message in the field's form: `role` (`system user assistant tool`), `content`, `tool_calls`, `tool_call_id`."""
@@ -62,6 +63,8 @@ class ModelReply:
     finish: FinishReason | None = None
     thoughts: str = ""
     extra: Mapping[str, Json] = field(default_factory=dict)
+    answers: EventId | None = None
+    """The newest message of the user that is taken up, where later ones still wait; None: all are."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

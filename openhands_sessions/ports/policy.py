@@ -1,16 +1,30 @@
-"""What actions risk, and which of them the user is asked about."""
+"""What actions risk, and which of them run, wait for the user's answer, or are refused."""
 
-from typing import Protocol
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal, Protocol
 
+from openhands_sessions.core.confirmation_rules import ConfirmationRule
 from openhands_sessions.core.events.event import Action
 from openhands_sessions.core.settings import SessionSettings
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What becomes of an action; `rule` is the one that decides, None where no rule does."""
+
+    decision: Literal["allow", "ask", "deny"]
+    rule: ConfirmationRule | None = None
 
 
 class Policy(Protocol):
     """One policy; stateless and quick."""
 
     def graded(self, action: Action, settings: SessionSettings) -> Action:
-        """The action with its risk, as the conversation's security analyzer sees it. Called before `asks`."""
+        """The action with its risk, as the conversation's security analyzer sees it. Called before `verdict`."""
 
-    def asks(self, action: Action, settings: SessionSettings) -> bool:
-        """True where the action must wait for the user's answer."""
+    def verdict(
+        self, action: Action, settings: SessionSettings, remembered: Sequence[ConfirmationRule] = ()
+    ) -> Verdict:
+        """What becomes of the action. `remembered` are rules of the conversation, which come before those of its
+        settings."""

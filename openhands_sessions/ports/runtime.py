@@ -20,11 +20,14 @@ and must not block."""
 @dataclass(frozen=True, kw_only=True, slots=True)
 class RuntimeSpec:
     """What a runtime is opened for. `term` is the owner's: an executor refuses one lower than it has seen.
-    `environment` is given to every command."""
+    `environment` is given to every command. `secrets` are texts that commands know and that the runtime must not write
+    down: it masks them in outcomes. Texts that commands cannot know are not among them, so that a sandbox never learns
+    them."""
 
     sid: ConversationId
     term: int
     environment: dict[str, str] = field(default_factory=dict)
+    secrets: tuple[str, ...] = ()
     on_step: OnStep = lambda status, words: None
 
 
@@ -182,8 +185,11 @@ class Runtime(Protocol):
     """One conversation's sandbox. The executor starts with the first `perform`; every method may be called while
     others run. Actions are known by key (`ids.action_key`) for as long as the sandbox lives."""
 
-    files: Workspace
-    programs: Programs
+    @property
+    def files(self) -> Workspace: ...
+
+    @property
+    def programs(self) -> Programs: ...
 
     async def perform(self, key: str, task: Task, on_output: OnOutput) -> Outcome:
         """Run an action and return its outcome. A key that the executor knows is never run again: its outcome is

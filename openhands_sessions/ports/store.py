@@ -1,18 +1,20 @@
 """Where conversations are kept: their logs, their rows, their snapshots."""
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
 from typing import Protocol, TypedDict
 
-from openhands_sessions.core.errors import DamagedRecord
+from openhands_sessions.core.errors import DamagedRecord, LimitReached
 from openhands_sessions.core.events.codec import Stored
 from openhands_sessions.core.events.event import Json
 from openhands_sessions.core.ids import ConversationId, EventId, OwnerId
 from openhands_sessions.core.repository import Repository
 from openhands_sessions.ports.conversations import ANY_CONVERSATION, ConversationFilter
+
+MEGABYTE = 1_000_000
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -104,6 +106,31 @@ class StoreOptions:
     lease_ttl: float
 
 
+@dataclass(frozen=True, slots=True)
+class StoredLimits:
+    """What the conversations of one user may take: how many, and how many bytes of events and files. A new one is
+    refused where either is reached; those that are there go on."""
+
+    conversations: int
+    bytes: int
+
+    def check(self, count: int, size: int) -> None:
+        """Raises LimitReached where `count` conversations of `size` bytes leave no room for one more."""
+        if count >= self.conversations:
+            raise LimitReached(
+                f"you have {count} conversations, as many as one user may have: delete one",
+                limit=self.conversations,
+                count=count,
+            )
+        if size >= self.bytes:
+            raise LimitReached(
+                f"your conversations take {size / MEGABYTE:,.1f} MB, and those of one user may take"
+                f" {self.bytes / MEGABYTE:,.1f} MB: delete one",
+                limit=self.bytes,
+                count=size,
+            )
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class StoreReport:
     """What a look through everything that is stored has found."""
@@ -167,12 +194,25 @@ class SnapshotStore(Protocol):
         where the conversation has no row."""
 
 
+class ReadMarkStore(Protocol):
+    """How far each user has read each conversation. Every call is durable when it returns."""
+
+    async def marks(self, user: OwnerId, sids: Sequence[ConversationId]) -> Mapping[ConversationId, EventId]:
+        """The user's marks in these conversations, those that there are. One that is not as it was written is left
+        out. One call costs what the ids cost, however many conversations the user has."""
+
+    async def raise_to(self, user: OwnerId, sid: ConversationId, event: EventId) -> EventId:
+        """Raise the user's mark to `event`; the mark as it is then, which is the old one where that is higher. Raises
+        NotFound where the conversation has no row."""
+
+
 class ConversationStore(Protocol):
     """The rows. Every call is durable when it returns."""
 
-    async def create(self, row: ConversationRow) -> None:
-        """Raises AlreadyExists, also where a deleted conversation had the id: ids are never used twice. Raises
-        BadInput for text with lone surrogates."""
+    async def create(self, row: ConversationRow, *, files: int = 0, limits: StoredLimits | None = None) -> None:
+        """`files` are the bytes that are stored beside the database for it. Raises AlreadyExists, also where a deleted
+        conversation had the id: ids are never used twice; BadInput for text with lone surrogates; LimitReached, exact
+        also for calls at the same time."""
 
     async def get(self, sid: ConversationId) -> ConversationRow | None:
         """The row, None where it is unknown or deleted. Raises DamagedRecord where it is not as it was written; so does
@@ -200,8 +240,8 @@ class ConversationStore(Protocol):
         lone surrogates, and Conflict, changing nothing, where the row has another version than `if_version`."""
 
     async def delete(self, sid: ConversationId) -> bool:
-        """Delete row, log, receipts and snapshots together; False where there was no row. Nothing of them is found
-        from then on; a reading under way ends."""
+        """Delete row, log, receipts, snapshots and read marks together; False where there was no row. Nothing of them
+        is found from then on; a reading under way ends."""
 
 
 class SessionStore(Protocol):
@@ -209,6 +249,7 @@ class SessionStore(Protocol):
 
     conversations: ConversationStore
     snapshots: SnapshotStore
+    read_marks: ReadMarkStore
 
     @property
     def problem(self) -> str | None:
@@ -216,7 +257,7 @@ class SessionStore(Protocol):
         StorageUnavailable. None while it works, also where a single conversation is damaged. Each change is one line in
         the log, and so is each damaged conversation."""
 
-    async def works(self) -> None:
+    async def until_it_works(self) -> None:
         """Wait until there is no problem; for ever, where the database is damaged."""
 
     def log(self, sid: ConversationId) -> EventLog:
@@ -230,9 +271,16 @@ class SessionStore(Protocol):
         Raises NotFound, and OwnedElsewhere where another opened store holds the lease: one whose process lives, and
         which has renewed its leases within their time to live. One's own lease is claimed anew."""
 
-    async def release(self, sid: ConversationId, term: int, at: datetime) -> None:
-        """Give the lease back, with nothing left to do: the conversation was last worked on `at`. Without effect where
-        a newer term was claimed, or where the conversation was deleted."""
+    async def release(
+        self, sid: ConversationId, term: int, at: datetime, *, approval_due: datetime | None = None
+    ) -> None:
+        """Give the lease back, with nothing left to do: the conversation was last worked on `at`, and what awaits an
+        answer in it is to be rejected when `approval_due` comes, UTC; the next claim forgets that time. Without effect
+        where a newer term was claimed, or where the conversation was deleted."""
+
+    async def approvals_due(self, limit: int) -> Sequence[tuple[ConversationId, datetime]]:
+        """Released conversations with a time of `approval_due`, and that time, the earliest first; at most so many. It
+        walks along an index."""
 
     async def held(self) -> Sequence[ConversationId]:
         """Conversations that were claimed and not released, but for those that others hold who could refuse a claim:

@@ -17,6 +17,8 @@ class Tool(Protocol):
     """As the model is told: `{"type": "function", "function": {name, description, parameters}}`."""
     kinds: tuple[type[Action], ...]
     """The actions that its calls become."""
+    independent: tuple[type[Action], ...]
+    """Those of them that change nothing, so that they may be carried out beside each other."""
 
     def read(self, arguments: Mapping[str, Json]) -> Action:
         """The action of a call. Raises BadInput, naming the argument and what it must be."""

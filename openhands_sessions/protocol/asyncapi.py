@@ -12,7 +12,11 @@ from openhands_sessions.protocol.payloads import Schema
 from openhands_sessions.protocol.socket_messages import SOCKET_EVENTS, AuthIn, SocketEvent
 
 CHANNELS = {
-    "/": ("conversation", "One conversation: its events, its news, and commands to it. Socket.IO's namespace `/`."),
+    "/": (
+        "conversation",
+        "One conversation: its events, its news, and commands to it; or the list of the caller's conversations. "
+        "Socket.IO's namespace `/`.",
+    ),
     "/operator": ("operators", "All live sessions, for operators. Socket.IO's namespace `/operator`."),
 }
 ABOUT = (
@@ -61,8 +65,10 @@ def socket_schema(version: str) -> dict[str, Any]:
 
 
 def _title(event: SocketEvent) -> str:
-    """Its name as a class has it."""
-    return "".join(part.capitalize() for part in event.name.split("_")) + "Message"
+    """Its name as a class has it, with its channel where another channel has the same name."""
+    shared = event.channel != "/" and any(each.name == event.name for each in SOCKET_EVENTS if each.channel == "/")
+    words = [*([event.channel[1:]] if shared else []), *event.name.split("_")]
+    return "".join(word.capitalize() for word in words) + "Message"
 
 
 def _message(event: SocketEvent, components: Components) -> Schema:

@@ -12,9 +12,11 @@ from openhands_sessions.core.events.codec import timestamp_text
 from openhands_sessions.core.events.event import AgentState, Json, Source
 from openhands_sessions.core.ids import LOCAL_OWNER, ConversationId, EventId, OwnerId
 from openhands_sessions.core.lifecycle import SET_UP, SessionState
+from openhands_sessions.core.lineage import MAIN
 from openhands_sessions.core.repository import Repository, checked_branch, checked_provider, repository
 from openhands_sessions.core.texts import TaskKind, task_message
 from openhands_sessions.ports.gateway import SessionInfo, SessionSpec
+from openhands_sessions.protocol.approvals import PendingApprovalOut
 from openhands_sessions.protocol.images import ImageUrl
 from openhands_sessions.protocol.payloads import Message, Payload, Reply, Text
 from openhands_sessions.protocol.statuses import v0_status
@@ -122,10 +124,6 @@ class StartIn(Payload):
     providers_set: list[str] | None = None
 
 
-class SayIn(Payload):
-    message: Text = Field(min_length=1)
-
-
 class FeedbackIn(Message):
     """Other keys are ignored: the events that the client adds are in the log already."""
 
@@ -209,6 +207,16 @@ class SessionOut(Reply):
     head: int = -1
     last_state: int = -1
     problem: str | None = None
+    message_count: int | None = None
+    unread: int | None = None
+    cost: float | None = None
+    processing: bool = False
+    queued: int = 0
+    pending: int | None = None
+    approval: PendingApprovalOut | None = None
+    chain: list[tuple[int, int]] | None = None
+    dialogue_branch: str = MAIN
+    model: str | None = None
 
 
 class ConversationOut(Reply):
@@ -236,7 +244,8 @@ class ConversationOut(Reply):
     @classmethod
     def of(cls, info: SessionInfo) -> "ConversationOut":
         status, runtime_status = conversation_status(info.state), info.runtime_status
-        if info.expected:
+        asks = info.state is None and info.pending is not None
+        if info.expected or asks:  # the client opens its socket, which gives the question a session
             status, runtime_status = "RUNNING", "STATUS$READY"
         return cls(
             conversation_id=info.id,
@@ -277,6 +286,16 @@ class ConversationOut(Reply):
             branch=self.selected_branch,
             git_provider=self.git_provider,
             problem=own.problem,
+            message_count=own.message_count,
+            unread=own.unread,
+            cost=own.cost,
+            processing=own.processing,
+            queued=own.queued,
+            pending=None if own.pending is None else EventId(own.pending),
+            approval=None if own.approval is None else own.approval.approval(),
+            chain=None if own.chain is None else tuple((EventId(start), EventId(end)) for start, end in own.chain),
+            dialogue_branch=own.dialogue_branch,
+            model=own.model,
         )
 
 
@@ -293,10 +312,6 @@ class StartedOut(Reply):
     conversation_id: str
     message: str | None
     conversation_status: Status
-
-
-class SuccessOut(Reply):
-    success: Literal[True]
 
 
 class ConfigOut(Reply):

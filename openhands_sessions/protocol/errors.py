@@ -13,6 +13,7 @@ from openhands_sessions.core.errors import (
     ForeignHost,
     ForeignOrigin,
     Gone,
+    LimitReached,
     MethodNotAllowed,
     NoProviderToken,
     NoRepository,
@@ -24,11 +25,14 @@ from openhands_sessions.core.errors import (
     RateLimited,
     RuntimeUnavailable,
     SessionsError,
+    StaleDecision,
     StorageUnavailable,
     TooLarge,
     Unauthorized,
 )
 from openhands_sessions.core.events.event import Json
+from openhands_sessions.ports.access import Lapse
+from openhands_sessions.ports.gateway import Accepted
 from openhands_sessions.protocol.payloads import Message, Payload, Reply
 
 HTTP_STATUS: tuple[tuple[type[SessionsError], int], ...] = (
@@ -43,6 +47,7 @@ HTTP_STATUS: tuple[tuple[type[SessionsError], int], ...] = (
     (NotAccepting, 409),
     (TooLarge, 413),
     (RateLimited, 429),
+    (LimitReached, 429),
     (AtCapacity, 503),
     (OwnedElsewhere, 503),
     (StorageUnavailable, 503),
@@ -63,21 +68,25 @@ _BY_CODE: Mapping[str, Callable[[str], SessionsError]] = {
     kind.code: kind
     for kind in (
         *(AlreadyExists, AtCapacity, DamagedRecord, NoRepository, NotAccepting, StorageUnavailable, TooLarge),
-        Unauthorized,
+        *(StaleDecision, Unauthorized),
     )
 }
 
 
+LAPSES: Mapping[Lapse, str] = {"expired": "has expired", "revoked": "was revoked"}
+
+
 class ErrorOut(Message):
-    """What went wrong, and what to do. `field` names what was wrong in the request, `limit` is the number that it is
-    over, `retry_after` is in seconds. `detail` and `error` repeat the message under the names that programs for
-    OpenHands read; `msg_id` and `conversation_id` are for its web client."""
+    """What went wrong, and what to do. `field` names what was wrong in the request; `limit` is the number that it is
+    over, and `count` what the caller has of that; `retry_after` is in seconds. `detail` and `error` repeat the message
+    under the names that programs for OpenHands read; `msg_id` and `conversation_id` are for its web client."""
 
     status: Literal["error"]
     message: str
     code: str
     field: str | None = None
     limit: int | None = None
+    count: int | None = None
     retry_after: float | None = None
     detail: str | None = None
     error: str | None = None
@@ -112,20 +121,25 @@ class BareError(Message):
 
 
 class Acknowledgement(Payload):
-    """The answer to a command that asks for one: `id` of its first event, or what was wrong."""
+    """The answer to a command that asks for one: `id` of its first event and the `turn` that it belongs to, if it
+    belongs to one, or the read mark `event_id`; or what was wrong."""
 
     ok: bool
     id: int | None = None
+    turn: int | None = None
+    event_id: int | None = None
     code: str | None = None
     message: str | None = None
     field: str | None = None
     limit: int | None = None
+    count: int | None = None
     retry_after: float | None = None
 
     @staticmethod
-    def accepting(number: int) -> dict[str, Json]:
+    def accepting(accepted: Accepted) -> dict[str, Json]:
         """Built without validation: one goes out for each command."""
-        return {"ok": True, "id": number}
+        told: dict[str, Json] = {"ok": True, "id": accepted.id}
+        return told if accepted.turn is None else {**told, "turn": accepted.turn}
 
     @classmethod
     def refusing(cls, error: SessionsError) -> "Acknowledgement":
@@ -156,10 +170,18 @@ def _facts(error: SessionsError) -> dict[str, Any]:
             return {"field": field}
         case TooLarge(limit=int(limit)):
             return {"limit": limit}
-        case RateLimited(retry_after=seconds):
+        case LimitReached(limit=limit, count=count, retry_after=seconds):
+            told = {"limit": limit, "count": count}
+            return told if seconds is None else {**told, "retry_after": seconds}
+        case RateLimited(retry_after=seconds) | AtCapacity(retry_after=seconds):
             return {"retry_after": round(seconds, 3)}
         case _:
             return {}
+
+
+def lapsed(why: Lapse) -> Unauthorized:
+    """A token that does not count any more."""
+    return Unauthorized(f"the token {LAPSES[why]}: connect again with a new one")
 
 
 def http_status(kind: type[SessionsError]) -> int:
@@ -181,6 +203,9 @@ def error_of(answer: object) -> SessionsError:
         case BadInput.code:
             field = str(told.get("field") or "")
             return BadInput(field or "the request", message.removeprefix(field).strip())
+        case LimitReached.code:
+            limit, count = int(told.get("limit") or 0), int(told.get("count") or 0)
+            return LimitReached(message, limit=limit, count=count, retry_after=told.get("retry_after"))
         case RateLimited.code:
             return RateLimited(message, retry_after=float(told.get("retry_after") or 1.0))
         case _:

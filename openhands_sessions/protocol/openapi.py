@@ -11,11 +11,12 @@ from openhands_sessions.core.events.schema import event_schemas
 from openhands_sessions.protocol.conversations import FilterIn
 from openhands_sessions.protocol.errors import ErrorOut
 from openhands_sessions.protocol.payloads import Schema
-from openhands_sessions.protocol.routes import HTML, ID, ROUTES, TEXT, Route, Shape
+from openhands_sessions.protocol.route import TEXT, Route, Shape
+from openhands_sessions.protocol.routes import HTML, ID, ROUTES
 
 PLACE = "#/components/schemas/{model}"
-ALWAYS = (401, 403, 413, 422, 503)
-"""What any route may answer besides: no credentials, a foreign page, too large, a wrong value, no room."""
+ALWAYS = (401, 403, 413, 422, 429, 503)
+"""What any route may answer besides: no credentials, a foreign page, too large, a wrong value, too much, no room."""
 SECURITY_SCHEMES = {
     "header": {"type": "apiKey", "in": "header", "name": "X-Session-API-Key"},
     "bearer": {"type": "http", "scheme": "bearer"},

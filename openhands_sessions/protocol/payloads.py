@@ -3,16 +3,19 @@
 A name that ends in `In` is what a server is sent, in `Out` what it answers.
 """
 
+from datetime import datetime
 from typing import Annotated, Any, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, PlainSerializer, ValidationError, WithJsonSchema
 
+from openhands_sessions.core.events.codec import timestamp_text
 from openhands_sessions.core.events.event import Json
 from openhands_sessions.core.settings import bad_input
 
 P = TypeVar("P", bound=BaseModel)
 Schema = dict[str, Any]
 Text = Annotated[str, Field(max_length=1_000_000)]
+Timestamp = Annotated[datetime, PlainSerializer(timestamp_text), WithJsonSchema({"type": "string"})]
 
 
 class Message(BaseModel):

@@ -3,14 +3,11 @@
 The server registers its handlers from it, the remote gateway takes its paths from it, and OpenAPI is made from it.
 """
 
-import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from functools import partial
-from typing import Any, Literal
 
 from openhands_sessions.core.user_settings import UserSettings
-from openhands_sessions.protocol.commands import CommandIn
+from openhands_sessions.protocol.commands import AcceptedOut, CommandIn, ModelIn, ModelOut, SayIn, SendIn
 from openhands_sessions.protocol.conversations import (
     TRIGGERS,
     ConfigOut,
@@ -23,14 +20,15 @@ from openhands_sessions.protocol.conversations import (
     HostsOut,
     PromptOut,
     RenameIn,
-    SayIn,
     StartedOut,
     StartIn,
-    SuccessOut,
 )
 from openhands_sessions.protocol.errors import ErrorOut, MessageOut
+from openhands_sessions.protocol.history import HistoryChangedOut, HistoryIn, HistoryOut
+from openhands_sessions.protocol.lists import ReadIn, ReadOut
 from openhands_sessions.protocol.login import LOGIN_FORM, LoginLinkOut
 from openhands_sessions.protocol.payloads import Schema
+from openhands_sessions.protocol.route import TEXT, Parameter, Route, Shape
 from openhands_sessions.protocol.settings import (
     ClientConfigOut,
     ProvidersIn,
@@ -41,11 +39,8 @@ from openhands_sessions.protocol.settings import (
 )
 from openhands_sessions.protocol.workspaces import ChangeOut, DiffOut, FileOut, MicroagentsOut, UploadOut
 
-Shape = Any
-"""A type that pydantic describes, or a Schema where there is no such type."""
 LARGEST_ID = 2**53
 NOTHING: Schema = {}
-TEXT: Schema = {"type": "string"}
 ID: Schema = {"type": "string", "maxLength": 64}
 HTML: Schema = {"type": "string", "contentMediaType": "text/html"}
 OBJECT: Schema = {"type": "object"}
@@ -56,59 +51,6 @@ UPLOAD: Schema = {
     "properties": {"files": {"type": "array", "items": {"type": "string", "format": "binary"}}},
     "required": ["files"],
 }
-
-
-@dataclass(frozen=True, slots=True)
-class Parameter:
-    """One of the query."""
-
-    name: str
-    schema: Schema = field(default_factory=lambda: TEXT)
-    required: bool = False
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Route:
-    """One row. `call` is the method and the path. `reply` is the good answer, if there is one, with its `status` and
-    `media`; `errors` are the others by status, besides those that any route may answer. `access` says who may ask,
-    `slashes` whether parameters of the path may hold slashes."""
-
-    call: str
-    summary: str
-    reply: Shape | None = field(default_factory=dict)
-    tag: str = field(kw_only=True)
-    query: tuple[Parameter, ...] = ()
-    body: Shape | None = None
-    body_media: str = "application/json"
-    status: int = 200
-    media: str = "application/json"
-    errors: Mapping[int, Shape] = field(default_factory=dict)
-    access: Literal["anyone", "caller"] = "caller"
-    slashes: bool = False
-
-    @property
-    def method(self) -> str:
-        return self.call.partition(" ")[0]
-
-    @property
-    def path(self) -> str:
-        return self.call.partition(" ")[2]
-
-    @property
-    def parameters(self) -> list[str]:
-        """The names of the path's parameters."""
-        return re.findall(r"{(\w+)}", self.path)
-
-    @property
-    def pattern(self) -> str:
-        """The path for aiohttp, whose own parameters do not match every value: they leave out `{` and `}`."""
-        matched = "(?s:.+)" if self.slashes else "[^/]+"
-        return re.sub(r"{(\w+)}", rf"{{\1:{matched}}}", self.path)
-
-    @property
-    def replies(self) -> Mapping[int, Shape]:
-        """Every answer by its status."""
-        return self.errors if self.reply is None else {self.status: self.reply, **self.errors}
 
 
 def _object(**properties: Schema) -> Schema:
@@ -123,12 +65,15 @@ LIMIT = _number("limit", least=1, most=100, default=20)
 START_ID = _number("start_id", default=0)
 END_ID = _number("end_id", least=-1, default=-1)
 EVENT_ID = _number("event_id")
+AFTER = _number("after", least=-1, default=-1)
+BEFORE = _number("before", default=LARGEST_ID)
 REVERSE = Parameter("reverse", {"type": "boolean", "default": False})
 FILTER = Parameter("filter", {**TEXT, "description": "JSON, see FilterIn: `source`, `query`, `include_types`, …"})
 PAGE = (LIMIT, Parameter("page_id"), Parameter("selected_repository"))
 SEARCH = Parameter("search", {**TEXT, "description": "Stands in the title or in the first message."})
 ID_PREFIX = Parameter("id_prefix", {**ID, "description": "The beginning of the id."})
 COUNT = Parameter("count", {"type": "boolean", "default": False, "description": "Answer the `total` too."})
+STREAM = Parameter("stream", {"type": "boolean", "default": False})
 TRIGGER = Parameter("conversation_trigger", {"enum": list(TRIGGERS)})
 FILE = Parameter("file", required=True)
 PATH = Parameter("path")
@@ -163,6 +108,20 @@ DELETE_CONVERSATION = _conversations(
 START_CONVERSATION = _conversations(
     f"POST {ONE}/start", "Open the session of a conversation.", StartedOut, body=StartIn, errors=UNKNOWN
 )
+SET_MODEL = _conversations(
+    f"PUT {ONE}/model",
+    "Have another model answer, from the next turn on; refused while a turn runs.",
+    ModelOut,
+    body=ModelIn,
+    errors=REFUSED,
+)
+MARK_READ = _conversations(
+    f"POST {ONE}/read",
+    "Raise the caller's read mark, behind which `unread` counts; a lower one changes nothing.",
+    ReadOut,
+    body=ReadIn,
+    errors=UNKNOWN,
+)
 STOP_CONVERSATION = _conversations(f"POST {ONE}/stop", "Close the session of a conversation.", StartedOut)
 
 _log = partial(Route, tag="log")
@@ -173,10 +132,42 @@ READ_EVENTS = _log(
     query=(START_ID, END_ID, REVERSE, LIMIT, FILTER),
     errors={400: ErrorOut, 404: ErrorOut},
 )
-SEND_COMMAND = _log(
-    f"POST {ONE}/events", "Send a command, as over the socket.", SuccessOut, body=CommandIn, errors=REFUSED
+STREAM_EVENTS = _log(
+    f"GET {ONE}/events/stream",
+    "The log as it grows, by server-sent events: `oh_event`, with an id if it is stored, `oh_delta`, and `ended`.",
+    TEXT,
+    query=(AFTER,),
+    media="text/event-stream",
+    errors=UNKNOWN,
 )
-SAY = _log(f"POST {ONE}/message", "Send a message to the agent.", SuccessOut, body=SayIn, errors=REFUSED)
+SEND_COMMAND = _log(
+    f"POST {ONE}/events", "Send a command, as over the socket.", AcceptedOut, body=CommandIn, errors=REFUSED
+)
+SAY = _log(f"POST {ONE}/message", "Send a message to the agent.", AcceptedOut, body=SayIn, errors=REFUSED)
+SEND_MESSAGE = _log(
+    f"POST {ONE}/messages",
+    "Send a message, or queue it. With `stream`, the answer is `text/event-stream`: the events from the message to the "
+    "end of its turn.",
+    AcceptedOut,
+    query=(STREAM,),
+    body=SendIn,
+    errors=REFUSED,
+)
+READ_HISTORY = _log(
+    f"GET {ONE}/history",
+    "The turns of the visible dialogue, the newest or those before a message, its branches and checkpoints.",
+    HistoryOut,
+    query=(LIMIT, BEFORE),
+    errors=UNKNOWN,
+)
+CHANGE_HISTORY = _log(
+    f"POST {ONE}/history",
+    "Undo, move, edit, regenerate, switch, checkpoint or compact: what was done. While a turn runs, all but "
+    "`checkpoint` are refused.",
+    HistoryChangedOut,
+    body=HistoryIn,
+    errors=REFUSED,
+)
 EXPORT = _log(f"GET {ONE}/trajectory", "The whole log, for an export.", _object(trajectory=LOG), errors=UNKNOWN)
 
 _files = partial(Route, tag="files", errors=UNKNOWN)

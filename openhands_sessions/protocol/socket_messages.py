@@ -1,25 +1,39 @@
 """Messages over the socket other than events and commands, and the table of all that goes over it."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Annotated, Any, Final, Literal
 
 import orjson
-from pydantic import BaseModel, Field, PlainSerializer, WithJsonSchema
+from pydantic import BaseModel, Field
 
 from openhands_sessions.core.errors import SessionsError
 from openhands_sessions.core.events.codec import timestamp_text
-from openhands_sessions.core.events.event import AgentState, Json
+from openhands_sessions.core.events.event import Json
 from openhands_sessions.core.json_text import read_json
-from openhands_sessions.core.lifecycle import SessionState
+from openhands_sessions.ports.access import Lapse
 from openhands_sessions.ports.gateway import Delta, EndReason, Status
-from openhands_sessions.protocol.commands import MessageIn, StateIn
+from openhands_sessions.protocol.commands import COMMAND_MODELS, MessageIn
 from openhands_sessions.protocol.errors import Acknowledgement, BareError
+from openhands_sessions.protocol.lists import ListChangeOut, ListOut, MarkReadIn, RenewListIn
+from openhands_sessions.protocol.operators import (
+    CLOSE,
+    DRAIN,
+    SET_LIMITS,
+    STOP,
+    UNDRAIN,
+    CloseSessionIn,
+    DrainIn,
+    OperatorOverview,
+    OperatorStatus,
+    SetLimitsIn,
+    StopTurnIn,
+    UndrainIn,
+)
 from openhands_sessions.protocol.payloads import Message, Payload
 
 PROTOCOL: Final = 2
-Timestamp = Annotated[datetime, PlainSerializer(timestamp_text), WithJsonSchema({"type": "string"})]
+RELOAD = "A part of this conversation was taken back, or another branch of it was chosen: reload the page to see it."
 
 
 class SocketJson:
@@ -35,7 +49,8 @@ class SocketJson:
 
 
 class AuthIn(Payload):
-    """The `auth` payload of Socket.IO; the query may have the same keys."""
+    """The `auth` payload of Socket.IO; the query may have the same keys. With protocol 2, and neither a
+    `conversation_id` nor `create`, the connection is to the list of the caller's conversations."""
 
     protocol: int = 1
     conversation_id: str | None = None
@@ -43,6 +58,13 @@ class AuthIn(Payload):
     epoch: str | None = None
     create: bool | dict[str, Any] = False
     session_api_key: str | None = None
+
+
+class AuthenticateIn(Payload):
+    """A newer token of the same user: the connection goes on until that one lapses. Another user's is refused, and
+    changes nothing."""
+
+    token: Annotated[str, Field(min_length=1)]
 
 
 class ConnectionLimits(Message):
@@ -54,7 +76,10 @@ class ConnectionLimits(Message):
 
 
 class Hello(Message):
-    """The first packet of protocol 2. `head` is the id of the newest event; `epoch` identifies this log."""
+    """The first packet of protocol 2. `head` is the id of the newest event; `epoch` identifies this log.
+    `chain` are the ranges of events that the dialogue on `branch` consists of, up to `head`: all others were taken
+    back. It is null where the log is still being read. `model` is what answers; null where that is not known yet, and
+    for an agent without a model."""
 
     protocol: Literal[2]
     server_version: str
@@ -62,6 +87,9 @@ class Hello(Message):
     head: int
     epoch: str
     limits: ConnectionLimits
+    chain: list[tuple[int, int]] | None = None
+    branch: str | None = None
+    model: str | None = None
 
 
 class Resync(Message):
@@ -73,9 +101,10 @@ class Resync(Message):
 
 
 class Ended(Message):
-    """The session has ended: `stopped`, `deleted`, `shutdown`, `idle` or `failed`. It follows the last event."""
+    """The session has ended: `stopped`, `deleted`, `shutdown`, `idle` or `failed`. It follows the last event. Or this
+    connection ends, and the session lives on: your token has `expired` or was `revoked`."""
 
-    reason: EndReason
+    reason: EndReason | Lapse
 
 
 class StatusUpdate(Message):
@@ -108,6 +137,19 @@ class StatusUpdate(Message):
             timestamp=timestamp_text(at),
         )
 
+    @classmethod
+    def reload(cls, at: datetime) -> "StatusUpdate":
+        """What a V0 client is told when a part of what it shows was taken back: its banner needs `source` and
+        `timestamp`."""
+        return cls(
+            status_update=True,
+            type="error",
+            id="STATUS$ERROR",
+            source="environment",
+            message=RELOAD,
+            timestamp=timestamp_text(at),
+        )
+
     def status(self) -> Status:
         return Status(self.type, self.id, self.message, title=self.conversation_title)
 
@@ -132,29 +174,10 @@ class DeltaOut(Message):
         return Delta(self.kind, self.key, self.offset, self.text, self.restart)
 
 
-class OperatorStatus(Message):
-    """One session after change `number`, for operators."""
-
-    number: int
-    conversation_id: str
-    owner: str
-    state: SessionState
-    agent_state: AgentState
-    head: int
-    followers: int
-    cost: float
-    at: Timestamp
-    problem: str | None
-
-
-class OperatorOverview(Message):
-    """All live sessions after change `number`."""
-
-    number: int
-    sessions: Sequence[OperatorStatus]
-
-
 Channel = Literal["/", "/operator"]
+AUTHENTICATE = "authenticate"
+MARK_READ = "mark_read"
+RENEW_LIST = "renew_list"
 EVENT = "Event"
 """Stands in the table for a stored event, whose schema is that of its kind."""
 
@@ -176,8 +199,8 @@ def _sent(name: str, *payloads: type[BaseModel] | str, channel: Channel = "/") -
     return SocketEvent(name=name, channel=channel, sender="server", payloads=payloads, many=name == "oh_events")
 
 
-def _taken(name: str) -> SocketEvent:
-    return SocketEvent(name=name, channel="/", sender="client", payloads=(MessageIn, StateIn), answer=Acknowledgement)
+def _taken(name: str, *payloads: type[BaseModel], channel: Channel = "/") -> SocketEvent:
+    return SocketEvent(name=name, channel=channel, sender="client", payloads=payloads, answer=Acknowledgement)
 
 
 SOCKET_EVENTS = (
@@ -187,12 +210,24 @@ SOCKET_EVENTS = (
     _sent("oh_delta", DeltaOut),
     _sent("resync", Resync),
     _sent("ended", Ended),
-    _taken("oh_user_action"),
-    _taken("oh_action"),
+    _taken("oh_user_action", *COMMAND_MODELS),
+    _taken("oh_action", *COMMAND_MODELS),
+    _taken(AUTHENTICATE, AuthenticateIn),
+    _taken(MARK_READ, MarkReadIn),
+    _sent("list", ListOut),
+    _sent("list_change", ListChangeOut),
+    _taken(RENEW_LIST, RenewListIn),
     _sent("sessions", OperatorOverview, channel="/operator"),
     _sent("session", OperatorStatus, channel="/operator"),
+    _sent("ended", Ended, channel="/operator"),
+    _taken(AUTHENTICATE, AuthenticateIn, channel="/operator"),
+    _taken(STOP, StopTurnIn, channel="/operator"),
+    _taken(CLOSE, CloseSessionIn, channel="/operator"),
+    _taken(SET_LIMITS, SetLimitsIn, channel="/operator"),
+    _taken(DRAIN, DrainIn, channel="/operator"),
+    _taken(UNDRAIN, UndrainIn, channel="/operator"),
 )
-COMMANDS = tuple(event.name for event in SOCKET_EVENTS if event.sender == "client")
+COMMANDS = tuple(event.name for event in SOCKET_EVENTS if MessageIn in event.payloads)
 
 
 def epoch_of(created_at: datetime) -> str:

@@ -29,10 +29,13 @@ OWN_STATUSES: Mapping[str, str] = {
     "STATUS$SETTING_UP_CONTROLLER": "The controller is being made; it is the last stage.",
     "STATUS$REPLY_CUT": "The model's answer is incomplete; the message says why.",
     "STATUS$HISTORY_REPAIRED": "The model refused the history and now gets it in another form; the message says which.",
+    "STATUS$NO_PROGRESS": "Nothing happens in a turn; the message says for how long, and what it waits for.",
     "STATUS$RECONNECTING": "A gateway lost the connection to its server and tries again.",
     "STATUS$RECONNECTED": "A gateway is connected to its server again.",
 }
 """Statuses of our own, for protocol 2."""
+V0_WITHOUT_ID = frozenset({"STATUS$NO_PROGRESS"})
+"""Statuses of our own that the V0 client is sent too, by their message alone."""
 _SHOWN_AS: Mapping[str, str] = {
     "STATUS$INITIALIZING": "STATUS$STARTING_RUNTIME",
     "STATUS$SETTING_UP_AGENT": "STATUS$SETTING_UP_WORKSPACE",
@@ -44,6 +47,7 @@ ERROR_IDS: Mapping[str, str] = {
     "AGENT_ERROR$ERROR_ACTION_NOT_EXECUTED": "The action was not begun.",
     "AGENT_ERROR$ERROR_OUTCOME_UNKNOWN": "It is unknown whether the action took effect; it is not repeated.",
     "AGENT_ERROR$BAD_ACTION": "The model's call was malformed, or named no known tool.",
+    "AGENT_ERROR$DENIED_BY_RULE": "A confirmation rule denies the call; the message says which.",
     "AGENT_ERROR$TOOL_FAILED": "The tool failed with an error of its own.",
     "AGENT_ERROR$LOOP": "The agent repeated itself and was stopped.",
     "REPLAY$DIFFERS": "A replayed step had another result than recorded.",

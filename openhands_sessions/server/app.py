@@ -4,7 +4,7 @@ import asyncio
 import logging
 import socket
 import warnings
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from ipaddress import ip_address
@@ -20,15 +20,31 @@ from aiohttp.typedefs import Handler
 from openhands_sessions.protocol import routes
 from openhands_sessions.protocol.asyncapi import asyncapi, socket_schema
 from openhands_sessions.protocol.openapi import openapi
+from openhands_sessions.protocol.route import Route
 from openhands_sessions.protocol.socket_messages import SocketJson
 from openhands_sessions.server import middleware
 from openhands_sessions.server.access_log import AccessLog
 from openhands_sessions.server.caller_rates import RATES, RateLimits
 from openhands_sessions.server.compression import compress_json
+from openhands_sessions.server.failed_logins import FailedLogins
+from openhands_sessions.server.forwarding import TrustedProxies
+from openhands_sessions.server.guarded_connection import guarded
 from openhands_sessions.server.identification import Identification
 from openhands_sessions.server.inbound import LIMITS, InboundBudget, MessageLimits
 from openhands_sessions.server.login import LOGIN, Login, link, log_in, log_out, login_page
-from openhands_sessions.server.rest import conversations, details, events, health, schema, settings, workspaces
+from openhands_sessions.server.pending_connections import PENDING, PendingConnections
+from openhands_sessions.server.rest import (
+    commands,
+    conversations,
+    details,
+    event_stream,
+    events,
+    health,
+    history,
+    schema,
+    settings,
+    workspaces,
+)
 from openhands_sessions.server.security_headers import answer_headers
 from openhands_sessions.server.services import SERVICES, Services
 from openhands_sessions.server.slow_client import hang_up
@@ -40,7 +56,7 @@ from openhands_sessions.server.static import page_routes
 
 log = structlog.get_logger(__name__)
 
-HANDLERS: Mapping[routes.Route, Handler] = {
+HANDLERS: Mapping[Route, Handler] = {
     routes.CREATE_CONVERSATION: conversations.create,
     routes.LIST_CONVERSATIONS: conversations.page,
     routes.LIST_MICROAGENT_CONVERSATIONS: conversations.managed,
@@ -49,6 +65,7 @@ HANDLERS: Mapping[routes.Route, Handler] = {
     routes.DELETE_CONVERSATION: conversations.delete,
     routes.START_CONVERSATION: conversations.start,
     routes.STOP_CONVERSATION: conversations.stop,
+    routes.MARK_READ: conversations.mark_read,
     routes.RUNTIME_CONFIG: details.config,
     routes.VSCODE_URL: details.of_any({"vscode_url": None}),  # there is no editor in our sandboxes
     routes.WEB_HOSTS: details.of_any({"hosts": {}}),  # no port of a sandbox is reached from outside
@@ -56,9 +73,14 @@ HANDLERS: Mapping[routes.Route, Handler] = {
     routes.REMEMBER_PROMPT: details.remember_prompt,
     routes.EXPERIMENT_CONFIG: details.of_any(True),
     routes.SUBMIT_FEEDBACK: details.feedback,
-    routes.SEND_COMMAND: details.add_event,
-    routes.SAY: details.say,
+    routes.SEND_COMMAND: commands.add_event,
+    routes.SAY: commands.say,
+    routes.SEND_MESSAGE: commands.send_message,
+    routes.SET_MODEL: commands.set_model,
+    routes.READ_HISTORY: history.read,
+    routes.CHANGE_HISTORY: history.change,
     routes.READ_EVENTS: events.events,
+    routes.STREAM_EVENTS: event_stream.event_stream,
     routes.EXPORT: events.trajectory,
     routes.LIST_FILES: workspaces.list_files,
     routes.READ_FILE: workspaces.select_file,
@@ -104,6 +126,8 @@ HANDLERS: Mapping[routes.Route, Handler] = {
 }
 ACCESS = logging.getLogger("aiohttp.access")
 """Must be given for lines to be made; AccessLog writes them elsewhere."""
+BACKLOG = 128
+"""Connections that wait for the server to take them."""
 PING_INTERVAL = 25
 PING_TIMEOUT = 20
 
@@ -117,17 +141,20 @@ class ServerSettings:
     allowed_origins: tuple[str, ...] = ()
     allowed_hosts: tuple[str, ...] = ()
     any_host: bool = False
+    trusted_proxies: tuple[str, ...] = ()
     client_dir: Path | None = None
 
 
 def build_app(edge: ServerSettings) -> web.Application:
     """The aiohttp application. Its start takes up the turns that an earlier server left; its clean-up ends every
     session, and followers end by themselves with a reason."""
-    operations, callers = edge.services.operations, Identification(edge.services.auth)
-    limits = edge.clients.limits
+    limits, proxies = edge.clients.limits, TrustedProxies(edge.trusted_proxies)
+    failed = FailedLogins(limits.failed_logins_per_minute, proxies)
+    operations, callers = edge.services.operations, Identification(edge.services.auth, failed)
     app = web.Application(
         client_max_size=limits.message_bytes,
         middlewares=[
+            middleware.guarding(proxies),
             compress_json,
             middleware.errors,
             middleware.origin_check(edge.allowed_origins, edge.allowed_hosts, edge.any_host, callers),
@@ -137,14 +164,15 @@ def build_app(edge: ServerSettings) -> web.Application:
     )
     app[SERVICES] = edge.services
     app[LOGIN] = Login(edge.services.auth, callers)
-    app[RATES] = RateLimits(limits.rates, keyed=edge.services.auth.required)
+    app[RATES] = RateLimits(limits.rates, keyed=edge.services.auth.required, users=edge.services.auth.local is None)
     app[LIMITS] = MessageLimits(limits.message_bytes, InboundBudget(limits.unfinished_bytes))
     app.add_routes([web.route(row.method, row.pattern, handler) for row, handler in HANDLERS.items()])
-    sio = _socket_server(app[LIMITS], callers, limits.slow_client_grace)
+    app[PENDING] = PendingConnections(limits.pending, proxies)
+    sio = _socket_server(app, callers, limits.slow_client_grace)
     sio.attach(app)
     app.add_routes(page_routes(edge.client_dir))
     clients = ClientNamespace(edge.clients, callers, app[RATES])
-    operators = OperatorNamespace(operations, callers, limits.slow_client_grace)
+    operators = OperatorNamespace(operations, edge.services.operators, callers, limits.slow_client_grace)
     sio.register_namespace(clients)
     sio.register_namespace(operators)
 
@@ -161,12 +189,13 @@ def build_app(edge: ServerSettings) -> web.Application:
     return app
 
 
-def _socket_server(limits: MessageLimits, callers: Identification, grace: float) -> socketio.AsyncServer:
+def _socket_server(app: web.Application, callers: Identification, grace: float) -> socketio.AsyncServer:
     """Handlers are awaited one after the other, so a client that floods waits for itself. Origins are checked by our
     middleware, for REST and sockets alike."""
     return StrictServer(
-        limits,
+        app[LIMITS],
         callers,
+        app[PENDING],
         grace,
         async_mode="aiohttp",
         client_manager=ConnectedClients(),
@@ -187,11 +216,19 @@ async def _recovering(app: web.Application) -> AsyncIterator[None]:
     recovering = [
         asyncio.create_task(operations.recover(), name="recovery"),
         asyncio.create_task(operations.resume(), name="resumption"),
+        asyncio.create_task(operations.reject_overdue(), name="deadlines of approvals"),
     ]
+    for task in recovering:
+        task.add_done_callback(_tell_failure)
     yield
     for task in recovering:
         task.cancel()
     await asyncio.wait(recovering)
+
+
+def _tell_failure(task: "asyncio.Task[None]") -> None:
+    if not task.cancelled() and (error := task.exception()) is not None:
+        log.error("recovery failed; the next start tries again", task=task.get_name(), exc_info=error)
 
 
 @asynccontextmanager
@@ -209,22 +246,27 @@ async def listening(
         handler_cancellation=False,
     )
     await runner.setup()
+    server = None
     try:
-        await _site(runner, host, port).start()
-        yield runner.addresses[0][1]
+        server = await _listening(guarded(runner, app), host, port)
+        yield server.sockets[0].getsockname()[1]
     finally:
         if (services := app.get(SERVICES)) is not None:
-            # Listening still: whoever comes now is told to come again.
+            # The server still listens: a new client is told to come again.
             await services.operations.close_all("shutdown")
+        if server is not None:
+            server.close()
         await runner.cleanup()
 
 
-def _site(runner: web.AppRunner, host: str, port: int) -> web.BaseSite:
+async def _listening(factory: Callable[[], asyncio.Protocol], host: str, port: int) -> asyncio.Server:
     """An address is bound at once: uvloop would start threads to resolve it. Raises OSError."""
+    loop = asyncio.get_running_loop()
     if "%" in host or not _is_address(host):
-        return web.TCPSite(runner, host, port)
+        return await loop.create_server(factory, host, port, backlog=BACKLOG)
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    return web.SockSite(runner, socket.create_server((host, port), family=family))
+    bound = socket.create_server((host, port), family=family)
+    return await loop.create_server(factory, sock=bound, backlog=BACKLOG)
 
 
 def _is_address(host: str) -> bool:

@@ -8,6 +8,8 @@ from engineio.packet import Packet
 
 from openhands_sessions.core.events.codec import Stored
 from openhands_sessions.core.events.own import OWN_ACTIONS, OWN_OBSERVATIONS
+from openhands_sessions.core.fold import MOVE
+from openhands_sessions.core.lineage import Chain, on_chain
 from openhands_sessions.server.packets import LARGEST_SHARED, array_packet, event_packet, shared_packet
 
 SINGLES = 16
@@ -25,25 +27,36 @@ SPARED = (
 """Kinds that the V0 client is not sent."""
 BY_PERSONS = ("action:message", "action:change_agent_state")
 AUTHOR = re.compile(r',"author":"(?:[^"\\]|\\.)*"}$')
+TURN = re.compile(r',"turn":[0-9]+}$')
+LONGEST_TURN = 32
+"""Characters at a text's end that may name the turn."""
 STATE_CHANGED = "observation:agent_state_changed"
 
 
-def for_v0(entries: Sequence[Stored], *, head: int, last_state: int) -> Sequence[Stored]:
-    """What the V0 client is sent: of the states up to `head`, the head at connect, only the newest. It knows of no
-    authors."""
+def for_v0(entries: Sequence[Stored], *, head: int, last_state: int, chain: Chain | None = None) -> Sequence[Stored]:
+    """What the V0 client is sent: up to `head`, the head at connect, what lies on the chain, and only the newest of the
+    states. It knows of no authors and of no turns."""
     return [
-        _without_author(entry)
+        _without_own_keys(entry)
         for entry in entries
         if entry.kind not in SPARED
+        and (chain is None or entry.id > head or on_chain(chain, entry.id))
         and not (entry.kind == STATE_CHANGED and entry.id <= head and entry.id != last_state)
     ]
 
 
-def _without_author(entry: Stored) -> Stored:
-    """Only what a person caused has an author, the last key of its text."""
-    if entry.kind not in BY_PERSONS:
-        return entry
-    text = AUTHOR.sub("}", entry.text)
+def move_beyond(entries: Sequence[Stored], head: int) -> bool:
+    """Whether the dialogue moves after the event `head`."""
+    return any(entry.kind == MOVE and entry.id > head for entry in entries)
+
+
+def _without_own_keys(entry: Stored) -> Stored:
+    """The turn is the last key of a text; before it comes the author, whom only what a person caused has."""
+    text = entry.text
+    if named := TURN.search(text, max(0, len(text) - LONGEST_TURN)):
+        text = f"{text[: named.start()]}}}"
+    if entry.kind in BY_PERSONS:
+        text = AUTHOR.sub("}", text)
     return entry if text is entry.text else replace(entry, text=text)
 
 

@@ -1,17 +1,21 @@
 """How often a caller may ask, over all its connections and requests."""
 
+import asyncio
 import time
 from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass
+from weakref import WeakKeyDictionary
 
 from aiohttp import web
 
+from openhands_sessions.core.ids import OwnerId
+from openhands_sessions.server.forwarding import address_of
 from openhands_sessions.server.identification import PRINCIPAL
 from openhands_sessions.server.rate_limit import TokenBucket
 
 MOST_CALLERS = 10_000
-"""Callers whose rates are remembered; beyond them, the one that asked longest ago is forgotten."""
+"""Callers with a key whose rates are remembered; beyond them, the one that asked longest ago is forgotten."""
 REQUESTS_AT_ONCE = 4
 """Seconds whose requests may come in one moment: a page loads with many."""
 
@@ -37,18 +41,35 @@ class CallerRates:
 
 
 class RateLimits:
-    """The rates of all callers. Who has a key shares its rates with all that use it from the same address; where no key
-    is needed, each connection has rates of its own, since there is nothing else to tell callers apart by."""
+    """The rates of all callers. A user has its own; who has the one key shares its rates with all that use it from the
+    same address; where no key is needed, each connection has rates of its own, since there is nothing else to tell
+    callers apart by."""
 
-    def __init__(self, rates: Rates, *, keyed: bool, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self, rates: Rates, *, keyed: bool, users: bool = False, clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        """`users`: whether callers are told apart by who they are."""
         self._rates = rates
         self._keyed = keyed
+        self._users = users
         self._clock = clock
-        self._callers: OrderedDict[object, CallerRates] = OrderedDict()
+        self._callers: OrderedDict[tuple[OwnerId, str | None], CallerRates] = OrderedDict()
+        self._connections: WeakKeyDictionary[asyncio.Transport, CallerRates] = WeakKeyDictionary()
 
     def of(self, request: web.Request) -> CallerRates:
         """Those of the caller of this request, who is identified."""
-        caller = (request[PRINCIPAL].owner, request.remote) if self._keyed else id(request.transport)
+        return self._of_key(request) if self._keyed else self._of_connection(request.transport)
+
+    def _of_connection(self, transport: asyncio.Transport | None) -> CallerRates:
+        found = None if transport is None else self._connections.get(transport)
+        if found is None:
+            found = CallerRates(self._rates, self._clock)
+            if transport is not None:
+                self._connections[transport] = found
+        return found
+
+    def _of_key(self, request: web.Request) -> CallerRates:
+        caller = (request[PRINCIPAL].owner, None if self._users else address_of(request))
         found = self._callers.get(caller)
         if found is None:
             found = self._callers[caller] = CallerRates(self._rates, self._clock)

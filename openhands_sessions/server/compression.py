@@ -17,7 +17,7 @@ _LONG = 64 * 1024
 async def compress_json(request: web.Request, handler: Handler) -> web.StreamResponse:
     """Compress what is large, for a client that takes gzip."""
     response = await handler(request)
-    if not isinstance(response, web.Response) or response.prepared or response.content_type != "application/json":
+    if response.prepared or not isinstance(response, web.Response) or response.content_type != "application/json":
         return response
     body = response.body
     if isinstance(body, bytes) and len(body) >= LARGE:

@@ -1,59 +1,51 @@
 """What a caller shows: a key in `auth` payload, header or query, or a browser's cookie."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
-from typing import Any
-from urllib.parse import parse_qs, urlsplit
+from collections.abc import Sequence
+from dataclasses import replace
+from functools import partial
+from urllib.parse import urlsplit
 
 from aiohttp import web
 
+from openhands_sessions.ports.access import Credentials
+from openhands_sessions.server.forwarding import caller_of
+
 NONE = ("", "null", "undefined")
 """What the V0 client writes where it has no key."""
-
-HEADERS = {
-    "HTTP_HOST": "Host",
-    "HTTP_AUTHORIZATION": "Authorization",
-    "HTTP_X_SESSION_API_KEY": "X-Session-API-Key",
-    "HTTP_COOKIE": "Cookie",
-}
+NO_CREDENTIALS = Credentials()
 
 
-@dataclass(frozen=True, slots=True)
-class Credentials:
-    """As `Auth` takes them. `by_cookie`: a browser added them by itself, perhaps for a page of somebody else's."""
-
-    values: Mapping[str, str] = field(default_factory=dict)
-    by_cookie: bool = False
-
-
-def credentials_of(environ: Mapping[str, Any], given: str | None = None) -> Credentials:
-    """The first that is found. `environ` is WSGI's, `given` what the `auth` payload holds."""
-    bearer = environ.get("HTTP_AUTHORIZATION", "")
+def credentials_of(request: web.BaseRequest, given: str | None = None) -> Credentials:
+    """The first key or login found, in this order: `given` (what the `auth` payload holds), header, bearer, query,
+    cookie."""
+    headers = request.headers
+    bearer = headers.get("Authorization", "")
     keys = (
         given or "",
-        environ.get("HTTP_X_SESSION_API_KEY", ""),
+        headers.get("X-Session-API-Key", ""),
         bearer[len("Bearer ") :] if bearer.startswith("Bearer ") else "",
-        query_of(environ).get("session_api_key", ""),
+        query_of(request).get("session_api_key", ""),
     )
+    found = replace(NO_CREDENTIALS, peer=request.remote or "", headers=partial(_all_values, request))
     for key in keys:
         if key not in NONE:
-            return Credentials({"session_api_key": key})
-    cookies = _cookies(environ.get("HTTP_COOKIE", ""))
-    if proof := cookies.get(login_cookie(environ.get("HTTP_HOST", ""))):
-        return Credentials({"login_proof": proof}, by_cookie=True)
+            return replace(found, key=key)
+    if "Cookie" not in headers:
+        return found
+    cookies = _cookies(headers["Cookie"])
+    if proof := cookies.get(login_cookie(caller_of(request).host)):
+        return replace(found, login=proof, by_cookie=True)
     key = cookies.get("session_api_key", "")
-    return Credentials() if key in NONE else Credentials({"session_api_key": key}, by_cookie=True)
+    return found if key in NONE else replace(found, key=key, by_cookie=True)
 
 
-def credentials_in(request: web.Request) -> Credentials:
-    """As `credentials_of`, for a request that is not a socket's."""
-    headers = {variable: request.headers.get(name, "") for variable, name in HEADERS.items()}
-    return credentials_of({**headers, "QUERY_STRING": request.rel_url.raw_query_string})
+def _all_values(request: web.BaseRequest, name: str) -> Sequence[str]:
+    return request.headers.getall(name, ())
 
 
-def query_of(environ: Mapping[str, Any]) -> dict[str, str]:
+def query_of(request: web.BaseRequest) -> dict[str, str]:
     """The query, each name with its last value."""
-    return {name: values[-1] for name, values in parse_qs(environ.get("QUERY_STRING", "")).items()}
+    return {name: value for name, value in request.query.items()}  # noqa: C416 - dict() would take the first
 
 
 def login_cookie(host: str) -> str:

@@ -7,6 +7,8 @@ from collections.abc import Callable
 from aiohttp import web
 
 from openhands_sessions.core.errors import AtCapacity, TooLarge
+from openhands_sessions.server.forwarding import address_of
+from openhands_sessions.server.guarded_connection import awaiting
 from openhands_sessions.server.identification import raw_path
 from openhands_sessions.server.limited_log import LimitedLog
 
@@ -76,7 +78,7 @@ class MessageLimits:
 
     def note(self, request: web.BaseRequest, cause: str, **fields: int) -> None:
         """A line in the log."""
-        self._lines.warn(cause=cause, address=request.remote, path=raw_path(request), **fields)
+        self._lines.warn(cause=cause, address=address_of(request), path=raw_path(request), **fields)
 
 
 LIMITS = web.AppKey("limits", MessageLimits)
@@ -101,12 +103,13 @@ async def read_body(
             try:
                 if (request.content_length or 0) > most:
                     raise too_large(limit or most)
-                async for piece in request.content.iter_any():
-                    body += piece
-                    limits.budget.add(share, len(piece))
-                    heard()
-                    if len(body) > most:
-                        raise too_large(limit or most)
+                with awaiting(request):
+                    async for piece in request.content.iter_any():
+                        body += piece
+                        limits.budget.add(share, len(piece))
+                        heard()
+                        if len(body) > most:
+                            raise too_large(limit or most)
             finally:
                 limits.budget.keep(share, 0)
     except TooLarge:
@@ -115,4 +118,8 @@ async def read_body(
     except TimeoutError:
         limits.note(request, "too many unfinished messages", size=len(body))
         raise AtCapacity(FULL) from None
+    except RuntimeError as error:  # as aiohttp says it where the connection was lost before the read
+        if request.transport is not None:
+            raise
+        raise ConnectionResetError("the client has gone") from error
     return bytes(body)

@@ -1,19 +1,21 @@
-"""How a browser logs in: by a link with a one-time token, or by the key in a form. Both set a cookie."""
+"""How a browser logs in: by a link with a one-time token, or by the key or token in a form. Both set a cookie."""
 
 import re
+from dataclasses import replace
+from html import escape
 from urllib.parse import parse_qs
 
 from aiohttp import web
 
 from openhands_sessions.core.errors import Unauthorized
-from openhands_sessions.core.ids import LOCAL_OWNER
 from openhands_sessions.ports.access import Auth, Principal
 from openhands_sessions.protocol.login import LoginLinkOut
 from openhands_sessions.protocol.routes import LOGIN_PAGE
-from openhands_sessions.server.credentials import Credentials, credentials_in, login_cookie
+from openhands_sessions.server.credentials import NO_CREDENTIALS, credentials_of, login_cookie
+from openhands_sessions.server.forwarding import caller_of
 from openhands_sessions.server.identification import Identification
 from openhands_sessions.server.inbound import read_body
-from openhands_sessions.server.login_pages import AGAIN, INSIDE, OPEN, TOLD, asking, leading_to, page
+from openhands_sessions.server.login_pages import AGAIN, INSIDE, OPEN, TOLD, asking, leading_to, outside, page
 from openhands_sessions.server.login_tokens import TOKEN_SECONDS, LoginTokenRefused, LoginTokens
 from openhands_sessions.server.services import principal
 
@@ -28,29 +30,29 @@ class Login:
 
     def __init__(self, auth: Auth, callers: Identification) -> None:
         self.tokens = LoginTokens()
-        self.required = auth.required
-        self._auth = auth
+        self.auth = auth
         self._callers = callers
 
     def link(self, principal: Principal) -> LoginLinkOut:
-        token = self.tokens.issue(principal) if self.required else None
+        token = None if self.auth.asks_for is None else self.tokens.issue(principal)
         return LoginLinkOut(token=token, seconds=TOKEN_SECONDS)
 
     async def knows(self, request: web.Request) -> bool:
-        return await self._callers.knows(credentials_in(request))
+        return await self._callers.knows(request, credentials_of(request))
 
     async def by_key(self, request: web.Request, key: str) -> Principal:
-        """Raises Unauthorized, and notes it in the log."""
-        return await self._callers.identify(request, Credentials({"session_api_key": key}))
+        """Raises Unauthorized, RateLimited, and notes it in the log."""
+        return await self._callers.identify(request, replace(NO_CREDENTIALS, key=key))
 
     def welcome(self, request: web.Request, principal: Principal, path: str) -> web.Response:
         """Set the cookie, and lead to a page."""
         response = leading_to(path)
-        if self.required:
+        if self.auth.asks_for is not None:
+            proof = self.auth.login_proof(principal, COOKIE_SECONDS)
             response.set_cookie(
-                login_cookie(request.host),
-                self._auth.login_proof(principal, COOKIE_SECONDS),
-                max_age=COOKIE_SECONDS,
+                login_cookie(caller_of(request).host),
+                proof.text,
+                max_age=proof.seconds,
                 path="/",
                 httponly=True,
                 samesite="Strict",
@@ -63,8 +65,9 @@ LOGIN = web.AppKey("login", Login)
 
 
 def first_token(app: web.Application) -> str | None:
-    """For the link that a server prints at its start."""
-    return app[LOGIN].link(Principal(owner=LOCAL_OWNER, operator=True)).token
+    """For the link that a server prints at its start; None where it knows no user to print one for."""
+    login = app[LOGIN]
+    return None if login.auth.local is None else login.link(login.auth.local).token
 
 
 async def door(request: web.Request) -> web.StreamResponse | None:
@@ -81,16 +84,22 @@ async def door(request: web.Request) -> web.StreamResponse | None:
         return None
     if request.headers.get("Sec-Fetch-Site") == "cross-site":
         return page(AGAIN)
-    return asking(TOLD.get(request.query.get("login", ""), ""), "/" if place == LOGIN_PAGE.path else place)
+    told = TOLD.get(request.query.get("login", ""), "")
+    return _asking(request, told, "/" if place == LOGIN_PAGE.path else place)
+
+
+def _asking(request: web.Request, told: str, path: str) -> web.Response:
+    wanted = request.app[LOGIN].auth.asks_for
+    return outside() if wanted is None else asking(wanted, told, path)
 
 
 async def home(request: web.Request) -> web.StreamResponse:
     """`/` where no web client is served."""
-    return await door(request) or page(INSIDE if request.app[LOGIN].required else OPEN)
+    return await door(request) or page(INSIDE if request.app[LOGIN].auth.required else OPEN)
 
 
 async def login_page(request: web.Request) -> web.StreamResponse:
-    """For clients whose pages are served by somebody else."""
+    """For clients whose pages another server serves."""
     return await door(request) or leading_to("/")
 
 
@@ -100,15 +109,20 @@ async def log_in(request: web.Request) -> web.Response:
     path = form.get("next", "/")
     try:
         caller = await request.app[LOGIN].by_key(request, form.get("session_api_key", "").strip())
-    except Unauthorized:
-        return asking(TOLD["wrong"], path)
+    except Unauthorized as error:
+        wrong_key = request.app[LOGIN].auth.asks_for == "key"
+        return _asking(request, TOLD["wrong"] if wrong_key else escape(error.message), path)
     return request.app[LOGIN].welcome(request, caller, path if OURS.fullmatch(path) else "/")
 
 
 async def log_out(request: web.Request) -> web.Response:
     response = leading_to("/")
     response.del_cookie(
-        login_cookie(request.host), path="/", httponly=True, samesite="Strict", secure=_is_behind_tls(request)
+        login_cookie(caller_of(request).host),
+        path="/",
+        httponly=True,
+        samesite="Strict",
+        secure=_is_behind_tls(request),
     )
     return response
 
@@ -118,6 +132,5 @@ async def link(request: web.Request) -> web.Response:
 
 
 def _is_behind_tls(request: web.Request) -> bool:
-    """Whether the browser speaks TLS. Who says so wrongly locks out itself alone."""
-    origin, forwarded = request.headers.get("Origin", ""), request.headers.get("X-Forwarded-Proto", "")
-    return request.secure or forwarded == "https" or origin.startswith("https://")
+    """Whether the browser speaks TLS. Its page's origin says so behind a proxy that is not trusted too."""
+    return caller_of(request).secure or request.headers.get("Origin", "").startswith("https://")

@@ -3,6 +3,7 @@
 import html
 from pathlib import Path
 from string import Template
+from typing import Literal
 
 from aiohttp import web
 
@@ -18,14 +19,21 @@ TOLD = {
 }
 ASKING = """<p role="alert">$told</p>
 <form method="post" action="/api/login">
-  <label>Session key
+  <label>$label
     <input type="password" name="session_api_key" autocomplete="current-password" required autofocus>
   </label>
   <input type="hidden" name="next" value="$next">
   <button>Log in</button>
 </form>
-<p>The server makes the key at its first start and keeps it in the file <code>session_api_key</code> of its data folder,
-unless its operator has chosen one. <code>openhands-sessions login-url</code> prints a link that needs no key.</p>"""
+<p>$hint</p>"""
+LABELS = {"key": "Session key", "token": "Token"}
+HINTS = {
+    "key": "The server makes the key at its first start and keeps it in the file <code>session_api_key</code> of its"
+    " data folder, unless its operator has chosen one. <code>openhands-sessions login-url</code> prints a link that"
+    " needs no key.",
+    "token": "The operator of this server issues tokens. You stay logged in for as long as yours is valid.",
+}
+OUTSIDE = "<p>A proxy in front of this server says who you are, and has not done so: ask its operator for access.</p>"
 INSIDE = """<p>You are logged in. This server has no web client; <a href="/api/docs">its REST interface</a>.</p>
 <form method="post" action="/api/logout"><button>Log out</button></form>"""
 OPEN = '<p>This server has no web client, and asks for no key; <a href="/api/docs">its REST interface</a>.</p>'
@@ -41,8 +49,15 @@ HEADERS = {
 }
 
 
-def asking(told: str, path: str) -> web.Response:
-    return page(Template(ASKING).substitute(told=told, next=html.escape(path)), status=401)
+def asking(wanted: Literal["key", "token"], told: str, path: str) -> web.Response:
+    """A form that asks for a key or a token. `told` is HTML that says why there is no login yet."""
+    fields = {"told": told, "next": html.escape(path), "label": LABELS[wanted], "hint": HINTS[wanted]}
+    return page(Template(ASKING).substitute(fields), status=401)
+
+
+def outside() -> web.Response:
+    """Where a browser's user can do nothing to log in."""
+    return page(OUTSIDE, status=401)
 
 
 def page(body: str, status: int = 200) -> web.Response:

@@ -1,5 +1,6 @@
 """What every HTTP request passes: where it comes from, who asks, and how errors are answered."""
 
+import math
 import re
 from collections.abc import Callable
 from urllib.parse import urlsplit
@@ -14,6 +15,7 @@ from openhands_sessions.core.errors import (
     CallerError,
     ForeignHost,
     ForeignOrigin,
+    LimitReached,
     MethodNotAllowed,
     NotFound,
     OwnedElsewhere,
@@ -23,7 +25,9 @@ from openhands_sessions.core.errors import (
 from openhands_sessions.protocol.errors import ErrorOut, http_status
 from openhands_sessions.protocol.routes import ANYONE
 from openhands_sessions.server.caller_rates import rates_of
-from openhands_sessions.server.credentials import credentials_in
+from openhands_sessions.server.credentials import credentials_of
+from openhands_sessions.server.forwarding import CALLER, TrustedProxies, caller_of
+from openhands_sessions.server.guarded_connection import CONNECTION, connection_of
 from openhands_sessions.server.identification import SOCKETS, Identification
 from openhands_sessions.server.security_headers import preflight
 from openhands_sessions.server.static import ROUTE
@@ -34,6 +38,7 @@ HOST = re.compile(r"(?:[A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\])(?::[0-9]+)?")
 """Without user information, which reads like another host's name."""
 PREFLIGHT = "Access-Control-Request-Method"
 LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
+TOO_MANY = "too many connections of this address have not authenticated; try again in a moment"
 NOT_KEPT = "no-cache, no-store, must-revalidate"
 """`Cache-Control` of every answer but the web client's own files; one that is streamed must say it itself."""
 
@@ -42,9 +47,9 @@ def error_response(error: SessionsError, /, status: int | None = None, **more: s
     """The answer to a failed request. The status is that of the error's class by default; `more` are fields of
     ErrorOut."""
     headers = {}
-    if isinstance(error, RateLimited):
-        headers["Retry-After"] = str(max(1, round(error.retry_after)))
-    if isinstance(error, AtCapacity | OwnedElsewhere):
+    if isinstance(error, RateLimited | LimitReached | AtCapacity) and error.retry_after is not None:
+        headers["Retry-After"] = str(max(1, math.ceil(error.retry_after)))
+    if isinstance(error, OwnedElsewhere):
         headers["Retry-After"] = "1"
     told = ErrorOut.of(error, **more).wire()
     return web.json_response(told, status=status or http_status(type(error)), headers=headers)
@@ -65,10 +70,10 @@ async def errors(request: web.Request, handler: Handler) -> web.StreamResponse:
     except web.RequestPayloadError:
         request.content.feed_eof()  # aiohttp would read on, and meet the same again
         response = error_response(BadInput("the body", "cannot be decoded as its headers say"), status=400)
-        response.force_close()  # where the body ends, and the next request begins, nobody knows
+        response.force_close()  # it is unknown where the body ends and the next request begins
     except Exception as error:
         if isinstance(error, ConnectionError) and (request.transport is None or request.transport.is_closing()):
-            return web.Response(status=400)  # the client has gone: nobody reads this
+            return web.Response(status=400)  # the client has gone, and reads no answer
         log.exception("a request failed", method=request.method, path=request.path)
         response = error_response(SessionsError("the server had an internal error; its log has the details"))
     if not response.prepared:
@@ -88,24 +93,54 @@ def _error_of(request: web.Request, error: web.HTTPException) -> SessionsError:
             return CallerError(error.reason)
 
 
+def guarding(proxies: TrustedProxies) -> Middleware:
+    """A middleware that finds out who calls, and has the connection's time pass only while the client owes bytes. A
+    connection that has used up most of it ends with the answer, so that no request meets the end of another."""
+
+    @web.middleware
+    async def guard(request: web.Request, handler: Handler) -> web.StreamResponse:
+        connection, caller = connection_of(request), proxies.caller(request)
+        if caller is not None:
+            request[CALLER] = caller
+        if connection is None:
+            return await handler(request)
+        request[CONNECTION] = connection
+        connection.client_has_sent()
+        try:
+            if caller is not None and not connection.comes_from(caller.address):
+                response: web.StreamResponse = error_response(AtCapacity(TOO_MANY))
+                response.force_close()
+            else:
+                response = await handler(request)
+            if connection.used_up and not response.prepared:
+                response.force_close()
+            return response
+        finally:
+            connection.client_must_send()
+
+    return guard
+
+
 def origin_check(
     allowed_origins: tuple[str, ...], allowed_hosts: tuple[str, ...], any_host: bool, callers: Identification
 ) -> Middleware:
     """A middleware that keeps foreign web pages out: a page's origin must be ours or an allowed one, and the host
-    name loopback's or an allowed one, so that no name of somebody else's can be pointed at us. `any_host` where
+    name loopback's or an allowed one, so that no foreign name can be pointed at this server. `any_host` where
     credentials guard the server."""
     hosts = LOOPBACK | set(allowed_hosts)
 
     @web.middleware
     async def check(request: web.Request, handler: Handler) -> web.StreamResponse:
-        host = _host_name(request.host)
-        if not HOST.fullmatch(request.host):
-            raise ForeignHost("the Host header must be a host name or an address, with a port if any")
-        if not any_host and host not in hosts:
-            callers.note_refusal(request, "foreign host name", host)
-            raise ForeignHost(f"host name {host[:64]!a} is not one of server.allowed_hosts")
+        asked = caller_of(request).host
+        for named in {request.host, asked}:  # a page can forward a name, but not its own Host
+            if not HOST.fullmatch(named):
+                raise ForeignHost("the Host header must be a host name or an address, with a port if any")
+            host = _host_name(named)
+            if not any_host and host not in hosts:
+                callers.note_refusal(request, "foreign host name", host)
+                raise ForeignHost(f"host name {host[:64]!a} is not one of server.allowed_hosts")
         origin = request.headers.get("Origin")
-        if origin is not None and not _same_origin(origin, request) and origin not in allowed_origins:
+        if origin is not None and not _same_origin(origin, asked) and origin not in allowed_origins:
             callers.note_refusal(request, "foreign origin", origin)
             raise ForeignOrigin("this page's origin is not one of server.allowed_origins")
         if origin in allowed_origins and request.method == "OPTIONS" and PREFLIGHT in request.headers:
@@ -123,9 +158,9 @@ def _host_name(host: str) -> str:
         return ""
 
 
-def _same_origin(origin: str, request: web.Request) -> bool:
+def _same_origin(origin: str, host: str) -> bool:
     try:
-        return urlsplit(origin).netloc == request.host
+        return urlsplit(origin).netloc == host
     except ValueError:
         return False
 
@@ -137,7 +172,7 @@ def authentication(callers: Identification) -> Middleware:
     async def identify(request: web.Request, handler: Handler) -> web.StreamResponse:
         page = request.match_info.route.name == ROUTE  # it asks for a login itself
         if not page and not request.path.startswith(SOCKETS) and request.path not in ANYONE:
-            await callers.identify(request, credentials_in(request))
+            await callers.identify(request, credentials_of(request))
             rates_of(request).requests.take()
         return await handler(request)
 

@@ -19,6 +19,11 @@ class TokenBucket:
 
     def take(self) -> None:
         """Use a token. Raises RateLimited, which says when the next one is there."""
+        self.check()
+        self.spend()
+
+    def check(self) -> None:
+        """Raises RateLimited where there is no token to use."""
         if not self._rate:
             return
         now = self._clock()
@@ -27,4 +32,8 @@ class TokenBucket:
         if self._tokens < 1:
             wait = (1 - self._tokens) / self._rate
             raise RateLimited(f"too many {self._what}; the next may come in {wait:.1f} s", retry_after=wait)
-        self._tokens -= 1
+
+    def spend(self) -> None:
+        """Use a token, if there is one: for what has happened already."""
+        if self._rate:
+            self._tokens = max(0.0, self._tokens - 1)

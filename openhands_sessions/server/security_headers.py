@@ -11,7 +11,7 @@ DATA = "default-src 'none'; frame-ancestors 'none'; base-uri 'none'; form-action
 CLIENT = "frame-ancestors 'self'; object-src 'none'; base-uri 'self'"
 """Of a web client's page and its files: what it loads, and from where, is the client's own matter."""
 METHODS = "GET, POST, PUT, PATCH, DELETE"
-ASKED = "Authorization, Content-Type, X-Session-API-Key"
+ASKED = "Authorization, Content-Type, Last-Event-ID, X-Session-API-Key"
 """Headers that a page of an allowed origin may send, …"""
 READ = "Content-Disposition, Retry-After"
 """… and those of ours that it may read, besides the plain ones."""

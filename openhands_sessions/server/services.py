@@ -18,13 +18,13 @@ from openhands_sessions.ports.access import (
     AccessControl,
     Auth,
     Feedback,
-    Operations,
     Principal,
     UserSecrets,
     UserSettingsStore,
 )
+from openhands_sessions.ports.operations import Operations, OperatorCommands
 from openhands_sessions.protocol.payloads import checked
-from openhands_sessions.protocol.routes import Parameter
+from openhands_sessions.protocol.route import Parameter
 from openhands_sessions.server.identification import PRINCIPAL
 from openhands_sessions.server.inbound import LIMITS, read_body
 
@@ -49,6 +49,7 @@ class Services:
 
     access: AccessControl
     operations: Operations
+    operators: OperatorCommands
     settings: UserSettingsStore
     secrets: UserSecrets
     feedback: Feedback
@@ -58,6 +59,8 @@ class Services:
     new_id: Callable[[], str]
     trajectory_bytes: int
     """The longest one that may be replayed."""
+    slow_client_grace: float
+    """Seconds after which a client that does not read is cut."""
     started: float
     """On the event loop's clock."""
     data_dir: Path
@@ -122,8 +125,11 @@ def number(request: web.Request, parameter: Parameter) -> int:
     least, most = parameter.schema["minimum"], parameter.schema["maximum"]
     default: int = ({"default": most} | parameter.schema)["default"]
     text = request.query.get(parameter.name, "")
-    if not text:
-        return default
+    return whole(parameter.name, text, least, most) if text else default
+
+
+def whole(name: str, text: str, least: int, most: int) -> int:
+    """Raises BadInput that names where the number stands."""
     if not WHOLE.fullmatch(text) or not least <= int(text) <= most:
-        raise BadInput(parameter.name, f"must be a whole number from {least} to {most}")
+        raise BadInput(name, f"must be a whole number from {least} to {most}")
     return int(text)

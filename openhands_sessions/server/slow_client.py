@@ -1,4 +1,4 @@
-"""One connection's way out: bounded in bytes, cut when nobody reads."""
+"""One connection's way out: bounded in bytes, cut when the client does not read."""
 
 import asyncio
 from collections.abc import Sequence

@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
+from datetime import UTC, datetime
 from functools import lru_cache
 
 import socketio
@@ -13,7 +14,9 @@ from openhands_sessions.core.errors import NotFound, SessionsError
 from openhands_sessions.core.events.codec import Stored, stored
 from openhands_sessions.core.events.event import Event, Json
 from openhands_sessions.core.ids import ConversationId, OwnerId
+from openhands_sessions.core.lineage import Chain, on_chain
 from openhands_sessions.core.settings import SessionSettings
+from openhands_sessions.ports.access import Lapse
 from openhands_sessions.ports.agent import Agents
 from openhands_sessions.ports.files import FileStore
 from openhands_sessions.ports.gateway import (
@@ -31,7 +34,7 @@ from openhands_sessions.ports.gateway import (
     Status,
 )
 from openhands_sessions.protocol.commands import command_of
-from openhands_sessions.protocol.errors import BareError
+from openhands_sessions.protocol.errors import BareError, lapsed
 from openhands_sessions.protocol.socket_messages import (
     PROTOCOL,
     ConnectionLimits,
@@ -42,7 +45,7 @@ from openhands_sessions.protocol.socket_messages import (
     StatusUpdate,
     epoch_of,
 )
-from openhands_sessions.protocol.statuses import V0_STATUSES
+from openhands_sessions.protocol.statuses import V0_STATUSES, V0_WITHOUT_ID
 from openhands_sessions.server import batching
 from openhands_sessions.server.packets import SHARED, message_packet, refusals
 from openhands_sessions.server.rate_limit import TokenBucket
@@ -50,6 +53,11 @@ from openhands_sessions.server.slow_client import END_GRACE, Outbox, SlowClient
 from openhands_sessions.server.sockets.websocket import EventPacket
 
 log = structlog.get_logger(__name__)
+
+STAYING_AWAY = ("stopped", "deleted", "expired", "revoked")
+"""Ends after which a client gains nothing by coming back as it is."""
+CHAIN_WITHIN = 60.0
+"""Seconds that a V0 client waits for its first event where the end of a long log must be read first."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -93,9 +101,11 @@ class WebSession:
         self._cursor = connection.after
         self._head = -1
         self._last_state = -1
+        self._chain: Chain | None = None
         self._commands = 0
         """That are under way; their answers go out before the connection ends."""
         self._answered: asyncio.Event | None = None
+        self._expelled: Lapse | None = None
         self._pump: asyncio.Task[None] | None = None
 
     @property
@@ -128,7 +138,7 @@ class WebSession:
 
     async def dispatch(self, data: object) -> Accepted:
         """Carry a client's command to the session, reviving it. Raises BadInput, RateLimited, NotAccepting, …"""
-        self._connection.bucket.take()
+        self.take_turn()
         command, key = command_of(data)
         self._commands += 1
         try:
@@ -137,6 +147,12 @@ class WebSession:
             self._commands -= 1
             if self._answered is not None and not self._commands:
                 self._answered.set()
+
+    def take_turn(self) -> None:
+        """Before anything that a client sends is looked at. Raises RateLimited, Unauthorized."""
+        if self._expelled is not None:
+            raise lapsed(self._expelled)
+        self._connection.bucket.take()
 
     def on_event(self, event: Event) -> None:
         """Send one event now, unless the client has it or is spared it."""
@@ -156,6 +172,17 @@ class WebSession:
         if pump is not None and pump is not asyncio.current_task():
             pump.cancel()
             await asyncio.wait([pump])
+
+    async def expel(self, why: Lapse) -> None:
+        """The client's token does not count any more: tell it, and end the connection. The AgentSession lives on."""
+        self._expelled = why
+        await self.close()
+        self.refuse(lapsed(why))
+        self._tell_end(why)
+        try:
+            await self._leave(why)
+        except SlowClient:
+            self._outbox.abort()
 
     async def end(self) -> None:
         """The server goes: let the client see the session's end, for at most END_GRACE seconds, then stop following."""
@@ -185,15 +212,15 @@ class WebSession:
             log.exception("following failed", conversation_id=self.sid)
             self._outbox.abort()
 
-    def _tell_end(self, reason: EndReason) -> None:
+    def _tell_end(self, reason: EndReason | Lapse) -> None:
         if self._connection.protocol >= PROTOCOL:
             self._outbox.put([message_packet("ended", Ended(reason=reason).wire())])
 
     async def _greet(self, info: SessionInfo) -> None:
-        self._head, self._last_state = info.head, info.last_state
         if self._connection.protocol < PROTOCOL:
-            self._cursor = min(self._cursor, info.head)
+            await self._greet_v0(info)
             return
+        self._head = info.head
         epoch = epoch_of(info.created_at)
         hello = Hello(
             protocol=PROTOCOL,
@@ -202,6 +229,9 @@ class WebSession:
             head=info.head,
             epoch=epoch,
             limits=self._connection.limits,
+            chain=None if info.chain is None else list(info.chain),
+            branch=None if info.chain is None else info.dialogue_branch,
+            model=info.model,
         )
         packets = [message_packet("hello", hello.wire())]
         other_log = self._connection.epoch not in (None, epoch)
@@ -210,6 +240,16 @@ class WebSession:
             packets.append(message_packet("resync", resync.wire()))
             self._cursor = -1
         await self._outbox.send(packets)
+
+    async def _greet_v0(self, info: SessionInfo) -> None:
+        """A V0 client is shown the visible chain alone. One whose newest event was taken back is told to reload."""
+        if info.chain is None and info.head >= 0:
+            await self._gateway.ready(self.sid, CHAIN_WITHIN)
+            info = await self._gateway.describe(self.sid)
+        self._head, self._last_state, self._chain = info.head, info.last_state, info.chain
+        self._cursor = min(self._cursor, info.head)
+        if self._chain is not None and self._cursor >= 0 and not on_chain(self._chain, self._cursor):
+            await self._outbox.send([_reload()])
 
     def _deliver(self, item: FeedItem) -> bool:
         """Send a live item at once; False where the client must first take what waits for it, or much comes."""
@@ -237,21 +277,25 @@ class WebSession:
                 if whole:
                     yield [_delta_packet(item)]
             case Status(id=name, title=title):
-                if whole or title is not None or name in V0_STATUSES:
+                if not whole and name in V0_WITHOUT_ID:
+                    yield [message_packet("oh_event", StatusUpdate.of(replace(item, id=None), self.sid).wire())]
+                elif whole or title is not None or name in V0_STATUSES:
                     yield [message_packet("oh_event", StatusUpdate.of(item, self.sid).wire())]
             case entries:
                 # on_event may have sent some of them already.
                 fresh = entries if entries[0].id > self._cursor else [e for e in entries if e.id > self._cursor]
                 chosen = self._chosen(fresh)
                 yield from batching.arrays(chosen) if whole else batching.singles(chosen)
+                if not whole and batching.move_beyond(fresh, self._head):
+                    yield [_reload()]
                 self._cursor = max(self._cursor, entries[-1].id)
 
     def _chosen(self, entries: Sequence[Stored]) -> Sequence[Stored]:
         if self._connection.protocol >= PROTOCOL:
             return entries
-        return batching.for_v0(entries, head=self._head, last_state=self._last_state)
+        return batching.for_v0(entries, head=self._head, last_state=self._last_state, chain=self._chain)
 
-    async def _leave(self, reason: EndReason) -> None:
+    async def _leave(self, reason: EndReason | Lapse) -> None:
         """The session is over for this client: with a Socket.IO disconnect it stays away, without it comes back."""
         if self._commands:
             self._answered = asyncio.Event()
@@ -259,7 +303,7 @@ class WebSession:
                 async with asyncio.timeout(END_GRACE):
                     await self._answered.wait()
         await self._outbox.drained()
-        if reason in ("stopped", "deleted"):
+        if reason in STAYING_AWAY:
             await self.sio.disconnect(self._connection.socket_id, namespace="/")
         else:
             self._outbox.close()
@@ -270,6 +314,10 @@ class WebSession:
             resync = Resync(reason="slow_consumer", after=self._cursor)
             self._outbox.put([message_packet("resync", resync.wire())])
         await self._outbox.end()
+
+
+def _reload() -> EventPacket:
+    return message_packet("oh_event", StatusUpdate.reload(datetime.now(UTC)).wire())
 
 
 @lru_cache(maxsize=SHARED)

@@ -2,10 +2,10 @@
 
 import asyncio
 import json
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from contextlib import suppress
 
-from openhands_sessions.core.errors import StorageUnavailable
+from openhands_sessions.core.errors import StorageError, StorageUnavailable
 from openhands_sessions.core.ids import ConversationId
 from openhands_sessions.ports.files import FileStore
 from openhands_sessions.ports.store import SessionStore
@@ -22,6 +22,9 @@ class ExpectedClients:
     up."""
 
     def __init__(self, files: FileStore, store: SessionStore, grace: float = GRACE) -> None:
+        self.over: Callable[[], None] = lambda: None
+        """Called when the grace is over; not where the server ends before."""
+        self._over: asyncio.TimerHandle | None = None
         self._files = files
         self._store = store
         self._grace = grace
@@ -37,16 +40,20 @@ class ExpectedClients:
 
     async def begin(self) -> None:
         """The server starts: expect the clients of what was live when the last one shut down or died."""
-        with suppress(StorageUnavailable):
+        with suppress(StorageError):
             noted = (await load(self._files, _FILE)).get("live")
             await self._files.delete(_FILE)
             if isinstance(noted, list):
                 self._expected.update(ConversationId(sid) for sid in noted if isinstance(sid, str))
             self._expected.update(await self._store.held())
-        self._until = asyncio.get_running_loop().time() + self._grace
+        loop = asyncio.get_running_loop()
+        self._until = loop.time() + self._grace
+        self._over = loop.call_at(self._until, lambda: self.over())
 
     async def end(self, live: Iterable[ConversationId]) -> None:
         """The server shuts down: note what is live for the next one, and say the same of it until the end."""
         self._expected, self._until = set(live), float("inf")
+        if self._over is not None:
+            self._over.cancel()
         with suppress(StorageUnavailable):
             await self._files.write(_FILE, json.dumps({"live": sorted(self._expected)}).encode())

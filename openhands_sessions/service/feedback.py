@@ -1,4 +1,4 @@
-"""What users think of a conversation: kept with their own files, sent to nobody."""
+"""What users think of a conversation: kept with their own files, sent nowhere."""
 
 import json
 from collections.abc import Callable, Mapping

@@ -1,4 +1,4 @@
-"""Closes sessions that nobody follows and that have nothing to do, after a time."""
+"""Closes sessions that have no follower and nothing to do, after a time."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
@@ -29,9 +29,10 @@ class IdleCloser:
         if (watched := self._timers.pop(sid, None)) is not None:
             watched[1].cancel()
 
-    def longest_idle(self) -> ConversationId | None:
-        """The session that has been idle for the longest time; None where all work."""
-        return next((sid for sid, (session, _) in self._timers.items() if is_idle(session)), None)
+    def longest_idle(self, counts: Callable[[ConversationId], bool] = lambda sid: True) -> ConversationId | None:
+        """The session that has been idle for the longest time, of those that count; None where all work."""
+        idle = (sid for sid, (session, _) in self._timers.items() if is_idle(session) and counts(sid))
+        return next(idle, None)
 
     async def finish(self) -> None:
         """Wait for the sessions that are being closed."""

@@ -4,7 +4,7 @@ import asyncio
 import hashlib
 import json
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 from openhands_sessions.core.errors import BadInput, NotFound
 from openhands_sessions.core.ids import ConversationId
@@ -14,6 +14,17 @@ from openhands_sessions.ports.gateway import SessionSpec
 from openhands_sessions.service.settings import conversation_folder
 
 
+@dataclass(frozen=True, slots=True)
+class StoredInput:
+    """The rest of a spec, the names of the files that hold its trajectory and its images, None where it has none, and
+    how many bytes they have."""
+
+    spec: SessionSpec
+    replay: str | None
+    images: str | None
+    size: int
+
+
 class InitialInputStore:
     """Each is a file among the conversation's files, named by its content: so of two requests that create the same id,
     the later one changes no file of the first."""
@@ -21,15 +32,17 @@ class InitialInputStore:
     def __init__(self, files: FileStore) -> None:
         self._files = files
 
-    async def store(self, spec: SessionSpec) -> tuple[SessionSpec, str | None, str | None]:
-        """Move trajectory and images of a spec into files: the rest of the spec, and the names of the two files; None
-        where there was nothing to store. Raises BadInput, before anything is stored, and StorageUnavailable."""
-        replay = images = None
+    async def store(self, spec: SessionSpec) -> "StoredInput":
+        """Move trajectory and images of a spec into files. Raises BadInput, before anything is stored, and
+        StorageUnavailable."""
+        replay, images, size = None, None, 0
         if spec.replay_json is not None:
-            spec, replay = await self._recorded(spec, spec.replay_json)
+            spec, steps = await self._recorded(spec, spec.replay_json)
+            replay, size = await self._keep(spec.id, steps), len(steps)
         if spec.image_urls:
-            images = await self._keep(spec.id, json.dumps(spec.image_urls).encode())
-        return replace(spec, image_urls=()), replay, images
+            content = json.dumps(spec.image_urls).encode()
+            images, size = await self._keep(spec.id, content), size + len(content)
+        return StoredInput(replace(spec, image_urls=()), replay, images, size)
 
     async def steps(self, sid: ConversationId, name: str) -> Sequence[TrajectoryStep] | None:
         """A replay's steps, None where the file is lost or damaged. Raises StorageUnavailable."""
@@ -43,21 +56,21 @@ class InitialInputStore:
         """Raises NotFound, StorageUnavailable."""
         return [str(image) for image in json.loads(await self._files.read(_key(sid, name)))]
 
-    async def forget(self, sid: ConversationId, *names: str | None) -> None:
+    async def forget(self, stored: "StoredInput") -> None:
         """Delete what `store` wrote for a conversation that could not be created."""
-        for name in filter(None, names):
-            await self._files.delete(_key(sid, name))
+        for name in filter(None, (stored.replay, stored.images)):
+            await self._files.delete(_key(stored.spec.id, name))
 
-    async def _recorded(self, spec: SessionSpec, text: str) -> tuple[SessionSpec, str]:
-        """The spec with the trajectory's first message as its own, and the name of the file with the steps after it."""
+    async def _recorded(self, spec: SessionSpec, text: str) -> tuple[SessionSpec, bytes]:
+        """The spec with the trajectory's first message as its own, and the steps after it."""
         if spec.initial_message is not None:
             raise BadInput("initial_user_msg", "must be left out: the trajectory in replay_json has a first message")
         # Off the loop: a long trajectory takes seconds.
         trajectory = await asyncio.to_thread(read_trajectory, text)
-        name = await self._keep(spec.id, await asyncio.to_thread(dump_steps, trajectory.steps))
+        steps = await asyncio.to_thread(dump_steps, trajectory.steps)
         message = trajectory.message
         images = message.image_urls or ()
-        return replace(spec, initial_message=message.content, image_urls=images, replay_json=None), name
+        return replace(spec, initial_message=message.content, image_urls=images, replay_json=None), steps
 
     async def _keep(self, sid: ConversationId, content: bytes) -> str:
         name = _name(content)

@@ -20,7 +20,7 @@ def log_state(session: AgentSession, owner: OwnerId, cause: str | None = None) -
     problem = session.problem
     if session.state is SessionState.ERROR and problem is not None:
         if isinstance(problem, StageFailed):
-            about["stage"] = problem.stage
+            about |= {"stage": problem.stage, "error": problem.cause_name}
         about["cause"] = problem.code
         about["problem"] = session.event_stream.masker.text(without_paths(problem.message))[:LONGEST_PROBLEM]
     log.info("session state", **about)

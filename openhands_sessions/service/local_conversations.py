@@ -1,10 +1,8 @@
 """One caller's conversations in this process's store: pages, events, exports, deletion."""
 
-import base64
-import binascii
 from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import replace
-from datetime import datetime
 
 import orjson
 import structlog
@@ -14,12 +12,24 @@ from openhands_sessions.core.event_filter import hidden
 from openhands_sessions.core.events.actions import MessageAction
 from openhands_sessions.core.events.codec import Stored, decode
 from openhands_sessions.core.events.event import Event, Source
-from openhands_sessions.core.ids import ConversationId, conversation_id
+from openhands_sessions.core.history_changes import HistoryChange, read_change
+from openhands_sessions.core.ids import UNNUMBERED, ConversationId, EventId
+from openhands_sessions.core.lineage import at_most, on_chain
 from openhands_sessions.ports.access import Principal
-from openhands_sessions.ports.conversations import ANY_CONVERSATION, ConversationFilter, ConversationPage, EventRange
+from openhands_sessions.ports.conversations import (
+    ANY_CONVERSATION,
+    ConversationFilter,
+    ConversationPage,
+    DialogueHistory,
+    EventRange,
+    FollowedList,
+)
 from openhands_sessions.ports.runtime import Runtimes
-from openhands_sessions.ports.store import ConversationRow
+from openhands_sessions.service.conversation_pages import page_of
+from openhands_sessions.service.history_reading import newest_turns
+from openhands_sessions.service.local_list import LocalList
 from openhands_sessions.service.session_service import SessionService
+from openhands_sessions.session.log_folding import loading
 from openhands_sessions.session.placeholder import Placeholder, readable
 
 log = structlog.get_logger(__name__)
@@ -64,13 +74,9 @@ class LocalConversations:
         matching: ConversationFilter = ANY_CONVERSATION,
         count: bool = False,
     ) -> ConversationPage:
-        before = None if not page_id else _decode_page(page_id)
         owner = self._principal.owner
-        rows = await self._rows.page(owner, limit=limit + 1, before=before, matching=matching)
-        shown = rows[:limit]
-        infos = [self._sessions.summary(row) for row in shown]
-        total = await self._rows.count(owner, matching) if count else None
-        return ConversationPage(infos, _encode_page(shown[-1]) if len(rows) > limit else None, total)
+        page = await page_of(self._sessions, owner, limit=limit, page_id=page_id, matching=matching)
+        return replace(page, total=await self._rows.count(owner, matching)) if count else page
 
     async def rename(self, sid: ConversationId, title: str) -> str:
         await self.check(sid)
@@ -78,8 +84,26 @@ class LocalConversations:
         if not 1 <= len(title) <= LONGEST_TITLE:
             raise BadInput("title", f"must have 1 to {LONGEST_TITLE} characters")
         await self._rows.update(sid, {"title": title})
-        self._sessions.registry.retitled(sid, title)
+        self._sessions.registry.retitled(sid, title, self._principal.owner)
         return title
+
+    async def mark_read(self, sid: ConversationId, event: EventId) -> EventId:
+        await self.check(sid)
+        registry, owner = self._sessions.registry, self._principal.owner
+        session = registry.find(sid)
+        head = UNNUMBERED if session is None else session.event_stream.view.head
+        if event > head and event > (head := await self._sessions.store.log(sid).head()):
+            newest = f"at most {head}, the newest event" if head >= 0 else "left out: there is no event yet"
+            raise BadInput("event_id", f"must be {newest}")
+        mark = await self._sessions.store.read_marks.raise_to(owner, sid, event)
+        registry.lists.changed(owner, sid)
+        return mark
+
+    @asynccontextmanager
+    async def follow_list(self) -> AsyncIterator[FollowedList]:
+        owner = self._principal.owner
+        with self._sessions.registry.lists.follower(owner) as follower:
+            yield LocalList(self._sessions, owner, follower)
 
     async def delete(self, sid: ConversationId) -> bool:
         """It is gone from lists when nothing is left: a deletion that fails or is cut off can be asked for again."""
@@ -91,6 +115,7 @@ class LocalConversations:
         deleted = await self._rows.delete(sid)
         await self._empty(sid)  # of what a client has begun meanwhile
         if deleted:
+            self._sessions.registry.lists.changed(self._principal.owner, sid)
             log.info("a conversation was deleted", conversation_id=sid, owner=self._principal.owner)
         return deleted
 
@@ -107,7 +132,7 @@ class LocalConversations:
         most = limit + 1 if matching is None else None
         log = self._sessions.store.log(sid)
         async for batch in readable(log, wanted.start - 1, before=before, reverse=wanted.reverse, limit=most):
-            # Whether a damaged event matches, nobody knows: it is told of.
+            # Whether a damaged event matches is unknown: the damage is reported.
             found += [
                 entry
                 for entry in batch
@@ -116,6 +141,28 @@ class LocalConversations:
             if len(found) > limit:
                 break
         return found[:limit], len(found) > limit
+
+    async def history(self, sid: ConversationId, *, limit: int, before: EventId | None = None) -> DialogueHistory:
+        view = await self._sessions.descriptions.view(await self._sessions.row(self._principal, sid))
+        store, chain, lineage = self._sessions.store, view.chain, view.lineage
+        end = view.head if before is None else EventId(before - 1)
+        load = loading(store.snapshots, sid)
+        turns, more = await newest_turns(store.log(sid), chain, at_most(chain, end), limit, load)
+        return DialogueHistory(
+            branch=lineage.branch,
+            chain=chain,
+            turns=turns,
+            more=more,
+            branches=lineage.branches,
+            checkpoints=lineage.checkpoints,
+        )
+
+    async def history_change(self, sid: ConversationId, event: EventId) -> HistoryChange:
+        async def read(start: EventId, limit: int) -> Sequence[Stored]:
+            found, _ = await self.events(sid, EventRange(start=start, limit=limit))
+            return found
+
+        return await read_change(read, event)
 
     async def export(self, sid: ConversationId) -> AsyncIterator[bytes]:
         await self.check(sid)
@@ -128,11 +175,11 @@ class LocalConversations:
         yield b"]" if before == "," else b"[]"
 
     async def remember_prompt(self, sid: ConversationId, event: int) -> str:
-        await self.check(sid)
+        row = await self._sessions.row(self._principal, sid)
         found: list[Stored] = []
-        log = self._sessions.store.log(sid)
-        async for batch in readable(log, before=event + 1, reverse=True, limit=REMEMBERED):
-            found.extend(batch)
+        chain = (await self._sessions.descriptions.view(row)).lineage.path(event)
+        async for batch in readable(self._sessions.store.log(sid), before=event + 1, reverse=True, limit=REMEMBERED):
+            found.extend(entry for entry in batch if on_chain(chain, entry.id))
         return remember_prompt([decode(entry.text, entry.schema) for entry in reversed(found)])
 
 
@@ -146,22 +193,6 @@ def _exported(entry: Stored) -> Stored:
         return entry
     wire["extras"] = {key: value for key, value in extras.items() if key not in NOT_EXPORTED}
     return replace(entry, text=orjson.dumps(wire).decode())
-
-
-def _encode_page(row: ConversationRow) -> str:
-    place = {"v0": [row.created_at.isoformat(), row.id], "v1": None}
-    return base64.urlsafe_b64encode(orjson.dumps(place)).decode()
-
-
-def _decode_page(page_id: str) -> tuple[datetime, ConversationId]:
-    try:
-        text, sid = orjson.loads(base64.urlsafe_b64decode(page_id))["v0"]
-        moment = datetime.fromisoformat(text)
-        if moment.tzinfo is None:
-            raise ValueError("a time without its zone")
-        return moment, conversation_id(sid)
-    except (binascii.Error, ValueError, KeyError, TypeError) as error:
-        raise BadInput("page_id", "is not one that a list gave") from error
 
 
 NEWEST = 20

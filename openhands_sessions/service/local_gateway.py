@@ -4,8 +4,9 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 
-from openhands_sessions.core.commands import Command, SendMessage, Stop
+from openhands_sessions.core.commands import Command, SendMessage, SetModel, Stop
 from openhands_sessions.core.errors import NotAccepting, SessionsError
+from openhands_sessions.core.history_commands import Compact, EditMessage
 from openhands_sessions.core.ids import UNNUMBERED, ConversationId
 from openhands_sessions.core.lifecycle import SessionState
 from openhands_sessions.core.settings import public
@@ -20,7 +21,9 @@ from openhands_sessions.ports.gateway import (
     SessionSpec,
     SessionUsage,
 )
+from openhands_sessions.service.remembered_rules import remembers
 from openhands_sessions.service.session_service import SessionService
+from openhands_sessions.session.command_handler import SubmittedCommand
 from openhands_sessions.session.idempotency import IdempotencyKey
 from openhands_sessions.session.stop import record_stop
 
@@ -37,7 +40,7 @@ class LocalGateway:
         self._principal = principal
 
     async def open(self, spec: SessionSpec) -> SessionInfo:
-        return await self._sessions.describe(await self._sessions.open(self._principal, spec))
+        return await self._sessions.descriptions.describe(await self._sessions.open(self._principal, spec))
 
     async def submit(self, sid: ConversationId, command: Command, *, key: str | None = None) -> Accepted:
         idempotency = None if key is None else IdempotencyKey.of(key, command)
@@ -47,17 +50,23 @@ class LocalGateway:
             session = self._registry.find(sid)
             if session is None or not session.accepting or self._registry.owner(sid) != author:
                 row = row or await self._sessions.row(self._principal, sid)
-                session = await self._sessions.session(row)
+                session = await self._sessions.session(row, address=self._principal.address)
             try:
                 accepted = await session.submit(command, idempotency, author)
-                if isinstance(command, SendMessage):
+                if isinstance(command, SendMessage | EditMessage):
                     self._sessions.title(session)
+                if remembers(command):
+                    await self._sessions.remember(await self._sessions.row(self._principal, sid), accepted)
                 return accepted
             except SessionsError as error:
                 known = session.event_stream.view.head != UNNUMBERED
                 if error is session.problem and isinstance(command, Stop) and known:
-                    return await record_stop(session.event_stream, idempotency, author)
-                if session.accepting or session.problem is not None or not isinstance(error, NotAccepting):
+                    return await record_stop(session.event_stream, idempotency, author, command.turn)
+                if error is session.problem and isinstance(command, SetModel) and known:
+                    return await session.switch_failed(SubmittedCommand(command, idempotency, author), command)
+                begun = isinstance(command, Compact)  # it was stopped, perhaps
+                closes = not session.accepting and session.problem is None and isinstance(error, NotAccepting)
+                if begun or not closes:
                     raise
         raise NotAccepting("the session is closing; send it again")
 
@@ -68,17 +77,20 @@ class LocalGateway:
         row = await self._sessions.row(self._principal, sid)
         session = self._registry.find(sid)
         if session is None or session.state is SessionState.CLOSED:
-            await self._sessions.session(row)
+            await self._sessions.session(row, address=self._principal.address)
         # A failed session is not replaced here, or each follower would build it again and again.
         items = self._registry.feed(sid).follow(after, deliver)
         try:
             yield items
         finally:
-            await items.aclose()
-            self._registry.released(sid)
+            try:
+                await items.aclose()
+            finally:
+                self._registry.released(sid)
 
     async def describe(self, sid: ConversationId) -> SessionInfo:
-        return await self._sessions.describe(await self._sessions.row(self._principal, sid))
+        row = await self._sessions.row(self._principal, sid)
+        return await self._sessions.descriptions.describe(row, self._principal.owner)
 
     async def ready(self, sid: ConversationId, within: float) -> None:
         await self._sessions.row(self._principal, sid)

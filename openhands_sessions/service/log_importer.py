@@ -13,11 +13,11 @@ from openhands_sessions.core.events.observations import (
     AgentStateChangedObservation,
     ErrorObservation,
 )
-from openhands_sessions.core.events.own import StopReason, TurnEndedObservation
+from openhands_sessions.core.events.own import HistoryMovedObservation, StopReason, TurnEndedObservation
 from openhands_sessions.core.foreign_events import EventNumbering, event_of
-from openhands_sessions.core.ids import EventId
+from openhands_sessions.core.ids import UNNUMBERED, EventId
 from openhands_sessions.core.view import ConversationView, reduce
-from openhands_sessions.session.approvals import withdrawing
+from openhands_sessions.session.approvals import Question, withdrawing
 
 NOT_RECORDED = "The outcome is unknown: it was not recorded where this conversation was imported from."
 _AT_REST = frozenset(
@@ -51,7 +51,8 @@ class LogImporter:
         """Take in the next event of ours: one that an earlier import stored, or a new one."""
         self.view = reduce(self.view, event)
         self._newest = max(self._newest, event.timestamp)
-        waiting = {*self.view.open_actions, self.view.pending}
+        asked = () if self.view.approval is None else self.view.approval.calls
+        waiting = {*self.view.open_actions, *(number for one in asked for number in (one.event, one.shown))}
         if isinstance(event, Action) and event.id in waiting:
             self._open[event.id] = event
         if len(self._open) > len(waiting):
@@ -69,8 +70,9 @@ class LogImporter:
         """Events that end the log so that opening it starts nothing: no question, action or turn is left open."""
         view = self.view
         made: list[Stored] = []
-        if view.pending is not None:
-            made += [self._said(event) for event in withdrawing(self._open[view.pending], first=self._next)]
+        asked = () if view.approval is None else view.approval.calls
+        left = [Question(one, self._open[one.event if one.shown == UNNUMBERED else one.shown]) for one in asked]
+        made += [self._said(event) for event in withdrawing(left, first=self._next)]
         for number in view.open_actions:
             unknown = ErrorObservation(content=NOT_RECORDED, error_id=UNKNOWN_OUTCOME_ID, cause=number)
             call = self._open[number].tool_call_metadata
@@ -101,6 +103,8 @@ class LogImporter:
                 return replace(event, forgotten_events_start_id=min(start, self.view.condensed[0]))
             case Action() if self._answers(event):
                 return replace(event, cause=self.view.pending)
+            case HistoryMovedObservation():
+                return replace(event, to=UNNUMBERED)  # theirs would be of our numbers
             case _:
                 return event
 

@@ -8,6 +8,7 @@ import structlog
 
 from openhands_sessions.core.errors import (
     AtCapacity,
+    LimitReached,
     RuntimeUnavailable,
     SessionsError,
     StageFailed,
@@ -17,8 +18,8 @@ from openhands_sessions.core.ids import ConversationId
 from openhands_sessions.ports.store import ConversationRow, SessionStore
 from openhands_sessions.service.session_registry import SessionRegistry
 from openhands_sessions.session.agent_session import AgentSession
-from openhands_sessions.session.log_folding import Folding, folded, saving
-from openhands_sessions.session.turn_runner import turn_is_owed
+from openhands_sessions.session.log_folding import folded
+from openhands_sessions.session.turn_runner import work_is_left
 
 log = structlog.get_logger(__name__)
 
@@ -62,14 +63,15 @@ class Recovery:
         again waits longer: a disk with little room takes the store's probe and refuses a turn."""
         failures = self._directory.storage_failures
         while True:
-            await failures.come()
-            left: Sequence[ConversationId] = ()
+            await failures.wait()
             tries = iter(chain(waits, repeat(waits[-1])))
-            while left or failures.waiting:
-                await self._store.works()  # it probes its disk by itself
+            while failures.waiting:
+                await self._store.until_it_works()  # it probes its disk by itself
                 await asyncio.sleep(next(tries))
-                waiting = dict.fromkeys((*left, *failures.taken()))
-                left = [sid for sid in waiting if not await self._recovered(sid)]
+                for sid in failures.waiting:
+                    # One that was stopped meanwhile waits no more.
+                    if failures.discard(sid) and not await self._recovered(sid):
+                        failures.put(sid)
 
     async def _recovered(self, sid: ConversationId) -> bool:
         """Whether it is done; False to try again."""
@@ -78,19 +80,22 @@ class Recovery:
             if row is None or self._is_live(sid):
                 return True
             snapshots = self._store.snapshots
-            view = await folded(self._store.log(sid), await snapshots.load(sid), Folding(save=saving(snapshots, sid)))
+            view = await folded(self._store.log(sid), await snapshots.load(sid), self._directory.folding(sid))
             if self._is_live(sid):
                 return True  # opened meanwhile: a claim would fence that session
-            owed = turn_is_owed(view) or view.stopping is not None
+            owed = work_is_left(view) or view.stopping is not None
             cause = "a turn was cut off" if owed else "its session was cut off"
             log.info("a conversation is recovered", conversation_id=sid, owner=row.owner, cause=cause)
             if owed or self._directory.find(sid) is not None:
                 return await self._session_is_set_up(row)
-            await self._store.release(sid, await self._store.claim(sid), row.updated_at)
+            due = None if view.approval is None or not view.approval.open else view.approval.deadline
+            await self._store.release(sid, await self._store.claim(sid), row.updated_at, approval_due=due)
+            if due is not None:
+                self._directory.deadlines.look()
         except SessionsError as error:
             if not isinstance(error, StorageUnavailable):
                 log.warning("a conversation was not recovered", conversation_id=sid, problem=error.message)
-            return not isinstance(error, AtCapacity | StorageUnavailable)
+            return not isinstance(error, AtCapacity | LimitReached | StorageUnavailable)
         return True
 
     def _is_live(self, sid: ConversationId) -> bool:

@@ -2,38 +2,45 @@
 the end of idle sessions."""
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
 from weakref import WeakValueDictionary
 
 import structlog
 
-from openhands_sessions.core.errors import AtCapacity
+from openhands_sessions.core.errors import AtCapacity, StorageUnavailable
 from openhands_sessions.core.ids import ConversationId, OwnerId
-from openhands_sessions.core.settings import SessionSettings
-from openhands_sessions.ports.access import SessionStatus
+from openhands_sessions.core.layered_settings import LayeredSettings
 from openhands_sessions.ports.gateway import EndReason, Status
+from openhands_sessions.ports.operations import SessionLimits, SessionStatus
 from openhands_sessions.ports.store import ConversationRow
+from openhands_sessions.service.admission import RETRY_AFTER, Admission, Reservation, Scope
+from openhands_sessions.service.approval_deadlines import ApprovalDeadlines
 from openhands_sessions.service.idle_closing import IdleCloser
 from openhands_sessions.service.lifecycle_log import log_state
+from openhands_sessions.service.list_feed import ListFeeds
 from openhands_sessions.service.status_board import StatusBoard
 from openhands_sessions.service.storage_failures import StorageFailures
 from openhands_sessions.session.agent_session import AgentSession
 from openhands_sessions.session.feed import Feed
+from openhands_sessions.session.log_folding import Folding, loading, saving
 from openhands_sessions.session.setup import Dependencies, InitialInput
 
 log = structlog.get_logger(__name__)
 
 
 class SessionRegistry:
-    """Owns the live sessions and their tasks. At most `max_sessions` at once, counted before anything is built."""
+    """Owns the live sessions and their tasks. Each has its place, taken before anything is built."""
 
-    def __init__(self, parts: Dependencies, board: StatusBoard, *, max_sessions: int, idle_timeout: float) -> None:
+    def __init__(self, parts: Dependencies, board: StatusBoard, *, limits: SessionLimits, idle_timeout: float) -> None:
         self.board = board
+        self.lists = ListFeeds()
         self.storage_failures = StorageFailures(parts.store)
+        self.deadlines = ApprovalDeadlines(parts.store, parts.clock)
         self._parts = parts
-        self._max_sessions = max_sessions
+        self._admission = Admission(limits, self._longest_idle, partial(self.close, reason="idle"))
+        self._places: dict[ConversationId, Reservation] = {}
         self._sessions: dict[ConversationId, AgentSession] = {}
         self._rows: dict[ConversationId, ConversationRow] = {}
         self._tasks: dict[ConversationId, asyncio.Task[None]] = {}
@@ -41,6 +48,7 @@ class SessionRegistry:
         self._feeds: WeakValueDictionary[ConversationId, Feed] = WeakValueDictionary()
         self._changed_at = 0.0
         self.accepting = True
+        self._draining = False
 
     def __len__(self) -> int:
         return len(self._sessions)
@@ -53,7 +61,27 @@ class SessionRegistry:
     @property
     def full(self) -> bool:
         """Whether a new session would be refused."""
-        return not self.accepting or (len(self._sessions) >= self._max_sessions and self._idle.longest_idle() is None)
+        return not self.accepting or self._draining or self._admission.full
+
+    @property
+    def limits(self) -> SessionLimits:
+        """How many sessions may be live; one that is set counts from then on."""
+        return self._admission.limits
+
+    @limits.setter
+    def limits(self, limits: SessionLimits) -> None:
+        self._admission.limits = limits
+        self.board.renew()
+
+    @property
+    def draining(self) -> bool:
+        """Whether no new session is admitted, while those that are live go on."""
+        return self._draining
+
+    @draining.setter
+    def draining(self, draining: bool) -> None:
+        self._draining = draining
+        self.board.renew()
 
     def idle_time(self, started: float) -> float:
         """Seconds for which no session has worked or come to another state, at most those since `started`, a time of
@@ -82,44 +110,58 @@ class SessionRegistry:
             feed = self._feeds[sid] = Feed(self._parts.store.log(sid))
         return feed
 
-    def check_room(self) -> None:
-        """Raises AtCapacity where a new session would be refused."""
-        if not self.accepting:
-            raise AtCapacity("the server is shutting down; try again in a moment")
-        if self.full:
-            raise AtCapacity(f"the server holds {self._max_sessions} sessions, as many as it may; try again later")
+    def folding(self, sid: ConversationId) -> Folding:
+        """How a conversation's log is folded beside those of all others."""
+        snapshots, turns = self._parts.store.snapshots, self._parts.fold_turns
+        return Folding(load=loading(snapshots, sid), save=saving(snapshots, sid), turns=turns)
+
+    async def reserve(self, owner: OwnerId, address: str | None) -> Reservation:
+        """A place for one more session. Raises AtCapacity, LimitReached."""
+        self._check_accepting()
+        if self._draining:
+            raise AtCapacity("the server is draining: it begins no session now", retry_after=RETRY_AFTER)
+        return await self._admission.reserve(owner, address)
 
     async def open(
         self,
         row: ConversationRow,
-        settings: Callable[[], SessionSettings],
+        settings: LayeredSettings,
         initial: InitialInput,
         cause: str = "asked for",
+        *,
+        address: str | None = None,
+        place: Reservation | None = None,
     ) -> AgentSession:
         """Join the live session, or build one; one that failed or closes makes room for a new one first. Does not wait
-        for Ready. `cause` stands in the log. Raises AtCapacity."""
+        for Ready. `cause` stands in the log. A `place` that was reserved is taken. Raises AtCapacity, LimitReached."""
         while (session := self._sessions.get(row.id)) is not None:
             if session.accepting:
                 return session
             await self.close(row.id, "failed")
-        if len(self._sessions) >= self._max_sessions and (idle := self._idle.longest_idle()) is not None:
-            await self.close(idle, "idle")
-            return await self.open(row, settings, initial, cause)
-        self.check_room()
-        return self._build(row, settings(), initial, cause)
+        if place is None:
+            with await self.reserve(row.owner, address) as reserved:
+                return await self.open(row, settings, initial, cause, place=reserved)
+        self._check_accepting()
+        session = self._build(row, settings, initial, cause)
+        place.taken, self._places[row.id] = True, place
+        return session
 
-    def retitled(self, sid: ConversationId, title: str) -> None:
-        """Tell those who follow the conversation that it has a new title."""
+    def retitled(self, sid: ConversationId, title: str, owner: OwnerId) -> None:
+        """Tell those who follow the conversation, or its owner's list, that it has a new title."""
         if (row := self._rows.get(sid)) is not None:
             self._rows[sid] = replace(row, title=title)
         if (feed := self._feeds.get(sid)) is not None:
             feed.publish_transient(Status("info", None, sid, title=title))
+        self.lists.changed(owner, sid)
 
     def _build(
-        self, row: ConversationRow, settings: SessionSettings, initial: InitialInput, cause: str
+        self, row: ConversationRow, settings: LayeredSettings, initial: InitialInput, cause: str
     ) -> AgentSession:
         sid = row.id
-        session = AgentSession(sid, settings, self._parts, self.feed(sid), initial=initial, on_change=self._changed)
+        session = AgentSession(
+            sid, settings.settings, self._parts, self.feed(sid), initial=initial, on_change=self._changed
+        )
+        session.event_stream.listen(lambda event: self._show(row.owner, session))
         self._sessions[sid] = session
         self._rows[sid] = row
         task = asyncio.create_task(session.run(), name=f"session {sid}")
@@ -130,7 +172,8 @@ class SessionRegistry:
 
     async def close(self, sid: ConversationId, reason: EndReason) -> None:
         """End a session; returns when it is Closed and gone from here. Where the user has ended it, followers are sent
-        away, also those of a conversation without a session."""
+        away, also those of a conversation without a session. Raises StorageUnavailable where it is Closed, and the
+        user's stop could not be stored."""
         session = self._sessions.get(sid)
         if session is not None:
             task = self._tasks[sid]
@@ -138,6 +181,8 @@ class SessionRegistry:
             await asyncio.wait([task])
         if reason in ("stopped", "deleted") and (feed := self._feeds.get(sid)) is not None:
             feed.end(reason)
+        if session is not None and session.stop_is_lost:
+            raise StorageUnavailable("the session is closed, but its stop could not be stored: stop it again")
 
     async def close_all(self, reason: EndReason) -> None:
         """End every session, and accept none from now on."""
@@ -146,6 +191,7 @@ class SessionRegistry:
         for feed in list(self._feeds.values()):
             feed.end(reason)
         await self._idle.finish()
+        self.lists.end()
 
     def released(self, sid: ConversationId) -> None:
         """A follower has left: the session may be idle now."""
@@ -159,6 +205,14 @@ class SessionRegistry:
         self._publish(session)
         self._idle.watch(session)
         self.storage_failures.note(session)
+        self.deadlines.note(session)
+
+    def _check_accepting(self) -> None:
+        if not self.accepting:
+            raise AtCapacity("the server is shutting down; try again in a moment")
+
+    def _longest_idle(self, scope: Scope) -> ConversationId | None:
+        return self._idle.longest_idle(lambda sid: scope in self._places[sid].scopes)
 
     def _publish(self, session: AgentSession, cause: str | None = None) -> None:
         if self._sessions.get(session.sid) is not session:
@@ -182,10 +236,24 @@ class SessionRegistry:
                 problem=None if session.problem is None else session.problem.message,
             )
         )
+        self._show(owner, session)
+
+    def _show(self, owner: OwnerId, session: AgentSession) -> None:
+        """The session, or its view, has changed: its owner's list may have, too."""
+        if (feed := self.lists.find(owner)) is None:
+            return
+        view = session.event_stream.view
+        problem = None if session.problem is None else session.problem.message
+        asked = (view.processing, view.pending, view.queued, view.notices, view.message_count, view.model)
+        feed.session_changed(session.sid, (session.state, problem, view.agent_state, view.cost, *asked))
 
     def _ended(self, session: AgentSession, task: "asyncio.Task[None]") -> None:
         if not task.cancelled() and (error := task.exception()) is not None:
             log.error("a session's life raised", conversation_id=session.sid, exc_info=error)
         if self._sessions.get(session.sid) is session:
+            owner = self._rows[session.sid].owner
             del self._sessions[session.sid], self._tasks[session.sid], self._rows[session.sid]
+            self._places.pop(session.sid).release()
             self._idle.forget(session.sid)
+            if (feed := self.lists.find(owner)) is not None:
+                feed.session_ended(session.sid)

@@ -2,38 +2,48 @@
 
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import suppress
-from dataclasses import replace
+from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
 
 import structlog
 
-from openhands_sessions.core.errors import AlreadyExists, BadInput, NotFound, StorageError, StorageUnavailable
-from openhands_sessions.core.events.codec import decode
-from openhands_sessions.core.events.event import Json
-from openhands_sessions.core.events.observations import AgentStateChangedObservation
-from openhands_sessions.core.ids import UNNUMBERED, ConversationId
-from openhands_sessions.core.lifecycle import SET_UP, SessionState
-from openhands_sessions.core.repository import Repository
-from openhands_sessions.core.settings import begun, holding
-from openhands_sessions.ports.access import Overview, Principal, SessionStatus
-from openhands_sessions.ports.gateway import EndReason, SessionInfo, SessionSpec
-from openhands_sessions.ports.store import ConversationRow, SessionStore
+from openhands_sessions.core.errors import (
+    AlreadyExists,
+    BadInput,
+    LimitReached,
+    NotFound,
+    StorageError,
+    StorageUnavailable,
+)
+from openhands_sessions.core.ids import ConversationId
+from openhands_sessions.core.settings import begun
+from openhands_sessions.ports.access import Principal
+from openhands_sessions.ports.gateway import Accepted, EndReason, SessionSpec
+from openhands_sessions.ports.operations import Overview, SessionLimits, SessionStatus
+from openhands_sessions.ports.store import ConversationRow, SessionStore, StoredLimits
+from openhands_sessions.service.admission import Reservation
 from openhands_sessions.service.expected_clients import ExpectedClients
 from openhands_sessions.service.initial_input import InitialInputStore
 from openhands_sessions.service.recovery import WAITS, Recovery
+from openhands_sessions.service.remembered_rules import remembered_rules
+from openhands_sessions.service.session_descriptions import SessionDescriptions
 from openhands_sessions.service.session_registry import SessionRegistry
 from openhands_sessions.service.settings import SettingsStore, secret_of, without_secret
 from openhands_sessions.service.title_generation import TitleGenerator
 from openhands_sessions.session.agent_session import AgentSession
-from openhands_sessions.session.setup import STAGES, InitialInput
+from openhands_sessions.session.setup import InitialInput
 
 log = structlog.get_logger(__name__)
 
 
-SET_UP_ENDED = (SessionState.READY, SessionState.RUNNING, SessionState.ERROR)
+@dataclass(frozen=True, slots=True)
+class ConversationLimits:
+    """What the conversations of one user may take, and whether one may begin with a repository of the server's
+    machine."""
 
-_STATE_CHANGE = f"observation:{AgentStateChangedObservation.KIND}"
+    stored: StoredLimits
+    local_repositories: bool = False
 
 
 class SessionService:
@@ -48,16 +58,18 @@ class SessionService:
         clock: Callable[[], datetime],
         *,
         expected: ExpectedClients,
-        local_repositories: bool = False,
+        limits: ConversationLimits,
         titles: TitleGenerator | None = None,
     ) -> None:
         """Without `titles`, conversations bear their ids until a user names them."""
-        self._local_repositories = local_repositories
         self.store = store
         self.registry = registry
+        self.descriptions = SessionDescriptions(store, registry, expected)
         self._settings = settings
         self._initial_input = initial_input
         self._expected = expected
+        expected.over = registry.lists.renew
+        self._limits = limits
         self._clock = clock
         self._titles = titles
         self._recovery = Recovery(store, registry, partial(self.session, cause="recovery"))
@@ -73,39 +85,67 @@ class SessionService:
     async def open(self, principal: Principal, spec: SessionSpec) -> ConversationRow:
         """The conversation's row, its session live; see `Gateway.open`."""
         row = self.registry.row(spec.id) or await self.store.conversations.get(spec.id)
-        if row is None:
-            row = await self._created(principal, spec)
-        if row.owner != principal.owner:
+        if row is not None and row.owner != principal.owner:
             raise NotFound("conversation", spec.id)
-        session = await self.session(row)
+        if row is None:
+            if not spec.create:
+                raise NotFound("conversation", spec.id)
+            with await self.registry.reserve(principal.owner, principal.address) as place:
+                row = await self._created(principal, spec)
+                session = await self.session(row, place=place)
+        else:
+            session = await self.session(row, address=principal.address)
         if row.title is None and row.initial_message:
             self.title(session)
         return row
 
-    async def session(self, row: ConversationRow, cause: str = "asked for") -> AgentSession:
-        """The live session of a conversation, or a new one; `cause` stands in the log. Raises AtCapacity, BadInput."""
+    async def session(
+        self,
+        row: ConversationRow,
+        cause: str = "asked for",
+        *,
+        address: str | None = None,
+        place: Reservation | None = None,
+    ) -> AgentSession:
+        """The live session of a conversation, or a new one; `cause` stands in the log. See `SessionRegistry.open`.
+        Raises AtCapacity, LimitReached, BadInput."""
         session = self.registry.find(row.id)
         if session is not None and session.accepting:
             return session
         kept = await self._settings.kept(row.id, row.settings)
-        settings = await self._settings.merged(row.owner, kept)
-        if row.began_with is not None:
-            settings = holding(settings, row.began_with)
-        else:
-            row = await self._kept(row, begun(settings))
-        return await self.registry.open(row, lambda: settings, self._initial(row), cause)
+        settings = (await self._settings.layered(row.owner, kept)).held(row.began_with)
+        if row.began_with is None:
+            with suppress(StorageUnavailable):  # while nothing can be stored, they hold for this session
+                row = await self.store.conversations.update(row.id, {"began_with": begun(settings.settings())})
+        initial = self._initial(row)
+        return await self.registry.open(row, settings, initial, cause, address=address, place=place)
 
     async def close(self, row: ConversationRow, reason: EndReason) -> None:
-        """End the session. After a stop, the conversation begins again with the settings of that time."""
+        """End the session. After a stop, the conversation begins again with the settings of that time. Raises
+        StorageUnavailable for a stop that could not be stored: the next server would go on with the turn."""
         self._expected.discard(row.id)
+        if reason == "stopped" and self.registry.find(row.id) is None and await self.descriptions.asks(row.id):
+            # The question is withdrawn by a session.
+            await (await self.session(row, cause="a stop")).settled()
+        self.registry.lists.changed(row.owner, row.id)  # also where no session is live
         if reason == "stopped" and row.began_with is not None:
-            await self._kept(row, None)
-        await self.registry.close(row.id, reason)
+            with suppress(StorageError, NotFound):  # a damaged row must not hold up a stop
+                await self.store.conversations.update(row.id, {"began_with": None})
+        try:
+            await self.registry.close(row.id, reason)
+        finally:
+            if reason in ("stopped", "deleted"):
+                self.registry.storage_failures.discard(row.id)
 
     def title(self, session: AgentSession) -> None:
         """A user has said something: see to it that the conversation has a title."""
         if self._titles is not None:
             self._titles.spoken(session)
+
+    async def remember(self, row: ConversationRow, accepted: Accepted) -> None:
+        """Keep what a decision allows for good in its user's settings; again, it changes nothing. Raises BadInput,
+        StorageError."""
+        await self._settings.remember(row.owner, await remembered_rules(self.store.log(row.id), accepted.id))
 
     async def forget(self, sid: ConversationId) -> None:
         """Delete the files that belong to a conversation."""
@@ -114,6 +154,14 @@ class SessionService:
     @property
     def accepting(self) -> bool:
         return self.registry.accepting
+
+    @property
+    def limits(self) -> SessionLimits:
+        return self.registry.limits
+
+    @property
+    def draining(self) -> bool:
+        return self.registry.draining
 
     @property
     def problem(self) -> str | None:
@@ -150,6 +198,9 @@ class SessionService:
         """`waits` as Recovery has them."""
         await self._recovery.resume(waits)
 
+    async def reject_overdue(self) -> None:
+        await self.registry.deadlines.run(partial(self.session, cause="an answer is overdue"))
+
     async def close_all(self, reason: EndReason) -> None:
         if self.registry.accepting:
             self.registry.accepting = False
@@ -157,15 +208,12 @@ class SessionService:
         await self.registry.close_all(reason)
 
     async def _created(self, principal: Principal, spec: SessionSpec) -> ConversationRow:
-        if not spec.create:
-            raise NotFound("conversation", spec.id)
-        if spec.checkout is not None and spec.checkout.local and not self._local_repositories:
+        if spec.checkout is not None and spec.checkout.local and not self._limits.local_repositories:
             raise BadInput("repository", "must not lie on the server's own machine")
-        self.registry.check_room()
         secret = secret_of(spec.settings)
         settings = await self._settings.merged(principal.owner, spec.settings)
-        spec, replay, images = await self._initial_input.store(spec)
-        moment = self._clock()
+        stored = await self._initial_input.store(spec)
+        spec, moment = stored.spec, self._clock()
         row = ConversationRow(
             id=spec.id,
             owner=principal.owner,
@@ -174,29 +222,24 @@ class SessionService:
             title=spec.title,
             trigger=spec.trigger,
             initial_message=spec.initial_message,
-            images_key=images,
-            replay_key=replay,
+            images_key=stored.images,
+            replay_key=stored.replay,
             repository=spec.checkout,
             checkout=spec.checkout is not None,
             settings=without_secret(spec.settings),
             began_with=begun(settings),
         )
         try:
-            await self.store.conversations.create(row)
+            await self.store.conversations.create(row, files=stored.size, limits=self._limits.stored)
         except AlreadyExists:
             return await self.row(principal, spec.id)
-        except (BadInput, StorageError):
-            await self._initial_input.forget(spec.id, replay, images)
+        except (BadInput, LimitReached, StorageError):
+            await self._initial_input.forget(stored)
             raise
         # Only now is the id ours, and with it the place where its key is kept.
         await self._settings.keep(spec.id, secret)
+        self.registry.lists.changed(row.owner, row.id)
         log.info("a conversation was created", conversation_id=row.id, owner=row.owner, cause=row.trigger)
-        return row
-
-    async def _kept(self, row: ConversationRow, began_with: dict[str, Json] | None) -> ConversationRow:
-        """The row with the settings that hold from now on; while nothing can be stored, they hold for this session."""
-        with suppress(StorageUnavailable):
-            return await self.store.conversations.update(row.id, {"began_with": began_with})
         return row
 
     def _initial(self, row: ConversationRow) -> InitialInput:
@@ -208,61 +251,3 @@ class SessionService:
             replay=None if replay is None else partial(self._initial_input.steps, row.id, replay),
             author=row.owner,
         )
-
-    def summary(self, row: ConversationRow) -> SessionInfo:
-        """A row as lists show it, without looking into its log."""
-        session = self.registry.find(row.id)
-        live = session is not None and session.state is not SessionState.CLOSED
-        view = None if session is None else session.event_stream.view
-        expected = row.id in self._expected and (session is None or session.state not in SET_UP_ENDED)
-        repository = row.repository or Repository()
-        return SessionInfo(
-            id=row.id,
-            owner=row.owner,
-            title=row.title or f"Conversation {row.id[:5]}",
-            created_at=row.created_at,
-            updated_at=row.updated_at if session is None else max(row.updated_at, session.event_stream.updated_at),
-            trigger=row.trigger,
-            repository=repository.name or None,
-            branch=repository.branch,
-            git_provider=repository.provider,
-            state=session.state if session is not None and live else None,
-            agent_state=None if view is None else view.agent_state,
-            runtime_status=None if session is None or not live else runtime_status(session.state),
-            head=UNNUMBERED if view is None else view.head,
-            last_state=UNNUMBERED if view is None else view.last_state,
-            followers=0 if session is None else session.event_stream.feed.followers,
-            problem=None if session is None or session.problem is None else session.problem.message,
-            expected=expected,
-        )
-
-    async def describe(self, row: ConversationRow) -> SessionInfo:
-        """As `summary`, with what the log's end says where its session has not folded it yet; waits for no fold."""
-        info, log = self.summary(row), self.store.log(row.id)
-        if info.head != UNNUMBERED:
-            return info
-        head = await log.head()
-        if self.registry.find(row.id) is None:
-            return replace(info, head=head)
-        async for batch in log.read(before=head + 1, reverse=True):
-            for entry in batch:
-                if entry.kind == _STATE_CHANGE:
-                    event = decode(entry.text, entry.schema)
-                    state = event.agent_state if isinstance(event, AgentStateChangedObservation) else None
-                    return replace(info, head=head, last_state=entry.id, agent_state=state)
-        return replace(info, head=head)
-
-
-def runtime_status(state: SessionState) -> str:
-    """The exact status of a session that is in this state."""
-    if state in SET_UP:
-        return STAGES[state].status
-    match state:
-        case SessionState.CREATED:
-            return STAGES[SessionState.INITIALIZING].status
-        case SessionState.READY | SessionState.RUNNING:
-            return "STATUS$READY"
-        case SessionState.ERROR:
-            return "STATUS$ERROR"
-        case _:
-            return "STATUS$STOPPED"

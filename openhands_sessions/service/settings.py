@@ -4,11 +4,13 @@ import asyncio
 import json
 from collections.abc import Mapping, Sequence
 
-from openhands_sessions.core.errors import NotFound
+from openhands_sessions.core.confirmation_rules import MOST_RULES, ConfirmationRule
+from openhands_sessions.core.errors import BadInput, NotFound
 from openhands_sessions.core.events.event import Json
 from openhands_sessions.core.ids import ConversationId, OwnerId, folder_name
 from openhands_sessions.core.json_limits import check_nesting
-from openhands_sessions.core.settings import SessionSettings, merge, one_reach, together
+from openhands_sessions.core.layered_settings import LayeredSettings
+from openhands_sessions.core.settings import SessionSettings, merge, one_reach
 from openhands_sessions.core.user_settings import UserSettings, changed, completed, layer, stored
 from openhands_sessions.ports.access import ShownSettings
 from openhands_sessions.ports.files import FileStore
@@ -26,11 +28,15 @@ class SettingsStore:
 
     async def merged(self, owner: OwnerId, request: Mapping[str, Json]) -> SessionSettings:
         """Server ← LLM ← agent ← the user's own ← the request. Raises BadInput for a wrong or unknown key."""
+        return (await self.layered(owner, request)).settings()
+
+    async def layered(self, owner: OwnerId, request: Mapping[str, Json]) -> LayeredSettings:
+        """The layers of `merged`, as they are now."""
         own = await self._users(owner)
         users = {} if own is None else layer(own)
         if secrets := await load(self._files, user_file(owner, "secrets")):
             users["custom_secrets"] = secrets
-        return merge(*self._server, together(users, request))
+        return LayeredSettings(self._server, (users, request))
 
     async def shown(self, owner: OwnerId) -> ShownSettings | None:
         own, operators = await self._users(owner), merge(*self._server)
@@ -47,8 +53,19 @@ class SettingsStore:
         async with self._storing:
             settings = changed(await self._users(owner), given, merge(*self._server))
             merge(layer(settings))
-            await self._files.write(user_file(owner, "settings"), json.dumps(settings.model_dump()).encode())
+            await self._write(owner, settings)
         return settings
+
+    async def remember(self, owner: OwnerId, rules: Sequence[ConfirmationRule]) -> None:
+        """Put rules before those that the user has, but for rules that are there already. Raises BadInput where the
+        user has too many."""
+        async with self._storing:
+            settings = await self._users(owner) or UserSettings()
+            before = settings.confirmation_rules or ()
+            now = (*(rule for rule in rules if rule not in before), *before)
+            if len(now) > MOST_RULES:
+                raise BadInput("always", f"is not possible for you: you have {MOST_RULES} rules, remove some")
+            await self._write(owner, settings.model_copy(update={"confirmation_rules": now}))
 
     async def keep(self, sid: ConversationId, secret: bytes | None) -> None:
         """Keep what `secret_of` took of a request in a file of its own, apart from the conversation's row."""
@@ -62,6 +79,9 @@ class SettingsStore:
     async def forget(self, sid: ConversationId) -> None:
         """Delete what is kept of a conversation, also by others."""
         await self._files.delete(conversation_folder(sid))
+
+    async def _write(self, owner: OwnerId, settings: UserSettings) -> None:
+        await self._files.write(user_file(owner, "settings"), json.dumps(settings.model_dump()).encode())
 
     async def _users(self, owner: OwnerId) -> UserSettings | None:
         """What the user has stored; None before the first time, or where the file is damaged."""

@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 
 from openhands_sessions.core.ids import ConversationId
 from openhands_sessions.core.lifecycle import SessionState
-from openhands_sessions.ports.access import Overview, SessionStatus
+from openhands_sessions.ports.operations import Overview, SessionStatus
 
 KEPT_CHANGES = 4_096
 BATCH = 256
@@ -19,6 +19,7 @@ class StatusBoard:
         self._sessions: dict[ConversationId, SessionStatus] = {}
         self._changes: deque[SessionStatus] = deque(maxlen=KEPT_CHANGES)
         self._number = 0
+        self._renewals = 0
         self._ended = False
         self._news = asyncio.Event()
 
@@ -40,6 +41,11 @@ class StatusBoard:
             self._sessions[status.conversation_id] = status
         self._wake()
 
+    def renew(self) -> None:
+        """Let every watcher have an overview next."""
+        self._renewals += 1
+        self._wake()
+
     def end(self) -> None:
         """Let every watcher finish what there is."""
         self._ended = True
@@ -49,13 +55,17 @@ class StatusBoard:
         return Overview(self._number, tuple(self._sessions.values()))
 
     async def watch(self) -> AsyncIterator[Overview | Sequence[SessionStatus]]:
-        """An overview, then every change behind it, in order, in batches; until the board ends."""
+        """An overview, then every change behind it, in order, in batches, and an overview at each renewal; until the
+        board ends."""
         cursor: int | None = None
+        renewals = 0
         while True:
             news = self._news
-            if cursor is None or (self._changes and self._changes[0].number > cursor + 1):
+            oldest = self._changes[0].number if self._changes else 0
+            renewed = renewals != self._renewals and self._number == cursor
+            if cursor is None or oldest > cursor + 1 or renewed:
                 overview = self.overview()
-                cursor = overview.number
+                cursor, renewals = overview.number, self._renewals
                 yield overview
             elif self._number > cursor:
                 missing = min(self._number - cursor, len(self._changes))

@@ -19,24 +19,29 @@ class StorageFailures:
         self._news = asyncio.Event()
 
     @property
-    def waiting(self) -> bool:
-        return bool(self._waiting)
+    def waiting(self) -> Sequence[ConversationId]:
+        return tuple(self._waiting)
 
     def note(self, session: AgentSession) -> None:
         """A session has come to another state."""
         if session.state is SessionState.ERROR and self._is_the_stores(session):
-            self._waiting[session.sid] = None
-            self._news.set()
+            self.put(session.sid)
 
-    async def come(self) -> None:
-        """Wait until there are any."""
+    async def wait(self) -> None:
+        """Until there are any."""
         await self._news.wait()
 
-    def taken(self) -> Sequence[ConversationId]:
-        """Those that wait; they are forgotten here."""
-        taken, self._waiting = [*self._waiting], {}
-        self._news.clear()
-        return taken
+    def put(self, sid: ConversationId) -> None:
+        self._waiting[sid] = None
+        self._news.set()
+
+    def discard(self, sid: ConversationId) -> bool:
+        """It waits no more: whether it did."""
+        waited = sid in self._waiting
+        self._waiting.pop(sid, None)
+        if not self._waiting:
+            self._news.clear()
+        return waited
 
     def _is_the_stores(self, session: AgentSession) -> bool:
         match session.problem:

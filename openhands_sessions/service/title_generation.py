@@ -10,7 +10,7 @@ from openhands_sessions.core.errors import Conflict, ModelFailure, NotFound, Ses
 from openhands_sessions.core.events.actions import MessageAction
 from openhands_sessions.core.events.codec import decode
 from openhands_sessions.core.events.event import Source
-from openhands_sessions.core.ids import UNNUMBERED, ConversationId, EventId
+from openhands_sessions.core.ids import UNNUMBERED, ConversationId, EventId, OwnerId
 from openhands_sessions.core.texts import first_words, made_title
 from openhands_sessions.ports.store import SessionStore
 from openhands_sessions.session.agent_session import AgentSession
@@ -26,12 +26,12 @@ AT_ONCE = 8
 class TitleGenerator:
     """One task for each conversation without a title that a user has spoken in. `close` ends them."""
 
-    def __init__(self, store: SessionStore, on_title: Callable[[ConversationId, str], None]) -> None:
+    def __init__(self, store: SessionStore, on_title: Callable[[ConversationId, str, OwnerId], None]) -> None:
         self._store = store
         self._on_title = on_title
         self._named: WeakSet[AgentSession] = WeakSet()
         self._spoken: WeakSet[AgentSession] = WeakSet()
-        """Sessions in which something was said that nobody has looked at yet."""
+        """Sessions with new messages that were not looked at yet."""
         self._looking: WeakSet[AgentSession] = WeakSet()
         self._looked_at: WeakKeyDictionary[AgentSession, EventId] = WeakKeyDictionary()
         """Up to which event there are no words of a user's."""
@@ -70,7 +70,7 @@ class TitleGenerator:
             self._looking.discard(session)
 
     async def _look(self, session: AgentSession) -> None:
-        """Name it, unless it has a name already or nobody has said a word yet."""
+        """Name it, unless it has a name already or has no message yet."""
         row = await self._store.conversations.get(session.sid)
         untitled = row is not None and row.title is None
         message = await self._first_words(session) if untitled else None
@@ -81,8 +81,8 @@ class TitleGenerator:
             await self._keep(session, title)
 
     async def _first_words(self, session: AgentSession) -> str | None:
-        """The user's first message with words in it; only what was not looked at before is read."""
-        async for batch in session.event_stream.read(self._looked_at.get(session, UNNUMBERED)):
+        """The user's first visible message with words in it; only what was not looked at before is read."""
+        async for batch in session.event_stream.read_chain(self._looked_at.get(session, UNNUMBERED)):
             for entry in batch:
                 if entry.kind == "action:message":
                     event = decode(entry.text, entry.schema)
@@ -101,7 +101,7 @@ class TitleGenerator:
                 continue  # the row has changed since it was read: look again
             except NotFound:
                 return
-            self._on_title(session.sid, title)
+            self._on_title(session.sid, title, row.owner)
             return
 
 

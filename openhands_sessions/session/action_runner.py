@@ -1,6 +1,7 @@
 """Carries out one agreed action and records what came of it."""
 
 import asyncio
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import replace
 
@@ -72,9 +73,9 @@ class ActionRunner:
         command_timeout: float,
         *,
         mcp: McpTools | None = None,
-        vision: bool = False,
+        vision: Callable[[], bool] = lambda: False,
     ) -> None:
-        """`vision`: whether images of results can be shown to the agent."""
+        """`vision`: whether images of results can be shown to the agent, asked each time."""
         self._mcp = mcp
         self._attachments = Attachments(runtime.files, vision=vision)
         self._sid = sid
@@ -165,7 +166,7 @@ class ActionRunner:
         if isinstance(task, CallMcp):
             return await self._call(task)
         key = action_key(self._sid, action.id)
-        # One that is adopted tells its output from the beginning: nobody knows how much of it was heard.
+        # One that is adopted sends its output from the beginning: how much of it was received is unknown.
         writer = DeltaCoalescer(
             self._stream.publish_transient, "output", str(action.id), self._stream.masker, anew=again
         )

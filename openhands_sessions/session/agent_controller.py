@@ -1,23 +1,17 @@
 """One turn: decide, act, record, until the agent has spoken."""
 
-from collections.abc import Mapping, Sequence
-from dataclasses import replace
-from typing import Any, Literal
+from collections.abc import Sequence
+from functools import partial
+from typing import Literal
 
 import structlog
 
-from openhands_sessions.core.dialogue import CUT, result_text, text_beside
-from openhands_sessions.core.errors import BadInput, ModelFailure
-from openhands_sessions.core.events.actions import FinishAction, MessageAction, RejectAction
-from openhands_sessions.core.events.event import Action, AgentState, Event, Json, Observation, Source, ToolCall
-from openhands_sessions.core.events.observations import (
-    BAD_CALL_ID,
-    AgentStateChangedObservation,
-    ErrorObservation,
-    LoopDetectionObservation,
-)
+from openhands_sessions.core.dialogue import text_beside
+from openhands_sessions.core.errors import ModelFailure
+from openhands_sessions.core.events.actions import MessageAction
+from openhands_sessions.core.events.event import Action, AgentState, Event, Json, Source
+from openhands_sessions.core.events.observations import AgentStateChangedObservation
 from openhands_sessions.core.events.own import (
-    InvalidCallAction,
     PlannedCall,
     StopReason,
     ToolCallsAction,
@@ -26,28 +20,31 @@ from openhands_sessions.core.events.own import (
 )
 from openhands_sessions.core.evolve import evolve
 from openhands_sessions.core.history_form import Message
-from openhands_sessions.core.limits import LoopVerdict, check_repetition, over
+from openhands_sessions.core.ids import EventId
+from openhands_sessions.core.limits import over
+from openhands_sessions.core.replay_progress import REPLAYED
 from openhands_sessions.core.settings import SessionSettings
+from openhands_sessions.core.spending import spends
 from openhands_sessions.core.trajectory import TrajectoryStep
-from openhands_sessions.core.view import spends
 from openhands_sessions.ports.agent import AgentInput
 from openhands_sessions.ports.gateway import Status
 from openhands_sessions.ports.model import ModelReply, Retry
 from openhands_sessions.session.action_runner import SandboxLost
-from openhands_sessions.session.approvals import asking
+from openhands_sessions.session.approval_questions import questions
+from openhands_sessions.session.approvals import withdrawing
 from openhands_sessions.session.delta_coalescing import DeltaCoalescer
 from openhands_sessions.session.event_stream import EventStream
 from openhands_sessions.session.history_fitter import HistoryFitter
 from openhands_sessions.session.model_replies import ANSWER_CUT, distinct, metrics, said_beside
+from openhands_sessions.session.planned_calls import Answered, Asked, CallOfReply, Ending, PlannedCalls
+from openhands_sessions.session.progress_notice import ProgressNotice
+from openhands_sessions.session.repetition_guard import RepetitionGuard
 from openhands_sessions.session.turn_context import TurnContext, TurnProgress
 from openhands_sessions.session.turn_history import TurnHistory
 
 log = structlog.get_logger(__name__)
 
 SAID_NOTHING = "The model answered with nothing. Say continue to ask it again."
-STUCK_NOTE = "You repeat the same step with the same result. Do something else, or tell the user what is in the way."
-STUCK_END = "The agent repeats the same step and gets nowhere. Tell it what to do differently."
-ALWAYS_CUT = "Its replies are cut: the model reaches the limit of its output each time."
 
 
 class AgentController:
@@ -58,7 +55,11 @@ class AgentController:
         self._context = context
         self._settings = settings
         self._history = TurnHistory(stream)
+        self._tell = partial(_tell, stream)
         self._fitter = HistoryFitter(stream, context, settings, self._history, self._tell)
+        self._guard = RepetitionGuard(stream)
+        self._notice = ProgressNotice(stream, settings.progress_notice, self._tell, context.timers)
+        self._calls = PlannedCalls(stream, context, settings)
         self._turn = TurnProgress()
 
     @property
@@ -66,13 +67,30 @@ class AgentController:
         """Whether the agent can look at images."""
         return self._context.agent.vision
 
+    def edited(self, pending: Action, arguments: str) -> Action:
+        """An action that awaits an answer, with other arguments for its call. Raises BadInput that names what is wrong
+        in them."""
+        return self._calls.edited(pending, arguments)
+
+    def requested(self, question: Action) -> Action:
+        """The action that a call asks for which awaits an answer. Raises BadInput where it cannot be carried out."""
+        return self._calls.requested(question)
+
+    @property
+    def _has_model(self) -> bool:
+        return self._context.agent.model is not None
+
     async def take_turn(self, *, resumed: bool = False) -> None:
         """One turn, to its recorded end. `resumed` says that the log's last turn was cut off. Being cancelled leaves
         open what is open; `wind_up` closes it. Raises StorageError, and then the session cannot go on."""
         self._turn = TurnProgress(seen=self._stream.view.last_message)
+        self._notice.begin()
         try:
             await self._history.load()
             self._fitter.begin()
+            self._guard.begin(self._history.events)
+            if not self._has_model and (waiting := self._history.unanswered):
+                self._turn.seen = waiting[0].id - 1  # it takes up one message after the other
             if resumed:
                 await self._stream.append(TurnResumedObservation(repeated_calls=self._unanswered_calls()))
             if not await self._finish_started(resumed=resumed):
@@ -84,10 +102,21 @@ class AgentController:
         except ModelFailure as failure:
             self._tell(failure.status, failure.message, level="error")
             # Its message may quote the prompt.
-            log.info("a model call failed for good", model=self._settings.llm_model, cause=failure.status)
+            log.info("a model call failed for good", model=self._context.agent.model, cause=failure.status)
             limited = failure.status == "CHAT_INTERFACE$AGENT_RATE_LIMITED_STOPPED_MESSAGE"
             state = AgentState.RATE_LIMITED if limited else AgentState.ERROR
             await self._end(StopReason.ERROR, state, text=failure.message)
+        finally:
+            self._history.forget()
+            self._guard.end()
+            self._notice.end()
+
+    async def compacting(self) -> Sequence[Event]:
+        """What compacts the history between two turns; see `HistoryFitter.compacting`."""
+        try:
+            await self._history.load()
+            self._fitter.begin()
+            return await self._fitter.compacting()
         finally:
             self._history.forget()
 
@@ -124,8 +153,11 @@ class AgentController:
 
     async def _go_on(self) -> None:
         while True:
-            if limit := over(self._stream.view, self._settings):
+            # Without a model there is no call to count, and each step is one that the user asked for.
+            if self._has_model and (limit := over(self._stream.view, self._settings)):
                 await self._end(limit.reason, AgentState.ERROR, text=limit.text)
+                return
+            if self._has_model and await self._judge():
                 return
             self._turn.step, self._turn.cause = self._context.replay.next(self._stream.view), None
             if self._turn.step is not None:
@@ -149,7 +181,8 @@ class AgentController:
             case action:
                 call = replay.call(step, view.replay)
                 thought = text_beside(action, call.arguments)
-                return await self._call(call, f"replay#{self._stream.next_id}", 1, thought=thought)
+                response = f"{REPLAYED}{self._stream.next_id}"
+                return await self._call(CallOfReply(call=call, response=response, total=1, thought=thought))
 
     async def _reply(self) -> ModelReply:
         """The model's reply. What it refuses because of the history is asked again in another form."""
@@ -163,6 +196,9 @@ class AgentController:
             else:
                 await self._fitter.taken(reply)
                 self._turn.seen = seen
+                if reply.answers is not None:
+                    self._turn.seen = reply.answers
+                    self._history.answer(reply.answers)
                 return reply
 
     async def _ask(self, messages: Sequence[Message]) -> ModelReply:
@@ -175,9 +211,10 @@ class AgentController:
         def retrying(retry: Retry) -> None:
             writer.restart()
             thoughts.restart()
+            self._notice.retrying(retry)
             self._tell("STATUS$LLM_RETRY", f"Try {retry.attempt} failed, the next is in {retry.wait:.0f} s.")
 
-        briefing = AgentInput(messages=messages, tools=self._context.tools.schemas)
+        briefing = AgentInput(messages=messages, tools=self._context.tools.schemas, unanswered=self._history.unanswered)
         try:
             return await self._context.agent.decide(briefing, writer.write, retrying, thoughts.write)
         finally:
@@ -201,7 +238,9 @@ class AgentController:
         if not plan:
             return await self._say(reply.text, used)
         if len(plan) == 1:
-            return await self._call(plan[0], response, 1, thought=reply.text, used=used)
+            return await self._call(
+                CallOfReply(call=plan[0], response=response, total=1, thought=reply.text, used=used)
+            )
         planned = ToolCallsAction(
             source=Source.AGENT, response_id=response, calls=plan, thought=reply.text, llm_metrics=used
         )
@@ -217,11 +256,20 @@ class AgentController:
 
     async def _take_up(self, plan: ToolCallsAction, calls: Sequence[PlannedCall]) -> bool:
         """Take up what is left of a plan. True where that ended the turn."""
-        for place, call in enumerate(calls, len(plan.calls) - len(calls)):
-            # Clients of the V0 protocol are spared the plan: what it says is said again where they see it.
-            thought = plan.thought if place == 0 else ""
-            if await self._call(call, plan.response_id, len(plan.calls), thought=thought, used=plan.llm_metrics):
+        while calls:
+            given = CallOfReply(
+                call=calls[0],
+                response=plan.response_id,
+                total=len(plan.calls),
+                later=calls[1:],
+                # Clients of the V0 protocol are spared the plan: what it says is said again where they see it.
+                thought=plan.thought if len(calls) == len(plan.calls) else "",
+                used=plan.llm_metrics,
+            )
+            taken = await self._calls.take_together(given, self._turn)
+            if not taken and await self._call(given):
                 return True
+            calls = calls[max(1, taken) :]
         return False
 
     async def _say(self, text: str, used: dict[str, Json] | None) -> bool:
@@ -237,64 +285,22 @@ class AgentController:
             self._tell("STATUS$REPLY_CUT", cut)
         return await self._end(StopReason.WAITING, AgentState.AWAITING_USER_INPUT, said, text=cut)
 
-    async def _call(
-        self, call: PlannedCall, response: str, total: int, *, thought: str = "", used: Mapping[str, Json] | None = None
-    ) -> bool:
+    async def _call(self, given: CallOfReply) -> bool:
         """Take up one call. True where that ended the turn."""
-        about: dict[str, Any] = {
-            "source": Source.AGENT,
-            "cause": self._turn.cause,
-            "llm_metrics": used,
-            "tool_call_metadata": ToolCall(
-                function_name=call.name,
-                tool_call_id=call.id,
-                model_response={"id": response},
-                total_calls_in_response=total,
-                arguments=call.arguments,
-            ),
-        }
-        try:
-            action = self._context.tools.read(call.name, call.arguments)
-        except BadInput as wrong:
-            return await self._refuse(call, wrong, InvalidCallAction(**about, thought=thought))
-        about["thought"] = "\n".join(part for part in (thought, getattr(action, "thought", "")) if part)
-        return await self._act(replace(action, **about), call)
+        match await self._calls.take(given, self._turn):
+            case Ending(state=state, action=action):
+                return await self._end(StopReason.DONE, state, action)
+            case Asked():
+                return True
+            case Answered():
+                return False
 
-    async def _refuse(self, call: PlannedCall, wrong: BadInput, invalid: InvalidCallAction) -> bool:
-        cut = f"\n{CUT['length']}" if self._turn.finish == "length" else ""
-        problem = ErrorObservation(
-            cause=self._stream.next_id, source=Source.AGENT, content=wrong.message + cut, error_id=BAD_CALL_ID
-        )
-        await self._stream.append(invalid, *self._context.replay.refused(self._stream.view, problem))
-        return await self._judge(call, problem)
-
-    async def _act(self, action: Action, call: PlannedCall) -> bool:
-        match action:
-            case FinishAction():
-                return await self._end(StopReason.DONE, AgentState.FINISHED, action)
-            case RejectAction():
-                return await self._end(StopReason.DONE, AgentState.REJECTED, action)
-        action = self._context.policy.graded(action, self._settings)
-        if self._context.policy.asks(action, self._settings):
-            calls = self._stream.view.iterations + spends(self._stream.view, action)
-            await self._stream.append(*asking(action, seen=self._turn.seen, iterations=calls))
-            return True
-        recorded = await self._stream.append_one(action)
-        observation = await self._context.runner.carry_out(recorded)
-        await self._stream.append(*self._context.replay.told(self._stream.view, observation))
-        return await self._judge(call, observation)
-
-    async def _judge(self, call: PlannedCall, observation: Observation) -> bool:
-        if self._turn.step is not None:
-            return False
-        step = f"{call.name}\0{call.arguments}\0{result_text(observation)}"
-        self._turn.streak, verdict = check_repetition(self._turn.streak, step)
-        match verdict:
-            case LoopVerdict.NOTE:
-                await self._stream.append(LoopDetectionObservation(source=Source.AGENT, content=STUCK_NOTE))
-            case LoopVerdict.STOP:
-                text = f"{STUCK_END} {ALWAYS_CUT}" if self._turn.finish == "length" else STUCK_END
-                return await self._end(StopReason.STUCK, AgentState.ERROR, text=text)
+    async def _judge(self) -> bool:
+        """Have the guard look at the newest results. True where that ended the turn."""
+        if (note := self._guard.note) is not None:
+            await self._stream.append(note)
+        if (end := self._guard.ending(cut=self._turn.finish == "length")) is not None:
+            return await self._end(end.reason, end.state, *end.events, text=end.text)
         return False
 
     async def _end(self, reason: StopReason, state: AgentState, *events: Event, text: str = "") -> bool:
@@ -305,13 +311,15 @@ class AgentController:
         if reason in (StopReason.DONE, StopReason.WAITING) and unheard:
             await self._stream.append(*events)
             return False
-        calls = view.iterations + sum(spends(view, event) for event in events)
+        calls = view.iterations + sum(spends(view.response_id, event) for event in events)
+        left = withdrawing(await questions(self._stream), first=EventId(self._stream.next_id + len(events)))
         ended = TurnEndedObservation(stop_reason=reason, seen=self._turn.seen, iterations=calls)
-        await self._stream.append(*events, ended, AgentStateChangedObservation(agent_state=state, reason=text))
+        await self._stream.append(*events, *left, ended, AgentStateChangedObservation(agent_state=state, reason=text))
         return True
 
     def _more_steps(self) -> bool:
         return self._turn.step is not None and self._context.replay.more(self._stream.view)
 
-    def _tell(self, status: str, text: str, level: Literal["info", "error"] = "info") -> None:
-        self._stream.publish_transient(Status(level, status, text))
+
+def _tell(stream: EventStream, status: str, text: str, level: Literal["info", "error"] = "info") -> None:
+    stream.publish_transient(Status(level, status, text))

@@ -7,7 +7,7 @@ from contextlib import AsyncExitStack
 import structlog
 from structlog.contextvars import bound_contextvars
 
-from openhands_sessions.core.commands import Command
+from openhands_sessions.core.commands import Command, RejectOverdue, SetModel
 from openhands_sessions.core.errors import NotAccepting, SessionsError, StageFailed, StorageError
 from openhands_sessions.core.events.event import Event
 from openhands_sessions.core.events.observations import AgentStateChangedObservation
@@ -25,8 +25,10 @@ from openhands_sessions.session.command_loop import CommandLoop, CommandQueue
 from openhands_sessions.session.event_stream import EventStream
 from openhands_sessions.session.feed import Feed
 from openhands_sessions.session.idempotency import IdempotencyKey
+from openhands_sessions.session.model_switch import record_switch
 from openhands_sessions.session.setup import STAGES, Dependencies, InitialInput, Ready, SessionSetup, SetupStage
 from openhands_sessions.session.stop import note_stop, record_failure
+from openhands_sessions.session.switchable_agent import SettingsOf
 
 log = structlog.get_logger(__name__)
 
@@ -41,7 +43,7 @@ class AgentSession:
     def __init__(
         self,
         sid: ConversationId,
-        settings: SessionSettings,
+        settings_of: SettingsOf,
         dependencies: Dependencies,
         feed: Feed,
         *,
@@ -50,13 +52,16 @@ class AgentSession:
         stages: Mapping[SessionState, SetupStage] = STAGES,
     ) -> None:
         self.sid = sid
-        self.settings = settings
+        self._settings_of = settings_of
+        self._settings = settings = settings_of(None)
         masker = SecretMasker((*secrets(settings), *dependencies.secrets))
         self.event_stream = EventStream(dependencies.store.log(sid), feed, dependencies.clock, masker)
         self.memory = dependencies.memory
         self.llm_registry = dependencies.agents
         self.problem: SessionsError | None = None
         """Why the session cannot go on, for users."""
+        self.stop_is_lost = False
+        """The user has stopped it, and that could not be stored."""
         self._dependencies = dependencies
         self._initial = initial or InitialInput()
         self._on_change = on_change
@@ -77,6 +82,11 @@ class AgentSession:
     @property
     def state(self) -> SessionState:
         return self._lifecycle.state
+
+    @property
+    def settings(self) -> SessionSettings:
+        """With the model that is in use, once the session is set up."""
+        return self._settings if self._ready is None else self._ready.agent.settings
 
     @property
     def controller(self) -> AgentController | None:
@@ -113,7 +123,7 @@ class AgentSession:
         await self._settled.wait()
 
     async def submit(
-        self, command: Command, key: IdempotencyKey | None = None, author: OwnerId | None = None
+        self, command: Command | RejectOverdue, key: IdempotencyKey | None = None, author: OwnerId | None = None
     ) -> Accepted:
         """Hand a command over; durable when it returns. Commands take effect in the order of their calls. A caller that
         is cancelled takes nothing back. Raises NotAccepting, BadInput, StorageError, and the session's problem."""
@@ -122,6 +132,10 @@ class AgentSession:
         answer = self._queue.put(SubmittedCommand(command, key, author))
         self._wakeup.set()
         return await answer
+
+    async def switch_failed(self, given: SubmittedCommand, command: SetModel) -> Accepted:
+        """Record another model where this session has failed; see `record_switch`."""
+        return await record_switch(self.event_stream, self._dependencies.agents, self._settings_of, given, command)
 
     async def close(self, reason: EndReason) -> None:
         """Reach Closed from any state; the first reason counts. Returns when nothing of the session is left."""
@@ -173,7 +187,8 @@ class AgentSession:
             self._wakeup.clear()
             await self._wakeup.wait()
         if self._reason == "stopped" and self.problem is not None:
-            await self._record(note_stop(self.event_stream), "the stop could not be recorded")
+            noted = await self._record(note_stop(self.event_stream), "the stop could not be recorded")
+            self.stop_is_lost = not noted
 
     async def _set_up(self, stack: AsyncExitStack) -> None:
         """Build the session, then work until it closes."""
@@ -181,7 +196,8 @@ class AgentSession:
         stream.feed.begin()
         setup = SessionSetup(
             sid=self.sid,
-            settings=self.settings,
+            settings=self._settings,
+            settings_of=self._settings_of,
             dependencies=self._dependencies,
             initial=self._initial,
             stream=stream,
@@ -208,12 +224,14 @@ class AgentSession:
         if self.state is not SessionState.ERROR:
             self._move(SessionState.ERROR)
 
-    async def _record(self, recording: Awaitable[None], problem: str) -> None:
+    async def _record(self, recording: Awaitable[None], problem: str) -> bool:
         try:
             async with asyncio.timeout(CLOSE_GRACE):
                 await recording
         except (SessionsError, TimeoutError):
             log.warning(problem, conversation_id=self.sid)
+            return False
+        return True
 
     async def _unwind(self, stack: AsyncExitStack) -> None:
         """End the work, then let go of what set-up opened. A step that fails or hangs does not keep the next one."""
@@ -247,7 +265,9 @@ class AgentSession:
         self._queue.refuse(self._refusal())
         self._move(SessionState.CLOSED)
         self._tell_followers(self._reason or "shutdown")
-        self._ready = None
+        # No reference cycle is left: the session is freed with its last reference.
+        self._ready = self._loop = None
+        self.event_stream.unlisten()
         if self._cut_off is not None:
             self._cut_off.cancel()
         self._settled.set()

@@ -1,73 +1,172 @@
-"""Actions that await the user's answer, and what an answer appends. Pure: the session stores the events."""
+"""Calls that await the user's answer, and what an answer appends. Pure: the session stores the events."""
 
-from collections.abc import Sequence
-from dataclasses import replace
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime
 from typing import Any
 
-from openhands_sessions.core.events.actions import ChangeAgentStateAction
-from openhands_sessions.core.events.event import Action, AgentState, ConfirmationState, Event, Source
+from openhands_sessions.core.approval import AskedCall
+from openhands_sessions.core.errors import BadInput
+from openhands_sessions.core.events.actions import UNKNOWN_RISK, ChangeAgentStateAction
+from openhands_sessions.core.events.event import Action, AgentState, ConfirmationState, Event, Observation, Source
 from openhands_sessions.core.events.observations import (
     NOT_RUN_ID,
     AgentStateChangedObservation,
     ErrorObservation,
     UserRejectedObservation,
 )
-from openhands_sessions.core.events.own import StopReason, TurnEndedObservation
-from openhands_sessions.core.ids import EventId
+from openhands_sessions.core.events.own import ApprovalRequestedAction, CallDecision, StopReason, TurnEndedObservation
+from openhands_sessions.core.ids import UNNUMBERED, EventId
 
 REFUSED = "The action was rejected by the user; it was not run."
+FEEDBACK = "The user says: "
+TOO_LATE = "The action was not run: the time for the user's answer ran out."
 TURNED_AWAY = "Not run: the turn was stopped while the action awaited the user's answer."
+TURN_OVER = "Not run: the turn ended before the action, which the user had approved, was begun."
 
 
-def asking(action: Action, *, seen: int, iterations: int) -> Sequence[Event]:
-    """The one append that asks: the state, the action as awaiting, and the end of the turn."""
+@dataclass(frozen=True, slots=True)
+class Question:
+    """A call that was asked about: the action that shows it, or else the event that asks, and what is decided."""
+
+    asked: AskedCall
+    action: Action
+    decision: CallDecision | None = None
+    expired: bool = False
+
+    @property
+    def shown(self) -> bool:
+        """Whether V0 clients were asked."""
+        return self.asked.shown != UNNUMBERED
+
+
+def asking(
+    actions: Sequence[Action], *, seen: int, iterations: int, deadline: datetime | None = None
+) -> Sequence[Event]:
+    """The one append that asks about a batch: the state, the first action as awaiting, the other calls, and the end of
+    the turn."""
+    first, *others = actions
     return (
         AgentStateChangedObservation(agent_state=AgentState.AWAITING_USER_CONFIRMATION),
-        _with_state(action, ConfirmationState.AWAITING),
-        TurnEndedObservation(stop_reason=StopReason.WAITING, seen=seen, iterations=iterations),
+        _with_state(first, ConfirmationState.AWAITING),
+        *(
+            ApprovalRequestedAction(
+                source=Source.AGENT,
+                tool_call_metadata=action.tool_call_metadata,
+                llm_metrics=action.llm_metrics,
+                security_risk=getattr(action, "security_risk", UNKNOWN_RISK),
+            )
+            for action in others
+        ),
+        TurnEndedObservation(stop_reason=StopReason.APPROVAL, seen=seen, iterations=iterations, deadline=deadline),
     )
 
 
-def confirming(pending: Action) -> Sequence[Event]:
-    """The answer yes: the user's echo, the action restated as confirmed, the state."""
+def asking_next(action: Action, requested: EventId, *, seen: int, deadline: datetime | None) -> Sequence[Event]:
+    """What asks V0 clients about the next call of a batch, which the event `requested` asked about."""
     return (
-        _echo(AgentState.USER_CONFIRMED),
-        _restated(pending, ConfirmationState.CONFIRMED),
+        AgentStateChangedObservation(agent_state=AgentState.AWAITING_USER_CONFIRMATION),
+        replace(_with_state(action, ConfirmationState.AWAITING), cause=requested, llm_metrics=None),
+        TurnEndedObservation(stop_reason=StopReason.APPROVAL, seen=seen, deadline=deadline),
+    )
+
+
+def confirming(pending: Action, edited: Action | None = None) -> Sequence[Event]:
+    """The answer yes: the user's echo, the action restated as confirmed, or as the user has `edited` it, the state."""
+    return (
+        echo(approved=True),
+        confirmed(pending, edited),
         AgentStateChangedObservation(agent_state=AgentState.USER_CONFIRMED),
     )
 
 
-def rejecting(pending: Action, *, first: EventId, seen: int) -> Sequence[Event]:
-    """The answer no. `first` is the id that the first of these events will have."""
-    restated = EventId(first + 1)
+def confirmed(pending: Action, edited: Action | None = None) -> Action:
+    """The action restated as confirmed, or as the user has `edited` it."""
+    return _restated(pending if edited is None else replace(edited, id=pending.id), ConfirmationState.CONFIRMED)
+
+
+def rejecting(questions: Sequence[Question], *, first: EventId, seen: int, by_user: bool = True) -> Sequence[Event]:
+    """The answer no to all of them, with what the user says to the agent; without the user's echo where the time ran
+    out. `first` is the id that the first of these events will have."""
+    begin = [echo(approved=False)] if by_user else []
+    actions, results = _rejected(questions, EventId(first + len(begin)))
     return (
-        _echo(AgentState.USER_REJECTED),
-        _restated(pending, ConfirmationState.REJECTED),
+        *begin,
+        *actions,
         AgentStateChangedObservation(agent_state=AgentState.USER_REJECTED),
-        UserRejectedObservation(
-            content=REFUSED, cause=restated, source=Source.AGENT, tool_call_metadata=pending.tool_call_metadata
-        ),
+        *results,
         TurnEndedObservation(stop_reason=StopReason.WAITING, seen=seen),
         AgentStateChangedObservation(agent_state=AgentState.AWAITING_USER_INPUT),
     )
 
 
-def withdrawing(pending: Action, *, first: EventId) -> Sequence[Event]:
-    """The question is taken back by a stop. `first` is the id that the first of these events will have."""
-    return (
-        _restated(pending, ConfirmationState.REJECTED),
-        ErrorObservation(
-            content=TURNED_AWAY,
-            error_id=NOT_RUN_ID,
-            cause=first,
-            source=Source.AGENT,
-            tool_call_metadata=pending.tool_call_metadata,
-        ),
-    )
+def withdrawing(questions: Sequence[Question], *, first: EventId) -> Sequence[Event]:
+    """The questions are taken back by a stop, or by the end of the turn; each call has its result then. `first` is the
+    id that the first of these events will have."""
+    events: list[Event] = []
+    for question in questions:
+        [*actions], [result] = _rejected([question], EventId(first + len(events)))
+        events += (*actions, result)
+    return events
 
 
-def _echo(state: AgentState) -> Event:
+def result_of(question: Question, cause: EventId) -> Observation:
+    """The result of a call that does not run. `cause` is the event that it answers."""
+    about: dict[str, Any] = {
+        "cause": cause,
+        "source": Source.AGENT,
+        "tool_call_metadata": question.action.tool_call_metadata,
+    }
+    match question.decision:
+        case CallDecision(approved=False, feedback=feedback):
+            told = TOO_LATE if question.expired else REFUSED
+            return UserRejectedObservation(content=f"{told}\n{FEEDBACK}{feedback}" if feedback else told, **about)
+        case CallDecision():
+            return ErrorObservation(content=TURN_OVER, error_id=NOT_RUN_ID, **about)
+        case None:
+            return ErrorObservation(content=TURNED_AWAY, error_id=NOT_RUN_ID, **about)
+
+
+def edited(pending: Action, arguments: str, read: Callable[[str, str], Action]) -> Action:
+    """A pending action with other arguments for its call, which `read` makes an action of. Raises BadInput that names
+    what is wrong in them."""
+    call = pending.tool_call_metadata
+    if call is None:
+        raise BadInput("arguments", "cannot be given: this action has none")
+    action = read(call.function_name, arguments)
+    if type(action) is not type(pending):
+        raise BadInput("arguments", "must ask for the same kind of action")
+    about: dict[str, Any] = {"source": Source.AGENT, "tool_call_metadata": replace(call, arguments=arguments)}
+    return replace(action, **about)
+
+
+def requested(question: Action, read: Callable[[str, str], Action]) -> Action:
+    """The action that a call asks for; `question` is it, or the event that asks about it. Raises BadInput where the
+    call cannot be carried out."""
+    call = question.tool_call_metadata
+    if not isinstance(question, ApprovalRequestedAction) or call is None:
+        return question
+    action = read(call.function_name, call.arguments)
+    return replace(action, id=question.id, source=Source.AGENT, tool_call_metadata=call)
+
+
+def echo(*, approved: bool) -> Event:
+    """The user's answer, as V0 clients see it."""
+    state = AgentState.USER_CONFIRMED if approved else AgentState.USER_REJECTED
     return ChangeAgentStateAction(agent_state=state, source=Source.USER)
+
+
+def _rejected(questions: Sequence[Question], first: EventId) -> tuple[Sequence[Action], Sequence[Observation]]:
+    """The shown actions restated as rejected, and the result of each call."""
+    actions: list[Action] = []
+    results: list[Observation] = []
+    for question in questions:
+        cause = question.asked.event
+        if question.shown:
+            cause = EventId(first + len(actions))
+            actions.append(_restated(question.action, ConfirmationState.REJECTED))
+        results.append(result_of(question, cause))
+    return actions, results
 
 
 def _restated(pending: Action, state: ConfirmationState) -> Action:

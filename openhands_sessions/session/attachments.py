@@ -3,7 +3,7 @@
 import base64
 import hashlib
 import mimetypes
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from openhands_sessions.core.errors import RuntimeFailure
 from openhands_sessions.core.events.event import Observation
@@ -24,16 +24,17 @@ _ENDINGS = {"image/png": ".png", "image/jpeg": ".jpg", "image/gif": ".gif", "ima
 
 
 class Attachments:
-    """Puts the attachments of answers where the agent finds them. `vision`: its model looks at images."""
+    """Puts the attachments of answers where the agent finds them. `vision`: whether its model looks
+    at images, asked each time."""
 
-    def __init__(self, workspace: Workspace, *, vision: bool) -> None:
+    def __init__(self, workspace: Workspace, *, vision: Callable[[], bool]) -> None:
         self._workspace = workspace
         self._vision = vision
 
     async def attach(self, observation: Observation, files: Sequence[McpFile], tool: str) -> Observation:
         """The observation with its images, and with a line about each attachment."""
         images: list[str] = []
-        room = MOST_SHOWN if self._vision and isinstance(observation, McpObservation) else 0
+        room = MOST_SHOWN if self._vision() and isinstance(observation, McpObservation) else 0
         told = []
         for number, file in enumerate(files[:MOST_FILES], 1):
             url = _data_url(file)

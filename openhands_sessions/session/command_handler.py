@@ -3,76 +3,191 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from openhands_sessions.core.commands import Answer, Command, Pause, Resume, SendMessage, Stop
+from openhands_sessions.core.commands import (
+    Answer,
+    Command,
+    Decide,
+    EditQueued,
+    Pause,
+    RejectOverdue,
+    RemoveQueued,
+    Resume,
+    SendMessage,
+    SetModel,
+    Stop,
+)
 from openhands_sessions.core.errors import BadInput, NotAccepting
 from openhands_sessions.core.events.actions import ChangeAgentStateAction, MessageAction
-from openhands_sessions.core.events.event import Action, AgentState, Event, Source
+from openhands_sessions.core.events.event import AgentState, Event, Source
 from openhands_sessions.core.events.observations import AgentStateChangedObservation
-from openhands_sessions.core.events.own import ReplayEndedObservation
+from openhands_sessions.core.events.own import (
+    AlwaysAllowedAction,
+    ApprovalDecidedAction,
+    CheckpointCreatedObservation,
+    DropReason,
+    HistoryCompactedAction,
+    HistoryMovedObservation,
+    MessageQueuedAction,
+    QueuedMessageEditedAction,
+    QueuedMessagesDroppedAction,
+    ReplayEndedObservation,
+)
 from openhands_sessions.core.evolve import evolve
-from openhands_sessions.core.ids import UNNUMBERED, OwnerId
+from openhands_sessions.core.history_commands import Compact, CreateCheckpoint, HistoryMove
+from openhands_sessions.core.ids import UNNUMBERED, EventId, OwnerId
 from openhands_sessions.core.trajectory import goes_on
-from openhands_sessions.ports.gateway import Accepted
+from openhands_sessions.core.view import CUT_OFF, ConversationView
+from openhands_sessions.ports.gateway import Accepted, EndReason
 from openhands_sessions.session.agent_controller import AgentController
-from openhands_sessions.session.approvals import confirming, rejecting
+from openhands_sessions.session.approval_decisions import ApprovalDecisions
 from openhands_sessions.session.event_stream import EventStream
-from openhands_sessions.session.idempotency import IdempotencyKey, earlier_answer, receipt_of
+from openhands_sessions.session.history_moves import HistoryMoves
+from openhands_sessions.session.idempotency import IdempotencyKey, earlier_answer, receipt_of, turn_in
 from openhands_sessions.session.knowledge_recall import KnowledgeRecall
+from openhands_sessions.session.message_queue import MessageQueue, dropping
 from openhands_sessions.session.setup import NO_IMAGES
-from openhands_sessions.session.stop import CancelTurn, Stopper
+from openhands_sessions.session.stop import NOT_UNDER_WAY, CancelTurn, Stopper
+
+BY_PERSONS = (
+    MessageAction,
+    ChangeAgentStateAction,
+    MessageQueuedAction,
+    QueuedMessageEditedAction,
+    QueuedMessagesDroppedAction,
+    HistoryMovedObservation,
+    CheckpointCreatedObservation,
+    HistoryCompactedAction,
+    ApprovalDecidedAction,
+    AlwaysAllowedAction,
+)
 
 
 @dataclass(frozen=True, slots=True)
 class SubmittedCommand:
     """A command, its idempotency key, and the id of the person who gave it."""
 
-    command: Command
+    command: Command | RejectOverdue
     key: IdempotencyKey | None = None
     author: OwnerId | None = None
 
 
 class CommandHandler:
-    """Takes one command at a time."""
+    """Takes one command at a time. `queue` holds the messages that wait for turns of their own."""
 
     def __init__(
-        self, stream: EventStream, controller: AgentController, knowledge: KnowledgeRecall, stopper: Stopper
+        self,
+        stream: EventStream,
+        controller: AgentController,
+        knowledge: KnowledgeRecall,
+        stopper: Stopper,
+        moves: HistoryMoves,
     ) -> None:
+        self.queue = MessageQueue(stream, knowledge)
         self._stream = stream
         self._controller = controller
+        self._decisions = ApprovalDecisions(stream, controller)
         self._knowledge = knowledge
         self._stopper = stopper
+        self._moves = moves
 
     async def take(self, given: SubmittedCommand, cancel_turn: CancelTurn) -> Accepted:
         """Durable when it returns. Raises NotAccepting, BadInput, StorageError."""
         if (before := await earlier_answer(self._stream, given.key)) is not None:
             return before
-        match given.command:
+        overdue = await self.reject_overdue()
+        if not isinstance(given.command, RejectOverdue):
+            return await self._take(given.command, given, cancel_turn)
+        if overdue is None:
+            raise NotAccepting("no answer is overdue")
+        return overdue
+
+    async def reject_overdue(self) -> Accepted | None:
+        """Reject what awaits an answer although its time is over; None where nothing does. Whatever is decided now
+        comes too late. Raises StorageError."""
+        if not (events := await self._decisions.overdue()):
+            return None
+        numbered = await self._stream.append(*events)
+        return Accepted(numbered[0].id, turn_in(numbered))
+
+    async def close(self, reason: EndReason, cancel_turn: CancelTurn) -> None:
+        """The user closes the session, or deletes the conversation, whose queued messages are reported as dropped."""
+        await self._stopper.close(cancel_turn)
+        queued = [one.id for one in self._stream.view.queued]
+        if queued and reason == "deleted":
+            await self._stream.append(dropping(queued, DropReason.DELETED))
+
+    async def _take(self, command: Command, given: SubmittedCommand, cancel_turn: CancelTurn) -> Accepted:
+        match command:
             case SendMessage() as command:
-                return await self._append((*await self._said(command), *self._taken_over(command)), given)
-            case Stop() | Pause() as command:
-                last = AgentState.STOPPED if isinstance(command, Stop) else AgentState.PAUSED
-                return await self._stopper.stop(last, cancel_turn, receipt=receipt_of(given.key), author=given.author)
+                return await self._append(await self._sent(command, given.key), given)
+            case EditQueued() | RemoveQueued() as command:
+                return await self._append(await self._queue_changed(command), given)
+            case Stop(turn=int() as turn) if self.queue.waits(turn):
+                return await self._append((dropping((turn,), DropReason.INTERRUPTED),), given)
+            case Stop(turn=turn):
+                self._check_turn(turn)
+                return await self._stopped(AgentState.STOPPED, given, cancel_turn)
+            case Pause():
+                return await self._stopped(AgentState.PAUSED, given, cancel_turn)
             case Resume():
                 return await self._append(self._resumed(), given)
-            case Answer() as answer:
-                return await self._append(await self._answered(answer), given)
+            case Answer() | Decide() as answer:
+                return await self._append(await self._decisions.taken(answer), given)
+            case Compact() | SetModel():
+                raise NotAccepting("this is done between two turns")
+            case command:
+                return await self._moved(command, given)
 
-    async def _append(self, events: Sequence[Event], given: SubmittedCommand) -> Accepted:
-        """One append, the events that the person caused under the person's id."""
+    async def _moved(self, command: CreateCheckpoint | HistoryMove, given: SubmittedCommand) -> Accepted:
+        if isinstance(command, CreateCheckpoint):
+            return await self._append(self._moves.labelling(command), given)
+        moving = await self._moves.moving(command)
+        return await self._append(moving.events, given, moving.at)
+
+    async def _stopped(self, last: AgentState, given: SubmittedCommand, cancel_turn: CancelTurn) -> Accepted:
+        return await self._stopper.stop(last, cancel_turn, receipt=receipt_of(given.key), author=given.author)
+
+    def _check_turn(self, turn: EventId | None) -> None:
+        """Raises NotAccepting for a turn that is neither under way nor queued: a stop that comes too late hits no other
+        one."""
+        if turn is not None and self._stream.turn != turn:
+            raise NotAccepting(NOT_UNDER_WAY.format(turn))
+
+    async def _append(
+        self, events: Sequence[Event], given: SubmittedCommand, at: ConversationView | None = None
+    ) -> Accepted:
+        """One append, the events that the person caused under the person's id. `at` as `EventStream.append` has it."""
         named = [evolve(event, author=given.author) if _is_the_persons(event) else event for event in events]
-        numbered = await self._stream.append(*named, receipt=receipt_of(given.key))
-        return Accepted(numbered[0].id)
+        numbered = await self._stream.append(*named, receipt=receipt_of(given.key), at=at)
+        return Accepted(numbered[0].id, turn_in(numbered))
 
-    async def _said(self, command: SendMessage) -> Sequence[Event]:
+    async def _queue_changed(self, command: EditQueued | RemoveQueued) -> Sequence[Event]:
+        if isinstance(command, EditQueued):
+            self._check_images(command)
+        return await self.queue.changed(command)
+
+    def _check_images(self, command: SendMessage | EditQueued) -> None:
         if command.image_urls and not self._controller.vision:
             raise BadInput("image_urls", NO_IMAGES)
+
+    async def _sent(self, command: SendMessage, key: IdempotencyKey | None) -> Sequence[Event]:
+        self._check_images(command)
+        name = None if key is None else key.key
+        if self.queue.takes(command):
+            return self.queue.queued(command, name)
+        return (*await self._said(command, name), *self._taken_over(command))
+
+    async def _said(self, command: SendMessage, key: str | None) -> Sequence[Event]:
         view = self._stream.view
         said = MessageAction(
-            source=Source.USER, content=command.content, image_urls=command.image_urls, file_urls=command.file_urls
+            source=Source.USER,
+            content=command.content,
+            image_urls=command.image_urls,
+            file_urls=command.file_urls,
+            key=key,
         )
         if view.pending is not None:
-            pending = await self._stream.event_of(Action, view.pending)
-            refused = rejecting(pending, first=self._stream.next_id, seen=view.head)
+            refused = await self._decisions.abandoned()
             running = AgentStateChangedObservation(agent_state=AgentState.RUNNING)
             return (*refused[:-1], said, running)
         if view.owed:
@@ -89,28 +204,14 @@ class CommandHandler:
 
     def _resumed(self) -> Sequence[Event]:
         view = self._stream.view
-        if view.agent_state not in (AgentState.STOPPED, AgentState.PAUSED) or view.last_message == UNNUMBERED:
-            raise NotAccepting(f"there is nothing to resume: the agent is {view.agent_state}")
         state = AgentState.RUNNING
-        return (
-            ChangeAgentStateAction(agent_state=state, source=Source.USER),
-            AgentStateChangedObservation(agent_state=state),
-        )
-
-    async def _answered(self, answer: Answer) -> Sequence[Event]:
-        pending = self._stream.view.pending
-        if pending is None:
-            raise NotAccepting("no action awaits an answer: it was answered or stopped already")
-        if answer.action is not None and answer.action != pending:
-            raise NotAccepting(f"action {answer.action} does not await an answer, {pending} does")
-        action = await self._stream.event_of(Action, pending)
-        if answer.confirmed:
-            return confirming(action)
-        view = self._stream.view
-        # What the user said while the agent decided is still to be taken up.
-        seen = view.last_message - 1 if view.owed else view.head
-        return rejecting(action, first=self._stream.next_id, seen=seen)
+        asked = ChangeAgentStateAction(agent_state=state, source=Source.USER)
+        if view.agent_state in CUT_OFF and view.last_message != UNNUMBERED:
+            return (asked, AgentStateChangedObservation(agent_state=state))
+        if view.queue_held and view.queued:
+            return (evolve(asked, turn=view.queued[0].id),)
+        raise NotAccepting(f"there is nothing to resume: the agent is {view.agent_state}")
 
 
 def _is_the_persons(event: Event) -> bool:
-    return event.source is Source.USER and isinstance(event, MessageAction | ChangeAgentStateAction)
+    return event.source is Source.USER and isinstance(event, BY_PERSONS)

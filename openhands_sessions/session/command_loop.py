@@ -5,16 +5,22 @@ from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from openhands_sessions.core.errors import Conflict, Fenced, NotAccepting, SessionsError
+from openhands_sessions.core.commands import SetModel
+from openhands_sessions.core.errors import BadInput, Conflict, Fenced, NotAccepting, SessionsError
+from openhands_sessions.core.history_commands import Compact
 from openhands_sessions.core.lifecycle import SessionState
 from openhands_sessions.core.snapshots import SPACING
 from openhands_sessions.ports.gateway import Accepted, EndReason
 from openhands_sessions.session.command_handler import CommandHandler, SubmittedCommand
+from openhands_sessions.session.compaction import STOPPED, Compaction
 from openhands_sessions.session.event_stream import EventStream
-from openhands_sessions.session.log_folding import saving
+from openhands_sessions.session.history_moves import HistoryMoves
+from openhands_sessions.session.idempotency import earlier_answer
+from openhands_sessions.session.log_folding import loading, saving
+from openhands_sessions.session.model_switch import PENDING, ModelSwitch
 from openhands_sessions.session.setup import Dependencies, Ready
 from openhands_sessions.session.stop import Stopper
-from openhands_sessions.session.turn_runner import TurnRunner, turn_is_owed
+from openhands_sessions.session.turn_runner import TurnRunner, turn_is_owed, work_is_left
 
 WAITING_COMMANDS = 64
 
@@ -86,20 +92,25 @@ class CommandLoop:
         self._wakeup = wakeup
         self._snapshot_head = ready.snapshot_head
         self._stopper = Stopper(stream, ready.controller)
-        self._handler = CommandHandler(stream, ready.controller, ready.knowledge, self._stopper)
         self._turns = TurnRunner(
             ready.controller, move, wakeup.set, name=f"turn {ready.sid}", interrupted=ready.interrupted
         )
+        self._compaction = Compaction(stream, ready.controller)
+        load = loading(dependencies.store.snapshots, ready.sid)
+        self._moves = HistoryMoves(stream, ready.controller, ready.knowledge, self._turns, load)
+        self._switch = ModelSwitch(stream, ready.agent, self._moves)
+        self._handler = CommandHandler(stream, ready.controller, ready.knowledge, self._stopper, self._moves)
         self.taking = False
         """Whether a command is just taking effect: cut off now, its caller could not be told whether it did."""
 
     @property
     def busy(self) -> bool:
-        return self.taking or self._turns.running or turn_is_owed(self._stream.view)
+        return self.taking or self._turns.running or work_is_left(self._stream.view)
 
     async def run(self, closing: Callable[[], bool]) -> None:
         """Until `closing` says so. Raises what a turn or the store raises."""
         await self._stopper.finish()
+        await self._handler.reject_overdue()
         while True:
             self._wakeup.clear()
             while self._queue and not closing():
@@ -107,8 +118,10 @@ class CommandLoop:
             if closing():
                 return
             spacing = TURN_SPACING if self._turns.reap() else SPACING
+            if not self._turns.running and self._stream.view.next_queued is not None:
+                await self._begin_queued()
             if not self._turns.running and turn_is_owed(self._stream.view):
-                self._turns.start()
+                self._turns.start(self._stream.view)
             if self._stream.view.head - self._snapshot_head >= spacing:
                 await self._save_snapshot()
             await self._wakeup.wait()
@@ -117,20 +130,24 @@ class CommandLoop:
         """End the turn, and give the conversation back, unless a turn is to go on when the next process starts."""
         try:
             if not failed and reason in ("stopped", "deleted"):
-                await self._stopper.close(self._turns.close)
+                await self._handler.close(reason, self._turns.close)
         finally:
             await self._turns.close()
             await self._stream.quiet()
         if not failed:
             await self._save_snapshot()
-            if not self._stream.view.owed:
-                parts = self._dependencies
-                await parts.store.release(self._ready.sid, self._ready.term, parts.clock())
+            if not work_is_left(self._stream.view):
+                parts, approval = self._dependencies, self._stream.view.approval
+                due = None if approval is None or not approval.open else approval.deadline
+                await parts.store.release(self._ready.sid, self._ready.term, parts.clock(), approval_due=due)
 
     async def _take(self, waiting: QueuedCommand) -> None:
+        if isinstance(waiting.given.command, Compact):
+            await self._take_compaction(waiting)
+            return
         self.taking = True
         try:
-            accepted = await self._handler.take(waiting.given, self._turns.cancel)
+            accepted = await self._accepted(waiting.given)
         except (Conflict, Fenced):
             waiting.refuse(NotAccepting("another server has taken this conversation over; send it again"))
             raise
@@ -143,6 +160,46 @@ class CommandLoop:
             waiting.accept(accepted)
         finally:
             self.taking = False
+
+    async def _accepted(self, given: SubmittedCommand) -> Accepted:
+        if isinstance(given.command, SetModel):
+            return await self._switch.take(given, given.command)
+        return await self._handler.take(given, self._turns.cancel)
+
+    async def _begin_queued(self) -> None:
+        self.taking = True
+        try:
+            await self._handler.queue.begin()
+        finally:
+            self.taking = False
+
+    async def _take_compaction(self, waiting: QueuedCommand) -> None:
+        """Begin it where no turn runs; the command is answered at its end. Raises what the last turn raised."""
+        try:
+            if (before := await earlier_answer(self._stream, waiting.given.key)) is not None:
+                waiting.accept(before)
+                return
+            await self._moves.rest()
+            if self._stream.view.pending is not None:
+                raise NotAccepting(PENDING)
+            self._turns.reap()
+        except (BadInput, NotAccepting) as error:
+            waiting.refuse(error)
+            return
+        except BaseException:
+            waiting.refuse(NotAccepting("the session is closing; send it again"))
+            raise
+        work = self._turns.start_other(self._compact(waiting))
+        work.add_done_callback(lambda work: waiting.refuse(NotAccepting(STOPPED)))  # also where it never began
+
+    async def _compact(self, waiting: QueuedCommand) -> None:
+        try:
+            waiting.accept(await self._compaction.compact(waiting.given))
+        except (BadInput, NotAccepting) as error:
+            waiting.refuse(error)
+        except SessionsError as error:
+            waiting.refuse(error)
+            raise
 
     async def _save_snapshot(self) -> None:
         snapshot = self._stream.snapshot()

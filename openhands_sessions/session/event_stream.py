@@ -12,13 +12,24 @@ from openhands_sessions.core.errors import NotFound, StorageError
 from openhands_sessions.core.events.codec import Stored, decode, masked, recorded
 from openhands_sessions.core.events.event import EPOCH, Event
 from openhands_sessions.core.evolve import evolve
-from openhands_sessions.core.ids import EventId
+from openhands_sessions.core.ids import UNNUMBERED, EventId
+from openhands_sessions.core.lineage import Chain
 from openhands_sessions.core.masking import SecretMasker
+from openhands_sessions.core.turns import OpenTurn
 from openhands_sessions.core.view import ConversationView, reduce
 from openhands_sessions.ports.gateway import Delta, Status
 from openhands_sessions.ports.store import EventLog, Receipt, Snapshot
 from openhands_sessions.session.feed import Feed
-from openhands_sessions.session.log_folding import Folding, folded, snapshot_of
+from openhands_sessions.session.log_folding import (
+    KEPT_ENDS,
+    Ends,
+    Folding,
+    LoadSnapshot,
+    batches_on,
+    folded,
+    snapshot_of,
+    view_at,
+)
 
 Listener = Callable[[Event], None]
 E = TypeVar("E", bound=Event)
@@ -29,12 +40,14 @@ NO_SECRETS = SecretMasker()
 
 @dataclass(slots=True)
 class _Writing:
-    """An append under way: the events as they were given, and as they are kept. `doomed`: one before it failed, so
-    its expected head never comes to be."""
+    """An append under way: the events as they were given, and as they are kept, and the turn that was open `before`.
+    `doomed`: one before it failed, so its expected head never comes to be. `at` as `append` has it."""
 
     given: Sequence[Event]
     events: Sequence[Event]
     entries: Sequence[Stored]
+    before: OpenTurn
+    at: ConversationView | None
     storing: "asyncio.Future[None]"
     done: "asyncio.Future[Sequence[Event]]"
     doomed: bool = False
@@ -59,9 +72,12 @@ class EventStream:
         self._term = 0
         self._clock = clock
         self._view = ConversationView()
+        self._ends: Ends = {}
         self._submitted: int = -1
+        self._turn = OpenTurn()
         self._under_way: deque[_Writing] = deque()
         self._listeners: list[Listener] = []
+        self._delta_listeners: list[Callable[[], None]] = []
         self._unmasked: dict[int, Event] = {}
         self.updated_at = EPOCH
         """When an event was stored last; EPOCH where none was since the session began."""
@@ -72,6 +88,17 @@ class EventStream:
         return self._view
 
     @property
+    def turn(self) -> EventId | None:
+        """The turn that the next event of the next append belongs to; None between turns. What is appended but not
+        durable yet counts."""
+        return self._turn.id
+
+    @property
+    def now(self) -> datetime:
+        """The time that events get, UTC."""
+        return self._clock()
+
+    @property
     def next_id(self) -> EventId:
         """The id that the first event of the next append will have."""
         return EventId(self._submitted + 1)
@@ -80,13 +107,29 @@ class EventStream:
         """Fold what is stored, from the snapshot where it fits, and write as `term` from now on. Call once, before any
         append."""
         self._term = term
-        self._view = await folded(self._log, snapshot, how)
+        self._view = await folded(self._log, snapshot, how, self._ends)
         self._submitted = self._view.head
+        self._turn = OpenTurn.of(self._view)
         self.feed.load(self._view.head)
 
     def read(self, after: int = -1, *, before: int | None = None) -> AsyncIterator[Sequence[Stored]]:
         """What is stored; see `EventLog.read`."""
         return self._log.read(after, before=before)
+
+    def read_chain(
+        self, after: int = UNNUMBERED, *, before: int | None = None, chain: Chain | None = None
+    ) -> AsyncIterator[Sequence[Stored]]:
+        """What is stored and visible, or on another chain, with `after < id < before`."""
+        end = self._view.head + 1 if before is None else before
+        return batches_on(self._log, self._view.chain if chain is None else chain, after, end)
+
+    async def view_at(self, event_id: EventId, load: LoadSnapshot, ends: Ends) -> ConversationView:
+        """What the chain of an event says at that event; see `log_folding.view_at`."""
+        if event_id == self._view.head:
+            return self._view
+        if event_id in self._ends:
+            return self._ends[event_id]
+        return await view_at(self._log, self._view.lineage, event_id, Folding(load=load), ends)
 
     async def receipt(self, key: str) -> Receipt | None:
         """What a command with this key did, if it was stored."""
@@ -119,25 +162,40 @@ class EventStream:
         must not block."""
         self._listeners.append(listener)
 
-    def append(self, *events: Event, receipt: Receipt | None = None) -> "asyncio.Future[Sequence[Event]]":
+    def listen_to_deltas(self, listener: Callable[[], None]) -> None:
+        """Have `listener` called when a delta is sent. It must not block."""
+        self._delta_listeners.append(listener)
+
+    def unlisten(self) -> None:
+        """Call no listener any more."""
+        self._listeners.clear()
+        self._delta_listeners.clear()
+
+    def append(
+        self, *events: Event, receipt: Receipt | None = None, at: ConversationView | None = None
+    ) -> "asyncio.Future[Sequence[Event]]":
         """Store events as one, all or nothing, without secrets. Done when they are durable and folded; the result is
         the events as given, numbered. A caller that is cancelled takes nothing back. Raises what the log raises.
 
-        The receipt's `event` is filled in with the first id.
+        The receipt's `event` is filled in with the first id. `at` is the view at the event that a move among the
+        events goes back to.
         """
-        first = self._submitted + 1
-        moment = self._clock()
-        numbered = [
-            recorded(evolve(event, id=EventId(first + place), timestamp=moment)) for place, event in enumerate(events)
-        ]
+        before = turn = self._turn
+        first, moment = self._submitted + 1, self._clock()
+        numbered: list[tuple[Event, Stored]] = []
+        for number, event in enumerate(events, first):
+            told, turn = turn.take(event, EventId(number))
+            numbered.append(recorded(evolve(event, id=EventId(number), timestamp=moment, **told)))
         kept = [masked(event, entry, self.masker) for event, entry in numbered]
         entries = [entry for _, entry in kept]
         if receipt is not None:
             receipt = evolve(receipt, event=EventId(first))
         storing = self._log.append(entries, expected=self._submitted, term=self._term, receipt=receipt)
         done: asyncio.Future[Sequence[Event]] = asyncio.get_running_loop().create_future()
-        writing = _Writing([event for event, _ in numbered], [event for event, _ in kept], entries, storing, done)
+        texts = [event for event, _ in kept]
+        writing = _Writing([event for event, _ in numbered], texts, entries, before, at, storing, done)
         self._submitted += len(events)
+        self._turn = turn
         self._under_way.append(writing)
         storing.add_done_callback(partial(self._written, writing))
         return done
@@ -147,13 +205,15 @@ class EventStream:
         error = asyncio.CancelledError() if future.cancelled() else future.exception()
         if error is not None:
             if not writing.doomed:
-                self._number_anew(writing.first)
+                self._number_anew(writing)
             if not writing.done.done():
                 writing.done.set_exception(error)
             return
         self.updated_at = writing.events[-1].timestamp
         for event in writing.events:
-            self._view = reduce(self._view, event)
+            self._view = reduce(self._view, event, writing.at)
+            if self._view.settled == event.id:
+                self._keep_end()
             for listener in self._listeners:
                 listener(event)
         self._remember(writing)
@@ -166,12 +226,18 @@ class EventStream:
         while self._under_way:
             await asyncio.wait([writing.storing for writing in self._under_way])
 
-    def _number_anew(self, first: int) -> None:
-        """Give the ids from `first` to the appends that come now: those under way with a higher one will fail too."""
+    def _number_anew(self, failed: _Writing) -> None:
+        """Give the ids of an append that failed to those that come now: those under way with a higher one will fail
+        too."""
         for writing in self._under_way:
-            if writing.first > first:
+            if writing.first > failed.first:
                 writing.doomed = True
-        self._submitted = first - 1
+        self._submitted, self._turn = failed.first - 1, failed.before
+
+    def _keep_end(self) -> None:
+        self._ends[self._view.head] = self._view
+        if len(self._ends) > KEPT_ENDS:
+            del self._ends[next(iter(self._ends))]
 
     def _remember(self, writing: _Writing) -> None:
         for given, kept in zip(writing.given, writing.events, strict=True):
@@ -185,6 +251,9 @@ class EventStream:
         follows."""
         if isinstance(item, Status):
             item = replace(item, message=self.masker.text(item.message))
+        else:
+            for listener in self._delta_listeners:
+                listener()
         self.feed.publish_transient(item)
 
 

@@ -1,15 +1,18 @@
 """Shows the model a history that it takes: short enough, and in a simpler form where the usual one was refused."""
 
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
+from functools import partial
 
 import structlog
 
+from openhands_sessions.core.dialogue import dialogue
 from openhands_sessions.core.errors import ModelFailure, Refusal
 from openhands_sessions.core.events.actions import CondensationAction
-from openhands_sessions.core.events.event import Json, Source
-from openhands_sessions.core.events.own import HistoryRepairedObservation
+from openhands_sessions.core.events.event import Event, Json, Source
+from openhands_sessions.core.events.own import HistoryCompactedAction, HistoryRepairedObservation
 from openhands_sessions.core.evolve import evolve
-from openhands_sessions.core.history_form import HistoryForm, Message, size_of
+from openhands_sessions.core.history_form import HistoryForm, Message, shrinking_summary, size_of
 from openhands_sessions.core.settings import SessionSettings
 from openhands_sessions.ports.condenser import Condensation
 from openhands_sessions.ports.model import ModelReply
@@ -49,6 +52,27 @@ _TOLD = {
 """What users are told, by the field of the form that has changed."""
 
 
+_LEAST_EVENTS = 8
+"""Events that a compaction leaves as they are."""
+ALREADY_SHORT = "There is nothing to compact: the conversation is short."
+NO_SHORTER = "Nothing was compacted: the summary would be no shorter than what it stands for."
+NO_WAY_OUT = "Take the newest turn back, choose a model that reads more, or begin a new conversation."
+"""What a user can do where nothing makes the history short enough."""
+SHORTER = "The history was compacted: the model is shown fewer characters,"
+
+
+def _compacted(before: tuple[int, int], after: tuple[int, int], told: str) -> HistoryCompactedAction:
+    """Sizes are events and characters."""
+    return HistoryCompactedAction(
+        source=Source.USER,
+        events_before=before[0],
+        events_after=after[0],
+        characters_before=before[1],
+        characters_after=after[1],
+        told=told,
+    )
+
+
 class HistoryFitter:
     """Between the log and the model. What helped is in the log, and holds for all later requests to the same model."""
 
@@ -76,6 +100,8 @@ class HistoryFitter:
     def begin(self) -> None:
         """A turn begins."""
         model, known = self._context.agent.model or "", self._stream.view.form
+        if self._form.model != model:
+            self._tokens_per_character = _TOKENS_PER_CHARACTER
         self._form = known if known.model == model else HistoryForm(model=model)
         self._forget_tries()
 
@@ -102,6 +128,8 @@ class HistoryFitter:
             if await self._helps(repair):
                 log.info("a model refused the history", model=self._form.model, why=failure.refusal, repair=repair)
                 return
+        if self._refused.refusal in (Refusal.TOO_LONG, Refusal.TOO_LARGE):
+            self._refused = ModelFailure(self._refused.status, f"{self._refused.message} {NO_WAY_OUT}")
         raise self._refused
 
     async def taken(self, reply: ModelReply) -> None:
@@ -116,6 +144,29 @@ class HistoryFitter:
         await self._stream.append(HistoryRepairedObservation(form=self._form, content=" ".join(told)))
         for text in told:
             self._tell("STATUS$HISTORY_REPAIRED", text)
+
+    async def compacting(self) -> Sequence[Event]:
+        """What sums the older half of the history up, and says how much that gains; where it gains nothing, only why.
+        Appends nothing. Raises ModelFailure."""
+        context, events = self._context, self._history.events
+        before = (len(events), size_of(self._shown(self._form)))
+        made = await context.condenser.condense(events, max(_LEAST_EVENTS, len(events) // 2), context.agent)
+        if made is None:
+            return (_compacted(before, before, ALREADY_SHORT),)
+        after = self._without(made, made.summary)
+        if after[1] >= before[1]:
+            used = None if made.reply is None else self._used(made.reply)
+            return (evolve(_compacted(before, before, NO_SHORTER), llm_metrics=used),)
+        return (self._condensation(made), _compacted(before, after, f"{SHORTER} from {before[1]:,} to {after[1]:,}."))
+
+    def _without(self, made: Condensation, summary: str) -> tuple[int, int]:
+        """Events and characters that are left with a condensation, and this summary for it."""
+        left = [event for event in self._history.events if not made.start <= event.id <= made.end]
+        shown = dialogue(left, summary, made.end, model=self._context.agent.model, form=self._form)
+        return len(left), size_of(shown)
+
+    def _size_with(self, made: Condensation, summary: str) -> int:
+        return self._without(made, summary)[1]
 
     def _forget_tries(self) -> None:
         self._tried, self._shortenings, self._refused = set(), 0, None
@@ -186,25 +237,31 @@ class HistoryFitter:
     async def _condense(self, readable: int = 0) -> None:
         context, longest = self._context, self._settings.condenser_max_size
         while (
-            made := await context.condenser.condense(self._history.events, longest, context.agent, readable)
+            made := await context.condenser.condense(self._condensable(), longest, context.agent, readable)
         ) is not None:
-            length = len(self._history.events)
-            await self._forget(made)
+            length, before = len(self._history.events), size_of(self._shown(self._form))
+            summary = shrinking_summary(made.summary, before, partial(self._size_with, made))
+            await self._stream.append(self._condensation(replace(made, summary=summary)))
             if len(self._history.events) >= length:
                 return  # nothing is gained by it
 
-    async def _forget(self, made: Condensation) -> None:
+    def _condensable(self) -> Sequence[Event]:
+        """An agent without a model cannot sum up: for it, what waits for an answer stays."""
+        events = self._history.events
+        if self._context.agent.model is not None or not (waiting := self._history.unanswered):
+            return events
+        return [event for event in events if event.id < waiting[0].id]
+
+    def _condensation(self, made: Condensation) -> CondensationAction:
         before = self._stream.view.condensed
         start = made.start if before is None else min(before[0], made.start)
-        await self._stream.append(
-            CondensationAction(
-                source=Source.AGENT,
-                forgotten_events_start_id=start,
-                forgotten_events_end_id=made.end,
-                summary=made.summary,
-                summary_offset=start,
-                llm_metrics=None if made.reply is None else self._used(made.reply),
-            )
+        return CondensationAction(
+            source=Source.AGENT,
+            forgotten_events_start_id=start,
+            forgotten_events_end_id=made.end,
+            summary=made.summary,
+            summary_offset=start,
+            llm_metrics=None if made.reply is None else self._used(made.reply),
         )
 
     def _used(self, reply: ModelReply) -> dict[str, Json]:

@@ -41,6 +41,10 @@ class KnowledgeRecall:
         self.problems = found.problems
         """The files that were not understood, and why."""
 
+    def forget(self) -> None:
+        """What was told may be out of sight: tell it again when it is brought up next."""
+        self._told.clear()
+
     def taking_up(self, query: str, first: int, *, whole: bool) -> Sequence[Event]:
         """What follows a message that begins a turn: the state, and what it brings to mind; `whole` adds what is known
         of the workspace. `first` is the id of the first of these events."""

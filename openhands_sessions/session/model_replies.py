@@ -13,7 +13,7 @@ ANSWER_CUT = {
     "length": "The answer is cut: the model reached the limit of its output. Say continue to have the rest.",
     "content_filter": "The answer is cut: the content filter of the model's provider ended it.",
 }
-"""What a user is told of an answer that is not whole, by the reason."""
+"""The message to the user about an answer that is not whole, by the reason."""
 
 
 def metrics(view: ConversationView, reply: ModelReply, *, budget: float | None, window: int | None) -> dict[str, Json]:

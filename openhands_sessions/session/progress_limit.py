@@ -1,4 +1,4 @@
-"""A time limit on work that may take long as long as it gets on."""
+"""A time limit that restarts whenever the work makes progress."""
 
 import asyncio
 from collections.abc import AsyncIterator

@@ -9,8 +9,9 @@ from openhands_sessions.core.events.event import Event, Observation, Source
 from openhands_sessions.core.events.observations import REPLAY_DIFFERS_ID, ErrorObservation
 from openhands_sessions.core.events.own import PlannedCall
 from openhands_sessions.core.ids import EventId
+from openhands_sessions.core.replay_progress import ReplayProgress
 from openhands_sessions.core.trajectory import TrajectoryStep
-from openhands_sessions.core.view import ConversationView, ReplayProgress
+from openhands_sessions.core.view import ConversationView
 from openhands_sessions.session.knowledge_recall import KnowledgeRecall
 from openhands_sessions.session.tool_registry import ToolRegistry
 

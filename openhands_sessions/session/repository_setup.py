@@ -83,7 +83,7 @@ _USERS = {"github": "x-access-token", "gitlab": "oauth2", "bitbucket": "x-token-
 
 def clone_commands(wanted: Repository) -> str:
     """The commands that make the workspace this repository; running them again, also after half of them, does no harm.
-    They run in a shell of their own, ask nobody anything, and tell what went wrong as git does."""
+    They run in a shell of their own, never prompt, and report errors as git does."""
     git = "git -c core.hooksPath=/dev/null -c safe.directory='*'"
     if wanted.url is None:
         return f"( set -e; {git} init -q -b {shlex.quote(wanted.branch or 'main')} . )"

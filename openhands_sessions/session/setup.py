@@ -17,9 +17,9 @@ from openhands_sessions.core.ids import UNNUMBERED, ConversationId, EventId, Own
 from openhands_sessions.core.lifecycle import SessionState
 from openhands_sessions.core.masking import without_paths
 from openhands_sessions.core.repository import Repository
-from openhands_sessions.core.settings import SessionSettings, environment
+from openhands_sessions.core.settings import SessionSettings, environment, sandbox_secrets
 from openhands_sessions.core.trajectory import TrajectoryStep
-from openhands_sessions.ports.agent import Agent, Agents
+from openhands_sessions.ports.agent import Agents
 from openhands_sessions.ports.condenser import Condenser
 from openhands_sessions.ports.gateway import Status
 from openhands_sessions.ports.mcp import McpFunction, McpServers, McpTools
@@ -32,11 +32,13 @@ from openhands_sessions.session.action_runner import ActionRunner
 from openhands_sessions.session.agent_controller import AgentController
 from openhands_sessions.session.event_stream import EventStream
 from openhands_sessions.session.knowledge_recall import KnowledgeRecall
-from openhands_sessions.session.log_folding import Folding, fold_turns, saving
+from openhands_sessions.session.log_folding import Folding, fold_turns, loading, saving
 from openhands_sessions.session.progress_limit import ProgressLimit
+from openhands_sessions.session.progress_notice import Timers
 from openhands_sessions.session.replay import Replay
 from openhands_sessions.session.repository_setup import RepositorySetup
 from openhands_sessions.session.stop import is_over
+from openhands_sessions.session.switchable_agent import SettingsOf, SwitchableAgent
 from openhands_sessions.session.tool_registry import ToolRegistry
 from openhands_sessions.session.turn_context import TurnContext
 from openhands_sessions.session.turn_runner import turn_is_owed
@@ -68,6 +70,8 @@ class Dependencies:
     """Makes the tool of a function."""
     fold_turns: asyncio.Semaphore = field(default_factory=fold_turns)
     """Of all sessions' long logs."""
+    timers: Callable[[], Timers] = asyncio.get_running_loop
+    """Where the notices of turns without progress get their time from."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -107,7 +111,7 @@ STAGES: Mapping[SessionState, SetupStage] = {
 class _Agent:
     """`tools` are all that it may call."""
 
-    agent: Agent
+    agent: SwitchableAgent
     tools: ToolRegistry
     mcp: McpTools | None
 
@@ -121,7 +125,7 @@ class Ready:
     snapshot_head: EventId
     interrupted: bool
     runtime: Runtime
-    agent: Agent
+    agent: SwitchableAgent
     knowledge: KnowledgeRecall
     controller: AgentController
 
@@ -132,6 +136,8 @@ class SessionSetup:
 
     sid: ConversationId
     settings: SessionSettings
+    settings_of: SettingsOf
+    """With a model that the user has chosen for this conversation."""
     dependencies: Dependencies
     initial: InitialInput
     stream: EventStream
@@ -182,8 +188,14 @@ class SessionSetup:
         store, stream = self.dependencies.store, self.stream
         term = await store.claim(self.sid)
         snapshot = await store.snapshots.load(self.sid)
-        save, turns = saving(store.snapshots, self.sid), self.dependencies.fold_turns
-        await stream.load(term, snapshot, Folding(save=save, turns=turns, limit=self.limit, tell=self._tell_reading))
+        how = Folding(
+            load=loading(store.snapshots, self.sid),
+            save=saving(store.snapshots, self.sid),
+            turns=self.dependencies.fold_turns,
+            limit=self.limit,
+            tell=self._tell_reading,
+        )
+        await stream.load(term, snapshot, how)
         if stream.view.head == UNNUMBERED:
             await stream.append(AgentStateChangedObservation(agent_state=AgentState.LOADING))
         return term, UNNUMBERED if snapshot is None else snapshot.head
@@ -197,7 +209,13 @@ class SessionSetup:
             self.stream.publish_transient(Status("info", status, words))
 
         runtimes, tools = self.dependencies.runtimes, self.dependencies.tools
-        spec = RuntimeSpec(sid=self.sid, term=term, environment=environment(self.settings), on_step=on_step)
+        spec = RuntimeSpec(
+            sid=self.sid,
+            term=term,
+            environment=environment(self.settings),
+            secrets=sandbox_secrets(self.settings),
+            on_step=on_step,
+        )
         runtime = await self.stack.enter_async_context(runtimes.open(spec))
         ipython = self.dependencies.ipython
         if ipython is not None and await runtimes.has_ipython():
@@ -205,7 +223,8 @@ class SessionSetup:
         return runtime, tools
 
     async def _open_agent(self, runtime: Runtime, tools: Sequence[Tool]) -> _Agent:
-        agent = await self.stack.enter_async_context(self.dependencies.agents.open(self.settings))
+        opening = SwitchableAgent.open(self.dependencies.agents, self.settings_of, self.stream.view.model)
+        agent = await self.stack.enter_async_context(opening)
         config, servers, make = self.settings.mcp_config, self.dependencies.mcp, self.dependencies.mcp_tool
         if config is None or config.empty or servers is None or make is None:
             return _Agent(agent, ToolRegistry(tools), None)
@@ -237,6 +256,7 @@ class SessionSetup:
             policy=parts.policy,
             condenser=parts.condenser,
             replay=Replay(steps, agent.tools, knowledge),
+            timers=parts.timers,
         )
         await self._begin(agent, knowledge, steps)
         return AgentController(self.stream, context, self.settings)
@@ -295,9 +315,11 @@ class SessionSetup:
         return steps or ()
 
     def _runner(self, runtime: Runtime, tools: ToolRegistry, agent: _Agent | None = None) -> ActionRunner:
-        mcp, vision = (None, False) if agent is None else (agent.mcp, agent.agent.vision)
+        mcp, model = (None, None) if agent is None else (agent.mcp, agent.agent)
         limit = self.settings.command_timeout
-        return ActionRunner(self.sid, self.stream, runtime, tools, limit, mcp=mcp, vision=vision)
+        return ActionRunner(
+            self.sid, self.stream, runtime, tools, limit, mcp=mcp, vision=lambda: model is not None and model.vision
+        )
 
 
 def _waiting(pending: EventId | None = None) -> Sequence[Event]:

@@ -3,17 +3,23 @@ that was stopped or has failed, and how a later session reads it."""
 
 from collections.abc import Awaitable, Callable
 
+from openhands_sessions.core.errors import NotAccepting
 from openhands_sessions.core.events.actions import ChangeAgentStateAction
-from openhands_sessions.core.events.event import Action, AgentState, Event, Source
+from openhands_sessions.core.events.event import AgentState, Event, Source
 from openhands_sessions.core.events.observations import AgentStateChangedObservation
-from openhands_sessions.core.ids import UNNUMBERED, OwnerId
+from openhands_sessions.core.events.own import DropReason
+from openhands_sessions.core.evolve import evolve
+from openhands_sessions.core.ids import UNNUMBERED, EventId, OwnerId
 from openhands_sessions.ports.gateway import Accepted
 from openhands_sessions.ports.store import Receipt
 from openhands_sessions.session.agent_controller import AgentController
+from openhands_sessions.session.approval_questions import questions
 from openhands_sessions.session.approvals import withdrawing
 from openhands_sessions.session.event_stream import EventStream
 from openhands_sessions.session.idempotency import IdempotencyKey, earlier_answer, receipt_of
+from openhands_sessions.session.message_queue import dropping
 
+NOT_UNDER_WAY = "turn {} is not under way: it has ended, or there is none with this id"
 CancelTurn = Callable[[], Awaitable[None]]
 """Cancels the running turn, if there is one, and returns when it is gone."""
 
@@ -41,7 +47,7 @@ class Stopper:
         view = self._stream.view
         if view.stopping is not None or view.left_running is not None:
             await self._wind_up(last)
-        return Accepted(stopped.id)
+        return Accepted(stopped.id, stopped.turn)
 
     async def close(self, cancel_turn: CancelTurn) -> None:
         """The user closes the session: a stop, where there is something to stop; otherwise the state alone says it."""
@@ -58,26 +64,31 @@ class Stopper:
             await self._wind_up(last)
 
     async def _wind_up(self, last: AgentState) -> None:
-        pending = self._stream.view.pending
-        if pending is not None:
-            action = await self._stream.event_of(Action, pending)
-            await self._stream.append(*withdrawing(action, first=self._stream.next_id))
+        if asked := await questions(self._stream):
+            await self._stream.append(*withdrawing(asked, first=self._stream.next_id))
         await self._controller.wind_up(last)
 
 
 async def record_stop(
-    stream: EventStream, key: IdempotencyKey | None = None, author: OwnerId | None = None
+    stream: EventStream, key: IdempotencyKey | None = None, author: OwnerId | None = None, turn: EventId | None = None
 ) -> Accepted:
-    """The user stops a session that has failed. Where a turn was cut off, the next session carries the stop out first;
-    otherwise the session is stopped with this. Call it where the log is known. Raises BadInput, StorageError."""
+    """The user stops a session that has failed, or only this turn. Where a turn was cut off, the next session carries
+    the stop out first; otherwise the session is stopped with this. Call it where the log is known. Raises
+    NotAccepting, BadInput, StorageError."""
     if (before := await earlier_answer(stream, key)) is not None:
         return before
     stopped, view = AgentState.STOPPED, stream.view
+    if turn is not None and any(queued.id == turn for queued in view.queued):
+        dropped = evolve(dropping((turn,), DropReason.INTERRUPTED), author=author)
+        [numbered] = await stream.append(dropped, receipt=receipt_of(key))
+        return Accepted(numbered.id)
+    if turn is not None and stream.turn != turn:
+        raise NotAccepting(NOT_UNDER_WAY.format(turn))
     event: Event = AgentStateChangedObservation(agent_state=stopped)
     if view.under_way or view.agent_state is stopped:
         event = ChangeAgentStateAction(agent_state=stopped, source=Source.USER, author=author)
     [numbered] = await stream.append(event, receipt=receipt_of(key))
-    return Accepted(numbered.id)
+    return Accepted(numbered.id, numbered.turn)
 
 
 async def note_stop(stream: EventStream) -> None:

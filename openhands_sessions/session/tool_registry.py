@@ -51,6 +51,10 @@ class ToolRegistry:
             return action.KIND, "{}"
         return tool.name, orjson.dumps(dict(tool.arguments(action))).decode()
 
+    def is_independent(self, name: str, action: Action) -> bool:
+        """Whether the action of a call of this tool may be carried out beside others."""
+        return isinstance(action, self._tools[name].independent)
+
     def of(self, action: Action) -> Tool | None:
         """The tool that an action belongs to; None for one that no tool made."""
         return self._by_kind.get(type(action))

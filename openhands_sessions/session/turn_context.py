@@ -1,21 +1,23 @@
 """What a turn is taken with, and what it knows besides the log."""
 
-from dataclasses import dataclass, field
+import asyncio
+from collections.abc import Callable
+from dataclasses import dataclass
 
 from openhands_sessions.core.ids import EventId
-from openhands_sessions.core.limits import RepetitionCount
 from openhands_sessions.core.trajectory import TrajectoryStep
 from openhands_sessions.ports.agent import Agent
 from openhands_sessions.ports.condenser import Condenser
 from openhands_sessions.ports.policy import Policy
 from openhands_sessions.session.action_runner import ActionRunner
+from openhands_sessions.session.progress_notice import Timers
 from openhands_sessions.session.replay import Replay
 from openhands_sessions.session.tool_registry import ToolRegistry
 
 
 @dataclass(frozen=True, slots=True)
 class TurnContext:
-    """Who takes part in a turn."""
+    """Who takes part in a turn, and where its timers are."""
 
     agent: Agent
     runner: ActionRunner
@@ -23,6 +25,7 @@ class TurnContext:
     policy: Policy
     condenser: Condenser
     replay: Replay
+    timers: Callable[[], Timers] = asyncio.get_running_loop
 
 
 @dataclass(slots=True)
@@ -30,7 +33,6 @@ class TurnProgress:
     """What a turn knows besides the log."""
 
     seen: int = -1
-    streak: RepetitionCount = field(default_factory=RepetitionCount)
     step: TrajectoryStep | None = None
     """The recorded step that is being issued; None where the model was asked."""
     cause: EventId | None = None

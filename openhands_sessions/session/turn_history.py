@@ -1,15 +1,16 @@
 """What a turn has to show the model: read once, then kept up by what happens."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from openhands_sessions.core.dialogue import dialogue
-from openhands_sessions.core.events.actions import CondensationAction
+from openhands_sessions.core.events.actions import ChangeAgentStateAction, CondensationAction, MessageAction
 from openhands_sessions.core.events.codec import decode
-from openhands_sessions.core.events.event import Event
+from openhands_sessions.core.events.event import Action, AgentState, Event, Source
 from openhands_sessions.core.events.observations import McpObservation
+from openhands_sessions.core.events.own import StopReason, TurnEndedObservation
 from openhands_sessions.core.evolve import evolve
 from openhands_sessions.core.history_form import USUAL, HistoryForm, Message
-from openhands_sessions.core.ids import UNNUMBERED
+from openhands_sessions.core.ids import UNNUMBERED, EventId
 from openhands_sessions.session.event_stream import EventStream
 
 MOST_IMAGES = 15_000_000
@@ -25,16 +26,28 @@ class TurnHistory:
         self._events: list[Event] = []
         self._live = False
         self._summary: str | None = None
+        self._answered: int = UNNUMBERED
         stream.listen(self._heard)
 
     @property
     def events(self) -> Sequence[Event]:
         return self._events
 
+    @property
+    def unanswered(self) -> Sequence[MessageAction]:
+        """The user's messages that no earlier turn has taken up, nor this one as far as `answer` was told."""
+        condensed = self._stream.view.condensed
+        answered = max(self._answered, UNNUMBERED if condensed is None else condensed[1])
+        return [message for message in unanswered(self._events) if message.id > answered]
+
+    def answer(self, message: EventId) -> None:
+        """This message, and all before it, have been taken up."""
+        self._answered = message
+
     async def load(self) -> None:
-        """Read the log from the storage, passing over what is forgotten."""
+        """Read the visible chain from the storage, passing over what is forgotten."""
         view = self._stream.view
-        self._events, self._summary, self._live = [], None, False
+        self._events, self._summary, self._live, self._answered = [], None, False, UNNUMBERED
         cursor: int = UNNUMBERED
         if view.condensed is not None:
             start, end = view.condensed
@@ -63,7 +76,7 @@ class TurnHistory:
 
     async def _read(self, after: int, before: int) -> list[Event]:
         events: list[Event] = []
-        async for batch in self._stream.read(after, before=before):
+        async for batch in self._stream.read_chain(after, before=before):
             events += [decode(entry.text, entry.schema) for entry in batch]
             leave_out_old_images(events)
         return events
@@ -80,6 +93,23 @@ class TurnHistory:
             ):
                 self._events = [one for one in self._events if not start <= one.id <= end]
                 self._summary = summary or ""
+
+
+def unanswered(events: Iterable[Event]) -> Sequence[MessageAction]:
+    """The user's messages behind what the last turn has taken into account. A stop leaves none, a pause all."""
+    waiting: list[MessageAction] = []
+    for event in events:
+        match event:
+            case MessageAction(source=Source.USER):
+                waiting.append(event)
+            case ChangeAgentStateAction(source=Source.USER, agent_state=AgentState.STOPPED):
+                waiting = []
+            case TurnEndedObservation(stop_reason=reason, seen=seen) if reason is not StopReason.STOPPED:
+                waiting = [message for message in waiting if message.id > seen]
+            case Action(source=Source.AGENT):
+                # What answers a replayed message is in the recording, or comes from the agent.
+                waiting = [message for message in waiting if message.cause is None]
+    return waiting
 
 
 def leave_out_old_images(events: list[Event]) -> None:

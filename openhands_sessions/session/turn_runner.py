@@ -1,7 +1,8 @@
 """Owns the task of the running turn: its start, its end, and its cancellation."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
+from typing import Any
 
 from openhands_sessions.core.lifecycle import SessionState
 from openhands_sessions.core.view import ConversationView
@@ -27,18 +28,40 @@ class TurnRunner:
         self._name = name
         self._interrupted = interrupted
         self._task: asyncio.Task[None] | None = None
+        self._other = False
+        self._cut = False
 
     @property
     def running(self) -> bool:
         """Whether a turn has been started and its end has not been seen to."""
         return self._task is not None
 
-    def start(self) -> None:
-        """Start a turn."""
+    @property
+    def at_other_work(self) -> bool:
+        """Whether what runs is no turn."""
+        return self._other and self._task is not None and not self._task.done()
+
+    def start(self, view: ConversationView) -> None:
+        """Start a turn. It goes on where one was cancelled that no stop has wound up, since that was not stored."""
+        resumed = self._interrupted or (self._cut and bool(view.open_actions))
+        self._interrupted = self._cut = False
+        self._run(self._controller.take_turn(resumed=resumed), other=False)
+
+    def start_other(self, work: Coroutine[Any, Any, None]) -> "asyncio.Task[None]":
+        """Start work that is no turn, and is stopped as a turn is."""
+        return self._run(work, other=True)
+
+    async def finished(self) -> None:
+        """Wait until a turn whose end is recorded is over."""
+        if self._task is not None:
+            await asyncio.wait([self._task])
+
+    def _run(self, work: Coroutine[Any, Any, None], *, other: bool) -> "asyncio.Task[None]":
         self._move(SessionState.RUNNING)
-        resumed, self._interrupted = self._interrupted, False
-        self._task = asyncio.create_task(self._controller.take_turn(resumed=resumed), name=self._name)
+        self._other = other
+        self._task = asyncio.create_task(work, name=self._name)
         self._task.add_done_callback(lambda turn: self._on_done())
+        return self._task
 
     def reap(self) -> bool:
         """Back to Ready where the turn is over; whether it is. Raises what the turn raised."""
@@ -53,6 +76,7 @@ class TurnRunner:
     async def cancel(self) -> None:
         """End the running turn and wait until it is gone."""
         if self.running:
+            self._cut = not self._other
             await self.close()
             self._move(SessionState.READY)
 
@@ -70,3 +94,8 @@ class TurnRunner:
 def turn_is_owed(view: ConversationView) -> bool:
     """Whether the agent has something to do now: what is said was not taken up, and no answer is awaited."""
     return view.owed and view.pending is None
+
+
+def work_is_left(view: ConversationView) -> bool:
+    """Whether a turn is owed, or a queued message is to begin one."""
+    return turn_is_owed(view) or view.next_queued is not None

@@ -2,14 +2,16 @@
 
 import argparse
 import asyncio
+import logging
 import sys
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
 import aiohttp
+import structlog
 
-from tests.bench import conversations, latencies, loads, sandboxes, starts
+from tests.bench import control, conversations, crowds, executors, latencies, loads, moves, sandboxes, starts, tokens
 from tests.bench.against import checked_out, comparison
 from tests.bench.bench import Bench
 from tests.bench.servers import floor_server
@@ -26,6 +28,8 @@ SERVER_ROWS: Mapping[str, Measure] = {
     "connects": loads.connects,
     "bystander": loads.bystander,
     "memory": loads.live_memory,
+    "crowds": crowds.crowds,
+    "waves": loads.waves,
     "replays": latencies.replays,
     "idle": latencies.idle,
     "first": conversations.first,
@@ -34,8 +38,13 @@ SERVER_ROWS: Mapping[str, Measure] = {
 ROWS: Mapping[str, Measure] = {
     **SERVER_ROWS,
     "appends": latencies.appends,
+    "folds": latencies.folds,
+    "moves": moves.moves,
     "conversations": conversations.rows,
+    "executors": executors.rows,
     "sandboxes": sandboxes.rows,
+    "tokens": tokens.tokens,
+    "control": control.controls,
 }
 
 
@@ -77,6 +86,7 @@ def main() -> None:
         "--profile", type=Path, metavar="FILE", help="run our server under cProfile, without the others"
     )
     given = parser.parse_args()
+    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.WARNING))
     if given.against:
         print(asyncio.run(against(_names(given.rows, SERVER_ROWS), given.against, given.runs)))
     else:

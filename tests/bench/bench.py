@@ -1,10 +1,11 @@
 """What a row is measured with."""
 
 import tempfile
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 
 import aiohttp
 
@@ -44,11 +45,20 @@ class Bench:
             yield folder
 
     @asynccontextmanager
-    async def server(self, data_dir: Path | None = None) -> AsyncIterator[Running]:
-        """A server without rate limits whose model holds every turn; with a data folder of its own if none is given."""
+    async def server(
+        self,
+        data_dir: Path | None = None,
+        *,
+        pauses: Path | None = None,
+        settings: Mapping[str, str] = MappingProxyType({}),
+    ) -> AsyncIterator[Running]:
+        """A server without rate limits whose model holds every turn; with a data folder of its own if none is given.
+        `pauses` as in `our_server`; `settings` besides the usual ones."""
         async with AsyncExitStack() as stack:
             if data_dir is None:
                 data_dir = await stack.enter_async_context(self.data_dir())
             yield await stack.enter_async_context(
-                our_server(self.http, data_dir, SETTINGS, code=self.code, profile=self.profile)
+                our_server(
+                    self.http, data_dir, {**SETTINGS, **settings}, code=self.code, profile=self.profile, pauses=pauses
+                )
             )

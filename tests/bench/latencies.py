@@ -2,17 +2,23 @@
 
 import asyncio
 import tempfile
+import time
 from pathlib import Path
 
+from openhands_sessions.adapters.stores.sqlite import open_sqlite
+from openhands_sessions.core.ids import ConversationId
+from openhands_sessions.session.log_folding import folded
 from tests.bench import measures
 from tests.bench.bench import Bench
 from tests.bench.filling import fill
 from tests.bench.table import Row
+from tests.support.long_logs import long_log, write_logs
 
 LONG = 10_000
 SHORT = 1_000
 ROUNDS = 5
 IDLE = 300
+FOLDED = 60_000
 SLOWER = 3
 """How many times as long as plain python-socketio's an echo may take that is stored first."""
 USUAL = 1.0
@@ -80,6 +86,21 @@ async def appends(bench: Bench) -> list[Row]:
     with tempfile.TemporaryDirectory(prefix="ohs-bench-") as name:
         rate = await measures.appends(Path(name), 100, 200)
     return [Row("durable appends, 100 conversations", rate, "/s", 20_000, most=False)]
+
+
+async def folds(bench: Bench) -> list[Row]:
+    """A log of agents' turns without a snapshot, read from the database and folded, with its snapshots on the way."""
+    with tempfile.TemporaryDirectory(prefix="ohs-bench-") as name:
+        path, sid = Path(name) / "sessions.db", ConversationId("long")
+        entries = long_log(FOLDED)
+        await write_logs(path, [sid], entries)
+        costs = []
+        for _ in range(ROUNDS):
+            async with open_sqlite(path) as store:
+                begun = time.process_time()
+                await folded(store.log(sid), None)
+                costs.append((time.process_time() - begun) / len(entries) * 1e6)
+    return [Row("fold of 60,000 events, CPU of one", measures.median(costs), "µs", 15)]
 
 
 def _ms(seconds: list[float]) -> float:

@@ -16,8 +16,14 @@ AT_ONCE = 20
 """Connections that are under way together."""
 EVERY = 0.005
 """Seconds between two round trips of the bystander: so many that the store writes its log back meanwhile."""
+WAVES = 12
 QUIET = 0.5
 """Seconds without a frame after which everything is settled."""
+READ_EVERY = 5.0
+"""Seconds between two looks at those that are connected, while others still connect."""
+SOURCE = "127.0.0.{}"
+EACH_SOURCE = 2_000
+"""Connections from one address: fewer than a system has ports for."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -100,24 +106,47 @@ def connects(job: Job, wires: Sequence[Wire], poll: select.epoll) -> Result:
     return Result(count=count, seconds=elapsed)
 
 
+def hold(job: Job, wires: Sequence[Wire], poll: select.epoll) -> Result:
+    """Clients that are there, until the process ends."""
+    return Result(count=len(wires), seconds=0.0)
+
+
+def waves(job: Job, wires: Sequence[Wire], poll: select.epoll) -> Result:
+    """All clients leave and come back, again and again."""
+    begun = time.perf_counter()
+    for number in range(1, WAVES):
+        for wire in wires:
+            wire.close()
+        # Ports of an address can be used again only a while after their connections.
+        wires = open_clients(job, address=1 + number)
+    for wire in wires:
+        wire.close()
+    return Result(count=WAVES * len(wires), seconds=time.perf_counter() - begun)
+
+
 SCENARIOS: Mapping[str, Callable[[Job, Sequence[Wire], select.epoll], Result]] = {
-    scenario.__name__: scenario for scenario in (fan_out, round_trips, bystander, connects)
+    scenario.__name__: scenario for scenario in (fan_out, round_trips, bystander, connects, hold, waves)
 }
 
 
-def open_clients(job: Job) -> list[Wire]:
-    """All clients of a job, connected a few at a time."""
+def open_clients(job: Job, address: int = 1) -> list[Wire]:
+    """All clients of a job, connected a few at a time, from the loopback address with this number on."""
     wires: list[Wire] = []
+    read_at = time.monotonic()
     for place in range(0, len(job.connects), AT_ONCE):
-        wires += _connected(job, job.connects[place : place + AT_ONCE])
+        source = SOURCE.format(address + place // EACH_SOURCE)
+        wires += _connected(job, job.connects[place : place + AT_ONCE], source)
+        if time.monotonic() - read_at > READ_EVERY:  # the first ones are asked whether they live
+            _settle(wires, within=0.0)
+            read_at = time.monotonic()
     if job.join:
         for wire in wires:
             wire.send(text_frame(job.join))
     return wires
 
 
-def _connected(job: Job, packets: Sequence[str]) -> list[Wire]:
-    wires = [Wire(job.port, job.path) for _ in packets]
+def _connected(job: Job, packets: Sequence[str], source: str = "127.0.0.1") -> list[Wire]:
+    wires = [Wire(job.port, job.path, source) for _ in packets]
     if any(packets):
         for wire, packet in zip(wires, packets, strict=True):
             wire.wait_for(b"0")
@@ -131,11 +160,15 @@ def _events(wire: Wire) -> int:
     return sum(len(payload) > EVENT for payload in wire.read())
 
 
-def _settle(wires: Sequence[Wire], poll: select.epoll) -> None:
+def _settle(wires: Sequence[Wire], within: float = QUIET) -> None:
+    """Read until nothing comes for so long."""
     by_number = {wire.fileno(): wire for wire in wires}
-    while ready := poll.poll(QUIET):
-        for number, _ in ready:
-            by_number[number].read()
+    with select.epoll() as poll:
+        for number in by_number:
+            poll.register(number, select.EPOLLIN)
+        while ready := poll.poll(within):
+            for number, _ in ready:
+                by_number[number].read()
 
 
 def _main() -> None:
@@ -144,7 +177,7 @@ def _main() -> None:
     poll = select.epoll()
     for wire in wires:
         poll.register(wire.fileno(), select.EPOLLIN)
-    _settle(wires, poll)
+    _settle(wires)
     print("ready", flush=True)
     sys.stdin.readline()
     print(json.dumps(asdict(SCENARIOS[job.scenario](job, wires, poll))), flush=True)

@@ -3,12 +3,15 @@
 import asyncio
 import json
 import sys
+import tempfile
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Self
 
 from tests.bench import measures
 from tests.bench.bench import Bench
-from tests.bench.load import Job, Result, open_clients
+from tests.bench.load import WAVES, Job, Result, open_clients
 from tests.bench.servers import Running, floor_server
 from tests.bench.table import Row
 
@@ -25,6 +28,8 @@ MESSAGE = f'42["oh_user_action",{{"action":"message","args":{{"content":"{"x" * 
 FRAME = "x" * 1_680
 JOIN = '42["join",{}]'
 AT_ONCE = 20
+WAVE, TALKS = 2_000, 20
+"""Clients that come at once and leave, and the conversations that they follow."""
 SETTLED = 1.0
 """Seconds after which a server has done what came with its clients."""
 
@@ -102,10 +107,37 @@ async def live_memory(bench: Bench) -> list[Row]:
     async with bench.server() as ours:
         for count in (AT_ONCE, LIVE):  # the first fills pools and caches
             before = ours.memory()
-            conversations = await _held(bench, ours, count)
-            grown = await _memory_with(ours, _our_job(ours, "connects", conversations, 0.0)) - before
+            conversations = await held(bench, ours, count)
+            grown = await _memory_with(ours, our_job(ours, "connects", conversations, 0.0)) - before
     stock_each = None if stock is None else stock * 1024 / LIVE
     return [Row("memory of a live conversation with one client", grown * 1024 / LIVE, "KB", 100, stock_each)]
+
+
+async def waves(bench: Bench) -> list[Row]:
+    """What is left in memory of clients that have come and gone, and how long the collector of garbage stops all."""
+    stock, stock_pause = None, None
+    with tempfile.TemporaryDirectory(prefix="ohs-bench-pauses-") as folder:
+        pauses = Path(folder, "pauses")
+        if bench.floor is not None:
+            async with floor_server(bench.http, pauses) as floor:
+                stock = await _memory_after(floor, _stock_job(floor, "waves", WAVE, 0.0))
+            stock_pause = float(pauses.read_text()) * 1e3
+        async with bench.server(pauses=pauses) as ours:
+            conversations = await held(bench, ours, TALKS)
+            job = our_job(ours, "waves", conversations * (WAVE // TALKS), 0.0)
+            memory = await _memory_after(ours, job)
+        pause = float(pauses.read_text()) * 1e3
+    return [
+        Row(f"memory after {WAVES} waves of {WAVE:,} clients", memory, "MB", 160, stock),
+        Row("the garbage collector's longest pause meanwhile", pause, "ms", 50, stock_pause),
+    ]
+
+
+async def _memory_after(server: Running, job: Job) -> float:
+    """MB of a server whose clients have left."""
+    await _run(server, job)
+    await asyncio.sleep(SETTLED)
+    return server.memory()
 
 
 async def _memory_with(server: Running, job: Job) -> float:
@@ -118,14 +150,59 @@ async def _memory_with(server: Running, job: Job) -> float:
     return memory
 
 
+class LoadProcess:
+    """A load generator whose clients are connected."""
+
+    def __init__(self, process: asyncio.subprocess.Process) -> None:
+        self._process = process
+
+    @classmethod
+    async def start(cls, job: Job) -> Self:
+        pipe = asyncio.subprocess.PIPE
+        command = (sys.executable, "-m", "tests.bench.load")
+        process = await asyncio.create_subprocess_exec(*command, stdin=pipe, stdout=pipe, limit=1 << 20)
+        started = cls(process)
+        started._tell(json.dumps(asdict(job)))
+        if await started._line() != b"ready\n":
+            raise RuntimeError(f"the load generator failed at {job.scenario}")
+        return started
+
+    async def run(self) -> Result:
+        """The scenario, to its end. The clients stay until `end`."""
+        self._tell("run")
+        return Result(**json.loads(await self._line()))
+
+    async def end(self) -> None:
+        if self._process.returncode is None:
+            self._process.kill()
+        await self._process.wait()
+
+    def _tell(self, line: str) -> None:
+        assert self._process.stdin is not None
+        self._process.stdin.write(line.encode() + b"\n")
+
+    async def _line(self) -> bytes:
+        assert self._process.stdout is not None
+        return await self._process.stdout.readline()
+
+
+async def _run(server: Running, job: Job) -> Load:
+    generator = await LoadProcess.start(job)
+    before = server.cpu()
+    result = await generator.run()
+    cpu = server.cpu() - before
+    await generator.end()
+    return Load(result, cpu)
+
+
 async def _loads(bench: Bench, scenario: str, *, clients: int, conversations: int, seconds: float) -> Loads:
     stock, raw = None, None
     if bench.floor is not None:
         raw = await _run(bench.floor, _raw_job(bench.floor, scenario, clients, seconds))
         stock = await _run(bench.floor, _stock_job(bench.floor, scenario, clients, seconds))
     async with bench.server() as ours:
-        held = await _held(bench, ours, conversations)
-        job = _our_job(ours, scenario, held * (clients // conversations), seconds)
+        busy = await held(bench, ours, conversations)
+        job = our_job(ours, scenario, busy * (clients // conversations), seconds)
         return Loads(await _run(ours, job), stock, raw)
 
 
@@ -155,7 +232,7 @@ def _stock_job(server: Running, scenario: str, clients: int, seconds: float) -> 
     )
 
 
-def _our_job(server: Running, scenario: str, conversations: Sequence[str], seconds: float) -> Job:
+def our_job(server: Running, scenario: str, conversations: Sequence[str], seconds: float) -> Job:
     return Job(
         scenario=scenario,
         port=server.port,
@@ -167,25 +244,7 @@ def _our_job(server: Running, scenario: str, conversations: Sequence[str], secon
     )
 
 
-async def _run(server: Running, job: Job) -> Load:
-    pipe = asyncio.subprocess.PIPE
-    command = (sys.executable, "-m", "tests.bench.load")
-    generator = await asyncio.create_subprocess_exec(*command, stdin=pipe, stdout=pipe, limit=1 << 20)
-    assert generator.stdin is not None
-    assert generator.stdout is not None
-    generator.stdin.write(json.dumps(asdict(job)).encode() + b"\n")
-    if await generator.stdout.readline() != b"ready\n":
-        raise RuntimeError(f"the load generator failed at {job.scenario}")
-    before = server.cpu()
-    generator.stdin.write(b"\n")
-    result = Result(**json.loads(await generator.stdout.readline()))
-    cpu = server.cpu() - before
-    generator.stdin.close()
-    await generator.wait()
-    return Load(result, cpu)
-
-
-async def _held(bench: Bench, server: Running, count: int) -> list[str]:
+async def held(bench: Bench, server: Running, count: int) -> list[str]:
     """New conversations whose turns wait for the model."""
     conversations: list[str] = []
     while (missing := count - len(conversations)) > 0:

@@ -2,7 +2,6 @@
 
 import asyncio
 import os
-import socket
 import sys
 import tempfile
 import time
@@ -12,6 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import aiohttp
+
+from tests.support.ports import free_port
 
 READY_WITHIN = 30.0
 TICKS = os.sysconf("SC_CLK_TCK")
@@ -24,9 +25,13 @@ class Running:
     """A server that answers. `ready_after` in seconds from its start, `start_cpu` in seconds of processor time."""
 
     port: int
-    pid: int
+    process: asyncio.subprocess.Process
     ready_after: float
     start_cpu: float
+
+    @property
+    def pid(self) -> int:
+        return self.process.pid
 
     def cpu(self) -> float:
         """Seconds of processor time, of all threads."""
@@ -39,6 +44,11 @@ class Running:
                 return int(line.split()[1]) / 1024
         return 0.0
 
+    async def terminated(self) -> int:
+        """Its exit code after SIGTERM."""
+        self.process.terminate()
+        return await self.process.wait()
+
     def threads(self) -> int:
         return len(list(Path(f"/proc/{self.pid}/task").iterdir()))
 
@@ -46,13 +56,6 @@ class Running:
 def cpu_of(pid: int) -> float:
     fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
     return (int(fields[11]) + int(fields[12])) / TICKS
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
 
 
 def environment(settings: Mapping[str, str]) -> dict[str, str]:
@@ -63,10 +66,11 @@ def environment(settings: Mapping[str, str]) -> dict[str, str]:
 
 
 @asynccontextmanager
-async def floor_server(http: aiohttp.ClientSession) -> AsyncIterator[Running]:
-    """The bare echo server."""
+async def floor_server(http: aiohttp.ClientSession, pauses: Path | None = None) -> AsyncIterator[Running]:
+    """The bare echo server; `pauses` as in `our_server`."""
     port = free_port()
-    async with _process(["-m", "tests.bench.floor", str(port)], {}, http, port, "/socket.io/") as ran:
+    command = [*_program("tests.bench.floor", pauses), str(port)]
+    async with _process(command, {}, http, port, "/socket.io/") as ran:
         yield ran
 
 
@@ -78,10 +82,12 @@ async def our_server(
     *,
     code: Path = HERE,
     profile: Path | None = None,
+    pauses: Path | None = None,
 ) -> AsyncIterator[Running]:
-    """The real thing, as `serve` starts it, from the folder `code`. `profile` takes what cProfile saw of it."""
+    """The real thing, as `serve` starts it, from the folder `code`. `profile` takes what cProfile saw of it, `pauses`
+    the garbage collector's longest pause in seconds, both when it has ended."""
     port = free_port()
-    module = ["-m", "openhands_sessions"]
+    module = _program("openhands_sessions", pauses)
     if profile is not None:
         module = ["-m", "cProfile", "-o", str(profile.absolute()), *module]
     command = [*module, "serve", "--port", str(port), "--data-dir", str(data_dir)]
@@ -91,6 +97,10 @@ async def our_server(
         ours |= {"OHS_LIMITS__CREATES_PER_MINUTE": "0", "OHS_LIMITS__REQUESTS_PER_SECOND": "0"}
     async with _process(command, ours, http, port, "/health/ready", code) as ran:
         yield ran
+
+
+def _program(module: str, pauses: Path | None) -> list[str]:
+    return ["-m", module] if pauses is None else [str(HERE / "tests" / "bench" / "pauses.py"), str(pauses), module]
 
 
 @asynccontextmanager
@@ -109,7 +119,7 @@ async def _process(
     try:
         async with asyncio.timeout(READY_WITHIN):
             await _answered(process, http, f"http://127.0.0.1:{port}{path}")
-        yield Running(port, process.pid, time.perf_counter() - begun, cpu_of(process.pid))
+        yield Running(port, process, time.perf_counter() - begun, cpu_of(process.pid))
     finally:
         if process.returncode is None:
             process.terminate()

@@ -12,11 +12,14 @@ LENGTHS = {126: 4, 127: 10}
 """Bytes of a server's frame header by its length field, where it is not two."""
 
 
-class Wire:
-    """A connection that has requested its upgrade."""
+PING = b"2"
 
-    def __init__(self, port: int, path: str) -> None:
-        self._socket = socket.create_connection(("127.0.0.1", port))
+
+class Wire:
+    """A connection that has requested its upgrade. `source` is an address of the loopback network."""
+
+    def __init__(self, port: int, path: str, source: str = "127.0.0.1") -> None:
+        self._socket = socket.create_connection(("127.0.0.1", port), source_address=(source, 0))
         self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self.send(UPGRADE.format(path=path, port=port).encode())
         self._rest = b""
@@ -43,6 +46,8 @@ class Wire:
                 raise ConnectionError(head.decode())
             self._upgraded, data = bool(end), after if end else data
         payloads, self._rest = _payloads(data) if self._upgraded else ([], data)
+        if PING in payloads:
+            self.send(text_frame("3"))
         return payloads
 
     def wait_for(self, start: bytes) -> None:

@@ -13,7 +13,7 @@ RUNS = Reply(calls=[Call(name="execute_bash", arguments={"command": WAITS})])
 FINISHES = Reply(calls=[Call(name="finish", arguments={"message": "Now it is done."})])
 
 
-@pytest.mark.parametrize("way", ["killed", "stopped"])
+@pytest.mark.parametrize("way", ["killed", pytest.param("stopped", marks=pytest.mark.long)])
 async def test_a_server_that_is_started_again_in_mid_run_is_come_back_to(
     browser: BrowserContext, data_dir: Path, client_dir: Path, way: str
 ) -> None:
@@ -34,6 +34,7 @@ async def test_a_server_that_is_started_again_in_mid_run_is_come_back_to(
         assert (await tab.held()).ends == ["transport close"]
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("way", ["killed", "stopped"])
 async def test_an_idle_page_is_never_told_that_its_conversation_is_stopped_while_the_server_is_started_again(
     browser: BrowserContext, data_dir: Path, client_dir: Path, way: str
@@ -57,6 +58,7 @@ async def test_an_idle_page_is_never_told_that_its_conversation_is_stopped_while
         assert await tab.page.get_by_role("status").inner_text() == "Connected"
 
 
+@pytest.mark.long
 async def test_confirmation_mode_that_was_on_when_the_server_was_killed_still_asks_in_the_page(
     browser: BrowserContext, data_dir: Path, client_dir: Path
 ) -> None:

@@ -2,22 +2,30 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Iterator
-from contextlib import AbstractAsyncContextManager, AsyncExitStack, nullcontext
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, nullcontext, suppress
 from functools import partial
 from pathlib import Path
 
 import pytest
 
+from openhands_sessions.adapters.gateways.remote import open_remote
 from openhands_sessions.adapters.runtimes.local.runtimes import LocalLimits, LocalRuntimes
 from openhands_sessions.adapters.stores.leases import Holder
 from openhands_sessions.adapters.stores.sqlite import open_sqlite
+from openhands_sessions.bootstrap.application import open_application
+from openhands_sessions.config.config import Config
+from openhands_sessions.core.errors import RuntimeUnavailable
 from openhands_sessions.ports.runtime import Runtime, Runtimes
 from openhands_sessions.ports.store import EventLog, SessionStore
-from tests.fakes.memory_store import MemoryData, open_memory
+from tests.fakes.memory_data import MemoryData
+from tests.fakes.memory_store import open_memory
 from tests.fakes.runtime import FakeRuntimes
 from tests.support.docker_engine import Engine
 from tests.support.docker_far import far
 from tests.support.docker_sandboxes import docker_runtimes
+from tests.support.gateway_kinds import Kind
+from tests.support.in_process_server import in_process_server
+from tests.support.running_server import discard_sandboxes
 from tests.support.sandboxes import CAP, FLOOD, FLOODED, SID, opened
 from tests.support.store_damage import Damage, damage_database
 from tests.support.store_entries import OTHER, TALK, TTL, OpenStore, TestClock, row
@@ -102,3 +110,16 @@ def _runtimes(request: pytest.FixtureRequest, folder: Path) -> AbstractAsyncCont
 async def runtime(runtimes: Runtimes) -> AsyncIterator[Runtime]:
     async with opened(runtimes) as runtime:
         yield runtime
+
+
+@pytest.fixture(params=["local", "remote"])
+async def kind(request: pytest.FixtureRequest, data_dir: Path) -> AsyncIterator[Kind]:
+    config = Config(data_dir=data_dir)
+    if request.param == "local":
+        async with open_application(config) as house:
+            yield Kind(house.local.gateway, house.local.conversations, house)
+    else:
+        async with in_process_server(config) as server, open_remote(server.url, None) as remote:
+            yield Kind(remote.gateway, remote.conversations, server.house)
+    with suppress(RuntimeUnavailable):  # a test may have spoilt the folder: then nothing runs in it
+        await discard_sandboxes(data_dir)

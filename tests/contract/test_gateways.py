@@ -2,82 +2,24 @@
 
 import asyncio
 from collections.abc import AsyncIterator
-from contextlib import suppress
-from dataclasses import dataclass, replace
-from pathlib import Path
+from dataclasses import replace
 
 import pytest
 
-from openhands_sessions.adapters.gateways.remote import open_remote
-from openhands_sessions.bootstrap.application import Application, open_application
-from openhands_sessions.config.config import Config
-from openhands_sessions.core.commands import Answer, Resume, SendMessage, Stop
-from openhands_sessions.core.errors import BadInput, NotAccepting, NotFound, RuntimeUnavailable, SessionsError
+from openhands_sessions.core.commands import Answer, Resume, SetModel, Stop
+from openhands_sessions.core.errors import BadInput, NotAccepting, NotFound, SessionsError
 from openhands_sessions.core.events.codec import Stored
-from openhands_sessions.core.events.event import AgentState, Json
-from openhands_sessions.core.ids import LOCAL_OWNER, ConversationId
+from openhands_sessions.core.events.event import AgentState
+from openhands_sessions.core.ids import LOCAL_OWNER
 from openhands_sessions.core.lifecycle import SessionState
-from openhands_sessions.ports.gateway import (
-    Delta,
-    FeedItem,
-    Gateway,
-    SessionClosed,
-    SessionEnded,
-    SessionInfo,
-    SessionSpec,
-    Status,
-)
-from tests.support.in_process_server import following, hear, in_process_server, numbered, read, state, turn_ends
-from tests.support.running_server import discard_sandboxes
-
-SID = ConversationId("talk")
-IDLE = state("awaiting_user_input")
-
-
-@dataclass(frozen=True)
-class Kind:
-    """A gateway, and the house behind it."""
-
-    gateway: Gateway
-    house: Application
-
-
-@pytest.fixture(params=["local", "remote"])
-async def kind(request: pytest.FixtureRequest, data_dir: Path) -> AsyncIterator[Kind]:
-    config = Config(data_dir=data_dir)
-    if request.param == "local":
-        async with open_application(config) as house:
-            yield Kind(house.local.gateway, house)
-    else:
-        async with in_process_server(config) as server, open_remote(server.url, None) as remote:
-            yield Kind(remote.gateway, server.house)
-    with suppress(RuntimeUnavailable):  # a test may have spoilt the folder: then nothing runs in it
-        await discard_sandboxes(data_dir)
+from openhands_sessions.ports.gateway import Delta, FeedItem, Gateway, SessionClosed, SessionEnded, SessionSpec, Status
+from tests.support.gateway_kinds import IDLE, SID, Kind, new, say, whole_log
+from tests.support.in_process_server import following, hear, numbered, read, turn_ends
 
 
 @pytest.fixture
 def gateway(kind: Kind) -> Gateway:
     return kind.gateway
-
-
-async def new(gateway: Gateway, *, message: str | None = None, **settings: Json) -> SessionInfo:
-    spec = SessionSpec(id=SID, create=True, initial_message=message, settings=settings)
-    return await gateway.open(spec)
-
-
-async def say(gateway: Gateway, text: str, key: str | None = None) -> int:
-    return (await gateway.submit(SID, SendMessage(content=text), key=key)).id
-
-
-async def whole_log(gateway: Gateway) -> list[Stored]:
-    """What is stored after two turns."""
-    await new(gateway)
-    for text in ("one", "two"):
-        said = await say(gateway, text)
-        await read(gateway, SID, said, turn_ends)
-    return await read(gateway, SID, said, IDLE) and await read(
-        gateway, SID, -1, numbered((await gateway.describe(SID)).head)
-    )
 
 
 async def test_an_unknown_conversation_is_not_found(gateway: Gateway) -> None:
@@ -269,7 +211,7 @@ async def test_a_session_that_cannot_be_set_up_ends_as_failed(kind: Kind) -> Non
     with pytest.raises(SessionEnded) as end:
         await read(kind.gateway, SID, -1, turn_ends)
     assert end.value.reason == "failed"
-    assert "RuntimeSetup" in ((await kind.gateway.describe(SID)).problem or "")
+    assert "the workspace's folder cannot be used" in ((await kind.gateway.describe(SID)).problem or "")
 
 
 async def test_a_stopped_conversation_is_revived_by_a_command(gateway: Gateway) -> None:
@@ -303,3 +245,13 @@ async def test_a_deleted_conversation_stays_deleted(kind: Kind) -> None:
         await kind.gateway.describe(SID)
     with pytest.raises(SessionsError):
         await new(kind.gateway)
+
+
+async def test_a_model_is_chosen_alike_from_here_and_from_afar(gateway: Gateway) -> None:
+    await new(gateway, llm_model="scripted")
+    chosen = await gateway.submit(SID, SetModel("scripted:demo"), key="k")
+    assert await gateway.submit(SID, SetModel("scripted:demo"), key="k") == chosen
+    for wrong in ("scripted:nowhere", ""):
+        with pytest.raises(BadInput, match="model"):
+            await gateway.submit(SID, SetModel(wrong))
+    assert (await gateway.describe(SID)).model == "scripted:demo"

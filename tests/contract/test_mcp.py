@@ -10,7 +10,7 @@ import pytest
 
 from openhands_sessions.adapters.mcp.sdk import SdkMcpServers
 from openhands_sessions.adapters.runtimes.local.runtimes import LocalRuntimes
-from openhands_sessions.core.settings import McpConfig
+from openhands_sessions.core.mcp_servers import McpConfig
 from openhands_sessions.ports.mcp import CallMcp, McpDone, McpServers, McpTools
 from openhands_sessions.ports.programs import LONGEST_LINE, Programs
 from tests.support.mcp_server import PROGRAM, served
@@ -65,6 +65,7 @@ async def test_tools_are_offered_and_called_and_a_server_that_is_not_there_is_to
         [add] = [function for function in tools.functions if function.name.endswith("_add")]
         assert add.description == "Add two numbers."
         assert add.parameters["required"] == ["first", "second"]
+        assert [function.name for function in tools.functions if function.read_only] == [add.name]
         assert [problem.split(":")[0] for problem in tools.problems] == ["The MCP server 127.0.0.1 is not used"]
         assert await call(tools, "_add", first=2, second=3) == McpDone(text="5")
         assert (await call(tools, "_odd_name")).text == "odd"
@@ -97,7 +98,7 @@ async def test_a_server_that_ended_is_greeted_again_with_the_next_call(
 ) -> None:
     async with asyncio.timeout(60), servers.open(config, programs) as tools:
         assert await call(tools, "_note", text="x") == McpDone(text="1 kept")
-        lost = await call(tools, "_die", timeout=5)
+        lost = await call(tools, "_die")
         assert lost == McpDone(text="The MCP server 127.0.0.1 was lost.", unknown=True)
         again = await call(tools, "_note", timeout=20, text="y")
         if config.stdio_servers:

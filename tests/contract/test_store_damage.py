@@ -4,7 +4,7 @@ altered content."""
 import pytest
 
 from openhands_sessions.core.errors import DamagedRecord
-from openhands_sessions.core.ids import EventId
+from openhands_sessions.core.ids import LOCAL_OWNER, EventId
 from openhands_sessions.ports.store import SessionStore, Snapshot
 from tests.support.store_damage import Damage, read_all
 from tests.support.store_entries import OTHER, TALK, entries, ids, read, row
@@ -70,3 +70,12 @@ async def test_a_damaged_snapshot_is_passed_over(filled: SessionStore, damage: D
     later = Snapshot(EventId(20), 1, "later")
     await filled.snapshots.save(TALK, later)
     assert await filled.snapshots.load(TALK) == later
+
+
+async def test_a_damaged_read_mark_counts_as_none(filled: SessionStore, damage: Damage) -> None:
+    for sid in (TALK, OTHER):
+        await filled.read_marks.raise_to(LOCAL_OWNER, sid, EventId(10))
+    damage(TALK)
+    assert await filled.read_marks.marks(LOCAL_OWNER, [TALK, OTHER]) == {OTHER: 10}
+    assert await filled.read_marks.raise_to(LOCAL_OWNER, TALK, EventId(5)) == 5
+    assert await filled.read_marks.marks(LOCAL_OWNER, [TALK]) == {TALK: 5}

@@ -6,7 +6,7 @@ from datetime import timedelta
 import pytest
 
 from openhands_sessions.core.errors import AlreadyExists, Conflict, Fenced
-from openhands_sessions.core.ids import EventId, OwnerId
+from openhands_sessions.core.ids import LOCAL_OWNER, EventId, OwnerId
 from openhands_sessions.core.repository import repository
 from openhands_sessions.ports.store import ImportProgress, Receipt, Snapshot
 from tests.support.store_entries import NOW, OTHER, TALK, OpenStore, entries, read, row
@@ -73,6 +73,15 @@ async def test_snapshots_are_found_again(open_store: OpenStore) -> None:
     async with open_store() as store:
         assert await store.snapshots.load(TALK) == snapshots[-1]
         assert await store.snapshots.load(TALK, EventId(15)) == snapshots[0]
+
+
+async def test_read_marks_are_found_again(open_store: OpenStore) -> None:
+    async with open_store() as store:
+        await store.conversations.create(row(TALK))
+        await store.read_marks.raise_to(LOCAL_OWNER, TALK, EventId(7))
+    async with open_store() as store:
+        assert await store.read_marks.marks(LOCAL_OWNER, [TALK]) == {TALK: 7}
+        assert await store.read_marks.raise_to(LOCAL_OWNER, TALK, EventId(3)) == 7
 
 
 async def test_what_was_deleted_stays_so_and_its_id_stays_taken(open_store: OpenStore) -> None:

@@ -6,12 +6,12 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from openhands_sessions.core.errors import AlreadyExists, BadInput, Conflict, NotFound
+from openhands_sessions.core.errors import AlreadyExists, BadInput, Conflict, LimitReached, NotFound
 from openhands_sessions.core.ids import ConversationId, EventId, OwnerId
 from openhands_sessions.core.repository import Repository
 from openhands_sessions.core.snapshots import kept
 from openhands_sessions.ports.conversations import ANY_CONVERSATION, ConversationFilter
-from openhands_sessions.ports.store import ImportProgress, Receipt, RowChanges, SessionStore, Snapshot
+from openhands_sessions.ports.store import ImportProgress, Receipt, RowChanges, SessionStore, Snapshot, StoredLimits
 from tests.support.store_entries import NOW, OTHER, TALK, UNKNOWN, entries, ids, read, row
 
 ADA, BOB = OwnerId("ada"), OwnerId("bob")
@@ -235,6 +235,40 @@ class TestDeleting:
         await store.conversations.delete(TALK)
         await store.log(OTHER).append(entries(3, 4), expected=2, term=0)
         assert ids(await read(store.log(OTHER))) == [0, 1, 2, 3]
+
+
+class TestLimits:
+    async def test_a_user_has_as_many_as_may_be_also_of_creations_at_once(self, store: SessionStore) -> None:
+        limits = StoredLimits(5, 10**6)
+        made = [row(ConversationId(f"c{number}"), owner=ADA) for number in range(20)]
+        outcomes = await asyncio.gather(
+            *(store.conversations.create(each, limits=limits) for each in made), return_exceptions=True
+        )
+        assert [type(outcome) for outcome in outcomes if outcome is not None] == [LimitReached] * 15
+        assert await store.conversations.count(ADA) == 5
+        await store.conversations.create(row(ConversationId("of-bob"), owner=BOB), limits=limits)
+
+    async def test_events_first_messages_and_files_count_until_they_are_deleted(self, store: SessionStore) -> None:
+        size = len("größe".encode())
+        added = entries(0, 3, "größe")
+        stored = size + 10 + sum(len(entry.text.encode()) for entry in added)
+        first = replace(row(ConversationId("first"), owner=ADA), initial_message="größe")
+        await store.conversations.create(first, files=10)
+        await store.log(first.id).append(added, expected=-1, term=0)
+        with pytest.raises(LimitReached) as refused:
+            await store.conversations.create(row(ConversationId("b"), owner=ADA), limits=StoredLimits(9, stored))
+        assert (refused.value.count, refused.value.limit) == (stored, stored)
+        await store.conversations.create(row(ConversationId("b"), owner=ADA), limits=StoredLimits(9, stored + 1))
+        await store.conversations.delete(first.id)
+        await store.conversations.create(row(ConversationId("c"), owner=ADA), limits=StoredLimits(9, 1))
+
+    async def test_what_is_refused_for_another_reason_does_not_count(self, store: SessionStore) -> None:
+        await store.conversations.create(made := row(ConversationId("first"), owner=ADA))
+        await store.log(made.id).append(entries(0, 1), expected=-1, term=0)
+        with pytest.raises(Conflict):
+            await store.log(made.id).append(entries(3, 9), expected=2, term=0)
+        one = len(entries(0, 1)[0].text.encode())
+        await store.conversations.create(row(ConversationId("b"), owner=ADA), limits=StoredLimits(9, one + 1))
 
 
 class TestSnapshots:

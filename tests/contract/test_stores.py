@@ -10,7 +10,7 @@ from openhands_sessions.core.errors import AlreadyExists, BadInput, Conflict, Fe
 from openhands_sessions.core.events.codec import Stored
 from openhands_sessions.core.ids import EventId
 from openhands_sessions.ports.store import EventLog, Receipt, SessionStore
-from tests.support.store_entries import OTHER, TALK, UNKNOWN, OpenStore, entries, ids, read, row
+from tests.support.store_entries import NOW, OTHER, TALK, UNKNOWN, OpenStore, entries, ids, read, row
 
 
 class TestLog:
@@ -200,6 +200,20 @@ class TestTerms:
         await store.conversations.delete(OTHER)
         await store.release(OTHER, newer, LATER)
         assert not await store.held()
+
+    async def test_released_conversations_are_due_by_the_time_they_name_the_earliest_first(
+        self, store: SessionStore
+    ) -> None:
+        for sid, moment in ((TALK, LATER), (OTHER, NOW)):
+            await store.release(sid, await store.claim(sid), NOW, approval_due=moment)
+        assert list(await store.approvals_due(10)) == [(OTHER, NOW), (TALK, LATER)]
+        assert list(await store.approvals_due(1)) == [(OTHER, NOW)]
+        term = await store.claim(OTHER)
+        assert list(await store.approvals_due(10)) == [(TALK, LATER)]
+        await store.release(OTHER, term, NOW)
+        assert list(await store.approvals_due(10)) == [(TALK, LATER)]
+        await store.conversations.delete(TALK)
+        assert list(await store.approvals_due(10)) == []
 
     async def test_nobody_owns_what_is_not_there(self, store: SessionStore) -> None:
         with pytest.raises(NotFound):

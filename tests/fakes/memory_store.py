@@ -1,9 +1,9 @@
 """A SessionStore in memory. It passes the contract of stores."""
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager, nullcontext
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from datetime import datetime
 from itertools import takewhile
 
@@ -19,16 +19,7 @@ from openhands_sessions.adapters.stores.encoding import (
     sizes_of,
 )
 from openhands_sessions.adapters.stores.leases import Holder, renewed
-from openhands_sessions.core.errors import (
-    AlreadyExists,
-    Conflict,
-    DamagedRecord,
-    Fenced,
-    NotFound,
-    OwnedElsewhere,
-    SessionsError,
-    StorageUnavailable,
-)
+from openhands_sessions.core.errors import AlreadyExists, Conflict, DamagedRecord, Fenced, OwnedElsewhere, SessionsError
 from openhands_sessions.core.events.codec import Stored
 from openhands_sessions.core.ids import ConversationId, EventId, OwnerId
 from openhands_sessions.core.snapshots import kept
@@ -36,72 +27,14 @@ from openhands_sessions.ports.conversations import ANY_CONVERSATION, Conversatio
 from openhands_sessions.ports.store import (
     ConversationRow,
     ConversationStore,
+    ReadMarkStore,
     Receipt,
     RowChanges,
     Snapshot,
     SnapshotStore,
+    StoredLimits,
 )
-
-
-@dataclass(slots=True)
-class _Conversation:
-    """All that is stored of one conversation. `holder` is who has its lease; `damaged` are the events that cannot be
-    read any more, and `row_is_damaged` says so of the row."""
-
-    row: ConversationRow
-    term: int = 0
-    holder: str | None = None
-    entries: list[Stored] = field(default_factory=list)
-    receipts: dict[str, Receipt] = field(default_factory=dict)
-    snapshots: dict[EventId, Snapshot] = field(default_factory=dict)
-    damaged: set[EventId] = field(default_factory=set)
-    row_is_damaged: bool = False
-
-
-@dataclass(slots=True)
-class MemoryData:
-    """What stores in memory have in common that are opened with the same of it."""
-
-    conversations: dict[ConversationId, _Conversation | None] = field(default_factory=dict)
-    """None for a deleted one: its id is never used again."""
-    holders: dict[str, tuple[str, datetime]] = field(default_factory=dict)
-    """By boot id: node, and when its leases become void."""
-
-    def damage(self, sid: ConversationId, *events: int) -> None:
-        """As a failing disk does: these events, or without any the row and its snapshots."""
-        kept = self.conversations[sid]
-        assert kept is not None
-        kept.damaged.update(map(EventId, events))
-        if not events:
-            kept.row_is_damaged = True
-            kept.snapshots.clear()
-
-
-class OpenedData:
-    """The data as one opened store sees it."""
-
-    def __init__(self, data: MemoryData) -> None:
-        self.data = data
-        self.shut = False
-
-    def find(self, sid: ConversationId) -> _Conversation | None:
-        if self.shut:
-            raise StorageUnavailable("the store is closed")
-        return self.data.conversations.get(sid)
-
-    def row(self, sid: ConversationId) -> ConversationRow | None:
-        """Raises DamagedRecord."""
-        kept = self.find(sid)
-        if kept is not None and kept.row_is_damaged:
-            raise DamagedRecord.of("the row", sid)
-        return kept.row if kept else None
-
-    def get(self, sid: ConversationId) -> _Conversation:
-        """Raises NotFound."""
-        kept = self.find(sid)
-        if kept is None:
-            raise NotFound("conversation", sid)
-        return kept
+from tests.fakes.memory_data import MemoryConversation, MemoryData, OpenedData
 
 
 class MemoryLog:
@@ -182,12 +115,15 @@ class MemoryConversations:
     def __init__(self, data: OpenedData) -> None:
         self._data = data
 
-    async def create(self, row: ConversationRow) -> None:
+    async def create(self, row: ConversationRow, *, files: int = 0, limits: StoredLimits | None = None) -> None:
         check_row(row)
         self._data.find(row.id)
+        if limits is not None:
+            theirs = [kept for kept in self._data.data.conversations.values() if kept and kept.row.owner == row.owner]
+            limits.check(len(theirs), sum(kept.size for kept in theirs))
         if row.id in self._data.data.conversations:
             raise AlreadyExists(f"the conversation id {row.id!r} is taken")
-        self._data.data.conversations[row.id] = _Conversation(_copy(row))
+        self._data.data.conversations[row.id] = MemoryConversation(_copy(row), files=files)
 
     async def get(self, sid: ConversationId) -> ConversationRow | None:
         row = self._data.row(sid)
@@ -207,10 +143,11 @@ class MemoryConversations:
             if kept
             and not kept.row_is_damaged
             and owner in (None, kept.row.owner)
-            and (before is None or _place(kept.row) < before)
+            and (before is None or (kept.row.created_at, kept.row.id) < before)
             if _matches(kept.row, matching)
         ]
-        return [_copy(row) for row in sorted(rows, key=_place, reverse=True)[: max(limit, 0)]]
+        newest = sorted(rows, key=lambda row: (row.created_at, row.id), reverse=True)
+        return [_copy(row) for row in newest[: max(limit, 0)]]
 
     async def count(self, owner: OwnerId | None, matching: ConversationFilter = ANY_CONVERSATION) -> int:
         return len(await self.page(owner, limit=len(self._data.data.conversations), matching=matching))
@@ -250,12 +187,29 @@ class MemorySnapshots:
             found.snapshots = {head: there[head] for head in kept(there)}
 
 
+class MemoryReadMarks:
+    """Marks in a dict, by their users."""
+
+    def __init__(self, data: OpenedData) -> None:
+        self._data = data
+
+    async def marks(self, user: OwnerId, sids: Sequence[ConversationId]) -> Mapping[ConversationId, EventId]:
+        found = {sid: self._data.find(sid) for sid in sids}
+        return {sid: kept.read_marks[user] for sid, kept in found.items() if kept and user in kept.read_marks}
+
+    async def raise_to(self, user: OwnerId, sid: ConversationId, event: EventId) -> EventId:
+        marks = self._data.get(sid).read_marks
+        if event > marks.get(user, -1):
+            marks[user] = event
+        return marks.get(user, EventId(-1))
+
+
 class MemoryStore:
     """A SessionStore; made by `open_memory`."""
 
     problem: str | None = None
 
-    async def works(self) -> None:
+    async def until_it_works(self) -> None:
         """It always does."""
 
     def __init__(self, data: OpenedData, holder: Holder) -> None:
@@ -263,6 +217,7 @@ class MemoryStore:
         self._holder = holder
         self.conversations: ConversationStore = MemoryConversations(data)
         self.snapshots: SnapshotStore = MemorySnapshots(data)
+        self.read_marks: ReadMarkStore = MemoryReadMarks(data)
 
     def log(self, sid: ConversationId) -> MemoryLog:
         return MemoryLog(sid, self._data)
@@ -274,13 +229,21 @@ class MemoryStore:
         await self.renew()
         kept.term += 1
         kept.holder = self._holder.boot
+        kept.approval_due = None
         return kept.term
 
-    async def release(self, sid: ConversationId, term: int, at: datetime) -> None:
+    async def release(
+        self, sid: ConversationId, term: int, at: datetime, *, approval_due: datetime | None = None
+    ) -> None:
         kept = self._data.find(sid)
         if kept is not None and kept.term == term:
-            kept.holder = None
+            kept.holder, kept.approval_due = None, approval_due
             kept.row = replace(kept.row, updated_at=at)
+
+    async def approvals_due(self, limit: int) -> Sequence[tuple[ConversationId, datetime]]:
+        kept = self._data.data.conversations.items()
+        due = sorted((one.approval_due, sid) for sid, one in kept if one is not None and one.approval_due is not None)
+        return [(sid, moment) for moment, sid in due[:limit]]
 
     async def held(self) -> Sequence[ConversationId]:
         return [
@@ -315,10 +278,6 @@ async def open_memory(data: MemoryData | None = None, holder: Holder | None = No
     finally:
         store.leave()
         opened.shut = True
-
-
-def _place(row: ConversationRow) -> tuple[datetime, ConversationId]:
-    return row.created_at, row.id
 
 
 def _matches(row: ConversationRow, wanted: ConversationFilter) -> bool:

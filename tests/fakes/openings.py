@@ -61,16 +61,18 @@ class DoorStore:
 
     problem: str | None = None
 
-    async def works(self) -> None:
+    async def until_it_works(self) -> None:
         """It always does."""
 
     def __init__(self, store: SessionStore, door: Doorway) -> None:
         self.conversations = store.conversations
         self.snapshots: SnapshotStore = DoorSnapshots(store.snapshots, door)
+        self.read_marks = store.read_marks
         self.log = store.log
         self.claim = store.claim
         self.release = store.release
         self.held = store.held
+        self.approvals_due = store.approvals_due
 
 
 class DoorSnapshots:

@@ -94,13 +94,14 @@ class MortalStore:
 
     problem: str | None = None
 
-    async def works(self) -> None:
+    async def until_it_works(self) -> None:
         """It does, until it is dead."""
 
     def __init__(self, store: SessionStore, *, dies_at: int, stored: bool) -> None:
         self._store = store
         self.conversations: ConversationStore = store.conversations
         self.snapshots: SnapshotStore = _MortalSnapshots(self, store.snapshots)
+        self.read_marks = store.read_marks
         self.dies_at = dies_at
         self.stored = stored
         self.count = 0
@@ -138,9 +139,15 @@ class MortalStore:
         self.check()
         return await self._store.claim(sid)
 
-    async def release(self, sid: ConversationId, term: int, at: datetime) -> None:
+    async def release(
+        self, sid: ConversationId, term: int, at: datetime, *, approval_due: datetime | None = None
+    ) -> None:
         self.check()
-        await self._store.release(sid, term, at)
+        await self._store.release(sid, term, at, approval_due=approval_due)
+
+    async def approvals_due(self, limit: int) -> Sequence[tuple[ConversationId, datetime]]:
+        self.check()
+        return await self._store.approvals_due(limit)
 
     async def held(self) -> Sequence[ConversationId]:
         self.check()

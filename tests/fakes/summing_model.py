@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable
 from openhands_sessions.core.errors import ModelFailure, Refusal
 from openhands_sessions.ports.model import ModelReply, ModelRequest, Retry
 from tests.fakes.model import FAKE_USAGE, FakeModel, FakeReply
-from tests.support.log_builder import valid
+from tests.support.valid_history import valid
 
 Refuses = Callable[[ModelRequest], Refusal | None]
 

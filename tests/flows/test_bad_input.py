@@ -123,6 +123,11 @@ BODIES = (
 NOT_JSON = (b"{", b"{'a': 1}", b"\xff", b'{"a": NaN}', b"[" * 50_000, b'{"a": "\xed\xa0\x80"}')
 
 
+@pytest.fixture
+def server(shared_server: Server) -> Server:
+    return shared_server
+
+
 async def test_what_is_wrong_is_named_and_nothing_of_it_is_kept(server: Server, clients: Clients) -> None:
     sid = await clients.rest.create()
     client = clients.v0(sid)

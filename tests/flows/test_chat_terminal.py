@@ -180,17 +180,28 @@ async def test_commands_of_the_chat_are_carried_out_completed_and_corrected(
     await terminal.prompts()
     terminal.types("/files\r")
     await terminal.looks(lambda lines: "hello.py" in lines)
-    terminal.types("/model other\r")
-    await terminal.shows(
-        "The model is chosen at the beginning. Begin another one: python -m openhands_sessions chat --model other"
-    )
+    terminal.types("/model scripted:none\r")
+    await terminal.shows("there is no script 'none'")
+    terminal.types("/model scripted:demo\r")
+    await terminal.shows("Model: scripted:demo, from your next message on.")
     terminal.types("/undo\r")
-    await terminal.shows("A turn cannot be taken back")
+    await terminal.shows("Taken back, from message")
     terminal.types("//stop here\r")
     await terminal.shows("> //stop here")
     await terminal.prompts()
     log = await events(shell, await conversation_of(terminal))
     assert said(log) == ["look around", "/stop here"]
+    assert [event["extras"]["reason"] for event in log if event.get("observation") == "history_moved"] == ["undo"]
+
+
+async def test_a_queued_message_is_sent_after_the_turn(shell: CommandLine, terminal: Terminal) -> None:
+    terminal.types("$ echo begun; sleep 1; echo ended\r")
+    await terminal.looks(lambda lines: "begun" in lines)
+    terminal.types("/queue $ echo later\r")
+    await terminal.shows("It is sent once the agent has ended its turn.")
+    await terminal.looks(lambda lines: "later" in lines)
+    await terminal.prompts()
+    assert said(await events(shell, await conversation_of(terminal)))[1:] == ["$ echo later"]
 
 
 async def test_stop_is_a_command_too(terminal: Terminal) -> None:

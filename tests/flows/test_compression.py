@@ -7,11 +7,16 @@ from pathlib import Path
 import aiohttp
 import pytest
 
-from tests.support.running_server import running_server
+from tests.support.running_server import Server, running_server
 from tests.support.server_clients import Clients
 
 NONE, GZIP = {"Accept-Encoding": "identity"}, {"Accept-Encoding": "br, gzip;q=0.8"}
 LONG = "a line of a long answer\n" * 4_000
+
+
+@pytest.fixture
+def server(shared_server: Server) -> Server:
+    return shared_server
 
 
 async def raw(clients: Clients, path: str, headers: dict[str, str]) -> tuple[aiohttp.ClientResponse, bytes]:

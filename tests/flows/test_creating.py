@@ -25,6 +25,11 @@ SETTINGS = {"OHS_RUNTIME__LOCAL_REPOSITORIES": "true"}
 
 
 @pytest.fixture
+def server(shared_server: Server) -> Server:
+    return shared_server
+
+
+@pytest.fixture
 def origin(tmp_path: Path) -> str:
     folder = tmp_path / "origin"
     folder.mkdir()

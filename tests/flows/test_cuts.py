@@ -17,7 +17,7 @@ from tests.support.running_server import running_server
 from tests.support.seeds import printed_seed
 from tests.support.server_clients import Clients
 from tests.support.socket_clients import Client
-from tests.support.v0_event_filter import explains, known_to_v0, without_author
+from tests.support.v0_event_filter import explains, known_to_v0, without_own_keys
 
 TURNS, STEPS = 7, 5
 SETTINGS = {"OHS_LIMITS__MESSAGES_PER_SECOND": "1000", "OHS_LIMITS__MESSAGES_BURST": "1000"}
@@ -93,7 +93,7 @@ def check_delivery(log: list[Event], watcher: Client, cutters: list[ConnectionCu
     assert watcher.faults == whole.faults == web.faults == []
     assert watcher.events == log
     assert whole.events == log
-    assert web.events == [without_author(log[event["id"]]) for event in web.events]
+    assert web.events == [without_own_keys(log[event["id"]]) for event in web.events]
     assert [event["id"] for event in log if known_to_v0(event) and not state_of(event)] == [
         event["id"] for event in web.events if not state_of(event)
     ]

@@ -5,6 +5,8 @@ import sqlite3
 from contextlib import closing
 from pathlib import Path
 
+import pytest
+
 from openhands_sessions.core.events.observations import DAMAGED_ID
 from openhands_sessions.core.ids import ConversationId
 from tests.support.command_line import CommandLine
@@ -23,14 +25,16 @@ async def spoken(server: Server, clients: Clients, text: str) -> str:
     return sid
 
 
-async def test_the_users_of_a_damaged_conversation_hear_of_it_and_read_the_rest(data_dir: Path) -> None:
+@pytest.mark.parametrize("newest", [False, True], ids=["event 2", "the newest event"])
+async def test_the_users_of_a_damaged_conversation_hear_of_it_and_read_the_rest(data_dir: Path, newest: bool) -> None:
     async with prepared_server(data_dir) as server:
         await server.start()
         async with Clients(server.url) as clients:
             sid, sound = await spoken(server, clients, "first"), await spoken(server, clients, "second")
             before, others = await clients.rest.events(sid), await clients.rest.events(sound)
         await server.stopped()
-        damage_database(data_dir / "sessions.db", ConversationId(sid), 2)
+        bad = before[-1]["id"] if newest else 2
+        damage_database(data_dir / "sessions.db", ConversationId(sid), bad)
         await forget_snapshots(data_dir)
         await server.start()
         async with Clients(server.url) as clients:
@@ -41,12 +45,15 @@ async def test_the_users_of_a_damaged_conversation_hear_of_it_and_read_the_rest(
                 shown = told["events"][::-1] if reverse else told["events"]
                 assert status == 200
                 assert [event["id"] for event in shown] == [event["id"] for event in before]
-                assert [event for event in shown if event["id"] != 2] == [event for event in before if event["id"] != 2]
-                assert (shown[2]["observation"], shown[2]["extras"]["error_id"]) == ("error", DAMAGED_ID)
-                assert "event 2 of this conversation is damaged" in shown[2]["content"]
+                assert [event for event in shown if event["id"] != bad] == [
+                    event for event in before if event["id"] != bad
+                ]
+                assert (shown[bad]["observation"], shown[bad]["extras"]["error_id"]) == ("error", DAMAGED_ID)
+                assert f"event {bad} of this conversation is damaged" in shown[bad]["content"]
+            assert (await clients.rest.describe(sid))["session"]["head"] == before[-1]["id"]
             status, exported = await clients.rest.ask("GET", f"/api/conversations/{sid}/trajectory")
             assert status == 200
-            assert shown[2] in exported["trajectory"]
+            assert shown[bad] in exported["trajectory"]
             client = clients.protocol2(sid)
             await client.connect()
             await client.until(lambda: any("damaged" in str(told.get("message")) for told in client.statuses))

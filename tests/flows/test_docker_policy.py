@@ -1,6 +1,7 @@
 """What happens to sandboxes when their server ends, and when no conversation needs them: ours are kept or go as the
 policy says, others stay as they are."""
 
+import asyncio
 import secrets
 from collections.abc import AsyncIterator, Iterator
 from contextlib import closing
@@ -13,7 +14,7 @@ from openhands_sessions.adapters.runtimes.docker.runtimes import DockerRuntimes
 from openhands_sessions.core.ids import ConversationId, folder_name
 from tests.support.command_line import CommandLine
 from tests.support.docker_engine import Engine
-from tests.support.docker_sandboxes import comes_to, docker_runtimes
+from tests.support.docker_sandboxes import PATIENCE, comes_to, docker_runtimes
 from tests.support.running_server import Server, prepared_server
 from tests.support.server_clients import Clients
 from tests.support.socket_clients import Protocol2Client
@@ -140,13 +141,20 @@ async def test_ours_are_kept_or_go_as_the_policy_says_and_others_stay(
         await server.start()
         await comes_to(docker_engine, sandboxes, "running")
         assert await standing(sandboxes) == {working.sid: "running"}
-        assert (place(folder, resting.sid) / "workspace/file").exists() == keep
+        await becomes(place(folder, resting.sid) / "workspace/file", exists=keep)
 
         await clients.rest.delete(working.sid)
         await comes_to(docker_engine, sandboxes)
-        assert not place(folder, working.sid).exists()
+        await becomes(place(folder, working.sid), exists=False)
         assert await server.stopped() == 0
     assert how_they_are(docker_engine, list(others)) == others
+
+
+async def becomes(path: Path, *, exists: bool) -> None:
+    """A workspace goes after its container."""
+    async with asyncio.timeout(PATIENCE):
+        while path.exists() != exists:  # noqa: ASYNC110 - nothing tells us but the folder itself
+            await asyncio.sleep(0.02)
 
 
 def place(folder: Path, sid: str) -> Path:

@@ -2,13 +2,18 @@
 
 import asyncio
 import json
+import secrets
+import threading
+import time
 from collections.abc import AsyncIterator
 from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from openhands_sessions.adapters.runtimes.docker import engine
 from openhands_sessions.adapters.runtimes.docker.runtimes import DockerRuntimes, open_docker
 from openhands_sessions.adapters.runtimes.docker.starter import container_name
 from openhands_sessions.adapters.runtimes.local.paths import SandboxPaths
@@ -119,6 +124,31 @@ async def test_none_waits_after_the_end(docker_engine: Engine, folder: Path) -> 
             await comes_to(docker_engine, runtimes, "running", "running")
         assert containers(docker_engine, keeper) == []
         assert [path for path in folder.iterdir() if path.is_dir()] == []
+
+
+async def test_a_create_that_is_cancelled_ends_when_the_container_can_be_removed(
+    docker_engine: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked, create, name = threading.Event(), engine._create, f"openhands-sessions-test-{secrets.token_hex(8)}"
+
+    def slow(client: Any, *about: Any) -> str:
+        asked.set()
+        time.sleep(0.3)  # as an engine that is busy
+        return create(client, *about)
+
+    monkeypatch.setattr(engine, "_create", slow)
+    reached = engine.DockerEngine(docker_engine.address)
+    try:
+        making = asyncio.create_task(reached.create(name, {"Image": docker_engine.base, "Cmd": ["true"]}, {}))
+        await asyncio.to_thread(asked.wait, 30)
+        making.cancel()
+        await asyncio.wait([making])
+        assert making.cancelled()
+        await reached.remove(name)
+    finally:
+        await reached.close()
+    with closing(docker_engine.client()) as client:
+        assert client.api.containers(all=True, filters={"name": name}) == []
 
 
 async def test_one_that_a_killed_server_left_waiting_is_reaped(docker_engine: Engine, data_dir: Path) -> None:

@@ -53,7 +53,7 @@ async def server(docker_engine: Engine, sandboxes: DockerRuntimes, data_dir: Pat
         yield await stack.enter_async_context(running_server(data_dir, settings))
 
 
-@pytest.mark.parametrize("way", ["killed", "stopped"])
+@pytest.mark.parametrize("way", ["killed", pytest.param("stopped", marks=pytest.mark.long)])
 async def test_a_command_runs_once_in_its_container_though_the_server_ends_meanwhile(
     docker_engine: Engine, server: Server, sandboxes: DockerRuntimes, clients: Clients, folder: Path, way: str
 ) -> None:

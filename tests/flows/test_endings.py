@@ -106,7 +106,7 @@ async def test_a_session_that_could_not_be_set_up_is_revived_for_all_who_wait(se
     await web.connect()
     refused = await client.command("message", content="go")
     assert (refused["ok"], refused["code"]) == (False, "stage_failed")
-    assert refused["message"].startswith("AgentSetup failed:")
+    assert refused["message"].startswith("the session could not be set up: ")
     assert str(server.data_dir) not in refused["message"]
     server.script("spoilt", SLOWLY.replace("sleep 2", "true"))
     said = await client.say("go")

@@ -119,3 +119,7 @@ async def test_the_example_client_finds_the_key(data_dir: Path) -> None:
         assert await run_client(server.url, OHS_DATA_DIR=str(data_dir), OHS_SESSION_API_KEY=key)
         first = await run_client(server.url, "", "", key, OHS_SESSION_API_KEY="another")
         assert any("turn_ended" in line for line in first)
+        async with started(server.url, "", "", "wrong") as client:
+            printed, problem = await client.rest()
+        assert printed.startswith("refused: ")
+        assert (problem, client.process.returncode) == ("", 1)

@@ -1,5 +1,7 @@
 """A session that cannot be set up is no dead end: whoever comes sees why, and goes on once the cause is mended."""
 
+import pytest
+
 from tests.support.event_summaries import Event, state_of
 from tests.support.running_server import Server
 from tests.support.server_clients import Clients
@@ -11,6 +13,11 @@ replies:
   - steps:
       - {say: "Hello."}
 """
+
+
+@pytest.fixture
+def server(shared_server: Server) -> Server:
+    return shared_server
 
 
 async def test_a_failed_session_lets_a_client_in_which_sees_the_reason_and_goes_on(
@@ -29,7 +36,7 @@ async def test_a_failed_session_lets_a_client_in_which_sees_the_reason_and_goes_
     web = clients.v0(sid)
     await web.connect()
     told = await web.until_state("error")
-    assert told["extras"]["reason"].startswith("AgentSetup failed:")
+    assert told["extras"]["reason"].startswith("the session could not be set up: ")
     await web.leave()
 
     server.script("spoilt", ANSWERS)

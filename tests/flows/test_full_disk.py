@@ -93,3 +93,24 @@ async def test_a_server_killed_while_the_disk_is_full_goes_on_with_the_turn_when
         await becomes(clients.rest, 200)
         await client.connect()
         await until_done(server, client)
+
+
+async def test_a_stop_that_cannot_be_stored_is_told_so_and_the_turn_does_not_go_on_by_itself(
+    server: Server, clients: Clients
+) -> None:
+    client = await begun_turn(server, clients)
+    with full_disk(server):
+        let_go(server, client)
+        await until_cut_off(client)
+        status, told = await clients.rest.ask("POST", f"/api/conversations/{client.sid}/stop")
+        assert (status, told["code"]) == (503, "storage_unavailable")
+        assert "stop it again" in told["message"]
+    await becomes(clients.rest, 200)
+    other = await clients.rest.create("$ echo one")
+    later = clients.protocol2(other)
+    await later.connect()
+    await later.until_event(lambda event: event.get("observation") == "turn_ended")  # recovery has had its turn by then
+    status, _ = await clients.rest.ask("POST", f"/api/conversations/{client.sid}/stop")
+    assert status == 200
+    assert lines(server, "a conversation is recovered") == []
+    assert (server.workspace(client.sid) / "ran.txt").read_text() == "1\n"

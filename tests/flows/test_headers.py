@@ -1,12 +1,13 @@
 """Who may ask a route, which pages may, and what a browser may do with the answer: over every route."""
 
 from collections.abc import AsyncIterator
-from pathlib import Path
 
 import aiohttp
 import pytest
+import pytest_asyncio
 
-from openhands_sessions.protocol.routes import ROUTES, Route
+from openhands_sessions.protocol.route import Route
+from openhands_sessions.protocol.routes import ROUTES
 from tests.support.answer_shapes import mismatch, refused
 from tests.support.raw_socket import RawSocket
 from tests.support.running_server import Server, running_server
@@ -17,10 +18,10 @@ OURS = {"X-Session-API-Key": KEY}
 UNKNOWN = "0" * 32
 
 
-@pytest.fixture
-async def server(data_dir: Path) -> AsyncIterator[Server]:
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def server(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Server]:
     settings = {"OHS_AUTH__KIND": "session_key", "OHS_SESSION_API_KEY": KEY, "OHS_SERVER__ALLOWED_ORIGINS": FRIEND}
-    async with running_server(data_dir, settings) as ready:
+    async with running_server(tmp_path_factory.mktemp("headers") / "data", settings) as ready:
         yield ready
 
 

@@ -28,6 +28,7 @@ async def asked_about(client: V0Client, command: str) -> None:
     )
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("changed_by", ["user", "operator"])
 async def test_confirmation_mode_that_was_on_when_a_turn_was_killed_is_on_when_it_goes_on(
     data_dir: Path, changed_by: str

@@ -7,6 +7,7 @@ import re
 import shlex
 import shutil
 import sqlite3
+import ssl
 from collections.abc import AsyncIterator
 from contextlib import closing
 from dataclasses import dataclass, replace
@@ -30,7 +31,8 @@ TEXT = (HOWTOS / "deploy.md").read_text()
 [CLIENT_PAGE] = re.findall(r"```nginx\n(.*?)```", (HOWTOS / "use-the-openhands-client.md").read_text(), re.DOTALL)
 [PAGE] = re.findall(r"```nginx\n(.*?)```", TEXT, re.DOTALL)
 [UNIT] = re.findall(r"```ini\n(.*?)```", TEXT, re.DOTALL)
-GUARDED = {"OHS_AUTH__KIND": "session_key"}
+[PROXY] = re.findall(r"^OHS_SERVER__TRUSTED_PROXIES=(.*)$", TEXT, re.MULTILINE)
+GUARDED = {"OHS_AUTH__KIND": "session_key", "OHS_SERVER__TRUSTED_PROXIES": PROXY}
 WAITS = "$ echo begun; until test -e go; do sleep 0.02; done; echo over"
 
 
@@ -105,6 +107,17 @@ async def test_a_page_of_another_origin_and_a_caller_without_a_key_are_refused(d
     assert (await deployed.ask("POST", "/api/conversations", {}, **named))[0] == 200
 
 
+async def test_the_log_has_the_address_of_the_caller_whatever_it_claims(deployed: Deployed) -> None:
+    here = aiohttp.TCPConnector(local_addr=("127.0.0.5", 0))
+    async with aiohttp.ClientSession(connector=here, headers={"X-Forwarded-For": "203.0.113.7"}) as http:
+        trusting = ssl.create_default_context(cafile=deployed.proxy.authority)
+        url = deployed.proxy.url.replace("localhost", "127.0.0.1")
+        async with http.get(f"{url}/api/conversations", ssl=trusting, server_hostname="localhost") as answer:
+            assert answer.status == 401
+    [line] = await deployed.server.logged("a caller was refused", 1)
+    assert line["address"] == "127.0.0.5"
+
+
 async def test_plain_http_leads_to_tls(deployed: Deployed) -> None:
     async with deployed.http.get(f"{deployed.proxy.plain}/settings", allow_redirects=False) as answer:
         assert (answer.status, answer.headers["Location"]) == (301, f"{deployed.proxy.url}/settings")
@@ -138,7 +151,7 @@ async def test_without_the_lines_for_websockets_none_is_opened_and_chat_says_so(
 async def test_without_the_host_of_the_browser_every_change_of_a_page_is_refused(
     deployed: Deployed, tmp_path: Path
 ) -> None:
-    without = re.sub(r".*proxy_set_header Host.*\n", "", PAGE)
+    without = re.sub(r".*proxy_set_header (X-Forwarded-)?Host.*\n", "", PAGE)
     async with nginx(find_nginx(), without, tmp_path / "without", deployed.server.port) as proxy:
         page = {"Origin": proxy.url, **deployed.by_key}
         async with (

@@ -9,7 +9,8 @@ from random import Random
 import pytest
 
 from tests.support.crash_scenario import CrashScenario, PlannedDeaths, spread_points
-from tests.support.running_server import FAILING, prepared_server
+from tests.support.event_summaries import command_of
+from tests.support.running_server import FAILING, prepared_server, running_server
 from tests.support.seeds import printed_seed
 from tests.support.server_clients import Clients
 
@@ -85,10 +86,25 @@ async def all_end_well(folder: Path, cases: Sequence[PlannedDeaths], expected: O
 async def test_a_killed_server_loses_nothing_and_the_next_one_goes_on(
     tmp_path: Path, undisturbed: Undisturbed, rng: Random
 ) -> None:
-    points = spread_points(undisturbed.boundaries, 5, rng)
+    points = spread_points(undisturbed.boundaries, 3, rng)
     cases = [PlannedDeaths([point]) for point in (*points, WHILE_RUNNING)]
     cases += [PlannedDeaths([WHILE_RUNNING, "inquire:0:after"]), PlannedDeaths(moment=rng.uniform(0, TURN))]
     await all_end_well(tmp_path, cases, undisturbed.outlines)
+
+
+async def test_messages_that_wait_for_the_shell_agent_are_run_once_by_the_next_server(data_dir: Path) -> None:
+    async with running_server(data_dir, SETTINGS) as server, Clients(server.url) as clients:
+        client = clients.protocol2("row")
+        await client.connect(create=True)
+        for number in range(5):
+            newest = await client.say(f"$ echo {number} >> ran; sleep 0.2")
+        await client.until_event(lambda event: command_of(event).startswith("echo 1 "))
+        await server.killed()
+        await server.start()
+        again = clients.protocol2("row")
+        await again.connect()
+        await again.until_state("awaiting_user_input", after=newest)
+        assert (server.workspace("row") / "ran").read_text().split() == list("01234")
 
 
 @pytest.mark.long

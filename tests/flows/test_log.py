@@ -10,7 +10,7 @@ from aiohttp.test_utils import make_mocked_request
 
 from openhands_sessions.adapters.auths.session_key import SessionKey
 from openhands_sessions.core.errors import Unauthorized
-from openhands_sessions.server.credentials import Credentials
+from openhands_sessions.ports.access import Credentials
 from openhands_sessions.server.identification import Identification
 from openhands_sessions.server.limited_log import LINES_AT_ONCE
 from tests.support.running_server import Server, prepared_server, running_server
@@ -95,7 +95,7 @@ async def test_a_set_up_that_failed_is_a_line_that_says_why(
         line = await until_logged(server, "session state", state="Error")
     about = (line["level"], line["conversation_id"], line["owner"], line["cause"], line["stage"])
     assert about == ("info", made["conversation_id"], "local", "stage_failed", stage)
-    assert line["problem"].startswith(f"{stage} failed: ")
+    assert line["problem"].startswith("the session could not be set up: ")
     assert WORDS not in server.log
 
 
@@ -144,14 +144,12 @@ async def test_many_wrong_keys_are_few_lines_and_the_next_says_how_many_were_lef
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     now = [0.0]
-    callers = Identification(SessionKey(KEY), lambda: now[0])
+    callers = Identification(SessionKey(KEY), clock=lambda: now[0])
 
     async def knock(times: int) -> None:
         for _ in range(times):
             with pytest.raises(Unauthorized):
-                await callers.identify(
-                    make_mocked_request("GET", "/x%0Ay?session_api_key=z"), Credentials({"session_api_key": WRONG})
-                )
+                await callers.identify(make_mocked_request("GET", "/x%0Ay?session_api_key=z"), Credentials(key=WRONG))
 
     await knock(1_000)
     now[0] += 1.0

@@ -79,7 +79,7 @@ async def visitor(data_dir: Path, tmp_path: Path) -> AsyncIterator[Visitor]:
     (client / "assets").mkdir(parents=True)
     (client / "index.html").write_text(PAGE)
     (client / "assets" / "app-1.js").write_text("run()")
-    settings = {**GUARDED, "OHS_SERVER__CLIENT_DIR": str(client)}
+    settings = {**GUARDED, "OHS_SERVER__CLIENT_DIR": str(client), "OHS_SERVER__TRUSTED_PROXIES": "127.0.0.1"}
     async with (
         prepared_server(data_dir, settings) as server,
         aiohttp.ClientSession(cookie_jar=aiohttp.DummyCookieJar()) as http,

@@ -1,44 +1,21 @@
 """Conversations whose long logs have no snapshot: opened together, they all open, and nobody waits for them."""
 
 import asyncio
-from datetime import UTC, datetime
-from itertools import islice
 from pathlib import Path
 
 import pytest
 
 from openhands_sessions.adapters.stores.sqlite import open_sqlite
-from openhands_sessions.core.events.codec import Stored, stored
-from openhands_sessions.core.ids import LOCAL_OWNER, ConversationId
+from openhands_sessions.core.ids import ConversationId
 from openhands_sessions.core.snapshots import SPACING
-from openhands_sessions.ports.store import ConversationRow
-from tests.support.log_builder import built_log
+from tests.support.long_logs import long_log, write_logs
 from tests.support.running_server import prepared_server
 from tests.support.server_clients import Clients
 from tests.support.socket_clients import Protocol2Client
 
-AT_ONCE = 500
 PATIENCE = 300.0
 SOON = 20.0
 """Seconds in which a list answers on a machine that is busy with other tests: a fold of all logs takes longer."""
-
-
-def long_log(events: int) -> list[Stored]:
-    """Of turns that have ended."""
-    turns = built_log(["message", "one call", "observe", "one call", "observe", "speak"] * (events // 9))
-    return [stored(event) for event in turns.events]
-
-
-async def write_logs(data_dir: Path, sids: list[str], entries: list[Stored]) -> None:
-    moment = datetime.now(UTC)
-    async with open_sqlite(data_dir / "sessions.db") as store:
-        for sid in map(ConversationId, sids):
-            row = ConversationRow(id=sid, owner=LOCAL_OWNER, created_at=moment, updated_at=moment)
-            await store.conversations.create(row)
-            left, head = iter(entries), -1
-            while batch := list(islice(left, AT_ONCE)):
-                await store.log(sid).append(batch, expected=head, term=0)
-                head = batch[-1].id
 
 
 @pytest.mark.parametrize(
@@ -49,7 +26,7 @@ async def test_long_logs_without_a_snapshot_that_are_opened_together_all_open(
 ) -> None:
     sids, entries = [f"long-{number}" for number in range(count)], long_log(events)
     async with prepared_server(data_dir) as server, Clients(server.url) as clients:
-        await write_logs(data_dir, sids, entries)
+        await write_logs(data_dir / "sessions.db", sids, entries)
         await server.start()
         operator = clients.operator()
         await operator.connect()

@@ -51,7 +51,9 @@ async def test_a_tool_of_a_server_in_the_sandbox_is_called(server: Server, clien
     assert not await still_running(speaking), "a server of MCP outlived its session"
 
 
-@pytest.mark.parametrize(("name", "sees"), [("gpt-4o", True), (MODEL, False)])
+@pytest.mark.parametrize(
+    ("name", "sees"), [pytest.param("gpt-4o", True, marks=pytest.mark.long), pytest.param(MODEL, False)]
+)
 async def test_a_big_screenshot_reaches_the_model_or_the_workspace_and_the_server_goes_on(
     clients: Clients, name: str, sees: bool
 ) -> None:

@@ -1,14 +1,15 @@
 """JSON that is nested too deeply is refused wherever it comes in, by the name of its field, and nothing of it stays."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
 from itertools import product
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from tests.support.raw_socket import RawSocket
-from tests.support.running_server import Server
+from tests.support.running_server import Server, running_server
 from tests.support.server_clients import Clients
 
 DEPTHS = (101, 260, 900, 1_010)
@@ -24,6 +25,12 @@ def nested(levels: int) -> str:
 def servers(levels: int) -> str:
     """MCP servers with a key that nobody knows."""
     return f'{{"shttp_servers":[{{"url":"http://x.y","z":{nested(levels)}}}]}}'
+
+
+@pytest.fixture
+async def server(data_dir: Path) -> AsyncIterator[Server]:
+    async with running_server(data_dir, {"OHS_LIMITS__MESSAGES_PER_SECOND": "0"}) as ready:
+        yield ready
 
 
 async def posted(clients: Clients, method: str, path: str, text: str) -> tuple[int, Any]:
@@ -53,7 +60,7 @@ async def test_every_route_refuses_it(server: Server, clients: Clients) -> None:
         assert (status, answer.get("field")) == (422, "deep"), (here, answer)
         assert LIMIT in answer["message"]
         status, answer = await posted(clients, method, here, nested(levels))
-        assert (status, answer["field"]) == (422, "the body"), (here, answer)
+        assert (status, answer.get("field")) == (422, "the body"), (here, answer)
     assert "Traceback" not in server.log
 
 

@@ -5,12 +5,15 @@ import re
 import signal
 from pathlib import Path
 
+import pytest
+
 from tests.support.chat_recording import CALL, PICTURE, SAID, plain, record, text_of
 from tests.support.running_server import Server
 
 TEXT = (Path(__file__).parents[2] / "docs" / "quickstart.md").read_text(encoding="utf-8")
 
 
+@pytest.mark.long
 async def test_the_picture_shows_what_a_chat_prints_whose_server_is_killed() -> None:
     shown = text_of(PICTURE.read_text(encoding="utf-8"))
     recorded = [plain(line.text) for line in await record()]

@@ -8,11 +8,16 @@ from typing import Any
 import pytest
 
 from tests.support.answer_shapes import mismatch, refused
-from tests.support.running_server import running_server
+from tests.support.running_server import Server, running_server
 from tests.support.server_clients import Clients
 
 PAGE = "<!doctype html><title>the client</title>"
 METHODS = ("GET", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
+
+
+@pytest.fixture
+def server(shared_server: Server) -> Server:
+    return shared_server
 
 
 @pytest.fixture
@@ -130,11 +135,13 @@ async def _commands(clients: Clients) -> None:
     await client.connect()
     await client.until_state("awaiting_user_input")
     first = client.last
-    assert await ask("POST", f"/api/conversations/{sid}/message", {"message": "$ echo one"}) == (200, {"success": True})
+    status, accepted = await ask("POST", f"/api/conversations/{sid}/message", {"message": "$ echo one"})
+    assert (status, accepted) == (200, {"success": True, "id": first + 1, "turn": first + 1})
     await client.until_state("awaiting_user_input", after=first)
     event = {"action": "message", "args": {"content": "$ echo two"}}
     before = client.last
-    assert await ask("POST", f"/api/conversations/{sid}/events", event) == (200, {"success": True})
+    status, accepted = await ask("POST", f"/api/conversations/{sid}/events", event)
+    assert (status, accepted) == (200, {"success": True, "id": before + 1, "turn": before + 1})
     await client.until_state("awaiting_user_input", after=before)
     ran = [event["args"]["command"] for event in client.events if event.get("action") == "run"]
     assert ran == ["echo one", "echo two"]

@@ -33,7 +33,7 @@ async def ask(data_dir: Path, *, times: int, number: int, seconds: float = 0.0) 
 
 
 async def test_routes_answer_as_they_are_described(data_dir: Path) -> None:
-    assert await ask(data_dir, times=2, number=printed_seed()) > 100
+    assert await ask(data_dir, times=1, number=printed_seed()) > 50
 
 
 @REPORTED_IN_CI

@@ -28,6 +28,9 @@ async def test_a_secret_is_used_and_never_seen(server: Server, clients: Clients)
     [ran] = [event for event in client.events if event.get("observation") == "run"]
     assert ran["content"].split() == [MASK, str(len(SECRET)), "Ada"]
     assert (server.workspace(sid) / "kept.txt").read_text() == SECRET
+    noted = [path.read_bytes() for path in (server.workspace(sid).parent / "state").rglob("*") if path.is_file()]
+    assert any(MASK.encode() in content for content in noted)
+    assert not [content for content in noted if SECRET.encode() in content]
 
     _, exported = await ask("GET", f"/api/conversations/{sid}/trajectory")
     told = [client.events, client.statuses, client.streams, exported, server.log]

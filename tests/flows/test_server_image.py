@@ -27,6 +27,7 @@ async def composition(docker_engine: Engine, tmp_path: Path) -> AsyncIterator[Co
         yield there
 
 
+@pytest.mark.long
 async def test_a_conversation_is_still_there_after_the_composition_was_stopped_and_started(
     composition: ComposeProject,
 ) -> None:

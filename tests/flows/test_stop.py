@@ -20,6 +20,11 @@ SAY_IDLE = "are you there?"
 
 
 @pytest.fixture
+def server(shared_server: Server) -> Server:
+    return shared_server
+
+
+@pytest.fixture
 async def model() -> AsyncIterator[ModelServer]:
     async with model_server({"silent": [Reply(text="one two three " * 200, piece=4, delay=0.2)]}) as served:
         yield served

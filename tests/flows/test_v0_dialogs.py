@@ -18,6 +18,11 @@ replies:
 """
 
 
+@pytest.fixture
+def server(shared_server: Server) -> Server:
+    return shared_server
+
+
 async def test_feedback_is_answered_with_the_receipt_that_the_client_shows(server: Server, clients: Clients) -> None:
     sid = await clients.rest.create()
     given = {"email": "a@b.c", "version": "1.0", "permissions": "private", "polarity": "negative", "trajectory": []}

@@ -23,6 +23,11 @@ replies:
 """
 
 
+@pytest.fixture
+def server(shared_server: Server) -> Server:
+    return shared_server
+
+
 def message(content: str, **more: Any) -> dict[str, Any]:
     return {"action": "message", "args": {"content": content, "image_urls": [], "file_urls": [], **more}}
 

@@ -9,11 +9,17 @@ from pathlib import Path
 from typing import Any
 
 import aiohttp
+import pytest
 
 from tests.support.running_server import Server, running_server
 from tests.support.server_clients import Clients
 
 BOUNDARY = "XXboundaryXX"
+
+
+@pytest.fixture
+def server(shared_server: Server) -> Server:
+    return shared_server
 
 
 async def test_files_are_sent_listed_shown_and_taken_along(server: Server, clients: Clients) -> None:

@@ -21,7 +21,18 @@ VOCABULARY |= {
 NOT_VOCABULARY = {
     # values that ports pass and return
     *("Accepted", "SessionSpec", "SessionInfo", "SessionClosed", "SessionEnded", "RuntimeSpec", "ModelSpec", "Retry"),
-    *("Condensation", "ImportProgress", "RowChanges", "RunCommand", "EditFile"),
+    *(
+        "AwaitingCall",
+        "Condensation",
+        "DecideCall",
+        "HistoryTurn",
+        "PendingApproval",
+        "ImportProgress",
+        "RowChanges",
+        "RunCommand",
+        "EditFile",
+    ),
+    *("ListSnapshot", "ListChange", "LimitChanges"),
     *("GiveInput", "Query", "Printed", "RunCell", "CommandDone", "EditDone", "Running", "CallMcp", "McpDone"),
     *("ForeignConversation", "ForeignEvent", "SkippedConversation", "UnreadableConversation", "McpFunction", "McpFile"),
     *(
@@ -40,11 +51,26 @@ NOT_VOCABULARY = {
     *("Runtimes", "Sandboxes", "SnapshotStore", "ConversationStore", "WorkspaceReader"),
     # steps inside a session
     *("CommandHandler", "CommandLoop", "Dependencies", "KnowledgeRecall", "QueuedCommand", "Ready"),
-    *("RepositorySetup", "SandboxLost", "Stopper", "ToolRegistry", "TurnHistory"),
+    *(
+        "CircleEnd",
+        "OpenedAgent",
+        "SwitchableAgent",
+        "Timer",
+        "Timers",
+        "Moving",
+        "RepositorySetup",
+        "SandboxLost",
+        "Stopper",
+        "ToolRegistry",
+        "TurnHistory",
+    ),
+    *("Answered", "ApprovalDecisions", "Asked", "CallOfReply", "Ending", "PlannedCalls"),
+    *("ApprovalDeadlines", "Question", "RejectOverdue"),
     # parts of the service layer behind one route or one file
     *("ConversationPage", "ExpectedClients", "FeedbackStore", "ImportOutcome", "IdleCloser", "SessionService"),
-    *("LocalAccess", "LocalConversations", "LocalWorkspaces"),
-    *("InitialInputStore", "LocalGateway", "LogImporter", "NoRepository", "Overview", "SecretsStore"),
+    *("LocalAccess", "LocalConversations", "LocalList", "LocalWorkspaces", "ListFeeds", "ListFollower"),
+    *("OperatorControl", "SessionDescriptions"),
+    *("InitialInputStore", "LocalGateway", "LogImporter", "NoRepository", "Overview", "SecretsStore", "StoredInput"),
     *("SessionStatus", "SettingsStore", "TitleGenerator", "UploadLimits"),
 }
 """Public classes that need no entry: values, openers and steps that one file explains."""

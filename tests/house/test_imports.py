@@ -14,6 +14,8 @@ IMPORT_LATE = {
     "openhands_sessions/bootstrap/application.py": "adapters are loaded when they are chosen",
     "openhands_sessions/bootstrap/kinds.py": "adapters are loaded when they are chosen",
     "openhands_sessions/adapters/models/litellm_library.py": "litellm is loaded by the first conversation with a model",
+    "openhands_sessions/executor/chunks.py": "zipping takes a tenth of an executor's memory, which few sandboxes need",
+    "openhands_sessions/executor/diff.py": "the same, for sandboxes in which no file is edited",
 }
 """The files that may import inside a function, and why."""
 
@@ -22,6 +24,7 @@ PURE = {
     *("decimal", "difflib", "enum", "fnmatch", "fractions", "functools", "hashlib", "hmac", "itertools", "json"),
     *("math", "operator", "re", "string", "textwrap", "types", "typing", "unicodedata", "urllib.parse", "uuid"),
     *("annotated_types", "orjson", "pydantic", "typing_extensions"),
+    "openhands_sessions.executor.masking",
 }
 """What `core` may import: nothing that reads a clock, a file, the network, or that runs tasks or writes logs."""
 

@@ -23,7 +23,7 @@ from tests.house.figures import FIGURES, REFERENCE
 from tests.house.listings import PROGRAM, walk
 from tests.house.sources import OURS
 
-WRITTEN = {"scripted-model.md"}
+WRITTEN = {"scripted-model.md", "seeds.md"}
 """Pages with nothing in them that code could list."""
 ID = re.compile(
     r"(?:STATUS|CHAT_INTERFACE|AGENT_ERROR|MCP|MICROAGENT|REPLAY|LOG|CONVERSATION|CONFIGURATION|RUNTIME)\$[A-Z_]+"

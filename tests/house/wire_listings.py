@@ -14,7 +14,8 @@ from openhands_sessions.core.events.own import OWN_ACTIONS, OWN_OBSERVATIONS
 from openhands_sessions.core.settings import SessionSettings
 from openhands_sessions.core.user_settings import KEPT, KEYS, UserSettings
 from openhands_sessions.protocol.errors import http_status
-from openhands_sessions.protocol.routes import ROUTES, Route
+from openhands_sessions.protocol.route import Route
+from openhands_sessions.protocol.routes import ROUTES
 
 
 def routes() -> str:

@@ -14,7 +14,7 @@ from tests.support.model_replies import Answer
 from tests.support.model_server import MODEL, ModelServer, model_server
 from tests.support.running_server import Server, running_server
 from tests.support.server_clients import Clients
-from tests.support.v0_event_filter import explains, known_to_v0, without_author
+from tests.support.v0_event_filter import explains, known_to_v0, without_own_keys
 
 WITHIN = 60.0
 
@@ -131,7 +131,7 @@ def check_delivery(log: Sequence[Event], held: PageEvents) -> None:
     """What a page holds at the end is the log as rule 2 shows it to such a client, each event once and in order."""
     assert [event["id"] for event in log] == list(range(len(log)))
     assert held.ids == sorted(set(held.ids)), "something came twice, or too late"
-    assert list(held.events) == [without_author(log[id]) for id in held.ids]
+    assert list(held.events) == [without_own_keys(log[id]) for id in held.ids]
     stateless = [event["id"] for event in log if known_to_v0(event) and not state_of(event)]
     assert stateless == [event["id"] for event in held.events if not state_of(event)]
     newest = max((event["id"] for event in log if known_to_v0(event)), default=-1)

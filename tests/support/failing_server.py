@@ -14,7 +14,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from openhands_sessions.bootstrap import kinds
-from openhands_sessions.bootstrap.application import open_application, web_application
+from openhands_sessions.bootstrap.application import open_application
+from openhands_sessions.bootstrap.web import web_application
 from openhands_sessions.config.loading import load
 from openhands_sessions.server.app import listening
 from tests.support.boundaries import Boundaries

@@ -18,6 +18,7 @@ from openhands_sessions.ports.store import (
     SessionStore,
     Snapshot,
     SnapshotStore,
+    StoredLimits,
 )
 from tests.support.boundaries import AFTER, Boundaries
 
@@ -59,9 +60,9 @@ class FailingConversations:
         self._conversations = conversations
         self._boundaries = boundaries
 
-    async def create(self, row: ConversationRow) -> None:
+    async def create(self, row: ConversationRow, *, files: int = 0, limits: StoredLimits | None = None) -> None:
         boundary = self._boundaries.begin("create")
-        await self._conversations.create(row)
+        await self._conversations.create(row, files=files, limits=limits)
         boundary.reach(AFTER)
 
     async def get(self, sid: ConversationId) -> ConversationRow | None:
@@ -116,11 +117,12 @@ class FailingStore:
     def __init__(self, store: SessionStore, boundaries: Boundaries) -> None:
         self.conversations: ConversationStore = FailingConversations(store.conversations, boundaries)
         self.snapshots: SnapshotStore = FailingSnapshots(store.snapshots, boundaries)
+        self.read_marks = store.read_marks
         self._store = store
         self._boundaries = boundaries
 
-    async def works(self) -> None:
-        await self._store.works()
+    async def until_it_works(self) -> None:
+        await self._store.until_it_works()
 
     def log(self, sid: ConversationId) -> EventLog:
         return FailingLog(self._store.log(sid), self._boundaries)
@@ -131,9 +133,14 @@ class FailingStore:
         boundary.reach(AFTER)
         return term
 
-    async def release(self, sid: ConversationId, term: int, at: datetime) -> None:
+    async def approvals_due(self, limit: int) -> Sequence[tuple[ConversationId, datetime]]:
+        return await self._store.approvals_due(limit)
+
+    async def release(
+        self, sid: ConversationId, term: int, at: datetime, *, approval_due: datetime | None = None
+    ) -> None:
         boundary = self._boundaries.begin("release")
-        await self._store.release(sid, term, at)
+        await self._store.release(sid, term, at, approval_due=approval_due)
         boundary.reach(AFTER)
 
     async def held(self) -> Sequence[ConversationId]:

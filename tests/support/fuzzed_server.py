@@ -139,7 +139,10 @@ async def _talk(place: FuzzedServer) -> None:
 
 
 async def _warm_up(place: FuzzedServer) -> None:
-    """What the first of its kind costs is no leak."""
+    """What the first of its kind costs is no leak: a model's name that is looked up loads the library of models."""
+    path = f"/api/conversations/{place.calm.sid}/model"
+    status, _ = await place.clients.rest.ask("PUT", path, {"model": "unknown/none"})
+    assert status == 422
     for _ in range(20):
         said = await place.calm.say("Good morning.")
         await place.calm.until_state("awaiting_user_input", after=said)

@@ -5,7 +5,8 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
-from openhands_sessions.bootstrap.application import Application, open_application, web_application
+from openhands_sessions.bootstrap.application import Application, open_application
+from openhands_sessions.bootstrap.web import web_application
 from openhands_sessions.config.config import AuthSection, Config
 from openhands_sessions.core.events.codec import Stored
 from openhands_sessions.core.ids import ConversationId

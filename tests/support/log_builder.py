@@ -4,7 +4,6 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any
 
-import orjson
 from hypothesis import strategies as st
 
 from openhands_sessions.core.events.actions import (
@@ -22,11 +21,12 @@ from openhands_sessions.core.events.observations import (
     ErrorObservation,
     LoopDetectionObservation,
     RecallObservation,
-    RunMetadata,
-    RunObservation,
     UserRejectedObservation,
 )
 from openhands_sessions.core.events.own import (
+    ApprovalDecidedAction,
+    ApprovalRequestedAction,
+    CallDecision,
     InvalidCallAction,
     PlannedCall,
     StopReason,
@@ -35,6 +35,7 @@ from openhands_sessions.core.events.own import (
     TurnResumedObservation,
 )
 from openhands_sessions.core.ids import EventId
+from tests.support.log_pieces import cost, id_of, run_result, state
 
 ODD_ARGUMENTS = ['{"command": "ls"}', "{}", "", "[1]", '"ls"', "null", '{"command": ', '{"a": NaN}', '{"é": "\\ud83d"}']
 
@@ -52,6 +53,9 @@ class LogBuilder:
         self._open: list[tuple[RunAction, str]] = []
         self._planned: list[PlannedCall] = []
         self._pending: Action | None = None
+        self._batch: list[tuple[Action, bool | None]] = []
+        """The calls of a batch, and what is decided about them."""
+        self._version = 1
         self._response = ""
         self._total = 1
 
@@ -74,6 +78,7 @@ class LogBuilder:
         self.said.append(text)
         if self._pending is not None:
             self.reject()
+        self._withdraw("No!", StopReason.WAITING)
         self.append(MessageAction(source=Source.USER, content=text), *state(AgentState.RUNNING)[1:])
 
     def recall(self) -> None:
@@ -115,12 +120,12 @@ class LogBuilder:
         self.take_up()
 
     def take_up(self) -> None:
-        if self._planned and not self._open and self._pending is None:
+        if self._planned and not self._open and self._pending is None and not self._batch:
             self._take_up(self._planned.pop(0))
 
     def ask(self) -> None:
         """As `take_up`, but the user is asked."""
-        if self._open or self._pending is not None:
+        if self._open or self._pending is not None or self._batch:
             return
         if not self._planned:
             self._response, self._total = f"reply#{self.next_id}", 1
@@ -130,6 +135,61 @@ class LogBuilder:
         waiting = AgentStateChangedObservation(agent_state=AgentState.AWAITING_USER_CONFIRMATION)
         ended = TurnEndedObservation(stop_reason=StopReason.WAITING, seen=self._seen)
         self._pending = self.append(waiting, asked, ended)[1]  # type: ignore[assignment]  # it went in as an action
+
+    def ask_batch(self) -> None:
+        """The user is asked about all planned calls at once."""
+        if self._open or self._pending is not None or self._batch or not self._planned:
+            return
+        first, *others = self._planned
+        requested = [
+            ApprovalRequestedAction(source=Source.AGENT, tool_call_metadata=self._call(call, self._total))
+            for call in others
+        ]
+        waiting = AgentStateChangedObservation(agent_state=AgentState.AWAITING_USER_CONFIRMATION)
+        ended = TurnEndedObservation(stop_reason=StopReason.APPROVAL, seen=self._seen)
+        asked = self.append(waiting, self._run(first, ConfirmationState.AWAITING), *requested, ended)[1:-1]
+        self._batch, self._version = [(event, None) for event in asked if isinstance(event, Action)], 1
+
+    def decide(self) -> None:
+        """The user decides about the first call of the batch that is open; every other one is approved."""
+        place = next((place for place, one in enumerate(self._batch) if one[1] is None), None)
+        if place is None:
+            return
+        asked, approved = self._batch[place][0], place % 2 == 0
+        self._batch[place] = asked, approved
+        self._version += 1
+        self.append(
+            ApprovalDecidedAction(
+                source=Source.USER,
+                batch=self._batch[0][0].id,
+                version=self._version,
+                decisions=(CallDecision(call=asked.id, approved=approved),),
+            )
+        )
+
+    def take_up_decided(self) -> None:
+        """The first call of a batch that is decided as a whole."""
+        if self._open or not self._batch or any(approved is None for _, approved in self._batch):
+            return
+        asked, approved = self._batch.pop(0)
+        self._planned = [call for call in self._planned if call.id != id_of(asked)]
+        if approved:
+            call = PlannedCall(id=id_of(asked), name="execute_bash", arguments=ODD_ARGUMENTS[0])
+            [action] = self.append(replace(self._run(call, ConfirmationState.CONFIRMED), cause=asked.id))
+            self._begun(action)
+        else:
+            self.append(self._result(asked, "No!"))
+
+    def _withdraw(self, told: str, reason: StopReason) -> None:
+        if self._batch:
+            self.append(*(self._result(asked, told) for asked, _ in self._batch))
+            self._batch = []
+            if reason is StopReason.WAITING:
+                self.append(*self._ended(reason, AgentState.AWAITING_USER_INPUT))
+
+    def _result(self, asked: Action, told: str) -> Event:
+        self.results[id_of(asked)] = told
+        return UserRejectedObservation(content=told, cause=asked.id, tool_call_metadata=asked.tool_call_metadata)
 
     def confirm(self) -> None:
         if self._pending is not None:
@@ -183,6 +243,7 @@ class LogBuilder:
             again = self._restated(self._pending, ConfirmationState.REJECTED)
             self.append(again, ErrorObservation(content="Not run.", cause=self.next_id))
             self.results[id_of(again)] = "Not run."
+        self._withdraw("Not run.", StopReason.STOPPED)
         ends = [ErrorObservation(content="Stopped.", cause=action.id) for action, _ in self._open]
         self.results |= {key: "Stopped." for _, key in self._open}
         self._pending, self._open = None, []
@@ -200,7 +261,7 @@ class LogBuilder:
 
     @property
     def _busy(self) -> bool:
-        return bool(self._open or self._planned or self._pending is not None)
+        return bool(self._open or self._planned or self._batch or self._pending is not None)
 
     @property
     def _seen(self) -> int:
@@ -243,30 +304,6 @@ class LogBuilder:
         return replace(pending, **changed)
 
 
-def state(agent_state: AgentState) -> tuple[Event, Event]:
-    return ChangeAgentStateAction(agent_state=agent_state), AgentStateChangedObservation(agent_state=agent_state)
-
-
-def cost(dollars: float, tokens: int = 10) -> dict[str, Any]:
-    return {"accumulated_cost": dollars, "accumulated_token_usage": {"prompt_tokens": tokens}}
-
-
-def run_result(action: Action, text: str, code: int = 0) -> RunObservation:
-    return RunObservation(
-        cause=action.id,
-        source=Source.AGENT,
-        command="ls",
-        content=text,
-        metadata=RunMetadata(exit_code=code),
-        tool_call_metadata=action.tool_call_metadata,
-    )
-
-
-def id_of(action: Event) -> str:
-    assert action.tool_call_metadata is not None
-    return action.tool_call_metadata.tool_call_id
-
-
 STEPS: dict[str, Callable[[LogBuilder], None]] = {
     "message": LogBuilder.message,
     "recall": LogBuilder.recall,
@@ -277,6 +314,9 @@ STEPS: dict[str, Callable[[LogBuilder], None]] = {
     "three calls": lambda book: book.reply(*ODD_ARGUMENTS[:3]),
     "take up": LogBuilder.take_up,
     "ask": LogBuilder.ask,
+    "ask about a batch": LogBuilder.ask_batch,
+    "decide": LogBuilder.decide,
+    "take up what is decided": LogBuilder.take_up_decided,
     "confirm": LogBuilder.confirm,
     "reject": LogBuilder.reject,
     "observe": LogBuilder.observe,
@@ -298,23 +338,3 @@ def built_log(steps: Sequence[str]) -> LogBuilder:
 
 
 STORIES = st.lists(st.sampled_from(list(STEPS)), max_size=40)
-
-
-def valid(messages: Sequence[dict[str, Any]]) -> bool:
-    """Whether a provider takes this history: each call has one result, right behind it, in order, and arguments are
-    JSON objects."""
-    owed: list[str] = []
-    for message in messages:
-        if message["role"] == "tool":
-            assert owed, "a result without a call"
-            assert message["tool_call_id"] == owed.pop(0)
-            assert isinstance(message["content"], str)
-            assert message["content"]
-            continue
-        assert not owed, "a call without its result right behind it"
-        owed = [call["id"] for call in message.get("tool_calls", [])]
-        assert len(set(owed)) == len(owed)
-        for call in message.get("tool_calls", []):
-            assert isinstance(orjson.loads(call["function"]["arguments"]), dict)
-    assert not owed, "a call without its result right behind it"
-    return True

@@ -9,6 +9,7 @@ from pathlib import Path
 import aiohttp
 from mcp.server import MCPServer
 from mcp.server.mcpserver import Image
+from mcp.types import ToolAnnotations
 
 PROGRAM = Path(__file__)
 WITHIN = 20.0
@@ -18,7 +19,7 @@ said: list[str] = []
 news = asyncio.Event()
 
 
-@server.tool()
+@server.tool(annotations=ToolAnnotations(read_only_hint=True))
 def add(first: int, second: int) -> int:
     """Add two numbers."""
     return first + second

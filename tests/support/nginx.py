@@ -3,7 +3,6 @@
 import asyncio
 import re
 import shutil
-import socket
 import ssl
 import subprocess
 from collections.abc import AsyncIterator, Mapping
@@ -14,6 +13,7 @@ from types import MappingProxyType
 
 import aiohttp
 
+from tests.support.ports import free_port
 from tests.support.system_packages import Missing, install
 
 NAME = "agents.example.org"
@@ -59,7 +59,7 @@ async def nginx(
 ) -> AsyncIterator[Nginx]:
     """Run it with this configuration of a page, in which `port` takes the place of 3000, until the end of the block."""
     folder.mkdir()
-    plain, secure = _free_port(), _free_port()
+    plain, secure = free_port(), free_port()
     key, certificate = folder / "key.pem", folder / "certificate.pem"
     _certify(key, certificate)
     here = {
@@ -110,13 +110,6 @@ async def _listens(process: asyncio.subprocess.Process, port: int) -> None:
                 return
     assert process.stderr is not None
     raise AssertionError((await process.stderr.read()).decode())
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
 
 
 def prepare() -> None:

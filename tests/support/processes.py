@@ -62,3 +62,9 @@ def restarted_peak(pid: int) -> int:
     """What a process has in memory, which is its peak from now on."""
     Path(f"/proc/{pid}/clear_refs").write_text("5")
     return peak_memory(pid)
+
+
+def private_memory(pid: int) -> int:
+    """What would be free without this process, in bytes."""
+    lines = Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()
+    return sum(int(line.split()[1]) * 1024 for line in lines if line.startswith(("Private_Clean", "Private_Dirty")))

@@ -4,7 +4,6 @@ import asyncio
 import json
 import os
 import signal
-import socket
 import sys
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
@@ -17,6 +16,7 @@ import aiohttp
 from openhands_sessions.adapters.runtimes.local.runtimes import LocalRuntimes
 from openhands_sessions.adapters.stores.sqlite import open_sqlite
 from openhands_sessions.core.ids import ConversationId, folder_name
+from tests.support.ports import free_port
 from tests.support.processes import alive, ended
 
 READY_WITHIN = 60.0
@@ -39,7 +39,7 @@ class Server:
 
     def __init__(self, data_dir: Path, settings: Mapping[str, str], program: Sequence[str]) -> None:
         self.data_dir = data_dir
-        self.port = _free_port()
+        self.port = free_port()
         self.settings = settings
         self._program = program
         self._process: asyncio.subprocess.Process | None = None
@@ -248,10 +248,3 @@ async def _conversations(data_dir: Path) -> list[ConversationId]:
             found += [row.id for row in rows]
             before = (rows[-1].created_at, rows[-1].id)
     return found
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port

@@ -8,6 +8,7 @@ from typing import Any
 import aiohttp
 
 from tests.support.event_summaries import shared
+from tests.support.list_client import ListClient
 from tests.support.socket_clients import Client, Protocol2Client, V0Client
 from tests.support.socket_connection import ConnectionCut, SocketConnection
 
@@ -78,6 +79,8 @@ class Operator:
         self.url = url
         self.overviews: list[dict[str, Any]] = []
         self.changes: list[dict[str, Any]] = []
+        self.ended: str | None = None
+        """The reason that the server gave for the end."""
         self._http = http
         self._key = key
         self._news = asyncio.Event()
@@ -92,6 +95,11 @@ class Operator:
     async def leave(self) -> None:
         if self._wire is not None:
             await self._wire.close()
+
+    async def call(self, name: str, *values: object) -> Any:
+        """Send anything, and return what is answered."""
+        assert self._wire is not None
+        return await self._wire.call(name, *values)
 
     def states_of(self, sid: str) -> list[str]:
         """The lifecycle states of a session as they were told, repetitions left out."""
@@ -124,6 +132,8 @@ class Operator:
             self.overviews.append(value)
         elif name == "session":
             self.changes.append(value)
+        elif name == "ended":
+            self.ended = value["reason"]
         self._news.set()
 
 
@@ -136,6 +146,7 @@ class Clients:
         self._key = key
         self._clients: list[Client] = []
         self._operators: list[Operator] = []
+        self._lists: list[ListClient] = []
 
     async def __aenter__(self) -> "Clients":
         return self
@@ -143,11 +154,15 @@ class Clients:
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        for client in self._clients:
-            await client.leave()
-        for operator in self._operators:
-            await operator.leave()
-        await self.rest.http.close()
+        try:
+            for client in self._clients:
+                await client.leave()
+            for operator in self._operators:
+                await operator.leave()
+            for each in self._lists:
+                await each.leave()
+        finally:
+            await self.rest.http.close()
 
     def protocol2(self, sid: str, url: str | None = None) -> Protocol2Client:
         """A client by protocol 2, not connected yet."""
@@ -159,6 +174,12 @@ class Clients:
         """A client as the web client is, not connected yet."""
         client = V0Client(self.rest.http, url or self._url, sid, key=self._key)
         self._clients.append(client)
+        return client
+
+    def list(self, url: str | None = None) -> ListClient:
+        """A client of the caller's list, not connected yet."""
+        client = ListClient(self.rest.http, url or self._url, key=self._key)
+        self._lists.append(client)
         return client
 
     async def until_ready(self, *sids: str) -> None:

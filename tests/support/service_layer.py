@@ -16,18 +16,19 @@ from openhands_sessions.adapters.tools.notes import Finish
 from openhands_sessions.adapters.window_condenser import WindowCondenser
 from openhands_sessions.adapters.workspace_memory import WorkspaceMemory
 from openhands_sessions.core.ids import LOCAL_OWNER, ConversationId, OwnerId
-from openhands_sessions.ports.access import Access, Principal
+from openhands_sessions.ports.access import Access, Principal, Role
 from openhands_sessions.ports.agent import Agents
 from openhands_sessions.ports.files import FileStore
 from openhands_sessions.ports.gateway import SessionSpec
+from openhands_sessions.ports.operations import SessionLimits
 from openhands_sessions.ports.runtime import Runtimes
-from openhands_sessions.ports.store import SessionStore
+from openhands_sessions.ports.store import SessionStore, StoredLimits
 from openhands_sessions.ports.workspaces import UploadLimits
 from openhands_sessions.service.expected_clients import ExpectedClients
 from openhands_sessions.service.initial_input import InitialInputStore
 from openhands_sessions.service.local_access import LocalAccess
 from openhands_sessions.service.session_registry import SessionRegistry
-from openhands_sessions.service.session_service import SessionService
+from openhands_sessions.service.session_service import ConversationLimits, SessionService
 from openhands_sessions.service.settings import SettingsStore
 from openhands_sessions.service.status_board import StatusBoard
 from openhands_sessions.session.agent_session import AgentSession
@@ -53,6 +54,10 @@ class ServiceLayer:
     runtimes: Runtimes = field(default_factory=FakeRuntimes)
     layers: Sequence[Mapping[str, Any]] = ()
     max_sessions: int = 10
+    per_user: int | None = None
+    per_address: int | None = None
+    max_conversations: int = 1_000
+    max_stored_bytes: int = 10**9
     idle_timeout: float = 3600.0
 
     def __post_init__(self) -> None:
@@ -70,20 +75,27 @@ class ServiceLayer:
             clock=self.now,
             version="test",
         )
-        self.directory = SessionRegistry(
-            self.parts, self.board, max_sessions=self.max_sessions, idle_timeout=self.idle_timeout
-        )
+        limits = SessionLimits(total=self.max_sessions, per_user=self.per_user, per_address=self.per_address)
+        self.directory = SessionRegistry(self.parts, self.board, limits=limits, idle_timeout=self.idle_timeout)
         self.settings = SettingsStore(self.files, self.layers)
         initial = InitialInputStore(self.files)
         expected = ExpectedClients(self.files, self.store)
-        self.sessions = SessionService(self.store, self.directory, self.settings, initial, self.now, expected=expected)
+        self.sessions = SessionService(
+            self.store,
+            self.directory,
+            self.settings,
+            initial,
+            self.now,
+            expected=expected,
+            limits=ConversationLimits(StoredLimits(self.max_conversations, self.max_stored_bytes)),
+        )
         self._access = LocalAccess(self.sessions, self.runtimes, self.parts.memory, UploadLimits())
         self.gateway = self.of(LOCAL_OWNER).gateway
         self.conversations = self.of(LOCAL_OWNER).conversations
 
-    def of(self, owner: OwnerId) -> Access:
+    def of(self, owner: OwnerId, address: str = "") -> Access:
         """The ports of one user."""
-        return self._access.of(Principal(owner=owner, operator=False))
+        return self._access.of(Principal(owner=owner, role=Role.USER, address=address))
 
     def now(self) -> datetime:
         """A second later each time."""

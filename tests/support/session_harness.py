@@ -22,8 +22,8 @@ from openhands_sessions.core.events.event import Event
 from openhands_sessions.core.events.observations import AgentStateChangedObservation, ErrorObservation, RunObservation
 from openhands_sessions.core.events.own import InvalidCallAction, ToolCallsAction, TurnEndedObservation
 from openhands_sessions.core.ids import EventId
+from openhands_sessions.core.layered_settings import LayeredSettings
 from openhands_sessions.core.lifecycle import SessionState
-from openhands_sessions.core.settings import merge
 from openhands_sessions.ports.agent import Agents
 from openhands_sessions.ports.gateway import Accepted, FeedItem, SessionClosed, SessionEnded
 from openhands_sessions.ports.mcp import McpServers
@@ -32,6 +32,7 @@ from openhands_sessions.ports.runtime import Runtimes
 from openhands_sessions.ports.store import SessionStore
 from openhands_sessions.session.agent_session import AgentSession
 from openhands_sessions.session.feed import Feed
+from openhands_sessions.session.progress_notice import Timers
 from openhands_sessions.session.setup import STAGES, Dependencies, InitialInput
 from tests.fakes.model import FakeCall, FakeModel, FakeModels, FakeReply
 from tests.fakes.openings import DoorAgents, DoorMemory, DoorRuntimes, DoorStore, Doorway
@@ -63,6 +64,8 @@ class SessionHarness:
 
     store: SessionStore
     model: FakeModel
+    others: Sequence[FakeModel] = ()
+    """Other models that there are."""
     runtimes: Runtimes = field(default_factory=FakeRuntimes)
     settings: dict[str, Any] = field(default_factory=dict)
     opening: InitialInput = field(default_factory=InitialInput)
@@ -71,6 +74,7 @@ class SessionHarness:
     mcp: McpServers | None = None
     limits: Mapping[SessionState, float] = field(default_factory=dict)
     """Seconds that set-up states may take, where not as usual."""
+    timers: Callable[[], Timers] = asyncio.get_running_loop
     changes: list[SessionState] = field(default_factory=list)
     """The states that sessions went through."""
 
@@ -80,7 +84,7 @@ class SessionHarness:
     def new_session(self, store: SessionStore | None = None) -> AgentSession:
         if self.feed.ended:
             self.feed = Feed(self.store.log(TALK))
-        default = AgentChoice({"default": ModelAgents(FakeModels(self.model)), "shell": ShellAgents()})
+        default = AgentChoice({"default": ModelAgents(FakeModels(self.model, *self.others)), "shell": ShellAgents()})
         parts = Dependencies(
             store=store or self.store,
             runtimes=self.runtimes,
@@ -94,10 +98,11 @@ class SessionHarness:
             condenser=WindowCondenser("Sum up!"),
             clock=lambda: NOW,
             version="test",
+            timers=self.timers,
         )
         return AgentSession(
             TALK,
-            merge({"llm_model": "fake"}, self.settings),
+            LayeredSettings(({"llm_model": "fake"},), (self.settings,)).settings,
             parts,
             self.feed,
             initial=self.opening,
@@ -205,6 +210,13 @@ async def state(session: AgentSession, name: str, after: int = -1) -> Event:
     return await until(
         session, lambda one: isinstance(one, AgentStateChangedObservation) and one.agent_state == name, after
     )
+
+
+async def turn_ended(session: AgentSession, turn: EventId | None) -> TurnEndedObservation:
+    """Wait for the end of a turn."""
+    event = await until(session, lambda one: isinstance(one, TurnEndedObservation) and one.turn == turn)
+    assert isinstance(event, TurnEndedObservation)
+    return event
 
 
 async def rest() -> None:

@@ -13,9 +13,10 @@ _RECEIVE_BUFFER = 4096
 
 
 class StalledClient:
-    """Speaks just enough of engine.io and Socket.IO. Whoever makes one closes it."""
+    """Speaks just enough of engine.io and Socket.IO, to a conversation or, without one, to the list. The test that
+    makes it closes it."""
 
-    def __init__(self, url: str, sid: str) -> None:
+    def __init__(self, url: str, sid: str | None) -> None:
         self._url = url
         self._sid = sid
         connector = aiohttp.TCPConnector(socket_factory=_small_socket)
@@ -27,7 +28,7 @@ class StalledClient:
         asked = urlencode({"EIO": "4", "transport": "websocket"})
         self._socket = await self._http.ws_connect(f"{self._url}/socket.io/?{asked}", max_msg_size=0)
         await self._socket.receive_str()
-        auth = {"protocol": 2, "conversation_id": self._sid, "after": -1}
+        auth = {"protocol": 2} | ({} if self._sid is None else {"conversation_id": self._sid, "after": -1})
         await self._socket.send_str("40" + json.dumps(auth))
         while not (await self._socket.receive_str()).startswith("40"):
             pass

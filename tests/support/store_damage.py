@@ -14,7 +14,7 @@ _SPAN = 2**32
 
 
 class Damage(Protocol):
-    """Damages these events, or without any the conversation's row and its snapshots."""
+    """Damages these events, or without any the conversation's row, snapshots and read marks."""
 
     def __call__(self, sid: ConversationId, *events: int) -> None: ...
 
@@ -28,6 +28,7 @@ def damage_database(path: Path, sid: ConversationId, *events: int) -> None:
         if not events:
             connection.execute("UPDATE conversations SET title = 'another' WHERE key = ?", (key,))
             connection.execute("UPDATE snapshots SET text = 'another' WHERE conversation = ?", (key,))
+            connection.execute("UPDATE read_marks SET event = event + 1 WHERE conversation = ?", (key,))
 
 
 async def read_all(log: EventLog, *, reverse: bool = False) -> tuple[list[Stored], list[tuple[int, int]]]:

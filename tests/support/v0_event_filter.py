@@ -61,11 +61,11 @@ def known_to_v0(event: Event) -> bool:
 
 
 def events_for_v0(log: Sequence[Event], *, after: int, head: int) -> list[Event]:
-    """What a client that connects with `after`, when the log ends at `head`, is sent from then on, without authors. Of
+    """What a client that connects with `after`, when the log ends at `head`, is sent from then on. Of
     the states up to `head` only the newest."""
     newest = max((event["id"] for event in log[: head + 1] if state_of(event)), default=-1)
     return [
-        without_author(event)
+        without_own_keys(event)
         for event in log
         if event["id"] > after
         and known_to_v0(event)
@@ -73,9 +73,9 @@ def events_for_v0(log: Sequence[Event], *, after: int, head: int) -> list[Event]
     ]
 
 
-def without_author(event: Event) -> Event:
+def without_own_keys(event: Event) -> Event:
     """The event as the V0 client gets it."""
-    return {key: value for key, value in event.items() if key != "author"}
+    return {key: value for key, value in event.items() if key not in ("author", "turn")}
 
 
 def explains(log: Sequence[Event], got: Sequence[int], *, after: int, heads: range) -> bool:

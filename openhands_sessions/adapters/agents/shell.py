@@ -3,11 +3,13 @@
 import re
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
+from itertools import takewhile
 
 import orjson
 
 from openhands_sessions.core.errors import BadInput
 from openhands_sessions.core.events.own import PlannedCall
+from openhands_sessions.core.ids import UNNUMBERED
 from openhands_sessions.core.settings import SessionSettings, nearest
 from openhands_sessions.ports.agent import Agent, AgentInput, Agents
 from openhands_sessions.ports.model import ChatMessage, ModelReply, Retry
@@ -16,6 +18,10 @@ PROMPT = """\
 No model is configured. The shell agent answers: it runs what follows `$ ` in a message as a command in the sandbox.
 """
 COMMAND = re.compile(r"^\$ (.*)", re.MULTILINE | re.DOTALL)
+CALL = "shell-message-"
+"""Begins the id of a call, before the number of the message that it answers."""
+OWN_CALL = re.compile(rf"{CALL}(\d+)")
+DONE = "Done. What next?"
 WELCOME = (
     "No model is configured, so I cannot think for you. I run what follows `$ ` in a message as a command in the"
     " sandbox: try `$ uname -a`. To talk to a model, set `llm.model` and its key in the configuration"
@@ -24,7 +30,8 @@ WELCOME = (
 
 
 class ShellAgent:
-    """Runs what follows `$ ` in the last message, so that the whole server can be tried without a model."""
+    """Takes up one message after the other and runs what follows `$ `, so that the whole server can be tried without a
+    model. Messages without a command that follow each other get one answer."""
 
     name = "ShellAgent"
     prompt = PROMPT
@@ -39,17 +46,19 @@ class ShellAgent:
         on_retry: Callable[[Retry], None],
         on_thought: Callable[[str], None] = lambda text: None,
     ) -> ModelReply:
-        reply_id = f"shell-{len(briefing.messages)}"
-        last = briefing.messages[-1]
-        if last.get("role") == "tool":
-            return ModelReply(id=reply_id, text="Done. What next?")
-        command = command_of(last)
-        if command is None:
-            return ModelReply(id=reply_id, text=WELCOME)
-        arguments = orjson.dumps({"command": command}).decode()
-        return ModelReply(
-            id=reply_id, text="", calls=[PlannedCall(id=reply_id, name="execute_bash", arguments=arguments)]
+        reached = _reached(briefing.messages)
+        waiting = [message for message in briefing.unanswered if message.id > reached]
+        without = list(takewhile(lambda message: command_of(message.content) is None, waiting))
+        if without:
+            return ModelReply(id=f"shell-{without[-1].id}", text=WELCOME, answers=without[-1].id)
+        if not waiting:
+            return ModelReply(id=f"shell-{len(briefing.messages)}", text=DONE)
+        call = PlannedCall(
+            id=f"{CALL}{waiting[0].id}",
+            name="execute_bash",
+            arguments=orjson.dumps({"command": command_of(waiting[0].content)}).decode(),
         )
+        return ModelReply(id=call.id, text="", calls=[call], answers=waiting[0].id)
 
     async def summarize(self, messages: Sequence[ChatMessage], instruction: str) -> ModelReply | None:
         return None
@@ -66,14 +75,18 @@ class ShellAgents:
         yield ShellAgent()
 
 
-def command_of(message: ChatMessage) -> str | None:
-    """The text after the first `$ ` at the start of a line, up to the end of the message: a command may have several
-    lines. None if no line starts so."""
-    content = message.get("content")
-    if isinstance(content, list):
-        content = next((part.get("text") for part in content if isinstance(part, dict) and "text" in part), "")
-    found = COMMAND.search(content) if isinstance(content, str) else None
+def command_of(text: str) -> str | None:
+    """What follows the first `$ ` at the start of a line, up to the end of the text: a command may have several lines.
+    None if no line starts so."""
+    found = COMMAND.search(text)
     return found[1].strip() or None if found else None
+
+
+def _reached(messages: Sequence[ChatMessage]) -> int:
+    """The newest message whose command was begun: calls have the message's number in their id, and outlive a server."""
+    calls = [call for message in messages if isinstance(said := message.get("tool_calls"), list) for call in said]
+    ids = [str(call.get("id")) for call in calls if isinstance(call, dict)]
+    return max((int(found[1]) for each in ids if (found := OWN_CALL.fullmatch(each))), default=UNNUMBERED)
 
 
 class AgentChoice:

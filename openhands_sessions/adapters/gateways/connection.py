@@ -8,25 +8,21 @@ from typing import Any
 
 import aiohttp
 import orjson
-import socketio
 from socketio.exceptions import SocketIOError
 
 from openhands_sessions.adapters.gateways.reading import UnreadableMessage, accepted, news_of, read, stored_of
 from openhands_sessions.adapters.gateways.rest import CONNECT_SECONDS, ServerAddress
-from openhands_sessions.core.errors import SessionsError, TooLarge, Unreachable
+from openhands_sessions.adapters.gateways.socket_client import BROKEN, begin, end, no_websocket, socket_client
+from openhands_sessions.core.errors import SessionsError, TooLarge
 from openhands_sessions.core.events.event import Json
 from openhands_sessions.core.ids import ConversationId
-from openhands_sessions.ports.gateway import Accepted, FeedItem, SessionClosed
-from openhands_sessions.protocol.errors import error_of
-from openhands_sessions.protocol.socket_messages import PROTOCOL, AuthIn, DeltaOut, Ended, Hello, SocketJson
+from openhands_sessions.ports.access import Lapse
+from openhands_sessions.ports.gateway import Accepted, EndReason, FeedItem, SessionClosed
+from openhands_sessions.protocol.errors import error_of, lapsed
+from openhands_sessions.protocol.socket_messages import PROTOCOL, AuthIn, DeltaOut, Ended, Hello
 
 BACKLOG = 8 * 1024 * 1024
 """Characters that may wait here for the reader. What comes beyond them is let go, and asked for again later."""
-LARGEST = 64 * 1024 * 1024
-"""Bytes of the largest message that is read: an event may hold all that a client has sent at once."""
-CLOSE_SECONDS = 2.0
-_BROKEN = (SocketIOError, aiohttp.ClientError, OSError, TypeError, ValueError)
-"""What connecting raises, the last two where the far side closes or says something else in the middle of it."""
 
 
 class GatewayConnectionLost(Exception):
@@ -49,22 +45,13 @@ class GatewayConnection:
         self._problem: SessionsError | None = None
         self._asked: set[asyncio.Future[object]] = set()
         self._lost = False
-        self._sio = socketio.AsyncClient(
-            json=SocketJson,
-            reconnection=False,
-            handle_sigint=False,
-            http_session=session,
-            request_timeout=CLOSE_SECONDS,
-            websocket_extra_options={"max_msg_size": LARGEST},
-            logger=False,
-            engineio_logger=False,
-        )
+        self._sio = socket_client(session)
         readers: dict[str, Callable[[Any], None]] = {
             "hello": lambda wire: _settle(self._greeted, read(Hello, wire, "a greeting")),
             "oh_event": lambda wire: self._arrive(news_of(wire)),
             "oh_events": lambda wires: self._arrive([stored_of(wire) for wire in wires]),
             "oh_delta": lambda wire: self._arrive(read(DeltaOut, wire, "a delta").delta()),
-            "ended": lambda wire: self._arrive(SessionClosed(read(Ended, wire, "an end").reason)),
+            "ended": lambda wire: self._end(read(Ended, wire, "an end").reason),
         }
         for name, reader in readers.items():
             self._sio.on(name, partial(self._read, reader))
@@ -85,23 +72,13 @@ class GatewayConnection:
             auth = auth.model_copy(update={"create": create})
         try:
             async with asyncio.timeout(CONNECT_SECONDS):
-                await self._sio.connect(
-                    self._address.origin,
-                    auth=auth.wire(),
-                    transports=["websocket"],
-                    namespaces=["/"],
-                    socketio_path=f"{self._address.path}/socket.io".lstrip("/"),
-                    wait=False,  # it would not notice that the connection breaks while it waits
-                )
+                await begin(self._sio, self._address, auth)
                 self._sio.eio.read_loop_task.add_done_callback(self._lose)
                 await self._admitted
                 return await self._greeted
-        except (*_BROKEN, GatewayConnectionLost, TimeoutError) as error:
+        except (*BROKEN, GatewayConnectionLost, TimeoutError) as error:
             await self.close()
-            raise self._problem or Unreachable(
-                f"the server at {self._address.url} cannot be reached by websocket; a proxy in front of it must pass on"
-                " the headers Upgrade and Connection"
-            ) from error
+            raise self._problem or no_websocket(self._address) from error
         except BaseException:
             await self.close()
             raise
@@ -140,18 +117,7 @@ class GatewayConnection:
     async def close(self) -> None:
         """End the connection; bounded by CLOSE_SECONDS each for its parts."""
         self._lose()
-        try:
-            async with asyncio.timeout(CLOSE_SECONDS):
-                await self._sio.disconnect()
-        except TimeoutError:
-            pass
-        tasks = [task for task in (self._sio.eio.read_loop_task, self._sio.eio.write_loop_task) if task is not None]
-        for task in tasks:
-            task.cancel()
-        if tasks:
-            await asyncio.wait(tasks)
-        if (socket := self._sio.eio.ws) is not None and not socket.closed:
-            await socket.close()
+        await end(self._sio)
 
     def _read(self, reader: Callable[[Any], None], *values: Any) -> None:
         """Called for each packet, in order; must not raise, for it runs in a task of the library's."""
@@ -169,6 +135,15 @@ class GatewayConnection:
         self._waiting += _size(item)
         self._full = self._waiting > BACKLOG
         self._news.set()
+
+    def _end(self, reason: EndReason | Lapse) -> None:
+        """Of the session, or of this connection."""
+        if reason == "expired" or reason == "revoked":
+            self._problem = lapsed(reason)
+            self._full = True
+            self._news.set()
+        else:
+            self._arrive(SessionClosed(reason))
 
     def _refused(self, told: object = None) -> None:
         if isinstance(told, dict):
@@ -200,4 +175,4 @@ def _settle(waiting: "asyncio.Future[Any]", *values: object) -> None:
 def _fail(waiting: "asyncio.Future[Any]") -> None:
     if not waiting.done():
         waiting.set_exception(GatewayConnectionLost())
-        waiting.exception()  # seen: nobody may wait for it any more
+        waiting.exception()  # seen: there may be no waiter left

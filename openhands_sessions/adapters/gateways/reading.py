@@ -39,7 +39,8 @@ def accepted(answer: object) -> Accepted:
         raise error_of(answer)
     if acknowledgement.id is None:
         raise UnreadableMessage("an acknowledgement")
-    return Accepted(EventId(acknowledgement.id))
+    turn = acknowledgement.turn
+    return Accepted(EventId(acknowledgement.id), None if turn is None else EventId(turn))
 
 
 def stored_of(wire: object) -> Stored:

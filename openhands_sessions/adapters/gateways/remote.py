@@ -11,6 +11,7 @@ from openhands_sessions.adapters.gateways.connection import GatewayConnection
 from openhands_sessions.adapters.gateways.follower import AGAIN, Follower, delays
 from openhands_sessions.adapters.gateways.reading import UnreadableMessage, info_of, read
 from openhands_sessions.adapters.gateways.remote_conversations import RemoteConversations
+from openhands_sessions.adapters.gateways.remote_list import ListConnection, RemoteList
 from openhands_sessions.adapters.gateways.remote_workspaces import RemoteWorkspaces
 from openhands_sessions.adapters.gateways.rest import LIMITS, RestClient, ServerAddress
 from openhands_sessions.core.commands import Command, SendMessage
@@ -159,7 +160,9 @@ async def open_remote(url: str, session_api_key: str | None, *, patience: float 
     address = ServerAddress.of(url)
     async with _session(session_api_key) as session:
         rest = RestClient(session, address)
-        conversations = RemoteConversations(rest)
+        conversations = RemoteConversations(
+            rest, lambda: RemoteList(lambda: ListConnection(session, address), patience)
+        )
         gateway = RemoteGateway(conversations, rest, lambda sid: GatewayConnection(session, address, sid), patience)
         yield Access(gateway, conversations, RemoteWorkspaces(rest))
 

@@ -1,16 +1,28 @@
 """The conversations that another server keeps: lists, exports, deletion."""
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager
 from typing import Any
 
-from openhands_sessions.adapters.gateways.reading import UnreadableMessage, info_of, stored_of
+from openhands_sessions.adapters.gateways.reading import UnreadableMessage, info_of, read, stored_of
+from openhands_sessions.adapters.gateways.remote_list import RemoteList
 from openhands_sessions.adapters.gateways.rest import RestClient
 from openhands_sessions.core.errors import NotFound
 from openhands_sessions.core.events.codec import Stored
-from openhands_sessions.core.ids import ConversationId
-from openhands_sessions.ports.conversations import ANY_CONVERSATION, ConversationFilter, ConversationPage, EventRange
+from openhands_sessions.core.history_changes import HistoryChange, read_change
+from openhands_sessions.core.ids import ConversationId, EventId
+from openhands_sessions.ports.conversations import (
+    ANY_CONVERSATION,
+    ConversationFilter,
+    ConversationPage,
+    DialogueHistory,
+    EventRange,
+    FollowedList,
+)
 from openhands_sessions.protocol import routes
 from openhands_sessions.protocol.conversations import FilterIn, RenameIn
+from openhands_sessions.protocol.history import HistoryOut
+from openhands_sessions.protocol.lists import ReadIn, ReadOut
 
 LARGEST_PAGE: int = routes.LIMIT.schema["maximum"]
 """Most conversations, and most events, that a server lists at once."""
@@ -20,8 +32,9 @@ _OPENING = b'{"trajectory":'
 class RemoteConversations:
     """A Conversations over REST. Every call raises Unreachable where the server does not answer."""
 
-    def __init__(self, rest: RestClient) -> None:
+    def __init__(self, rest: RestClient, new_list: Callable[[], RemoteList]) -> None:
         self._rest = rest
+        self._new_list = new_list
 
     async def check(self, sid: ConversationId) -> None:
         if await self._rest.call(routes.DESCRIBE_CONVERSATION, sid) is None:
@@ -58,6 +71,20 @@ class RemoteConversations:
         await self._rest.call(routes.RENAME_CONVERSATION, sid, body=RenameIn.model_construct(title=title))
         return title.strip()
 
+    async def mark_read(self, sid: ConversationId, event: EventId) -> EventId:
+        # The server validates it, and its refusal names the field.
+        wire = await self._rest.call(routes.MARK_READ, sid, body=ReadIn.model_construct(event_id=event))
+        return EventId(read(ReadOut, wire, "a read mark").event_id)
+
+    @asynccontextmanager
+    async def follow_list(self) -> AsyncIterator[FollowedList]:
+        followed = self._new_list()
+        try:
+            await followed.open()
+            yield followed
+        finally:
+            await followed.close()
+
     async def delete(self, sid: ConversationId) -> bool:
         deleted: Any = await self._rest.call(routes.DELETE_CONVERSATION, sid)
         return deleted is True
@@ -75,6 +102,19 @@ class RemoteConversations:
                 return [stored_of(wire) for wire in events], more
             case _:
                 raise UnreadableMessage("events")
+
+    async def history(self, sid: ConversationId, *, limit: int, before: EventId | None = None) -> DialogueHistory:
+        """A server gives at most LARGEST_PAGE turns at once."""
+        query = {"limit": min(limit, LARGEST_PAGE), **({} if before is None else {"before": int(before)})}
+        wire = await self._rest.call(routes.READ_HISTORY, sid, query=query)
+        return read(HistoryOut, wire, "a history").history()
+
+    async def history_change(self, sid: ConversationId, event: EventId) -> HistoryChange:
+        async def read(start: EventId, limit: int) -> Sequence[Stored]:
+            found, _ = await self.events(sid, EventRange(start=start, limit=limit))
+            return found
+
+        return await read_change(read, event)
 
     async def remember_prompt(self, sid: ConversationId, event: int) -> str:
         match await self._rest.call(routes.REMEMBER_PROMPT, sid, query={"event_id": event}):

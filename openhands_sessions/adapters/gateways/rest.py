@@ -14,7 +14,7 @@ from openhands_sessions.core.errors import BadInput, SessionsError, Unreachable
 from openhands_sessions.core.ids import ConversationId
 from openhands_sessions.protocol.errors import CODE_OF_STATUS, error_of
 from openhands_sessions.protocol.payloads import Message
-from openhands_sessions.protocol.routes import Route
+from openhands_sessions.protocol.route import Route
 
 CONNECT_SECONDS = 10.0
 LIMITS = aiohttp.ClientTimeout(total=None, connect=CONNECT_SECONDS, sock_connect=CONNECT_SECONDS, sock_read=20.0)

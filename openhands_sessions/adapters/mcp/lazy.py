@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 
-from openhands_sessions.core.settings import McpConfig
+from openhands_sessions.core.mcp_servers import McpConfig
 from openhands_sessions.ports.mcp import CallMcp, McpDone, McpFunction, McpServers, McpTools
 from openhands_sessions.ports.programs import Programs
 

@@ -15,7 +15,7 @@ from openhands_sessions.adapters.mcp.http import McpHttpClient
 from openhands_sessions.adapters.mcp.server import McpServer
 from openhands_sessions.adapters.mcp.sse import sse_transport
 from openhands_sessions.adapters.mcp.stdio import stdio_transport
-from openhands_sessions.core.settings import HttpServer, McpConfig
+from openhands_sessions.core.mcp_servers import HttpServer, McpConfig
 from openhands_sessions.ports.mcp import CallMcp, McpDone, McpFunction, McpTools
 from openhands_sessions.ports.programs import LONGEST_LINE, Programs
 
@@ -69,7 +69,10 @@ class SdkMcpTools:
                 name = names.take(server.name, tool.name)
                 self._called[name] = (server, tool.name)
                 described = (tool.description or tool.name)[:LONGEST_DESCRIPTION]
-                functions.append(McpFunction(name=name, description=described, parameters=tool.input_schema))
+                read_only = tool.annotations is not None and tool.annotations.read_only_hint is True
+                functions.append(
+                    McpFunction(name=name, description=described, parameters=tool.input_schema, read_only=read_only)
+                )
         self.functions: Sequence[McpFunction] = tuple(functions)
 
     async def call(self, call: CallMcp) -> McpDone:

@@ -13,7 +13,7 @@ from openhands_sessions.adapters.mcp.answers import fault_message, read_message
 from openhands_sessions.adapters.mcp.attempts import CallFault, FaultKind, note_sending
 from openhands_sessions.adapters.mcp.streams import DirectWriter, Received
 from openhands_sessions.core.errors import NotAsked, RuntimeUnavailable, TooLarge
-from openhands_sessions.core.settings import StdioServer
+from openhands_sessions.core.mcp_servers import StdioServer
 from openhands_sessions.ports.programs import Programs, ProgramSession, ProgramSpec
 
 

@@ -2,10 +2,11 @@
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
 from random import Random
+from types import MappingProxyType
 from typing import Any
 
 from tenacity import AsyncRetrying, RetryCallState, retry_if_exception, stop_after_attempt, stop_any, stop_before_delay
@@ -13,6 +14,7 @@ from tenacity import AsyncRetrying, RetryCallState, retry_if_exception, stop_aft
 from openhands_sessions.adapters.models.failures import (
     MISCONFIGURED,
     NO_KEY,
+    RATE_LIMITED,
     TOO_SLOW,
     ReplyCut,
     classify,
@@ -38,19 +40,23 @@ environment are not for that address."""
 @dataclass(frozen=True, kw_only=True, slots=True)
 class RetryPolicy:
     """How long to wait, in seconds: `first` before the second try, doubled for each further one up to `longest`, by
-    up to half less at random; a provider's own wish is followed, but one for more than `longest_asked` ends the tries.
-    A try is given up after `silence` without a byte."""
+    up to half less at random; `first_limited` and `longest_limited` where the provider limits the rate, which it mostly
+    counts by the minute. A provider's own wish is followed, with up to a tenth more at random, but one for more than
+    `longest_asked` ends the tries. A try is given up after `silence` without a byte."""
 
     first: float = 1.0
     longest: float = 30.0
+    first_limited: float = 10.0
+    longest_limited: float = 60.0
     longest_asked: float = 120.0
     silence: float = 300.0
 
-    def wait(self, attempt: int, asked: float | None, chance: float) -> float:
-        """Before the try after `attempt` (from 1); `chance` is from 0 to 1."""
+    def wait(self, attempt: int, asked: float | None, chance: float, *, limited: bool = False) -> float:
+        """Before the try after `attempt` (from 1); `chance` is from 0 to 1. `limited`: because of the rate."""
         if asked is not None:
-            return asked
-        return min(self.longest, self.first * 2.0 ** (attempt - 1)) * (1 - chance / 2)
+            return asked * (1 + chance / 10)
+        first, longest = (self.first_limited, self.longest_limited) if limited else (self.first, self.longest)
+        return min(longest, first * 2.0 ** (attempt - 1)) * (1 - chance / 2)
 
 
 class LiteLlmModels:
@@ -60,9 +66,12 @@ class LiteLlmModels:
         self,
         policy: RetryPolicy | None = None,
         *,
+        keys: Mapping[str, str] = MappingProxyType({}),
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
         random: Random | None = None,
     ) -> None:
+        """`keys` of providers, by the names of the variables that litellm knows; they come before the environment's."""
+        self._keys = keys
         self._timing = _Timing(policy or RetryPolicy(), sleep, random or Random())
         self._library: LiteLlmLibrary | None = None
         self._loading = asyncio.Lock()
@@ -101,7 +110,7 @@ class LiteLlmModels:
     async def _load(self, before_each: Callable[[], None] = lambda: None) -> LiteLlmLibrary:
         async with self._loading:
             if self._library is None:
-                self._library = await asyncio.to_thread(LiteLlmLibrary.load, before_each)
+                self._library = await asyncio.to_thread(LiteLlmLibrary.load, before_each, self._keys)
             return self._library
 
 
@@ -131,7 +140,7 @@ class LiteLlmModel:
         self._spec = spec
         self._library = library
         self._timing = timing
-        self._secrets = [spec.api_key] if spec.api_key else []
+        self._secrets = [*library.held.secrets, *([spec.api_key] if spec.api_key else [])]
 
     async def complete(
         self,
@@ -167,7 +176,10 @@ class LiteLlmModel:
             before_sleep=announce,
             reraise=True,
         )
-        reply: ModelReply = await tries(ask)
+        try:
+            reply: ModelReply = await tries(ask)
+        finally:
+            tries.iter_state.reset()  # its last steps refer to itself, and to all that it was given
         return reply
 
     async def _ask(
@@ -208,8 +220,8 @@ class LiteLlmModel:
         spec = self._spec
         wanted = {
             "tools": [dict(tool) for tool in request.tools] or None,
+            **self._credentials(),
             "base_url": spec.base_url,
-            "api_key": spec.api_key or (_NO_KEY if spec.base_url else None),
             "temperature": spec.temperature,
             "max_tokens": spec.max_output_tokens,
         }
@@ -220,9 +232,16 @@ class LiteLlmModel:
             **{key: value for key, value in wanted.items() if value is not None},
         }
 
+    def _credentials(self) -> Mapping[str, str]:
+        spec = self._spec
+        if spec.api_key or spec.base_url:
+            return {"api_key": spec.api_key or _NO_KEY}
+        return self._library.arguments(spec.name)
+
     def _wait(self, state: RetryCallState) -> float:
         error = _error_of(state)
-        return self._timing.policy.wait(state.attempt_number, retry_after(error), self._timing.random.random())
+        limited, chance = classify(error) is RATE_LIMITED, self._timing.random.random()
+        return self._timing.policy.wait(state.attempt_number, retry_after(error), chance, limited=limited)
 
     def _is_passing(self, error: BaseException) -> bool:
         if isinstance(error, ModelFailure) or not isinstance(error, Exception) or not classify(error).passing:

@@ -10,7 +10,10 @@ import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
+
+from openhands_sessions.adapters.models.held_keys import HeldKeys
 
 _NAME = "litellm"
 _ENVIRONMENT = {
@@ -39,15 +42,19 @@ _GRACE = 1.0
 class LiteLlmLibrary:
     """The loaded library. `errors` is the root of all that its calls raise."""
 
-    def __init__(self, litellm: Any, errors: type[Exception]) -> None:
+    def __init__(self, litellm: Any, errors: type[Exception], held: HeldKeys) -> None:
         self.errors = errors
+        self.held = held
         self._litellm = litellm
         self._folder = str(Path(litellm.__file__).parent)
 
     @classmethod
-    def load(cls, before_each: Callable[[], None] = lambda: None) -> "LiteLlmLibrary":
+    def load(
+        cls, before_each: Callable[[], None] = lambda: None, keys: Mapping[str, str] = MappingProxyType({})
+    ) -> "LiteLlmLibrary":
         """Import litellm: seconds of work and over 150 MB the first time, so call it in a thread. `before_each` is
-        called in that thread before each module; what it raises ends the import."""
+        called in that thread before each module; what it raises ends the import. `keys` of providers count as if the
+        environment had them."""
         if _NAME not in sys.modules:
             with _without_collections(), _interrupted(before_each):
                 _import()
@@ -55,7 +62,7 @@ class LiteLlmLibrary:
         litellm.suppress_debug_info = True
         for name in _LOGGERS:
             logging.getLogger(name).setLevel(logging.CRITICAL)
-        return cls(litellm, importlib.import_module("openai").OpenAIError)
+        return cls(litellm, importlib.import_module("openai").OpenAIError, HeldKeys(litellm, keys))
 
     def check(self, name: str, base_url: str | None) -> None:
         """Raise one of `errors` where the name tells no provider."""
@@ -69,7 +76,12 @@ class LiteLlmLibrary:
         """The environment variables of which one would have to hold the provider's key, and none does. Nothing for a
         provider that can do without, or that takes more than a key."""
         missing: list[str] = self._litellm.validate_environment(model=name)["missing_keys"]
-        return missing if all(key.endswith("_API_KEY") for key in missing) else []
+        given = self.held.keys.keys() & missing or self.arguments(name)
+        return [] if given or not all(key.endswith("_API_KEY") for key in missing) else missing
+
+    def arguments(self, name: str) -> Mapping[str, str]:
+        """What a call to the model's provider is given of the keys."""
+        return self.held.arguments(self._litellm.get_llm_provider(model=name)[1])
 
     def vision(self, name: str) -> bool:
         """Whether the model is known to take images."""
@@ -142,6 +154,7 @@ class LiteLlmLibrary:
             client = cache.cache_dict.pop(key)
             cache.ttl_dict.pop(key, None)
             await client.close()
+        self.held.release()
         await self._end_tasks()
 
     async def _end_tasks(self) -> None:

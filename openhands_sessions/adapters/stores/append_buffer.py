@@ -2,11 +2,13 @@
 
 import asyncio
 import sqlite3
+from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 from openhands_sessions.adapters.stores.checksums import event_checksum, kind_seed, receipt_checksum
 from openhands_sessions.adapters.stores.sqlite_schema import LIVE, SPAN
+from openhands_sessions.adapters.stores.stored_sizes import add_sizes
 from openhands_sessions.core.errors import AlreadyExists, Conflict, Fenced, NotFound
 from openhands_sessions.core.events.codec import Stored
 from openhands_sessions.core.ids import ConversationId
@@ -57,6 +59,8 @@ class AppendBuffer:
         self._forms: dict[tuple[str, int], tuple[int, int]] = {}
         """Number and checksum seed of each kind and schema."""
         self._waiting: list[int | str] = []
+        self._added: defaultdict[int, int] = defaultdict(int)
+        """Bytes that the transaction adds to conversations, by their numbers."""
         self._data_version = -1
 
     def begin(self) -> None:
@@ -85,6 +89,7 @@ class AppendBuffer:
             form, seed = self._forms.get((entry.kind, entry.schema)) or self._form(entry.kind, entry.schema)
             self._waiting += (row, form, size, entry.text, event_checksum(seed, row, entry.text.encode()))
         log.head += len(item.entries)
+        self._added[log.key] += sum(item.sizes)
 
     def flush(self) -> None:
         """Insert the buffered rows, before a call that may read them."""
@@ -98,11 +103,14 @@ class AppendBuffer:
 
     def commit(self) -> None:
         self.flush()
+        add_sizes(self._connection, self._added)
+        self._added.clear()
         self._connection.execute("COMMIT")
 
     def roll_back(self) -> None:
         """Undo the transaction and drop the cache. Raises sqlite3.Error where the connection is lost."""
         self._waiting.clear()
+        self._added.clear()
         self._logs.clear()
         self._forms.clear()
         if self._connection.in_transaction:

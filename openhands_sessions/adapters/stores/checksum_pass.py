@@ -57,7 +57,8 @@ async def _complete(writer: Writer) -> None:
 
 
 def complete_piece(connection: sqlite3.Connection, kinds: EventKinds) -> int | None:
-    """How many events of the next piece got one; None where none is left. One that is damaged visibly gets none."""
+    """Seals the next piece and gives the number of events sealed; None at the end of the table. Visibly damaged events
+    are left unsealed."""
     run = connection.execute
     place = run("SELECT next FROM checksum_pass").fetchone()
     if place is None:

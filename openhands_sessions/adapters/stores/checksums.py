@@ -41,5 +41,9 @@ def snapshot_checksum(conversation: int, head: int, version: int, text: str) -> 
     return crc32(text.encode(errors=ESCAPES), crc32(f"{conversation} {head} {version}".encode()))
 
 
+def read_mark_checksum(conversation: int, user: str, event: int) -> int:
+    return _of_values((conversation, user, event))
+
+
 def _of_values(values: Sequence[object]) -> int:
     return crc32(json.dumps(values, default=repr).encode())  # damage may give a value another type

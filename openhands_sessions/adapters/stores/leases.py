@@ -3,6 +3,7 @@
 import asyncio
 import fcntl
 import os
+import re
 import socket
 import sqlite3
 import uuid
@@ -15,14 +16,16 @@ from pathlib import Path
 import structlog
 
 from openhands_sessions.adapters.stores.checksums import ROW_COLUMNS, row_checksum
-from openhands_sessions.adapters.stores.encoding import microseconds
-from openhands_sessions.adapters.stores.sqlite_schema import LIVE, seal_rows, unavailable
+from openhands_sessions.adapters.stores.encoding import microseconds, moment_of
+from openhands_sessions.adapters.stores.sqlite_migrations import seal_rows
+from openhands_sessions.adapters.stores.sqlite_schema import LIVE, unavailable
 from openhands_sessions.core.errors import NotFound, OwnedElsewhere, StorageError, StorageUnavailable
 from openhands_sessions.core.ids import ConversationId
 
 log = structlog.get_logger(__name__)
 
 LEASE_TTL = 30.0
+_BOOT = re.compile("[0-9a-f]{32}")
 _PROBE = "probe"
 _PROBE_BYTES = 64 * 1024
 """What a disk that was full must take: a single page may find room where the next append does not."""
@@ -93,7 +96,7 @@ class Leases:
             self.active = True
         self.renew(connection)
         [(term,)] = connection.execute(
-            "UPDATE conversations SET term = term + 1, holder = ? WHERE key = ? RETURNING term",
+            "UPDATE conversations SET term = term + 1, holder = ?, approval_due = NULL WHERE key = ? RETURNING term",
             (self._holder.boot, key),
         ).fetchall()
         return int(term)
@@ -125,16 +128,17 @@ class Leases:
 
     def _living(self, boot: str | None, connection: sqlite3.Connection) -> str | None:
         """The node of another holder whose leases are valid."""
-        if boot in (None, "", self._holder.boot):
-            return None
+        if not isinstance(boot, str) or not _BOOT.fullmatch(boot) or boot == self._holder.boot:
+            return None  # no checksum covers it: a flipped bit leaves a name that no holder has
         row = connection.execute("SELECT node, expires_at FROM holders WHERE boot = ?", (boot,)).fetchone()
-        if row is None or row[1] <= microseconds(self._holder.clock()) or not _locked(self._lock_file(str(boot))):
-            return None
-        return str(row[0])
+        valid = row is not None and isinstance(row[1], int) and row[1] > microseconds(self._holder.clock())
+        return str(row[0]) if valid and _locked(self._lock_file(boot)) else None
 
     def _forget_the_dead(self, connection: sqlite3.Connection) -> None:
         """Remove what holders have left whose process was killed."""
         for (boot,) in connection.execute("SELECT boot FROM holders").fetchall():
+            if boot != _PROBE and not (isinstance(boot, str) and _BOOT.fullmatch(boot)):
+                continue  # a flipped bit leaves a name that no holder has
             path = self._lock_file(boot)
             if not _locked(path):
                 connection.execute("DELETE FROM holders WHERE boot = ?", (boot,))
@@ -154,7 +158,20 @@ class Leases:
         return self._database.with_name(f"{self._database.name}-{boot}.lock")
 
 
-def release(sid: ConversationId, term: int, at: datetime, connection: sqlite3.Connection) -> None:
+def due(limit: int, connection: sqlite3.Connection) -> Sequence[tuple[ConversationId, datetime]]:
+    """The conversations whose approvals are due next, the earliest first."""
+    found = connection.execute(
+        "SELECT id, approval_due FROM conversations WHERE approval_due IS NOT NULL AND gone = 0"
+        " ORDER BY approval_due LIMIT ?",
+        (limit,),
+    ).fetchall()
+    # No checksum covers it: the log says whether it is due.
+    return [(ConversationId(sid), moment_of(moment)) for sid, moment in found if isinstance(moment, int)]
+
+
+def release(
+    sid: ConversationId, term: int, at: datetime, approval_due: datetime | None, connection: sqlite3.Connection
+) -> None:
     """Without effect where a newer term was claimed."""
     row = connection.execute(
         f"SELECT {', '.join(ROW_COLUMNS)}, checksum FROM conversations WHERE id = ? AND term = ? AND gone = ?",
@@ -163,7 +180,11 @@ def release(sid: ConversationId, term: int, at: datetime, connection: sqlite3.Co
     if row is None:
         return
     *values, checksum = row
-    connection.execute("UPDATE conversations SET holder = NULL, updated_at = ? WHERE id = ?", (microseconds(at), sid))
+    due_at = None if approval_due is None else microseconds(approval_due)
+    connection.execute(
+        "UPDATE conversations SET holder = NULL, updated_at = ?, approval_due = ? WHERE id = ?",
+        (microseconds(at), due_at, sid),
+    )
     if checksum == row_checksum(values):  # a damaged row stays known as one
         seal_rows(connection, sid)
 

@@ -13,16 +13,17 @@ from openhands_sessions.adapters.stores.checksum_pass import completing
 from openhands_sessions.adapters.stores.checksums import receipt_checksum
 from openhands_sessions.adapters.stores.condition import PROBE_SECONDS, StoreCondition, checked, probing
 from openhands_sessions.adapters.stores.encoding import size_of, sizes_of
-from openhands_sessions.adapters.stores.leases import Holder, Leases, clear_probe, release, renewed, write_probe
+from openhands_sessions.adapters.stores.leases import Holder, Leases, clear_probe, due, release, renewed, write_probe
 from openhands_sessions.adapters.stores.log_reader import KEY, EventKinds, LogReader
 from openhands_sessions.adapters.stores.sqlite_conversations import SqliteConversations, SqliteSnapshots
+from openhands_sessions.adapters.stores.sqlite_read_marks import SqliteReadMarks
 from openhands_sessions.adapters.stores.sqlite_reader import ReaderPool
 from openhands_sessions.adapters.stores.sqlite_schema import LIVE
 from openhands_sessions.adapters.stores.sqlite_writer import Writer
 from openhands_sessions.core.errors import BadInput, DamagedRecord, SessionsError, StorageError
 from openhands_sessions.core.events.codec import Stored
 from openhands_sessions.core.ids import ConversationId, EventId
-from openhands_sessions.ports.store import ConversationStore, Receipt, SnapshotStore
+from openhands_sessions.ports.store import ConversationStore, ReadMarkStore, Receipt, SnapshotStore
 
 _APPEND_BYTES = 500
 """What an append weighs besides its texts."""
@@ -98,12 +99,13 @@ class SqliteStore:
         self._kinds = EventKinds()
         self.conversations: ConversationStore = SqliteConversations(writer, readers)
         self.snapshots: SnapshotStore = SqliteSnapshots(writer, readers)
+        self.read_marks: ReadMarkStore = SqliteReadMarks(writer, readers)
 
     @property
     def problem(self) -> str | None:
         return self._condition.problem
 
-    async def works(self) -> None:
+    async def until_it_works(self) -> None:
         await self._condition.works.wait()
 
     def log(self, sid: ConversationId) -> SqliteLog:
@@ -112,8 +114,13 @@ class SqliteStore:
     async def claim(self, sid: ConversationId) -> int:
         return await self._writer.call(sid, partial(self._leases.claim, sid))
 
-    async def release(self, sid: ConversationId, term: int, at: datetime) -> None:
-        await self._writer.call(sid, partial(release, sid, term, at))
+    async def release(
+        self, sid: ConversationId, term: int, at: datetime, *, approval_due: datetime | None = None
+    ) -> None:
+        await self._writer.call(sid, partial(release, sid, term, at, approval_due))
+
+    async def approvals_due(self, limit: int) -> Sequence[tuple[ConversationId, datetime]]:
+        return await self._readers.call(partial(due, limit))
 
     async def held(self) -> Sequence[ConversationId]:
         return await self._readers.call(self._leases.held)

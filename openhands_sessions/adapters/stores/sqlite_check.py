@@ -5,11 +5,13 @@ from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
 
-from openhands_sessions.adapters.stores.checksums import receipt_checksum, snapshot_checksum
+from openhands_sessions.adapters.stores.checksums import read_mark_checksum, receipt_checksum, snapshot_checksum
 from openhands_sessions.adapters.stores.condition import ASTRAY, damage_told
 from openhands_sessions.adapters.stores.log_reader import EventKinds, LogReader
 from openhands_sessions.adapters.stores.sqlite_conversations import stored_row
-from openhands_sessions.adapters.stores.sqlite_schema import LIVE, MIGRATIONS, connect_reader, unavailable
+from openhands_sessions.adapters.stores.sqlite_migrations import MIGRATIONS
+from openhands_sessions.adapters.stores.sqlite_read_marks import READ_MARK
+from openhands_sessions.adapters.stores.sqlite_schema import LIVE, connect_reader, unavailable
 from openhands_sessions.adapters.stores.write_ahead_log import find_lost, kept_logs
 from openhands_sessions.core.errors import DamagedRecord, StorageError
 from openhands_sessions.core.ids import ConversationId
@@ -74,3 +76,7 @@ def _damaged_others(connection: sqlite3.Connection, sid: ConversationId, key: in
     for head, version, text, checksum in snapshots:
         if not isinstance(text, str) or checksum not in (None, snapshot_checksum(key, head, version, text)):
             yield DamagedRecord.of("a snapshot of this conversation", sid)
+    marks = connection.execute("SELECT user, event, checksum FROM read_marks WHERE conversation = ?", (key,))
+    for user, event, checksum in marks:
+        if checksum != read_mark_checksum(key, user, event):
+            yield DamagedRecord.of(READ_MARK, sid)

@@ -7,7 +7,7 @@ from datetime import datetime
 from functools import partial
 from typing import Any, TypeAlias
 
-from openhands_sessions.adapters.stores.checksums import ROW_COLUMNS, row_checksum, snapshot_checksum
+from openhands_sessions.adapters.stores.checksums import ESCAPES, ROW_COLUMNS, row_checksum, snapshot_checksum
 from openhands_sessions.adapters.stores.encoding import (
     changed,
     check_row,
@@ -20,15 +20,17 @@ from openhands_sessions.adapters.stores.encoding import (
     settings_of,
     size_of,
 )
+from openhands_sessions.adapters.stores.sqlite_migrations import seal_rows
 from openhands_sessions.adapters.stores.sqlite_reader import ReaderPool
-from openhands_sessions.adapters.stores.sqlite_schema import LIVE, PURGING, SPAN, seal_rows
+from openhands_sessions.adapters.stores.sqlite_schema import LIVE, PURGING, SPAN
 from openhands_sessions.adapters.stores.sqlite_writer import Writer
+from openhands_sessions.adapters.stores.stored_sizes import stored_by
 from openhands_sessions.core.errors import AlreadyExists, DamagedRecord, NotFound
 from openhands_sessions.core.ids import ConversationId, EventId, OwnerId
 from openhands_sessions.core.repository import Repository
 from openhands_sessions.core.snapshots import kept
 from openhands_sessions.ports.conversations import ANY_CONVERSATION, ConversationFilter
-from openhands_sessions.ports.store import ConversationRow, RowChanges, Snapshot
+from openhands_sessions.ports.store import ConversationRow, RowChanges, Snapshot, StoredLimits
 
 _Value: TypeAlias = str | int | None
 
@@ -49,7 +51,7 @@ _EMPTY = (
     "UPDATE conversations SET owner = '', created_at = 0, updated_at = 0, trigger = '', settings = '{}', checkout = 0,"
     " archived = 0, title = NULL, initial_message = NULL, images_key = NULL, replay_key = NULL, repository_name = NULL,"
     " repository_url = NULL, branch = NULL, git_provider = NULL, imported = NULL, forked_from = NULL, sandbox = NULL,"
-    " began_with = NULL, holder = NULL, checksum = NULL, gone = ? WHERE key = ?"
+    " began_with = NULL, holder = NULL, approval_due = NULL, checksum = NULL, gone = ? WHERE key = ?"
 )
 
 
@@ -60,9 +62,9 @@ class SqliteConversations:
         self._writer = writer
         self._readers = readers
 
-    async def create(self, row: ConversationRow) -> None:
+    async def create(self, row: ConversationRow, *, files: int = 0, limits: StoredLimits | None = None) -> None:
         check_row(row)
-        await self._writer.call(row.id, partial(_create, row))
+        await self._writer.call(row.id, partial(_create, row, files, limits))
 
     async def get(self, sid: ConversationId) -> ConversationRow | None:
         return await self._readers.call(partial(stored_row, sid))
@@ -150,10 +152,18 @@ def _count(where: str, values: Sequence[str | int], connection: sqlite3.Connecti
     return int(connection.execute(query, values).fetchone()[0])
 
 
-def _create(row: ConversationRow, connection: sqlite3.Connection) -> None:
-    if not connection.execute(_INSERT, _values(row)).rowcount:
+def _create(row: ConversationRow, files: int, limits: StoredLimits | None, connection: sqlite3.Connection) -> None:
+    if limits is not None:
+        limits.check(*stored_by(row.owner, connection))
+    inserted = connection.execute(_INSERT, _values(row))
+    if not inserted.rowcount:
         raise AlreadyExists(f"the conversation id {row.id!r} is taken")
+    connection.execute("INSERT INTO sizes VALUES (?, ?)", (inserted.lastrowid, files + _size(row)))
     seal_rows(connection, row.id)
+
+
+def _size(row: ConversationRow) -> int:
+    return len((row.initial_message or "").encode(errors=ESCAPES))
 
 
 def stored_row(sid: ConversationId, connection: sqlite3.Connection) -> ConversationRow | None:
@@ -183,6 +193,8 @@ def _delete(sid: ConversationId, connection: sqlite3.Connection) -> bool:
         return False
     connection.execute(_EMPTY, (PURGING, found[0]))
     connection.execute("DELETE FROM snapshots WHERE conversation = ?", found)
+    connection.execute("DELETE FROM sizes WHERE conversation = ?", found)
+    connection.execute("DELETE FROM read_marks WHERE conversation = ?", found)
     return True
 
 
@@ -218,10 +230,18 @@ def _page(
             except DamagedRecord as error:
                 damaged.append(error)
         more = len(found) == asked
-        if more:
-            last = dict(zip(ROW_COLUMNS, found[-1], strict=False))
-            before = moment_of(last["created_at"]), ConversationId(last["id"])
+        if more and len(rows) < limit:
+            before = _place(found[-1])
     return rows, damaged
+
+
+def _place(found: Sequence[Any]) -> tuple[datetime, ConversationId]:
+    """Where a list goes on after a row, which may be damaged. Raises DamagedRecord."""
+    last = dict(zip(ROW_COLUMNS, found, strict=False))
+    try:
+        return moment_of(last["created_at"]), ConversationId(last["id"])
+    except (ValueError, TypeError, OverflowError):
+        raise DamagedRecord.of("the list of conversations", str(last["id"])) from None
 
 
 def _row(found: Sequence[Any]) -> ConversationRow:

@@ -9,7 +9,7 @@ from typing import TypeVar
 
 from openhands_sessions.adapters.stores.condition import StoreCondition
 from openhands_sessions.adapters.stores.sqlite_schema import connect_reader, unavailable
-from openhands_sessions.core.errors import DamagedRecord, StorageUnavailable
+from openhands_sessions.core.errors import DamagedRecord, StorageError, StorageUnavailable
 
 T = TypeVar("T")
 
@@ -55,6 +55,8 @@ class ReaderPool:
                 self._idle.append(connection)
         except sqlite3.Error as error:
             raise unavailable(error) from error
+        except (ValueError, TypeError, OverflowError) as error:
+            raise StorageError("the database holds a value that SQLite did not write: see store check") from error
 
     def _borrow(self) -> sqlite3.Connection:
         try:

@@ -1,20 +1,14 @@
 """The SQLite database: its tables, its versions, and how a connection to it is opened."""
 
-import json
 import sqlite3
 import tempfile
 import time
-from collections.abc import Callable, Iterator
 from contextlib import ExitStack, closing
 from pathlib import Path
-from typing import Any
 
-from openhands_sessions.adapters.stores.checksums import ESCAPES, ROW_COLUMNS, row_checksum
+from openhands_sessions.adapters.stores.checksums import ESCAPES
+from openhands_sessions.adapters.stores.sqlite_migrations import APPLICATION, MIGRATIONS, migrate, number
 from openhands_sessions.core.errors import StorageError, StorageUnavailable
-from openhands_sessions.core.snapshots import SPACING
-
-APPLICATION = 0x4F485331
-"""`OHS1`: marks the file as ours."""
 
 SPAN = 2**32
 """Events lie under `conversation key * SPAN + event id`: one tree, a conversation's events side by side."""
@@ -28,118 +22,6 @@ _BUSY_PAUSE = 0.01
 _CHECKPOINT_PAGES = 4000
 _LARGEST_LOG_LEFT = 32 * 1024 * 1024
 _REPAIR = "stop the server, then restore a backup, or save what can be read with sqlite3's .dump"
-
-
-def _type_the_rows(connection: sqlite3.Connection) -> None:
-    """Give each field of `settings` its column, and leave the request's layer there."""
-    rows = connection.execute("SELECT key, settings FROM conversations").fetchall()
-    connection.executemany(
-        "UPDATE conversations SET initial_message = ?, images_key = ?, replay_key = ?, repository_name = ?,"
-        " repository_url = ?, branch = ?, git_provider = ?, checkout = ?, imported = ?, settings = ? WHERE key = ?",
-        [(*_typed(json.loads(settings)), key) for key, settings in rows],
-    )
-
-
-def _typed(settings: dict[str, Any]) -> Iterator[str | int | None]:
-    for name in ("message", "images", "replay", "repository", "checkout", "branch", "git_provider"):
-        value = settings.get(name)
-        yield value.encode(errors="replace").decode() if isinstance(value, str) else None
-    yield "checkout" in settings
-    imported, request = settings.get("imported"), settings.get("request")
-    yield json.dumps(imported) if isinstance(imported, dict) else None
-    yield json.dumps(request if isinstance(request, dict) else {})
-
-
-MIGRATIONS: tuple[tuple[str | Callable[[sqlite3.Connection], None], ...], ...] = (
-    (
-        """CREATE TABLE conversations (
-            key INTEGER PRIMARY KEY,
-            id TEXT NOT NULL UNIQUE,
-            owner TEXT NOT NULL,
-            created_at INTEGER NOT NULL,
-            updated_at INTEGER NOT NULL,
-            title TEXT,
-            trigger TEXT NOT NULL,
-            settings TEXT NOT NULL,
-            term INTEGER NOT NULL DEFAULT 0,
-            held INTEGER NOT NULL DEFAULT 0,
-            gone INTEGER NOT NULL DEFAULT 0)""",
-        "CREATE INDEX conversations_by_time ON conversations (created_at, id) WHERE gone = 0",
-        "CREATE INDEX conversations_by_owner ON conversations (owner, created_at, id) WHERE gone = 0",
-        "CREATE INDEX conversations_held ON conversations (key) WHERE held = 1 AND gone = 0",
-        "CREATE INDEX conversations_purging ON conversations (key) WHERE gone = 1",
-        """CREATE TABLE forms (
-            id INTEGER PRIMARY KEY,
-            kind TEXT NOT NULL,
-            schema INTEGER NOT NULL,
-            UNIQUE (kind, schema))""",
-        """CREATE TABLE events (
-            key INTEGER PRIMARY KEY,
-            form INTEGER NOT NULL,
-            size INTEGER NOT NULL,
-            text TEXT NOT NULL)""",
-        """CREATE TABLE receipts (
-            conversation INTEGER NOT NULL,
-            key TEXT NOT NULL,
-            digest TEXT NOT NULL,
-            event INTEGER NOT NULL,
-            PRIMARY KEY (conversation, key)) WITHOUT ROWID""",
-        """CREATE TABLE snapshots (
-            conversation INTEGER PRIMARY KEY,
-            head INTEGER NOT NULL,
-            version INTEGER NOT NULL,
-            text TEXT NOT NULL)""",
-    ),
-    (
-        "ALTER TABLE conversations ADD COLUMN version INTEGER NOT NULL DEFAULT 1",
-        "ALTER TABLE conversations ADD COLUMN initial_message TEXT",
-        "ALTER TABLE conversations ADD COLUMN images_key TEXT",
-        "ALTER TABLE conversations ADD COLUMN replay_key TEXT",
-        "ALTER TABLE conversations ADD COLUMN repository_name TEXT",
-        "ALTER TABLE conversations ADD COLUMN repository_url TEXT",
-        "ALTER TABLE conversations ADD COLUMN branch TEXT",
-        "ALTER TABLE conversations ADD COLUMN git_provider TEXT",
-        "ALTER TABLE conversations ADD COLUMN checkout INTEGER NOT NULL DEFAULT 0",
-        "ALTER TABLE conversations ADD COLUMN imported TEXT",
-        "ALTER TABLE conversations ADD COLUMN forked_from TEXT",
-        "ALTER TABLE conversations ADD COLUMN sandbox TEXT",
-        "ALTER TABLE conversations ADD COLUMN archived INTEGER NOT NULL DEFAULT 0",
-        _type_the_rows,
-        "ALTER TABLE snapshots RENAME TO old_snapshots",
-        """CREATE TABLE snapshots (
-            conversation INTEGER NOT NULL,
-            head INTEGER NOT NULL,
-            version INTEGER NOT NULL,
-            text TEXT NOT NULL,
-            PRIMARY KEY (conversation, head))""",
-        # A longer log is folded whole when it is opened next, which makes its other snapshots.
-        f"INSERT INTO snapshots SELECT * FROM old_snapshots WHERE head < {SPACING}",
-        "DROP TABLE old_snapshots",
-        "CREATE INDEX conversations_by_repository ON conversations (owner, repository_name, created_at, id)"
-        " WHERE gone = 0",
-        """CREATE TABLE holders (
-            boot TEXT PRIMARY KEY,
-            node TEXT NOT NULL,
-            expires_at INTEGER NOT NULL) WITHOUT ROWID""",
-        "ALTER TABLE conversations ADD COLUMN holder TEXT",
-        "UPDATE conversations SET holder = '' WHERE held = 1",
-        "DROP INDEX conversations_held",
-        "ALTER TABLE conversations DROP COLUMN held",
-        "CREATE INDEX conversations_held ON conversations (key) WHERE holder IS NOT NULL AND gone = 0",
-        "CREATE INDEX conversations_by_trigger ON conversations (owner, trigger, created_at, id) WHERE gone = 0",
-    ),
-    ("ALTER TABLE conversations ADD COLUMN began_with TEXT",),
-    (
-        *(
-            f"ALTER TABLE {table} ADD COLUMN checksum INTEGER"
-            for table in ("events", "conversations", "receipts", "snapshots")
-        ),
-        # Where the pass goes on that gives events of earlier versions their checksums; no row where none is left.
-        "CREATE TABLE checksum_pass (next INTEGER PRIMARY KEY)",
-        "INSERT INTO checksum_pass SELECT 0 WHERE EXISTS (SELECT 1 FROM events)",
-    ),
-)
-"""The steps of each version, in order; a version is never changed once released. `PRAGMA user_version` counts them."""
 
 
 def connect_writer(path: Path, *, begun: bool = False) -> sqlite3.Connection:
@@ -164,7 +46,7 @@ def connect_writer(path: Path, *, begun: bool = False) -> sqlite3.Connection:
             connection.execute("PRAGMA synchronous = FULL")
             connection.execute(f"PRAGMA wal_autocheckpoint = {_CHECKPOINT_PAGES}")
             connection.execute(f"PRAGMA journal_size_limit = {_LARGEST_LOG_LEFT}")
-            _migrate(connection)
+            migrate(connection)
             undo.pop_all()
             return connection
     except (OSError, sqlite3.Error) as error:
@@ -235,14 +117,14 @@ def _text(content: bytes) -> str:
 
 def _refuse_strangers(connection: sqlite3.Connection, begun: str | None) -> None:
     """Before anything is written, pragmas included. `begun` is the name of a file that has held conversations."""
-    version = _number(connection, "PRAGMA user_version")
+    version = number(connection, "PRAGMA user_version")
     if version > len(MIGRATIONS):
         raise StorageError(
             f"the database has the form of a newer version ({version}; this one knows {len(MIGRATIONS)}): "
             "run that version, or point to another database"
         )
-    empty = _number(connection, "SELECT count(*) FROM sqlite_master") == 0
-    if not empty and _number(connection, "PRAGMA application_id") != APPLICATION:
+    empty = number(connection, "SELECT count(*) FROM sqlite_master") == 0
+    if not empty and number(connection, "PRAGMA application_id") != APPLICATION:
         raise StorageError("the database belongs to another program: point to another file")
     if begun is not None and (empty or _is_bare(connection)):
         raise _lost(begun, "empty")
@@ -251,7 +133,7 @@ def _refuse_strangers(connection: sqlite3.Connection, begun: str | None) -> None
 def _is_bare(connection: sqlite3.Connection) -> bool:
     """Whether it has never held a conversation. A damaged one may have: it is opened, and says what is wrong."""
     try:
-        return _number(connection, "SELECT count(key) FROM conversations NOT INDEXED") == 0
+        return number(connection, "SELECT count(key) FROM conversations NOT INDEXED") == 0
     except sqlite3.DatabaseError as error:
         if damaged(error):
             return False
@@ -264,37 +146,6 @@ def _lost(name: str, how: str) -> StorageError:
         "name its place in store.path; or, to begin without conversations, move the folder of the workspaces away "
         "(runtimes in the data folder, or what runtime.path names)"
     )
-
-
-def _migrate(connection: sqlite3.Connection) -> None:
-    """All missing versions in one transaction; another process may do the same, so look again once the lock is held."""
-    if _number(connection, "PRAGMA user_version") == len(MIGRATIONS):
-        return
-    connection.execute("BEGIN IMMEDIATE")
-    for steps in MIGRATIONS[_number(connection, "PRAGMA user_version") :]:
-        for step in steps:
-            if isinstance(step, str):
-                connection.execute(step)
-            else:
-                step(connection)
-    seal_rows(connection)
-    connection.execute(f"PRAGMA application_id = {APPLICATION}")
-    connection.execute(f"PRAGMA user_version = {len(MIGRATIONS)}")
-    connection.execute("COMMIT")
-
-
-def seal_rows(connection: sqlite3.Connection, sid: str | None = None) -> None:
-    """Give the row of this conversation its checksum, or each row that has none yet."""
-    which, values = ("checksum IS NULL", ()) if sid is None else ("id = ?", (sid,))
-    rows = connection.execute(f"SELECT {', '.join(ROW_COLUMNS)}, key FROM conversations WHERE {which}", values)
-    connection.executemany(
-        "UPDATE conversations SET checksum = ? WHERE key = ?",
-        [(row_checksum(row[:-1]), row[-1]) for row in rows.fetchall()],
-    )
-
-
-def _number(connection: sqlite3.Connection, query: str) -> int:
-    return int(connection.execute(query).fetchone()[0])
 
 
 def probe_sqlite(folder: Path) -> str:

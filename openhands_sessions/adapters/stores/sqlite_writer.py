@@ -31,7 +31,7 @@ _PURGE_ROWS = 256
 _PURGE_BYTES = 1024 * 1024
 CHECKPOINT_BYTES = 256 * 1024
 """What is written between two checkpoints of ours; with its pages and indexes about three times as much."""
-_UNSTORABLE = (sqlite3.Error, ValueError, OverflowError)
+_UNSTORABLE = (sqlite3.Error, ValueError, TypeError, OverflowError)
 """What SQLite and its binding raise: the first for the disk and the schema, the others for a value."""
 
 
@@ -67,7 +67,7 @@ class GroupCommit:
         self.purging = False
         """Whether rows of deleted conversations may be left; from an earlier process, once something is written, for
         until the database is checked, a flipped bit might have deleted a conversation."""
-        self._unchecked = 0
+        self._since_checkpoint = 0
 
     def store(self, group: Sequence[Item]) -> list[WriteResult]:
         """Store all in one transaction; where that fails, each in one of its own: only the faulty write fails."""
@@ -79,7 +79,7 @@ class GroupCommit:
         try:
             results = [self._apply(item) for item in group]
             self._buffer.commit()
-            self._unchecked += sum(item.weight for item in group)
+            self._since_checkpoint += sum(item.weight for item in group)
         except _UNSTORABLE as error:
             self._roll_back()
             if len(group) == 1:
@@ -90,8 +90,8 @@ class GroupCommit:
     def checkpoint(self) -> None:
         """Move the write-ahead log into the database while nothing waits, in small pieces: SQLite's own checkpoint
         comes at a commit, which then takes some 15 ms."""
-        if self._unchecked >= CHECKPOINT_BYTES:
-            self._unchecked = 0
+        if self._since_checkpoint >= CHECKPOINT_BYTES:
+            self._since_checkpoint = 0
             with suppress(sqlite3.Error):  # SQLite's own is left
                 self._connection.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchall()
 
@@ -107,7 +107,7 @@ class GroupCommit:
             self._buffer.begin()
             self._purge_piece(found[0])
             self._buffer.commit()
-        except sqlite3.Error:
+        except _UNSTORABLE:
             self._roll_back()
             self.purging = False  # tried again after the next call, or at the next start
 
@@ -137,7 +137,7 @@ class GroupCommit:
             (key * SPAN, (key + 1) * SPAN, _PURGE_ROWS),
         ).fetchall()
         if rows:
-            ends = list(accumulate(size for _, size in rows))
+            ends = list(accumulate(size if isinstance(size, int) else 0 for _, size in rows))  # a bit may have flipped
             last = min(bisect_left(ends, _PURGE_BYTES), len(rows) - 1)
             run("DELETE FROM events WHERE key >= ? AND key <= ?", (rows[0][0], rows[last][0]))
             return
@@ -160,7 +160,7 @@ class Writer:
     loop."""
 
     def __init__(self, path: Path, condition: StoreCondition, *, begun: bool = False) -> None:
-        """`condition` is told of writes that fail; `begun` as `connect_writer` has it."""
+        """`condition` records writes that fail; `begun` as `connect_writer` has it."""
         self._path = path
         self._condition = condition
         self._begun = begun

@@ -38,6 +38,7 @@ class Editor:
 
     name = "str_replace_editor"
     kinds: tuple[type[Action], ...] = (EditAction, ReadAction)
+    independent: tuple[type[Action], ...] = (ReadAction,)
     schema = function(
         name,
         "View, create and change text files of the workspace. view shows a file with line numbers, or a folder; create"

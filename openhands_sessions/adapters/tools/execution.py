@@ -57,6 +57,7 @@ class Bash:
 
     name = "execute_bash"
     kinds: tuple[type[Action], ...] = (RunAction,)
+    independent: tuple[type[Action], ...] = ()
     schema = function(
         name,
         "Run a command in a persistent bash shell inside the sandbox. The working folder, variables and background"
@@ -144,6 +145,7 @@ class Ipython:
 
     name = "run_ipython"
     kinds: tuple[type[Action], ...] = (RunIpythonAction,)
+    independent: tuple[type[Action], ...] = ()
     schema = function(
         name,
         "Run a cell of Python in a persistent IPython inside the sandbox, in /workspace. Variables, functions and"

@@ -18,6 +18,7 @@ class McpTool:
 
     def __init__(self, function: McpFunction) -> None:
         self.name = function.name
+        self.independent: tuple[type[Action], ...] = self.kinds if function.read_only else ()
         described: dict[str, Json] = {
             "name": function.name,
             "description": function.description,

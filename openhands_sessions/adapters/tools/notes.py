@@ -22,6 +22,7 @@ class Think:
 
     name = "think"
     kinds: tuple[type[Action], ...] = (ThinkAction,)
+    independent: tuple[type[Action], ...] = ()
     schema = function(
         name,
         "Write a thought down: reasoning, a plan, a guess to test. Changes nothing.",
@@ -52,6 +53,7 @@ class Finish:
 
     name = "finish"
     kinds: tuple[type[Action], ...] = (FinishAction,)
+    independent: tuple[type[Action], ...] = ()
     schema = function(
         name,
         "End the task: it is done, or it cannot be done. The message says what was done, and what is left.",
@@ -90,6 +92,7 @@ class TaskTracker:
 
     name = "task_tracker"
     kinds: tuple[type[Action], ...] = (TaskTrackingAction,)
+    independent: tuple[type[Action], ...] = ()
     schema = function(
         name,
         "Keep a list of tasks for work of several steps. plan replaces the list, view shows it.",

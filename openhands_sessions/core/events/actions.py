@@ -19,6 +19,8 @@ class MessageAction(Action, kind="message", says="{0.content}"):
     image_urls: tuple[str, ...] | None = None
     wait_for_response: bool = False
     security_risk: int = UNKNOWN_RISK
+    key: str | None = None
+    """The idempotency key that its sender gave it."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

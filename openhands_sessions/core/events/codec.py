@@ -13,7 +13,7 @@ import orjson
 from pydantic import TypeAdapter, ValidationError
 
 from openhands_sessions.core.errors import StorageError
-from openhands_sessions.core.events.actions import ACTIONS, EditAction, McpAction, WriteAction
+from openhands_sessions.core.events.actions import ACTIONS, EditAction, McpAction, MessageAction, WriteAction
 from openhands_sessions.core.events.event import (
     EPOCH,
     Action,
@@ -31,6 +31,7 @@ from openhands_sessions.core.events.observations import (
     McpObservation,
     RunObservation,
 )
+from openhands_sessions.core.events.own import TurnEndedObservation
 from openhands_sessions.core.ids import UNNUMBERED, EventId
 from openhands_sessions.core.json_limits import storable
 from openhands_sessions.core.lifecycle import SessionState
@@ -42,6 +43,13 @@ SCHEMA = 2
 _RENAMED = {"diff_cache": "_diff_cache"}
 _CONFIRMED_UNSAID = (EditAction, McpAction, WriteAction)
 """The reference has no confirmation for these: on the wire only `awaiting` and `rejected` are said."""
+_LEFT_OUT: Mapping[type[Event], tuple[str, ...]] = {
+    AgentStateChangedObservation: ("failed_stage",),
+    McpObservation: ("image_urls",),
+    MessageAction: ("key",),
+    TurnEndedObservation: ("moved_to", "deadline"),
+}
+"""Fields that stand in the wire form only where they have a value."""
 _EVENT_FIELDS = frozenset(field.name for field in fields(Event))
 _TOOL_CALL_FIELDS = tuple(field.name for field in fields(ToolCall))
 _ENVELOPE = _EVENT_FIELDS - {"rest"}
@@ -130,11 +138,10 @@ def to_wire(event: Event) -> dict[str, Any]:
     wire[body] = {**own, **_mapping(unknown.get(body))} if unknown else own
     if isinstance(event, RunObservation):
         wire["success"] = event.metadata.exit_code == 0
-    for key, value in unknown.items():
-        if key != body:
-            wire[key] = value
-    if event.author is not None:
-        wire["author"] = event.author
+    wire.update({key: value for key, value in unknown.items() if key != body})
+    for name in ("author", "turn"):
+        if (value := getattr(event, name)) is not None:
+            wire[name] = value
     return wire
 
 
@@ -142,10 +149,9 @@ def _own_wire(event: Event) -> dict[str, Any]:
     own = {key: getattr(event, name) for name, key in own_fields(type(event))}
     if isinstance(event, _CONFIRMED_UNSAID) and event.confirmation_state is ConfirmationState.CONFIRMED:
         del own["confirmation_state"]
-    if isinstance(event, AgentStateChangedObservation) and event.failed_stage is None:
-        del own["failed_stage"]
-    if isinstance(event, McpObservation) and event.image_urls is None:
-        del own["image_urls"]
+    for name in _LEFT_OUT.get(type(event), ()):
+        if own[name] is None:
+            del own[name]
     return own
 
 
@@ -200,6 +206,7 @@ def _event(wire: Mapping[str, Any], moment: datetime) -> Event:
     values["tool_call_metadata"] = call if isinstance(call, dict) else None
     values["llm_metrics"] = wire.get("llm_metrics")
     values["author"] = wire.get("author")
+    values["turn"] = wire.get("turn")
     try:
         return _validator(kind)(values)
     except ValidationError:

@@ -82,6 +82,8 @@ class Event:
     """Accumulated usage of the conversation, in the wire's form; on agent actions."""
     author: OwnerId | None = None
     """The id of the person who caused the event; None for what no person did."""
+    turn: EventId | None = None
+    """The turn that the event belongs to, by the id of the event that asked for it; None outside of turns."""
     rest: Mapping[str, Json] = field(default_factory=dict)
     """Keys of the wire form that this version has no field for; kept and passed on."""
 

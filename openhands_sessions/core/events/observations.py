@@ -16,6 +16,7 @@ STOPPED_ID = "AGENT_ERROR$ERROR_ACTION_NOT_EXECUTED_STOPPED"
 NOT_RUN_ID = "AGENT_ERROR$ERROR_ACTION_NOT_EXECUTED"
 UNKNOWN_OUTCOME_ID = "AGENT_ERROR$ERROR_OUTCOME_UNKNOWN"
 BAD_CALL_ID = "AGENT_ERROR$BAD_ACTION"
+DENIED_ID = "AGENT_ERROR$DENIED_BY_RULE"
 TOOL_FAILED_ID = "AGENT_ERROR$TOOL_FAILED"
 LEFT_RUNNING = "[still running]"
 """`suffix` of the metadata of a command that runs on after its observation."""
@@ -213,7 +214,8 @@ class DownloadObservation(Observation, kind="download"):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class LoopDetectionObservation(Observation, kind="loop_detection"):
-    """The agent repeats itself: a note to the agent, once for each series of repetitions."""
+    """The agent repeats itself: a note to the agent, once for each series of repetitions; where the series goes on, the
+    end of the turn."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

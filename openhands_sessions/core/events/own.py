@@ -2,10 +2,12 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from datetime import datetime
 from enum import StrEnum
 
 from openhands_sessions.core.events.event import Action, Json, Observation, kinds_of
 from openhands_sessions.core.history_form import HistoryForm
+from openhands_sessions.core.ids import UNNUMBERED, EventId
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -52,26 +54,144 @@ class ModelReplyAction(Action, kind="model_reply", says="What the model said bes
     calls: Mapping[str, Json] = field(default_factory=dict)
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ApprovalRequestedAction(Action, kind="approval_requested", says="A further call that awaits an answer"):
+    """A further call of a reply that awaits the user's answer, beside the action before it: they are one batch. The
+    call is in `tool_call_metadata`. The action itself comes when V0 clients are asked about it, or when it runs."""
+
+    security_risk: int = -1
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class CallDecision:
+    """What was decided about the call that event `call` asks about. `arguments`, JSON text, take the place of the
+    model's; `feedback` tells the agent why the call is rejected."""
+
+    call: EventId
+    approved: bool
+    arguments: str | None = None
+    feedback: str = ""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ApprovalDecidedAction(Action, kind="approval_decided"):
+    """Calls of a batch are decided, which has the given version from now on: by a user, or, without an author and with
+    `expired`, because no answer had come by the deadline."""
+
+    batch: EventId
+    version: int
+    decisions: tuple[CallDecision, ...]
+    expired: bool = False
+
+    def describe(self) -> str:
+        approved = sum(one.approved for one in self.decisions)
+        return f"{approved} calls were approved, {len(self.decisions) - approved} rejected"
+
+
+class RuleScope(StrEnum):
+    """Where a remembered rule holds."""
+
+    CONVERSATION = "conversation"
+    USER = "user"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class AlwaysAllowedAction(Action, kind="always_allowed", says="Always allowed: {0.tool} {0.pattern}"):
+    """From here on, calls of this tool whose main argument matches `pattern` run in this conversation without a
+    question; with the scope `user`, in the user's other conversations too."""
+
+    tool: str
+    pattern: str
+    scope: RuleScope
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class MessageQueuedAction(Action, kind="message_queued", says="{0.content}"):
+    """A user's message that waits for a turn of its own, whose id is that of this event."""
+
+    content: str
+    file_urls: tuple[str, ...] = ()
+    image_urls: tuple[str, ...] = ()
+    key: str | None = None
+    """The idempotency key that its sender gave it."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class QueuedMessageEditedAction(Action, kind="queued_message_edited", says="{0.content}"):
+    """The queued message of event `queued` says something else now."""
+
+    queued: EventId
+    content: str
+    file_urls: tuple[str, ...] = ()
+    image_urls: tuple[str, ...] = ()
+
+
+class DropReason(StrEnum):
+    """Why a queued message never became a turn."""
+
+    REMOVED = "removed"
+    INTERRUPTED = "interrupted"
+    DELETED = "deleted"
+    UNDONE = "undone"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class QueuedMessagesDroppedAction(Action, kind="queued_messages_dropped"):
+    """The queued messages of these events become no turns."""
+
+    queued: tuple[EventId, ...]
+    reason: DropReason
+
+    def describe(self) -> str:
+        return f"{len(self.queued)} queued messages were dropped: {self.reason}"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class HistoryCompactedAction(Action, kind="history_compacted", says="{0.told}"):
+    """The user had the history compacted. Sizes are of what the model is shown, in events and characters; they are the
+    same where nothing was left out, and `told` says why."""
+
+    events_before: int
+    events_after: int
+    characters_before: int
+    characters_after: int
+    told: str
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ModelChangedAction(Action, kind="model_changed", says="The model is {0.model} from here on"):
+    """The user has chosen another model for this conversation, between two turns. `former` is the one before."""
+
+    model: str
+    former: str | None = None
+
+
 class StopReason(StrEnum):
-    """Why a turn ended."""
+    """Why a turn ended; with `approval` it goes on once the user has answered. With `repeating` the agent went in
+    circles and asks what to do; with `stuck` it went on in the same circle."""
 
     DONE = "done"
     WAITING = "waiting"
+    APPROVAL = "approval"
     STOPPED = "stopped"
     MAX_ITERATIONS = "max_iterations"
     MAX_COST = "max_cost"
     ERROR = "error"
+    REPEATING = "repeating"
     STUCK = "stuck"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class TurnEndedObservation(Observation, kind="turn_ended"):
     """A turn has ended. `seen` is the id of the newest event that the agent has taken into account: a user's message
-    after it still needs an answer."""
+    after it still needs an answer: it opens the turn `moved_to`. With the reason `approval`, the calls that await an
+    answer are rejected at the `deadline`, UTC; None for never."""
 
     stop_reason: StopReason
     seen: int
     iterations: int = 0
+    moved_to: EventId | None = None
+    deadline: datetime | None = None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -101,6 +221,40 @@ class HistoryRepairedObservation(Observation, kind="history_repaired"):
     """The model refused the history, and accepted it in another form. From now on it gets that form."""
 
     form: HistoryForm
+
+
+class MoveReason(StrEnum):
+    """What was asked for."""
+
+    UNDO = "undo"
+    MOVE = "move"
+    EDIT = "edit"
+    REGENERATE = "regenerate"
+    SWITCH = "switch"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class HistoryMovedObservation(Observation, kind="history_moved", says="The dialogue goes on after event {0.to}"):
+    """From here on the dialogue goes on after event `to`, the end of a turn, on the branch `branch`. `content` is what
+    the model is told.
+
+    What was left stays as `left_branch`, up to and with event `left_tip`; empty where it lies on another branch anyway.
+    `message_id` is the user's message that opened the first turn that was left; UNNUMBERED where none was."""
+
+    to: EventId
+    reason: MoveReason
+    branch: str
+    left_branch: str = ""
+    left_tip: EventId = UNNUMBERED
+    message_id: EventId = UNNUMBERED
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class CheckpointCreatedObservation(Observation, kind="checkpoint_created", says="Checkpoint {0.name}"):
+    """The place in the dialogue that `name` stands for: the end of the newest turn, also where that still runs."""
+
+    name: str
+    description: str = ""
 
 
 OWN_ACTIONS: dict[str, type[Action]] = kinds_of(Action, __name__, vars())

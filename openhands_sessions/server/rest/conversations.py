@@ -7,7 +7,7 @@ from aiohttp import web
 
 from openhands_sessions.core.errors import BadInput, NotFound, TooLarge
 from openhands_sessions.core.events.event import Json
-from openhands_sessions.core.ids import ConversationId
+from openhands_sessions.core.ids import ConversationId, EventId
 from openhands_sessions.ports.conversations import ConversationFilter
 from openhands_sessions.ports.gateway import SessionSpec
 from openhands_sessions.protocol import routes
@@ -22,6 +22,7 @@ from openhands_sessions.protocol.conversations import (
     Status,
     conversation_status,
 )
+from openhands_sessions.protocol.lists import ReadIn, ReadOut
 from openhands_sessions.protocol.payloads import checked
 from openhands_sessions.server.caller_rates import rates_of
 from openhands_sessions.server.inbound import LIMITS, read_body, too_large
@@ -81,12 +82,20 @@ async def describe(request: web.Request) -> web.Response:
 
 
 async def start(request: web.Request) -> web.Response:
-    await body(request, StartIn)
     try:
         sid = await owned(request)
     except NotFound as error:
         return error_response(error, conversation_id=request.match_info["conversation_id"])
+    await body(request, StartIn)
     return await _opened(request, SessionSpec(id=sid))
+
+
+async def mark_read(request: web.Request) -> web.Response:
+    sid = await owned(request)
+    rates_of(request).messages.take()
+    given = await body(request, ReadIn)
+    mark = await access(request).conversations.mark_read(sid, EventId(given.event_id))
+    return web.json_response(ReadOut(event_id=mark).wire())
 
 
 async def stop(request: web.Request) -> web.Response:
@@ -103,11 +112,11 @@ async def stop(request: web.Request) -> web.Response:
 
 
 async def rename(request: web.Request) -> web.Response:
-    asked = await body(request, RenameIn)
     try:
         sid = await owned(request)
     except NotFound as error:
         return error_response(error, msg_id="CONVERSATION$NOT_FOUND")
+    asked = await body(request, RenameIn)
     await access(request).conversations.rename(sid, asked.title)
     return web.json_response(True)
 

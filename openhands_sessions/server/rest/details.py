@@ -3,14 +3,11 @@
 from aiohttp import web
 from aiohttp.typedefs import Handler
 
-from openhands_sessions.core.commands import SendMessage
 from openhands_sessions.core.events.event import Json
 from openhands_sessions.protocol import routes
-from openhands_sessions.protocol.commands import command_of
-from openhands_sessions.protocol.conversations import FeedbackIn, FeedbackOut, SayIn
+from openhands_sessions.protocol.conversations import FeedbackIn, FeedbackOut
 from openhands_sessions.protocol.workspaces import MicroagentOut, MicroagentsOut
-from openhands_sessions.server.caller_rates import rates_of
-from openhands_sessions.server.services import access, body, mapping, number, owned, principal, services
+from openhands_sessions.server.services import access, body, number, owned, principal, services
 
 
 async def config(request: web.Request) -> web.Response:
@@ -48,19 +45,3 @@ async def feedback(request: web.Request) -> web.Response:
     given = await body(request, FeedbackIn)
     stored, made = await services(request).feedback.put(principal(request).owner, sid, given.model_dump())
     return web.json_response(FeedbackOut.of(stored, made).wire())
-
-
-async def add_event(request: web.Request) -> web.Response:
-    sid = await owned(request)
-    rates_of(request).messages.take()
-    command, key = command_of(await mapping(request))
-    await access(request).gateway.submit(sid, command, key=key)
-    return web.json_response({"success": True})
-
-
-async def say(request: web.Request) -> web.Response:
-    sid = await owned(request)
-    rates_of(request).messages.take()
-    given = await body(request, SayIn)
-    await access(request).gateway.submit(sid, SendMessage(content=given.message))
-    return web.json_response({"success": True})

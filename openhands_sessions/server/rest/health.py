@@ -28,6 +28,8 @@ async def ready(request: web.Request) -> web.Response:
     operations = services(request).operations
     if not operations.accepting:
         raise AtCapacity("the server is shutting down; try again in a moment")
+    if operations.draining:
+        raise AtCapacity("the server is draining: it begins no session now")
     if operations.problem is not None:
         raise StorageUnavailable(operations.problem)
     return web.json_response({"status": "ok", "server": "openhands-sessions"})

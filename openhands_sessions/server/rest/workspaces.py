@@ -159,7 +159,7 @@ async def _chunks(part: BodyPartReader) -> AsyncIterator[bytes]:
 
 @contextmanager
 def _well_formed() -> Iterator[None]:
-    """What the library raises for a body that is none, as our own."""
+    """The library's error for an invalid body, as an error of ours."""
     try:
         yield
     except (AssertionError, RuntimeError, ValueError, HttpProcessingError) as error:

@@ -12,6 +12,7 @@ from engineio.packet import CLOSE, NOOP, PING, PONG, UPGRADE, Packet
 
 from openhands_sessions.server.inbound import FULL, READ, MessageLimits, too_large
 from openhands_sessions.server.sockets.counted_stream import MUCH, CountedStream
+from openhands_sessions.server.sockets.departures import Departures
 from openhands_sessions.server.sockets.known_clients import KnownClients
 from openhands_sessions.server.sockets.strict_frames import readable
 from openhands_sessions.server.sockets.websocket import Silence, WebSocketQueue
@@ -32,17 +33,31 @@ class ReasonedWebSocket(web.WebSocketResponse):
         super().__init__(max_msg_size=most + 1, compress=False)  # aiohttp refuses what is as large as it is told
         self._refuse = refuse
 
+    def let_go(self) -> None:
+        """It is over. What ended it would keep it in memory, through the frames of its traceback."""
+        self._refuse = _nothing
+        problem = self.exception()
+        while problem is not None:
+            problem.__traceback__ = None
+            problem = problem.__context__
+
     async def close(self, *, code: int = WSCloseCode.OK, message: bytes = b"", drain: bool = True) -> bool:
         if code == WSCloseCode.MESSAGE_TOO_BIG:
             await self._refuse()
         return await super().close(code=code, message=message, drain=drain)
 
 
+async def _nothing() -> None:
+    pass
+
+
 class ClientWebSocket:
     """What engine.io serves a websocket request with, in place of its own: no task and no queue stand between a packet
     and the transport, and one task reads."""
 
-    def __init__(self, engine: Any, request: web.Request, limits: MessageLimits, known: KnownClients) -> None:
+    def __init__(
+        self, engine: Any, request: web.Request, limits: MessageLimits, known: KnownClients, departures: Departures
+    ) -> None:
         """`engine` is engine.io's socket. Raises ConnectionError where the client has gone."""
         if (transport := request.transport) is None:
             raise ConnectionResetError("the client has gone")
@@ -55,7 +70,7 @@ class ClientWebSocket:
         self._queue = WebSocketQueue(self._socket, request)
         self._pong_within: float = engine.server.ping_timeout
         self._silence = Silence(engine.server.ping_interval + self._pong_within, transport)
-        self._stream = CountedStream(transport, limits.budget, much=self._look_at, give_up=self._give_up)
+        self._stream = CountedStream(transport, limits.budget, departures, much=self._look_at, give_up=self._give_up)
         self._watching: asyncio.TimerHandle | None = None
         self._ending: asyncio.Task[None] | None = None
 
@@ -71,6 +86,10 @@ class ClientWebSocket:
                 self._watching.cancel()
             if self._ending is not None:
                 await asyncio.wait([self._ending])
+            # Nothing refers to this object any more, so that a connection is freed when it is over, and not when
+            # Python next looks for cycles: with thousands that come and go, that would be late and long.
+            self._socket.let_go()
+            self._queue.let_go()
         return self._socket
 
     async def _entered(self) -> bool:
@@ -93,17 +112,20 @@ class ClientWebSocket:
             engine.upgrading = False
 
     async def _run(self) -> None:
-        before, self._engine.queue = self._engine.queue, self._queue
-        while not before.empty():
-            self._queue.put_nowait(before.get_nowait())
-            before.task_done()
+        self._take_over()
         try:
             with self._silence:
                 await self._read()
         finally:
             await self._queue.end()
             await self._engine.close(wait=False, abort=True, reason=self._engine.server.reason.TRANSPORT_CLOSE)
-            self._engine.queue = before  # engine.io's task for pings outlives the connection, and would keep all of it
+
+    def _take_over(self) -> None:
+        """What was put for the client so far goes out first."""
+        before, self._engine.queue = self._engine.queue, self._queue
+        while not before.empty():
+            self._queue.put_nowait(before.get_nowait())
+            before.task_done()
 
     async def _read(self) -> None:
         """Until the client goes, says goodbye, or is silent for longer than its pings allow."""

@@ -2,8 +2,10 @@
 
 import asyncio
 from collections.abc import Callable
+from functools import partial
 
 from openhands_sessions.server.inbound import InboundBudget, InboundShare
+from openhands_sessions.server.sockets.departures import Departures
 
 LITTLE = 4 * 1024
 """Bytes that are not counted: less than a connection takes by itself."""
@@ -19,6 +21,7 @@ class CountedStream(asyncio.Protocol):
         self,
         transport: asyncio.Transport,
         budget: InboundBudget,
+        departures: Departures,
         *,
         much: Callable[[], None],
         give_up: Callable[[], None],
@@ -31,8 +34,10 @@ class CountedStream(asyncio.Protocol):
         self.held = 0
         """Bytes of messages that engine.io has not taken yet."""
         self.dropping = False
+        self._transport = transport
         self._inner = inner
         self._budget = budget
+        self._departures = departures
         self._much = much
         self._share = InboundShare(give_up)
         transport.set_protocol(self)
@@ -56,6 +61,7 @@ class CountedStream(asyncio.Protocol):
         self.dropping = True
         self.held = 0
         self._budget.keep(self._share, 0)
+        self._much = self._share.give_up = _nothing
 
     def data_received(self, data: bytes) -> None:
         if self.dropping:
@@ -66,12 +72,15 @@ class CountedStream(asyncio.Protocol):
         if self.held <= LITTLE or self._admitted():
             self._inner.data_received(data)
 
-    def eof_received(self) -> bool | None:
-        return self._inner.eof_received()
+    def eof_received(self) -> bool:
+        """The client has gone: the transport stays open until it is this one's turn to end."""
+        self._inner.eof_received()
+        self._departures.add(self._transport.close)
+        return True
 
     def connection_lost(self, exc: Exception | None) -> None:
         self.gone.set()
-        self._inner.connection_lost(exc)
+        self._departures.add(partial(self._inner.connection_lost, exc))
 
     def pause_writing(self) -> None:
         self._inner.pause_writing()
@@ -85,6 +94,10 @@ class CountedStream(asyncio.Protocol):
         if self._share.held > MUCH:
             self._much()
         return not self.dropping
+
+
+def _nothing() -> None:
+    pass
 
 
 def _around(size: int) -> int:

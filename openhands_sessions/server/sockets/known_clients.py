@@ -3,6 +3,8 @@
 from typing import Any
 from weakref import WeakSet
 
+from aiohttp import web
+
 from openhands_sessions.server.credentials import credentials_of
 from openhands_sessions.server.identification import Identification
 
@@ -22,7 +24,7 @@ class KnownClients:
     def add(self, engine: object) -> None:
         self._known.add(engine)
 
-    async def look(self, engine: object, environ: dict[str, Any]) -> None:
+    async def look(self, engine: object, request: web.Request) -> None:
         """At the handshake."""
-        if await self._callers.knows(credentials_of(environ)):
+        if await self._callers.knows(request, credentials_of(request)):
             self.add(engine)

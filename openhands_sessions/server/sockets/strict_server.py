@@ -16,9 +16,13 @@ from openhands_sessions.protocol.errors import Acknowledgement, Refusal
 from openhands_sessions.server.identification import Identification
 from openhands_sessions.server.inbound import READ, MessageLimits, read_body, too_large
 from openhands_sessions.server.packets import refusals
+from openhands_sessions.server.pending_connections import PendingConnections
 from openhands_sessions.server.slow_client import abort
 from openhands_sessions.server.sockets.client_websocket import ClientWebSocket
+from openhands_sessions.server.sockets.departures import Departures
 from openhands_sessions.server.sockets.known_clients import KnownClients
+from openhands_sessions.server.sockets.pending_sockets import PendingSockets
+from openhands_sessions.server.sockets.pings import PingingServer
 from openhands_sessions.server.sockets.strict_frames import announcing_response, readable_environ
 
 ASKING = re.compile(r"[25](?:\d+-)?(?:(/[^,]*),)?(\d{1,15})(?![\d-])")
@@ -37,11 +41,15 @@ class StrictServer(socketio.AsyncServer):  # type: ignore[misc]  # python-socket
     """Up to READ times as much as `limits` allow is read, to be answered. A client that asks and does not read is not
     heard until it does, and cut after `grace` seconds."""
 
-    def __init__(self, limits: MessageLimits, callers: Identification, grace: float, **options: Any) -> None:
+    def __init__(
+        self, limits: MessageLimits, callers: Identification, pending: PendingConnections, grace: float, **options: Any
+    ) -> None:
         super().__init__(max_http_buffer_size=READ * limits.message_bytes, **options)
         self._limits = limits
         self._always_taken = limits.taken(known=False)
         self._known = KnownClients(callers)
+        self._departures = Departures()
+        self._pending = PendingSockets(pending)
         self._grace = grace
         # There is no public way to have frames looked at before they are decoded, or after they are encoded.
         own = {"websocket": self._websocket, "translate_request": self._environ, "make_response": announcing_response}
@@ -52,7 +60,7 @@ class StrictServer(socketio.AsyncServer):  # type: ignore[misc]  # python-socket
 
         async def serve(environ: dict[str, Any]) -> web.WebSocketResponse:
             return await ClientWebSocket(
-                handler.__self__, environ["aiohttp.request"], self._limits, self._known
+                handler.__self__, environ["aiohttp.request"], self._limits, self._known, self._departures
             ).serve()
 
         return serve
@@ -60,6 +68,7 @@ class StrictServer(socketio.AsyncServer):  # type: ignore[misc]  # python-socket
     async def _environ(self, request: web.Request) -> dict[str, Any]:
         """The WSGI environment of a request. Raises TooLarge, AtCapacity for what a client that polls sends."""
         engine = self.eio.sockets.get(request.query.get("sid", ""))
+        self._pending.request_arrived(request, live=engine is not None)
         if request.method != "POST" or engine is None:
             return readable_environ(request, None)
         taken = self._limits.taken(known=engine in self._known)
@@ -69,10 +78,22 @@ class StrictServer(socketio.AsyncServer):  # type: ignore[misc]  # python-socket
 
     async def _handle_eio_connect(self, eio_sid: str, environ: dict[str, Any]) -> None:
         await super()._handle_eio_connect(eio_sid, environ)
-        await self._known.look(self.eio.sockets[eio_sid], environ)
+        engine = self.eio.sockets[eio_sid]
+        request = environ["aiohttp.request"]
+        self._pending.begin(engine, request)
+        await self._known.look(engine, request)
+
+    async def _handle_eio_disconnect(self, eio_sid: str, reason: str) -> None:
+        self._pending.leave(eio_sid)
+        self.eio.forget(eio_sid)
+        await super()._handle_eio_disconnect(eio_sid, reason)
+
+    def _engineio_server_class(self) -> type[PingingServer]:
+        return PingingServer
 
     async def _handle_eio_message(self, eio_sid: str, data: object) -> None:
         # The one way in for every packet; there is no public hook before it is decoded.
+        self._pending.has_sent(eio_sid)
         await self._room(eio_sid)
         try:
             if isinstance(data, str | bytes):
@@ -82,6 +103,8 @@ class StrictServer(socketio.AsyncServer):  # type: ignore[misc]  # python-socket
             await self._decoded(eio_sid, data)
         except CallerError as error:
             await self._answer(eio_sid, data, error)
+        finally:
+            self._pending.owes(eio_sid)
 
     def _check_size(self, eio_sid: str, data: str | bytes) -> None:
         if 4 * len(data) <= self._always_taken:
@@ -139,6 +162,7 @@ class StrictServer(socketio.AsyncServer):  # type: ignore[misc]  # python-socket
         await self._handle_connect(eio_sid, namespace, given.data)
         if self._is_connected(eio_sid, namespace) and (engine := self.eio.sockets.get(eio_sid)) is not None:
             self._known.add(engine)
+            self._pending.let_in(eio_sid)
 
     def _is_connected(self, eio_sid: str, namespace: str | None) -> bool:
         place = namespace or "/"

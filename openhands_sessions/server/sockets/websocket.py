@@ -6,6 +6,7 @@ import struct
 from collections.abc import Sequence
 
 from aiohttp import web
+from aiohttp.abc import AbstractStreamWriter
 from engineio.packet import OPEN, Packet
 
 from openhands_sessions.server.sockets.strict_frames import announcing
@@ -28,14 +29,18 @@ class WebSocketQueue(asyncio.Queue[Packet | None]):
 
     def __init__(self, socket: web.WebSocketResponse, request: web.Request) -> None:
         super().__init__()
-        self._socket = socket
-        self._writer = request.writer
+        self._socket: web.WebSocketResponse | None = socket
+        self._writer: AbstractStreamWriter | None = request.writer
         self._transport = request.transport
         self._writing: asyncio.Task[None] | None = None
 
     def leave(self) -> None:
         """Write nothing more, and drop what is put."""
         self._transport = None
+
+    def let_go(self) -> None:
+        """The connection is over: keep nothing of it, as engine.io keeps this for some seconds."""
+        self._transport = self._socket = self._writer = None
 
     def put_nowait(self, item: Packet | None) -> None:
         transport = self._transport
@@ -59,20 +64,21 @@ class WebSocketQueue(asyncio.Queue[Packet | None]):
                 self.put_nowait(packet)
 
     async def _write(self) -> None:
+        writer, socket = self._writer, self._socket
         try:
             while not self.empty():
                 item = self.get_nowait()
                 try:
-                    if item is not None:
-                        await self._writer.drain()
+                    if item is not None and writer is not None:
+                        await writer.drain()
                         transport = self._transport
                         if transport is None or transport.is_closing():
                             return  # the client has gone
                         transport.write(frame_of(item))
                 finally:
                     self.task_done()
-                if item is None and self._transport is not None:
-                    await self._socket.close()
+                if item is None and self._transport is not None and socket is not None:
+                    await socket.close()
                     return
         except ConnectionError:
             pass  # the client has gone

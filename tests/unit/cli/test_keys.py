@@ -22,6 +22,11 @@ OPEN = {"kind": "open"}
         ({"server": {"session_api_key": ""}}, "warn", "open, without a key"),
         ({"auth": OPEN, "server": {"host": "0.0.0.0"}}, "fail", "server.host 0.0.0.0 is reached from other machines"),
         ({"auth": OPEN, "server": {"session_api_key": "open sesame"}}, "fail", "auth.kind is open, and server.session"),
+        ({"auth": {"kind": "tokens", "secret": "open sesame" * 3}}, "ok", "by signed tokens"),
+        ({"auth": {"kind": "tokens"}}, "fail", "auth.kind is tokens, which are verified by auth.secret or the keys of"),
+        ({"auth": {"kind": "tokens", "jwks": "/nowhere.json"}}, "fail", "auth.jwks names /nowhere.json, which cannot"),
+        ({"auth": {"kind": "trusted_header", "proxies": "10.0.0.7"}}, "ok", "by X-Forwarded-User, from 10.0.0.7/32"),
+        ({"auth": {"kind": "trusted_header"}}, "fail", "auth.kind is trusted_header, and no proxy is trusted"),
     ],
 )
 def test_the_doctor_says_who_may_call(data_dir: Path, settings: dict[str, object], status: str, found: str) -> None:
@@ -53,6 +58,14 @@ def test_who_is_refused_is_told_what_to_do_and_the_key_is_not_repeated() -> None
     with pytest.raises(Unauthorized, match="does not take ") as refused:
         show_and_be_refused(config)
     assert "sesame" not in str(refused.value)
+
+
+def test_who_shows_a_token_that_does_not_count_is_told_why() -> None:
+    with (
+        pytest.raises(Unauthorized, match="refuses what is shown as the key: the token has expired"),
+        key_for("any", Config()),
+    ):
+        raise Unauthorized("the token has expired")
 
 
 @pytest.mark.parametrize(

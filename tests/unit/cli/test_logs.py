@@ -1,9 +1,14 @@
 """What the log looks like, and what never stands in it."""
 
+import errno
 import io
 import json
 import logging
+import os
+import resource
+import signal
 import warnings
+from pathlib import Path
 
 import pytest
 import structlog
@@ -97,3 +102,54 @@ def test_the_console_has_one_readable_line() -> None:
     assert "listening" in line
     assert "port=3000" in line
     assert "\x1b" not in line
+
+
+class FullDisk(io.StringIO):
+    """A file on a disk that is full for a while."""
+
+    full = True
+
+    def write(self, text: str, /) -> int:
+        if self.full:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        return super().write(text)
+
+
+def test_a_log_that_cannot_be_written_fails_nothing_and_says_what_is_missing() -> None:
+    out = FullDisk()
+    logs.configure("info", "json", [], out)
+    structlog.get_logger("x").info("one")
+    logging.getLogger("some.library").warning("two")
+    out.full = False
+    structlog.get_logger("x").info("three")
+    structlog.get_logger("x").info("four")
+    assert [(line["event"], line.get("lines_lost")) for line in lines(out)] == [("three", 2), ("four", None)]
+
+
+def test_a_log_whose_disk_is_full_says_exactly_what_is_missing(tmp_path: Path) -> None:
+    file = tmp_path / "log"
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    ignored = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    with file.open("w") as out:
+        logs.configure("info", "json", [], out)
+        structlog.get_logger("x").info("one")
+        resource.setrlimit(resource.RLIMIT_FSIZE, (file.stat().st_size + 10, before[1]))
+        try:
+            for _ in range(3):
+                structlog.get_logger("x").info("two")
+        finally:
+            resource.setrlimit(resource.RLIMIT_FSIZE, before)
+            signal.signal(signal.SIGXFSZ, ignored)
+        structlog.get_logger("x").info("three")
+    first, half, last = file.read_text().splitlines()
+    assert (json.loads(first)["event"], len(half)) == ("one", 10)
+    assert (json.loads(last)["event"], json.loads(last)["lines_lost"]) == ("three", 3)
+
+
+def test_a_closed_pipe_behind_the_log_fails_nothing() -> None:
+    reading, writing = os.pipe()
+    with os.fdopen(writing, "w", buffering=1) as out:
+        logs.configure("info", "json", [], out)
+        structlog.get_logger("x").info("heard")
+        os.close(reading)
+        structlog.get_logger("x").info("not heard")

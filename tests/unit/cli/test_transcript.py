@@ -5,7 +5,7 @@ from dataclasses import replace
 from typing import TypeVar
 
 import pytest
-from hypothesis import given, strategies
+from hypothesis import example, given, strategies
 
 from openhands_sessions.cli.screen import PlainScreen
 from openhands_sessions.cli.transcript import Transcript
@@ -126,6 +126,9 @@ PLAIN = strategies.characters(exclude_characters="\x1b\x9b", exclude_categories=
 
 
 @given(strategies.text(PLAIN, max_size=40), strategies.integers(1, 9), strategies.integers(0, 40))
+@example("a\r\nb", 1, 4)
+@example("a\r\nb", 2, 2)
+@example("\r\r\n\r", 1, 4)
 def test_however_a_reply_streams_it_is_read_once(text: str, size: int, shown: int) -> None:
     streamed, at_once = io.StringIO(), io.StringIO()
     transcript = Transcript(PlainScreen(streamed))

@@ -9,13 +9,15 @@ from hypothesis import strategies as st
 
 from openhands_sessions.adapters.agents.model_agent import ModelAgent
 from openhands_sessions.adapters.agents.shell import ShellAgent
-from openhands_sessions.adapters.window_condenser import LEFT_OUT, WindowCondenser, beginning, cut
+from openhands_sessions.adapters.window_condenser import WindowCondenser, beginning, cut
 from openhands_sessions.core.dialogue import dialogue
 from openhands_sessions.core.errors import ModelFailure
 from openhands_sessions.core.events.actions import CondensationAction, MessageAction, SystemAction
 from openhands_sessions.core.events.event import Event, Source
+from openhands_sessions.core.history_form import LEFT_OUT
 from tests.fakes.model import FakeModel, FakeReply
-from tests.support.log_builder import STEPS, STORIES, LogBuilder, built_log, valid
+from tests.support.log_builder import STEPS, STORIES, LogBuilder, built_log
+from tests.support.valid_history import valid
 
 LONG_STORIES = st.lists(
     st.sampled_from([*STEPS, "one call", "three calls", "observe", "take up"]), min_size=20, max_size=60

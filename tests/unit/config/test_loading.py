@@ -80,6 +80,19 @@ def test_the_name_of_a_host_is_no_address(value: str) -> None:
     assert found.config.server.allowed_hosts == ("agents.example", "10.0.0.1", "::1")
 
 
+def test_rules_are_tables_in_the_file_and_json_outside(file: Path) -> None:
+    file.write_text('[agent]\nconfirmation_rules = [{tool = "x", decision = "deny"}]\n')
+    [rule] = load({}, {}, file).config.agent.confirmation_rules
+    assert (rule.tool, rule.pattern, rule.risk, rule.decision) == ("x", None, "any", "deny")
+    variable = "OHS_AGENT__CONFIRMATION_RULES"
+    [rule] = load({}, {variable: '[{"pattern": "a, b", "decision": "ask"}]'}, file).config.agent.confirmation_rules
+    assert (rule.tool, rule.pattern, rule.decision) == ("*", "a, b", "ask")
+    for wrong in ("deny", '[{"decision": "no"}]', '[{"decision": "ask", "tools": "x"}]'):
+        assert refusal({}, {variable: wrong}).startswith(
+            f"{variable}: agent.confirmation_rules must be a list of tables"
+        )
+
+
 def test_a_home_folder_is_meant_by_its_sign() -> None:
     found = load({"--data-dir": "~/data"}, {}, None)
     assert found.config.data_dir == Path.home() / "data"
@@ -258,6 +271,16 @@ def test_a_key_and_no_auth_exclude_each_other() -> None:
     assert found.auth_problem == "auth.kind is open, and server.session_api_key is set: leave one of the two out"
 
 
+@pytest.mark.parametrize("kind", ["tokens", "trusted_header"])
+def test_where_users_are_told_apart_an_empty_key_opens_nothing_and_another_is_refused(kind: str) -> None:
+    auth = {"OHS_AUTH__KIND": kind, "OHS_AUTH__SECRET": "x" * 32, "OHS_AUTH__PROXIES": "10.0.0.7"}
+    for environ in (auth, {**auth, "OHS_SESSION_API_KEY": ""}):
+        found = load({"--host": "0.0.0.0"}, environ, None).config
+        assert (found.is_open, found.makes_key, found.auth_problem) == (False, False, None)
+    told = load({}, {**auth, "OHS_SESSION_API_KEY": "open sesame"}, None).config.auth_problem
+    assert told == f"auth.kind is {kind}, and server.session_api_key is set: leave one of the two out"
+
+
 @pytest.mark.parametrize(
     ("environ", "key"),
     [
@@ -278,3 +301,15 @@ def test_the_key_has_two_variables_and_may_be_empty(environ: dict[str, str], key
 def test_every_setting_says_what_it_is_for() -> None:
     for setting in settings().values():
         assert setting.description.endswith((".", "`.")), setting.key
+
+
+def test_trusted_proxies_are_addresses_and_networks() -> None:
+    found = load({}, {"OHS_SERVER__TRUSTED_PROXIES": "127.0.0.1, 10.0.0.0/8, 2001:db8::/32"}, None)
+    assert found.config.server.trusted_proxies == ("127.0.0.1/32", "10.0.0.0/8", "2001:db8::/32")
+
+
+@pytest.mark.parametrize("wrong", ["nginx", "10.0.0.1/8", "10.0.0.0/99", "*", "127.0.0.1:80"])
+def test_what_is_neither_an_address_nor_a_network_is_no_trusted_proxy(wrong: str) -> None:
+    told = refusal({}, {"OHS_SERVER__TRUSTED_PROXIES": wrong})
+    assert "server.trusted_proxies must be a list of addresses or networks, such as 10.0.0.7 or 10.0.0.0/24" in told
+    assert wrong in told

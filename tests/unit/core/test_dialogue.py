@@ -11,18 +11,21 @@ from hypothesis import strategies as st
 from openhands_sessions.core.dialogue import MALFORMED, NOT_RUN, UNKNOWN, WAITING, dialogue, result_text
 from openhands_sessions.core.events.actions import MessageAction, RunAction, SystemAction, ThinkAction
 from openhands_sessions.core.events.codec import decode, encode
-from openhands_sessions.core.events.event import Event, Source, ToolCall
+from openhands_sessions.core.events.event import Event, Observation, Source, ToolCall
 from openhands_sessions.core.events.observations import (
     EditObservation,
     ErrorObservation,
     RecallObservation,
     RunMetadata,
     RunObservation,
+    SuccessObservation,
     UserRejectedObservation,
 )
 from openhands_sessions.core.events.own import PlannedCall, ToolCallsAction
+from openhands_sessions.core.history_form import NO_TEXT
 from openhands_sessions.core.ids import EventId
-from tests.support.log_builder import ODD_ARGUMENTS, STORIES, LogBuilder, built_log, valid
+from tests.support.log_builder import ODD_ARGUMENTS, STORIES, LogBuilder, built_log
+from tests.support.valid_history import valid
 from tests.unit.core.strategies import any_event
 
 Shown = list[dict[str, Any]]
@@ -75,6 +78,11 @@ def test_the_history_is_the_same_after_a_restart(steps: list[str]) -> None:
 @settings(max_examples=30, deadline=None)
 def test_no_log_is_too_odd_to_make_a_valid_history_of(events: list[Event]) -> None:
     assert valid(shown([replace(event, id=EventId(place)) for place, event in enumerate(events)]))
+
+
+@pytest.mark.parametrize("kind", [SuccessObservation, UserRejectedObservation, ErrorObservation])
+def test_a_result_without_text_is_told_as_nothing(kind: type[Observation]) -> None:
+    assert result_text(kind(content="")) == NO_TEXT
 
 
 def test_a_call_that_never_ran_says_so() -> None:

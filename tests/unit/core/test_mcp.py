@@ -5,7 +5,8 @@ from typing import Any
 import pytest
 
 from openhands_sessions.core.errors import BadInput
-from openhands_sessions.core.settings import McpConfig, merge, public, secrets
+from openhands_sessions.core.mcp_servers import McpConfig
+from openhands_sessions.core.settings import merge, public, secrets
 
 CONFIG: dict[str, Any] = {
     "sse_servers": ["https://a.example/sse"],

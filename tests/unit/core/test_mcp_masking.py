@@ -60,3 +60,12 @@ def test_the_mask_of_an_unknown_secret_is_refused(sent: Any, field: str) -> None
 @pytest.mark.parametrize("odd", [{}, {"sse_servers": None}, {"sse_servers": [7]}, {"stdio_servers": [{"env": 3}]}])
 def test_what_is_no_server_stays_as_it_is(odd: Any) -> None:
     assert shown(UserSettings(mcp_config=odd), {})["mcp_config"] == odd
+
+
+def test_secrets_whose_names_look_alike_are_kept_apart() -> None:
+    stored: Any = {
+        "sse_servers": [{"url": "https://a.example", "api_key": key} for key in ("first", "second")],
+        "stdio_servers": [{"name": "one", "command": "run", "env": {"A.TOKEN": "long", "TOKEN": "short"}}],
+    }
+    old = UserSettings(mcp_config=stored)
+    assert changed(old, {"mcp_config": shown(old, {})["mcp_config"]}).mcp_config == stored

@@ -1,20 +1,18 @@
 """The ladder of snapshots: few, and one near every event."""
 
-from math import log2
-
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from openhands_sessions.core.ids import EventId
-from openhands_sessions.core.snapshots import DENSE, SPACING, kept, rungs, spacing
+from openhands_sessions.core.snapshots import DENSE, LONGEST, SPACING, kept, rungs, spacing
 
 HEADS = st.lists(st.integers(0, 10**7).map(EventId), min_size=1, unique=True)
 STEPS = st.lists(st.integers(1, SPACING), min_size=1, max_size=200)
 
 
 def most(newest: int) -> int:
-    """How many snapshots a log may have: ten stretches, then at most six for each doubling, and the newest."""
-    return 13 + 6 * max(0, round(log2(max(newest, 1) / DENSE) + 1))
+    """How many snapshots a log may have: ten stretches, then one for each longer stretch, and the newest."""
+    return 13 + max(0, newest - DENSE) // LONGEST
 
 
 def nearest(heads: list[EventId], event: int) -> int:
@@ -67,5 +65,5 @@ def test_the_rungs_of_a_fold_are_what_would_be_kept(newest: int) -> None:
 def test_the_newest_ten_thousand_events_have_one_each_thousand() -> None:
     assert list(rungs(10_500)) == list(range(1_000, 10_500, 1_000))
     assert [spacing(distance) for distance in (0, 9_999, 10_000, 19_999, 20_000, 40_000)] == [
-        *(1_000, 1_000, 2_000, 2_000, 4_000, 8_000)
+        *(1_000, 1_000, 2_000, 2_000, 2_000, 2_000)
     ]

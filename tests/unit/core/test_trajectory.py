@@ -178,3 +178,34 @@ def test_of_files_only_the_kind_is_compared() -> None:
 def test_only_continue_has_a_replay_go_on() -> None:
     assert goes_on(" Continue\n")
     assert not goes_on("continue with the tests")
+
+
+def test_what_was_taken_back_is_not_issued_again() -> None:
+    moved = {
+        "id": 3,
+        "observation": "history_moved",
+        "content": "",
+        "extras": {"to": 1, "reason": "undo", "branch": "main"},
+    }
+    steps = steps_of(run(1, "kept"), run(2, "taken back"), moved, run(4, "said instead"))
+    assert [step.action.command for step in steps if isinstance(step.action, RunAction)] == ["kept", "said instead"]
+
+
+@pytest.mark.parametrize("extras", [None, [], "x", {}, {"to": "1"}, {"to": 3}, {"to": -1}])
+def test_a_move_that_names_no_earlier_event_takes_nothing_back(extras: Any) -> None:
+    moved = {"id": 3, "observation": "history_moved", "content": "", "extras": {"to": None}}
+    steps = steps_of(run(1), run(2), {**moved, "extras": extras} if isinstance(extras, dict) else moved)
+    assert len(steps) == 2
+
+
+def test_moves_out_of_order_are_refused() -> None:
+    moved = {"id": 3, "observation": "history_moved", "content": "", "extras": {"to": 1}}
+    with pytest.raises(BadInput, match="order"):
+        steps_of(run(1), run(2), moved, moved)
+
+
+def test_a_compaction_is_no_step() -> None:
+    told = {"events_before": 9, "events_after": 5, "characters_before": 9, "characters_after": 5, "told": "Compacted."}
+    assert steps_of({"id": 1, "source": "user", "action": "history_compacted", "args": told}, run(2)) == steps_of(
+        run(2)
+    )

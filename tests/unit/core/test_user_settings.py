@@ -6,7 +6,7 @@ import pytest
 
 from openhands_sessions.core.errors import BadInput
 from openhands_sessions.core.settings import NEVER, SessionSettings, environment, merge, public, secrets
-from openhands_sessions.core.user_settings import KEPT, UserSettings, changed, completed, layer, shown, stored
+from openhands_sessions.core.user_settings import KEPT, OWN, UserSettings, changed, completed, layer, shown, stored
 
 FULL: dict[str, Any] = {
     "language": "en",
@@ -95,7 +95,7 @@ def test_no_key_is_shown() -> None:
     assert (seen["llm_api_key"], seen["search_api_key"], seen["sandbox_api_key"]) == (None, None, None)
     assert (seen["llm_api_key_set"], seen["search_api_key_set"]) == (True, True)
     assert seen["provider_tokens_set"] == {"github": "github.example.org"}
-    assert seen.keys() == UserSettings.model_fields.keys() | {
+    assert seen.keys() == (UserSettings.model_fields.keys() - set(OWN)) | {
         *("secrets_store", "provider_tokens_set", "llm_api_key_set", "search_api_key_set")
     }
 
@@ -169,3 +169,11 @@ def test_a_secret_has_a_name_that_an_environment_can_take(name: str) -> None:
 @pytest.mark.parametrize(("given", "taken"), [("rules", "rules"), ("llm", "llm"), ("none", None), ("", None)])
 def test_the_security_analyzer_is_the_one_that_was_chosen(given: str, taken: str | None) -> None:
     assert merge(layer(changed(None, {"security_analyzer": given}))).security_analyzer == taken
+
+
+def test_settings_that_the_v0_client_does_not_know_are_shown_where_they_are_chosen() -> None:
+    seen = shown(changed(None, {"approval_timeout": 60, "confirmation_rules": [{"decision": "ask"}]}), {})
+    assert (seen["approval_timeout"], seen["confirmation_rules"]) == (
+        60.0,
+        [{"tool": "*", "pattern": None, "risk": "any", "decision": "ask"}],
+    )

@@ -1,7 +1,6 @@
 """The present, folded from the log."""
 
 from dataclasses import fields, replace
-from functools import reduce as fold_left
 from typing import Any
 
 import orjson
@@ -22,9 +21,13 @@ from openhands_sessions.core.events.codec import SCHEMA, Stored, decode, encode,
 from openhands_sessions.core.events.event import Action, AgentState, Event, Source, Unknown
 from openhands_sessions.core.events.observations import LEFT_RUNNING, RunMetadata, RunObservation
 from openhands_sessions.core.events.own import StopReason, TurnEndedObservation
+from openhands_sessions.core.fold import Fold
 from openhands_sessions.core.ids import UNNUMBERED, EventId
-from openhands_sessions.core.view import ConversationView, Fold, dump_view, load_view, reduce
-from tests.support.log_builder import STORIES, built_log, cost, run_result
+from openhands_sessions.core.stored_view import dump_view, load_view
+from openhands_sessions.core.view import ConversationView
+from tests.support.log_builder import STORIES, built_log
+from tests.support.log_pieces import cost, run_result
+from tests.support.moved_logs import views_of
 from tests.unit.core.strategies import KINDS, any_event, json_objects
 
 
@@ -46,7 +49,7 @@ def logs(draw: st.DrawFn) -> list[Stored]:
 
 
 def folded(events: list[Event], view: ConversationView | None = None) -> ConversationView:
-    return fold_left(reduce, events, view or ConversationView())
+    return views_of(events, view)[-1]
 
 
 def view_after(*steps: str) -> ConversationView:
@@ -73,10 +76,12 @@ def test_the_fold_of_a_long_log_is_the_pure_fold_from_any_snapshot_on(
     before = folded(events[:cut])
     snapshot = load_view(dump_view(before))
     assert snapshot is not None
-    fold = Fold(snapshot)
+    fold, views = Fold(snapshot), views_of(events)
     for place, entry in enumerate(entries[cut:], start=cut):
+        if (missing := fold.missing(entry)) is not None:
+            fold.know(views[missing + 1])
         fold.add(entry)
-        assert fold.view == folded(events[cut : place + 1], before)
+        assert fold.view == views[place + 1]
     assert fold.view == folded(events)
     assert snapshot == before
 
@@ -168,8 +173,30 @@ def test_calls_of_a_reply_are_planned_until_an_action_takes_them_up() -> None:
 def test_a_question_holds_the_turn_and_its_plan() -> None:
     view = view_after("message", "three calls", "observe", "ask")
     assert view.pending is not None
-    assert (view.owed, view.open_actions, len(view.planned)) == (False, (), 1)
+    assert (view.owed, view.open_actions, len(view.planned)) == (False, (), 2)  # the call that is asked about too
     assert view.stop_reason is StopReason.WAITING
+
+
+def test_a_batch_is_open_until_every_call_is_decided_and_gone_when_all_are_taken_up() -> None:
+    asked = ["message", "three calls", "observe", "ask about a batch"]
+    view = view_after(*asked)
+    assert view.approval is not None
+    assert (view.approval.version, len(view.approval.open), view.owed) == (1, 2, False)
+    view = view_after(*asked, "decide")
+    assert view.approval is not None
+    assert (view.approval.version, len(view.approval.open), view.owed) == (2, 1, False)
+    assert view.pending == view.approval.open[0].event
+    view = view_after(*asked, "decide", "decide")
+    assert view.approval is not None
+    assert (view.approval.version, view.approval.open, view.pending, view.owed) == (3, (), None, True)
+    taken_up = [*asked, "decide", "decide", "take up what is decided", "observe", "take up what is decided"]
+    assert (view_after(*taken_up).approval, view_after(*taken_up).planned) == (None, ())
+
+
+def test_a_message_and_a_stop_leave_no_call_of_a_batch_open() -> None:
+    for end in ("message", "stop"):
+        view = view_after("message", "three calls", "observe", "ask about a batch", "decide", end)
+        assert (view.approval, view.pending, view.planned) == (None, None, ())
 
 
 def test_a_yes_opens_the_restated_action_and_goes_on_with_the_plan() -> None:
@@ -267,7 +294,7 @@ def test_the_task_list_is_the_last_plan() -> None:
 
 def test_the_prompt_is_known_by_its_id_and_what_is_unknown_only_moves_the_head() -> None:
     events: list[Event] = [SystemAction(id=EventId(0), content="p"), Unknown(id=EventId(1))]
-    assert folded(events) == ConversationView(system=EventId(0), head=EventId(1))
+    assert folded(events) == ConversationView(system=EventId(0), settled=EventId(0), head=EventId(1))
 
 
 def test_a_command_that_was_let_go_of_is_known_until_it_ends_or_is_stopped() -> None:

@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from openhands_sessions.executor.chunks import CHUNK_SIZE, ArchiveLimits, ArchiveTooLarge, zip_chunks
+from openhands_sessions.executor.archive import ArchiveLimits, zip_chunks
+from openhands_sessions.executor.chunks import CHUNK_SIZE, ArchiveTooLarge
 from openhands_sessions.executor.workspace import OutsidePath, UnfitFile, WorkspaceFolder
 
 LIMITS = ArchiveLimits()

@@ -34,6 +34,19 @@ async def main():
     print("got", await line)
 asyncio.run(main())
 """
+CONNECTED = """
+import os, select, socket
+listening = socket.socket(socket.AF_UNIX)
+listening.bind("")
+listening.listen()
+waker = socket.socket(socket.AF_UNIX)
+between = [socket.socket(socket.AF_UNIX) for _ in range(5)]
+waker.connect(listening.getsockname())
+woken, _ = listening.accept()
+print("ready", flush=True)
+select.select([0, woken], [], [])
+print("got", os.read(0, 100).decode().strip())
+"""
 COMPUTES = """
 import sys, threading, time
 threading.Thread(target=sys.stdin.readline, daemon=True).start()
@@ -74,8 +87,22 @@ async def give(runtime: Runtime, number: int, text: str) -> CommandDone:
         (python(THREADED), "text: "),
         (python(POLLED), "ready\n"),
         (python(SELECTED), "ready\n"),
+        (python(CONNECTED), "ready\n"),
     ],
-    ids=["bash", "bash for a time", "sh", "pipe", "late", "python", "password", "dev tty", "threads", "poll", "epoll"],
+    ids=[
+        "bash",
+        "bash for a time",
+        "sh",
+        "pipe",
+        "late",
+        "python",
+        "password",
+        "dev tty",
+        "threads",
+        "poll",
+        "epoll",
+        "waker",
+    ],
 )
 async def test_a_command_that_waits_for_its_terminal_is_returned_at_once(
     runtime: Runtime, command: str, prompt: str

@@ -21,6 +21,11 @@ until [ -e one -a -e two ] && pgrep -s 0 sleep > /dev/null; do :; done
 trap '' TERM HUP
 """
 SOURCES = sorted(EXECUTOR.glob("*.py"))
+RARE = {
+    *("argparse", "bz2", "difflib", "lzma", "platform", "shutil", "ssl", "tempfile", "zipfile", "_hashlib"),
+    "executor.archive",
+}
+"""Modules that few sandboxes need, or none."""
 
 
 @pytest.mark.parametrize("source", SOURCES, ids=lambda source: source.name)
@@ -41,10 +46,23 @@ async def test_it_runs_as_a_folder_a_module_and_a_zipapp(tmp_path: Path) -> None
         async with started(tmp_path / str(number), program=program) as box, box.owner() as peer:
             assert (await peer.run(1, "echo here"))["outcome"]["output"] == "here\n"
     module = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "openhands_sessions.executor", "--help"), stdout=asyncio.subprocess.PIPE
+        *(sys.executable, "-m", "openhands_sessions.executor", "--socket", "s"), stderr=asyncio.subprocess.PIPE
+    )
+    _, complained = await module.communicate()
+    assert complained == b"the executor cannot run: the option '--workspace' is needed\n"
+
+
+async def test_it_loads_no_module_that_few_sandboxes_need() -> None:
+    """Each costs every sandbox memory and every start time."""
+    look = "import runpy, sys; sys.argv[0] = {path!r}\ntry: runpy.run_path({path!r}, run_name='__main__')\nfinally:"
+    look += " print(*(name for name, module in sys.modules.items() if module is not None))"
+    module = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-I", "-S", "-c", look.format(path=str(EXECUTOR))), stdout=asyncio.subprocess.PIPE
     )
     said, _ = await module.communicate()
-    assert b"--workspace" in said
+    loaded = set(said.decode().split())
+    assert {"asyncio", "executor.program", "executor.actions"} <= loaded
+    assert not loaded & RARE
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGHUP])

@@ -1,7 +1,7 @@
 """A server without the SDK says what to install, when a conversation needs it."""
 
 from openhands_sessions.adapters.mcp.lazy import MISSING, LazyMcpServers
-from openhands_sessions.core.settings import McpConfig
+from openhands_sessions.core.mcp_servers import McpConfig
 from openhands_sessions.ports.mcp import CallMcp, McpServers
 from tests.fakes.runtime import EchoPrograms
 

@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator
 import pytest
 
 from openhands_sessions.adapters.mcp.sdk import SdkMcpServers
-from openhands_sessions.core.settings import McpConfig
+from openhands_sessions.core.mcp_servers import McpConfig
 from openhands_sessions.ports.mcp import CallMcp, McpDone, McpTools
 from tests.fakes.runtime import EchoPrograms
 from tests.support.odd_mcp_http import OddMcpHttp, odd_mcp_http

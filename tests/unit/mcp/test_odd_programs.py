@@ -10,7 +10,7 @@ from collections.abc import AsyncIterator
 import pytest
 
 from openhands_sessions.adapters.mcp.sdk import SdkMcpServers
-from openhands_sessions.core.settings import McpConfig
+from openhands_sessions.core.mcp_servers import McpConfig
 from openhands_sessions.ports.mcp import CallMcp, McpDone, McpTools
 from openhands_sessions.ports.runtime import Runtime
 from tests.support.odd_mcp_server import PROGRAM

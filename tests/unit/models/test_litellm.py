@@ -125,7 +125,7 @@ async def test_each_fault_has_its_status_and_only_passing_ones_are_tried_again(
     kind: FaultKind, status: str, tries: int
 ) -> None:
     async with desk(always(kind)) as at:
-        failed = await at.fail()
+        failed = await at.fail(await at.open(timeout=100.0))
         assert failed.status == status
         assert len(at.server.requests) == tries
         assert len(at.retries) == tries - 1
@@ -160,10 +160,27 @@ async def test_waits_grow_and_vary_within_their_bounds() -> None:
             assert longest / 2 <= nap <= longest
 
 
-async def test_the_wait_that_a_provider_asks_for_is_kept() -> None:
+async def test_a_limited_rate_is_waited_for_longer_than_a_server_that_is_away() -> None:
+    async with desk(always(FaultKind.RATE_LIMIT)) as at:
+        await at.fail(await at.open(retries=5, timeout=600))
+        for nap, longest in zip(at.naps, [10, 20, 40, 60, 60], strict=True):
+            assert longest / 2 <= nap <= longest
+
+
+async def test_a_request_that_is_put_otherwise_has_all_its_tries() -> None:
+    answers = [FaultKind.UNAVAILABLE, FaultKind.BAD_REQUEST, FaultKind.UNAVAILABLE]
+    faults: list[Fault | Reply] = [*[Fault(kind=kind) for kind in answers], Reply(text="at last")]
+    async with desk(lambda body: faults.pop(0)) as at:
+        model = await at.open(retries=1)
+        await at.fail(model)
+        assert (await at.ask(model)).text == "at last"
+        assert [retry.attempt for retry in at.retries] == [1, 1]
+
+
+async def test_the_wait_that_a_provider_asks_for_is_kept_and_varies_above_it() -> None:
     async with desk(once(FaultKind.RATE_LIMIT, retry_after=7)) as at:
         await at.ask()
-        assert at.naps == [7]
+        assert [7 < nap <= 7.7 for nap in at.naps] == [True]
         assert (
             at.retries[0].problem
             == "The model's provider limits the rate of requests: Rate limit reached for requests."

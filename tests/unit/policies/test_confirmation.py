@@ -19,6 +19,7 @@ from openhands_sessions.core.events.actions import (
 )
 from openhands_sessions.core.events.event import Action, ConfirmationState
 from openhands_sessions.core.settings import SessionSettings
+from openhands_sessions.ports.policy import Verdict
 from openhands_sessions.session.approvals import asking
 
 CHANGING: list[Action] = [
@@ -41,18 +42,18 @@ ON, OFF = SessionSettings(confirmation_mode=True), SessionSettings()
 
 @pytest.mark.parametrize("action", CHANGING, ids=lambda action: action.KIND)
 def test_what_changes_something_is_asked_about_in_confirmation_mode_only(action: Action) -> None:
-    assert ConfirmationMode().asks(action, ON)
-    assert not ConfirmationMode().asks(action, OFF)
+    assert ConfirmationMode().verdict(action, ON) == Verdict("ask")
+    assert ConfirmationMode().verdict(action, OFF) == Verdict("allow")
 
 
 @pytest.mark.parametrize("action", HARMLESS, ids=lambda action: action.KIND)
 def test_what_changes_nothing_is_never_asked_about(action: Action) -> None:
-    assert not ConfirmationMode().asks(action, ON)
+    assert ConfirmationMode().verdict(action, ON) == Verdict("allow")
 
 
 @pytest.mark.parametrize("action", CHANGING, ids=lambda action: action.KIND)
 def test_whatever_is_asked_about_can_await_its_answer(action: Action) -> None:
-    _, asked, _ = asking(action, seen=0, iterations=1)
+    _, asked, _ = asking([action], seen=0, iterations=1)
     assert getattr(asked, "confirmation_state", None) is ConfirmationState.AWAITING
 
 
@@ -68,13 +69,13 @@ RULES = SessionSettings(confirmation_mode=True, security_analyzer="rules")
 def test_with_rules_only_what_is_more_than_looking_is_asked_about(command: str, asked: bool) -> None:
     policy = ConfirmationMode()
     graded = policy.graded(RunAction(command=command), RULES)
-    assert policy.asks(graded, RULES) is asked
-    assert not policy.asks(graded, SessionSettings(security_analyzer="rules"))
+    assert policy.verdict(graded, RULES) == Verdict("ask" if asked else "allow")
+    assert policy.verdict(graded, SessionSettings(security_analyzer="rules")) == Verdict("allow")
 
 
 def test_what_the_rules_do_not_know_is_asked_about() -> None:
     policy = ConfirmationMode()
-    assert policy.asks(policy.graded(McpAction(name="x"), RULES), RULES)
+    assert policy.verdict(policy.graded(McpAction(name="x"), RULES), RULES) == Verdict("ask")
 
 
 @pytest.mark.parametrize("settings", [ON, OFF, SessionSettings(security_analyzer="llm")])

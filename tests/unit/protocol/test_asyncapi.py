@@ -10,6 +10,8 @@ import jsonschema_rs
 import pytest
 
 from openhands_sessions.core.errors import BadInput
+from openhands_sessions.core.ids import EventId
+from openhands_sessions.ports.gateway import Accepted
 from openhands_sessions.protocol.asyncapi import asyncapi
 from openhands_sessions.protocol.commands import command_of, command_wire
 from openhands_sessions.protocol.errors import Acknowledgement, Refusal
@@ -105,7 +107,10 @@ def test_what_is_no_message_does_not_fit(packet: dict[str, Any], document: dict[
 
 def test_commands_and_their_replies_fit(document: dict[str, Any]) -> None:
     assert all(fits(document, "oh_user_action", command_wire(command, "key")) for command in COMMANDS)
-    replies = [Acknowledgement.accepting(7), *(Acknowledgement.refusing(error).wire() for error in ERRORS)]
+    replies = [
+        Acknowledgement.accepting(Accepted(EventId(7), EventId(7))),
+        *(Acknowledgement.refusing(error).wire() for error in ERRORS),
+    ]
     assert all(fits(document, "acknowledgement", reply) for reply in replies)
     assert all(fits(document, "refusal", Refusal.of(error).wire()) for error in ERRORS)
 

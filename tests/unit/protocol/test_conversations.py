@@ -7,7 +7,7 @@ from openhands_sessions.core.lifecycle import SET_UP, SessionState
 from openhands_sessions.ports.gateway import SessionInfo
 from openhands_sessions.protocol.conversations import ConversationOut
 from openhands_sessions.protocol.statuses import OWN_STATUSES, V0_STATUSES
-from openhands_sessions.service.session_service import runtime_status
+from openhands_sessions.service.session_descriptions import runtime_status
 from tests.support.store_entries import NOW
 
 S = SessionState

@@ -8,17 +8,11 @@ from pydantic import BaseModel
 from openhands_sessions.core.events.event import AgentState, Json
 from openhands_sessions.core.ids import LOCAL_OWNER, ConversationId, EventId
 from openhands_sessions.core.lifecycle import SessionState
-from openhands_sessions.ports.access import Overview, SessionStatus
-from openhands_sessions.ports.gateway import Delta, Status
+from openhands_sessions.ports.gateway import Accepted, Delta, Status
+from openhands_sessions.ports.operations import Overview, SessionLimits, SessionStatus
 from openhands_sessions.protocol.errors import Acknowledgement
-from openhands_sessions.protocol.socket_messages import (
-    AuthIn,
-    DeltaOut,
-    OperatorOverview,
-    OperatorStatus,
-    StatusUpdate,
-    epoch_of,
-)
+from openhands_sessions.protocol.operators import OperatorOverview, OperatorStatus
+from openhands_sessions.protocol.socket_messages import AuthIn, DeltaOut, StatusUpdate, epoch_of
 
 STATUS = SessionStatus(
     number=4,
@@ -43,6 +37,8 @@ SHOWN: dict[str, Json] = {
     "at": "2026-01-02T03:04:05.000006Z",
     "problem": None,
 }
+
+ACCEPTED = Accepted(EventId(0), EventId(0))
 
 
 @pytest.mark.parametrize("delta", [Delta("reply", "", 0, ""), Delta("output", "k", 7, "text", restart=True)], ids=repr)
@@ -70,12 +66,17 @@ def test_operators_are_shown_what_the_board_holds() -> None:
     shown = OperatorStatus.model_validate(STATUS, from_attributes=True).wire()
     assert shown == SHOWN
     assert list(shown) == list(SHOWN)
-    overview = OperatorOverview.model_validate(Overview(4, (STATUS,)), from_attributes=True)
-    assert overview.wire() == {"number": 4, "sessions": [SHOWN]}
+    overview = OperatorOverview.of(Overview(4, (STATUS,)), SessionLimits(total=7, per_user=2), draining=True)
+    limits = {"max_sessions": 7, "max_sessions_per_user": 2, "max_sessions_per_address": None}
+    assert overview.wire() == {"number": 4, "sessions": [SHOWN], "limits": limits, "draining": True}
 
 
 @pytest.mark.parametrize(
-    ("kind", "wire"), [(Acknowledgement, Acknowledgement.accepting(0)), (AuthIn, AuthIn(protocol=2, after=-1).wire())]
+    ("kind", "wire"),
+    [
+        (Acknowledgement, Acknowledgement.accepting(Accepted(EventId(0), EventId(0)))),
+        (AuthIn, AuthIn(protocol=2, after=-1).wire()),
+    ],
 )
 def test_only_what_is_given_is_written(kind: type[BaseModel], wire: dict[str, Json]) -> None:
     assert kind.model_validate(wire).model_fields_set == wire.keys()

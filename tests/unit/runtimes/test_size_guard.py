@@ -37,6 +37,24 @@ async def test_one_that_is_too_large_may_become_smaller_but_not_larger(tmp_path:
     await guard.stop()
 
 
+async def test_what_was_written_until_the_end_may_stay(tmp_path: Path) -> None:
+    guard = SizeGuard(folder_size(tmp_path), LIMIT, asyncio.Semaphore(1), every=0.01)
+    ended = asyncio.Queue[None](1)
+
+    async def end() -> None:
+        (tmp_path / "written until the end").write_bytes(b"x" * 4 * LIMIT)
+        await guard.accept_size()
+        await ended.put(None)
+
+    (tmp_path / "large").write_bytes(b"x" * 2 * LIMIT)
+    guard.start(end)
+    async with asyncio.timeout(10):
+        await ended.get()
+    await asyncio.sleep(0.2)  # for some looks
+    assert guard.times_full == 1
+    await guard.stop()
+
+
 async def test_one_that_could_not_be_ended_is_to_be_ended_again(tmp_path: Path) -> None:
     guard = SizeGuard(folder_size(tmp_path), LIMIT, asyncio.Semaphore(1), every=0.01)
     tries = asyncio.Queue[None](2)

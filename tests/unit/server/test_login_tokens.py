@@ -3,10 +3,10 @@
 import pytest
 
 from openhands_sessions.core.ids import LOCAL_OWNER
-from openhands_sessions.ports.access import Principal
+from openhands_sessions.ports.access import Principal, Role
 from openhands_sessions.server.login_tokens import MOST_TOKENS, TOKEN_SECONDS, LoginTokenRefused, LoginTokens
 
-SOMEBODY = Principal(owner=LOCAL_OWNER, operator=True)
+SOMEBODY = Principal(owner=LOCAL_OWNER, role=Role.ADMIN)
 
 
 def reason(tokens: LoginTokens, token: str) -> str:

@@ -11,8 +11,10 @@ from aiohttp import web
 
 from openhands_sessions.adapters.auths.open import OpenAuth
 from openhands_sessions.protocol.socket_messages import SocketJson
+from openhands_sessions.server.forwarding import TrustedProxies
 from openhands_sessions.server.identification import Identification
 from openhands_sessions.server.inbound import LIMITS, InboundBudget, MessageLimits
+from openhands_sessions.server.pending_connections import PendingConnections, PendingLimits
 from openhands_sessions.server.sockets.client_websocket import LEAST
 from openhands_sessions.server.sockets.strict_server import StrictServer
 from tests.support.frame_client import ClosedWith, FrameClient, frame, frame_client
@@ -35,6 +37,7 @@ async def impatient_server() -> AsyncIterator[int]:
     server = StrictServer(
         app[LIMITS],
         Identification(OpenAuth()),
+        PendingConnections(PendingLimits(), TrustedProxies()),
         1.0,
         async_mode="aiohttp",
         json=SocketJson,

@@ -1,5 +1,6 @@
 """After a start, and while the server ends, what was live is described as running: its clients are about to be back."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -13,7 +14,9 @@ from openhands_sessions.ports.store import SessionStore
 from openhands_sessions.protocol.conversations import ConversationOut
 from openhands_sessions.service.expected_clients import ExpectedClients
 from tests.fakes.files import MemoryFiles
+from tests.support.list_reader import reading_list
 from tests.support.service_layer import TALK, ServiceLayer, running_service
+from tests.support.session_harness import LONG
 
 BACK = ("RUNNING", "STATUS$READY", "/api/conversations/talk")
 GONE = ("STOPPED", None, None)
@@ -82,17 +85,22 @@ async def test_a_conversation_that_is_stopped_before_its_client_is_back_is_stopp
     files = MemoryFiles()
     async with started(store, files) as service:
         await service.open()
-    async with started(store, files) as service:
+    async with started(store, files) as service, reading_list(service.conversations) as reader:
+        assert shown(reader.rows[TALK]) == BACK
         await service.gateway.close(TALK, "stopped")
         assert shown(await service.gateway.describe(TALK)) == GONE
+        await reader.until(lambda: shown(reader.rows[TALK]) == GONE)
 
 
 async def test_who_does_not_come_back_is_waited_for_no_longer_than_the_grace(store: SessionStore) -> None:
     files = MemoryFiles()
     await ExpectedClients(files, store).end([TALK])
-    over = ExpectedClients(files, store, grace=0)
+    over, told = ExpectedClients(files, store, grace=0), asyncio.Event()
+    over.over = told.set
     await over.begin()
     assert TALK not in over
+    async with asyncio.timeout(LONG):
+        await told.wait()
     assert await files.list() == [], "the note is for one start"
 
 

@@ -255,6 +255,18 @@ async def test_a_stop_of_a_session_that_cannot_be_set_up_is_recorded_once_for_ea
     assert states == ["loading", "error", "stopped", "error"]
 
 
+async def test_a_stop_that_names_a_turn_hits_no_other_one_of_a_session_that_cannot_be_set_up(
+    store: SessionStore,
+) -> None:
+    door = Doorway(lambda: RuntimeUnavailable("no docker"))
+    async with running_service(ServiceLayer(store=store, agents=DoorAgents(door))) as service:
+        session = await service.open()
+        head = session.event_stream.view.head
+        with pytest.raises(NotAccepting, match="turn 12 is not under way"):
+            await service.gateway.submit(TALK, Stop(EventId(12)))
+        assert session.event_stream.view.head == head
+
+
 async def test_a_stop_of_a_session_that_does_not_know_its_log_is_refused(store: SessionStore) -> None:
     refusing = MortalStore(store, dies_at=0, stored=False)
     refusing.refusal = StorageUnavailable("the disk is full")
@@ -278,9 +290,9 @@ async def test_a_new_title_is_told_to_whoever_follows(store: SessionStore) -> No
     async with running_service(ServiceLayer(store=store)) as service:
         session = await service.open()
         async with service.gateway.follow(TALK, session.event_stream.view.head) as news:
-            asyncio.get_running_loop().call_soon(service.directory.retitled, TALK, "New")
+            asyncio.get_running_loop().call_soon(service.directory.retitled, TALK, "New", LOCAL_OWNER)
             assert await anext(news) == Status("info", None, TALK, title="New")
-        service.directory.retitled(ConversationId("unknown"), "x")
+        service.directory.retitled(ConversationId("unknown"), "x", LOCAL_OWNER)
 
 
 def test_a_digest_tells_commands_apart_and_knows_the_same_again() -> None:

@@ -9,10 +9,11 @@ from openhands_sessions.core.errors import AtCapacity, BadInput, StorageUnavaila
 from openhands_sessions.core.events.actions import MessageAction
 from openhands_sessions.core.ids import LOCAL_OWNER, ConversationId
 from openhands_sessions.ports.gateway import SessionSpec
-from openhands_sessions.ports.store import ConversationRow
+from openhands_sessions.ports.store import ConversationRow, StoredLimits
 from openhands_sessions.service.initial_input import InitialInputStore
 from tests.fakes.files import MemoryFiles
-from tests.fakes.memory_store import MemoryConversations, MemoryData, OpenedData, open_memory
+from tests.fakes.memory_data import MemoryData, OpenedData
+from tests.fakes.memory_store import MemoryConversations, open_memory
 from tests.fakes.model import FakeModel, FakeModels
 from tests.support.service_layer import TALK, ServiceLayer, running_service
 from tests.support.session_harness import says, state
@@ -31,13 +32,14 @@ def spec(sid: str = "talk", **more: Any) -> SessionSpec:
 async def test_the_first_message_is_the_conversations_and_the_rest_is_kept() -> None:
     files = MemoryFiles()
     inputs = InitialInputStore(files)
-    made, replay, _ = await inputs.store(spec())
+    stored = await inputs.store(spec())
+    made, replay = stored.spec, stored.replay
     assert (made.initial_message, made.replay_json) == ("go", None)
     assert replay is not None
     steps = await inputs.steps(TALK, replay)
     assert steps is not None
     assert [step.action.KIND for step in steps] == ["finish"]
-    await inputs.forget(TALK, replay)
+    await inputs.forget(stored)
     assert await inputs.steps(TALK, replay) is None
 
 
@@ -64,7 +66,7 @@ async def test_images_are_the_first_messages_and_no_list_reads_them(replayed: bo
 async def test_a_damaged_file_counts_as_lost() -> None:
     files = MemoryFiles()
     inputs = InitialInputStore(files)
-    _, replay, _ = await inputs.store(spec())
+    replay = (await inputs.store(spec())).replay
     [key] = await files.list()
     assert replay is not None
     for damaged in (
@@ -97,7 +99,7 @@ async def test_it_is_replayed_and_goes_with_the_conversation() -> None:
 
 
 class FullRows(MemoryConversations):
-    async def create(self, row: ConversationRow) -> None:
+    async def create(self, row: ConversationRow, *, files: int = 0, limits: StoredLimits | None = None) -> None:
         raise StorageUnavailable("the disk is full")
 
 

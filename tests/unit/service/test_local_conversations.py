@@ -16,7 +16,7 @@ from openhands_sessions.ports.store import SessionStore
 from openhands_sessions.session.agent_session import AgentSession
 from tests.fakes.runtime import FakeRuntimes
 from tests.fakes.sandbox import FarRuntimes
-from tests.support.log_builder import run_result
+from tests.support.log_pieces import run_result
 from tests.support.service_layer import ADA, BOB, TALK, ServiceLayer, running_service
 from tests.support.store_entries import ids, read
 

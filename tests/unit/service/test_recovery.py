@@ -1,6 +1,7 @@
 """What an earlier server left when it ended is looked after, and nobody is disturbed by it."""
 
 import asyncio
+from typing import Any
 
 import pytest
 
@@ -98,9 +99,10 @@ async def test_the_next_server_lets_alone_what_was_at_rest(store: SessionStore) 
         assert len(later.directory) == 0
 
 
-async def test_those_who_are_looked_after_wait_for_room(store: SessionStore) -> None:
+@pytest.mark.parametrize("limits", [{"max_sessions": 1}, {"per_user": 1}], ids=["in all", "of their user"])
+async def test_those_who_are_looked_after_wait_for_room(store: SessionStore, limits: dict[str, Any]) -> None:
     service = await left_owing(store, "first", "second")
-    later = ServiceLayer(store=store, models=service.models, layers=service.layers, max_sessions=1)
+    later = ServiceLayer(store=store, models=service.models, layers=service.layers, **limits)
     async with running_service(later), asyncio.timeout(LONG):
         await later.sessions.recover(waits=[0.0, 0.01])
         [last] = [sid for sid in ("first", "second") if later.directory.find(ConversationId(sid)) is not None]

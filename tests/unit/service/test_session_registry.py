@@ -9,8 +9,8 @@ from openhands_sessions.core.errors import AtCapacity, NotAccepting, RuntimeUnav
 from openhands_sessions.core.events.event import AgentState
 from openhands_sessions.core.ids import ConversationId
 from openhands_sessions.core.lifecycle import SessionState
-from openhands_sessions.ports.access import Overview
 from openhands_sessions.ports.gateway import SessionSpec
+from openhands_sessions.ports.operations import Overview
 from openhands_sessions.ports.store import SessionStore
 from openhands_sessions.session.agent_session import AgentSession
 from tests.fakes.model import FakeModel, FakeModels, FakeReply

@@ -8,7 +8,7 @@ import pytest
 
 from openhands_sessions.core.ids import LOCAL_OWNER, ConversationId, EventId
 from openhands_sessions.core.lifecycle import SET_UP, SessionState
-from openhands_sessions.ports.access import Overview, SessionStatus
+from openhands_sessions.ports.operations import Overview, SessionStatus
 from openhands_sessions.ports.store import SessionStore
 from openhands_sessions.service.status_board import BATCH, KEPT_CHANGES, StatusBoard
 from tests.fakes.model import FakeModel, FakeModels
@@ -92,6 +92,18 @@ async def test_a_watcher_who_is_just_not_too_far_behind_misses_nothing() -> None
     for _ in range(KEPT_CHANGES):
         change(board)
     assert numbers(await anext(watching))[0] == 1
+
+
+async def test_a_renewal_gives_each_watcher_an_overview_behind_the_changes_before_it() -> None:
+    board = StatusBoard()
+    watching, other = board.watch(), board.watch()
+    await anext(watching)
+    first = change(board)
+    board.renew()
+    assert numbers(await anext(watching)) == [first.number]
+    assert await anext(watching) == await anext(other) == Overview(first.number, (first,))
+    newest = change(board)
+    assert numbers(await anext(watching)) == numbers(await anext(other)) == [newest.number]
 
 
 async def test_a_closed_session_is_a_change_and_then_gone() -> None:

@@ -8,7 +8,7 @@ import pytest
 
 from openhands_sessions.core.commands import SendMessage
 from openhands_sessions.core.errors import RuntimeUnavailable
-from openhands_sessions.core.ids import EventId
+from openhands_sessions.core.ids import LOCAL_OWNER, EventId
 from openhands_sessions.ports.gateway import EndReason, SessionClosed, SessionEnded, Status
 from openhands_sessions.ports.store import SessionStore
 from tests.fakes.openings import DoorAgents, Doorway
@@ -72,7 +72,7 @@ async def test_they_get_the_events_of_the_next_session(store: SessionStore) -> N
 async def test_they_hear_of_each_new_title_once(store: SessionStore) -> None:
     async with failed(store) as (service, door, followers):
         for title in ("one", "two"):
-            service.directory.retitled(TALK, title)
+            service.directory.retitled(TALK, title, LOCAL_OWNER)
             await rest()
         late = Follower(service, 0)
         await rest()

@@ -1,33 +1,40 @@
 """Whatever users do, whenever, and however often the server is restarted meanwhile."""
 
 import asyncio
-from collections import Counter
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
-from functools import reduce as fold_left
 from typing import Any
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from openhands_sessions.core.commands import Answer, Command, Pause, Resume, SendMessage, Stop
-from openhands_sessions.core.dialogue import dialogue
-from openhands_sessions.core.errors import ModelFailure, NotAccepting
+from openhands_sessions.core.commands import Answer, Command, EditQueued, Pause, RemoveQueued, Resume, SendMessage, Stop
+from openhands_sessions.core.errors import BadInput, ModelFailure, NotAccepting
 from openhands_sessions.core.events.actions import ChangeAgentStateAction, MessageAction
-from openhands_sessions.core.events.event import AgentState, Event, Observation, Source
+from openhands_sessions.core.events.event import AgentState, Event, Source
 from openhands_sessions.core.events.observations import AgentStateChangedObservation
+from openhands_sessions.core.history_commands import (
+    Compact,
+    CreateCheckpoint,
+    EditMessage,
+    GoBack,
+    Regenerate,
+    SwitchBranch,
+    Undo,
+)
+from openhands_sessions.core.ids import EventId
 from openhands_sessions.core.lifecycle import SessionState
-from openhands_sessions.core.view import ConversationView, reduce
 from openhands_sessions.ports.model import ModelReply, ModelRequest
 from openhands_sessions.ports.store import SessionStore
 from openhands_sessions.session.agent_session import AgentSession
 from tests.fakes.memory_store import open_memory
 from tests.fakes.model import FakeCall, FakeModel, FakeReply
 from tests.fakes.store import HeldLog, MortalStore
-from tests.support.log_builder import valid
+from tests.support.log_invariant import check_log
 from tests.support.session_harness import LONG, SessionHarness, finishes, runs, says
 from tests.support.store_entries import TALK, row
+from tests.support.valid_history import valid
 
 REPLIES = {
     "speaks": says("Hm."),
@@ -46,9 +53,26 @@ COMMANDS: dict[str, Command] = {
     "resume": Resume(),
     "yes": Answer(confirmed=True),
     "no": Answer(confirmed=False),
+    "queue": SendMessage(content="then this", mode="queue"),
+    "edit what is queued": EditQueued(queued=EventId(8), content="rather this"),
+    "remove what is queued": RemoveQueued(EventId(8)),
+    "stop that turn": Stop(EventId(8)),
+    "yes, but": Answer(confirmed=True, arguments='{"command": "true"}'),
+    "no, because": Answer(confirmed=False, feedback="not now"),
+    "undo": Undo(),
+    "regenerate": Regenerate(),
+    "edit": EditMessage(message=EventId(5), content="go elsewhere"),
+    "go back": GoBack(message=EventId(5)),
+    "label": CreateCheckpoint(name="here"),
+    "restore": GoBack(checkpoint="here"),
+    "switch": SwitchBranch(branch="1"),
+    "compact": Compact(),
 }
 ACTS = st.lists(
-    st.tuples(st.sampled_from([*COMMANDS, "message", "yes", "restart"]), st.sampled_from([0, 1, 2, 3, 5, 8, 13, 40])),
+    st.tuples(
+        st.sampled_from([*COMMANDS, *["message", "queue", "yes", "undo"] * 2, "restart"]),
+        st.sampled_from([0, 1, 2, 3, 5, 8, 13, 40]),
+    ),
     max_size=14,
 )
 
@@ -87,7 +111,7 @@ async def lives(harness: SessionHarness, store: SessionStore, acts: list[tuple[s
 
 
 async def gives(session: AgentSession, command: Command) -> None:
-    with suppress(NotAccepting):
+    with suppress(NotAccepting, BadInput):
         await session.submit(command)
 
 
@@ -99,16 +123,7 @@ async def comes_to_rest(session: AgentSession) -> None:
 
 
 def check(events: list[Event]) -> None:
-    assert [event.id for event in events] == list(range(len(events)))
-    answered = Counter(event.cause for event in events if isinstance(event, Observation) and event.cause is not None)
-    assert set(answered.values()) <= {1}
-    messages: Any = dialogue(events)
-    assert valid(messages)
-    view = fold_left(reduce, events, ConversationView())
-    assert view.open_actions == ()
-    assert not view.owed or view.pending is not None
-    assert view.stopping is None
-    assert view.agent_state is not AgentState.RUNNING
+    check_log(events)
     for event in events:
         if isinstance(event, AgentStateChangedObservation) and event.agent_state is AgentState.STOPPED:
             behind = next((one for one in events[event.id + 1 :]), None)

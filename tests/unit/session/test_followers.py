@@ -208,7 +208,7 @@ async def test_the_end_comes_behind_all_that_is_stored_and_says_why(log: EventLo
 async def test_a_follower_stays_when_a_session_closes_and_hears_of_the_next_one(log: EventLog) -> None:
     stream = await opened(log)
     early = Follower(stream)
-    async with asyncio.timeout(2), asyncio.TaskGroup() as group:
+    async with asyncio.timeout(20), asyncio.TaskGroup() as group:
         group.create_task(early.run())
         await stream.append(said())
         stream.feed.close("idle")

@@ -19,11 +19,11 @@ from openhands_sessions.core.events.observations import AgentStateChangedObserva
 from openhands_sessions.core.events.own import ModelReplyAction, ToolCallsAction
 from tests.fakes.memory_store import open_memory
 from tests.fakes.model import FakeModel
-from tests.support.log_builder import valid
 from tests.support.provider_streams import StreamingProvider, StreamPlan, random_plan
 from tests.support.seeds import printed_seed
 from tests.support.session_harness import LONG, SessionHarness, only, say, until
 from tests.support.store_entries import TALK, row
+from tests.support.valid_history import valid
 
 STREAMS = 10
 """Streams of one conversation."""

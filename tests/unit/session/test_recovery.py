@@ -24,17 +24,18 @@ from tests.fakes.model import FakeCall, FakeModel, FakeReply, OneModel
 from tests.fakes.planner import PlanModel
 from tests.fakes.runtime import FakeRuntimes
 from tests.fakes.store import MortalStore
-from tests.support.log_builder import valid
-from tests.support.session_harness import LONG, SessionHarness, finishes, only, runs, says, state
+from tests.support.session_harness import LONG, SessionHarness, finishes, only, runs, says, state, turn_ended
 from tests.support.store_entries import TALK, row
+from tests.support.valid_history import valid
 
 
 @dataclass(frozen=True)
 class Act:
-    """What the user does, and the state of the agent that is then waited for."""
+    """What the user does, and the state of the agent that is then waited for; `turn`: once the turn has ended."""
 
     command: Command
-    until: str
+    until: str = ""
+    turn: bool = False
 
 
 @dataclass(frozen=True)
@@ -76,6 +77,24 @@ STORIES = {
         ["a", "b"],
         {"confirmation_mode": True},
     ),
+    "a yes and a no": Story(
+        [notes("a", "b", "c"), says("Done.")],
+        [tells("go", ASKED), Act(YES, ASKED), Act(NO, ASKED), Act(YES, "awaiting_user_input")],
+        ["a", "c"],
+        {"confirmation_mode": True},
+    ),
+    "a yes and a message": Story(
+        [notes("a", "b"), says("Why?")],
+        [tells("go", ASKED), Act(YES, ASKED), tells("not so")],
+        [],
+        {"confirmation_mode": True},
+    ),
+    "a yes and a stop": Story(
+        [notes("a", "b"), says("On.")],
+        [tells("go", ASKED), Act(YES, ASKED), Act(Stop(), "stopped"), tells("go on")],
+        [],
+        {"confirmation_mode": True},
+    ),
     "a no": Story(
         [notes("a"), says("Why?")],
         [tells("go", ASKED), Act(NO, "awaiting_user_input"), tells("because")],
@@ -90,6 +109,16 @@ STORIES = {
         [tells("go", ASKED), Act(Stop(), "stopped"), tells("go on")],
         [],
         {"confirmation_mode": True},
+    ),
+    "a queue": Story(
+        [notes("a"), says("One."), notes("b"), says("Two."), says("Three.")],
+        [
+            Act(SendMessage(content="one")),
+            Act(SendMessage(content="two", mode="queue")),
+            Act(SendMessage(content="three", mode="queue"), "awaiting_user_input", turn=True),
+        ],
+        ["a", "b"],
+        {},
     ),
     "a pause and on": Story(
         [says("One."), notes("a"), says("Two.")],
@@ -111,7 +140,10 @@ class Player:
         while self.place < len(self._acts):
             act = self._acts[self.place]
             accepted = await session.submit(act.command, IdempotencyKey(f"key {self.place}", "digest"))
-            await state(session, act.until, accepted.id)
+            if act.turn:
+                await turn_ended(session, accepted.turn)
+            if act.until:
+                await state(session, act.until, accepted.id)
             self.place += 1
 
 

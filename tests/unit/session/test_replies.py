@@ -129,8 +129,7 @@ async def test_a_turn_that_is_stuck_because_each_reply_is_cut_says_so(store: Ses
     cut = FakeReply(calls=[FakeCall("execute_bash", '{"command": "echo so')], finish="length")
     harness = scene(store, *[cut] * 10)
     async with harness.live() as session:
-        await say(session, "go")
-        await state(session, "error")
+        await ask(session, "go")
     [reason] = [one.reason for one in only(await harness.events(), AgentStateChangedObservation) if one.reason]
     assert "reaches the limit of its output" in reason
 

@@ -107,7 +107,7 @@ async def test_a_stage_that_fails_says_which_and_why_and_no_more(
         assert session.state is S.ERROR
         assert isinstance(session.problem, StageFailed)
         assert (session.problem.stage, session.problem.cause_name) == (stage, name)
-        assert session.problem.message == f"{stage} failed: {text} ({name})"
+        assert session.problem.message == f"the session could not be set up: {text}"
         with pytest.raises(StageFailed):
             await session.submit(SendMessage(content="hi"))
         assert await reason_of_end(session) == "failed"
@@ -152,7 +152,7 @@ async def test_a_session_that_fails_again_and_again_records_each_reason_once(sto
         async with scene(store, S.AGENT_SETUP, Doorway(fault[0])).live():
             pass
     failed = only(await scene(store).events(), AgentStateChangedObservation)[1:]
-    assert [each.reason.partition(": ")[2] for each in failed] == [f"{text} ({name})" for _, name, text in FAULTS[:2]]
+    assert [each.reason.partition(": ")[2] for each in failed] == [text for _, _, text in FAULTS[:2]]
 
 
 @pytest.mark.parametrize("asks", [False, True])

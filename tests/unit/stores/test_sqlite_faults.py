@@ -16,7 +16,7 @@ from openhands_sessions.adapters.stores.sqlite_writer import Writer
 from openhands_sessions.core.errors import Conflict, StorageError, StorageUnavailable
 from openhands_sessions.core.events.codec import Stored
 from openhands_sessions.core.ids import ConversationId, EventId
-from tests.support.store_entries import OTHER, TALK, entries, ids, read
+from tests.support.store_entries import OTHER, TALK, entries, ids, read, row
 
 MEGABYTE = 1024 * 1024
 
@@ -140,10 +140,23 @@ async def test_a_lock_that_is_never_given_back_fails_the_write_and_no_later_one(
     await store.log(TALK).append(entries(0, 1), expected=-1, term=0)
 
 
+async def test_a_deleted_conversation_with_a_flipped_size_is_removed_and_others_go_on(path: Path) -> None:
+    async with open_sqlite(path) as store:
+        for sid in (TALK, OTHER):
+            await store.conversations.create(row(sid))
+            await store.log(sid).append(entries(0, 3, sid), expected=-1, term=0)
+        with closing(sqlite3.connect(path, isolation_level=None)) as connection:
+            connection.execute("UPDATE events SET size = 'many'")
+            assert await store.conversations.delete(TALK)
+            await store.log(OTHER).append(entries(3, 5, OTHER), expected=2, term=0)
+            while connection.execute("SELECT count(*) FROM events").fetchone() != (5,):
+                await store.log(OTHER).append([], expected=4, term=0)
+
+
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
 async def test_nobody_waits_for_a_writer_that_died_of_a_mistake_of_ours(path: Path) -> None:
     def mistake(connection: sqlite3.Connection) -> None:
-        raise TypeError("a mistake of ours")
+        raise LookupError("a mistake of ours")
 
     writer = Writer(path, StoreCondition())
     await writer.ready()

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from openhands_sessions.adapters.stores.sqlite import SqliteStore, open_sqlite
-from openhands_sessions.adapters.stores.sqlite_schema import MIGRATIONS
+from openhands_sessions.adapters.stores.sqlite_migrations import MIGRATIONS
 from openhands_sessions.core.errors import StorageError, StorageUnavailable
 from tests.support.store_entries import TALK, entries, ids, read, row
 

@@ -15,7 +15,7 @@ from openhands_sessions.adapters.stores.leases import Holder
 from openhands_sessions.adapters.stores.sqlite import SqliteStore, open_sqlite
 from openhands_sessions.core.errors import OwnedElsewhere
 from tests.support.processes import alive
-from tests.support.store_entries import NOW, TALK, entries, ids, read
+from tests.support.store_entries import NOW, TALK, entries, ids, read, row
 
 LONG_TTL, SHORT_TTL = 600.0, 1.0
 
@@ -136,3 +136,18 @@ async def test_a_closed_store_leaves_no_trace_of_itself_but_what_it_held(path: P
         assert connection.execute("SELECT count(*) FROM holders").fetchone() == (0,)
     assert lock_files(path) == []
     assert await store.held() == [TALK]
+
+
+@pytest.mark.parametrize("flipped", [b"\xff" * 32, b"a/b", b"\x00", b""])
+async def test_a_holder_that_a_flipped_bit_has_made_nobody_does_not_keep_its_conversation(
+    path: Path, flipped: bytes
+) -> None:
+    async with open_sqlite(path) as store:
+        await store.conversations.create(row(TALK))
+        await store.claim(TALK)
+    with closing(sqlite3.connect(path, isolation_level=None)) as connection:
+        connection.execute("UPDATE conversations SET holder = CAST(? AS TEXT)", (flipped,))
+        connection.execute("INSERT INTO holders VALUES (CAST(? AS TEXT), 'node', 'soon')", (flipped,))
+    async with open_sqlite(path) as store:
+        assert await store.held() == [TALK]
+        assert await store.claim(TALK) == 2

@@ -11,6 +11,7 @@ from openhands_sessions.adapters.stores.checksum_pass import complete_piece
 from openhands_sessions.adapters.stores.log_reader import EventKinds
 from openhands_sessions.adapters.stores.sqlite import open_sqlite
 from openhands_sessions.adapters.stores.sqlite_check import check_sqlite
+from openhands_sessions.adapters.stores.sqlite_schema import SPAN
 from openhands_sessions.core.errors import AlreadyExists, StorageUnavailable
 from openhands_sessions.core.ids import LOCAL_OWNER, ConversationId
 from openhands_sessions.core.repository import Repository
@@ -91,6 +92,10 @@ async def test_logs_receipts_snapshots_and_ownership_are_kept(first: Path) -> No
         assert receipt.event == 13
         assert await store.held() == ["held"]
         assert await store.claim(ConversationId("held")) == 3
+    with closing(sqlite3.connect(first)) as connection:
+        for table in ("receipts", "snapshots", "conversations"):
+            [(count, sealed)] = connection.execute(f"SELECT count(*), count(checksum) FROM {table}").fetchall()
+            assert sealed == count > 0, table
 
 
 async def test_a_long_log_is_folded_whole_once_more_to_have_its_snapshots(first: Path) -> None:
@@ -163,3 +168,12 @@ async def test_the_checksums_wait_for_other_writes_and_go_on_where_they_were(fir
             complete_piece(connection, kinds)
             == connection.execute("SELECT count(*) FROM events WHERE key >= 2 * 4294967296").fetchone()[0]
         )
+
+
+async def test_the_bytes_of_what_is_stored_are_counted(first: Path) -> None:
+    async with open_sqlite(first):
+        pass
+    with closing(sqlite3.connect(first)) as connection:
+        counted = connection.execute("SELECT conversation, bytes FROM sizes WHERE bytes > 0").fetchall()
+        events = connection.execute(f"SELECT key / {SPAN}, sum(size) FROM events GROUP BY 1").fetchall()
+    assert counted == events

@@ -44,7 +44,7 @@ class ContainerInfo:
 
 class DockerEngine:
     """One engine. Every method may raise RuntimeUnavailable, with advice for users. A call that is cancelled goes on in
-    its thread."""
+    its thread, and is not waited for unless it creates a container."""
 
     def __init__(self, address: str | None = None) -> None:
         self._address = address or os.environ.get("DOCKER_HOST") or USUAL_ADDRESS
@@ -91,8 +91,18 @@ class DockerEngine:
 
     async def create(self, name: str | None, spec: Mapping[str, Any], labels: Mapping[str, str]) -> str:
         """Create a container and return its id; the id of the existing one where the name is taken. Without a name the
-        engine chooses one."""
-        return await self._run(lambda client: _create(client, name, {**spec, "Labels": dict(labels)}))
+        engine chooses one. Cancelled, it ends when the engine has answered, so that the
+        container can be removed then."""
+        creating = asyncio.ensure_future(
+            self._run(lambda client: _create(client, name, {**spec, "Labels": dict(labels)}))
+        )
+        try:
+            return await asyncio.shield(creating)
+        except asyncio.CancelledError:
+            await asyncio.wait([creating])
+            with contextlib.suppress(RuntimeUnavailable):
+                creating.result()
+            raise
 
     async def start(self, container: str) -> None:
         await self._run(lambda client: client.start(container))

@@ -204,6 +204,7 @@ class ContainerLifecycle:
                 if connection is not None:
                     await connection.shutdown()
         await self.starter.remove("it holds more than it may")
+        await self.guard.accept_size()
         self._observe(None)
         self._set_timer()
         await self.guard.stop()

@@ -21,7 +21,6 @@ from openhands_sessions.ports.runtime import OnStep
 
 log = structlog.get_logger(__name__)
 
-"""Of the folders of warm containers."""
 _REFILL_SECONDS = 1.0
 """From the use of a warm container to the creation of the next: the conversation comes first."""
 

@@ -68,6 +68,11 @@ class SizeGuard:
             self._allowed = max(self._limit, min(self._allowed, size + _SLACK))
             wait = max(self._every, _REST_FACTOR * took)
 
+    async def accept_size(self) -> None:
+        """Call it once all that can write was ended: what was written between the measurement and the end may stay."""
+        async with self._concurrency:
+            self._allowed = max(self._allowed, await self._measure() + _SLACK)
+
     async def _watch(self, on_full: Callable[[], Awaitable[None]]) -> None:
         while True:
             size = await self.wait_until_full()

@@ -52,7 +52,7 @@ class ExecutorConnection:
         self._last_id = 0
         self._unanswered = 0
         self._status_timer: asyncio.TimerHandle | None = None
-        self._reading = asyncio.create_task(self._read())
+        self._reading: asyncio.Future[None] = asyncio.create_task(self._read())
 
     @property
     def alive(self) -> bool:
@@ -97,6 +97,9 @@ class ExecutorConnection:
         self._reading.cancel()
         self._writer.close()  # first: who waits here may be cancelled
         await asyncio.wait([self._reading])
+        # The error of a cancelled task refers to what it ran, and that is this connection.
+        self._reading = asyncio.get_running_loop().create_future()
+        self._reading.set_result(None)
         try:
             async with asyncio.timeout(_CLOSE_SECONDS):  # a peer that does not read keeps the buffer from draining
                 await self._writer.wait_closed()

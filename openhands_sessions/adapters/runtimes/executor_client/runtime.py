@@ -88,9 +88,9 @@ class ExecutorRuntime:
     ) -> None:
         """`output_limit` is how much of an output executors are told to keep, in bytes. Without `files`, files are
         accessed through the executor. `keep_awake` keeps the sandbox awake during each call."""
-        self.files = files or ExecutorFiles(keep_awake, self._started)
-        self.programs: Programs = ExecutorPrograms(keep_awake, self._started, spec.environment)
+        self._files = files
         self._environment = spec.environment
+        self._secrets = spec.secrets
         self._keep_awake = keep_awake
         self._host = host
         self._journal = journal
@@ -101,6 +101,16 @@ class ExecutorRuntime:
         self._closed = False
         self._never: set[str] = set()  # interrupted while no executor could be told
         self._journal_name: tuple[ExecutorConnection, str] | None = None
+
+    # Both refer to this object, so that it keeps neither: it would be freed late.
+
+    @property
+    def files(self) -> Workspace:
+        return self._files or ExecutorFiles(self._keep_awake, self._started)
+
+    @property
+    def programs(self) -> Programs:
+        return ExecutorPrograms(self._keep_awake, self._started, self._environment)
 
     async def perform(self, key: str, task: Task, on_output: OnOutput) -> Outcome:
         async with AsyncExitStack() as stack:
@@ -117,6 +127,7 @@ class ExecutorRuntime:
         body: dict[str, Json] = {
             "key": key,
             "task": task_message(task, environment=self._environment, timeout=self._command_timeout),
+            "secrets": list(self._secrets),
         }
         for _ in range(_TRIES):
             try:

@@ -117,7 +117,7 @@ class LocalRuntimes:
                 env=_environment(self._search_path, paths.workspace),
                 cwd="/",
                 stdin=subprocess.DEVNULL,
-                stdout=subprocess.DEVNULL,
+                stdout=subprocess.PIPE,  # its end tells that it has ended: else subprocess looks every 50 ms
                 stderr=subprocess.DEVNULL,
                 start_new_session=True,
             )

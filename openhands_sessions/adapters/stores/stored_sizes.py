@@ -1,0 +1,24 @@
+"""How many bytes each conversation takes: its events and what it began with. Kept in step with each write."""
+
+import sqlite3
+from collections.abc import Mapping
+
+from openhands_sessions.adapters.stores.sqlite_schema import LIVE
+from openhands_sessions.core.ids import OwnerId
+
+
+def add_sizes(connection: sqlite3.Connection, added: Mapping[int, int]) -> None:
+    """Add bytes to conversations, each by its key."""
+    connection.executemany(
+        "UPDATE sizes SET bytes = bytes + ? WHERE conversation = ?", [(size, key) for key, size in added.items()]
+    )
+
+
+def stored_by(owner: OwnerId, connection: sqlite3.Connection) -> tuple[int, int]:
+    """How many conversations a user has, and how many bytes they take."""
+    count, size = connection.execute(
+        "SELECT count(*), coalesce(sum(bytes), 0) FROM conversations AS stored LEFT JOIN sizes"
+        f" ON conversation = stored.key WHERE gone = {LIVE} AND owner = ?",
+        (owner,),
+    ).fetchone()
+    return int(count), int(size)

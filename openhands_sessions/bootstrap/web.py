@@ -1,0 +1,120 @@
+"""The network edge of an application."""
+
+import asyncio
+import uuid
+from collections.abc import AsyncIterator
+from datetime import UTC, datetime
+from functools import partial
+
+import structlog
+from aiohttp import web
+
+from openhands_sessions import __version__
+from openhands_sessions.adapters.models.catalogue import Catalogue, ModelChoice
+from openhands_sessions.bootstrap.application import Application
+from openhands_sessions.core.ids import LOCAL_OWNER
+from openhands_sessions.server.app import ServerSettings, build_app
+from openhands_sessions.server.caller_rates import Rates
+from openhands_sessions.server.pending_connections import PendingLimits
+from openhands_sessions.server.services import Options, Services
+from openhands_sessions.server.sockets.client_namespace import ClientDependencies, ClientLimits
+from openhands_sessions.service.feedback import FeedbackStore
+from openhands_sessions.service.operator_control import OperatorControl
+
+log = structlog.get_logger(__name__)
+
+AGENT_NAMES = ("CodeActAgent", "ShellAgent")
+"""As the V0 client names them; see `core.user_settings.AGENTS`."""
+ANALYZERS = ("llm", "rules")
+PRELOAD_AFTER = 1.0
+"""Seconds after the start, in which the clients of an earlier server come back."""
+
+
+async def web_application(application: Application) -> web.Application:
+    """The application's network edge; its clean-up closes the sessions."""
+    server = application.config.server
+    edge = ServerSettings(
+        services=_services(application),
+        clients=await _client_parts(application),
+        allowed_origins=server.allowed_origins,
+        allowed_hosts=server.allowed_hosts,
+        any_host=application.auth.required and not application.auth.by_proxy,
+        trusted_proxies=server.trusted_proxies,
+        client_dir=server.client_dir,
+    )
+    app = build_app(edge)
+    if (model := application.config.llm.model) is not None:
+        app.cleanup_ctx.append(partial(_preloading, application.models, model))
+    return app
+
+
+async def _preloading(models: ModelChoice, name: str, app: web.Application) -> AsyncIterator[None]:
+    """Load what the operator's model needs, soon after the start: the first conversation would wait for it."""
+    preload = asyncio.create_task(_preload(models, name), name="preload")
+    yield
+    preload.cancel()
+    await asyncio.wait([preload])
+
+
+async def _preload(models: ModelChoice, name: str) -> None:
+    await asyncio.sleep(PRELOAD_AFTER)
+    begun = asyncio.get_running_loop().time()
+    try:
+        await models.preload(name)
+    except Exception as error:  # of a library that may be anybody's
+        log.warning("the model's library was not loaded beforehand; a conversation tries again", problem=str(error))
+    else:
+        log.debug("the model's library is loaded", seconds=round(asyncio.get_running_loop().time() - begun, 1))
+
+
+def _services(application: Application) -> Services:
+    config = application.config
+    models = Catalogue(config.llm.model)
+    return Services(
+        access=application.access,
+        operations=application.sessions,
+        operators=OperatorControl(application.sessions),
+        settings=application.settings,
+        secrets=application.secrets,
+        options=Options(agents=AGENT_NAMES, security_analyzers=ANALYZERS, models=models.names),
+        auth=application.auth,
+        version=__version__,
+        feedback=FeedbackStore(application.files, lambda: datetime.now(UTC), _new_id),
+        new_id=_new_id,
+        trajectory_bytes=config.limits.trajectory_bytes,
+        slow_client_grace=config.limits.slow_client_grace,
+        started=asyncio.get_running_loop().time(),
+        data_dir=config.data_dir,
+    )
+
+
+async def _client_parts(application: Application) -> ClientDependencies:
+    limits = application.config.limits
+    return ClientDependencies(
+        access=application.access,
+        files=application.files,
+        agents=application.agents,
+        defaults=await application.settings.merged(LOCAL_OWNER, {}),
+        limits=ClientLimits(
+            message_bytes=limits.message_bytes,
+            unfinished_bytes=limits.unfinished_bytes,
+            rates=Rates(
+                messages_per_second=limits.messages_per_second,
+                messages_burst=limits.messages_burst,
+                creates_per_minute=limits.creates_per_minute,
+                requests_per_second=limits.requests_per_second,
+            ),
+            slow_client_grace=limits.slow_client_grace,
+            failed_logins_per_minute=limits.failed_logins_per_minute,
+            pending=PendingLimits(
+                seconds=limits.authentication_timeout,
+                per_address=limits.unauthenticated_per_address,
+                in_all=limits.unauthenticated_connections,
+            ),
+        ),
+        version=__version__,
+    )
+
+
+def _new_id() -> str:
+    return uuid.uuid4().hex

@@ -1,0 +1,93 @@
+"""`sessions history`: the turns of a conversation's dialogue, and what moves it."""
+
+from collections.abc import Sequence
+from dataclasses import asdict
+from uuid import uuid4
+
+from openhands_sessions.cli.output import clean, columns, print_json
+from openhands_sessions.cli.sessions import ConversationsTarget, find
+from openhands_sessions.config.errors import ConfigError
+from openhands_sessions.core.history_changes import HistoryChange
+from openhands_sessions.core.history_commands import CreateCheckpoint, GoBack, HistoryCommand, SwitchBranch, Undo
+from openhands_sessions.core.ids import UNNUMBERED, EventId
+from openhands_sessions.ports.access import Access
+from openhands_sessions.ports.conversations import DialogueHistory
+
+SHOWN_TEXT = 80
+"""Characters of a message that a turn is listed with."""
+
+
+def history(target: ConversationsTarget, sid: str, limit: int, command: HistoryCommand | None, *, as_json: bool) -> int:
+    """Carry the command out and print what it did; without one, list the newest turns, branches and checkpoints."""
+    if command is None:
+        found = target.ask(lambda access: _read(access, sid, limit))
+        if as_json:
+            print_json(asdict(found))
+        else:
+            print(_listing(found))
+        return 0
+    done = target.ask(lambda access: _do(access, sid, command))
+    if as_json:
+        print_json(asdict(done))
+    else:
+        print(words(done))
+    return 0
+
+
+def command_of(*, undo: bool, to: str | None, checkpoint: str | None, switch: str | None) -> HistoryCommand | None:
+    """What the options ask for; None without any. A number is a message's id, all else a checkpoint's name. Raises
+    ConfigError for two of them."""
+    asked: list[HistoryCommand] = []
+    if undo:
+        asked.append(Undo())
+    if to is not None:
+        asked.append(GoBack(message=EventId(int(to))) if to.isdecimal() else GoBack(checkpoint=to))
+    if checkpoint is not None:
+        asked.append(CreateCheckpoint(name=checkpoint))
+    if switch is not None:
+        asked.append(SwitchBranch(branch=switch))
+    if len(asked) > 1:
+        raise ConfigError("sessions history", "takes one of --undo, --to, --checkpoint and --switch at a time")
+    return asked[0] if asked else None
+
+
+def words(done: HistoryChange) -> str:
+    """What was done, and the message of the turn that was left."""
+    left = "" if done.text is None else f"\nTaken back, from message {done.message} on: {_line(done.text)}"
+    return clean(f"{done.told}{left}")
+
+
+async def _read(access: Access, sid: str, limit: int) -> DialogueHistory:
+    return await access.conversations.history((await find(access, sid)).id, limit=limit)
+
+
+async def _do(access: Access, sid: str, command: HistoryCommand) -> HistoryChange:
+    found = await find(access, sid)
+    accepted = await access.gateway.submit(found.id, command, key=uuid4().hex)
+    return await access.conversations.history_change(found.id, accepted.id)
+
+
+def _listing(found: DialogueHistory) -> str:
+    rows = [(str(turn.message), _line(turn.text)) for turn in found.turns]
+    parts = [f"branch {found.branch}", columns(("message", "text"), rows)]
+    if found.more:
+        parts.append("(and older turns; --limit shows more)")
+    if found.branches:
+        parts.append(_table("other branches", [(one.name, f"up to event {one.tip}") for one in found.branches]))
+    if found.checkpoints:
+        places = [(one.name, _place(one.at), one.description) for one in found.checkpoints]
+        parts.append(_table("checkpoints", places))
+    return "\n\n".join(clean(part) for part in parts)
+
+
+def _table(name: str, rows: Sequence[Sequence[str]]) -> str:
+    return columns((name, *[""] * (len(rows[0]) - 1)), rows)
+
+
+def _place(at: EventId) -> str:
+    return "at the end of this turn" if at == UNNUMBERED else f"after event {at}"
+
+
+def _line(text: str) -> str:
+    line = " ".join(text.split())
+    return line if len(line) <= SHOWN_TEXT else f"{line[: SHOWN_TEXT - 1]}…"

@@ -1,0 +1,66 @@
+"""What a client may ask of a conversation's history. Each move may name what is left by `branch`."""
+
+from dataclasses import dataclass
+
+from openhands_sessions.core.ids import EventId
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Undo:
+    """Take the newest turn back."""
+
+    branch: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class GoBack:
+    """Go on from another place, named in one way: before the user's message `message`, which opened a turn; after
+    `event`, between two turns; or from a checkpoint."""
+
+    message: EventId | None = None
+    event: EventId | None = None
+    checkpoint: str | None = None
+    branch: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class EditMessage:
+    """Go back to before a message of the user's, which opened a turn, and say this in its place. Images and files of
+    None are those of the old message."""
+
+    message: EventId
+    content: str
+    image_urls: tuple[str, ...] | None = None
+    file_urls: tuple[str, ...] | None = None
+    branch: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Regenerate:
+    """Take the newest turn back, and say the same again."""
+
+    branch: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class SwitchBranch:
+    """Go on at the end of another branch."""
+
+    branch: str
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class CreateCheckpoint:
+    """Name the end of the newest turn, also where that still runs."""
+
+    name: str
+    description: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Compact:
+    """Have the older part of the dialogue summed up now."""
+
+
+HistoryMove = Undo | GoBack | EditMessage | Regenerate | SwitchBranch
+HistoryCommand = HistoryMove | CreateCheckpoint | Compact

@@ -1,0 +1,286 @@
+"""Commands of the history, and their answers."""
+
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal
+
+from pydantic import Field
+
+from openhands_sessions.core.events.event import Json
+from openhands_sessions.core.history_changes import HistoryChange
+from openhands_sessions.core.history_commands import (
+    Compact,
+    CreateCheckpoint,
+    EditMessage,
+    GoBack,
+    HistoryCommand,
+    Regenerate,
+    SwitchBranch,
+    Undo,
+)
+from openhands_sessions.core.ids import UNNUMBERED, EventId
+from openhands_sessions.core.lineage import Branch, Checkpoint
+from openhands_sessions.ports.conversations import DialogueHistory, HistoryTurn
+from openhands_sessions.protocol.images import ImageUrl
+from openhands_sessions.protocol.payloads import Message, Reply, Text
+
+Key = Annotated[str, Field(min_length=1, max_length=128)]
+Name = Annotated[str, Field(min_length=1, max_length=100, pattern=r"^\S(.*\S)?$")]
+EventNumber = Annotated[int, Field(strict=True)]
+
+
+class NoArgs(Message):
+    """`args` of a command that takes none."""
+
+
+class LeavingArgs(Message):
+    """`args` of `undo` and `regenerate`; `branch` names what is left."""
+
+    branch: Name | None = None
+
+
+class MoveArgs(LeavingArgs):
+    """`args` of a `move`: before the user's `message`, after `event`, or to a `checkpoint`; exactly one of them."""
+
+    message: EventNumber | None = None
+    event: EventNumber | None = None
+    checkpoint: Name | None = None
+
+
+class EditArgs(LeavingArgs):
+    """`args` of an `edit`: `message` is the one in whose place this is said. Without images or files it has those of
+    the old one."""
+
+    message: EventNumber
+    content: Text
+    image_urls: list[ImageUrl] | None = Field(None, max_length=32)
+    file_urls: list[str] | None = Field(None, max_length=256)
+
+
+class SwitchArgs(Message):
+    """`args` of a `switch`."""
+
+    branch: Name
+
+
+class CheckpointArgs(Message):
+    """`args` of a `checkpoint`."""
+
+    name: Name
+    description: str = Field("", max_length=1_000)
+
+
+class UndoIn(Message):
+    """Takes the newest turn back."""
+
+    action: Literal["undo"]
+    args: LeavingArgs = LeavingArgs()
+    key: Key | None = None
+
+
+class MoveIn(Message):
+    """Goes on from another place."""
+
+    action: Literal["move"]
+    args: MoveArgs
+    key: Key | None = None
+
+
+class EditIn(Message):
+    """Goes back to before a message, and says something else in its place."""
+
+    action: Literal["edit"]
+    args: EditArgs
+    key: Key | None = None
+
+
+class RegenerateIn(Message):
+    """Takes the newest turn back, and says the same again."""
+
+    action: Literal["regenerate"]
+    args: LeavingArgs = LeavingArgs()
+    key: Key | None = None
+
+
+class SwitchIn(Message):
+    """Goes on at the end of another branch."""
+
+    action: Literal["switch"]
+    args: SwitchArgs
+    key: Key | None = None
+
+
+class CheckpointIn(Message):
+    """Names the end of the newest turn."""
+
+    action: Literal["checkpoint"]
+    args: CheckpointArgs
+    key: Key | None = None
+
+
+class CompactIn(Message):
+    """Has the older part of the dialogue summed up now."""
+
+    action: Literal["compact"]
+    args: NoArgs = NoArgs()
+    key: Key | None = None
+
+
+HISTORY_MODELS = (UndoIn, MoveIn, EditIn, RegenerateIn, SwitchIn, CheckpointIn, CompactIn)
+HistoryModel = UndoIn | MoveIn | EditIn | RegenerateIn | SwitchIn | CheckpointIn | CompactIn
+HistoryIn = Annotated[HistoryModel, Field(discriminator="action")]
+HISTORY_ACTIONS = ("undo", "move", "edit", "regenerate", "switch", "checkpoint", "compact")
+
+
+def history_command(given: HistoryModel) -> HistoryCommand:
+    """The command that was sent."""
+    match given:
+        case UndoIn(args=args):
+            return Undo(branch=args.branch)
+        case RegenerateIn(args=args):
+            return Regenerate(branch=args.branch)
+        case MoveIn(args=args):
+            return GoBack(
+                message=_event(args.message), event=_event(args.event), checkpoint=args.checkpoint, branch=args.branch
+            )
+        case EditIn(args=args):
+            return EditMessage(
+                message=EventId(args.message),
+                content=args.content,
+                image_urls=None if args.image_urls is None else tuple(args.image_urls),
+                file_urls=None if args.file_urls is None else tuple(args.file_urls),
+                branch=args.branch,
+            )
+        case SwitchIn(args=args):
+            return SwitchBranch(branch=args.branch)
+        case CheckpointIn(args=args):
+            return CreateCheckpoint(name=args.name, description=args.description)
+        case CompactIn():
+            return Compact()
+
+
+def history_wire(command: HistoryCommand, key: str) -> dict[str, Json]:
+    """A command as a client sends it. Built without validation: the server validates it."""
+    action, args = _parts(command)
+    given = {name: list(value) if isinstance(value, tuple) else value for name, value in args.items()}
+    return {"action": action, "args": {name: value for name, value in given.items() if value is not None}, "key": key}
+
+
+def _parts(command: HistoryCommand) -> tuple[str, Mapping[str, Any]]:
+    match command:
+        case Undo(branch=branch):
+            return "undo", {"branch": branch}
+        case Regenerate(branch=branch):
+            return "regenerate", {"branch": branch}
+        case GoBack(message=message, event=event, checkpoint=checkpoint, branch=branch):
+            return "move", {"message": message, "event": event, "checkpoint": checkpoint, "branch": branch}
+        case EditMessage(message=message, content=content, image_urls=images, file_urls=files, branch=branch):
+            about = {"message": message, "content": content, "image_urls": images, "file_urls": files}
+            return "edit", {**about, "branch": branch}
+        case SwitchBranch(branch=branch):
+            return "switch", {"branch": branch}
+        case CreateCheckpoint(name=name, description=description):
+            return "checkpoint", {"name": name, "description": description}
+        case Compact():
+            return "compact", {}
+
+
+def _event(number: int | None) -> EventId | None:
+    return None if number is None else EventId(number)
+
+
+class TurnOut(Reply):
+    """A turn: the id of the message that opened it, and the beginning of its text."""
+
+    message: int
+    text: str
+
+
+class BranchOut(Reply):
+    """Another dialogue of the conversation, up to and with event `tip`."""
+
+    name: str
+    tip: int
+
+
+class CheckpointOut(Reply):
+    """A place with a name: after `event`, or at the end of the turn that runs, where it is null."""
+
+    name: str
+    description: str
+    event: int | None
+
+
+class HistoryOut(Reply):
+    """The visible dialogue: `chain` are the ranges of its events, both ends included, `turns` the newest ones, oldest
+    first; `has_more` says whether there are older ones. `branches` does not list the one that the dialogue is on."""
+
+    branch: str
+    chain: list[tuple[int, int]]
+    turns: list[TurnOut]
+    has_more: bool
+    branches: list[BranchOut]
+    checkpoints: list[CheckpointOut]
+
+    @classmethod
+    def of(cls, history: DialogueHistory) -> "HistoryOut":
+        return cls(
+            branch=history.branch,
+            chain=list(history.chain),
+            turns=[TurnOut(message=turn.message, text=turn.text) for turn in history.turns],
+            has_more=history.more,
+            branches=[BranchOut(name=branch.name, tip=branch.tip) for branch in history.branches],
+            checkpoints=[
+                CheckpointOut(name=one.name, description=one.description, event=None if one.at < 0 else one.at)
+                for one in history.checkpoints
+            ],
+        )
+
+    def history(self) -> DialogueHistory:
+        return DialogueHistory(
+            branch=self.branch,
+            chain=tuple((EventId(start), EventId(end)) for start, end in self.chain),
+            turns=[HistoryTurn(EventId(turn.message), turn.text) for turn in self.turns],
+            more=self.has_more,
+            branches=[Branch(name=branch.name, tip=EventId(branch.tip)) for branch in self.branches],
+            checkpoints=[
+                Checkpoint(
+                    name=one.name,
+                    description=one.description,
+                    at=UNNUMBERED if one.event is None else EventId(one.event),
+                )
+                for one in self.checkpoints
+            ],
+        )
+
+
+class HistoryChangedOut(Reply):
+    """What was done, by event `id`: `told` says it in words. Of a move, `to` is the event after which the dialogue goes
+    on, `message` and `text` the user's message that opened the first turn that was left, and `left_branch` the branch
+    that what was left is now; null where it lies on another one. Of a compaction, what the model is shown, in
+    characters: where both are the same, nothing was compacted."""
+
+    id: int
+    action: str
+    told: str
+    to: int | None = None
+    branch: str | None = None
+    left_branch: str | None = None
+    message: int | None = None
+    text: str | None = None
+    characters_before: int | None = None
+    characters_after: int | None = None
+
+    @classmethod
+    def of(cls, change: HistoryChange) -> "HistoryChangedOut":
+        return cls(
+            id=change.event,
+            action=change.action,
+            told=change.told,
+            to=change.to,
+            branch=change.branch,
+            left_branch=change.left_branch,
+            message=change.message,
+            text=change.text,
+            characters_before=change.characters_before,
+            characters_after=change.characters_after,
+        )

@@ -1,0 +1,64 @@
+"""What every Conversations keeps, here or on another server."""
+
+import pytest
+
+from openhands_sessions.core.errors import BadInput, NotFound
+from openhands_sessions.core.history_commands import CreateCheckpoint, SwitchBranch, Undo
+from openhands_sessions.core.ids import EventId
+from openhands_sessions.core.lifecycle import SessionState
+from openhands_sessions.core.lineage import MAIN
+from tests.support.gateway_kinds import SID, Kind, whole_log
+from tests.support.list_reader import reading_list
+
+
+async def test_the_history_is_moved_and_told_alike_from_here_and_from_afar(kind: Kind) -> None:
+    gateway, conversations = kind.gateway, kind.conversations
+    with pytest.raises(NotFound):
+        await conversations.history(SID, limit=10)
+    await whole_log(gateway)
+    before = await conversations.history(SID, limit=10)
+    assert [turn.text for turn in before.turns] == ["one", "two"]
+    assert (before.branch, before.more, list(before.branches), list(before.checkpoints)) == (MAIN, False, [], [])
+    assert before.chain == ((0, (await gateway.describe(SID)).head),) == (await gateway.describe(SID)).chain
+    newest = await conversations.history(SID, limit=1)
+    assert ([turn.text for turn in newest.turns], newest.more) == (["two"], True)
+    older = await conversations.history(SID, limit=10, before=before.turns[1].message)
+    assert ([turn.text for turn in older.turns], older.more) == (["one"], False)
+    undone = await gateway.submit(SID, Undo(branch="old"), key="k")
+    assert await gateway.submit(SID, Undo(branch="old"), key="k") == undone
+    change = await conversations.history_change(SID, undone.id)
+    assert (change.action, change.message, change.text) == ("undo", before.turns[1].message, "two")
+    assert (change.branch, change.left_branch) == (MAIN, "old")
+    labelled = await gateway.submit(SID, CreateCheckpoint(name="here", description="well"))
+    assert (await conversations.history_change(SID, labelled.id)).action == "checkpoint"
+    after = await conversations.history(SID, limit=10)
+    assert [turn.text for turn in after.turns] == ["one"]
+    assert [(one.name, one.description, one.at) for one in after.checkpoints] == [("here", "well", change.to)]
+    assert [one.name for one in after.branches] == ["old"]
+    assert len(after.chain) == 2
+    with pytest.raises(BadInput, match="branch"):
+        await gateway.submit(SID, SwitchBranch(branch="nowhere"))
+    with pytest.raises(NotFound):
+        await conversations.history_change(SID, EventId(after.chain[-1][1] + 1))
+
+
+async def test_a_list_is_followed_and_read_alike_from_here_and_from_afar(kind: Kind) -> None:
+    gateway, conversations = kind.gateway, kind.conversations
+    async with reading_list(conversations) as reader:
+        assert reader.rows == {}
+        log = await whole_log(gateway)
+        await reader.until(lambda: SID in reader.rows and reader.rows[SID].state is SessionState.READY)
+        await reader.until(lambda: reader.rows[SID].unread == 2)
+        assert await conversations.mark_read(SID, log[-1].id) == log[-1].id
+        await reader.until(lambda: reader.rows[SID].unread == 0)
+        assert await conversations.mark_read(SID, EventId(1)) == log[-1].id
+        with pytest.raises(BadInput, match="event_id"):
+            await conversations.mark_read(SID, EventId(log[-1].id + 100))
+        reader.renew()
+        await reader.until_snapshots(2)
+        await conversations.rename(SID, "New")
+        await reader.until(lambda: reader.rows[SID].title == "New")
+        await conversations.delete(SID)
+        await reader.until(lambda: reader.rows == {})
+        with pytest.raises(NotFound):
+            await conversations.mark_read(SID, EventId(0))

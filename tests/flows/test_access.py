@@ -1,0 +1,266 @@
+"""Who may do what over REST: a table by hand, with a row for every route. What is sent over the socket has its own, in
+test_socket_access.py."""
+
+from collections.abc import AsyncIterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlencode
+
+import aiohttp
+import pytest
+
+from openhands_sessions.protocol import routes
+from openhands_sessions.protocol.route import Route
+from openhands_sessions.protocol.routes import ROUTES
+from tests.support.running_server import Server
+from tests.support.server_clients import Clients
+from tests.support.token_callers import (
+    CALLERS,
+    MESSAGE,
+    TOKENS,
+    UNKNOWN_ID,
+    token_callers,
+    token_server,
+    worked_conversation,
+)
+
+WRONG_QUERY = {
+    "limit": "x",
+    "after": "x",
+    "start_id": "x",
+    "event_id": "x",
+    "filter": "{",
+    "before": "x",
+    "file": "",
+    "path": "../..",
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Asked:
+    """How a route is asked so that its owner gets a good answer. `path` fills in what is no conversation."""
+
+    query: Mapping[str, str] = field(default_factory=dict)
+    json: Any = None
+    path: Mapping[str, str] = field(default_factory=dict)
+    form: Mapping[str, str] = field(default_factory=dict)
+
+
+NO_MORE = Asked()
+# The statuses that a route of one conversation answers: to nobody; to a user with an id of its own, of somebody else's
+# and of nobody's; to an operator and to an admin with an id of somebody else's.
+ONE: Mapping[Route, tuple[int, int, int, int, int, int]] = {
+    #                               nobody own foreign unknown operator admin
+    routes.DESCRIBE_CONVERSATION: (401, 200, 200, 200, 200, 200),
+    routes.RENAME_CONVERSATION: (401, 200, 404, 404, 404, 404),
+    routes.START_CONVERSATION: (401, 200, 404, 404, 404, 404),
+    routes.RUNTIME_CONFIG: (401, 200, 404, 404, 404, 404),
+    routes.VSCODE_URL: (401, 200, 404, 404, 404, 404),
+    routes.WEB_HOSTS: (401, 200, 404, 404, 404, 404),
+    routes.LIST_MICROAGENTS: (401, 200, 404, 404, 404, 404),
+    routes.REMEMBER_PROMPT: (401, 200, 404, 404, 404, 404),
+    routes.EXPERIMENT_CONFIG: (401, 200, 404, 404, 404, 404),
+    routes.SUBMIT_FEEDBACK: (401, 200, 404, 404, 404, 404),
+    routes.SET_MODEL: (401, 422, 404, 404, 404, 404),  # of the shell agent, which has no model
+    routes.SEND_COMMAND: (401, 200, 404, 404, 404, 404),
+    routes.SAY: (401, 200, 404, 404, 404, 404),
+    routes.SEND_MESSAGE: (401, 200, 404, 404, 404, 404),
+    routes.READ_HISTORY: (401, 200, 404, 404, 404, 404),
+    routes.CHANGE_HISTORY: (401, 200, 404, 404, 404, 404),
+    routes.READ_EVENTS: (401, 200, 404, 404, 404, 404),
+    routes.STREAM_EVENTS: (401, 200, 404, 404, 404, 404),
+    routes.EXPORT: (401, 200, 404, 404, 404, 404),
+    routes.LIST_FILES: (401, 200, 404, 404, 404, 404),
+    routes.READ_FILE: (401, 200, 404, 404, 404, 404),
+    routes.UPLOAD_FILES: (401, 200, 404, 404, 404, 404),
+    routes.ZIP_DIRECTORY: (401, 200, 404, 404, 404, 404),
+    routes.GIT_CHANGES: (401, 200, 404, 404, 404, 404),
+    routes.GIT_DIFF: (401, 200, 404, 404, 404, 404),
+    routes.MARK_READ: (401, 200, 404, 404, 404, 404),
+    routes.STOP_CONVERSATION: (401, 200, 200, 200, 200, 200),
+    routes.DELETE_CONVERSATION: (401, 200, 200, 200, 200, 200),
+}
+# The statuses that any other route answers, to nobody, a user, an operator and an admin. The order matters: settings,
+# secrets and tokens are stored on the way. The secret in the paths is the user's.
+OTHER: Mapping[Route, tuple[int, int, int, int]] = {
+    #                                      nobody user operator admin
+    routes.CREATE_CONVERSATION: (401, 200, 200, 200),
+    routes.LIST_CONVERSATIONS: (401, 200, 200, 200),
+    routes.LIST_MICROAGENT_CONVERSATIONS: (401, 200, 200, 200),
+    routes.READ_SETTINGS: (401, 404, 404, 404),
+    routes.STORE_SETTINGS: (401, 200, 200, 200),
+    routes.RESET_SETTINGS: (401, 410, 410, 410),
+    routes.LIST_SECRETS: (401, 200, 200, 200),
+    routes.CHANGE_SECRET: (401, 200, 404, 404),
+    routes.DELETE_SECRET: (401, 200, 404, 404),
+    routes.ADD_SECRET: (401, 201, 201, 201),
+    routes.ADD_PROVIDERS: (401, 200, 200, 200),
+    routes.USER_INFO: (401, 200, 200, 200),
+    routes.USER_REPOSITORIES: (401, 200, 200, 200),
+    routes.SEARCH_REPOSITORIES: (401, 200, 200, 200),
+    routes.SEARCH_BRANCHES: (401, 200, 200, 200),
+    routes.REPOSITORY_BRANCHES: (401, 200, 200, 200),
+    routes.INSTALLATIONS: (401, 200, 200, 200),
+    routes.SUGGESTED_TASKS: (401, 200, 200, 200),
+    routes.REPOSITORY_MICROAGENTS: (401, 200, 200, 200),
+    routes.REPOSITORY_MICROAGENT: (401, 404, 404, 404),
+    routes.UNSET_PROVIDERS: (401, 200, 200, 200),
+    routes.CLIENT_CONFIG: (401, 200, 200, 200),
+    routes.LIST_MODELS: (401, 200, 200, 200),
+    routes.LIST_AGENTS: (401, 200, 200, 200),
+    routes.LIST_ANALYZERS: (401, 200, 200, 200),
+    routes.LOGIN_PAGE: (401, 303, 303, 303),
+    routes.LOG_IN: (401, 303, 303, 303),
+    routes.LOG_OUT: (303, 303, 303, 303),
+    routes.LOGIN_LINK: (401, 200, 200, 200),
+    routes.ALIVE: (200, 200, 200, 200),
+    routes.HEALTH: (200, 200, 200, 200),
+    routes.LIVE: (200, 200, 200, 200),
+    routes.READY: (200, 200, 200, 200),
+    routes.SERVER_INFO: (401, 200, 200, 200),
+    routes.OPENAPI: (401, 200, 200, 200),
+    routes.SOCKET_SCHEMA: (401, 200, 200, 200),
+    routes.ASYNCAPI: (401, 200, 200, 200),
+    routes.DOCS: (401, 200, 200, 200),
+}
+GOOD: Mapping[Route, Asked] = {
+    routes.RENAME_CONVERSATION: Asked(json={"title": "new"}),
+    routes.START_CONVERSATION: Asked(json={}),
+    routes.REMEMBER_PROMPT: Asked(query={"event_id": "1"}),
+    routes.SUBMIT_FEEDBACK: Asked(json={"polarity": "positive"}),
+    routes.SEND_COMMAND: Asked(json=MESSAGE),
+    routes.SAY: Asked(json={"message": "$ echo more"}),
+    routes.SEND_MESSAGE: Asked(json={"content": "$ echo more"}),
+    routes.MARK_READ: Asked(json={"event_id": 0}),
+    routes.CHANGE_HISTORY: Asked(json={"action": "checkpoint", "args": {"name": "here"}}),
+    routes.SET_MODEL: Asked(json={"model": "scripted:demo"}),
+    routes.READ_FILE: Asked(query={"file": "file.txt"}),
+    routes.UPLOAD_FILES: Asked(form={"files": "content"}),
+    routes.GIT_DIFF: Asked(query={"path": "file.txt"}),
+    routes.CREATE_CONVERSATION: Asked(json={}),
+    routes.STORE_SETTINGS: Asked(json={"llm_model": "scripted:none"}),
+    routes.CHANGE_SECRET: Asked(json={"name": "ADAS"}, path={"name": "ADAS"}),
+    routes.DELETE_SECRET: Asked(path={"name": "ADAS"}),
+    routes.ADD_SECRET: Asked(json={"name": "MINE", "value": "x"}),
+    routes.ADD_PROVIDERS: Asked(json={"provider_tokens": {"github": {"token": "x"}}}),
+    routes.REPOSITORY_BRANCHES: Asked(query={"repository": "a/b"}),
+    routes.REPOSITORY_MICROAGENTS: Asked(path={"name": "a/b"}),
+    routes.REPOSITORY_MICROAGENT: Asked(path={"name": "a/b"}),
+}
+
+
+@dataclass(frozen=True)
+class Answer:
+    status: int
+    content_type: str
+    text: str
+
+
+@pytest.fixture
+async def server(data_dir: Path) -> AsyncIterator[Server]:
+    async with token_server(data_dir) as ready:
+        yield ready
+
+
+@pytest.fixture
+async def callers(server: Server) -> AsyncIterator[Mapping[str, Clients]]:
+    async with token_callers(server) as made:
+        yield made
+
+
+@pytest.fixture
+async def own(callers: Mapping[str, Clients]) -> str:
+    return await worked_conversation(callers["user"])
+
+
+async def ask(caller: Clients, route: Route, asked: Asked, sid: str = "", *, wrong: str | None = None) -> Answer:
+    """`wrong`: the query and this body in place of the good ones."""
+    path = route.path.replace("{conversation_id}", sid)
+    for name in route.parameters:
+        path = path.replace(f"{{{name}}}", asked.path.get(name, "x"))
+    query = asked.query if wrong is None else WRONG_QUERY
+    given: dict[str, Any] = {"json": asked.json}
+    if asked.form:
+        form = aiohttp.FormData()
+        for name, content in asked.form.items():
+            form.add_field(name, content.encode(), filename="new.txt")
+        given = {"data": form}
+    if wrong is not None:
+        given = {"data": wrong, "headers": {"Content-Type": "application/json"}} if route.body is not None else {}
+    url = f"{caller.rest.url}{path}?{urlencode(query)}"
+    async with caller.rest.http.request(route.method, url, allow_redirects=False, **given) as answer:
+        streams = answer.content_type in ("text/event-stream", "application/zip") or route is routes.EXPORT
+        text = "" if streams and answer.status == 200 else await answer.text()
+        return Answer(answer.status, answer.content_type, text)
+
+
+def test_every_route_has_a_row() -> None:
+    assert {*ONE, *OTHER} == set(ROUTES), "a route has no row: write down who may ask it"
+    assert all("{conversation_id}" in route.path for route in ONE)
+    assert not any("{conversation_id}" in route.path for route in OTHER)
+
+
+async def test_each_caller_gets_what_the_table_says_of_a_conversation(callers: Mapping[str, Clients], own: str) -> None:
+    wrong = []
+    for route, expected in ONE.items():
+        for caller, sid, status in zip(CALLERS, (own, own, own, UNKNOWN_ID, own, own), expected, strict=True):
+            if caller == "user":
+                continue  # last: it may change or delete the conversation
+            answer = await ask(callers[caller], route, GOOD.get(route, NO_MORE), sid)
+            if answer.status != status:
+                wrong.append(f"{route.call} for {caller}: {answer}")
+        answer = await ask(callers["user"], route, GOOD.get(route, NO_MORE), own)
+        if answer.status != expected[1]:
+            wrong.append(f"{route.call} for its owner: {answer}")
+    assert wrong == []
+
+
+async def test_somebody_elses_conversation_is_an_unknown_one_whatever_is_asked(
+    callers: Mapping[str, Clients], own: str
+) -> None:
+    told_apart = []
+    for route in ONE:
+        good = GOOD.get(route, NO_MORE)
+        for caller in ("stranger", "operator", "admin"):
+            unknown = await ask(callers[caller], route, good, UNKNOWN_ID)
+            for body in (None, "[]", "{", '{"args": 7, "title": 7}'):
+                foreign = await ask(callers[caller], route, good, own, wrong=body)
+                same = Answer(foreign.status, foreign.content_type, foreign.text.replace(own, UNKNOWN_ID))
+                if same != unknown:
+                    told_apart.append(f"{route.call} for {caller} with {body}: {foreign}, not {unknown}")
+    assert told_apart == []
+    assert (await callers["user"].rest.describe(own))["title"] != "new"
+
+
+async def test_each_caller_gets_what_the_table_says_of_everything_else(callers: Mapping[str, Clients]) -> None:
+    await callers["user"].rest.ask("POST", "/api/secrets", {"name": "ADAS", "value": "x"})
+    wrong = []
+    for route, expected in OTHER.items():
+        for caller, status in zip(
+            ("nobody", "admin", "operator", "user"), (expected[0], *expected[:0:-1]), strict=True
+        ):
+            asked = GOOD.get(route, NO_MORE)
+            if route is routes.LOG_IN:
+                answer = await _logged_in(callers[caller], TOKENS[caller] or "")
+            else:
+                answer = await ask(callers[caller], route, asked)
+            if answer.status != status:
+                wrong.append(f"{route.call} for {caller}: {answer}")
+    assert wrong == []
+
+
+async def _logged_in(caller: Clients, token: str) -> Answer:
+    """The form, for which the caller's header does not count."""
+    form = {"session_api_key": token}
+    async with caller.rest.http.post(f"{caller.rest.url}/api/login", data=form, allow_redirects=False) as answer:
+        return Answer(answer.status, answer.content_type, "")
+
+
+async def test_lists_and_events_have_what_is_the_callers_alone(callers: Mapping[str, Clients], own: str) -> None:
+    for caller in ("stranger", "operator", "admin"):
+        for query in ({}, {"search": "git"}, {"id_prefix": own[:8]}, {"count": "true"}):
+            status, page = await callers[caller].rest.ask("GET", "/api/conversations", **query)
+            assert (status, page["results"], page.get("total", 0)) == (200, [], 0)
+        status, _ = await callers[caller].rest.ask("GET", "/api/conversations", page_id=own)
+        assert status == (await callers[caller].rest.ask("GET", "/api/conversations", page_id=UNKNOWN_ID))[0]

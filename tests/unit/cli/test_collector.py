@@ -1,0 +1,47 @@
+"""The oldest generation has its turn while it is small."""
+
+import gc
+from collections.abc import Iterator
+
+import pytest
+
+from openhands_sessions.cli import collector
+from openhands_sessions.cli.collector import EVERY, NEXT, SELDOM, FullCollections
+
+
+@pytest.fixture(autouse=True)
+def thresholds() -> Iterator[None]:
+    before = gc.get_threshold()
+    gc.set_threshold(*SELDOM)
+    yield
+    gc.set_threshold(*before)
+
+
+def collected(full: FullCollections, generation: int, times: int = 1) -> tuple[int, int, int]:
+    """The thresholds after so many collections."""
+    for _ in range(times):
+        full("start", {"generation": generation})
+        full("stop", {"generation": generation})
+    return gc.get_threshold()
+
+
+def test_a_small_generation_has_its_turn_after_some_collections(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(collector, "MOST", 1 << 40)
+    full = FullCollections()
+    assert collected(full, 0, 100 * EVERY) == SELDOM
+    assert collected(full, 1, EVERY - 1) == SELDOM
+    assert collected(full, 1) == NEXT
+    assert collected(full, 2) == SELDOM
+    assert collected(full, 1, EVERY) == NEXT
+
+
+def test_a_large_generation_is_left_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(collector, "MOST", -1)
+    assert collected(FullCollections(), 1, 3 * EVERY) == SELDOM
+
+
+def test_a_turn_that_was_not_taken_does_not_wait_for_the_generation_to_grow(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(collector, "MOST", 1 << 40)
+    full = FullCollections()
+    assert collected(full, 1, EVERY) == NEXT
+    assert collected(full, 1) == SELDOM
