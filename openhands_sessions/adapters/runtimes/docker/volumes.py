@@ -121,9 +121,15 @@ class VolumeStorage:
 
     async def connect(self, term: int) -> ExecutorConnection | None:
         connection = await self._connect(term)
-        if connection is not None and term > await self.term():
-            async with self._term_lock():
-                await self._raise_term(term)
+        if connection is None:
+            return None
+        try:
+            if term > await self.term():
+                async with self._term_lock():
+                    await self._raise_term(term)
+        except BaseException:
+            await connection.close()
+            raise
         return connection
 
     async def listens(self) -> bool:
