@@ -107,7 +107,7 @@ $(VENV)/.made:
 	@touch $@
 
 $(VENV)/.runtime: $(VENV)/.made requirements.lock pyproject.toml
-	@echo "Installing into $(VENV); the first time takes about a minute."
+	@echo "Installing into $(VENV); the first time takes one to three minutes, and prints nothing meanwhile."
 	@$(PIP) install --require-hashes --requirement requirements.lock
 	@$(PIP) install --no-deps --no-build-isolation --editable .
 	@touch $@

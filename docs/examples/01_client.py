@@ -24,7 +24,7 @@ async def main(server: str, conversation: str | None, after: int, key: str | Non
 
     client.on("oh_event", show)
     client.on("oh_events", show)  # many at once, as when you come back
-    client.on("connect_error", lambda told: print("refused:", told))
+    client.on("connect_error", lambda told: print("cannot connect:", told))
     auth = {"protocol": 2, "conversation_id": sid, "create": not conversation, "session_api_key": key}
     try:
         await client.connect(server, auth=lambda: {**auth, "after": last})  # called again when the connection breaks

@@ -56,7 +56,7 @@ class ChatTarget:
         session = self.gateway.session(self.sid) if self.is_open else None
         chosen = self._spec.settings.get("llm_model")
         named = self.usage.model or (session and session.settings.get("llm_model")) or chosen or self._default_model
-        return str(named) if named else "as the server is configured"
+        return str(named) if named else "what the server is configured with; it is chosen with your first message"
 
     @property
     def used(self) -> str:

@@ -20,7 +20,7 @@ from openhands_sessions.cli.keys import key_for
 from openhands_sessions.cli.output import clean, columns, print_json
 from openhands_sessions.cli.settings import loaded
 from openhands_sessions.config.config import Config
-from openhands_sessions.core.errors import SessionsError
+from openhands_sessions.core.errors import OwnedElsewhere, SessionsError
 from openhands_sessions.ports.access import Access
 from openhands_sessions.ports.sandboxes import SandboxInfo
 from openhands_sessions.service.importing import ImportOutcome
@@ -49,7 +49,10 @@ async def opened(config: Config, server: str | None) -> AsyncIterator[Access]:
                 yield access
         return
     async with application(config) as found:
-        yield found.local
+        try:
+            yield found.local
+        except OwnedElsewhere as error:
+            raise SessionsError("a server has this conversation open; act through it: --server ADDRESS") from error
 
 
 @asynccontextmanager

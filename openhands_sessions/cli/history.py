@@ -53,8 +53,12 @@ def command_of(*, undo: bool, to: str | None, checkpoint: str | None, switch: st
 
 def words(done: HistoryChange) -> str:
     """What was done, and the message of the turn that was left."""
-    left = "" if done.text is None else f"\nTaken back, from message {done.message} on: {_line(done.text)}"
-    return clean(f"{done.told}{left}")
+    return "\n".join(line for line in (clean(done.told), taken_back(done)) if line)
+
+
+def taken_back(done: HistoryChange) -> str:
+    """The message of the turn that was left; empty where none was."""
+    return "" if done.text is None else clean(f"Taken back, from message {done.message} on: {_line(done.text)}")
 
 
 async def _read(access: Access, sid: str, limit: int) -> DialogueHistory:

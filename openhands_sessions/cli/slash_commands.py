@@ -6,10 +6,10 @@ from dataclasses import dataclass
 from difflib import get_close_matches
 
 from openhands_sessions.cli.chat_target import ChatTarget
-from openhands_sessions.cli.history import words
+from openhands_sessions.cli.history import taken_back
 from openhands_sessions.cli.screen import Screen
 from openhands_sessions.core.commands import SendMessage
-from openhands_sessions.core.errors import SessionsError
+from openhands_sessions.core.errors import BadInput, SessionsError
 from openhands_sessions.core.history_commands import Undo
 
 COMMANDS: Mapping[str, str] = {
@@ -71,6 +71,8 @@ class SlashCommands:
     async def run(self, command: SlashCommand) -> None:
         """Raises what the conversation's ports do."""
         match command.name:
+            case "stop" | "undo" | "help" if command.argument:
+                raise BadInput(f"/{command.name}", f"takes nothing behind it; //{command.name} … sends it as a message")
             case "stop":
                 if not await self._stop():
                     self._say("The agent is not working.")
@@ -98,7 +100,8 @@ class SlashCommands:
         if not self._target.is_open:
             self._say("There is nothing to take back: the conversation begins with your first message.")
             return
-        self._say(words(await self._target.change_history(Undo())))
+        done = await self._target.change_history(Undo())
+        self._say(taken_back(done) or done.told)  # the event, which follows, says where the dialogue goes on
         self._say(UNDO)
 
     async def _model(self, name: str) -> None:

@@ -27,7 +27,8 @@ def mint(
         print_json({"token": token, "id": made, "user": user, "role": role, "hours": hours})
     else:
         print(token)
-        print(f"id {made}, for `tokens revoke --id`; it lasts {hours:g} hours", file=sys.stderr)
+        lasts = f"{hours:g} {'hour' if hours == 1 else 'hours'}"
+        print(f"id {made}, for `tokens revoke --id`; it lasts {lasts}", file=sys.stderr)
     return 0
 
 

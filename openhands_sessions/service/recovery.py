@@ -18,7 +18,7 @@ from openhands_sessions.core.ids import ConversationId
 from openhands_sessions.ports.store import ConversationRow, SessionStore
 from openhands_sessions.service.session_registry import SessionRegistry
 from openhands_sessions.session.agent_session import AgentSession
-from openhands_sessions.session.log_folding import folded
+from openhands_sessions.session.log_folding import folded, snapshot_of
 from openhands_sessions.session.turn_runner import work_is_left
 
 log = structlog.get_logger(__name__)
@@ -79,8 +79,11 @@ class Recovery:
             row = await self._store.conversations.get(sid)
             if row is None or self._is_live(sid):
                 return True
-            snapshots = self._store.snapshots
-            view = await folded(self._store.log(sid), await snapshots.load(sid), self._directory.folding(sid))
+            folding, stored = self._directory.folding(sid), await self._store.snapshots.load(sid)
+            view = await folded(self._store.log(sid), stored, folding)
+            if folding.save is not None and (stored is None or stored.head != view.head):
+                await folding.save(snapshot_of(view))  # as sessions do at their end: lists show what it says
+                self._directory.lists.changed(row.owner, sid)
             if self._is_live(sid):
                 return True  # opened meanwhile: a claim would fence that session
             owed = work_is_left(view) or view.stopping is not None

@@ -121,5 +121,5 @@ async def test_the_example_client_finds_the_key(data_dir: Path) -> None:
         assert any("turn_ended" in line for line in first)
         async with started(server.url, "", "", "wrong") as client:
             printed, problem = await client.rest()
-        assert printed.startswith("refused: ")
+        assert printed.startswith("cannot connect: ")
         assert (problem, client.process.returncode) == ("", 1)

@@ -64,3 +64,9 @@ async def test_the_commands_over_rest(server: Server, sid: str) -> None:
     assert switched["branch"] == "first try"
     assert compacted["characters_before"] == compacted["characters_after"]
     assert "othing" in compacted["told"]
+
+
+async def test_a_change_beside_a_server_that_has_the_conversation_open_names_the_flag(server: Server, sid: str) -> None:
+    done = await CommandLine(server.data_dir).run("sessions", "history", sid, "--undo")
+    assert done.code == 1
+    assert "a server has this conversation open; act through it: --server ADDRESS" in done.err

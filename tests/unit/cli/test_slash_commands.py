@@ -7,6 +7,7 @@ import pytest
 from openhands_sessions.cli.chat_target import ChatTarget
 from openhands_sessions.cli.screen import PlainScreen
 from openhands_sessions.cli.slash_commands import COMMANDS, SlashCommand, SlashCommands, read, unknown
+from openhands_sessions.core.errors import BadInput
 from openhands_sessions.core.ids import LOCAL_OWNER, conversation_id
 from openhands_sessions.ports.gateway import SessionSpec
 from tests.fakes.memory_store import open_memory
@@ -45,6 +46,17 @@ async def test_a_command_says_something_before_the_first_message_and_makes_nothi
         await commands.run(SlashCommand(name))
         assert paper.getvalue().strip()
         assert list((await service.conversations.page(limit=10)).conversations) == []
+
+
+@pytest.mark.parametrize("name", ["stop", "undo", "help"])
+async def test_a_word_behind_a_command_that_takes_none_is_refused(name: str, screen: PlainScreen) -> None:
+    async def stops() -> bool:
+        raise AssertionError("nothing is to be stopped")
+
+    async with open_memory() as store, running_service(ServiceLayer(store=store)) as service:
+        target = ChatTarget(service.of(LOCAL_OWNER), SessionSpec(id=conversation_id("a" * 32), create=True))
+        with pytest.raises(BadInput, match=f"/{name} takes nothing behind it"):
+            await SlashCommands(target, screen, stops).run(SlashCommand(name, "twice"))
 
 
 @pytest.mark.parametrize(

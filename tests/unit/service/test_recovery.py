@@ -99,6 +99,20 @@ async def test_the_next_server_lets_alone_what_was_at_rest(store: SessionStore) 
         assert len(later.directory) == 0
 
 
+async def test_lists_show_what_was_at_rest_when_its_server_was_killed(store: SessionStore) -> None:
+    mortal = MortalStore(store, dies_at=-1, stored=True)
+    first = ServiceLayer(store=mortal)
+    session = await first.open()
+    await first.gateway.submit(TALK, SendMessage(content="$ true"))
+    await state(session, "awaiting_user_input", 3)
+    mortal.bury()
+    async with running_service(ServiceLayer(store=store)) as later:
+        await later.sessions.recover()
+        [info] = (await later.conversations.page(limit=10)).conversations
+        assert (info.message_count, info.unread) == (2, 1)
+    await first.directory.close_all("shutdown")
+
+
 @pytest.mark.parametrize("limits", [{"max_sessions": 1}, {"per_user": 1}], ids=["in all", "of their user"])
 async def test_those_who_are_looked_after_wait_for_room(store: SessionStore, limits: dict[str, Any]) -> None:
     service = await left_owing(store, "first", "second")
