@@ -38,7 +38,7 @@ PR_SET_DUMPABLE = 4
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
 SANDBOXES = {
     "local": "local: commands run as you, in a folder of their own but not isolated",
-    "docker": "docker: commands run in containers, one for each conversation",
+    "docker": "docker: commands run in containers, one for each conversation; `doctor` checks the engine",
 }
 ACCESS = {
     "session_key": "callers with the configured key",
