@@ -38,7 +38,7 @@ from openhands_sessions.session.progress_notice import Timers
 from openhands_sessions.session.replay import Replay
 from openhands_sessions.session.repository_setup import RepositorySetup
 from openhands_sessions.session.stop import is_over
-from openhands_sessions.session.switchable_agent import SettingsOf, SwitchableAgent
+from openhands_sessions.session.switchable_agent import AgentOpening, SwitchableAgent
 from openhands_sessions.session.tool_registry import ToolRegistry
 from openhands_sessions.session.turn_context import TurnContext
 from openhands_sessions.session.turn_runner import turn_is_owed
@@ -136,8 +136,8 @@ class SessionSetup:
 
     sid: ConversationId
     settings: SessionSettings
-    settings_of: SettingsOf
-    """With a model that the user has chosen for this conversation."""
+    opening: AgentOpening
+    """Of the agent, with a model that the user has chosen for this conversation."""
     dependencies: Dependencies
     initial: InitialInput
     stream: EventStream
@@ -223,7 +223,7 @@ class SessionSetup:
         return runtime, tools
 
     async def _open_agent(self, runtime: Runtime, tools: Sequence[Tool]) -> _Agent:
-        opening = SwitchableAgent.open(self.dependencies.agents, self.settings_of, self.stream.view.model)
+        opening = SwitchableAgent.open(self.opening, self.stream.view.model)
         agent = await self.stack.enter_async_context(opening)
         config, servers, make = self.settings.mcp_config, self.dependencies.mcp, self.dependencies.mcp_tool
         if config is None or config.empty or servers is None or make is None:
@@ -256,6 +256,7 @@ class SessionSetup:
             policy=parts.policy,
             condenser=parts.condenser,
             replay=Replay(steps, agent.tools, knowledge),
+            ledger=self.opening.ledger,
             timers=parts.timers,
         )
         await self._begin(agent, knowledge, steps)

@@ -8,6 +8,7 @@ from openhands_sessions.adapters.agents.shell import ShellAgent
 from openhands_sessions.core.ids import ConversationId, EventId
 from openhands_sessions.core.settings import SessionSettings
 from openhands_sessions.ports.agent import Agent
+from openhands_sessions.ports.call_ledger import CallLedger
 from openhands_sessions.ports.memory import RecalledKnowledge
 from openhands_sessions.ports.runtime import Runtime, RuntimeSpec, Workspace
 from openhands_sessions.ports.store import SessionStore, Snapshot, SnapshotStore
@@ -114,7 +115,7 @@ class DoorAgents:
         self.door = door
 
     @asynccontextmanager
-    async def open(self, settings: SessionSettings) -> AsyncIterator[Agent]:
+    async def open(self, settings: SessionSettings, ledger: CallLedger) -> AsyncIterator[Agent]:
         await self.door.enter()
         try:
             yield ShellAgent()

@@ -20,7 +20,12 @@ from openhands_sessions.core.events.actions import ChangeAgentStateAction, Messa
 from openhands_sessions.core.events.codec import decode
 from openhands_sessions.core.events.event import Event
 from openhands_sessions.core.events.observations import AgentStateChangedObservation, ErrorObservation, RunObservation
-from openhands_sessions.core.events.own import InvalidCallAction, ToolCallsAction, TurnEndedObservation
+from openhands_sessions.core.events.own import (
+    InvalidCallAction,
+    ModelCalledObservation,
+    ToolCallsAction,
+    TurnEndedObservation,
+)
 from openhands_sessions.core.ids import EventId
 from openhands_sessions.core.layered_settings import LayeredSettings
 from openhands_sessions.core.lifecycle import SessionState
@@ -253,8 +258,8 @@ def only(events: Sequence[Event], kind: type[E]) -> list[E]:
 
 
 def outline(events: Sequence[Event]) -> list[str]:
-    """A log in words, one line each."""
-    return [_line(event) for event in events]
+    """A log in words, one line each; without the records of model calls."""
+    return [_line(event) for event in events if not isinstance(event, ModelCalledObservation)]
 
 
 def _line(event: Event) -> str:
