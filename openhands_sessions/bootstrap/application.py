@@ -42,6 +42,8 @@ from openhands_sessions.config.environment import to_mask
 from openhands_sessions.core.errors import BadInput
 from openhands_sessions.core.events.event import Json
 from openhands_sessions.core.ids import LOCAL_OWNER
+from openhands_sessions.core.money import micro_dollars
+from openhands_sessions.core.quotas import Quota
 from openhands_sessions.ports.access import Access, Auth, Principal, Role
 from openhands_sessions.ports.files import FileStore
 from openhands_sessions.ports.mcp import McpServers
@@ -105,7 +107,7 @@ async def open_application(
         models = await _models(config, stack, provider_keys)
         agents = AgentChoice({"default": ModelAgents(models), "shell": ShellAgents()})
         sandboxes = await stack.enter_async_context(runtimes[config.runtime.kind](config, store))
-        parts = _parts(store, sandboxes, agents, _own_secrets(config, provider_keys))
+        parts = _parts(store, sandboxes, agents, _own_secrets(config, provider_keys), quotas(config))
         registry = _registry(config, parts)
         stack.push_async_callback(registry.close_all, "shutdown")
         files = LocalFiles(config.data_dir / "files")
@@ -185,9 +187,25 @@ def _own_secrets(config: Config, provider_keys: Mapping[str, SecretStr]) -> Sequ
     return [text for secret in (*own, *to_mask(provider_keys)) if (text := _text(secret))]
 
 
-def _parts(store: SessionStore, runtimes: Runtimes, agents: AgentChoice, secrets: Sequence[str]) -> Dependencies:
+def quotas(config: Config) -> Sequence[Quota]:
+    """What each user's model calls may take on one day."""
+    return [
+        Quota(
+            models=each.models,
+            tokens=each.tokens,
+            micro_dollars=None if each.dollars is None else micro_dollars(each.dollars),
+            conversations=each.conversations,
+        )
+        for each in config.quotas
+    ]
+
+
+def _parts(
+    store: SessionStore, runtimes: Runtimes, agents: AgentChoice, secrets: Sequence[str], quotas: Sequence[Quota]
+) -> Dependencies:
     return Dependencies(
         secrets=secrets,
+        quotas=quotas,
         store=store,
         runtimes=runtimes,
         agents=agents,

@@ -160,7 +160,13 @@ class SessionRegistry:
     ) -> AgentSession:
         sid = row.id
         session = AgentSession(
-            sid, settings.settings, self._parts, self.feed(sid), initial=initial, on_change=self._changed
+            sid,
+            settings.settings,
+            self._parts,
+            self.feed(sid),
+            owner=row.owner,
+            initial=initial,
+            on_change=self._changed,
         )
         session.event_stream.listen(lambda event: self._show(row.owner, session))
         self._sessions[sid] = session

@@ -11,7 +11,7 @@ from openhands_sessions.core.commands import Command, RejectOverdue, SetModel
 from openhands_sessions.core.errors import NotAccepting, SessionsError, StageFailed, StorageError
 from openhands_sessions.core.events.event import Event
 from openhands_sessions.core.events.observations import AgentStateChangedObservation
-from openhands_sessions.core.ids import ConversationId, OwnerId
+from openhands_sessions.core.ids import LOCAL_OWNER, ConversationId, OwnerId
 from openhands_sessions.core.lifecycle import Lifecycle, SessionState
 from openhands_sessions.core.masking import SecretMasker, without_paths
 from openhands_sessions.core.settings import SessionSettings, secrets
@@ -20,6 +20,7 @@ from openhands_sessions.ports.agent import Agent
 from openhands_sessions.ports.gateway import Accepted, EndReason, Status
 from openhands_sessions.ports.runtime import Runtime
 from openhands_sessions.session.agent_controller import AgentController
+from openhands_sessions.session.call_admission import CallAdmission
 from openhands_sessions.session.command_handler import SubmittedCommand
 from openhands_sessions.session.command_loop import CommandLoop, CommandQueue
 from openhands_sessions.session.event_stream import EventStream
@@ -48,6 +49,7 @@ class AgentSession:
         dependencies: Dependencies,
         feed: Feed,
         *,
+        owner: OwnerId = LOCAL_OWNER,
         initial: InitialInput | None = None,
         on_change: Callable[["AgentSession"], None] = lambda session: None,
         stages: Mapping[SessionState, SetupStage] = STAGES,
@@ -56,7 +58,8 @@ class AgentSession:
         self._settings = settings = settings_of(None)
         masker = SecretMasker((*secrets(settings), *dependencies.secrets))
         self.event_stream = EventStream(dependencies.store.log(sid), feed, dependencies.clock, masker)
-        ledger = UsageLedger(self.event_stream)
+        admission = CallAdmission(sid, owner, dependencies.store.accounts, dependencies.quotas, dependencies.clock)
+        ledger = UsageLedger(self.event_stream, admission)
         self._opening = AgentOpening(dependencies.agents, settings_of, ledger)
         self.memory = dependencies.memory
         self.llm_registry = dependencies.agents

@@ -16,6 +16,7 @@ from openhands_sessions.core.events.own import ReplayBegunObservation, ReplayEnd
 from openhands_sessions.core.ids import UNNUMBERED, ConversationId, EventId, OwnerId
 from openhands_sessions.core.lifecycle import SessionState
 from openhands_sessions.core.masking import without_paths
+from openhands_sessions.core.quotas import Quota
 from openhands_sessions.core.repository import Repository
 from openhands_sessions.core.settings import SessionSettings, environment, sandbox_secrets
 from openhands_sessions.core.trajectory import TrajectoryStep
@@ -63,6 +64,8 @@ class Dependencies:
     version: str
     secrets: Sequence[str] = ()
     """The server's own, which are masked in everything that a conversation records."""
+    quotas: Sequence[Quota] = ()
+    """Of each user's model calls."""
     ipython: Tool | None = None
     """Offered where the sandbox has IPython."""
     mcp: McpServers | None = None
@@ -196,6 +199,7 @@ class SessionSetup:
             tell=self._tell_reading,
         )
         await stream.load(term, snapshot, how)
+        self.opening.ledger.begin()
         if stream.view.head == UNNUMBERED:
             await stream.append(AgentStateChangedObservation(agent_state=AgentState.LOADING))
         return term, UNNUMBERED if snapshot is None else snapshot.head

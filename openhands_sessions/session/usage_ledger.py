@@ -4,6 +4,7 @@ import asyncio
 import time
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
+from datetime import date
 from functools import partial
 from math import isfinite
 
@@ -13,18 +14,27 @@ from openhands_sessions.core.errors import ModelFailure
 from openhands_sessions.core.events.event import Event
 from openhands_sessions.core.events.own import CallOutcome, CallPurpose, ModelCalledObservation
 from openhands_sessions.core.spending import Spent
+from openhands_sessions.ports.accounts import AccountEntry, Charge
 from openhands_sessions.ports.model import ChatModel, LostCall, ModelReply, ModelRequest, Usage
+from openhands_sessions.session.call_admission import CallAdmission
 from openhands_sessions.session.event_stream import EventStream
 
 log = structlog.get_logger(__name__)
 
+_MOST = 2**40
+
 
 class UsageLedger:
-    """One session's."""
+    """One session's. Its calls are admitted by `admission`, whose user is charged."""
 
-    def __init__(self, stream: EventStream) -> None:
+    def __init__(self, stream: EventStream, admission: CallAdmission) -> None:
         self._stream = stream
+        self._admission = admission
         self._spent: Spent | None = None
+
+    def begin(self) -> None:
+        """The log is loaded."""
+        self._admission.begin()
 
     @property
     def spent(self) -> Spent:
@@ -34,17 +44,19 @@ class UsageLedger:
     @asynccontextmanager
     async def call(self, model: ChatModel, request: ModelRequest) -> AsyncIterator["RecordedCall"]:
         """See `CallLedger`."""
-        call = RecordedCall(self, model.name, request.purpose)
-        try:
-            yield call
-        except BaseException as error:
-            call.ended(error)
-            raise
+        async with self._admission.reserved(model, request):
+            call = RecordedCall(self, model.name, request.purpose)
+            try:
+                yield call
+            except BaseException as error:
+                call.ended(error)
+                raise
 
     def record(self, call: ModelCalledObservation) -> None:
         """Append the record; what is appended next comes behind it."""
         self._spent = self.spent.with_call(call)
-        self._stream.append(call).add_done_callback(partial(_stored, call))
+        charge = Charge(self._admission.user, _entry(call, self._stream.now.date()), counts=_counts(call))
+        self._stream.append(call, charge=charge).add_done_callback(partial(_stored, call))
 
 
 class RecordedCall:
@@ -90,14 +102,40 @@ class RecordedCall:
                 finish_reason=finish,
                 status=status,
                 response_id=response_id,
-                prompt_tokens=usage.prompt_tokens,
-                completion_tokens=usage.completion_tokens,
-                cache_read_tokens=usage.cache_read_tokens,
-                cache_write_tokens=usage.cache_write_tokens,
-                micro_dollars=usage.cost,
+                prompt_tokens=_bounded(usage.prompt_tokens),
+                completion_tokens=_bounded(usage.completion_tokens),
+                cache_read_tokens=_bounded(usage.cache_read_tokens),
+                cache_write_tokens=_bounded(usage.cache_write_tokens),
+                micro_dollars=None if usage.cost is None or usage.cost < 0 else _bounded(usage.cost),
                 latency=round(usage.latency, 3) if isfinite(usage.latency) else 0.0,
             )
         )
+
+
+def _bounded(figure: int) -> int:
+    """A provider may send any number; sums of these fit into 64 bits."""
+    return max(0, min(figure, _MOST))
+
+
+def _counts(call: ModelCalledObservation) -> bool:
+    """Whether the conversation counts for quotas of conversations: not by a call that has used nothing."""
+    return call.outcome is CallOutcome.ANSWERED or bool(call.prompt_tokens or call.completion_tokens)
+
+
+def _entry(call: ModelCalledObservation, day: date) -> AccountEntry:
+    return AccountEntry(
+        day=day,
+        model=call.model,
+        purpose=call.purpose,
+        calls=1,
+        lost=int(call.outcome is not CallOutcome.ANSWERED),
+        prompt_tokens=call.prompt_tokens,
+        completion_tokens=call.completion_tokens,
+        cache_read_tokens=call.cache_read_tokens,
+        cache_write_tokens=call.cache_write_tokens,
+        micro_dollars=call.micro_dollars or 0,
+        unpriced=int(call.micro_dollars is None),
+    )
 
 
 def _stored(call: ModelCalledObservation, done: "asyncio.Future[Sequence[Event]]") -> None:

@@ -69,6 +69,7 @@ class DoorStore:
         self.conversations = store.conversations
         self.snapshots: SnapshotStore = DoorSnapshots(store.snapshots, door)
         self.read_marks = store.read_marks
+        self.accounts = store.accounts
         self.log = store.log
         self.claim = store.claim
         self.release = store.release
