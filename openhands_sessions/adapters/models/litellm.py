@@ -226,9 +226,12 @@ class LiteLlmModel:
         if frames.problem is not None:
             raise frames.problem
         gathering.check(finished=gathering.finished or frames.done if frames.chunks else _is_finished(stream))
+        reply.whole = True
 
     def _used(self, reply: "_Streamed", begun: float) -> Usage:
-        usage = reply.usage or self._library.usage(reply.gathering.usage)
+        """What the provider has told. Where it told nothing of a whole reply, litellm's guess has to do."""
+        told = self._library.usage(reply.gathering.usage) if reply.frames.chunks else reply.usage
+        usage = told or (reply.usage if reply.whole else None)
         return counted(usage, cost=self._library.price(self.name, usage), latency=time.monotonic() - begun)
 
     def price(self, usage: Usage) -> MicroDollars | None:
@@ -293,6 +296,7 @@ class _Streamed:
         self.gathering = StreamAccumulator(heard.on_text, heard.on_thought)
         self.frames = StreamFrames(self.gathering)
         self.usage: Any = None
+        self.whole = False
 
 
 def _status(error: BaseException) -> str:
