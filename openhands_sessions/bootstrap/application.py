@@ -4,6 +4,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequenc
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from types import MappingProxyType
 
@@ -57,6 +58,7 @@ from openhands_sessions.service.expected_clients import ExpectedClients
 from openhands_sessions.service.importing import Importer
 from openhands_sessions.service.initial_input import InitialInputStore
 from openhands_sessions.service.local_access import LocalAccess
+from openhands_sessions.service.local_usage import LocalUsage
 from openhands_sessions.service.secrets import SecretsStore
 from openhands_sessions.service.session_registry import SessionRegistry
 from openhands_sessions.service.session_service import ConversationLimits, SessionService
@@ -124,7 +126,7 @@ async def open_application(
         yield Application(
             config=config,
             store=store,
-            access=LocalAccess(sessions, parts.runtimes, parts.memory, _upload_limits(config)),
+            access=LocalAccess(sessions, parts.runtimes, parts.memory, _upload_limits(config), _usage(parts)),
             sessions=sessions,
             settings=settings,
             secrets=SecretsStore(sealed),
@@ -165,6 +167,10 @@ async def probe_model(config: Config, name: str) -> None:
         models = await _models(config, stack)
         key = _text(config.llm.api_key)
         await models.open(ModelSpec(name=name, base_url=config.llm.base_url, api_key=key))
+
+
+def _usage(parts: Dependencies) -> Callable[[Principal], LocalUsage]:
+    return partial(LocalUsage, parts.store.accounts, parts.quotas, parts.clock)
 
 
 def _upload_limits(config: Config) -> UploadLimits:

@@ -1,12 +1,19 @@
 """What one user may use of some models on one day, UTC. Pure."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
 from fnmatch import fnmatchcase
 
 from openhands_sessions.core.errors import LimitReached
 from openhands_sessions.core.money import MicroDollars, dollars_told
+
+_TOLD: Mapping[str, Callable[[int], str]] = {
+    "conversations": "{:,} conversations".format,
+    "tokens": "{:,} tokens".format,
+    "micro_dollars": dollars_told,
+}
+"""How amounts of each kind are told to people."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -36,27 +43,20 @@ class Share:
     micro_dollars: MicroDollars = 0
     conversations: int = 0
 
-    def plus(self, other: "Share") -> "Share":
-        """Both together."""
-        return Share(
-            tokens=self.tokens + other.tokens,
-            micro_dollars=self.micro_dollars + other.micro_dollars,
-            conversations=self.conversations + other.conversations,
-        )
-
 
 def check(quota: Quota, taken: Share, wanted: Share, day: date) -> None:
     """Raises LimitReached where what is left of the quota on this day is less than what is wanted."""
-    if quota.conversations is not None and taken.conversations + wanted.conversations > quota.conversations:
-        most = quota.conversations
-        raise _reached(quota, day, f"{taken.conversations:,} of {most:,} conversations", "", most, taken.conversations)
-    if quota.tokens is not None and taken.tokens + wanted.tokens > quota.tokens:
-        used, needs = f"{taken.tokens:,} of {quota.tokens:,} tokens", f"about {wanted.tokens:,} tokens"
-        raise _reached(quota, day, used, needs, quota.tokens, taken.tokens)
-    if quota.micro_dollars is not None and taken.micro_dollars + wanted.micro_dollars > quota.micro_dollars:
-        used = f"{dollars_told(taken.micro_dollars)} of {dollars_told(quota.micro_dollars)}"
-        needs = f"about {dollars_told(wanted.micro_dollars)}"
-        raise _reached(quota, day, used, needs, quota.micro_dollars, taken.micro_dollars)
+    for name, told in _TOLD.items():
+        most, count, more = getattr(quota, name), getattr(taken, name), getattr(wanted, name)
+        if most is None or count + more <= most:
+            continue
+        which = "all models" if quota.models == "*" else f"the models {quota.models}"
+        needs = "" if name == "conversations" else f", and this call needs about {told(more)}"
+        text = (
+            f"Your quota of today for {which} is taken: {told(count)} of {told(most)} are used or reserved{needs}. It"
+            f" begins anew at {resets_at(day):%Y-%m-%d %H:%M} UTC."
+        )
+        raise LimitReached(text, limit=most, count=count)
 
 
 def resets_at(day: date) -> datetime:
@@ -67,13 +67,3 @@ def resets_at(day: date) -> datetime:
 def covering(quotas: Sequence[Quota], model: str) -> Sequence[Quota]:
     """Those that a call of this model counts for."""
     return [quota for quota in quotas if quota.covers(model)]
-
-
-def _reached(quota: Quota, day: date, used: str, needs: str, limit: int, count: int) -> LimitReached:
-    which = "all models" if quota.models == "*" else f"the models {quota.models}"
-    call = f", and this call needs {needs}" if needs else ""
-    text = (
-        f"Your quota of today for {which} is taken: {used} are used or reserved{call}. It begins anew at"
-        f" {resets_at(day):%Y-%m-%d %H:%M} UTC."
-    )
-    return LimitReached(text, limit=limit, count=count)

@@ -39,7 +39,7 @@ class Charge:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Reservation:
+class ReservedShare:
     """What a call that is about to begin may take. `number` tells the calls of a conversation apart."""
 
     sid: ConversationId
@@ -53,7 +53,7 @@ class Reservation:
 class Accounts(Protocol):
     """The accounts of one store. They are charged by `EventLog.append`."""
 
-    async def reserve(self, wanted: Reservation, quotas: Sequence[Quota]) -> None:
+    async def reserve(self, wanted: ReservedShare, quotas: Sequence[Quota]) -> None:
         """Check all quotas, which cover the model, and reserve, in one step: of calls at the same time, as many are
         let in as there is room for. What is charged and what is reserved counts. Durable when it returns. Raises
         LimitReached, and then nothing is reserved. A caller that is cancelled must `release`."""

@@ -20,7 +20,6 @@ from openhands_sessions.ports.agent import Agent
 from openhands_sessions.ports.gateway import Accepted, EndReason, Status
 from openhands_sessions.ports.runtime import Runtime
 from openhands_sessions.session.agent_controller import AgentController
-from openhands_sessions.session.call_admission import CallAdmission
 from openhands_sessions.session.command_handler import SubmittedCommand
 from openhands_sessions.session.command_loop import CommandLoop, CommandQueue
 from openhands_sessions.session.event_stream import EventStream
@@ -58,8 +57,7 @@ class AgentSession:
         self._settings = settings = settings_of(None)
         masker = SecretMasker((*secrets(settings), *dependencies.secrets))
         self.event_stream = EventStream(dependencies.store.log(sid), feed, dependencies.clock, masker)
-        admission = CallAdmission(sid, owner, dependencies.store.accounts, dependencies.quotas, dependencies.clock)
-        ledger = UsageLedger(self.event_stream, admission)
+        ledger = UsageLedger(self.event_stream, dependencies.admission(sid, owner))
         self._opening = AgentOpening(dependencies.agents, settings_of, ledger)
         self.memory = dependencies.memory
         self.llm_registry = dependencies.agents

@@ -9,12 +9,12 @@ from uuid import uuid4
 
 import structlog
 
-from openhands_sessions.core.errors import LimitReached, ModelFailure
+from openhands_sessions.core.errors import LimitReached, ModelFailure, StorageError, StorageUnavailable
 from openhands_sessions.core.history_form import size_of
 from openhands_sessions.core.ids import ConversationId, OwnerId
 from openhands_sessions.core.money import MicroDollars
 from openhands_sessions.core.quotas import Quota, Share, covering
-from openhands_sessions.ports.accounts import Accounts, Reservation
+from openhands_sessions.ports.accounts import Accounts, ReservedShare
 from openhands_sessions.ports.model import ChatModel, ModelRequest, Usage
 
 log = structlog.get_logger(__name__)
@@ -43,7 +43,7 @@ class CallAdmission:
     @asynccontextmanager
     async def reserved(self, model: ChatModel, request: ModelRequest) -> AsyncIterator[None]:
         """Reserve what the call is estimated to take, for as long as the block lasts. Raises ModelFailure where a quota
-        has no room for it, StorageError."""
+        has no room for it, or cannot be counted, and StorageUnavailable."""
         quotas = covering(self.quotas, model.name)
         if not quotas:
             yield
@@ -52,12 +52,16 @@ class CallAdmission:
         share = _estimated(model, request, quotas) if estimates else Share()
         number = uuid4().int >> 65
         day = self.clock().date()
-        wanted = Reservation(sid=self.sid, number=number, user=self.user, day=day, model=model.name, share=share)
+        wanted = ReservedShare(sid=self.sid, number=number, user=self.user, day=day, model=model.name, share=share)
         try:
             try:
                 await self.accounts.reserve(wanted, quotas)
             except LimitReached as error:
                 log.info("a quota is taken", owner=self.user, model=model.name, limit=error.limit, count=error.count)
+                raise ModelFailure(QUOTA_REACHED, error.message) from None
+            except StorageUnavailable:
+                raise
+            except StorageError as error:  # a damaged account: the conversation itself can go on
                 raise ModelFailure(QUOTA_REACHED, error.message) from None
             yield
         finally:

@@ -31,6 +31,7 @@ from openhands_sessions.ports.store import SessionStore
 from openhands_sessions.ports.tool import Tool
 from openhands_sessions.session.action_runner import ActionRunner
 from openhands_sessions.session.agent_controller import AgentController
+from openhands_sessions.session.call_admission import CallAdmission
 from openhands_sessions.session.event_stream import EventStream
 from openhands_sessions.session.knowledge_recall import KnowledgeRecall
 from openhands_sessions.session.log_folding import Folding, fold_turns, loading, saving
@@ -75,6 +76,10 @@ class Dependencies:
     """Of all sessions' long logs."""
     timers: Callable[[], Timers] = asyncio.get_running_loop
     """Where the notices of turns without progress get their time from."""
+
+    def admission(self, sid: ConversationId, user: OwnerId) -> CallAdmission:
+        """Of the model calls of one conversation, which count for this user's quotas."""
+        return CallAdmission(sid, user, self.store.accounts, self.quotas, self.clock)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -9,7 +9,7 @@ import pytest
 from openhands_sessions.core.errors import Conflict, LimitReached
 from openhands_sessions.core.ids import ConversationId, OwnerId
 from openhands_sessions.core.quotas import Quota, Share
-from openhands_sessions.ports.accounts import AccountEntry, Charge, Reservation
+from openhands_sessions.ports.accounts import AccountEntry, Charge, ReservedShare
 from openhands_sessions.ports.store import SessionStore
 from tests.support.store_entries import OTHER, TALK, entries
 
@@ -25,7 +25,7 @@ CALL = AccountEntry(
     cache_read_tokens=7,
     micro_dollars=3_250,
 )
-WANTED = Reservation(
+WANTED = ReservedShare(
     sid=TALK, number=1, user=ADA, day=TODAY, model="openai/gpt-4o", share=Share(tokens=1_000, micro_dollars=4_000)
 )
 
@@ -78,7 +78,9 @@ async def test_of_calls_at_once_as_many_are_let_in_as_there_is_room_for(store: S
 async def test_what_is_given_back_can_be_taken_again(store: SessionStore) -> None:
     quota = Quota(tokens=1_500)
     await store.accounts.reserve(WANTED, [quota])
-    with pytest.raises(LimitReached, match=r"1,000 of 1,500 tokens .* about 1,000 tokens.* 2026-12-01 00:00 UTC"):
+    with pytest.raises(
+        LimitReached, match=r"1,000 tokens of 1,500 tokens .* about 1,000 tokens.* 2026-12-01 00:00 UTC"
+    ):
         await store.accounts.reserve(replace(WANTED, number=2), [quota])
     await store.accounts.release(TALK, 2)
     with pytest.raises(LimitReached):
@@ -119,7 +121,7 @@ async def test_a_conversation_counts_once_a_day_and_not_for_a_call_that_has_used
     quota = Quota(models="openai/*", conversations=1)
     failed = replace(CALL, lost=1, prompt_tokens=0, completion_tokens=0, micro_dollars=0)
     await store.accounts.reserve(WANTED, [quota])
-    with pytest.raises(LimitReached, match="1 of 1 conversations"):
+    with pytest.raises(LimitReached, match="1 conversations of 1 conversations"):
         await store.accounts.reserve(replace(WANTED, sid=OTHER), [quota])
     await charge(store, Charge(ADA, failed, counts=False))
     await store.accounts.release(TALK, 1)

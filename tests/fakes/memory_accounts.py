@@ -8,7 +8,7 @@ from datetime import date
 from openhands_sessions.adapters.stores.account_charges import FIGURES
 from openhands_sessions.core.ids import ConversationId, OwnerId
 from openhands_sessions.core.quotas import Quota, Share, check
-from openhands_sessions.ports.accounts import AccountEntry, Charge, Reservation
+from openhands_sessions.ports.accounts import AccountEntry, Charge, ReservedShare
 
 
 class MemoryAccounts:
@@ -17,7 +17,7 @@ class MemoryAccounts:
     def __init__(self) -> None:
         self._entries: dict[tuple[OwnerId, date, str, str], AccountEntry] = {}
         self._conversations: set[tuple[OwnerId, date, str, ConversationId]] = set()
-        self._reserved: list[Reservation] = []
+        self._reserved: list[ReservedShare] = []
 
     def add(self, sid: ConversationId, charge: Charge) -> None:
         """What an append does with its charge."""
@@ -29,7 +29,7 @@ class MemoryAccounts:
         if charge.counts:
             self._conversations.add((charge.user, entry.day, entry.model, sid))
 
-    async def reserve(self, wanted: Reservation, quotas: Sequence[Quota]) -> None:
+    async def reserve(self, wanted: ReservedShare, quotas: Sequence[Quota]) -> None:
         for quota in quotas:
             new = quota.conversations is not None and wanted.sid not in self._counted(wanted.user, wanted.day, quota)
             share = replace(wanted.share, conversations=int(new))

@@ -12,9 +12,9 @@ from openhands_sessions.adapters.stores.sqlite_writer import StoreCall, Writer
 from openhands_sessions.core.errors import StorageError
 from openhands_sessions.core.ids import ConversationId, OwnerId
 from openhands_sessions.core.quotas import Quota, Share, check
-from openhands_sessions.ports.accounts import AccountEntry, Reservation
+from openhands_sessions.ports.accounts import AccountEntry, ReservedShare
 
-DAMAGED = "what model calls have used is damaged on the disk: ask the operator to restore a backup"
+DAMAGED = "what a user's model calls have used is damaged on the disk: ask the operator to restore a backup"
 
 
 class SqliteAccounts:
@@ -24,7 +24,7 @@ class SqliteAccounts:
         self._writer = writer
         self._readers = readers
 
-    async def reserve(self, wanted: Reservation, quotas: Sequence[Quota]) -> None:
+    async def reserve(self, wanted: ReservedShare, quotas: Sequence[Quota]) -> None:
         await self._writer.call(None, partial(_reserve, wanted, quotas))
 
     def release(self, sid: ConversationId, number: int | None = None) -> "asyncio.Future[None]":
@@ -39,7 +39,7 @@ class SqliteAccounts:
         return await self._readers.call(partial(_entries, user, first, last))
 
 
-def _reserve(wanted: Reservation, quotas: Sequence[Quota], connection: sqlite3.Connection) -> None:
+def _reserve(wanted: ReservedShare, quotas: Sequence[Quota], connection: sqlite3.Connection) -> None:
     of_user = (wanted.user, wanted.day.isoformat())
     taken = _Taken(connection, *of_user, wanted.sid)
     for quota in quotas:

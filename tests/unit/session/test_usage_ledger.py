@@ -13,7 +13,7 @@ from openhands_sessions.core.events.own import CallOutcome, ModelCalledObservati
 from openhands_sessions.core.history_commands import Compact
 from openhands_sessions.core.ids import LOCAL_OWNER
 from openhands_sessions.core.quotas import Quota, Share
-from openhands_sessions.ports.accounts import Reservation
+from openhands_sessions.ports.accounts import ReservedShare
 from openhands_sessions.ports.model import LostCall, Usage
 from openhands_sessions.ports.store import SessionStore
 from tests.fakes.model import FAKE_COST, FakeModel, FakeReply
@@ -120,7 +120,9 @@ async def test_a_quota_that_is_taken_ends_the_turn_and_says_so_until_midnight(st
         await ask(session, "go on", "error")
         assert len(harness.model.requests) == 1
         reason = await reason_of_error(harness)
-        assert reason.startswith("Your quota of today for the models fake* is taken: 3,515 of 4,000 tokens are used or")
+        assert reason.startswith(
+            "Your quota of today for the models fake* is taken: 3,515 tokens of 4,000 tokens are used or"
+        )
         assert reason.endswith(f"It begins anew at {NOW + timedelta(days=1):%Y-%m-%d 00:00 UTC}.")
         now = reserved_elsewhere + timedelta(days=1)
         await ask(session, "continue")
@@ -129,7 +131,7 @@ async def test_a_quota_that_is_taken_ends_the_turn_and_says_so_until_midnight(st
 
 async def reserve_for_another(store: SessionStore, tokens: int) -> datetime:
     share = Share(tokens=tokens)
-    other = Reservation(sid=OTHER, number=1, user=LOCAL_OWNER, day=TODAY, model="fake", share=share)
+    other = ReservedShare(sid=OTHER, number=1, user=LOCAL_OWNER, day=TODAY, model="fake", share=share)
     await store.accounts.reserve(other, [Quota()])
     return NOW
 
