@@ -4,6 +4,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequenc
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from types import MappingProxyType
 
@@ -42,6 +43,8 @@ from openhands_sessions.config.environment import to_mask
 from openhands_sessions.core.errors import BadInput
 from openhands_sessions.core.events.event import Json
 from openhands_sessions.core.ids import LOCAL_OWNER
+from openhands_sessions.core.money import micro_dollars
+from openhands_sessions.core.quotas import Quota
 from openhands_sessions.ports.access import Access, Auth, Principal, Role
 from openhands_sessions.ports.files import FileStore
 from openhands_sessions.ports.mcp import McpServers
@@ -55,6 +58,7 @@ from openhands_sessions.service.expected_clients import ExpectedClients
 from openhands_sessions.service.importing import Importer
 from openhands_sessions.service.initial_input import InitialInputStore
 from openhands_sessions.service.local_access import LocalAccess
+from openhands_sessions.service.local_usage import LocalUsage
 from openhands_sessions.service.secrets import SecretsStore
 from openhands_sessions.service.session_registry import SessionRegistry
 from openhands_sessions.service.session_service import ConversationLimits, SessionService
@@ -105,7 +109,7 @@ async def open_application(
         models = await _models(config, stack, provider_keys)
         agents = AgentChoice({"default": ModelAgents(models), "shell": ShellAgents()})
         sandboxes = await stack.enter_async_context(runtimes[config.runtime.kind](config, store))
-        parts = _parts(store, sandboxes, agents, _own_secrets(config, provider_keys))
+        parts = _parts(store, sandboxes, agents, _own_secrets(config, provider_keys), quotas(config))
         registry = _registry(config, parts)
         stack.push_async_callback(registry.close_all, "shutdown")
         files = LocalFiles(config.data_dir / "files")
@@ -122,7 +126,7 @@ async def open_application(
         yield Application(
             config=config,
             store=store,
-            access=LocalAccess(sessions, parts.runtimes, parts.memory, _upload_limits(config)),
+            access=LocalAccess(sessions, parts.runtimes, parts.memory, _upload_limits(config), _usage(parts)),
             sessions=sessions,
             settings=settings,
             secrets=SecretsStore(sealed),
@@ -165,6 +169,10 @@ async def probe_model(config: Config, name: str) -> None:
         await models.open(ModelSpec(name=name, base_url=config.llm.base_url, api_key=key))
 
 
+def _usage(parts: Dependencies) -> Callable[[Principal], LocalUsage]:
+    return partial(LocalUsage, parts.store.accounts, parts.quotas, parts.clock)
+
+
 def _upload_limits(config: Config) -> UploadLimits:
     return UploadLimits(file_bytes=config.limits.upload_bytes, files=config.limits.upload_files)
 
@@ -185,9 +193,25 @@ def _own_secrets(config: Config, provider_keys: Mapping[str, SecretStr]) -> Sequ
     return [text for secret in (*own, *to_mask(provider_keys)) if (text := _text(secret))]
 
 
-def _parts(store: SessionStore, runtimes: Runtimes, agents: AgentChoice, secrets: Sequence[str]) -> Dependencies:
+def quotas(config: Config) -> Sequence[Quota]:
+    """What each user's model calls may take on one day."""
+    return [
+        Quota(
+            models=each.models,
+            tokens=each.tokens,
+            micro_dollars=None if each.dollars is None else micro_dollars(each.dollars),
+            conversations=each.conversations,
+        )
+        for each in config.quotas
+    ]
+
+
+def _parts(
+    store: SessionStore, runtimes: Runtimes, agents: AgentChoice, secrets: Sequence[str], quotas: Sequence[Quota]
+) -> Dependencies:
     return Dependencies(
         secrets=secrets,
+        quotas=quotas,
         store=store,
         runtimes=runtimes,
         agents=agents,

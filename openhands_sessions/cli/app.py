@@ -18,6 +18,7 @@ from openhands_sessions.cli.subcommands import (
     Key,
     Server,
     Settings,
+    User,
     command,
     config,
     given,
@@ -191,6 +192,41 @@ def doctor(
     """Check this machine and the configuration, and say how to fix what is wrong."""
     flags = given({"--host": host, "--port": port, "--data-dir": data_dir}, settings)
     return int(command("doctor").run(flags, config_file, as_json=as_json))
+
+
+@app.command()
+def usage(
+    *,
+    user: User = None,
+    days: Annotated[int, typer.Option("--days", min=1, max=366, help="Of so many days, UTC, today included.")] = 1,
+    as_json: AsJson = False,
+    server: Server = None,
+    session_api_key: Key = None,
+    data_dir: DataDir = None,
+    config_file: ConfigFile = None,
+    settings: Settings = None,
+) -> int:
+    """Show what model calls have used, by day, model and purpose."""
+    flags = given({"--session-api-key": session_api_key, "--data-dir": data_dir}, settings)
+    module = command("usage")
+    return int(module.usage(module.ConversationsTarget(flags, config_file, server), user, days, as_json=as_json))
+
+
+@app.command()
+def quota(
+    *,
+    user: User = None,
+    as_json: AsJson = False,
+    server: Server = None,
+    session_api_key: Key = None,
+    data_dir: DataDir = None,
+    config_file: ConfigFile = None,
+    settings: Settings = None,
+) -> int:
+    """Show how much of today's quotas is taken, and when they begin anew."""
+    flags = given({"--session-api-key": session_api_key, "--data-dir": data_dir}, settings)
+    module = command("usage")
+    return int(module.quota(module.ConversationsTarget(flags, config_file, server), user, as_json=as_json))
 
 
 @app.command()

@@ -7,6 +7,7 @@ from openhands_sessions.core.events.event import Action, AgentState, Confirmatio
 from openhands_sessions.core.events.observations import AgentStateChangedObservation
 from openhands_sessions.core.events.own import ModelChangedAction, StopReason, TurnEndedObservation
 from openhands_sessions.core.metrics import cost, token_counts, tokens
+from openhands_sessions.core.money import MicroDollars, dollars, micro_dollars
 
 WORKING = frozenset({AgentState.LOADING, AgentState.RUNNING, AgentState.USER_CONFIRMED, AgentState.USER_REJECTED})
 GOOD_ENDS = frozenset({StopReason.DONE, StopReason.WAITING, StopReason.APPROVAL})
@@ -14,11 +15,11 @@ GOOD_ENDS = frozenset({StopReason.DONE, StopReason.WAITING, StopReason.APPROVAL}
 
 @dataclass(frozen=True, slots=True)
 class ConversationUsage:
-    """What a conversation has used by its newest model call: tokens, and US dollars where the price is known."""
+    """What a conversation has used by its newest model call: tokens, and money where the price is known."""
 
     prompt_tokens: int = 0
     completion_tokens: int = 0
-    cost: float = 0.0
+    cost: MicroDollars = 0
     model: str | None = None
     window: int = 0
     """Tokens that the model reads at most; 0 where that is not known."""
@@ -35,7 +36,7 @@ class ConversationUsage:
         return ConversationUsage(
             prompt_tokens=counts["prompt_tokens"],
             completion_tokens=counts["completion_tokens"],
-            cost=cost(metrics),
+            cost=micro_dollars(cost(metrics)) or 0,
             model=model if isinstance(model, str) and model else self.model,
             window=counts["context_window"] or self.window,
         )
@@ -47,7 +48,7 @@ class ConversationUsage:
         if read <= 0 and written <= 0:
             return ""
         cost = self.cost - earlier.cost
-        return f"{read:,} tokens in, {written:,} out" + (f", ${cost:.4f}" if cost > 0 else "")
+        return f"{read:,} tokens in, {written:,} out" + (f", ${dollars(cost):.4f}" if cost > 0 else "")
 
 
 @dataclass(frozen=True, slots=True)

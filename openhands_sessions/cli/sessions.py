@@ -91,7 +91,7 @@ async def find(access: Access, text: str) -> SessionInfo:
 
 
 def export(target: ConversationsTarget, sid: str, output: Path | None) -> int:
-    """Write the events as a JSON list, to a new file or to standard output."""
+    """Write the trajectory, with its owner and its cost, to a new file or to standard output."""
     if output is None:
         target.ask(lambda access: _export(access, sid, sys.stdout.buffer.write))
         print(flush=True)

@@ -35,6 +35,9 @@ Key = Annotated[
         "the data folder is used, for a server on this machine.",
     ),
 ]
+User = Annotated[
+    str | None, typer.Option("--user", metavar="USER", help="Of this user; for operators. Without it: your own.")
+]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON, for programs.")]
 sessions = typer.Typer(help="Stored conversations.", rich_markup_mode=None)
 sandbox = typer.Typer(help="The containers of conversations, where runtime.kind is docker.", rich_markup_mode=None)

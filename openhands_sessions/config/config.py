@@ -1,9 +1,10 @@
 """The server's configuration: its tables, settings and defaults. `loading.py` reads it."""
 
-from typing import Annotated, Literal
+from typing import Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, WithJsonSchema
+from pydantic import BaseModel, ConfigDict, Field, SecretStr
 
+from openhands_sessions.config.lists import Quotas, Rules, Section
 from openhands_sessions.config.session_key import default_data_dir, is_loopback
 from openhands_sessions.config.values import (
     EncryptionKey,
@@ -14,14 +15,7 @@ from openhands_sessions.config.values import (
     Place,
     SessionKey,
     TokenSecret,
-    from_json,
 )
-
-
-class Section(BaseModel):
-    """One table of the file."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
 
 class ServerSection(Section):
@@ -232,23 +226,6 @@ class LlmSection(Section):
     retries: int = Field(4, ge=0, le=20, description="How often a failed model call is repeated.")
 
 
-class RuleSection(Section):
-    """One element of `agent.confirmation_rules`."""
-
-    tool: str = Field("*", max_length=256)
-    pattern: str | None = Field(None, max_length=4_000)
-    risk: Literal["low", "medium", "high", "unknown", "any"] = "any"
-    decision: Literal["allow", "ask", "deny"]
-
-
-Rules = Annotated[
-    tuple[RuleSection, ...],
-    Field(max_length=100),
-    BeforeValidator(from_json),
-    WithJsonSchema({"type": "array", "format": "rules"}),
-]
-
-
 class AgentSection(Section):
     kind: str = Field("default", description="Which agent answers: `default`, `shell`.")
     confirmation_mode: bool = Field(False, description="Ask before every action that changes something.")
@@ -298,6 +275,11 @@ class Config(BaseModel):
 
     data_dir: Place = Field(
         default_factory=default_data_dir, description="The data folder, which only its owner can read."
+    )
+    quotas: Quotas = Field(
+        (),
+        description="What the model calls of one user may take on one day, UTC. A call counts for every quota whose "
+        "`models`, a pattern with `*`, matches its model.",
     )
     server: ServerSection = ServerSection()
     auth: AuthSection = AuthSection()

@@ -38,6 +38,8 @@ KEY = "server.session_api_key"
 _FORMATS = {
     "header": "the name of a header",
     "path": "a path",
+    "quotas": "a list of tables with at least one of `tokens`, `dollars` and `conversations` and, if wanted, `models` "
+    "(in the environment and in flags: as JSON)",
     "rules": "a list of tables with `decision` (`allow`, `ask` or `deny`) and, as far as wanted, `tool`, `pattern` and "
     "`risk` (in the environment and in flags: as JSON)",
 }
@@ -224,7 +226,7 @@ def _is_secret(annotation: Any) -> bool:
 
 def _rule(kind: Mapping[str, Any]) -> str:
     match kind:
-        case {"format": "header" | "path" | "rules" as form}:
+        case {"format": "header" | "path" | "quotas" | "rules" as form}:
             return _FORMATS[form]
         case {"enum": choices}:
             return " or ".join(f"`{choice}`" for choice in choices)

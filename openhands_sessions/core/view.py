@@ -24,6 +24,7 @@ from openhands_sessions.core.events.own import (
     HistoryMovedObservation,
     HistoryRepairedObservation,
     MessageQueuedAction,
+    ModelCalledObservation,
     ModelChangedAction,
     PlannedCall,
     ReplayBegunObservation,
@@ -37,14 +38,16 @@ from openhands_sessions.core.evolve import evolve, put
 from openhands_sessions.core.history_form import USUAL, HistoryForm
 from openhands_sessions.core.ids import UNNUMBERED, EventId
 from openhands_sessions.core.lineage import ONE_CHAIN, Chain, Lineage, goes_back_to, labelled, moved, turn_over
+from openhands_sessions.core.money import MicroDollars
 from openhands_sessions.core.queued import QUEUE_CHANGES, QueuedMessage, queue_after
 from openhands_sessions.core.replay_progress import ReplayProgress
-from openhands_sessions.core.spending import spends, spent
+from openhands_sessions.core.spending import Spent, spends
 from openhands_sessions.core.unread import is_notice, noted
 
-VIEW_VERSION = 10
+VIEW_VERSION = 11
 """Raised whenever the fold changes: older snapshots are then thrown away."""
 
+NOTHING_SPENT = Spent()
 CUT_OFF = (AgentState.STOPPED, AgentState.PAUSED)
 """States in which a turn can be resumed."""
 
@@ -91,12 +94,8 @@ class ConversationView:
     """What the user asked the agent to come to, `stopped` or `paused`, until it has."""
     iterations: int = 0
     """Model calls since the turn began."""
-    cost: float = 0.0
-    cost_before_turn: float = 0.0
-    prompt_tokens: int = 0
-    completion_tokens: int = 0
-    cache_read_tokens: int = 0
-    cache_write_tokens: int = 0
+    spent: Spent = NOTHING_SPENT
+    cost_before_turn: MicroDollars = 0
     condensed: tuple[int, int] | None = None
     """First and last event that the summary in `summary_event` stands for."""
     summary_event: EventId = UNNUMBERED
@@ -160,12 +159,8 @@ LOG_WIDE = (
     "head",
     "notices",
     "left_running",
-    "cost",
+    "spent",
     "cost_before_turn",
-    "prompt_tokens",
-    "completion_tokens",
-    "cache_read_tokens",
-    "cache_write_tokens",
     "lineage",
     "model",
     "queued",
@@ -201,7 +196,7 @@ def take(view: ConversationView, event: Event, at: ConversationView) -> None:
         if view.replay is not None and event.cause is not None:
             put(view, replay=view.replay.after(event))
         if spends(view.response_id, event):
-            put(view, iterations=view.iterations + 1, **spent(event.llm_metrics or {}))
+            put(view, iterations=view.iterations + 1, spent=view.spent.with_reply(event.llm_metrics or {}))
         if isinstance(event, MessageAction):
             put(view, message_count=view.message_count + 1)
         if isinstance(event, MessageAction) and event.source is Source.USER:
@@ -217,7 +212,7 @@ def _move(view: ConversationView, event: HistoryMovedObservation, at: Conversati
     if at.head != to:
         raise ValueError(f"a move to event {to} was given the view at event {at.head}")
     put(view, **{name: getattr(at, name) for name in _CHAIN_WIDE})
-    put(view, lineage=moved(view.lineage, event), cost_before_turn=view.cost)
+    put(view, lineage=moved(view.lineage, event), cost_before_turn=view.spent.cost)
 
 
 def _settle(view: ConversationView, event: Event) -> None:
@@ -231,7 +226,7 @@ def _ask(view: ConversationView, event: MessageAction) -> None:
     put(view, first_message=first, last_message=event.id, queued=queue_after(view.queued, event), queue_held=False)
     if not view.owed and view.pending is None:  # a message behind a question belongs to the turn that asks
         _open_turn(view, event)
-        put(view, iterations=0, cost_before_turn=view.cost, stop_reason=None)
+        put(view, iterations=0, cost_before_turn=view.spent.cost, stop_reason=None)
         put(view, turn_message=event.id, turn_start=view.settled)
     put(view, owed=True)
 
@@ -327,12 +322,13 @@ def _observe(view: ConversationView, event: Observation) -> None:
             put(view, left_running=event.cause if metadata.suffix == LEFT_RUNNING else None)
         case TurnResumedObservation(repeated_calls=repeated):
             put(view, iterations=view.iterations + repeated)
-        case ReplayBegunObservation(steps=steps):
-            put(view, replay=ReplayProgress(begun=event.id, steps=steps))
-        case ReplayEndedObservation():
-            put(view, replay=None)
+        case ReplayBegunObservation() | ReplayEndedObservation():
+            begun = event if isinstance(event, ReplayBegunObservation) else None
+            put(view, replay=None if begun is None else ReplayProgress(begun=begun.id, steps=begun.steps))
         case HistoryRepairedObservation(form=form):
             put(view, form=form)
+        case ModelCalledObservation():
+            put(view, spent=view.spent.with_call(event))
 
 
 def _end_turn(view: ConversationView, event: TurnEndedObservation) -> None:
@@ -346,4 +342,4 @@ def _end_turn(view: ConversationView, event: TurnEndedObservation) -> None:
         put(view, queue_held=event.stop_reason not in (StopReason.DONE, StopReason.WAITING))
     if event.stop_reason is StopReason.STOPPED:
         put(view, left_running=None)
-    put(view, planned=(), iterations=0, cost_before_turn=view.cost)
+    put(view, planned=(), iterations=0, cost_before_turn=view.spent.cost)

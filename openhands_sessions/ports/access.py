@@ -10,6 +10,7 @@ from openhands_sessions.core.ids import ConversationId, OwnerId
 from openhands_sessions.core.user_settings import UserSettings
 from openhands_sessions.ports.conversations import Conversations
 from openhands_sessions.ports.gateway import Gateway
+from openhands_sessions.ports.usage import UsageReports
 from openhands_sessions.ports.workspaces import Workspaces
 
 
@@ -115,6 +116,7 @@ class Access:
     gateway: Gateway
     conversations: Conversations
     workspaces: Workspaces
+    usage: UsageReports
 
 
 class AccessControl(Protocol):

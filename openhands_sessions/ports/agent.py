@@ -8,6 +8,7 @@ from typing import Protocol
 from openhands_sessions.core.events.actions import MessageAction
 from openhands_sessions.core.events.event import Json
 from openhands_sessions.core.settings import SessionSettings
+from openhands_sessions.ports.call_ledger import CallLedger
 from openhands_sessions.ports.model import ChatMessage, ModelReply, Retry
 
 
@@ -59,4 +60,5 @@ class Agent(Protocol):
 class Agents(Protocol):
     """How agents of one kind are opened; loading a model happens here. Raises ModelFailure, BadInput."""
 
-    def open(self, settings: SessionSettings) -> AbstractAsyncContextManager[Agent]: ...
+    def open(self, settings: SessionSettings, ledger: CallLedger) -> AbstractAsyncContextManager[Agent]:
+        """An agent whose model calls are admitted and recorded by the ledger."""

@@ -144,8 +144,8 @@ class Conversations(Protocol):
         """What the command of the history has done whose first event this is. Raises NotFound."""
 
     def export(self, sid: ConversationId) -> AsyncIterator[bytes]:
-        """The trajectory as a JSON list, in chunks: every event but hidden ones, without what browsed pages looked
-        like."""
+        """A JSON object in chunks: the `trajectory`, a list of every event but hidden ones, without what browsed pages
+        looked like; the `user_id` of the owner; and `total_cost`, US dollars, null where the log cannot be read."""
 
     async def remember_prompt(self, sid: ConversationId, event: int) -> str:
         """A message that has the agent write down what was found out up to an event."""

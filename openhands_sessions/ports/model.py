@@ -5,8 +5,9 @@ from dataclasses import dataclass, field, fields
 from typing import Literal, Protocol, TypeAlias
 
 from openhands_sessions.core.events.event import Json
-from openhands_sessions.core.events.own import PlannedCall
+from openhands_sessions.core.events.own import CallPurpose, PlannedCall
 from openhands_sessions.core.ids import EventId
+from openhands_sessions.core.money import MicroDollars
 
 ChatMessage = Mapping[str, Json]
 """One message in the field's form: `role` (`system user assistant tool`), `content`, `tool_calls`, `tool_call_id`."""
@@ -19,24 +20,26 @@ class ModelRequest:
 
     messages: Sequence[ChatMessage]
     tools: Sequence[Mapping[str, Json]] = ()
-    purpose: Literal["dialogue", "title"] = "dialogue"
+    purpose: CallPurpose = CallPurpose.MAIN
     """What the reply is for; a model that plays a script has no part of it for titles."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Usage:
-    """Tokens and cost (US dollars; 0 where the price is unknown) of one reply, and how long it took (seconds)."""
+    """Tokens and cost (None where the price is unknown) of one call, and how long it took (seconds). Prompt tokens
+    include the cached ones."""
 
     prompt_tokens: int = 0
     completion_tokens: int = 0
     cache_read_tokens: int = 0
     cache_write_tokens: int = 0
-    cost: float = 0.0
+    cost: MicroDollars | None = None
     latency: float = 0.0
 
     def plus(self, other: "Usage") -> "Usage":
-        """Both together."""
-        return Usage(**{one.name: getattr(self, one.name) + getattr(other, one.name) for one in fields(Usage)})
+        """Both together; the cost is that of those whose price is known."""
+        sums = {one.name: (getattr(self, one.name) or 0) + (getattr(other, one.name) or 0) for one in fields(Usage)}
+        return Usage(**sums | ({"cost": None} if self.cost is None and other.cost is None else {}))
 
 
 FinishReason: TypeAlias = Literal["stop", "length", "tool_calls", "content_filter"]
@@ -77,6 +80,15 @@ class Retry:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class LostCall:
+    """A try that ended without a reply, and as much of its usage as is known. `status` is that of the failure; None
+    where it was cancelled."""
+
+    status: str | None
+    usage: Usage = Usage()
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class ModelSpec:
     """Which model a conversation uses, and how it is reached. `name` is litellm's, e.g. `openai/gpt-4o`."""
 
@@ -104,11 +116,16 @@ class ChatModel(Protocol):
         on_text: Callable[[str], None],
         on_retry: Callable[[Retry], None],
         on_thought: Callable[[str], None] = lambda text: None,
+        on_lost: Callable[[LostCall], None] = lambda call: None,
     ) -> ModelReply:
         """Ask and return the whole reply; `on_text` gets each piece of its text as it streams, `on_thought` of its
         thoughts. A try after text was streamed begins it anew: `on_retry` is called first. Retries are bounded; there
-        is a limit in wall-clock time.
+        is a limit in wall-clock time. `on_lost` gets each try that ends without a reply, for what it has used; a model
+        that knows nothing of that leaves it out.
         Being cancelled closes the stream within a second. Raises ModelFailure with the wire's status id."""
+
+    def price(self, usage: Usage) -> MicroDollars | None:
+        """What such a usage costs; None where the price is not known."""
 
 
 class ChatModels(Protocol):

@@ -12,6 +12,7 @@ from openhands_sessions.core.events.codec import Stored
 from openhands_sessions.core.events.event import Json
 from openhands_sessions.core.ids import ConversationId, EventId, OwnerId
 from openhands_sessions.core.repository import Repository
+from openhands_sessions.ports.accounts import Accounts, Charge
 from openhands_sessions.ports.conversations import ANY_CONVERSATION, ConversationFilter
 
 MEGABYTE = 1_000_000
@@ -156,16 +157,22 @@ class EventLog(Protocol):
         """The newest id, -1 for an empty log."""
 
     def append(
-        self, entries: Sequence[Stored], *, expected: int, term: int, receipt: Receipt | None = None
+        self,
+        entries: Sequence[Stored],
+        *,
+        expected: int,
+        term: int,
+        receipt: Receipt | None = None,
+        charge: Charge | None = None,
     ) -> asyncio.Future[None]:
         """All or nothing; durable when the future is done. Called on the event loop; calls take effect in order,
         also across conversations sharing a writer; a caller that stops waiting does not take a write back.
 
-        `entries` are numbered from `expected + 1`. The future raises Conflict where the head is not `expected`,
-        Fenced where a higher `term` was claimed or has written, AlreadyExists where the receipt's key was stored
-        before, NotFound where the conversation has no row, BadInput for text with lone surrogates, StorageUnavailable
-        where the disk refuses; one failure never fails another call of its commit group. May be called again before
-        the last one is done (pipelining).
+        `entries` are numbered from `expected + 1`; `charge` is added to its user's account with them. The future raises
+        Conflict where the head is not `expected`, Fenced where a higher `term` was claimed or has written,
+        AlreadyExists where the receipt's key was stored before, NotFound where the conversation has no row, BadInput
+        for text with lone surrogates, StorageUnavailable where the disk refuses; one failure never fails another call
+        of its commit group. May be called again before the last one is done (pipelining).
         """
 
     def read(
@@ -250,6 +257,7 @@ class SessionStore(Protocol):
     conversations: ConversationStore
     snapshots: SnapshotStore
     read_marks: ReadMarkStore
+    accounts: Accounts
 
     @property
     def problem(self) -> str | None:

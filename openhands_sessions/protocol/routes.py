@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from functools import partial
 
 from openhands_sessions.core.user_settings import UserSettings
+from openhands_sessions.ports.usage import MOST_DAYS
 from openhands_sessions.protocol.commands import AcceptedOut, CommandIn, ModelIn, ModelOut, SayIn, SendIn
 from openhands_sessions.protocol.conversations import (
     TRIGGERS,
@@ -37,6 +38,7 @@ from openhands_sessions.protocol.settings import (
     SecretsOut,
     SettingsOut,
 )
+from openhands_sessions.protocol.usage import UsageOut
 from openhands_sessions.protocol.workspaces import ChangeOut, DiffOut, FileOut, MicroagentsOut, UploadOut
 
 LARGEST_ID = 2**53
@@ -75,6 +77,8 @@ ID_PREFIX = Parameter("id_prefix", {**ID, "description": "The beginning of the i
 COUNT = Parameter("count", {"type": "boolean", "default": False, "description": "Answer the `total` too."})
 STREAM = Parameter("stream", {"type": "boolean", "default": False})
 TRIGGER = Parameter("conversation_trigger", {"enum": list(TRIGGERS)})
+USER = Parameter("user")
+DAYS = _number("days", least=1, most=MOST_DAYS, default=1)
 FILE = Parameter("file", required=True)
 PATH = Parameter("path")
 
@@ -168,7 +172,12 @@ CHANGE_HISTORY = _log(
     body=HistoryIn,
     errors=REFUSED,
 )
-EXPORT = _log(f"GET {ONE}/trajectory", "The whole log, for an export.", _object(trajectory=LOG), errors=UNKNOWN)
+EXPORT = _log(
+    f"GET {ONE}/trajectory",
+    "The whole log, for an export, with the owner's id and the cost in US dollars.",
+    _object(trajectory=LOG, user_id=TEXT, total_cost={"type": ["number", "null"]}),
+    errors=UNKNOWN,
+)
 
 _files = partial(Route, tag="files", errors=UNKNOWN)
 LIST_FILES = _files(f"GET {ONE}/list-files", "The names in a folder of the workspace.", list[str], query=(PATH,))
@@ -250,6 +259,15 @@ CHANGE_SECRET = _secrets(
     errors={400: ErrorOut, 404: ErrorOut},
 )
 DELETE_SECRET = _secrets("DELETE /api/secrets/{name}", "Delete a secret.", MessageOut, errors={404: ErrorOut})
+
+_usage = partial(Route, tag="usage")
+USAGE = _usage(
+    "GET /api/usage",
+    "What the caller's model calls have used, and what quotas leave; operators may name another `user`.",
+    UsageOut,
+    query=(USER, DAYS),
+    errors={404: ErrorOut},
+)
 
 _providers = partial(Route, tag="git providers")
 ADD_PROVIDERS = _providers(

@@ -27,6 +27,7 @@ OWN_STATUSES: Mapping[str, str] = {
     "STATUS$INITIALIZING": "The log is being read.",
     "STATUS$SETTING_UP_AGENT": "The agent is being opened, with its model and tools.",
     "STATUS$SETTING_UP_CONTROLLER": "The controller is being made; it is the last stage.",
+    "STATUS$QUOTA_REACHED": "A quota of the user leaves no room for a model call; the message says which.",
     "STATUS$REPLY_CUT": "The model's answer is incomplete; the message says why.",
     "STATUS$HISTORY_REPAIRED": "The model refused the history and now gets it in another form; the message says which.",
     "STATUS$NO_PROGRESS": "Nothing happens in a turn; the message says for how long, and what it waits for.",

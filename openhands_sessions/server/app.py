@@ -43,6 +43,7 @@ from openhands_sessions.server.rest import (
     history,
     schema,
     settings,
+    usage,
     workspaces,
 )
 from openhands_sessions.server.security_headers import answer_headers
@@ -121,6 +122,7 @@ HANDLERS: Mapping[Route, Handler] = {
     routes.ADD_SECRET: settings.add_secret,
     routes.CHANGE_SECRET: settings.change_secret,
     routes.DELETE_SECRET: settings.delete_secret,
+    routes.USAGE: usage.usage,
     routes.ADD_PROVIDERS: settings.add_tokens,
     routes.UNSET_PROVIDERS: settings.forget_tokens,
 }

@@ -1,8 +1,11 @@
 """The ports of each caller over this process's own store, sessions and sandboxes."""
 
+from collections.abc import Callable
+
 from openhands_sessions.ports.access import Access, Principal
 from openhands_sessions.ports.memory import Memory
 from openhands_sessions.ports.runtime import Runtimes
+from openhands_sessions.ports.usage import UsageReports
 from openhands_sessions.ports.workspaces import UploadLimits
 from openhands_sessions.service.local_conversations import LocalConversations
 from openhands_sessions.service.local_gateway import LocalGateway
@@ -13,15 +16,24 @@ from openhands_sessions.service.session_service import SessionService
 class LocalAccess:
     """An AccessControl: ownership itself is decided by `SessionService.row`."""
 
-    def __init__(self, sessions: SessionService, runtimes: Runtimes, memory: Memory, limits: UploadLimits) -> None:
+    def __init__(
+        self,
+        sessions: SessionService,
+        runtimes: Runtimes,
+        memory: Memory,
+        limits: UploadLimits,
+        usage: Callable[[Principal], UsageReports],
+    ) -> None:
         self._sessions = sessions
         self._runtimes = runtimes
         self._memory = memory
         self._limits = limits
+        self._usage = usage
 
     def of(self, principal: Principal) -> Access:
         return Access(
             LocalGateway(self._sessions, principal),
             LocalConversations(self._sessions, self._runtimes, principal),
             LocalWorkspaces(self._sessions, self._memory, self._limits, principal),
+            self._usage(principal),
         )

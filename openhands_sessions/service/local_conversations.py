@@ -7,7 +7,7 @@ from dataclasses import replace
 import orjson
 import structlog
 
-from openhands_sessions.core.errors import BadInput, NotFound
+from openhands_sessions.core.errors import BadInput, NotFound, StorageError
 from openhands_sessions.core.event_filter import hidden
 from openhands_sessions.core.events.actions import MessageAction
 from openhands_sessions.core.events.codec import Stored, decode
@@ -15,6 +15,7 @@ from openhands_sessions.core.events.event import Event, Source
 from openhands_sessions.core.history_changes import HistoryChange, read_change
 from openhands_sessions.core.ids import UNNUMBERED, ConversationId, EventId
 from openhands_sessions.core.lineage import at_most, on_chain
+from openhands_sessions.core.money import dollars
 from openhands_sessions.ports.access import Principal
 from openhands_sessions.ports.conversations import (
     ANY_CONVERSATION,
@@ -25,6 +26,7 @@ from openhands_sessions.ports.conversations import (
     FollowedList,
 )
 from openhands_sessions.ports.runtime import Runtimes
+from openhands_sessions.ports.store import ConversationRow
 from openhands_sessions.service.conversation_pages import page_of
 from openhands_sessions.service.history_reading import newest_turns
 from openhands_sessions.service.local_list import LocalList
@@ -165,14 +167,22 @@ class LocalConversations:
         return await read_change(read, event)
 
     async def export(self, sid: ConversationId) -> AsyncIterator[bytes]:
-        await self.check(sid)
-        before = "["
+        row = await self._sessions.row(self._principal, sid)
+        before = '{"trajectory":['
         async for batch in readable(self._sessions.store.log(sid)):
             texts = [_exported(entry).text for entry in batch if not hidden(entry)]
             if texts:
                 yield f"{before}{','.join(texts)}".encode()
                 before = ","
-        yield b"]" if before == "," else b"[]"
+        told = orjson.dumps({"user_id": row.owner, "total_cost": await self._cost(row)})
+        opening = b"" if before == "," else before.encode()
+        yield opening + b"]," + told[1:]
+
+    async def _cost(self, row: ConversationRow) -> float | None:
+        try:
+            return dollars((await self._sessions.descriptions.view(row)).spent.cost)
+        except StorageError:
+            return None
 
     async def remember_prompt(self, sid: ConversationId, event: int) -> str:
         row = await self._sessions.row(self._principal, sid)

@@ -9,6 +9,7 @@ from openhands_sessions.core.errors import NotAccepting, SessionsError
 from openhands_sessions.core.history_commands import Compact, EditMessage
 from openhands_sessions.core.ids import UNNUMBERED, ConversationId
 from openhands_sessions.core.lifecycle import SessionState
+from openhands_sessions.core.money import dollars
 from openhands_sessions.core.settings import public
 from openhands_sessions.ports.access import Principal
 from openhands_sessions.ports.gateway import (
@@ -107,6 +108,6 @@ class LocalGateway:
         session = self._registry.find(sid)
         if session is None or self._registry.owner(sid) != self._principal.owner:
             return None
-        view = session.event_stream.view
-        usage = SessionUsage(view.cost, view.prompt_tokens, view.completion_tokens)
+        spent = session.event_stream.view.spent
+        usage = SessionUsage(dollars(spent.cost), spent.prompt_tokens, spent.completion_tokens)
         return SessionHandle(session.state, public(session.settings), usage)

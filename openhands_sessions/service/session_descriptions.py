@@ -11,6 +11,7 @@ from openhands_sessions.core.events.observations import AgentStateChangedObserva
 from openhands_sessions.core.ids import UNNUMBERED, ConversationId, EventId, OwnerId
 from openhands_sessions.core.lifecycle import SET_UP, SessionState
 from openhands_sessions.core.lineage import MAIN
+from openhands_sessions.core.money import dollars
 from openhands_sessions.core.repository import Repository
 from openhands_sessions.core.stored_view import load_view
 from openhands_sessions.core.unread import unread_after
@@ -147,7 +148,7 @@ class SessionDescriptions:
             expected=expected,
             message_count=None if known is None else known.message_count,
             unread=unread,
-            cost=None if known is None else known.cost,
+            cost=None if known is None else dollars(known.spent.cost),
             processing=known is not None and known.processing,
             queued=0 if known is None else len(known.queued),
             pending=None if known is None else known.pending,

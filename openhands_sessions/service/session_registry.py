@@ -12,6 +12,7 @@ import structlog
 from openhands_sessions.core.errors import AtCapacity, StorageUnavailable
 from openhands_sessions.core.ids import ConversationId, OwnerId
 from openhands_sessions.core.layered_settings import LayeredSettings
+from openhands_sessions.core.money import dollars
 from openhands_sessions.ports.gateway import EndReason, Status
 from openhands_sessions.ports.operations import SessionLimits, SessionStatus
 from openhands_sessions.ports.store import ConversationRow
@@ -159,7 +160,13 @@ class SessionRegistry:
     ) -> AgentSession:
         sid = row.id
         session = AgentSession(
-            sid, settings.settings, self._parts, self.feed(sid), initial=initial, on_change=self._changed
+            sid,
+            settings.settings,
+            self._parts,
+            self.feed(sid),
+            owner=row.owner,
+            initial=initial,
+            on_change=self._changed,
         )
         session.event_stream.listen(lambda event: self._show(row.owner, session))
         self._sessions[sid] = session
@@ -231,7 +238,7 @@ class SessionRegistry:
                 agent_state=view.agent_state,
                 head=view.head,
                 followers=session.event_stream.feed.followers,
-                cost=view.cost,
+                cost=dollars(view.spent.cost),
                 at=self._parts.clock(),
                 problem=None if session.problem is None else session.problem.message,
             )
@@ -245,7 +252,7 @@ class SessionRegistry:
         view = session.event_stream.view
         problem = None if session.problem is None else session.problem.message
         asked = (view.processing, view.pending, view.queued, view.notices, view.message_count, view.model)
-        feed.session_changed(session.sid, (session.state, problem, view.agent_state, view.cost, *asked))
+        feed.session_changed(session.sid, (session.state, problem, view.agent_state, view.spent.cost, *asked))
 
     def _ended(self, session: AgentSession, task: "asyncio.Task[None]") -> None:
         if not task.cancelled() and (error := task.exception()) is not None:

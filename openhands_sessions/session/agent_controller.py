@@ -224,7 +224,7 @@ class AgentController:
     async def _record(self, reply: ModelReply) -> bool:
         """Store what was decided and carry it out. True where that ended the turn."""
         budget, window = self._settings.max_budget_per_task, self._context.agent.window
-        used = metrics(self._stream.view, reply, budget=budget, window=window)
+        used = metrics(self._context.ledger.spent, reply, budget=budget, window=window)
         self._turn.finish = reply.finish
         plan = distinct(reply.calls)
         empty = not plan and not reply.text.strip()

@@ -11,7 +11,7 @@ from openhands_sessions.core.commands import Command, RejectOverdue, SetModel
 from openhands_sessions.core.errors import NotAccepting, SessionsError, StageFailed, StorageError
 from openhands_sessions.core.events.event import Event
 from openhands_sessions.core.events.observations import AgentStateChangedObservation
-from openhands_sessions.core.ids import ConversationId, OwnerId
+from openhands_sessions.core.ids import LOCAL_OWNER, ConversationId, OwnerId
 from openhands_sessions.core.lifecycle import Lifecycle, SessionState
 from openhands_sessions.core.masking import SecretMasker, without_paths
 from openhands_sessions.core.settings import SessionSettings, secrets
@@ -28,7 +28,8 @@ from openhands_sessions.session.idempotency import IdempotencyKey
 from openhands_sessions.session.model_switch import record_switch
 from openhands_sessions.session.setup import STAGES, Dependencies, InitialInput, Ready, SessionSetup, SetupStage
 from openhands_sessions.session.stop import note_stop, record_failure
-from openhands_sessions.session.switchable_agent import SettingsOf
+from openhands_sessions.session.switchable_agent import AgentOpening, SettingsOf
+from openhands_sessions.session.usage_ledger import UsageLedger
 
 log = structlog.get_logger(__name__)
 
@@ -47,15 +48,17 @@ class AgentSession:
         dependencies: Dependencies,
         feed: Feed,
         *,
+        owner: OwnerId = LOCAL_OWNER,
         initial: InitialInput | None = None,
         on_change: Callable[["AgentSession"], None] = lambda session: None,
         stages: Mapping[SessionState, SetupStage] = STAGES,
     ) -> None:
         self.sid = sid
-        self._settings_of = settings_of
         self._settings = settings = settings_of(None)
         masker = SecretMasker((*secrets(settings), *dependencies.secrets))
         self.event_stream = EventStream(dependencies.store.log(sid), feed, dependencies.clock, masker)
+        ledger = UsageLedger(self.event_stream, dependencies.admission(sid, owner))
+        self._opening = AgentOpening(dependencies.agents, settings_of, ledger)
         self.memory = dependencies.memory
         self.llm_registry = dependencies.agents
         self.problem: SessionsError | None = None
@@ -135,7 +138,7 @@ class AgentSession:
 
     async def switch_failed(self, given: SubmittedCommand, command: SetModel) -> Accepted:
         """Record another model where this session has failed; see `record_switch`."""
-        return await record_switch(self.event_stream, self._dependencies.agents, self._settings_of, given, command)
+        return await record_switch(self.event_stream, self._opening, given, command)
 
     async def close(self, reason: EndReason) -> None:
         """Reach Closed from any state; the first reason counts. Returns when nothing of the session is left."""
@@ -197,7 +200,7 @@ class AgentSession:
         setup = SessionSetup(
             sid=self.sid,
             settings=self._settings,
-            settings_of=self._settings_of,
+            opening=self._opening,
             dependencies=self._dependencies,
             initial=self._initial,
             stream=stream,

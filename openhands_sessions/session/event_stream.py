@@ -17,6 +17,7 @@ from openhands_sessions.core.lineage import Chain
 from openhands_sessions.core.masking import SecretMasker
 from openhands_sessions.core.turns import OpenTurn
 from openhands_sessions.core.view import ConversationView, reduce
+from openhands_sessions.ports.accounts import Charge
 from openhands_sessions.ports.gateway import Delta, Status
 from openhands_sessions.ports.store import EventLog, Receipt, Snapshot
 from openhands_sessions.session.feed import Feed
@@ -172,13 +173,17 @@ class EventStream:
         self._delta_listeners.clear()
 
     def append(
-        self, *events: Event, receipt: Receipt | None = None, at: ConversationView | None = None
+        self,
+        *events: Event,
+        receipt: Receipt | None = None,
+        at: ConversationView | None = None,
+        charge: Charge | None = None,
     ) -> "asyncio.Future[Sequence[Event]]":
         """Store events as one, all or nothing, without secrets. Done when they are durable and folded; the result is
         the events as given, numbered. A caller that is cancelled takes nothing back. Raises what the log raises.
 
         The receipt's `event` is filled in with the first id. `at` is the view at the event that a move among the
-        events goes back to.
+        events goes back to. `charge` is added to its user's account with them.
         """
         before = turn = self._turn
         first, moment = self._submitted + 1, self._clock()
@@ -190,7 +195,7 @@ class EventStream:
         entries = [entry for _, entry in kept]
         if receipt is not None:
             receipt = evolve(receipt, event=EventId(first))
-        storing = self._log.append(entries, expected=self._submitted, term=self._term, receipt=receipt)
+        storing = self._log.append(entries, expected=self._submitted, term=self._term, receipt=receipt, charge=charge)
         done: asyncio.Future[Sequence[Event]] = asyncio.get_running_loop().create_future()
         texts = [event for event, _ in kept]
         writing = _Writing([event for event, _ in numbered], texts, entries, before, at, storing, done)

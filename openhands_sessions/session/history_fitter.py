@@ -266,4 +266,4 @@ class HistoryFitter:
 
     def _used(self, reply: ModelReply) -> dict[str, Json]:
         budget, window = self._settings.max_budget_per_task, self._context.agent.window
-        return metrics(self._stream.view, reply, budget=budget, window=window)
+        return metrics(self._context.ledger.spent, reply, budget=budget, window=window)

@@ -1,12 +1,12 @@
 """What a model's reply becomes in the log: its usage, its calls with ids that differ, and what is kept beside them."""
 
 from collections.abc import Sequence
-from math import isfinite
 
 from openhands_sessions.core.dialogue import CUT
 from openhands_sessions.core.events.event import Json, Source
 from openhands_sessions.core.events.own import ModelReplyAction, PlannedCall
-from openhands_sessions.core.view import ConversationView
+from openhands_sessions.core.money import dollars
+from openhands_sessions.core.spending import Spent
 from openhands_sessions.ports.model import ModelReply, RequestedCall
 
 ANSWER_CUT = {
@@ -16,19 +16,19 @@ ANSWER_CUT = {
 """The message to the user about an answer that is not whole, by the reason."""
 
 
-def metrics(view: ConversationView, reply: ModelReply, *, budget: float | None, window: int | None) -> dict[str, Json]:
-    """`llm_metrics` of the first event that a reply leads to: what the conversation has used with it. `window` is in
-    tokens; None, which stands there as 0, where it is not known."""
+def metrics(spent: Spent, reply: ModelReply, *, budget: float | None, window: int | None) -> dict[str, Json]:
+    """`llm_metrics` of the first event that a reply leads to: what the conversation has used, the reply included, as
+    clients of the V0 protocol read it. `window` is in tokens; None, which stands there as 0, where it is not known."""
     usage = reply.usage
     return {
-        "accumulated_cost": view.cost + (usage.cost if isfinite(usage.cost) else 0.0),
+        "accumulated_cost": dollars(spent.cost),
         "max_budget_per_task": budget,
         "accumulated_token_usage": {
             "model": reply.model,
-            "prompt_tokens": view.prompt_tokens + usage.prompt_tokens,
-            "completion_tokens": view.completion_tokens + usage.completion_tokens,
-            "cache_read_tokens": view.cache_read_tokens + usage.cache_read_tokens,
-            "cache_write_tokens": view.cache_write_tokens + usage.cache_write_tokens,
+            "prompt_tokens": spent.prompt_tokens,
+            "completion_tokens": spent.completion_tokens,
+            "cache_read_tokens": spent.cache_read_tokens,
+            "cache_write_tokens": spent.cache_write_tokens,
             "context_window": window or 0,
             "per_turn_token": usage.prompt_tokens + usage.completion_tokens,
             "response_id": reply.id,

@@ -7,13 +7,12 @@ from openhands_sessions.core.commands import SetModel
 from openhands_sessions.core.errors import BadInput, ModelFailure, NotAccepting
 from openhands_sessions.core.events.event import Source
 from openhands_sessions.core.events.own import ModelChangedAction
-from openhands_sessions.ports.agent import Agents
 from openhands_sessions.ports.gateway import Accepted
 from openhands_sessions.session.command_handler import SubmittedCommand
 from openhands_sessions.session.event_stream import EventStream
 from openhands_sessions.session.history_moves import HistoryMoves
 from openhands_sessions.session.idempotency import earlier_answer, receipt_of
-from openhands_sessions.session.switchable_agent import OpenedAgent, SettingsOf, SwitchableAgent, opened_agent
+from openhands_sessions.session.switchable_agent import AgentOpening, OpenedAgent, SwitchableAgent
 
 PENDING = "an action awaits your answer: answer it, or stop the turn, first"
 NO_MODEL = "cannot be chosen: this conversation has an agent without a model"
@@ -49,20 +48,16 @@ class ModelSwitch:
 
 
 async def record_switch(
-    stream: EventStream, agents: Agents, settings_of: SettingsOf, given: SubmittedCommand, command: SetModel
+    stream: EventStream, opening: AgentOpening, given: SubmittedCommand, command: SetModel
 ) -> Accepted:
     """The user chooses another model for a conversation whose session has failed, perhaps because of the one that it
     has: the next session opens it. Call it where the log is known. Raises NotAccepting, BadInput, StorageError."""
     if (before := await earlier_answer(stream, given.key)) is not None:
         return before
-    former = stream.view.model or settings_of(None).llm_model
+    former = stream.view.model or opening.settings_of(None).llm_model
     if former is None:
         raise BadInput("model", NO_MODEL)
-
-    async def another(model: str) -> OpenedAgent:
-        return await opened_agent(agents, settings_of(model))
-
-    opened = await _checked(command.model, another)
+    opened = await _checked(command.model, opening.open)
     await opened.stack.aclose()
     return await _record(stream, given, command.model, former)
 

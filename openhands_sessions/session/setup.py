@@ -16,6 +16,7 @@ from openhands_sessions.core.events.own import ReplayBegunObservation, ReplayEnd
 from openhands_sessions.core.ids import UNNUMBERED, ConversationId, EventId, OwnerId
 from openhands_sessions.core.lifecycle import SessionState
 from openhands_sessions.core.masking import without_paths
+from openhands_sessions.core.quotas import Quota
 from openhands_sessions.core.repository import Repository
 from openhands_sessions.core.settings import SessionSettings, environment, sandbox_secrets
 from openhands_sessions.core.trajectory import TrajectoryStep
@@ -30,6 +31,7 @@ from openhands_sessions.ports.store import SessionStore
 from openhands_sessions.ports.tool import Tool
 from openhands_sessions.session.action_runner import ActionRunner
 from openhands_sessions.session.agent_controller import AgentController
+from openhands_sessions.session.call_admission import CallAdmission
 from openhands_sessions.session.event_stream import EventStream
 from openhands_sessions.session.knowledge_recall import KnowledgeRecall
 from openhands_sessions.session.log_folding import Folding, fold_turns, loading, saving
@@ -38,7 +40,7 @@ from openhands_sessions.session.progress_notice import Timers
 from openhands_sessions.session.replay import Replay
 from openhands_sessions.session.repository_setup import RepositorySetup
 from openhands_sessions.session.stop import is_over
-from openhands_sessions.session.switchable_agent import SettingsOf, SwitchableAgent
+from openhands_sessions.session.switchable_agent import AgentOpening, SwitchableAgent
 from openhands_sessions.session.tool_registry import ToolRegistry
 from openhands_sessions.session.turn_context import TurnContext
 from openhands_sessions.session.turn_runner import turn_is_owed
@@ -63,6 +65,8 @@ class Dependencies:
     version: str
     secrets: Sequence[str] = ()
     """The server's own, which are masked in everything that a conversation records."""
+    quotas: Sequence[Quota] = ()
+    """Of each user's model calls."""
     ipython: Tool | None = None
     """Offered where the sandbox has IPython."""
     mcp: McpServers | None = None
@@ -72,6 +76,10 @@ class Dependencies:
     """Of all sessions' long logs."""
     timers: Callable[[], Timers] = asyncio.get_running_loop
     """Where the notices of turns without progress get their time from."""
+
+    def admission(self, sid: ConversationId, user: OwnerId) -> CallAdmission:
+        """Of the model calls of one conversation, which count for this user's quotas."""
+        return CallAdmission(sid, user, self.store.accounts, self.quotas, self.clock)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -136,8 +144,8 @@ class SessionSetup:
 
     sid: ConversationId
     settings: SessionSettings
-    settings_of: SettingsOf
-    """With a model that the user has chosen for this conversation."""
+    opening: AgentOpening
+    """Of the agent, with a model that the user has chosen for this conversation."""
     dependencies: Dependencies
     initial: InitialInput
     stream: EventStream
@@ -196,6 +204,7 @@ class SessionSetup:
             tell=self._tell_reading,
         )
         await stream.load(term, snapshot, how)
+        self.opening.ledger.begin()
         if stream.view.head == UNNUMBERED:
             await stream.append(AgentStateChangedObservation(agent_state=AgentState.LOADING))
         return term, UNNUMBERED if snapshot is None else snapshot.head
@@ -223,7 +232,7 @@ class SessionSetup:
         return runtime, tools
 
     async def _open_agent(self, runtime: Runtime, tools: Sequence[Tool]) -> _Agent:
-        opening = SwitchableAgent.open(self.dependencies.agents, self.settings_of, self.stream.view.model)
+        opening = SwitchableAgent.open(self.opening, self.stream.view.model)
         agent = await self.stack.enter_async_context(opening)
         config, servers, make = self.settings.mcp_config, self.dependencies.mcp, self.dependencies.mcp_tool
         if config is None or config.empty or servers is None or make is None:
@@ -256,6 +265,7 @@ class SessionSetup:
             policy=parts.policy,
             condenser=parts.condenser,
             replay=Replay(steps, agent.tools, knowledge),
+            ledger=self.opening.ledger,
             timers=parts.timers,
         )
         await self._begin(agent, knowledge, steps)

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from openhands_sessions.core.settings import SessionSettings
 from openhands_sessions.ports.agent import Agent, AgentInput, Agents
 from openhands_sessions.ports.model import ChatMessage, ModelReply, Retry
+from openhands_sessions.session.usage_ledger import UsageLedger
 
 SettingsOf = Callable[[str | None], SessionSettings]
 """The settings with this model; None: with their own. Raises BadInput."""
@@ -21,19 +22,34 @@ class OpenedAgent:
     stack: AsyncExitStack
 
 
+@dataclass(frozen=True, slots=True)
+class AgentOpening:
+    """How one session's agents are opened."""
+
+    agents: Agents
+    settings_of: SettingsOf
+    ledger: UsageLedger
+
+    async def open(self, model: str | None) -> OpenedAgent:
+        """With this model, or that of the settings; to be used or closed. Raises BadInput, ModelFailure."""
+        settings = self.settings_of(model)
+        async with AsyncExitStack() as stack:
+            agent = await stack.enter_async_context(self.agents.open(settings, self.ledger))
+            return OpenedAgent(agent, settings, stack.pop_all())
+
+
 class SwitchableAgent:
     """An Agent that passes all on to the one that is in use."""
 
-    def __init__(self, agents: Agents, settings_of: SettingsOf, opened: OpenedAgent) -> None:
-        self._agents = agents
-        self._settings_of = settings_of
+    def __init__(self, opening: AgentOpening, opened: OpenedAgent) -> None:
+        self._opening = opening
         self._take(opened)
 
     @classmethod
     @asynccontextmanager
-    async def open(cls, agents: Agents, settings_of: SettingsOf, model: str | None) -> "AsyncIterator[SwitchableAgent]":
+    async def open(cls, opening: AgentOpening, model: str | None) -> "AsyncIterator[SwitchableAgent]":
         """With this model, or that of the settings. Raises BadInput, ModelFailure."""
-        agent = cls(agents, settings_of, await opened_agent(agents, settings_of(model)))
+        agent = cls(opening, await opening.open(model))
         try:
             yield agent
         finally:
@@ -46,7 +62,7 @@ class SwitchableAgent:
 
     async def another(self, model: str) -> OpenedAgent:
         """An agent with this model, to be used or closed. Raises BadInput, ModelFailure."""
-        return await opened_agent(self._agents, self._settings_of(model))
+        return await self._opening.open(model)
 
     async def use(self, opened: OpenedAgent) -> None:
         """Pass all on to this one from now on, and close the one before."""
@@ -73,10 +89,3 @@ class SwitchableAgent:
 
     async def title(self, message: str) -> str | None:
         return await self._opened.agent.title(message)
-
-
-async def opened_agent(agents: Agents, settings: SessionSettings) -> OpenedAgent:
-    """To be used or closed. Raises BadInput, ModelFailure."""
-    async with AsyncExitStack() as stack:
-        agent = await stack.enter_async_context(agents.open(settings))
-        return OpenedAgent(agent, settings, stack.pop_all())

@@ -13,6 +13,7 @@ from openhands_sessions.session.action_runner import ActionRunner
 from openhands_sessions.session.progress_notice import Timers
 from openhands_sessions.session.replay import Replay
 from openhands_sessions.session.tool_registry import ToolRegistry
+from openhands_sessions.session.usage_ledger import UsageLedger
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,6 +26,7 @@ class TurnContext:
     policy: Policy
     condenser: Condenser
     replay: Replay
+    ledger: UsageLedger
     timers: Callable[[], Timers] = asyncio.get_running_loop
 
 

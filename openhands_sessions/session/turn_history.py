@@ -7,7 +7,7 @@ from openhands_sessions.core.events.actions import ChangeAgentStateAction, Conde
 from openhands_sessions.core.events.codec import decode
 from openhands_sessions.core.events.event import Action, AgentState, Event, Source
 from openhands_sessions.core.events.observations import McpObservation
-from openhands_sessions.core.events.own import StopReason, TurnEndedObservation
+from openhands_sessions.core.events.own import ModelCalledObservation, StopReason, TurnEndedObservation
 from openhands_sessions.core.evolve import evolve
 from openhands_sessions.core.history_form import USUAL, HistoryForm, Message
 from openhands_sessions.core.ids import UNNUMBERED, EventId
@@ -15,6 +15,8 @@ from openhands_sessions.session.event_stream import EventStream
 
 MOST_IMAGES = 15_000_000
 """Characters of the data of images of results that are shown together; older ones are left out."""
+_RECORD = f"observation:{ModelCalledObservation.KIND}"
+"""What a model call has used is no part of the dialogue."""
 IMAGES_LEFT_OUT = "\n[The images of this result are left out by now.]"
 
 
@@ -77,12 +79,12 @@ class TurnHistory:
     async def _read(self, after: int, before: int) -> list[Event]:
         events: list[Event] = []
         async for batch in self._stream.read_chain(after, before=before):
-            events += [decode(entry.text, entry.schema) for entry in batch]
+            events += [decode(entry.text, entry.schema) for entry in batch if entry.kind != _RECORD]
             leave_out_old_images(events)
         return events
 
     def _heard(self, event: Event) -> None:
-        if not self._live:
+        if not self._live or isinstance(event, ModelCalledObservation):
             return
         self._events.append(event)
         match event:

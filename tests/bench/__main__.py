@@ -11,7 +11,19 @@ from pathlib import Path
 import aiohttp
 import structlog
 
-from tests.bench import control, conversations, crowds, executors, latencies, loads, moves, sandboxes, starts, tokens
+from tests.bench import (
+    control,
+    conversations,
+    crowds,
+    executors,
+    latencies,
+    loads,
+    moves,
+    quotas,
+    sandboxes,
+    starts,
+    tokens,
+)
 from tests.bench.against import checked_out, comparison
 from tests.bench.bench import Bench
 from tests.bench.servers import floor_server
@@ -44,6 +56,7 @@ ROWS: Mapping[str, Measure] = {
     "executors": executors.rows,
     "sandboxes": sandboxes.rows,
     "tokens": tokens.tokens,
+    "quotas": quotas.quotas,
     "control": control.controls,
 }
 

@@ -14,6 +14,7 @@ from openhands_sessions.adapters.stores.leases import Holder
 from openhands_sessions.adapters.stores.sqlite import open_sqlite
 from openhands_sessions.bootstrap.application import open_application
 from openhands_sessions.config.config import Config
+from openhands_sessions.config.lists import QuotaSection
 from openhands_sessions.core.errors import RuntimeUnavailable
 from openhands_sessions.ports.runtime import Runtime, Runtimes
 from openhands_sessions.ports.store import EventLog, SessionStore
@@ -114,12 +115,13 @@ async def runtime(runtimes: Runtimes) -> AsyncIterator[Runtime]:
 
 @pytest.fixture(params=["local", "remote"])
 async def kind(request: pytest.FixtureRequest, data_dir: Path) -> AsyncIterator[Kind]:
-    config = Config(data_dir=data_dir)
+    quota = QuotaSection(models="scripted:*", tokens=1_000_000, conversations=9)
+    config = Config(data_dir=data_dir, quotas=(quota,))
     if request.param == "local":
         async with open_application(config) as house:
-            yield Kind(house.local.gateway, house.local.conversations, house)
+            yield Kind(house.local.gateway, house.local.conversations, house.local.usage, house)
     else:
         async with in_process_server(config) as server, open_remote(server.url, None) as remote:
-            yield Kind(remote.gateway, remote.conversations, server.house)
+            yield Kind(remote.gateway, remote.conversations, remote.usage, server.house)
     with suppress(RuntimeUnavailable):  # a test may have spoilt the folder: then nothing runs in it
         await discard_sandboxes(data_dir)

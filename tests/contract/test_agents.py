@@ -11,6 +11,7 @@ from openhands_sessions.core.ids import EventId
 from openhands_sessions.core.settings import merge
 from openhands_sessions.ports.agent import AgentInput, Agents
 from openhands_sessions.ports.model import ChatMessage
+from tests.fakes.ledger import NotingLedger
 from tests.fakes.model import FakeModel, FakeModels
 from tests.support.session_harness import runs, says
 
@@ -29,7 +30,7 @@ async def test_every_message_is_taken_up_once_and_in_order(agents: Agents) -> No
     waiting, said = ASKED, []
     messages: list[ChatMessage] = [{"role": "system", "content": "x"}]
     messages += [{"role": "user", "content": message.content} for message in ASKED]
-    async with agents.open(SETTINGS) as agent:
+    async with agents.open(SETTINGS, NotingLedger()) as agent:
         for _ in range(len(ASKED) + 1):
             briefing = AgentInput(messages=messages, tools=[], unanswered=waiting)
             reply = await agent.decide(briefing, lambda text: None, lambda retry: None)

@@ -201,7 +201,7 @@ async def test_usage_is_counted_and_replies_have_names(kind: Kind) -> None:
     assert second.text == "two"
     assert first.usage.prompt_tokens > 0
     assert first.usage.completion_tokens > 0
-    assert first.usage.cost >= 0.0
+    assert first.usage.cost is None or first.usage.cost >= 0
     assert first.usage.latency >= 0.0
     assert first.id
     assert first.id != second.id

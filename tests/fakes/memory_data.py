@@ -7,6 +7,7 @@ from openhands_sessions.core.errors import DamagedRecord, NotFound, StorageUnava
 from openhands_sessions.core.events.codec import Stored
 from openhands_sessions.core.ids import ConversationId, EventId, OwnerId
 from openhands_sessions.ports.store import ConversationRow, Receipt, Snapshot
+from tests.fakes.memory_accounts import MemoryAccounts
 
 
 @dataclass(slots=True)
@@ -40,6 +41,7 @@ class MemoryData:
     """None for a deleted one: its id is never used again."""
     holders: dict[str, tuple[str, datetime]] = field(default_factory=dict)
     """By boot id: node, and when its leases become void."""
+    accounts: MemoryAccounts = field(default_factory=MemoryAccounts)
 
     def damage(self, sid: ConversationId, *events: int) -> None:
         """As a failing disk does: these events, or without any the row, its snapshots and its read marks."""

@@ -23,6 +23,7 @@ from openhands_sessions.core.errors import AlreadyExists, Conflict, DamagedRecor
 from openhands_sessions.core.events.codec import Stored
 from openhands_sessions.core.ids import ConversationId, EventId, OwnerId
 from openhands_sessions.core.snapshots import kept
+from openhands_sessions.ports.accounts import Accounts, Charge
 from openhands_sessions.ports.conversations import ANY_CONVERSATION, ConversationFilter
 from openhands_sessions.ports.store import (
     ConversationRow,
@@ -48,12 +49,20 @@ class MemoryLog:
         return EventId(len(self._entries()) - 1)
 
     def append(
-        self, entries: Sequence[Stored], *, expected: int, term: int, receipt: Receipt | None = None
+        self,
+        entries: Sequence[Stored],
+        *,
+        expected: int,
+        term: int,
+        receipt: Receipt | None = None,
+        charge: Charge | None = None,
     ) -> asyncio.Future[None]:
         future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         try:
             sizes_of(entries, expected=expected, receipt=receipt)
             self._append(entries, expected, term, receipt)
+            if charge is not None:
+                self._data.data.accounts.add(self._sid, charge)
         except SessionsError as error:
             future.set_exception(error)
         else:
@@ -217,6 +226,7 @@ class MemoryStore:
         self._holder = holder
         self.conversations: ConversationStore = MemoryConversations(data)
         self.snapshots: SnapshotStore = MemorySnapshots(data)
+        self.accounts: Accounts = data.data.accounts
         self.read_marks: ReadMarkStore = MemoryReadMarks(data)
 
     def log(self, sid: ConversationId) -> MemoryLog:

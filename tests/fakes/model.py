@@ -9,9 +9,11 @@ from itertools import count
 
 from openhands_sessions.core.errors import ModelFailure
 from openhands_sessions.core.events.event import Json
+from openhands_sessions.core.money import MicroDollars
 from openhands_sessions.ports.model import (
     ChatModel,
     FinishReason,
+    LostCall,
     ModelReply,
     ModelRequest,
     ModelSpec,
@@ -20,7 +22,8 @@ from openhands_sessions.ports.model import (
     Usage,
 )
 
-FAKE_USAGE = Usage(prompt_tokens=10, completion_tokens=5, cost=0.001, latency=0.01)
+FAKE_COST: MicroDollars = 1_000
+FAKE_USAGE = Usage(prompt_tokens=10, completion_tokens=5, cost=FAKE_COST, latency=0.01)
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,11 +42,13 @@ class FakeCall:
 @dataclass(frozen=True, kw_only=True, slots=True)
 class FakeReply:
     """One reply, its text streamed by words. `retries` are announced before it. With `hold` it waits behind its first
-    word, or before a reply without text, until the event is set. `fail` is raised in the end."""
+    word, or before a reply without text, until the event is set. `lost` are told before the retries. `fail` is raised
+    in the end."""
 
     text: str = ""
     calls: Sequence[FakeCall] = ()
     retries: Sequence[Retry] = ()
+    lost: Sequence[LostCall] = ()
     hold: asyncio.Event | None = None
     fail: ModelFailure | None = None
     usage: Usage = FAKE_USAGE
@@ -85,12 +90,15 @@ class FakeModel:
         on_text: Callable[[str], None],
         on_retry: Callable[[Retry], None],
         on_thought: Callable[[str], None] = lambda text: None,
+        on_lost: Callable[[LostCall], None] = lambda call: None,
     ) -> ModelReply:
         self.requests.append(request)
         self._news.set()
         if not self.script:
             raise ScriptRanOut(f"asked {len(self.requests)} times; the last message: {dict(request.messages[-1])}")
         reply = self.script.pop(0)
+        for call in reply.lost:
+            on_lost(call)
         for retry in reply.retries:
             on_retry(retry)
         if reply.thoughts:
@@ -112,6 +120,9 @@ class FakeModel:
             thoughts=reply.thoughts,
             extra=reply.extra,
         )
+
+    def price(self, usage: Usage) -> MicroDollars | None:
+        return 100 * usage.prompt_tokens
 
     async def _stream(self, reply: FakeReply, on_text: Callable[[str], None]) -> None:
         first, *rest = re.findall(r"\s*\S+\s*|\s+", reply.text) or [""]

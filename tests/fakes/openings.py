@@ -8,6 +8,7 @@ from openhands_sessions.adapters.agents.shell import ShellAgent
 from openhands_sessions.core.ids import ConversationId, EventId
 from openhands_sessions.core.settings import SessionSettings
 from openhands_sessions.ports.agent import Agent
+from openhands_sessions.ports.call_ledger import CallLedger
 from openhands_sessions.ports.memory import RecalledKnowledge
 from openhands_sessions.ports.runtime import Runtime, RuntimeSpec, Workspace
 from openhands_sessions.ports.store import SessionStore, Snapshot, SnapshotStore
@@ -68,6 +69,7 @@ class DoorStore:
         self.conversations = store.conversations
         self.snapshots: SnapshotStore = DoorSnapshots(store.snapshots, door)
         self.read_marks = store.read_marks
+        self.accounts = store.accounts
         self.log = store.log
         self.claim = store.claim
         self.release = store.release
@@ -114,7 +116,7 @@ class DoorAgents:
         self.door = door
 
     @asynccontextmanager
-    async def open(self, settings: SessionSettings) -> AsyncIterator[Agent]:
+    async def open(self, settings: SessionSettings, ledger: CallLedger) -> AsyncIterator[Agent]:
         await self.door.enter()
         try:
             yield ShellAgent()

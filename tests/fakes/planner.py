@@ -4,7 +4,8 @@ from collections.abc import Callable, Sequence
 from itertools import count
 
 from openhands_sessions.core.events.own import PlannedCall
-from openhands_sessions.ports.model import ModelReply, ModelRequest, Retry
+from openhands_sessions.core.money import MicroDollars
+from openhands_sessions.ports.model import LostCall, ModelReply, ModelRequest, Retry, Usage
 from tests.fakes.model import FakeReply
 
 
@@ -27,6 +28,7 @@ class PlanModel:
         on_text: Callable[[str], None],
         on_retry: Callable[[Retry], None],
         on_thought: Callable[[str], None] = lambda text: None,
+        on_lost: Callable[[LostCall], None] = lambda call: None,
     ) -> ModelReply:
         self.requests.append(request)
         number = next(self._numbers)
@@ -39,3 +41,6 @@ class PlanModel:
             for place, call in enumerate(reply.calls)
         ]
         return ModelReply(id=f"reply-{number}", text=reply.text, calls=calls, usage=reply.usage)
+
+    def price(self, usage: Usage) -> MicroDollars | None:
+        return None

@@ -9,6 +9,7 @@ from datetime import datetime
 from openhands_sessions.core.errors import SessionsError, StorageUnavailable
 from openhands_sessions.core.events.codec import Stored
 from openhands_sessions.core.ids import ConversationId, EventId
+from openhands_sessions.ports.accounts import Charge
 from openhands_sessions.ports.store import ConversationStore, EventLog, Receipt, SessionStore, Snapshot, SnapshotStore
 
 
@@ -19,6 +20,7 @@ class _Append:
     expected: int
     term: int
     receipt: Receipt | None
+    charge: Charge | None
     future: "asyncio.Future[None]"
 
 
@@ -40,16 +42,22 @@ class HeldLog:
         return len(self._line)
 
     def append(
-        self, entries: Sequence[Stored], *, expected: int, term: int, receipt: Receipt | None = None
+        self,
+        entries: Sequence[Stored],
+        *,
+        expected: int,
+        term: int,
+        receipt: Receipt | None = None,
+        charge: Charge | None = None,
     ) -> "asyncio.Future[None]":
         future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         if not self.holds and not self._line:
-            return self._log.append(entries, expected=expected, term=term, receipt=receipt)
+            return self._log.append(entries, expected=expected, term=term, receipt=receipt, charge=charge)
         number, self._count = self._count, self._count + 1
         if number in self._refused:
             future.set_exception(StorageUnavailable("refused"))
         else:
-            self._line.append(_Append(number, entries, expected, term, receipt, future))
+            self._line.append(_Append(number, entries, expected, term, receipt, charge, future))
         return future
 
     async def release(self, count: int | None = None) -> None:
@@ -65,7 +73,11 @@ class HeldLog:
         else:
             try:
                 await self._log.append(
-                    append.entries, expected=append.expected, term=append.term, receipt=append.receipt
+                    append.entries,
+                    expected=append.expected,
+                    term=append.term,
+                    receipt=append.receipt,
+                    charge=append.charge,
                 )
             except SessionsError as error:
                 outcome = error
@@ -102,6 +114,7 @@ class MortalStore:
         self.conversations: ConversationStore = store.conversations
         self.snapshots: SnapshotStore = _MortalSnapshots(self, store.snapshots)
         self.read_marks = store.read_marks
+        self.accounts = store.accounts
         self.dies_at = dies_at
         self.stored = stored
         self.count = 0
@@ -162,7 +175,13 @@ class MortalLog:
         self._log = log
 
     def append(
-        self, entries: Sequence[Stored], *, expected: int, term: int, receipt: Receipt | None = None
+        self,
+        entries: Sequence[Stored],
+        *,
+        expected: int,
+        term: int,
+        receipt: Receipt | None = None,
+        charge: Charge | None = None,
     ) -> "asyncio.Future[None]":
         store = self._store
         if store.dead.is_set():
@@ -173,7 +192,7 @@ class MortalLog:
             store.dead.set()
         if dies and not store.stored:
             return store.unheard()
-        written = self._log.append(entries, expected=expected, term=term, receipt=receipt)
+        written = self._log.append(entries, expected=expected, term=term, receipt=receipt, charge=charge)
         return store.unheard() if dies else written
 
     async def head(self) -> EventId:

@@ -4,7 +4,8 @@ import asyncio
 from collections.abc import Awaitable, Callable
 
 from openhands_sessions.core.errors import ModelFailure, Refusal
-from openhands_sessions.ports.model import ModelReply, ModelRequest, Retry
+from openhands_sessions.core.money import MicroDollars
+from openhands_sessions.ports.model import LostCall, ModelReply, ModelRequest, Retry, Usage
 from tests.fakes.model import FAKE_USAGE, FakeModel, FakeReply
 from tests.support.valid_history import valid
 
@@ -46,6 +47,7 @@ class SummingModel:
         on_text: Callable[[str], None],
         on_retry: Callable[[Retry], None],
         on_thought: Callable[[str], None] = lambda text: None,
+        on_lost: Callable[[LostCall], None] = lambda call: None,
     ) -> ModelReply:
         assert valid([dict(message) for message in request.messages])
         self.requests.append(request)
@@ -56,9 +58,12 @@ class SummingModel:
             self.taken.append(request)
             if self.look is not None:
                 await self.look(request)
-            return await self._script.complete(request, on_text, on_retry, on_thought)
+            return await self._script.complete(request, on_text, on_retry, on_thought, on_lost)
         self.sums.append(request)
         self.summing.set()
         if self.hold is not None:
             await self.hold.wait()
         return ModelReply(id="sum", text=f"Summary {len(self.sums)}.", usage=FAKE_USAGE)
+
+    def price(self, usage: Usage) -> MicroDollars | None:
+        return None

@@ -32,6 +32,7 @@ WRONG_QUERY = {
     "event_id": "x",
     "filter": "{",
     "before": "x",
+    "days": "0",
     "file": "",
     "path": "../..",
 }
@@ -96,6 +97,7 @@ OTHER: Mapping[Route, tuple[int, int, int, int]] = {
     routes.DELETE_SECRET: (401, 200, 404, 404),
     routes.ADD_SECRET: (401, 201, 201, 201),
     routes.ADD_PROVIDERS: (401, 200, 200, 200),
+    routes.USAGE: (401, 200, 200, 200),
     routes.USER_INFO: (401, 200, 200, 200),
     routes.USER_REPOSITORIES: (401, 200, 200, 200),
     routes.SEARCH_REPOSITORIES: (401, 200, 200, 200),

@@ -33,7 +33,7 @@ def sid_of(done: Done) -> str:
 
 
 async def events(shell: CommandLine, sid: str) -> list[dict[str, Any]]:
-    found: list[dict[str, Any]] = json.loads((await shell.run("sessions", "export", sid)).out)
+    found: list[dict[str, Any]] = json.loads((await shell.run("sessions", "export", sid)).out)["trajectory"]
     return found
 
 
@@ -81,7 +81,9 @@ async def test_nothing_to_send_leaves_no_conversation(
 async def test_json_is_each_event_of_the_turn_as_protocol_2_sends_it(shell: CommandLine, tmp_path: Path) -> None:
     async with running_server(tmp_path / "served") as server:
         done = await chat(shell, "--server", server.url, "--json", "-m", "$ echo one")
-        stored = json.loads((await shell.run("sessions", "export", sid_of(done), "--server", server.url)).out)
+        stored = json.loads((await shell.run("sessions", "export", sid_of(done), "--server", server.url)).out)[
+            "trajectory"
+        ]
         assert done.err == f"Conversation {sid_of(done)}\n"
         printed = [json.loads(line) for line in done.out.splitlines()]
         assert [event["id"] for event in printed] == list(range(len(printed)))

@@ -57,7 +57,7 @@ async def test_a_conversation_is_named_by_the_beginning_of_its_id(shell: Command
     shown = await shell.run("sessions", "show", "0005", "--json", *at)
     assert json.loads(shown.out)["conversation_id"] == IDS[5]
     exported = await shell.run("sessions", "export", "0006c0", *at)
-    assert (exported.code, json.loads(exported.out)) == (0, [])
+    assert (exported.code, json.loads(exported.out)) == (0, {"trajectory": [], "user_id": "local", "total_cost": 0.0})
     for given, told in (
         ("000", (2, "error: the id '000' is unknown; an id's beginning is taken from 4 characters on")),
         ("ffff", (1, "error: conversation 'ffff' not found")),

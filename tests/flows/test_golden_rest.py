@@ -22,6 +22,8 @@ OTHERWISE = {
     "GET {id}/select-file?file=nosuch": 404,  # what is not there is no error of the server
 }
 """Statuses that differ, and why."""
+ADDED = {"GET {id}/trajectory": ("user_id", "total_cost")}
+"""Fields of ours beside the recorded ones: a client that looks for others does not see them."""
 NOT_COMPARED = {
     "GET /server_info": "what this server and its machine are",
     "GET {id}/select-file?file=nosuch": "an error in our form",
@@ -47,6 +49,8 @@ async def test_recorded_calls_are_answered_as_they_were(server: Server, clients:
         name = f"{call['method']} {call['path']}".replace(f"/api/conversations/{RECORDED_ID}", "{id}")
         name = name.replace(RECORDED_ID, "{id}")
         status, answer = await ask(call["method"], call["path"].replace(RECORDED_ID, sid), call["body"])
+        if isinstance(answer, dict):
+            answer = {key: value for key, value in answer.items() if key not in ADDED.get(name, ())}
         if status != OTHERWISE.get(name, call["status"]):
             wrong.append((name, status, answer))
         elif status < 400 and name not in NOT_COMPARED and shape(answer) != shape(call["answer"]):

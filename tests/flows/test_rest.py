@@ -79,7 +79,11 @@ async def test_a_log_is_read_by_page_from_both_ends_and_as_a_whole(clients: Clie
     assert (await rest.ask("GET", path, reverse="true", limit=2))[1] == {"events": log[:-3:-1], "has_more": True}
     assert (await rest.ask("GET", path, start_id=10**6))[1] == {"events": [], "has_more": False}
     assert (await rest.ask("GET", path, limit=101))[0] == 400
-    assert (await rest.ask("GET", f"/api/conversations/{sid}/trajectory"))[1] == {"trajectory": log}
+    assert (await rest.ask("GET", f"/api/conversations/{sid}/trajectory"))[1] == {
+        "trajectory": log,
+        "user_id": "local",
+        "total_cost": 0.0,
+    }
 
 
 async def test_a_stopped_conversation_is_started_again_and_has_kept_its_log(clients: Clients) -> None:

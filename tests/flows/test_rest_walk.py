@@ -163,7 +163,7 @@ ONE = (
     Row("GET {id}/events?start_id=1&end_id=2&limit=1", 200, {"events": [dict], "has_more": True}),
     Row("GET {id}/events?limit=101", 400, ANY),
     Row("GET {gone}/events", 404, refused("not_found")),
-    Row("GET {id}/trajectory", 200, {"trajectory": [dict]}),
+    Row("GET {id}/trajectory", 200, {"trajectory": [dict], "user_id": str, "total_cost": float}),
     Row("GET {gone}/trajectory", 404, ANY),
 )
 FILES = (
@@ -192,6 +192,9 @@ LATER = (
     Row("GET /api/user/suggested-tasks", 401, NO_PROVIDER),
     Row("POST /api/add-git-providers", 200, MESSAGE, {"provider_tokens": {"github": {"token": "t", "host": None}}}),
     Row("GET /api/settings", 200, SETTINGS | {"provider_tokens_set": {"github": None}}),
+    Row("GET /api/usage", 200, {"user": str, "entries": [], "quotas": []}),
+    Row("GET /api/usage?days=367", 422, ANY),
+    Row("GET /api/usage?user=local", 200, ANY),
     Row("GET /api/user/info", 200, dict),
     Row("GET /api/user/repositories?sort=pushed", 200, [].__eq__),
     Row("GET /api/user/suggested-tasks", 200, [].__eq__),

@@ -118,7 +118,7 @@ async def test_commands_read_the_folder_while_a_server_works_on_it(
     assert (listed.code, listed.err) == (0, "")
     assert sid in listed.out
     exported = await shell.run("sessions", "export", sid)
-    assert [event["id"] for event in json.loads(exported.out)] == list(range(client.last + 1))
+    assert [event["id"] for event in json.loads(exported.out)["trajectory"]] == list(range(client.last + 1))
     await client.send({"action": "message", "args": {"content": "$ echo two"}})
     await client.until_event(lambda event: str(event.get("content")).strip() == "two")
     assert errors(server) == []

@@ -68,7 +68,7 @@ NOT_VOCABULARY = {
     *("ApprovalDeadlines", "Question", "RejectOverdue"),
     # parts of the service layer behind one route or one file
     *("ConversationPage", "ExpectedClients", "FeedbackStore", "ImportOutcome", "IdleCloser", "SessionService"),
-    *("LocalAccess", "LocalConversations", "LocalList", "LocalWorkspaces", "ListFeeds", "ListFollower"),
+    *("LocalAccess", "LocalConversations", "LocalList", "LocalUsage", "LocalWorkspaces", "ListFeeds", "ListFollower"),
     *("OperatorControl", "SessionDescriptions"),
     *("InitialInputStore", "LocalGateway", "LogImporter", "NoRepository", "Overview", "SecretsStore", "StoredInput"),
     *("SessionStatus", "SettingsStore", "TitleGenerator", "UploadLimits"),

@@ -8,6 +8,7 @@ from datetime import datetime
 from openhands_sessions.config.config import Config
 from openhands_sessions.core.events.codec import Stored
 from openhands_sessions.core.ids import ConversationId, EventId, OwnerId
+from openhands_sessions.ports.accounts import Charge
 from openhands_sessions.ports.conversations import ANY_CONVERSATION, ConversationFilter
 from openhands_sessions.ports.store import (
     ConversationRow,
@@ -36,10 +37,16 @@ class FailingLog:
         return await self._log.head()
 
     def append(
-        self, entries: Sequence[Stored], *, expected: int, term: int, receipt: Receipt | None = None
+        self,
+        entries: Sequence[Stored],
+        *,
+        expected: int,
+        term: int,
+        receipt: Receipt | None = None,
+        charge: Charge | None = None,
     ) -> "Future[None]":
         boundary = self._boundaries.begin("append")
-        writing = self._log.append(entries, expected=expected, term=term, receipt=receipt)
+        writing = self._log.append(entries, expected=expected, term=term, receipt=receipt, charge=charge)
         # The first callback: it is called before anybody else's is.
         writing.add_done_callback(lambda done: boundary.reach(AFTER))
         return writing
@@ -118,6 +125,7 @@ class FailingStore:
         self.conversations: ConversationStore = FailingConversations(store.conversations, boundaries)
         self.snapshots: SnapshotStore = FailingSnapshots(store.snapshots, boundaries)
         self.read_marks = store.read_marks
+        self.accounts = store.accounts
         self._store = store
         self._boundaries = boundaries
 

@@ -35,7 +35,8 @@ class Tokens:
 @dataclass(frozen=True, kw_only=True)
 class Reply:
     """Text, tool calls, or both, streamed in pieces of `piece` characters, `delay` seconds apart. With a `gate` it
-    waits for the gate to open after `gate_after` pieces. `finish` None leaves the finish reason out."""
+    waits for the gate to open after `gate_after` pieces. `finish` None leaves the finish reason out. With `counts`
+    every chunk tells the usage, as some providers do on request."""
 
     text: str = ""
     calls: Sequence[Call] = ()
@@ -46,6 +47,7 @@ class Reply:
     usage: Tokens | None = Tokens()
     finish: str | None = "auto"
     without_ids: bool = False
+    counts: bool = False
 
     @property
     def finish_reason(self) -> str | None:
@@ -77,11 +79,13 @@ class FaultKind(StrEnum):
 
 @dataclass(frozen=True, kw_only=True)
 class Fault:
-    """A fault. `retry_after` is the header in seconds; `message` replaces the provider's reason."""
+    """A fault. `retry_after` is the header in seconds; `message` replaces the provider's reason; `usage` is told by
+    what goes out before a stream breaks."""
 
     kind: FaultKind
     retry_after: float | None = None
     message: str | None = None
+    usage: Tokens | None = None
 
 
 @dataclass(frozen=True)
@@ -114,7 +118,8 @@ def stream_chunks(reply: Reply, *, id: str, model: str, include_usage: bool) -> 
     its arguments in fragments, the finish reason, and the usage where it was asked for."""
 
     def chunk(delta: Mapping[str, Any], finish: str | None = None) -> dict[str, Any]:
-        return _envelope(id, model, [{"index": 0, "delta": dict(delta), "finish_reason": finish}])
+        told = _envelope(id, model, [{"index": 0, "delta": dict(delta), "finish_reason": finish}])
+        return told | {"usage": usage_wire(reply.usage)} if reply.counts and reply.usage else told
 
     yield chunk({"role": "assistant", "content": "" if reply.text else None})
     for piece in pieces(reply.text, reply.piece):

@@ -19,7 +19,7 @@ from aiohttp import web
 
 from openhands_sessions.adapters.agents.model_agent import TITLE_PROMPT
 from tests.support.model_faults import begin_stream, commit, sse
-from tests.support.model_replies import Answer, Fault, Reply, stream_chunks, whole_reply
+from tests.support.model_replies import Answer, Fault, Reply, Tokens, stream_chunks, whole_reply
 from tests.support.model_scripts import Attempts, Script, ScriptRanOut, by_marker, echo, in_order, read_scripts
 
 MODEL = "test-model"
@@ -44,6 +44,8 @@ class Asked:
     ended: asyncio.Event = field(default_factory=asyncio.Event)
     ended_at: float | None = None
     closed_by_client: bool = False
+    billed: Tokens | None = None
+    """What the answer has told of its usage so far."""
 
     @property
     def messages(self) -> Sequence[Mapping[str, Any]]:
@@ -112,8 +114,9 @@ class ModelServer:
             return web.json_response({"error": {"message": str(problem)}}, status=SCRIPT_RAN_OUT)
         name = {"id": f"chatcmpl-{uuid4().hex[:12]}", "model": str(asked.body.get("model", MODEL))}
         if isinstance(answer, Fault):
-            opening = stream_chunks(Reply(text="This is only the "), include_usage=False, **name)
-            return await commit(answer, request, list(opening)[:-1])
+            told = Reply(text="This is only the ", usage=answer.usage, counts=answer.usage is not None)
+            asked.billed = answer.usage
+            return await commit(answer, request, list(stream_chunks(told, include_usage=False, **name))[:-1])
         if not asked.body.get("stream"):
             await _wait_at(answer, answer.gate_after)
             return web.json_response(whole_reply(answer, **name))
@@ -127,6 +130,7 @@ class ModelServer:
         chunks = stream_chunks(reply, include_usage=bool(options.get("include_usage")), **name)
         for number, chunk in enumerate(chunks):
             await _wait_at(reply, number)
+            asked.billed = reply.usage if "usage" in chunk else asked.billed
             await response.write(sse(chunk))
             asked.streaming.set()
             if reply.delay:

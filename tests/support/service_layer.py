@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from functools import partial
 from itertools import count
 from typing import Any
 
@@ -27,6 +28,7 @@ from openhands_sessions.ports.workspaces import UploadLimits
 from openhands_sessions.service.expected_clients import ExpectedClients
 from openhands_sessions.service.initial_input import InitialInputStore
 from openhands_sessions.service.local_access import LocalAccess
+from openhands_sessions.service.local_usage import LocalUsage
 from openhands_sessions.service.session_registry import SessionRegistry
 from openhands_sessions.service.session_service import ConversationLimits, SessionService
 from openhands_sessions.service.settings import SettingsStore
@@ -89,7 +91,13 @@ class ServiceLayer:
             expected=expected,
             limits=ConversationLimits(StoredLimits(self.max_conversations, self.max_stored_bytes)),
         )
-        self._access = LocalAccess(self.sessions, self.runtimes, self.parts.memory, UploadLimits())
+        self._access = LocalAccess(
+            self.sessions,
+            self.runtimes,
+            self.parts.memory,
+            UploadLimits(),
+            partial(LocalUsage, self.store.accounts, self.parts.quotas, self.now),
+        )
         self.gateway = self.of(LOCAL_OWNER).gateway
         self.conversations = self.of(LOCAL_OWNER).conversations
 

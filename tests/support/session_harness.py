@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
+from datetime import datetime
 from typing import Any, TypeVar
 
 from openhands_sessions.adapters.agents.model_agent import ModelAgents
@@ -20,10 +21,16 @@ from openhands_sessions.core.events.actions import ChangeAgentStateAction, Messa
 from openhands_sessions.core.events.codec import decode
 from openhands_sessions.core.events.event import Event
 from openhands_sessions.core.events.observations import AgentStateChangedObservation, ErrorObservation, RunObservation
-from openhands_sessions.core.events.own import InvalidCallAction, ToolCallsAction, TurnEndedObservation
+from openhands_sessions.core.events.own import (
+    InvalidCallAction,
+    ModelCalledObservation,
+    ToolCallsAction,
+    TurnEndedObservation,
+)
 from openhands_sessions.core.ids import EventId
 from openhands_sessions.core.layered_settings import LayeredSettings
 from openhands_sessions.core.lifecycle import SessionState
+from openhands_sessions.core.quotas import Quota
 from openhands_sessions.ports.agent import Agents
 from openhands_sessions.ports.gateway import Accepted, FeedItem, SessionClosed, SessionEnded
 from openhands_sessions.ports.mcp import McpServers
@@ -75,6 +82,8 @@ class SessionHarness:
     limits: Mapping[SessionState, float] = field(default_factory=dict)
     """Seconds that set-up states may take, where not as usual."""
     timers: Callable[[], Timers] = asyncio.get_running_loop
+    quotas: Sequence[Quota] = ()
+    clock: Callable[[], datetime] = lambda: NOW
     changes: list[SessionState] = field(default_factory=list)
     """The states that sessions went through."""
 
@@ -96,7 +105,8 @@ class SessionHarness:
             mcp_tool=McpTool,
             policy=ConfirmationMode(),
             condenser=WindowCondenser("Sum up!"),
-            clock=lambda: NOW,
+            quotas=self.quotas,
+            clock=self.clock,
             version="test",
             timers=self.timers,
         )
@@ -253,8 +263,8 @@ def only(events: Sequence[Event], kind: type[E]) -> list[E]:
 
 
 def outline(events: Sequence[Event]) -> list[str]:
-    """A log in words, one line each."""
-    return [_line(event) for event in events]
+    """A log in words, one line each; without the records of model calls."""
+    return [_line(event) for event in events if not isinstance(event, ModelCalledObservation)]
 
 
 def _line(event: Event) -> str:

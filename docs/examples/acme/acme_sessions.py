@@ -8,7 +8,16 @@ from uuid import uuid4
 
 from openhands_sessions.adapters.stores.leases import Holder
 from openhands_sessions.adapters.stores.sqlite import open_sqlite
-from openhands_sessions.ports.model import ChatModel, ChatModels, ModelReply, ModelRequest, ModelSpec, Retry
+from openhands_sessions.ports.model import (
+    ChatModel,
+    ChatModels,
+    LostCall,
+    ModelReply,
+    ModelRequest,
+    ModelSpec,
+    Retry,
+    Usage,
+)
 from openhands_sessions.ports.store import SessionStore, StoreOptions
 
 
@@ -27,10 +36,14 @@ class LoudModel:
         on_text: Callable[[str], None],
         on_retry: Callable[[Retry], None],
         on_thought: Callable[[str], None] = lambda text: None,
+        on_lost: Callable[[LostCall], None] = lambda call: None,
     ) -> ModelReply:
         said = str(request.messages[-1]["content"]).upper()
         on_text(said)
-        return ModelReply(id=uuid4().hex, text=said, model=self.name)
+        return ModelReply(id=uuid4().hex, text=said, usage=Usage(cost=0), model=self.name)
+
+    def price(self, usage: Usage) -> int | None:
+        return 0
 
 
 class LoudModels:

@@ -4,9 +4,11 @@ from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 
 from openhands_sessions.core.errors import BadInput
+from openhands_sessions.core.events.own import CallPurpose
 from openhands_sessions.core.history_form import without_images
 from openhands_sessions.core.settings import SessionSettings
 from openhands_sessions.ports.agent import Agent, AgentInput
+from openhands_sessions.ports.call_ledger import CallLedger
 from openhands_sessions.ports.model import (
     ChatMessage,
     ChatModel,
@@ -44,8 +46,9 @@ class ModelAgent:
     name = "ModelAgent"
     prompt = PROMPT
 
-    def __init__(self, model: ChatModel) -> None:
+    def __init__(self, model: ChatModel, ledger: CallLedger) -> None:
         self._model = model
+        self._ledger = ledger
         self.model: str | None = model.name
         self.vision = model.vision
         self.window = model.window
@@ -58,20 +61,31 @@ class ModelAgent:
         on_thought: Callable[[str], None] = lambda text: None,
     ) -> ModelReply:
         request = ModelRequest(messages=self._visible(briefing.messages), tools=briefing.tools)
-        return await self._model.complete(request, on_text, on_retry, on_thought)
+        return await self._ask(request, on_text, on_retry, on_thought)
 
     async def summarize(self, messages: Sequence[ChatMessage], instruction: str) -> ModelReply | None:
-        request = ModelRequest(messages=[*self._visible(messages), {"role": "user", "content": instruction}])
-        return await self._model.complete(request, lambda text: None, lambda retry: None)
+        asked = [*self._visible(messages), {"role": "user", "content": instruction}]
+        return await self._ask(ModelRequest(messages=asked, purpose=CallPurpose.CONDENSE))
 
     async def title(self, message: str) -> str | None:
         messages: Sequence[ChatMessage] = [
             {"role": "system", "content": TITLE_PROMPT},
             {"role": "user", "content": message[:TITLE_MESSAGE_CHARS]},
         ]
-        request = ModelRequest(messages=messages, purpose="title")
-        reply = await self._model.complete(request, lambda text: None, lambda retry: None)
+        reply = await self._ask(ModelRequest(messages=messages, purpose=CallPurpose.TITLE))
         return reply.text or None
+
+    async def _ask(
+        self,
+        request: ModelRequest,
+        on_text: Callable[[str], None] = lambda text: None,
+        on_retry: Callable[[Retry], None] = lambda retry: None,
+        on_thought: Callable[[str], None] = lambda text: None,
+    ) -> ModelReply:
+        async with self._ledger.call(self._model, request) as call:
+            reply = await self._model.complete(request, on_text, on_retry, on_thought, call.lost)
+            call.answered(reply)
+            return reply
 
     def _visible(self, messages: Sequence[ChatMessage]) -> Sequence[ChatMessage]:
         return messages if self.vision else [without_images(message) for message in messages]
@@ -84,7 +98,7 @@ class ModelAgents:
         self._models = models
 
     @asynccontextmanager
-    async def open(self, settings: SessionSettings) -> AsyncIterator[Agent]:
+    async def open(self, settings: SessionSettings, ledger: CallLedger) -> AsyncIterator[Agent]:
         if settings.llm_model is None:
             raise BadInput("llm_model", "is not set; name a model in the settings or under [llm] in the configuration")
         key = settings.llm_api_key
@@ -95,4 +109,4 @@ class ModelAgents:
             timeout=settings.llm_timeout,
             retries=settings.llm_retries,
         )
-        yield ModelAgent(await self._models.open(spec))
+        yield ModelAgent(await self._models.open(spec), ledger)

@@ -12,6 +12,7 @@ from openhands_sessions.core.events.own import PlannedCall
 from openhands_sessions.core.ids import UNNUMBERED
 from openhands_sessions.core.settings import SessionSettings, nearest
 from openhands_sessions.ports.agent import Agent, AgentInput, Agents
+from openhands_sessions.ports.call_ledger import CallLedger
 from openhands_sessions.ports.model import ChatMessage, ModelReply, Retry
 
 PROMPT = """\
@@ -71,7 +72,7 @@ class ShellAgents:
     """Opens a ShellAgent."""
 
     @asynccontextmanager
-    async def open(self, settings: SessionSettings) -> AsyncIterator[Agent]:
+    async def open(self, settings: SessionSettings, ledger: CallLedger) -> AsyncIterator[Agent]:
         yield ShellAgent()
 
 
@@ -96,10 +97,10 @@ class AgentChoice:
         self._kinds = kinds
 
     @asynccontextmanager
-    async def open(self, settings: SessionSettings) -> AsyncIterator[Agent]:
+    async def open(self, settings: SessionSettings, ledger: CallLedger) -> AsyncIterator[Agent]:
         name = "shell" if settings.agent == "default" and settings.llm_model is None else settings.agent
         kind = self._kinds.get(name)
         if kind is None:
             raise BadInput("agent", f"{name!r} does not exist{nearest(name, self._kinds)}")
-        async with kind.open(settings) as agent:
+        async with kind.open(settings, ledger) as agent:
             yield agent

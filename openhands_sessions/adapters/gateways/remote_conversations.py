@@ -124,7 +124,7 @@ class RemoteConversations:
                 raise UnreadableMessage("a prompt")
 
     async def export(self, sid: ConversationId) -> AsyncIterator[bytes]:
-        """The trajectory, a JSON list, in chunks as they come. Raises NotFound."""
+        """The export, in chunks as they come. Raises NotFound."""
         async with self._rest.answer(routes.EXPORT, sid) as response:
             held = b""
             opened = False
@@ -135,8 +135,9 @@ class RemoteConversations:
                         continue
                     if not held.startswith(_OPENING):
                         raise UnreadableMessage("an export")
-                    held, opened = held[len(_OPENING) :], True
+                    opened = True
                 yield held[:-1]
-                held = held[-1:]  # the last byte of all closes the object around the list
-            if held != b"}":
+                held = held[-1:]  # the last byte of all closes the object
+            if held != b"}" or not opened:
                 raise UnreadableMessage("an export")
+            yield held

@@ -3,7 +3,7 @@
 import asyncio
 import time
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from random import Random
 from types import MappingProxyType
@@ -29,8 +29,9 @@ from openhands_sessions.adapters.models.preloading import Preloading
 from openhands_sessions.adapters.models.stream_accumulator import StreamAccumulator, counted
 from openhands_sessions.adapters.models.stream_frames import StreamFrames
 from openhands_sessions.core.errors import ModelFailure
+from openhands_sessions.core.money import MicroDollars
 from openhands_sessions.core.settings import nearest
-from openhands_sessions.ports.model import ModelReply, ModelRequest, ModelSpec, Retry
+from openhands_sessions.ports.model import LostCall, ModelReply, ModelRequest, ModelSpec, Retry, Usage
 
 _NO_KEY = "no-key"
 """Sent where an own address is given without a key: a client insists on one, and the keys in the server's
@@ -148,10 +149,15 @@ class LiteLlmModel:
         on_text: Callable[[str], None],
         on_retry: Callable[[Retry], None],
         on_thought: Callable[[str], None] = lambda text: None,
+        on_lost: Callable[[LostCall], None] = lambda call: None,
     ) -> ModelReply:
+        def lost(call: LostCall) -> None:
+            on_lost(replace(call, status=TOO_SLOW.status) if call.status is None and limit.expired() else call)
+
+        heard = _Listeners(on_text, on_thought, lost)
         try:
             async with asyncio.timeout(self._spec.timeout) as limit:
-                return await self._try_often(partial(self._ask, request, on_text, on_thought), on_retry)
+                return await self._try_often(partial(self._ask, request, heard), on_retry)
         except TimeoutError:
             if not limit.expired():
                 raise
@@ -182,17 +188,34 @@ class LiteLlmModel:
             tries.iter_state.reset()  # its last steps refer to itself, and to all that it was given
         return reply
 
-    async def _ask(
-        self, request: ModelRequest, on_text: Callable[[str], None], on_thought: Callable[[str], None]
-    ) -> ModelReply:
+    async def _ask(self, request: ModelRequest, heard: "_Listeners") -> ModelReply:
+        """One try. However it ends without a reply, what it has used is told."""
         begun = time.monotonic()
-        gathering = StreamAccumulator(on_text, on_thought)
-        frames = StreamFrames(gathering)
+        reply = _Streamed(heard)
+        try:
+            await self._gather(request, reply)
+        except BaseException as error:
+            status = None if isinstance(error, asyncio.CancelledError) else _status(error)
+            heard.on_lost(LostCall(status=status, usage=self._used(reply, begun)))
+            raise
+        gathering = reply.gathering
+        return ModelReply(
+            id=gathering.id,
+            text=gathering.text,
+            calls=gathering.calls(),
+            usage=self._used(reply, begun),
+            model=gathering.model or self.name,
+            finish=gathering.finish,
+            thoughts=gathering.thoughts,
+            extra=gathering.extra,
+        )
+
+    async def _gather(self, request: ModelRequest, reply: "_Streamed") -> None:
+        gathering, frames = reply.gathering, reply.frames
         stream = await self._library.stream(self._arguments(request), frames.tapped)
-        usage: Any = None
         try:
             async for chunk in stream:
-                usage = getattr(chunk, "usage", None) or usage
+                reply.usage = getattr(chunk, "usage", None) or reply.usage
                 if not frames.chunks:
                     gathering.add(chunk.model_dump())
         except Exception:
@@ -203,17 +226,21 @@ class LiteLlmModel:
         if frames.problem is not None:
             raise frames.problem
         gathering.check(finished=gathering.finished or frames.done if frames.chunks else _is_finished(stream))
-        usage = usage or self._library.usage(gathering.usage)
-        return ModelReply(
-            id=gathering.id,
-            text=gathering.text,
-            calls=gathering.calls(),
-            usage=counted(usage, cost=self._library.price(self.name, usage), latency=time.monotonic() - begun),
-            model=gathering.model or self.name,
-            finish=gathering.finish,
-            thoughts=gathering.thoughts,
-            extra=gathering.extra,
-        )
+        reply.whole = True
+
+    def _used(self, reply: "_Streamed", begun: float) -> Usage:
+        """What the provider has told. Where it told nothing of a whole reply, litellm's guess has to do."""
+        told = self._library.usage(reply.gathering.usage) if reply.frames.chunks else reply.usage
+        usage = told or (reply.usage if reply.whole else None)
+        return counted(usage, cost=self._library.price(self.name, usage), latency=time.monotonic() - begun)
+
+    def price(self, usage: Usage) -> MicroDollars | None:
+        counts = {
+            "prompt_tokens": usage.prompt_tokens,
+            "completion_tokens": usage.completion_tokens,
+            "total_tokens": usage.prompt_tokens + usage.completion_tokens,
+        }
+        return self._library.price(self.name, self._library.usage(counts))
 
     def _arguments(self, request: ModelRequest) -> dict[str, Any]:
         """Copies, because litellm may change its arguments."""
@@ -251,6 +278,29 @@ class LiteLlmModel:
     def _problem(self, state: RetryCallState) -> str:
         error = _error_of(state)
         return model_failure(classify(error), reason(error, self._secrets)).message
+
+
+@dataclass(frozen=True, slots=True)
+class _Listeners:
+    """Who is told of a reply's pieces, and of a try without a reply."""
+
+    on_text: Callable[[str], None]
+    on_thought: Callable[[str], None]
+    on_lost: Callable[[LostCall], None]
+
+
+class _Streamed:
+    """A reply as far as it has come, with litellm's own count of its usage."""
+
+    def __init__(self, heard: _Listeners) -> None:
+        self.gathering = StreamAccumulator(heard.on_text, heard.on_thought)
+        self.frames = StreamFrames(self.gathering)
+        self.usage: Any = None
+        self.whole = False
+
+
+def _status(error: BaseException) -> str:
+    return error.status if isinstance(error, ModelFailure) else classify(error).status
 
 
 def _error_of(state: RetryCallState) -> BaseException:

@@ -14,6 +14,7 @@ from types import MappingProxyType
 from typing import Any
 
 from openhands_sessions.adapters.models.held_keys import HeldKeys
+from openhands_sessions.core.money import MicroDollars, micro_dollars
 
 _NAME = "litellm"
 _ENVIRONMENT = {
@@ -135,16 +136,16 @@ class LiteLlmLibrary:
         except (TypeError, ValueError):
             return None
 
-    def price(self, name: str, usage: Any) -> float:
-        """What a usage costs in US dollars by litellm's table, 0 where it has no price."""
+    def price(self, name: str, usage: Any) -> MicroDollars | None:
+        """What a usage costs by litellm's table, None where it has no price."""
         if usage is None:
-            return 0.0
+            return None
         unpriced = (self._litellm.exceptions.ModelNotMappedError, self.errors, ValueError, LookupError, TypeError)
         try:
             reply = self._litellm.ModelResponse(model=name, usage=usage)
-            return float(self._litellm.completion_cost(completion_response=reply, model=name) or 0.0)
+            return micro_dollars(self._litellm.completion_cost(completion_response=reply, model=name))
         except unpriced:
-            return 0.0
+            return None
 
     async def close(self) -> None:
         """Close the HTTP clients that litellm keeps for this event loop, and see its own tasks off."""

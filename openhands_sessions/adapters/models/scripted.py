@@ -21,8 +21,9 @@ from openhands_sessions.adapters.models.failures import (
 )
 from openhands_sessions.adapters.models.script import Failure, Script, Step, read_script
 from openhands_sessions.core.errors import ModelFailure
-from openhands_sessions.core.events.own import PlannedCall
-from openhands_sessions.ports.model import ChatMessage, ModelReply, ModelRequest, ModelSpec, Retry, Usage
+from openhands_sessions.core.events.own import CallPurpose, PlannedCall
+from openhands_sessions.core.money import MicroDollars
+from openhands_sessions.ports.model import ChatMessage, LostCall, ModelReply, ModelRequest, ModelSpec, Retry, Usage
 
 _KIND = "scripted"
 _DEMO = "demo"
@@ -89,9 +90,10 @@ class ScriptedModel:
         on_text: Callable[[str], None],
         on_retry: Callable[[Retry], None],
         on_thought: Callable[[str], None] = lambda text: None,
+        on_lost: Callable[[LostCall], None] = lambda call: None,
     ) -> ModelReply:
-        if request.purpose == "title":
-            return ModelReply(id=f"scripted-{_new_id()}", text=self._script.title, model=self.name)
+        if request.purpose is CallPurpose.TITLE:
+            return ModelReply(id=f"scripted-{_new_id()}", text=self._script.title, usage=Usage(cost=0), model=self.name)
         exchange, number = position(self._script, request.messages)
         step = None if exchange is None else self._script.replies[exchange].step(number)
         try:
@@ -103,6 +105,9 @@ class ScriptedModel:
             if not limit.expired():
                 raise
             raise model_failure(TOO_SLOW, f"no answer within {self._timeout:g} seconds") from None
+
+    def price(self, usage: Usage) -> MicroDollars | None:
+        return 0
 
     async def _play(
         self,
@@ -127,7 +132,9 @@ class ScriptedModel:
         ]
         said = len(step.say) + sum(len(call.name) + len(call.arguments) for call in calls)
         read = sum(len(text_of(message)) for message in request.messages)
-        usage = Usage(prompt_tokens=_tokens(read), completion_tokens=_tokens(said), latency=time.monotonic() - begun)
+        usage = Usage(
+            prompt_tokens=_tokens(read), completion_tokens=_tokens(said), cost=0, latency=time.monotonic() - begun
+        )
         return ModelReply(id=f"scripted-{_new_id()}", text=step.say, calls=calls, usage=usage, model=self.name)
 
 

@@ -8,6 +8,7 @@ from uuid import NAMESPACE_OID, uuid5
 from openhands_sessions.adapters.models.failures import POLICY, ReplyCut, model_failure
 from openhands_sessions.core.events.event import Json
 from openhands_sessions.core.json_text import TextJoiner, whole, without_halves
+from openhands_sessions.core.money import MicroDollars
 from openhands_sessions.ports.model import FinishReason, RequestedCall, Usage
 
 _FINISH: Mapping[str, FinishReason] = {
@@ -186,7 +187,7 @@ def _continued(items: Sequence[Any], item: Mapping[str, Any]) -> dict[str, Any] 
     )
 
 
-def counted(usage: Any, *, cost: float, latency: float) -> Usage:
+def counted(usage: Any, *, cost: MicroDollars | None, latency: float) -> Usage:
     """The provider's usage as ours. Prompt tokens include the cached ones."""
     details = getattr(usage, "prompt_tokens_details", None)
     return Usage(

@@ -6,12 +6,14 @@ from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from openhands_sessions.adapters.stores.account_charges import add_charges
 from openhands_sessions.adapters.stores.checksums import event_checksum, kind_seed, receipt_checksum
 from openhands_sessions.adapters.stores.sqlite_schema import LIVE, SPAN
 from openhands_sessions.adapters.stores.stored_sizes import add_sizes
 from openhands_sessions.core.errors import AlreadyExists, Conflict, Fenced, NotFound
 from openhands_sessions.core.events.codec import Stored
 from openhands_sessions.core.ids import ConversationId
+from openhands_sessions.ports.accounts import Charge
 from openhands_sessions.ports.store import Receipt
 
 _KNOWN_AT_MOST = 10_000
@@ -38,6 +40,7 @@ class Append:
     term: int
     receipt: Receipt | None
     weight: int
+    charge: Charge | None = None
 
 
 @dataclass(slots=True)
@@ -61,6 +64,7 @@ class AppendBuffer:
         self._waiting: list[int | str] = []
         self._added: defaultdict[int, int] = defaultdict(int)
         """Bytes that the transaction adds to conversations, by their numbers."""
+        self._charges: list[tuple[ConversationId, Charge]] = []
         self._data_version = -1
 
     def begin(self) -> None:
@@ -90,9 +94,11 @@ class AppendBuffer:
             self._waiting += (row, form, size, entry.text, event_checksum(seed, row, entry.text.encode()))
         log.head += len(item.entries)
         self._added[log.key] += sum(item.sizes)
+        if item.charge is not None:
+            self._charges.append((item.sid, item.charge))
 
     def flush(self) -> None:
-        """Insert the buffered rows, before a call that may read them."""
+        """Insert what is buffered, before a call that may read it."""
         rows, at = len(self._waiting) // _COLUMNS, 0
         while rows:
             some = min(1 << rows.bit_length() - 1, _ROWS_PER_STATEMENT)
@@ -100,6 +106,9 @@ class AppendBuffer:
             self._connection.execute(_INSERT_ROWS[some], self._waiting[at:to])
             rows, at = rows - some, to
         self._waiting.clear()
+        if self._charges:
+            add_charges(self._connection, self._charges)
+            self._charges.clear()
 
     def commit(self) -> None:
         self.flush()
@@ -111,6 +120,7 @@ class AppendBuffer:
         """Undo the transaction and drop the cache. Raises sqlite3.Error where the connection is lost."""
         self._waiting.clear()
         self._added.clear()
+        self._charges.clear()
         self._logs.clear()
         self._forms.clear()
         if self._connection.in_transaction:

@@ -45,5 +45,10 @@ def read_mark_checksum(conversation: int, user: str, event: int) -> int:
     return _of_values((conversation, user, event))
 
 
+def account_checksum(values: Sequence[object]) -> int:
+    """Of all columns of a row of an account."""
+    return _of_values(values)
+
+
 def _of_values(values: Sequence[object]) -> int:
     return crc32(json.dumps(values, default=repr).encode())  # damage may give a value another type

@@ -15,6 +15,7 @@ from openhands_sessions.adapters.stores.condition import PROBE_SECONDS, StoreCon
 from openhands_sessions.adapters.stores.encoding import size_of, sizes_of
 from openhands_sessions.adapters.stores.leases import Holder, Leases, clear_probe, due, release, renewed, write_probe
 from openhands_sessions.adapters.stores.log_reader import KEY, EventKinds, LogReader
+from openhands_sessions.adapters.stores.sqlite_accounts import SqliteAccounts
 from openhands_sessions.adapters.stores.sqlite_conversations import SqliteConversations, SqliteSnapshots
 from openhands_sessions.adapters.stores.sqlite_read_marks import SqliteReadMarks
 from openhands_sessions.adapters.stores.sqlite_reader import ReaderPool
@@ -23,6 +24,7 @@ from openhands_sessions.adapters.stores.sqlite_writer import Writer
 from openhands_sessions.core.errors import BadInput, DamagedRecord, SessionsError, StorageError
 from openhands_sessions.core.events.codec import Stored
 from openhands_sessions.core.ids import ConversationId, EventId
+from openhands_sessions.ports.accounts import Accounts, Charge
 from openhands_sessions.ports.store import ConversationStore, ReadMarkStore, Receipt, SnapshotStore
 
 _APPEND_BYTES = 500
@@ -42,7 +44,13 @@ class SqliteLog:
         return await self._readers.call(self._head)
 
     def append(
-        self, entries: Sequence[Stored], *, expected: int, term: int, receipt: Receipt | None = None
+        self,
+        entries: Sequence[Stored],
+        *,
+        expected: int,
+        term: int,
+        receipt: Receipt | None = None,
+        charge: Charge | None = None,
     ) -> asyncio.Future[None]:
         future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         try:
@@ -51,7 +59,7 @@ class SqliteLog:
             future.set_exception(error)
         else:
             weight = sum(sizes) + _APPEND_BYTES
-            self._writer.submit(Append(future, self._sid, entries, sizes, expected, term, receipt, weight))
+            self._writer.submit(Append(future, self._sid, entries, sizes, expected, term, receipt, weight, charge))
         return future
 
     async def read(
@@ -99,6 +107,7 @@ class SqliteStore:
         self._kinds = EventKinds()
         self.conversations: ConversationStore = SqliteConversations(writer, readers)
         self.snapshots: SnapshotStore = SqliteSnapshots(writer, readers)
+        self.accounts: Accounts = SqliteAccounts(writer, readers)
         self.read_marks: ReadMarkStore = SqliteReadMarks(writer, readers)
 
     @property

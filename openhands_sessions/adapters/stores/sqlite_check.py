@@ -5,9 +5,15 @@ from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
 
-from openhands_sessions.adapters.stores.checksums import read_mark_checksum, receipt_checksum, snapshot_checksum
+from openhands_sessions.adapters.stores.checksums import (
+    account_checksum,
+    read_mark_checksum,
+    receipt_checksum,
+    snapshot_checksum,
+)
 from openhands_sessions.adapters.stores.condition import ASTRAY, damage_told
 from openhands_sessions.adapters.stores.log_reader import EventKinds, LogReader
+from openhands_sessions.adapters.stores.sqlite_accounts import DAMAGED
 from openhands_sessions.adapters.stores.sqlite_conversations import stored_row
 from openhands_sessions.adapters.stores.sqlite_migrations import MIGRATIONS
 from openhands_sessions.adapters.stores.sqlite_read_marks import READ_MARK
@@ -54,6 +60,9 @@ def _damage(connection: sqlite3.Connection) -> Iterator[DamagedRecord]:
             yield error
         yield from _damaged_events(connection, sid, kinds)
         yield from _damaged_others(connection, sid, key)
+    for user, day, *values, checksum in connection.execute("SELECT * FROM accounts"):
+        if checksum != account_checksum((user, day, *values)):
+            yield DamagedRecord(f"{DAMAGED}: {user!r} on {day}")
 
 
 def _damaged_events(connection: sqlite3.Connection, sid: ConversationId, kinds: EventKinds) -> Iterator[DamagedRecord]:

@@ -140,6 +140,40 @@ MIGRATIONS: tuple[tuple[str | Callable[[sqlite3.Connection], None], ...], ...] =
         "CREATE INDEX conversations_by_approval ON conversations (approval_due)"
         " WHERE approval_due IS NOT NULL AND gone = 0",
     ),
+    (
+        """CREATE TABLE accounts (
+            user TEXT NOT NULL,
+            day TEXT NOT NULL,
+            model TEXT NOT NULL,
+            purpose TEXT NOT NULL,
+            calls INTEGER NOT NULL,
+            lost INTEGER NOT NULL,
+            prompt_tokens INTEGER NOT NULL,
+            completion_tokens INTEGER NOT NULL,
+            cache_read_tokens INTEGER NOT NULL,
+            cache_write_tokens INTEGER NOT NULL,
+            micro_dollars INTEGER NOT NULL,
+            unpriced INTEGER NOT NULL,
+            checksum INTEGER NOT NULL,
+            PRIMARY KEY (user, day, model, purpose)) WITHOUT ROWID""",
+        # Which conversations count for quotas of today, and what calls under way may take; earlier days are removed.
+        """CREATE TABLE account_conversations (
+            user TEXT NOT NULL,
+            day TEXT NOT NULL,
+            model TEXT NOT NULL,
+            conversation TEXT NOT NULL,
+            PRIMARY KEY (user, day, model, conversation)) WITHOUT ROWID""",
+        """CREATE TABLE account_reservations (
+            user TEXT NOT NULL,
+            day TEXT NOT NULL,
+            model TEXT NOT NULL,
+            conversation TEXT NOT NULL,
+            number INTEGER NOT NULL,
+            tokens INTEGER NOT NULL,
+            micro_dollars INTEGER NOT NULL,
+            PRIMARY KEY (user, day, model, conversation, number)) WITHOUT ROWID""",
+        "CREATE INDEX account_reservations_by_conversation ON account_reservations (conversation)",
+    ),
 )
 """The steps of each version, in order; a version is never changed once released. `PRAGMA user_version` counts them."""
 

@@ -166,6 +166,44 @@ class ModelChangedAction(Action, kind="model_changed", says="The model is {0.mod
     former: str | None = None
 
 
+class CallPurpose(StrEnum):
+    """What a model call is for: a turn, a title, or a summary that replaces a part of the history."""
+
+    MAIN = "main"
+    TITLE = "title"
+    CONDENSE = "condense"
+
+
+class CallOutcome(StrEnum):
+    """How a model call ended: with a reply, with an error, or because nobody waits for it any more."""
+
+    ANSWERED = "answered"
+    FAILED = "failed"
+    CANCELLED = "cancelled"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ModelCalledObservation(
+    Observation, kind="model_called", says="A call of {0.model} for the purpose {0.purpose}: {0.outcome}"
+):
+    """One call of a model, each try by itself, and what it has used as far as the provider has told it.
+    `micro_dollars`, millionths of a US dollar, is None where the price is not known; `prompt_tokens` include the cached
+    ones; `latency` is in seconds. `status` is that of a failure."""
+
+    purpose: CallPurpose
+    model: str
+    outcome: CallOutcome
+    finish_reason: str | None = None
+    status: str | None = None
+    response_id: str = ""
+    prompt_tokens: int = 0
+    completion_tokens: int = 0
+    cache_read_tokens: int = 0
+    cache_write_tokens: int = 0
+    micro_dollars: int | None = None
+    latency: float = 0.0
+
+
 class StopReason(StrEnum):
     """Why a turn ended; with `approval` it goes on once the user has answered. With `repeating` the agent went in
     circles and asks what to do; with `stuck` it went on in the same circle."""

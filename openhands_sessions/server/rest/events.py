@@ -61,9 +61,7 @@ async def trajectory(request: web.Request) -> web.StreamResponse:
     )
     compress_stream(request, response)
     await response.prepare(request)
-    await response.write(b'{"trajectory":')
     async for chunk in access(request).conversations.export(sid):
         await response.write(chunk)
-    await response.write(b"}")
     await response.write_eof()
     return response

@@ -12,6 +12,7 @@ from openhands_sessions.core.ids import EventId
 from openhands_sessions.core.settings import SessionSettings
 from openhands_sessions.ports.agent import AgentInput
 from openhands_sessions.ports.model import ChatMessage, ModelReply
+from tests.fakes.ledger import NotingLedger
 
 
 async def decide(*texts: str, begun: int = 0) -> ModelReply:
@@ -91,6 +92,6 @@ async def test_each_call_has_an_id_of_its_own() -> None:
 
 
 async def test_it_needs_no_settings_and_cannot_sum_up() -> None:
-    async with asyncio.timeout(20), ShellAgents().open(SessionSettings()) as agent:
+    async with asyncio.timeout(20), ShellAgents().open(SessionSettings(), NotingLedger()) as agent:
         assert agent.model is None
         assert await agent.summarize([{"role": "user", "content": "x"}], "Sum up!") is None

@@ -15,6 +15,7 @@ from openhands_sessions.core.errors import ModelFailure
 from openhands_sessions.core.events.actions import CondensationAction, MessageAction, SystemAction
 from openhands_sessions.core.events.event import Event, Source
 from openhands_sessions.core.history_form import LEFT_OUT
+from tests.fakes.ledger import NotingLedger
 from tests.fakes.model import FakeModel, FakeReply
 from tests.support.log_builder import STEPS, STORIES, LogBuilder, built_log
 from tests.support.valid_history import valid
@@ -86,7 +87,7 @@ def test_a_finish_that_a_new_message_overtook_is_no_obstacle() -> None:
 
 
 async def condense(events: Sequence[Event], size: int, model: FakeModel) -> CondensationAction | None:
-    made = await WindowCondenser("Sum up!").condense(events, size, ModelAgent(model))
+    made = await WindowCondenser("Sum up!").condense(events, size, ModelAgent(model, NotingLedger()))
     if made is None:
         return None
     return CondensationAction(

@@ -93,6 +93,19 @@ def test_rules_are_tables_in_the_file_and_json_outside(file: Path) -> None:
         )
 
 
+def test_quotas_are_tables_in_the_file_and_json_outside(file: Path) -> None:
+    file.write_text('[[quotas]]\nmodels = "openai/*"\ntokens = 5\n\n[[quotas]]\ndollars = 0.5\n')
+    first, second = load({}, {}, file).config.quotas
+    assert (first.models, first.tokens, first.dollars, first.conversations) == ("openai/*", 5, None, None)
+    assert (second.models, second.dollars) == ("*", 0.5)
+    [only] = load({}, {"OHS_QUOTAS": '[{"conversations": 3}]'}, file).config.quotas
+    assert only.conversations == 3
+    for wrong in ("5", "{}", "[{}]", '[{"models": "x"}]', '[{"tokens": 0}]', '[{"dollars": NaN}]', '[{"dollars": -1}]'):
+        assert refusal({}, {"OHS_QUOTAS": wrong}).startswith(
+            "OHS_QUOTAS: quotas must be a list of tables with at least"
+        )
+
+
 def test_a_home_folder_is_meant_by_its_sign() -> None:
     found = load({"--data-dir": "~/data"}, {}, None)
     assert found.config.data_dir == Path.home() / "data"

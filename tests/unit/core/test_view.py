@@ -23,6 +23,7 @@ from openhands_sessions.core.events.observations import LEFT_RUNNING, RunMetadat
 from openhands_sessions.core.events.own import StopReason, TurnEndedObservation
 from openhands_sessions.core.fold import Fold
 from openhands_sessions.core.ids import UNNUMBERED, EventId
+from openhands_sessions.core.spending import Spent
 from openhands_sessions.core.stored_view import dump_view, load_view
 from openhands_sessions.core.view import ConversationView
 from tests.support.log_builder import STORIES, built_log
@@ -257,10 +258,10 @@ def test_model_calls_are_counted_by_turn_and_costs_over_the_conversation() -> No
         book.append(run_result(action, "x"))
     book.crash()
     view = folded(book.events)
-    assert (view.iterations, view.cost, view.cost_before_turn, view.prompt_tokens) == (3, 0.75, 0, 20)
+    assert (view.iterations, view.spent.cost, view.cost_before_turn, view.spent.prompt_tokens) == (3, 750_000, 0, 20)
     book.append(TurnEndedObservation(stop_reason=StopReason.MAX_COST, seen=view.head))
     view = folded(book.events)
-    assert (view.iterations, view.cost, view.cost_before_turn) == (0, 0.75, 0.75)
+    assert (view.iterations, view.spent.cost, view.cost_before_turn) == (0, 750_000, 750_000)
 
 
 @pytest.mark.parametrize(
@@ -274,7 +275,7 @@ def test_model_calls_are_counted_by_turn_and_costs_over_the_conversation() -> No
 )
 def test_odd_figures_count_as_nothing(metrics: dict[str, Any]) -> None:
     view = folded([RunAction(id=EventId(0), command="ls", llm_metrics=metrics)])
-    assert (view.iterations, view.cost, view.prompt_tokens, view.completion_tokens) == (1, 0, 0, 0)
+    assert (view.iterations, view.spent) == (1, Spent())
 
 
 def test_the_summary_in_force_is_the_newest() -> None:

@@ -311,9 +311,9 @@ async def test_usage_and_price_are_the_providers() -> None:
     async with desk(lambda body: Reply(text="yes", usage=usage)) as at:
         priced = (await at.ask(await at.open(name="openai/gpt-4o"))).usage
         assert (priced.prompt_tokens, priced.completion_tokens, priced.cache_read_tokens) == (1000, 100, 400)
-        assert priced.cost == pytest.approx(600 * 2.5e-6 + 400 * 1.25e-6 + 100 * 10e-6)
+        assert priced.cost == 600 * 2.5 + 400 * 1.25 + 100 * 10
         assert priced.latency > 0
-        assert (await at.ask()).usage.cost == 0.0
+        assert (await at.ask()).usage.cost is None
 
 
 async def test_a_provider_that_tells_no_usage_is_estimated() -> None:

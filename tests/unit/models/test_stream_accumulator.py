@@ -164,7 +164,7 @@ def test_cached_tokens_are_counted_in_either_form() -> None:
         cache_read_input_tokens=8,
         cache_creation_input_tokens=1,
     )
-    assert counted(openai, cost=0.5, latency=1.0).cache_read_tokens == 8
-    assert counted(anthropic, cost=0.5, latency=1.0).cache_read_tokens == 8
-    assert counted(anthropic, cost=0.5, latency=1.0).cache_write_tokens == 1
-    assert counted(None, cost=0.0, latency=1.0).prompt_tokens == 0
+    assert counted(openai, cost=500_000, latency=1.0).cache_read_tokens == 8
+    assert counted(anthropic, cost=500_000, latency=1.0).cache_read_tokens == 8
+    assert counted(anthropic, cost=500_000, latency=1.0).cache_write_tokens == 1
+    assert counted(None, cost=None, latency=1.0).prompt_tokens == 0

@@ -157,7 +157,9 @@ async def test_events_are_read_by_page_in_both_directions(
 
 
 async def exported_events(service: ServiceLayer) -> list[dict[str, Any]]:
-    events: list[dict[str, Any]] = orjson.loads(b"".join([chunk async for chunk in service.conversations.export(TALK)]))
+    exported = orjson.loads(b"".join([chunk async for chunk in service.conversations.export(TALK)]))
+    assert (exported["user_id"], exported["total_cost"]) == (LOCAL_OWNER, 0.0)
+    events: list[dict[str, Any]] = exported["trajectory"]
     return events
 
 

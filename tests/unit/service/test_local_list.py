@@ -9,6 +9,7 @@ from openhands_sessions.core.commands import SendMessage
 from openhands_sessions.core.errors import BadInput, NotFound
 from openhands_sessions.core.ids import LOCAL_OWNER, ConversationId, EventId
 from openhands_sessions.core.lifecycle import SessionState
+from openhands_sessions.core.money import dollars
 from openhands_sessions.ports.conversations import ListChange
 from openhands_sessions.ports.store import SessionStore
 from openhands_sessions.service.list_feed import KEPT
@@ -60,12 +61,12 @@ async def test_a_conversation_comes_works_gets_a_title_and_goes(store: SessionSt
         await reader.until(lambda: TALK in rows and rows[TALK].state is SessionState.READY and rows[TALK].unread == 1)
         row = rows[TALK]
         assert (row.agent_state, row.processing, row.message_count) == ("awaiting_user_input", False, 2)
-        assert row.cost == session.event_stream.view.cost > 0
+        assert row.cost == dollars(session.event_stream.view.spent.cost) > 0
         await service.conversations.rename(TALK, "New")
         await reader.until(lambda: rows[TALK].title == "New")
         await service.gateway.close(TALK, "stopped")
         await reader.until(lambda: rows[TALK].state is None)
-        assert (rows[TALK].unread, rows[TALK].cost) == (1, session.event_stream.view.cost)
+        assert (rows[TALK].unread, rows[TALK].cost) == (1, dollars(session.event_stream.view.spent.cost))
         await service.conversations.rename(TALK, "Newer")
         await reader.until(lambda: rows[TALK].title == "Newer")
         await service.conversations.delete(TALK)

@@ -28,7 +28,7 @@ from tests.support.store_entries import TALK
 
 async def cut_off(harness: SessionHarness, store: SessionStore, *, began: bool) -> None:
     """A server that dies after it has recorded an action, before or after the sandbox has begun it."""
-    mortal = MortalStore(store, dies_at=4 if began else 3, stored=not began)
+    mortal = MortalStore(store, dies_at=5 if began else 4, stored=not began)
     async with harness.killed(mortal) as session:
         leaving = asyncio.create_task(say(session, "go"))
         if began:

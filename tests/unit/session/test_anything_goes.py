@@ -80,7 +80,9 @@ ACTS = st.lists(
 class EndlessModel(FakeModel):
     """Plays its script, then speaks; every history that it is shown must be valid."""
 
-    async def complete(self, request: ModelRequest, on_text: Any, on_retry: Any, on_thought: Any = None) -> ModelReply:
+    async def complete(
+        self, request: ModelRequest, on_text: Any, on_retry: Any, on_thought: Any = None, on_lost: Any = None
+    ) -> ModelReply:
         messages: Any = list(request.messages)
         assert valid(messages)
         if not self.script:

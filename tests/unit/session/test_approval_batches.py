@@ -17,7 +17,7 @@ from openhands_sessions.session.agent_session import AgentSession
 from openhands_sessions.session.idempotency import IdempotencyKey
 from tests.fakes.model import FakeCall, FakeModel, FakeReply
 from tests.support.log_invariant import check_log
-from tests.support.session_harness import SessionHarness, ask, finishes, only, runs, says, state
+from tests.support.session_harness import SessionHarness, ask, finishes, only, outline, runs, says, state
 
 ASKED = "awaiting_user_confirmation"
 WAITS = "awaiting_user_input"
@@ -74,7 +74,7 @@ async def test_calls_before_the_first_question_run_and_the_rest_waits_in_its_ord
         ]
         accepted = await session.submit(deciding(session, True, True))
         await state(session, WAITS, accepted.id)
-    told = (await harness.told())[accepted.id :]
+    told = outline((await harness.events())[accepted.id :])
     kept = [line for line in told if line.startswith(("approval", "think", "run", "ran"))]
     assert kept == [
         "approval_decided",

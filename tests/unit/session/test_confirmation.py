@@ -17,7 +17,7 @@ from openhands_sessions.session.agent_session import AgentSession
 from tests.fakes.model import FakeCall, FakeModel, FakeReply
 from tests.fakes.runtime import FakeRuntimes
 from tests.fakes.store import MortalStore
-from tests.support.session_harness import SessionHarness, ask, finishes, only, rest, runs, say, says, state
+from tests.support.session_harness import SessionHarness, ask, finishes, only, outline, rest, runs, say, says, state
 from tests.support.store_entries import TALK
 
 ASKED = "awaiting_user_confirmation"
@@ -40,7 +40,7 @@ def named(events: Sequence[Event], command: str) -> list[RunAction]:
 
 async def test_the_question_and_its_state_are_one_append(store: SessionStore) -> None:
     harness = scene(store, runs("echo 1", text="I look."))
-    mortal = MortalStore(store, dies_at=3, stored=False)
+    mortal = MortalStore(store, dies_at=4, stored=False)
     async with harness.killed(mortal) as session:
         await say(session, "go")
     assert (await harness.told())[-1] == "recall"
@@ -79,7 +79,7 @@ async def test_a_yes_restates_the_action_and_runs_it_under_its_new_id(store: Ses
     assert (again.confirmation_state, again.cause, again.thought) == (ConfirmationState.CONFIRMED, asked.id, "")
     assert again.tool_call_metadata == asked.tool_call_metadata
     assert again.llm_metrics is None
-    assert (await harness.told())[accepted.id :] == [
+    assert outline((await harness.events())[accepted.id :]) == [
         "user -> user_confirmed",
         "run echo 1 (confirmed)",
         "state user_confirmed",
@@ -101,7 +101,7 @@ async def test_a_no_runs_nothing_and_waits(store: SessionStore) -> None:
         await rest()
         assert session.runtime is not None
         assert await session.runtime.files.list() == []
-        assert (await harness.told())[accepted.id :] == [
+        assert outline((await harness.events())[accepted.id :]) == [
             "user -> user_rejected",
             "run echo 1 >> ran (rejected)",
             "state user_rejected",

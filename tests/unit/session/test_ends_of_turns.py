@@ -82,7 +82,7 @@ async def test_max_iterations(store: SessionStore) -> None:
 
 
 async def test_max_cost(store: SessionStore) -> None:
-    dear = Usage(cost=0.4)
+    dear = Usage(cost=400_000)
     replies = [FakeReply(calls=runs(f"echo {n}").calls, usage=dear) for n in range(3)]
     harness = scene(store, *replies, FakeReply(text="There.", usage=dear), max_budget_per_task=1.0)
     async with harness.live() as session:
@@ -96,7 +96,7 @@ async def test_max_cost(store: SessionStore) -> None:
 async def test_a_message_that_comes_as_the_budget_runs_out_has_a_budget_of_its_own(
     store: SessionStore, gate: asyncio.Event
 ) -> None:
-    dear = Usage(cost=2.0)
+    dear = Usage(cost=2_000_000)
     calls = [FakeCall("execute_bash", {"command": "true"})]
     replies = [FakeReply(calls=calls, usage=dear, hold=gate), FakeReply(text="There.", usage=dear)]
     harness = scene(store, *replies, max_budget_per_task=1.0)

@@ -60,7 +60,7 @@ async def test_the_next_server_does_not_run_what_it_does_not_know(store: Session
 
 async def test_one_that_was_never_begun_is_not_run_by_the_next_server(store: SessionStore) -> None:
     harness = scene(store, runs(COMMAND), says("Done."), confirm=False)
-    async with harness.killed(MortalStore(store, dies_at=3, stored=True)) as session:
+    async with harness.killed(MortalStore(store, dies_at=4, stored=True)) as session:
         await say(session, "go")
     async with harness.live() as session:
         await state(session, "awaiting_user_input", 5)

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from structlog.contextvars import get_contextvars
 
 from openhands_sessions.ports.memory import RecalledKnowledge
-from openhands_sessions.ports.model import ModelReply, ModelRequest, Retry
+from openhands_sessions.ports.model import LostCall, ModelReply, ModelRequest, Retry
 from openhands_sessions.ports.runtime import Workspace
 from openhands_sessions.ports.store import SessionStore
 from tests.fakes.model import FakeModel
@@ -34,9 +34,10 @@ class NotingModel(FakeModel):
         on_text: Callable[[str], None],
         on_retry: Callable[[Retry], None],
         on_thought: Callable[[str], None] = lambda text: None,
+        on_lost: Callable[[LostCall], None] = lambda call: None,
     ) -> ModelReply:
         self.bound = get_contextvars().get("conversation_id")
-        return await super().complete(request, on_text, on_retry, on_thought)
+        return await super().complete(request, on_text, on_retry, on_thought, on_lost)
 
 
 async def test_a_line_of_a_session_names_its_conversation_and_no_other_line_does(store: SessionStore) -> None:

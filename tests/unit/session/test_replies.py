@@ -13,7 +13,7 @@ from openhands_sessions.core.events.observations import AgentStateChangedObserva
 from openhands_sessions.core.events.own import ModelReplyAction
 from openhands_sessions.ports.gateway import Delta
 from openhands_sessions.ports.store import SessionStore
-from tests.fakes.model import FAKE_USAGE, FakeCall, FakeModel, FakeReply
+from tests.fakes.model import FAKE_COST, FAKE_USAGE, FakeCall, FakeModel, FakeReply
 from tests.fakes.runtime import FakeRuntimes
 from tests.support.session_harness import LONG, SessionHarness, ask, only, say, says, state
 
@@ -147,8 +147,8 @@ async def test_the_usage_of_every_reply_counts_whatever_became_of_it(store: Sess
         await ask(session, "go", "error")
         await ask(session, "continue")
         view = session.event_stream.view
-    assert view.cost == pytest.approx(3 * FAKE_USAGE.cost)
-    assert view.prompt_tokens == 3 * FAKE_USAGE.prompt_tokens
+    assert view.spent.cost == 3 * FAKE_COST
+    assert view.spent.prompt_tokens == 3 * FAKE_USAGE.prompt_tokens
 
 
 async def test_a_budget_ends_a_turn_of_empty_replies(store: SessionStore) -> None:

@@ -15,7 +15,7 @@ from openhands_sessions.core.events.actions import CondensationAction
 from openhands_sessions.core.events.event import Event
 from openhands_sessions.core.events.observations import AgentStateChangedObservation
 from openhands_sessions.core.history_form import LEFT_OUT, shrinking_summary, size_of
-from openhands_sessions.ports.model import ModelReply, ModelRequest, Retry
+from openhands_sessions.ports.model import LostCall, ModelReply, ModelRequest, Retry
 from openhands_sessions.ports.store import SessionStore
 from openhands_sessions.session.history_fitter import NO_WAY_OUT
 from tests.fakes.model import FakeModel, FakeReply, OneModel
@@ -44,8 +44,9 @@ class WordyModel(SummingModel):
         on_text: Callable[[str], None],
         on_retry: Callable[[Retry], None],
         on_thought: Callable[[str], None] = lambda text: None,
+        on_lost: Callable[[LostCall], None] = lambda call: None,
     ) -> ModelReply:
-        reply = await super().complete(request, on_text, on_retry, on_thought)
+        reply = await super().complete(request, on_text, on_retry, on_thought, on_lost)
         return replace(reply, text="x" * self.length) if is_sum(request) else reply
 
 

@@ -86,7 +86,7 @@ async def test_an_action_that_the_sandbox_had_not_heard_of_was_not_run(store: Se
     """The server ends between the recording of an action and its execution, and the user stops before it goes on."""
     arguments = {"command": "create", "path": "a.py", "file_text": "x"} if "edit" in call else {"command": "echo 1"}
     harness = scene(store, FakeReply(calls=[FakeCall(call, arguments)]))
-    mortal = MortalStore(store, dies_at=3, stored=True)
+    mortal = MortalStore(store, dies_at=4, stored=True)
     async with harness.killed(mortal) as session:
         leaving = asyncio.create_task(session.submit(SendMessage(content="go")))
         async with asyncio.timeout(LONG):
@@ -174,7 +174,7 @@ async def test_a_stop_that_a_crash_cut_short_is_carried_out_by_the_next_server(
 ) -> None:
     runtimes = FakeRuntimes({"wait": ("", 0)}, held(gate))
     harness = scene(store, runs("wait"), says("Went on."), runtimes=runtimes)
-    mortal = MortalStore(store, dies_at=4 + at, stored=stored)
+    mortal = MortalStore(store, dies_at=5 + at, stored=stored)
     async with harness.killed(mortal) as session:
         accepted = await say(session, "go")
         await until(session, lambda event: event.KIND == "run", accepted.id)

@@ -1,0 +1,53 @@
+"""Settings that are lists of tables."""
+
+from typing import Annotated, Literal, Self
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema, model_validator
+
+from openhands_sessions.config.values import from_json
+
+
+class Section(BaseModel):
+    """One table of the file."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+
+class RuleSection(Section):
+    """One element of `agent.confirmation_rules`."""
+
+    tool: str = Field("*", max_length=256)
+    pattern: str | None = Field(None, max_length=4_000)
+    risk: Literal["low", "medium", "high", "unknown", "any"] = "any"
+    decision: Literal["allow", "ask", "deny"]
+
+
+Rules = Annotated[
+    tuple[RuleSection, ...],
+    Field(max_length=100),
+    BeforeValidator(from_json),
+    WithJsonSchema({"type": "array", "format": "rules"}),
+]
+
+
+class QuotaSection(Section):
+    """One element of `quotas`."""
+
+    models: str = Field("*", min_length=1, max_length=256)
+    tokens: int | None = Field(None, ge=1, le=10**15)
+    dollars: float | None = Field(None, gt=0, le=10**9)
+    conversations: int | None = Field(None, ge=1, le=10**9)
+
+    @model_validator(mode="after")
+    def _limits_something(self) -> Self:
+        if self.tokens is None and self.dollars is None and self.conversations is None:
+            raise ValueError("a quota limits at least one of tokens, dollars and conversations")
+        return self
+
+
+Quotas = Annotated[
+    tuple[QuotaSection, ...],
+    Field(max_length=100),
+    BeforeValidator(from_json),
+    WithJsonSchema({"type": "array", "format": "quotas"}),
+]
