@@ -20,6 +20,7 @@ from openhands_sessions.adapters.installed import InstalledModels
 from openhands_sessions.adapters.mcp.lazy import LazyMcpServers
 from openhands_sessions.adapters.models.catalogue import ModelChoice
 from openhands_sessions.adapters.models.litellm import LiteLlmModels
+from openhands_sessions.adapters.models.measured import MeasuredModels
 from openhands_sessions.adapters.models.scripted import ScriptedModels
 from openhands_sessions.adapters.openhands_installation import OpenHandsFolder
 from openhands_sessions.adapters.tools.editor import Editor
@@ -42,6 +43,7 @@ from openhands_sessions.config.environment import to_mask
 from openhands_sessions.core.errors import BadInput
 from openhands_sessions.core.events.event import Json
 from openhands_sessions.core.ids import LOCAL_OWNER
+from openhands_sessions.core.measurements import Measurements
 from openhands_sessions.ports.access import Access, Auth, Principal, Role
 from openhands_sessions.ports.files import FileStore
 from openhands_sessions.ports.mcp import McpServers
@@ -103,9 +105,10 @@ async def open_application(
         auth = await stack.enter_async_context(open_auth(config))
         store = await stack.enter_async_context(open_store(config, stores))
         models = await _models(config, stack, provider_keys)
-        agents = AgentChoice({"default": ModelAgents(models), "shell": ShellAgents()})
+        measurements = Measurements(config.llm.model)
+        agents = _agents(models, measurements)
         sandboxes = await stack.enter_async_context(runtimes[config.runtime.kind](config, store))
-        parts = _parts(store, sandboxes, agents, _own_secrets(config, provider_keys))
+        parts = _parts(store, sandboxes, agents, _own_secrets(config, provider_keys), measurements)
         registry = _registry(config, parts)
         stack.push_async_callback(registry.close_all, "shutdown")
         files = LocalFiles(config.data_dir / "files")
@@ -114,8 +117,7 @@ async def open_application(
         titles = TitleGenerator(store, registry.retitled)
         stack.push_async_callback(titles.close)
         given, expected = InitialInputStore(sealed), ExpectedClients(files, store)
-        stored = StoredLimits(config.server.max_conversations_per_user, config.server.max_stored_bytes_per_user)
-        limits = ConversationLimits(stored, config.runtime.local_repositories)
+        limits = _conversation_limits(config)
         sessions = SessionService(
             store, registry, settings, given, parts.clock, expected=expected, limits=limits, titles=titles
         )
@@ -137,6 +139,11 @@ def _registry(config: Config, parts: Dependencies) -> SessionRegistry:
     return SessionRegistry(
         parts, StatusBoard(), limits=_session_limits(config), idle_timeout=config.server.idle_timeout
     )
+
+
+def _conversation_limits(config: Config) -> ConversationLimits:
+    stored = StoredLimits(config.server.max_conversations_per_user, config.server.max_stored_bytes_per_user)
+    return ConversationLimits(stored, config.runtime.local_repositories)
 
 
 def _session_limits(config: Config) -> SessionLimits:
@@ -182,12 +189,20 @@ def _load_mcp() -> McpServers:
 def _own_secrets(config: Config, provider_keys: Mapping[str, SecretStr]) -> Sequence[str]:
     server = config.server
     own = (server.session_api_key, server.encryption_key, config.auth.secret, config.llm.api_key, config.store.url)
-    return [text for secret in (*own, *to_mask(provider_keys)) if (text := _text(secret))]
+    return [text for secret in (*own, config.metrics.key, *to_mask(provider_keys)) if (text := _text(secret))]
 
 
-def _parts(store: SessionStore, runtimes: Runtimes, agents: AgentChoice, secrets: Sequence[str]) -> Dependencies:
+def _agents(models: ModelChoice, measurements: Measurements) -> AgentChoice:
+    default = ModelAgents(MeasuredModels(models, measurements.models))
+    return AgentChoice({"default": default, "shell": ShellAgents()})
+
+
+def _parts(
+    store: SessionStore, runtimes: Runtimes, agents: AgentChoice, secrets: Sequence[str], measurements: Measurements
+) -> Dependencies:
     return Dependencies(
         secrets=secrets,
+        measurements=measurements,
         store=store,
         runtimes=runtimes,
         agents=agents,

@@ -32,7 +32,7 @@ PRELOAD_AFTER = 1.0
 
 async def web_application(application: Application) -> web.Application:
     """The application's network edge; its clean-up closes the sessions."""
-    server = application.config.server
+    server, metrics = application.config.server, application.config.metrics
     edge = ServerSettings(
         services=_services(application),
         clients=await _client_parts(application),
@@ -40,6 +40,8 @@ async def web_application(application: Application) -> web.Application:
         allowed_hosts=server.allowed_hosts,
         any_host=application.auth.required and not application.auth.by_proxy,
         trusted_proxies=server.trusted_proxies,
+        metrics_key=None if metrics.key is None else metrics.key.get_secret_value(),
+        metrics_allow=metrics.allow,
         client_dir=server.client_dir,
     )
     app = build_app(edge)

@@ -12,6 +12,7 @@ NO_KEYS = ("null", "undefined")
 
 SHORTEST_ENCRYPTION_KEY = 16
 SHORTEST_TOKEN_SECRET = 32
+SHORTEST_METRICS_KEY = 16
 HEADER_SCHEMA = {"type": "string", "format": "header"}
 
 
@@ -55,4 +56,5 @@ Place = Annotated[Path, AfterValidator(_absolute)]
 SessionKey = Annotated[SecretStr, AfterValidator(_usable)]
 TokenSecret = Annotated[SecretStr, Field(min_length=SHORTEST_TOKEN_SECRET)]
 HeaderName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9-]+$"), WithJsonSchema(HEADER_SCHEMA)]
+MetricsKey = Annotated[SecretStr, AfterValidator(_usable), Field(min_length=SHORTEST_METRICS_KEY)]
 EncryptionKey = Annotated[SecretStr, Field(min_length=SHORTEST_ENCRYPTION_KEY)]

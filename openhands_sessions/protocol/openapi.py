@@ -79,7 +79,7 @@ def _operation(route: Route, components: Components) -> Schema:
         schema = components.describe(route.body, "validation")
         required = route.body_media != "application/json"
         described["requestBody"] = {"required": required, "content": {route.body_media: {"schema": schema}}}
-    return described if route.access == "caller" else {**described, "security": []}
+    return described if route.access != "anyone" else {**described, "security": []}
 
 
 def _reply(route: Route, status: int, shape: Shape, components: Components) -> Schema:

@@ -304,6 +304,13 @@ HEALTH = _probe("GET /health", "The same, answered with one word.", str)
 LIVE = _probe("GET /health/live", "Is the process alive?")
 READY = _probe("GET /health/ready", "Does the server accept work?", OBJECT, errors={503: ErrorOut})
 SERVER_INFO = _server("GET /server_info", "The version, and the resources that the server uses.")
+METRICS = _server(
+    "GET /metrics",
+    "What is measured, for Prometheus. For operators, the key in `metrics.key`, and the addresses in `metrics.allow`.",
+    TEXT,
+    media="text/plain",
+    access="operator",
+)
 OPENAPI = _server("GET /api/openapi.json", "The OpenAPI document of these routes.")
 SOCKET_SCHEMA = _server("GET /api/socket.schema.json", "A JSON schema of all messages of the socket.")
 ASYNCAPI = _server("GET /api/asyncapi.json", "The AsyncAPI document of the socket.")
@@ -313,3 +320,5 @@ ROUTES: tuple[Route, ...] = tuple(row for row in list(globals().values()) if isi
 """Every row above, in its order."""
 ANYONE = frozenset(route.path for route in ROUTES if route.access == "anyone")
 """Paths that need no credentials."""
+OPERATORS = frozenset(route.path for route in ROUTES if route.access == "operator")
+"""Paths that only operators may ask."""

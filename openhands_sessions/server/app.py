@@ -7,6 +7,7 @@ import warnings
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from functools import partial
 from ipaddress import ip_address
 from pathlib import Path
 
@@ -32,6 +33,7 @@ from openhands_sessions.server.guarded_connection import guarded
 from openhands_sessions.server.identification import Identification
 from openhands_sessions.server.inbound import LIMITS, InboundBudget, MessageLimits
 from openhands_sessions.server.login import LOGIN, Login, link, log_in, log_out, login_page
+from openhands_sessions.server.loop_lag import measured
 from openhands_sessions.server.pending_connections import PENDING, PendingConnections
 from openhands_sessions.server.rest import (
     commands,
@@ -41,10 +43,12 @@ from openhands_sessions.server.rest import (
     events,
     health,
     history,
+    metrics,
     schema,
     settings,
     workspaces,
 )
+from openhands_sessions.server.scrapers import Scrapers
 from openhands_sessions.server.security_headers import answer_headers
 from openhands_sessions.server.services import SERVICES, Services
 from openhands_sessions.server.slow_client import hang_up
@@ -110,6 +114,7 @@ HANDLERS: Mapping[Route, Handler] = {
     routes.SUGGESTED_TASKS: settings.of_providers([], settings.NONE_SET),
     routes.REPOSITORY_MICROAGENTS: settings.of_providers([]),
     routes.REPOSITORY_MICROAGENT: settings.no_microagent,
+    routes.METRICS: metrics.metrics,
     routes.OPENAPI: schema.describing(openapi),
     routes.SOCKET_SCHEMA: schema.describing(socket_schema),
     routes.ASYNCAPI: schema.describing(asyncapi),
@@ -142,6 +147,8 @@ class ServerSettings:
     allowed_hosts: tuple[str, ...] = ()
     any_host: bool = False
     trusted_proxies: tuple[str, ...] = ()
+    metrics_key: str | None = None
+    metrics_allow: tuple[str, ...] = ()
     client_dir: Path | None = None
 
 
@@ -159,7 +166,7 @@ def build_app(edge: ServerSettings) -> web.Application:
             middleware.errors,
             middleware.origin_check(edge.allowed_origins, edge.allowed_hosts, edge.any_host, callers),
             middleware.admission(operations.has_room),
-            middleware.authentication(callers),
+            middleware.authentication(callers, Scrapers(edge.metrics_key, edge.metrics_allow, callers)),
         ],
     )
     app[SERVICES] = edge.services
@@ -184,7 +191,7 @@ def build_app(edge: ServerSettings) -> web.Application:
         await sio.shutdown()
 
     app.on_response_prepare.append(answer_headers(edge.allowed_origins))
-    app.cleanup_ctx.append(_recovering)
+    app.cleanup_ctx.extend((partial(measured, operations.measurements.loop_lag), _recovering))
     app.on_shutdown.append(end_sessions)
     return app
 

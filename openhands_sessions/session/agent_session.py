@@ -55,7 +55,9 @@ class AgentSession:
         self._settings_of = settings_of
         self._settings = settings = settings_of(None)
         masker = SecretMasker((*secrets(settings), *dependencies.secrets))
-        self.event_stream = EventStream(dependencies.store.log(sid), feed, dependencies.clock, masker)
+        self.event_stream = EventStream(
+            dependencies.store.log(sid), feed, dependencies.clock, masker, dependencies.measurements
+        )
         self.memory = dependencies.memory
         self.llm_registry = dependencies.agents
         self.problem: SessionsError | None = None
@@ -107,6 +109,11 @@ class AgentSession:
     def busy(self) -> bool:
         """Whether a turn runs or must, or a command waits: such a session is not closed for being idle."""
         return bool(self._queue) or (self._loop is not None and self._loop.busy)
+
+    @property
+    def waiting_commands(self) -> int:
+        """Commands that have not been taken yet."""
+        return len(self._queue)
 
     @property
     def accepting(self) -> bool:

@@ -16,6 +16,7 @@ from openhands_sessions.core.events.own import ReplayBegunObservation, ReplayEnd
 from openhands_sessions.core.ids import UNNUMBERED, ConversationId, EventId, OwnerId
 from openhands_sessions.core.lifecycle import SessionState
 from openhands_sessions.core.masking import without_paths
+from openhands_sessions.core.measurements import Measurements
 from openhands_sessions.core.repository import Repository
 from openhands_sessions.core.settings import SessionSettings, environment, sandbox_secrets
 from openhands_sessions.core.trajectory import TrajectoryStep
@@ -70,6 +71,7 @@ class Dependencies:
     """Makes the tool of a function."""
     fold_turns: asyncio.Semaphore = field(default_factory=fold_turns)
     """Of all sessions' long logs."""
+    measurements: Measurements = field(default_factory=Measurements)
     timers: Callable[[], Timers] = asyncio.get_running_loop
     """Where the notices of turns without progress get their time from."""
 

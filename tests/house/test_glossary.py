@@ -71,7 +71,7 @@ NOT_VOCABULARY = {
     *("LocalAccess", "LocalConversations", "LocalList", "LocalWorkspaces", "ListFeeds", "ListFollower"),
     *("OperatorControl", "SessionDescriptions"),
     *("InitialInputStore", "LocalGateway", "LogImporter", "NoRepository", "Overview", "SecretsStore", "StoredInput"),
-    *("SessionStatus", "SettingsStore", "TitleGenerator", "UploadLimits"),
+    *("SessionFigures", "SandboxCounts", "SessionStatus", "SettingsStore", "TitleGenerator", "UploadLimits"),
 }
 """Public classes that need no entry: values, openers and steps that one file explains."""
 
