@@ -71,7 +71,15 @@ NOT_VOCABULARY = {
     *("LocalAccess", "LocalConversations", "LocalList", "LocalWorkspaces", "ListFeeds", "ListFollower"),
     *("OperatorControl", "SessionDescriptions"),
     *("InitialInputStore", "LocalGateway", "LogImporter", "NoRepository", "Overview", "SecretsStore", "StoredInput"),
-    *("SessionFigures", "SandboxCounts", "SessionStatus", "SettingsStore", "TitleGenerator", "UploadLimits"),
+    *(
+        "SessionFigures",
+        "SandboxCounts",
+        "StoredCounts",
+        "SessionStatus",
+        "SettingsStore",
+        "TitleGenerator",
+        "UploadLimits",
+    ),
 }
 """Public classes that need no entry: values, openers and steps that one file explains."""
 
