@@ -13,6 +13,8 @@ from openhands_sessions.core.errors import StorageError
 from openhands_sessions.ports.store import StoredCounts
 
 _LOST = "the write-ahead log is damaged, and a copy would lack what was stored last: see the howto Watch the server"
+_STEP = 1_024
+"""Pages copied at once, of 4 KiB."""
 
 
 def back_up_sqlite(path: Path, copy: Path) -> StoredCounts:
@@ -26,7 +28,11 @@ def back_up_sqlite(path: Path, copy: Path) -> StoredCounts:
         with closing(connect_reader(path)) as source, closing(sqlite3.connect(copy, isolation_level=None)) as target:
             target.execute("PRAGMA journal_mode = OFF")
             target.execute("PRAGMA synchronous = OFF")
-            source.backup(target)  # in one step: between two, another commit would have it begin anew
+            source.execute("BEGIN")
+            source.execute("SELECT count(*) FROM sqlite_schema").fetchone()  # now the transaction sees one moment
+            with copy.open("rb") as written:
+                # Written out step by step: a large write at once would hold up the commits of others.
+                source.backup(target, pages=_STEP, progress=lambda *left: os.fdatasync(written.fileno()))
             counts = _counts(target)
     except sqlite3.Error as error:
         if error.sqlite_errorcode & 0xFF in (sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR):
