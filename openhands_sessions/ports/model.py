@@ -19,8 +19,9 @@ class ModelRequest:
 
     messages: Sequence[ChatMessage]
     tools: Sequence[Mapping[str, Json]] = ()
-    purpose: Literal["dialogue", "title"] = "dialogue"
-    """What the reply is for; a model that plays a script has no part of it for titles."""
+    purpose: Literal["dialogue", "title", "probe"] = "dialogue"
+    """What the reply is for; a model that plays a script has no part of it for the others. `probe`: to see whether
+    it answers."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

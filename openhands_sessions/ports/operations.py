@@ -69,6 +69,24 @@ class SessionFigures:
     sandboxes: SandboxCounts
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ModelHealth:
+    """Whether the operator's model answered at a time; `model` is None where none is configured. `seconds`: how long it
+    took. `problem`: one of the wire's status ids, None where it answered."""
+
+    model: str | None
+    at: datetime
+    seconds: float = 0.0
+    problem: str | None = None
+
+
+class ModelProbe(Protocol):
+    """Asks the operator's model whether it answers."""
+
+    async def check(self) -> ModelHealth:
+        """What it said last, if that is recent, else what it says now: one question at a time, whoever asks."""
+
+
 class OperatorCommands(Protocol):
     """What operators do to sessions of any user. `by` is the operator; the log has a line for each."""
 

@@ -100,6 +100,7 @@ HANDLERS: Mapping[Route, Handler] = {
     routes.HEALTH: health.health,
     routes.LIVE: health.live,
     routes.READY: health.ready,
+    routes.HEALTH_LLM: health.llm,
     routes.SERVER_INFO: health.server_info,
     routes.CLIENT_CONFIG: settings.client_config,
     routes.LIST_MODELS: settings.models,

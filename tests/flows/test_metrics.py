@@ -1,4 +1,4 @@
-"""Who may read `/metrics`, in a server in this process."""
+"""What operators read of a server in this process: `/metrics`, and who may; `/health/llm`."""
 
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -7,8 +7,10 @@ import aiohttp
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from openhands_sessions.config.config import AuthSection, Config, MetricsSection, ServerSection
+from openhands_sessions.config.config import AuthSection, Config, LlmSection, MetricsSection, ServerSection
 from tests.support.in_process_server import in_process_server
+from tests.support.model_server import model_server
+from tests.support.ports import free_port
 from tests.support.token_keys import SECRET, by_secret
 
 KEY = "a-key-of-prometheus"
@@ -77,3 +79,28 @@ async def test_an_address_that_guesses_is_refused_before_its_guesses_are_looked_
         assert guesses[-1] == 429
         assert await status(url, KEY, **guesser) == 429
         assert await status(url, KEY, X_Forwarded_For="198.51.100.8") == 200
+
+
+async def test_whether_the_model_answers_is_told_and_its_key_is_not(data_dir: Path) -> None:
+    async with model_server({}) as model:
+        llm = LlmSection(model="openai/own", base_url=model.url, api_key="sk-operator", retries=0)
+        async with in_process_server(Config(data_dir=data_dir, llm=llm)) as server, aiohttp.ClientSession() as http:
+            for _ in range(3):
+                async with http.get(f"{server.url}/health/llm") as answer:
+                    told = await answer.text()
+                    status = answer.status
+    assert (status, len(model.requests)) == (200, 1), told
+    assert "sk-operator" not in told
+    assert model.requests[0].headers["Authorization"] == "Bearer sk-operator"
+
+
+async def test_a_model_that_cannot_be_reached_is_an_answer_by_status(data_dir: Path) -> None:
+    llm = LlmSection(model="openai/own", base_url=f"http://127.0.0.1:{free_port()}", api_key="sk-operator")
+    async with (
+        in_process_server(Config(data_dir=data_dir, llm=llm)) as server,
+        aiohttp.ClientSession() as http,
+        http.get(f"{server.url}/health/llm") as answer,
+    ):
+        told = await answer.json()
+    assert (answer.status, told["status"], told["model"]) == (503, "error", "openai/own")
+    assert told["cause"] == "STATUS$ERROR_LLM_SERVICE_UNAVAILABLE"

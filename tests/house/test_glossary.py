@@ -72,6 +72,8 @@ NOT_VOCABULARY = {
     *("OperatorControl", "SessionDescriptions"),
     *("InitialInputStore", "LocalGateway", "LogImporter", "NoRepository", "Overview", "SecretsStore", "StoredInput"),
     *(
+        "ModelHealth",
+        "ModelHealthCheck",
         "SessionFigures",
         "SandboxCounts",
         "StoredCounts",

@@ -90,7 +90,7 @@ class ScriptedModel:
         on_retry: Callable[[Retry], None],
         on_thought: Callable[[str], None] = lambda text: None,
     ) -> ModelReply:
-        if request.purpose == "title":
+        if request.purpose != "dialogue":
             return ModelReply(id=f"scripted-{_new_id()}", text=self._script.title, model=self.name)
         exchange, number = position(self._script, request.messages)
         step = None if exchange is None else self._script.replies[exchange].step(number)
