@@ -33,6 +33,12 @@ class ServerSection(Section):
         None,
         description="Text that encrypts users' settings and secrets on the disk; without it they are stored in clear.",
     )
+    tls_certificate: Place | None = Field(
+        None,
+        description="PEM file with the server's certificate and those above it. With it, the server speaks HTTPS only; "
+        "it is read again when it changes.",
+    )
+    tls_key: Place | None = Field(None, description="PEM file with the certificate's key, without a passphrase.")
     client_dir: Place | None = Field(None, description="Folder with a built web client, which is served at /.")
     allowed_origins: Names = Field((), description="Other origins whose web pages may call.")
     allowed_hosts: HostNames = Field(

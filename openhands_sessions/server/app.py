@@ -3,6 +3,7 @@
 import asyncio
 import logging
 import socket
+import ssl
 import warnings
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
@@ -134,6 +135,7 @@ ACCESS = logging.getLogger("aiohttp.access")
 """Must be given for lines to be made; AccessLog writes them elsewhere."""
 BACKLOG = 128
 """Connections that wait for the server to take them."""
+HANDSHAKE_SECONDS = 10.0
 PING_INTERVAL = 25
 PING_TIMEOUT = 20
 
@@ -241,10 +243,16 @@ def _tell_failure(task: "asyncio.Task[None]") -> None:
 
 @asynccontextmanager
 async def listening(
-    app: web.Application, host: str, port: int, grace: float, *, access_log: bool = False
+    app: web.Application,
+    host: str,
+    port: int,
+    grace: float,
+    *,
+    access_log: bool = False,
+    tls: ssl.SSLContext | None = None,
 ) -> AsyncIterator[int]:
     """Serve on an address and give the port; the end of the block drains within `grace` seconds. `access_log`: log
-    every request. Raises OSError."""
+    every request. `tls`: speak HTTPS only. Raises OSError."""
     _hide_client_faults()
     runner = web.AppRunner(
         app,
@@ -256,7 +264,7 @@ async def listening(
     await runner.setup()
     server = None
     try:
-        server = await _listening(guarded(runner, app), host, port)
+        server = await _listening(guarded(runner, app), host, port, tls)
         yield server.sockets[0].getsockname()[1]
     finally:
         if (services := app.get(SERVICES)) is not None:
@@ -267,14 +275,17 @@ async def listening(
         await runner.cleanup()
 
 
-async def _listening(factory: Callable[[], asyncio.Protocol], host: str, port: int) -> asyncio.Server:
+async def _listening(
+    factory: Callable[[], asyncio.Protocol], host: str, port: int, tls: ssl.SSLContext | None
+) -> asyncio.Server:
     """An address is bound at once: uvloop would start threads to resolve it. Raises OSError."""
     loop = asyncio.get_running_loop()
+    handshake = None if tls is None else HANDSHAKE_SECONDS
     if "%" in host or not _is_address(host):
-        return await loop.create_server(factory, host, port, backlog=BACKLOG)
+        return await loop.create_server(factory, host, port, backlog=BACKLOG, ssl=tls, ssl_handshake_timeout=handshake)
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     bound = socket.create_server((host, port), family=family)
-    return await loop.create_server(factory, sock=bound, backlog=BACKLOG)
+    return await loop.create_server(factory, sock=bound, backlog=BACKLOG, ssl=tls, ssl_handshake_timeout=handshake)
 
 
 def _is_address(host: str) -> bool:

@@ -219,7 +219,14 @@ async def test_a_backup_made_while_the_server_runs_has_every_event_and_runs_no_c
     shell, copy = PageShell(tmp_path / "shell", {}), server.data_dir.with_name("copy")
     here = {"/backup/openhands-sessions-2026-01-31": "backup", "/backup/openhands-sessions-$(date +%F)": "backup"}
     for commands, folder in ((BACKUP, server.data_dir), (RESTORE, copy)):
-        for named, actual in (here | {"/var/lib/openhands-sessions": str(folder), "sudo -u agents ": ""}).items():
+        for named, actual in (
+            here
+            | {
+                "/var/lib/openhands-sessions": str(folder),
+                "sudo -u agents .venv/bin/": "",
+                "cd /opt/openhands-sessions\n": "",
+            }
+        ).items():
             commands = commands.replace(named, actual)
         await shell.run(re.sub("^sudo systemctl .*", "", commands, flags=re.MULTILINE))
     async with running_server(copy) as restored, Clients(restored.url) as others:

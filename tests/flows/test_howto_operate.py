@@ -14,7 +14,7 @@ from tests.support.page_shell import PageShell
 from tests.support.running_server import Server, running_server
 
 TEXT = (Path(__file__).parents[2] / "docs" / "howto" / "operate.md").read_text()
-METRICS, MODEL = re.findall(r"```sh\n(.*?)```", TEXT, re.DOTALL)
+METRICS, MODEL, TLS = re.findall(r"```sh\n(.*?)```", TEXT, re.DOTALL)
 [ANSWER] = re.findall(r"```json\n(.*?)```", TEXT, re.DOTALL)
 [PROMETHEUS] = re.findall(r"```yaml\n(.*?)```", TEXT, re.DOTALL)
 KEY = "a-key-of-prometheus"
@@ -42,6 +42,11 @@ async def test_whether_the_model_answers_is_told(server: Server, tmp_path: Path)
     shell = PageShell(tmp_path / "shell", {"OHS_SESSION_API_KEY": key})
     told = json.loads(await shell.run(commands(MODEL, server)))
     assert {**told, **json.loads(ANSWER), "model": "scripted:demo"} == told
+
+
+async def test_a_certificate_is_made_and_looked_at(tmp_path: Path) -> None:
+    shell = PageShell(tmp_path / "shell", {"OHS_DATA_DIR": str(tmp_path / "data"), "OHS_SERVER__PORT": "0"})
+    assert re.search(r"^tls +ok +the certificate expires in (89|90) days$", await shell.run(TLS), re.MULTILINE)
 
 
 def test_prometheus_is_told_to_show_the_key() -> None:
