@@ -49,6 +49,7 @@ async def web_application(application: Application) -> web.Application:
         metrics_key=None if metrics.key is None else metrics.key.get_secret_value(),
         metrics_allow=metrics.allow,
         client_dir=server.client_dir,
+        base_path=server.base_path,
     )
     app = build_app(edge)
     app.on_cleanup.append(lambda app: probe.close())

@@ -173,7 +173,7 @@ def port(config: Config) -> Finding:
     try:
         asyncio.run(_listen(host, number))
     except OSError as error:
-        if error.errno == errno.EADDRINUSE and _is_ours(host, number):
+        if error.errno == errno.EADDRINUSE and _is_ours(host, number, config.server.base_path):
             return Finding("port", "ok", f"{where}: a server of ours listens there already")
         advice = "Something listens there already; or name another address with --host and --port."
         return Finding("port", "fail", f"{where}: {os.strerror(error.errno) if error.errno else error}", advice)
@@ -186,11 +186,11 @@ async def _listen(host: str, number: int) -> None:
     await server.wait_closed()
 
 
-def _is_ours(host: str, number: int) -> bool:
+def _is_ours(host: str, number: int, base: str) -> bool:
     name = f"[{host}]" if ":" in host else host
     direct = build_opener(ProxyHandler({}))
     try:
-        with direct.open(f"http://{name}:{number}/health/ready", timeout=_KNOCK_SECONDS) as answer:
+        with direct.open(f"http://{name}:{number}{base}/health/ready", timeout=_KNOCK_SECONDS) as answer:
             body = json.loads(answer.read(_SHORT_ANSWER))
     except (OSError, HTTPException, ValueError):
         return False

@@ -8,6 +8,7 @@ from openhands_sessions.config.docker_section import DockerSection
 from openhands_sessions.config.section import Section
 from openhands_sessions.config.session_key import default_data_dir, is_loopback
 from openhands_sessions.config.values import (
+    BasePath,
     EncryptionKey,
     HeaderName,
     HostNames,
@@ -32,6 +33,11 @@ class ServerSection(Section):
     encryption_key: EncryptionKey | None = Field(
         None,
         description="Text that encrypts users' settings and secrets on the disk; without it they are stored in clear.",
+    )
+    base_path: BasePath = Field(
+        "",
+        description="Path below which everything is served, such as `/agents`, behind a proxy that passes the path on "
+        "unchanged.",
     )
     tls_certificate: Place | None = Field(
         None,

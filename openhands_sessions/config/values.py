@@ -1,6 +1,7 @@
 """The kinds of values that settings have, and what they are checked for."""
 
 import json
+import re
 from ipaddress import ip_network
 from pathlib import Path
 from typing import Annotated
@@ -38,6 +39,14 @@ def _absolute(path: Path) -> Path:
         raise ValueError("not a path of this machine") from error
 
 
+def _base_path(text: str) -> str:
+    """With a slash before it and none behind; empty for none. Raises ValueError."""
+    path = "/".join(["", *text.strip("/").split("/")]) if text.strip("/") else ""
+    if not re.fullmatch(r"(/[A-Za-z0-9._~-]+)*", path) or {".", ".."} & set(path.split("/")):
+        raise ValueError("not a path")
+    return path
+
+
 def _usable(key: SecretStr) -> SecretStr:
     text = key.get_secret_value()
     if text and (not text.strip() or not text.isascii() or not text.isprintable() or text in NO_KEYS):
@@ -52,6 +61,7 @@ Networks = Annotated[
     tuple[Annotated[str, AfterValidator(_network), WithJsonSchema({"type": "string", "format": "network"})], ...],
     BeforeValidator(_split),
 ]
+BasePath = Annotated[str, AfterValidator(_base_path), WithJsonSchema({"type": "string", "format": "base-path"})]
 Place = Annotated[Path, AfterValidator(_absolute)]
 SessionKey = Annotated[SecretStr, AfterValidator(_usable)]
 TokenSecret = Annotated[SecretStr, Field(min_length=SHORTEST_TOKEN_SECRET)]

@@ -17,7 +17,7 @@ import structlog
 from aiohttp import web
 from aiohttp.http_exceptions import HttpProcessingError
 from aiohttp.multipart import BadContentDispositionHeader, BadContentDispositionParam
-from aiohttp.typedefs import Handler
+from aiohttp.typedefs import Handler, Middleware
 
 from openhands_sessions.protocol import routes
 from openhands_sessions.protocol.asyncapi import asyncapi, socket_schema
@@ -35,6 +35,7 @@ from openhands_sessions.server.identification import Identification
 from openhands_sessions.server.inbound import LIMITS, InboundBudget, MessageLimits
 from openhands_sessions.server.login import LOGIN, Login, link, log_in, log_out, login_page
 from openhands_sessions.server.loop_lag import measured
+from openhands_sessions.server.path_prefix import below, inside
 from openhands_sessions.server.pending_connections import PENDING, PendingConnections
 from openhands_sessions.server.rest import (
     commands,
@@ -118,7 +119,7 @@ HANDLERS: Mapping[Route, Handler] = {
     routes.REPOSITORY_MICROAGENT: settings.no_microagent,
     routes.METRICS: metrics.metrics,
     routes.OPENAPI: schema.describing(openapi),
-    routes.SOCKET_SCHEMA: schema.describing(socket_schema),
+    routes.SOCKET_SCHEMA: schema.describing(lambda version, base: socket_schema(version)),
     routes.ASYNCAPI: schema.describing(asyncapi),
     routes.DOCS: schema.docs,
     routes.READ_SETTINGS: settings.settings,
@@ -133,6 +134,7 @@ HANDLERS: Mapping[Route, Handler] = {
 }
 ACCESS = logging.getLogger("aiohttp.access")
 """Must be given for lines to be made; AccessLog writes them elsewhere."""
+BASE_PATH = web.AppKey("base path", str)
 BACKLOG = 128
 """Connections that wait for the server to take them."""
 HANDSHAKE_SECONDS = 10.0
@@ -153,6 +155,7 @@ class ServerSettings:
     metrics_key: str | None = None
     metrics_allow: tuple[str, ...] = ()
     client_dir: Path | None = None
+    base_path: str = ""
 
 
 def build_app(edge: ServerSettings) -> web.Application:
@@ -161,18 +164,9 @@ def build_app(edge: ServerSettings) -> web.Application:
     limits, proxies = edge.clients.limits, TrustedProxies(edge.trusted_proxies)
     failed = FailedLogins(limits.failed_logins_per_minute, proxies)
     operations, callers = edge.services.operations, Identification(edge.services.auth, failed)
-    app = web.Application(
-        client_max_size=limits.message_bytes,
-        middlewares=[
-            middleware.guarding(proxies),
-            compress_json,
-            middleware.errors,
-            middleware.origin_check(edge.allowed_origins, edge.allowed_hosts, edge.any_host, callers),
-            middleware.admission(operations.has_room),
-            middleware.authentication(callers, Scrapers(edge.metrics_key, edge.metrics_allow, callers)),
-        ],
-    )
+    app = web.Application(client_max_size=limits.message_bytes, middlewares=_middlewares(edge, callers, proxies))
     app[SERVICES] = edge.services
+    app[BASE_PATH] = edge.base_path
     app[LOGIN] = Login(edge.services.auth, callers)
     app[RATES] = RateLimits(limits.rates, keyed=edge.services.auth.required, users=edge.services.auth.local is None)
     app[LIMITS] = MessageLimits(limits.message_bytes, InboundBudget(limits.unfinished_bytes))
@@ -197,6 +191,19 @@ def build_app(edge: ServerSettings) -> web.Application:
     app.cleanup_ctx.extend((partial(measured, operations.measurements.loop_lag), _recovering))
     app.on_shutdown.append(end_sessions)
     return app
+
+
+def _middlewares(edge: ServerSettings, callers: Identification, proxies: TrustedProxies) -> list[Middleware]:
+    """What every request passes, in this order."""
+    return [
+        middleware.guarding(proxies),
+        compress_json,
+        middleware.errors,
+        inside,
+        middleware.origin_check(edge.allowed_origins, edge.allowed_hosts, edge.any_host, callers),
+        middleware.admission(edge.services.operations.has_room),
+        middleware.authentication(callers, Scrapers(edge.metrics_key, edge.metrics_allow, callers)),
+    ]
 
 
 def _socket_server(app: web.Application, callers: Identification, grace: float) -> socketio.AsyncServer:
@@ -264,6 +271,9 @@ async def listening(
     await runner.setup()
     server = None
     try:
+        if base := app.get(BASE_PATH):
+            assert runner.server is not None
+            runner.server.request_factory = below(base, runner.server.request_factory)
         server = await _listening(guarded(runner, app), host, port, tls)
         yield server.sockets[0].getsockname()[1]
     finally:
