@@ -48,7 +48,7 @@ from openhands_sessions.ports.access import Access, Auth, Principal, Role
 from openhands_sessions.ports.files import FileStore
 from openhands_sessions.ports.mcp import McpServers
 from openhands_sessions.ports.model import ModelSpec
-from openhands_sessions.ports.operations import SessionLimits
+from openhands_sessions.ports.operations import OperatorAccess, SessionLimits
 from openhands_sessions.ports.runtime import Runtimes
 from openhands_sessions.ports.sandboxes import Sandboxes
 from openhands_sessions.ports.store import SessionStore, StoredLimits
@@ -243,6 +243,13 @@ def remote(url: str, session_api_key: str | None) -> AbstractAsyncContextManager
     from openhands_sessions.adapters.gateways import remote as another  # a server needs none of its libraries
 
     return another.open_remote(url, session_api_key)
+
+
+def operator(url: str, session_api_key: str | None) -> AbstractAsyncContextManager[OperatorAccess]:
+    """Another server, reached by one of its operators. Raises BadInput for what is no address, SessionsError."""
+    from openhands_sessions.adapters.gateways import remote_operator
+
+    return remote_operator.open_operator(url, session_api_key)
 
 
 @asynccontextmanager

@@ -105,6 +105,19 @@ class OperatorCommands(Protocol):
         """Admit no new session, or admit them again. Sessions that are live go on."""
 
 
+class OperatorAccess(Protocol):
+    """The live sessions of another server, as one of its operators has them."""
+
+    sessions: Sequence[SessionStatus]
+    """Those that were live when it was reached."""
+
+    async def stop_turn(self, sid: ConversationId) -> Accepted:
+        """End the turn that runs. Raises NotFound where no session is live, Unreachable."""
+
+    async def close_session(self, sid: ConversationId) -> None:
+        """End the session. Raises NotFound where none is live, Unreachable."""
+
+
 class Operations(Protocol):
     """The sessions of this process, for probes, admission, operators and the server's own start and end."""
 

@@ -1,11 +1,13 @@
 """`docs/howto/deploy.md`: its nginx in front of a server, its unit, and what it says of copies of the data folder."""
 
+import asyncio
 import configparser
 import io
 import re
 import shlex
 import shutil
 import ssl
+import sys
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -28,7 +30,7 @@ HOWTOS = Path(__file__).parents[2] / "docs" / "howto"
 TEXT = (HOWTOS / "deploy.md").read_text()
 [CLIENT_PAGE] = re.findall(r"```nginx\n(.*?)```", (HOWTOS / "use-the-openhands-client.md").read_text(), re.DOTALL)
 [PAGE] = re.findall(r"```nginx\n(.*?)```", TEXT, re.DOTALL)
-[UNIT] = re.findall(r"```ini\n(.*?)```", TEXT, re.DOTALL)
+UNIT = HOWTOS.parents[1] / "configs" / "openhands-sessions.service"
 [PROXY] = re.findall(r"^OHS_SERVER__TRUSTED_PROXIES=(.*)$", TEXT, re.MULTILINE)
 [BACKUP] = re.findall(r"```sh\n([^`]*?openhands-sessions backup [^`]*?)```", TEXT)
 [RESTORE] = re.findall(r"```sh\n([^`]*?openhands-sessions restore [^`]*?)```", TEXT)
@@ -183,10 +185,25 @@ async def test_a_client_that_nginx_serves_itself_logs_in_below_the_api(deployed:
 def test_the_unit_starts_the_program_and_gives_it_time_to_end() -> None:
     unit = configparser.RawConfigParser(strict=True)
     unit.optionxform = str  # type: ignore[assignment, method-assign]
-    unit.read_string(UNIT)
+    unit.read_string(UNIT.read_text())
     assert shlex.split(unit["Service"]["ExecStart"])[1:] == ["serve"]
     assert int(unit["Service"]["TimeoutStopSec"]) > float(settings()["server.shutdown_grace"].default)
     assert unit["Service"]["KillMode"] == "process"
+
+
+async def test_systemd_finds_nothing_wrong_with_the_unit(tmp_path: Path) -> None:
+    if shutil.which("systemd-analyze") is None:
+        pytest.skip("there is no systemd here")
+    copy = tmp_path / UNIT.name
+    copy.write_text(re.sub("^ExecStart=[^ ]+", f"ExecStart={sys.executable}", UNIT.read_text(), flags=re.MULTILINE))
+    process = await asyncio.create_subprocess_exec(
+        *("systemd-analyze", "verify", "--man=no", str(copy)),
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.STDOUT,
+    )
+    said, _ = await process.communicate()
+    assert [line for line in said.decode().splitlines() if UNIT.name in line] == []
+    assert "openhands-sessions.service" in TEXT
 
 
 async def test_a_folder_copied_while_the_server_is_stopped_has_everything(data_dir: Path) -> None:

@@ -73,6 +73,7 @@ NOT_VOCABULARY = {
     *("InitialInputStore", "LocalGateway", "LogImporter", "NoRepository", "Overview", "SecretsStore", "StoredInput"),
     *(
         "ModelHealth",
+        "OperatorAccess",
         "ModelHealthCheck",
         "SessionFigures",
         "SandboxCounts",
