@@ -43,13 +43,14 @@ from openhands_sessions.config.environment import to_mask
 from openhands_sessions.core.errors import BadInput
 from openhands_sessions.core.events.event import Json
 from openhands_sessions.core.ids import LOCAL_OWNER
+from openhands_sessions.core.measurements import Measurements
 from openhands_sessions.core.money import micro_dollars
 from openhands_sessions.core.quotas import Quota
 from openhands_sessions.ports.access import Access, Auth, Principal, Role
 from openhands_sessions.ports.files import FileStore
 from openhands_sessions.ports.mcp import McpServers
 from openhands_sessions.ports.model import ModelSpec
-from openhands_sessions.ports.operations import SessionLimits
+from openhands_sessions.ports.operations import OperatorAccess, SessionLimits
 from openhands_sessions.ports.runtime import Runtimes
 from openhands_sessions.ports.sandboxes import Sandboxes
 from openhands_sessions.ports.store import SessionStore, StoredLimits
@@ -107,9 +108,17 @@ async def open_application(
         auth = await stack.enter_async_context(open_auth(config))
         store = await stack.enter_async_context(open_store(config, stores))
         models = await _models(config, stack, provider_keys)
+        measurements = Measurements(config.llm.model)
         agents = AgentChoice({"default": ModelAgents(models), "shell": ShellAgents()})
         sandboxes = await stack.enter_async_context(runtimes[config.runtime.kind](config, store))
-        parts = _parts(store, sandboxes, agents, _own_secrets(config, provider_keys), quotas(config))
+        parts = _parts(
+            store,
+            sandboxes,
+            agents,
+            secrets=_own_secrets(config, provider_keys),
+            measurements=measurements,
+            quotas=quotas(config),
+        )
         registry = _registry(config, parts)
         stack.push_async_callback(registry.close_all, "shutdown")
         files = LocalFiles(config.data_dir / "files")
@@ -118,8 +127,7 @@ async def open_application(
         titles = TitleGenerator(store, registry.retitled)
         stack.push_async_callback(titles.close)
         given, expected = InitialInputStore(sealed), ExpectedClients(files, store)
-        stored = StoredLimits(config.server.max_conversations_per_user, config.server.max_stored_bytes_per_user)
-        limits = ConversationLimits(stored, config.runtime.local_repositories)
+        limits = _conversation_limits(config)
         sessions = SessionService(
             store, registry, settings, given, parts.clock, expected=expected, limits=limits, titles=titles
         )
@@ -141,6 +149,11 @@ def _registry(config: Config, parts: Dependencies) -> SessionRegistry:
     return SessionRegistry(
         parts, StatusBoard(), limits=_session_limits(config), idle_timeout=config.server.idle_timeout
     )
+
+
+def _conversation_limits(config: Config) -> ConversationLimits:
+    stored = StoredLimits(config.server.max_conversations_per_user, config.server.max_stored_bytes_per_user)
+    return ConversationLimits(stored, config.runtime.local_repositories)
 
 
 def _session_limits(config: Config) -> SessionLimits:
@@ -190,7 +203,7 @@ def _load_mcp() -> McpServers:
 def _own_secrets(config: Config, provider_keys: Mapping[str, SecretStr]) -> Sequence[str]:
     server = config.server
     own = (server.session_api_key, server.encryption_key, config.auth.secret, config.llm.api_key, config.store.url)
-    return [text for secret in (*own, *to_mask(provider_keys)) if (text := _text(secret))]
+    return [text for secret in (*own, config.metrics.key, *to_mask(provider_keys)) if (text := _text(secret))]
 
 
 def quotas(config: Config) -> Sequence[Quota]:
@@ -207,10 +220,17 @@ def quotas(config: Config) -> Sequence[Quota]:
 
 
 def _parts(
-    store: SessionStore, runtimes: Runtimes, agents: AgentChoice, secrets: Sequence[str], quotas: Sequence[Quota]
+    store: SessionStore,
+    runtimes: Runtimes,
+    agents: AgentChoice,
+    *,
+    secrets: Sequence[str],
+    measurements: Measurements,
+    quotas: Sequence[Quota],
 ) -> Dependencies:
     return Dependencies(
         secrets=secrets,
+        measurements=measurements,
         quotas=quotas,
         store=store,
         runtimes=runtimes,
@@ -252,6 +272,13 @@ def remote(url: str, session_api_key: str | None) -> AbstractAsyncContextManager
     from openhands_sessions.adapters.gateways import remote as another  # a server needs none of its libraries
 
     return another.open_remote(url, session_api_key)
+
+
+def operator(url: str, session_api_key: str | None) -> AbstractAsyncContextManager[OperatorAccess]:
+    """Another server, reached by one of its operators. Raises BadInput for what is no address, SessionsError."""
+    from openhands_sessions.adapters.gateways import remote_operator
+
+    return remote_operator.open_operator(url, session_api_key)
 
 
 @asynccontextmanager

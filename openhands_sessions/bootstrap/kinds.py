@@ -28,14 +28,14 @@ OpenedRuntimes = AbstractAsyncContextManager[Runtimes]
 
 
 def _sqlite(config: Config) -> OpenedStore:
-    folders = (_sandboxes(config), _docker_folder(config))
+    folders = (sandboxes(config), _docker_folder(config))
     # A sandbox that waits for a conversation says nothing of the database.
     workspaces = (each.parent.name for folder in folders for each in folder.glob("*/workspace"))
     begun = any(not name.startswith((WARM_PREFIX, PROBE_PREFIX)) for name in workspaces)
-    return open_sqlite(_database(config), _holder(config), begun=begun)
+    return open_sqlite(database(config), _holder(config), begun=begun)
 
 
-def _database(config: Config) -> Path:
+def database(config: Config) -> Path:
     return config.store.path or config.data_dir / "sessions.db"
 
 
@@ -55,7 +55,7 @@ def _local(config: Config, store: SessionStore) -> OpenedRuntimes:
     limits = LocalLimits(
         command_timeout=config.agent.command_timeout, idle_timeout=config.runtime.executor_idle_timeout
     )
-    return nullcontext(LocalRuntimes(_sandboxes(config), limits=limits))
+    return nullcontext(LocalRuntimes(sandboxes(config), limits=limits))
 
 
 def open_docker_kind(config: Config, store: SessionStore) -> AbstractAsyncContextManager[LastingRuntimes]:
@@ -70,7 +70,7 @@ def open_docker_kind(config: Config, store: SessionStore) -> AbstractAsyncContex
 
 def _docker_folder(config: Config) -> Path:
     # Not where the local kind keeps its own: an executor that still runs there must not be taken for a container's.
-    return _sandboxes(config) / "docker"
+    return sandboxes(config) / "docker"
 
 
 def _docker_settings(config: Config) -> DockerSettings:
@@ -97,7 +97,7 @@ def _docker_settings(config: Config) -> DockerSettings:
     )
 
 
-def _sandboxes(config: Config) -> Path:
+def sandboxes(config: Config) -> Path:
     return config.runtime.path or config.data_dir / "runtimes"
 
 
@@ -133,12 +133,12 @@ def check_store(config: Config) -> StoreReport:
     """Look through all that is stored; no server may have it open. Raises StorageError, BadInput for another kind."""
     if config.store.kind != "sqlite":
         raise BadInput("store.kind", "must be sqlite: other stores are checked by their own programs")
-    return check_sqlite(_database(config))
+    return check_sqlite(database(config))
 
 
 def lost_commits(config: Config) -> Sequence[str]:
     """The names of the files with commits that were lost."""
-    return [log.name for log in kept_logs(_database(config))]
+    return [log.name for log in kept_logs(database(config))]
 
 
 def probe_store(folder: Path) -> str:

@@ -180,6 +180,34 @@ def import_(
 
 
 @app.command()
+def backup(
+    folder: Annotated[Path, typer.Argument(metavar="FOLDER", help="The new folder, outside of the data folder.")],
+    *,
+    data_dir: DataDir = None,
+    config_file: ConfigFile = None,
+    settings: Settings = None,
+) -> int:
+    """Copy all that the server keeps into a new folder. The server may run."""
+    return int(command("backup").back_up(given({"--data-dir": data_dir}, settings), config_file, folder))
+
+
+@app.command()
+def restore(
+    folder: Annotated[Path, typer.Argument(metavar="FOLDER", help="What `backup` has made.")],
+    *,
+    replace: Annotated[
+        bool, typer.Option("--replace", help="Move what is in the data folder aside, where there is something.")
+    ] = False,
+    data_dir: DataDir = None,
+    config_file: ConfigFile = None,
+    settings: Settings = None,
+) -> int:
+    """Put a backup into the data folder. Stop the server first."""
+    flags = given({"--data-dir": data_dir}, settings)
+    return int(command("backup").restore(flags, config_file, folder, replace=replace))
+
+
+@app.command()
 def doctor(
     *,
     as_json: AsJson = False,

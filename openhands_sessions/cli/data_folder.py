@@ -16,6 +16,7 @@ from types import MappingProxyType
 from pydantic import SecretStr
 
 from openhands_sessions.bootstrap import application as bootstrap
+from openhands_sessions.bootstrap.backup import LOCK
 from openhands_sessions.cli.keys import key_for
 from openhands_sessions.cli.output import clean, columns, print_json
 from openhands_sessions.cli.settings import loaded
@@ -25,7 +26,6 @@ from openhands_sessions.ports.access import Access
 from openhands_sessions.ports.sandboxes import SandboxInfo
 from openhands_sessions.service.importing import ImportOutcome
 
-LOCK = "server.lock"
 INTERRUPTED = 128 + signal.SIGINT
 MOST_PROBLEMS = 10
 """Problems of one conversation that are printed."""

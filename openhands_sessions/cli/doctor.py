@@ -12,6 +12,7 @@ import stat
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass
+from datetime import UTC, datetime, timedelta
 from http.client import HTTPException
 from pathlib import Path
 from typing import Literal
@@ -20,18 +21,21 @@ from urllib.request import ProxyHandler, build_opener
 from openhands_sessions import __version__
 from openhands_sessions.bootstrap import application as bootstrap
 from openhands_sessions.bootstrap import kinds
+from openhands_sessions.bootstrap.tls import identity_of
 from openhands_sessions.cli.output import NAME, columns
 from openhands_sessions.cli.settings import loaded
 from openhands_sessions.config.config import Config
 from openhands_sessions.config.errors import ConfigError
 from openhands_sessions.config.session_key import FILE as KEY_FILE
 from openhands_sessions.config.session_key import read_key
-from openhands_sessions.core.errors import SessionsError
+from openhands_sessions.core.errors import BadInput, SessionsError
 
 FEW_FILES = 4_096
 """Open files below which some hundred clients are too many."""
 LITTLE_DISK, NO_DISK = 2 << 30, 64 << 20
 """Free bytes below which it is soon full; below which it is."""
+SOON = timedelta(days=14)
+"""Before a certificate expires."""
 _KNOCK_SECONDS = 2.0
 _SHORT_ANSWER = 1_000
 
@@ -81,6 +85,7 @@ def _look(flags: Mapping[str, object], file: Path | None) -> Iterator[Finding]:
         bash,
         files,
         port,
+        tls,
         access,
         model,
     )
@@ -168,7 +173,7 @@ def port(config: Config) -> Finding:
     try:
         asyncio.run(_listen(host, number))
     except OSError as error:
-        if error.errno == errno.EADDRINUSE and _is_ours(host, number):
+        if error.errno == errno.EADDRINUSE and _is_ours(host, number, config.server.base_path):
             return Finding("port", "ok", f"{where}: a server of ours listens there already")
         advice = "Something listens there already; or name another address with --host and --port."
         return Finding("port", "fail", f"{where}: {os.strerror(error.errno) if error.errno else error}", advice)
@@ -181,15 +186,29 @@ async def _listen(host: str, number: int) -> None:
     await server.wait_closed()
 
 
-def _is_ours(host: str, number: int) -> bool:
+def _is_ours(host: str, number: int, base: str) -> bool:
     name = f"[{host}]" if ":" in host else host
     direct = build_opener(ProxyHandler({}))
     try:
-        with direct.open(f"http://{name}:{number}/health/ready", timeout=_KNOCK_SECONDS) as answer:
+        with direct.open(f"http://{name}:{number}{base}/health/ready", timeout=_KNOCK_SECONDS) as answer:
             body = json.loads(answer.read(_SHORT_ANSWER))
     except (OSError, HTTPException, ValueError):
         return False
     return isinstance(body, dict) and body.get("server") == NAME
+
+
+def tls(config: Config) -> Finding:
+    try:
+        own = identity_of(config)
+    except BadInput as error:
+        return Finding("tls", "fail", error.message, "The server does not start like this.")
+    if own is None:
+        return Finding("tls", "ok", "plain HTTP")
+    left = own.expires - datetime.now(UTC)
+    found = f"the certificate expires in {left.days} days"
+    if left < SOON:
+        return Finding("tls", "warn", found, "Renew it: a server that runs takes up the new file by itself.")
+    return Finding("tls", "ok", found)
 
 
 def access(config: Config) -> Finding:

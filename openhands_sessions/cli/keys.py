@@ -80,7 +80,8 @@ def link_of(url: str, token: str | None) -> str:
 
 def url_of(config: Config, port: int) -> str:
     """Where this machine reaches a server with this configuration."""
-    return f"http://{_reached_at(config.server.host)}:{port}"
+    scheme = "http" if config.server.tls_certificate is None else "https"
+    return f"{scheme}://{_reached_at(config.server.host)}:{port}{config.server.base_path}"
 
 
 def _reached_at(host: str) -> str:

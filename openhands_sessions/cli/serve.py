@@ -16,6 +16,7 @@ from pathlib import Path
 import structlog
 
 from openhands_sessions import __version__
+from openhands_sessions.bootstrap.tls import open_tls
 from openhands_sessions.bootstrap.web import web_application
 from openhands_sessions.cli.collector import shorten_pauses
 from openhands_sessions.cli.data_folder import DataFolderLocked, application, server_lock, usable
@@ -97,7 +98,9 @@ async def _serve(found: Loaded, config: Config) -> int:
         server = config.server
         app = await web_application(local)
         access_log = config.log.format == "json" if config.log.access is None else config.log.access
-        edge = listening(app, server.host, server.port, server.shutdown_grace / 2, access_log=access_log)
+        tls = await stack.enter_async_context(open_tls(config))
+        grace = server.shutdown_grace / 2
+        edge = listening(app, server.host, server.port, grace, access_log=access_log, tls=tls)
         try:
             port = await stack.enter_async_context(edge)
         except OSError as error:

@@ -91,6 +91,9 @@ def sessions_ls(
         str | None,
         typer.Option("--search", metavar="TEXT", help="Only those with this text in the title or the first message."),
     ] = None,
+    every: Annotated[
+        bool, typer.Option("--all", help="As an operator: the live sessions of all users of a running server.")
+    ] = False,
     as_json: AsJson = False,
     server: Server = None,
     session_api_key: Key = None,
@@ -99,9 +102,30 @@ def sessions_ls(
     settings: Settings = None,
 ) -> int:
     """List conversations, the newest first."""
+    flags = given(_place(session_api_key, data_dir), settings)
+    if every:
+        module = command("operator")
+        return int(module.ls(module.OperatedServer(flags, config_file, server), as_json=as_json))
     module = command("sessions")
-    place = module.ConversationsTarget(given(_place(session_api_key, data_dir), settings), config_file, server)
+    place = module.ConversationsTarget(flags, config_file, server)
     return int(module.ls(place, limit, search=search, as_json=as_json))
+
+
+@sessions.command("stop")
+def sessions_stop(
+    sid: Id,
+    *,
+    close: Annotated[bool, typer.Option("--close", help="End the session too.")] = False,
+    server: Server = None,
+    session_api_key: Key = None,
+    data_dir: DataDir = None,
+    config_file: ConfigFile = None,
+    settings: Settings = None,
+) -> int:
+    """As an operator of a running server, end the turn of any user's session."""
+    module = command("operator")
+    place = module.OperatedServer(given(_place(session_api_key, data_dir), settings), config_file, server)
+    return int(module.stop(place, sid, close=close))
 
 
 @sessions.command("show")

@@ -36,6 +36,7 @@ KEY = "server.session_api_key"
 """Has a second variable, and may be given as an empty text, which says that there is none."""
 
 _FORMATS = {
+    "base-path": "a path of letters, digits, `.`, `_`, `~` and `-`, such as `/agents`",
     "header": "the name of a header",
     "path": "a path",
     "quotas": "a list of tables with at least one of `tokens`, `dollars` and `conversations` and, if wanted, `models` "
@@ -226,7 +227,7 @@ def _is_secret(annotation: Any) -> bool:
 
 def _rule(kind: Mapping[str, Any]) -> str:
     match kind:
-        case {"format": "header" | "path" | "quotas" | "rules" as form}:
+        case {"format": "base-path" | "header" | "path" | "quotas" | "rules" as form}:
             return _FORMATS[form]
         case {"enum": choices}:
             return " or ".join(f"`{choice}`" for choice in choices)

@@ -1,6 +1,7 @@
 """The kinds of values that settings have, and what they are checked for."""
 
 import json
+import re
 from ipaddress import ip_network
 from pathlib import Path
 from typing import Annotated
@@ -12,6 +13,7 @@ NO_KEYS = ("null", "undefined")
 
 SHORTEST_ENCRYPTION_KEY = 16
 SHORTEST_TOKEN_SECRET = 32
+SHORTEST_METRICS_KEY = 16
 HEADER_SCHEMA = {"type": "string", "format": "header"}
 
 
@@ -37,6 +39,14 @@ def _absolute(path: Path) -> Path:
         raise ValueError("not a path of this machine") from error
 
 
+def _base_path(text: str) -> str:
+    """With a slash before it and none behind; empty for none. Raises ValueError."""
+    path = "/".join(["", *text.strip("/").split("/")]) if text.strip("/") else ""
+    if not re.fullmatch(r"(/[A-Za-z0-9._~-]+)*", path) or {".", ".."} & set(path.split("/")):
+        raise ValueError("not a path")
+    return path
+
+
 def _usable(key: SecretStr) -> SecretStr:
     text = key.get_secret_value()
     if text and (not text.strip() or not text.isascii() or not text.isprintable() or text in NO_KEYS):
@@ -51,8 +61,10 @@ Networks = Annotated[
     tuple[Annotated[str, AfterValidator(_network), WithJsonSchema({"type": "string", "format": "network"})], ...],
     BeforeValidator(_split),
 ]
+BasePath = Annotated[str, AfterValidator(_base_path), WithJsonSchema({"type": "string", "format": "base-path"})]
 Place = Annotated[Path, AfterValidator(_absolute)]
 SessionKey = Annotated[SecretStr, AfterValidator(_usable)]
 TokenSecret = Annotated[SecretStr, Field(min_length=SHORTEST_TOKEN_SECRET)]
 HeaderName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9-]+$"), WithJsonSchema(HEADER_SCHEMA)]
+MetricsKey = Annotated[SecretStr, AfterValidator(_usable), Field(min_length=SHORTEST_METRICS_KEY)]
 EncryptionKey = Annotated[SecretStr, Field(min_length=SHORTEST_ENCRYPTION_KEY)]

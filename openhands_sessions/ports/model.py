@@ -21,7 +21,7 @@ class ModelRequest:
     messages: Sequence[ChatMessage]
     tools: Sequence[Mapping[str, Json]] = ()
     purpose: CallPurpose = CallPurpose.MAIN
-    """What the reply is for; a model that plays a script has no part of it for titles."""
+    """What the reply is for; a model that plays a script has no part of it for titles and probes."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

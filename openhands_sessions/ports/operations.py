@@ -1,6 +1,6 @@
 """The sessions of a process, as operators, probes and the server itself see them."""
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol
@@ -8,7 +8,9 @@ from typing import Protocol
 from openhands_sessions.core.events.event import AgentState
 from openhands_sessions.core.ids import ConversationId, EventId, OwnerId
 from openhands_sessions.core.lifecycle import SessionState
+from openhands_sessions.core.measurements import Measurements
 from openhands_sessions.ports.gateway import Accepted, EndReason
+from openhands_sessions.ports.runtime import SandboxCounts
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -54,6 +56,37 @@ class LimitChanges:
     max_sessions_per_address: int | None = None
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class SessionFigures:
+    """The sessions of a process at this moment, and the sandboxes since it began."""
+
+    states: Mapping[SessionState, int]
+    followers: int
+    waiting_commands: int
+    queued_messages: int
+    awaited_answers: int
+    """Conversations whose calls await an answer."""
+    sandboxes: SandboxCounts
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ModelHealth:
+    """Whether the operator's model answered at a time; `model` is None where none is configured. `seconds`: how long it
+    took. `problem`: one of the wire's status ids, None where it answered."""
+
+    model: str | None
+    at: datetime
+    seconds: float = 0.0
+    problem: str | None = None
+
+
+class ModelProbe(Protocol):
+    """Asks the operator's model whether it answers."""
+
+    async def check(self) -> ModelHealth:
+        """What it said last, if that is recent, else what it says now: one question at a time, whoever asks."""
+
+
 class OperatorCommands(Protocol):
     """What operators do to sessions of any user. `by` is the operator; the log has a line for each."""
 
@@ -70,6 +103,19 @@ class OperatorCommands(Protocol):
 
     def drain(self, draining: bool, by: OwnerId) -> None:
         """Admit no new session, or admit them again. Sessions that are live go on."""
+
+
+class OperatorAccess(Protocol):
+    """The live sessions of another server, as one of its operators has them."""
+
+    sessions: Sequence[SessionStatus]
+    """Those that were live when it was reached."""
+
+    async def stop_turn(self, sid: ConversationId) -> Accepted:
+        """End the turn that runs. Raises NotFound where no session is live, Unreachable."""
+
+    async def close_session(self, sid: ConversationId) -> None:
+        """End the session. Raises NotFound where none is live, Unreachable."""
 
 
 class Operations(Protocol):
@@ -93,6 +139,13 @@ class Operations(Protocol):
 
     @property
     def live_sessions(self) -> int: ...
+
+    @property
+    def measurements(self) -> Measurements:
+        """What is counted since the process began."""
+
+    def figures(self) -> SessionFigures:
+        """How things stand; looks at every live session, without I/O."""
 
     def has_room(self, sid: str | None) -> bool:
         """Whether a client that asks for this conversation can be admitted; None for one that names none yet."""

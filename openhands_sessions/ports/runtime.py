@@ -214,11 +214,20 @@ class Runtime(Protocol):
         RuntimeUnavailable."""
 
 
+@dataclass(slots=True)
+class SandboxCounts:
+    """How many sandboxes were started and removed since the process began."""
+
+    made: int = 0
+    removed: int = 0
+
+
 class Runtimes(Protocol):
     """Opens runtimes of one kind."""
 
     isolated: bool
     """Whether sandboxes are isolated from the host."""
+    counts: SandboxCounts
 
     def open(self, spec: RuntimeSpec) -> AbstractAsyncContextManager[Runtime]:
         """Check what the kind needs and open a runtime; raises RuntimeUnavailable with advice. Starts no executor. The

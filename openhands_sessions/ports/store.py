@@ -133,6 +133,14 @@ class StoredLimits:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class StoredCounts:
+    """How much a copy of a database holds."""
+
+    conversations: int
+    events: int
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class StoreReport:
     """What a look through everything that is stored has found."""
 

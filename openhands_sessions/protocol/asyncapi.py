@@ -31,9 +31,9 @@ SECURITY_SCHEMES = {
     "query": {"type": "httpApiKey", "in": "query", "name": "session_api_key"},
     "cookie": {"type": "httpApiKey", "in": "cookie", "name": "session_api_key"},
 }
+PATHNAME = "/socket.io"
 SERVER = {
     "host": "{host}",
-    "pathname": "/socket.io",
     "protocol": "ws",
     "variables": {"host": {"default": "127.0.0.1:3000", "description": "Host and port."}},
     "security": [{"$ref": f"#/components/securitySchemes/{name}"} for name in SECURITY_SCHEMES],
@@ -87,8 +87,9 @@ def _message(event: SocketEvent, components: Components) -> Schema:
     }
 
 
-def asyncapi(version: str) -> dict[str, Any]:
-    """The document, as of the server: it `send`s what clients get, and `receive`s what they emit."""
+def asyncapi(version: str, base: str = "") -> dict[str, Any]:
+    """The document, as of the server: it `send`s what clients get, and `receive`s what they emit. `base` stands before
+    its path."""
     components = Components(PLACE)
     messages: dict[str, Schema] = {}
     channels: dict[str, Schema] = {}
@@ -104,7 +105,7 @@ def asyncapi(version: str) -> dict[str, Any]:
         "asyncapi": "3.0.0",
         "info": {"title": "openhands-sessions over Socket.IO", "version": version, "description": ABOUT},
         "defaultContentType": "application/json",
-        "servers": {"server": SERVER},
+        "servers": {"server": {**SERVER, "pathname": f"{base}{PATHNAME}"}},
         "channels": channels,
         "operations": operations,
         "components": {"messages": messages, "schemas": components.schemas, "securitySchemes": SECURITY_SCHEMES},

@@ -1,15 +1,15 @@
 """What operators are sent, and what they send."""
 
 from collections.abc import Sequence
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import Field
 
 from openhands_sessions.core.errors import BadInput
 from openhands_sessions.core.events.event import AgentState
 from openhands_sessions.core.lifecycle import SessionState
-from openhands_sessions.ports.operations import LimitChanges, Overview, SessionLimits
-from openhands_sessions.protocol.payloads import Message, Payload, Timestamp
+from openhands_sessions.ports.operations import LimitChanges, ModelHealth, Overview, SessionLimits
+from openhands_sessions.protocol.payloads import Message, Payload, Reply, Timestamp
 
 Limit = Annotated[int, Field(ge=1, le=1_000_000, strict=True)]
 SessionId = Annotated[str, Field(max_length=64)]
@@ -31,6 +31,27 @@ class OperatorStatus(Message):
     cost: float
     at: Timestamp
     problem: str | None
+
+
+class ModelHealthOut(Reply):
+    """Whether the operator's model answered at this time. `model` is null where none is configured; `cause` is a status
+    id."""
+
+    status: Literal["ok", "error"]
+    model: str | None
+    at: Timestamp
+    seconds: float
+    cause: str | None
+
+    @classmethod
+    def of(cls, health: ModelHealth) -> "ModelHealthOut":
+        return cls(
+            status="ok" if health.problem is None else "error",
+            model=health.model,
+            at=health.at,
+            seconds=round(health.seconds, 3),
+            cause=health.problem,
+        )
 
 
 class LimitsOut(Message):

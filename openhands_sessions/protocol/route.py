@@ -37,7 +37,7 @@ class Route:
     status: int = 200
     media: str = "application/json"
     errors: Mapping[int, Shape] = field(default_factory=dict)
-    access: Literal["anyone", "caller"] = "caller"
+    access: Literal["anyone", "caller", "operator"] = "caller"
     slashes: bool = False
 
     @property

@@ -28,6 +28,7 @@ from openhands_sessions.protocol.errors import ErrorOut, MessageOut
 from openhands_sessions.protocol.history import HistoryChangedOut, HistoryIn, HistoryOut
 from openhands_sessions.protocol.lists import ReadIn, ReadOut
 from openhands_sessions.protocol.login import LOGIN_FORM, LoginLinkOut
+from openhands_sessions.protocol.operators import ModelHealthOut
 from openhands_sessions.protocol.payloads import Schema
 from openhands_sessions.protocol.route import TEXT, Parameter, Route, Shape
 from openhands_sessions.protocol.settings import (
@@ -321,7 +322,21 @@ ALIVE = _probe("GET /alive", "Is the process alive?")
 HEALTH = _probe("GET /health", "The same, answered with one word.", str)
 LIVE = _probe("GET /health/live", "Is the process alive?")
 READY = _probe("GET /health/ready", "Does the server accept work?", OBJECT, errors={503: ErrorOut})
+HEALTH_LLM = _server(
+    "GET /health/llm",
+    "Does the configured model answer? It is asked once a minute at most. For operators.",
+    ModelHealthOut,
+    errors={503: ModelHealthOut},
+    access="operator",
+)
 SERVER_INFO = _server("GET /server_info", "The version, and the resources that the server uses.")
+METRICS = _server(
+    "GET /metrics",
+    "What is measured, for Prometheus. For operators, the key in `metrics.key`, and the addresses in `metrics.allow`.",
+    TEXT,
+    media="text/plain",
+    access="operator",
+)
 OPENAPI = _server("GET /api/openapi.json", "The OpenAPI document of these routes.")
 SOCKET_SCHEMA = _server("GET /api/socket.schema.json", "A JSON schema of all messages of the socket.")
 ASYNCAPI = _server("GET /api/asyncapi.json", "The AsyncAPI document of the socket.")
@@ -331,3 +346,5 @@ ROUTES: tuple[Route, ...] = tuple(row for row in list(globals().values()) if isi
 """Every row above, in its order."""
 ANYONE = frozenset(route.path for route in ROUTES if route.access == "anyone")
 """Paths that need no credentials."""
+OPERATORS = frozenset(route.path for route in ROUTES if route.access == "operator")
+"""Paths that only operators may ask."""

@@ -3,10 +3,12 @@
 import asyncio
 import logging
 import socket
+import ssl
 import warnings
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from functools import partial
 from ipaddress import ip_address
 from pathlib import Path
 
@@ -15,7 +17,7 @@ import structlog
 from aiohttp import web
 from aiohttp.http_exceptions import HttpProcessingError
 from aiohttp.multipart import BadContentDispositionHeader, BadContentDispositionParam
-from aiohttp.typedefs import Handler
+from aiohttp.typedefs import Handler, Middleware
 
 from openhands_sessions.protocol import routes
 from openhands_sessions.protocol.asyncapi import asyncapi, socket_schema
@@ -32,6 +34,8 @@ from openhands_sessions.server.guarded_connection import guarded
 from openhands_sessions.server.identification import Identification
 from openhands_sessions.server.inbound import LIMITS, InboundBudget, MessageLimits
 from openhands_sessions.server.login import LOGIN, Login, link, log_in, log_out, login_page
+from openhands_sessions.server.loop_lag import measured
+from openhands_sessions.server.path_prefix import below, inside
 from openhands_sessions.server.pending_connections import PENDING, PendingConnections
 from openhands_sessions.server.rest import (
     commands,
@@ -41,11 +45,13 @@ from openhands_sessions.server.rest import (
     events,
     health,
     history,
+    metrics,
     schema,
     settings,
     usage,
     workspaces,
 )
+from openhands_sessions.server.scrapers import Scrapers
 from openhands_sessions.server.security_headers import answer_headers
 from openhands_sessions.server.services import SERVICES, Services
 from openhands_sessions.server.slow_client import hang_up
@@ -97,6 +103,7 @@ HANDLERS: Mapping[Route, Handler] = {
     routes.HEALTH: health.health,
     routes.LIVE: health.live,
     routes.READY: health.ready,
+    routes.HEALTH_LLM: health.llm,
     routes.SERVER_INFO: health.server_info,
     routes.CLIENT_CONFIG: settings.client_config,
     routes.LIST_MODELS: settings.models,
@@ -111,8 +118,9 @@ HANDLERS: Mapping[Route, Handler] = {
     routes.SUGGESTED_TASKS: settings.of_providers([], settings.NONE_SET),
     routes.REPOSITORY_MICROAGENTS: settings.of_providers([]),
     routes.REPOSITORY_MICROAGENT: settings.no_microagent,
+    routes.METRICS: metrics.metrics,
     routes.OPENAPI: schema.describing(openapi),
-    routes.SOCKET_SCHEMA: schema.describing(socket_schema),
+    routes.SOCKET_SCHEMA: schema.describing(lambda version, base: socket_schema(version)),
     routes.ASYNCAPI: schema.describing(asyncapi),
     routes.DOCS: schema.docs,
     routes.READ_SETTINGS: settings.settings,
@@ -128,8 +136,10 @@ HANDLERS: Mapping[Route, Handler] = {
 }
 ACCESS = logging.getLogger("aiohttp.access")
 """Must be given for lines to be made; AccessLog writes them elsewhere."""
+BASE_PATH = web.AppKey("base path", str)
 BACKLOG = 128
 """Connections that wait for the server to take them."""
+HANDSHAKE_SECONDS = 10.0
 PING_INTERVAL = 25
 PING_TIMEOUT = 20
 
@@ -144,7 +154,10 @@ class ServerSettings:
     allowed_hosts: tuple[str, ...] = ()
     any_host: bool = False
     trusted_proxies: tuple[str, ...] = ()
+    metrics_key: str | None = None
+    metrics_allow: tuple[str, ...] = ()
     client_dir: Path | None = None
+    base_path: str = ""
 
 
 def build_app(edge: ServerSettings) -> web.Application:
@@ -153,18 +166,9 @@ def build_app(edge: ServerSettings) -> web.Application:
     limits, proxies = edge.clients.limits, TrustedProxies(edge.trusted_proxies)
     failed = FailedLogins(limits.failed_logins_per_minute, proxies)
     operations, callers = edge.services.operations, Identification(edge.services.auth, failed)
-    app = web.Application(
-        client_max_size=limits.message_bytes,
-        middlewares=[
-            middleware.guarding(proxies),
-            compress_json,
-            middleware.errors,
-            middleware.origin_check(edge.allowed_origins, edge.allowed_hosts, edge.any_host, callers),
-            middleware.admission(operations.has_room),
-            middleware.authentication(callers),
-        ],
-    )
+    app = web.Application(client_max_size=limits.message_bytes, middlewares=_middlewares(edge, callers, proxies))
     app[SERVICES] = edge.services
+    app[BASE_PATH] = edge.base_path
     app[LOGIN] = Login(edge.services.auth, callers)
     app[RATES] = RateLimits(limits.rates, keyed=edge.services.auth.required, users=edge.services.auth.local is None)
     app[LIMITS] = MessageLimits(limits.message_bytes, InboundBudget(limits.unfinished_bytes))
@@ -186,9 +190,22 @@ def build_app(edge: ServerSettings) -> web.Application:
         await sio.shutdown()
 
     app.on_response_prepare.append(answer_headers(edge.allowed_origins))
-    app.cleanup_ctx.append(_recovering)
+    app.cleanup_ctx.extend((partial(measured, operations.measurements.loop_lag), _recovering))
     app.on_shutdown.append(end_sessions)
     return app
+
+
+def _middlewares(edge: ServerSettings, callers: Identification, proxies: TrustedProxies) -> list[Middleware]:
+    """What every request passes, in this order."""
+    return [
+        middleware.guarding(proxies),
+        compress_json,
+        middleware.errors,
+        inside,
+        middleware.origin_check(edge.allowed_origins, edge.allowed_hosts, edge.any_host, callers),
+        middleware.admission(edge.services.operations.has_room),
+        middleware.authentication(callers, Scrapers(edge.metrics_key, edge.metrics_allow, callers)),
+    ]
 
 
 def _socket_server(app: web.Application, callers: Identification, grace: float) -> socketio.AsyncServer:
@@ -235,10 +252,16 @@ def _tell_failure(task: "asyncio.Task[None]") -> None:
 
 @asynccontextmanager
 async def listening(
-    app: web.Application, host: str, port: int, grace: float, *, access_log: bool = False
+    app: web.Application,
+    host: str,
+    port: int,
+    grace: float,
+    *,
+    access_log: bool = False,
+    tls: ssl.SSLContext | None = None,
 ) -> AsyncIterator[int]:
     """Serve on an address and give the port; the end of the block drains within `grace` seconds. `access_log`: log
-    every request. Raises OSError."""
+    every request. `tls`: speak HTTPS only. Raises OSError."""
     _hide_client_faults()
     runner = web.AppRunner(
         app,
@@ -250,7 +273,10 @@ async def listening(
     await runner.setup()
     server = None
     try:
-        server = await _listening(guarded(runner, app), host, port)
+        if base := app.get(BASE_PATH):
+            assert runner.server is not None
+            runner.server.request_factory = below(base, runner.server.request_factory)
+        server = await _listening(guarded(runner, app), host, port, tls)
         yield server.sockets[0].getsockname()[1]
     finally:
         if (services := app.get(SERVICES)) is not None:
@@ -261,14 +287,17 @@ async def listening(
         await runner.cleanup()
 
 
-async def _listening(factory: Callable[[], asyncio.Protocol], host: str, port: int) -> asyncio.Server:
+async def _listening(
+    factory: Callable[[], asyncio.Protocol], host: str, port: int, tls: ssl.SSLContext | None
+) -> asyncio.Server:
     """An address is bound at once: uvloop would start threads to resolve it. Raises OSError."""
     loop = asyncio.get_running_loop()
+    handshake = None if tls is None else HANDSHAKE_SECONDS
     if "%" in host or not _is_address(host):
-        return await loop.create_server(factory, host, port, backlog=BACKLOG)
+        return await loop.create_server(factory, host, port, backlog=BACKLOG, ssl=tls, ssl_handshake_timeout=handshake)
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     bound = socket.create_server((host, port), family=family)
-    return await loop.create_server(factory, sock=bound, backlog=BACKLOG)
+    return await loop.create_server(factory, sock=bound, backlog=BACKLOG, ssl=tls, ssl_handshake_timeout=handshake)
 
 
 def _is_address(host: str) -> bool:

@@ -9,6 +9,7 @@ from aiohttp import web
 
 from openhands_sessions.ports.access import Credentials
 from openhands_sessions.server.forwarding import caller_of
+from openhands_sessions.server.path_prefix import base_of
 
 NONE = ("", "null", "undefined")
 """What the V0 client writes where it has no key."""
@@ -33,7 +34,7 @@ def credentials_of(request: web.BaseRequest, given: str | None = None) -> Creden
     if "Cookie" not in headers:
         return found
     cookies = _cookies(headers["Cookie"])
-    if proof := cookies.get(login_cookie(caller_of(request).host)):
+    if proof := cookies.get(login_cookie(request)):
         return replace(found, login=proof, by_cookie=True)
     key = cookies.get("session_api_key", "")
     return found if key in NONE else replace(found, key=key, by_cookie=True)
@@ -48,14 +49,15 @@ def query_of(request: web.BaseRequest) -> dict[str, str]:
     return {name: value for name, value in request.query.items()}  # noqa: C416 - dict() would take the first
 
 
-def login_cookie(host: str) -> str:
-    """The cookie's name for a `Host` header. Browsers send a cookie to every port of its host: with the port in their
-    names, those of two servers do not overwrite each other."""
+def login_cookie(request: web.BaseRequest) -> str:
+    """The cookie's name, by the `Host` header and the base path. Browsers send a cookie to every port of its host, and
+    to every path below its own: with both in their names, those of two servers do not hide each other."""
     try:
-        port = urlsplit(f"//{host}").port
+        port = urlsplit(f"//{caller_of(request).host}").port
     except ValueError:
         port = None
-    return "ohs_login" if port is None else f"ohs_login_{port}"
+    name = "ohs_login" if port is None else f"ohs_login_{port}"
+    return name + base_of(request).replace("/", "_")
 
 
 def _cookies(header: str) -> dict[str, str]:

@@ -51,18 +51,27 @@ class Identification:
 
     async def verified(self, request: web.BaseRequest, credentials: Credentials) -> Principal:
         """Whose they are. Raises Unauthorized, RateLimited."""
+        self.check_rate(request, credentials)
         try:
-            self._failed.check(request, credentials)
             principal = await self.auth.identify(credentials)
-        except RateLimited:
-            self.note_refusal(request, "too many wrong keys")
-            raise
         except Unauthorized:
             self._failed.note_wrong(request, credentials)
             self.note_refusal(request, _cause(credentials))
             raise
-        self._failed.note_right(credentials)
+        self.note_right(credentials)
         return principal
+
+    def check_rate(self, request: web.BaseRequest, credentials: Credentials) -> None:
+        """Before credentials are looked at. Raises RateLimited."""
+        try:
+            self._failed.check(request, credentials)
+        except RateLimited:
+            self.note_refusal(request, "too many wrong keys")
+            raise
+
+    def note_right(self, credentials: Credentials) -> None:
+        """These are somebody's: they pass also where their address has shown too many wrong ones."""
+        self._failed.note_right(credentials)
 
     async def knows(self, request: web.BaseRequest, credentials: Credentials) -> bool:
         """Whether they belong to anybody. Leaves no line in the log: a caller may show better ones later."""

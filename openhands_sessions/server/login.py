@@ -15,8 +15,9 @@ from openhands_sessions.server.credentials import NO_CREDENTIALS, credentials_of
 from openhands_sessions.server.forwarding import caller_of
 from openhands_sessions.server.identification import Identification
 from openhands_sessions.server.inbound import read_body
-from openhands_sessions.server.login_pages import AGAIN, INSIDE, OPEN, TOLD, asking, leading_to, outside, page
+from openhands_sessions.server.login_pages import AGAIN, TOLD, asking, inside, leading_to, outside, page
 from openhands_sessions.server.login_tokens import TOKEN_SECONDS, LoginTokenRefused, LoginTokens
+from openhands_sessions.server.path_prefix import base_of
 from openhands_sessions.server.services import principal
 
 COOKIE_SECONDS = 30 * 24 * 3_600
@@ -50,10 +51,10 @@ class Login:
         if self.auth.asks_for is not None:
             proof = self.auth.login_proof(principal, COOKIE_SECONDS)
             response.set_cookie(
-                login_cookie(caller_of(request).host),
+                login_cookie(request),
                 proof.text,
                 max_age=proof.seconds,
-                path="/",
+                path=base_of(request) or "/",
                 httponly=True,
                 samesite="Strict",
                 secure=_is_behind_tls(request),
@@ -74,52 +75,53 @@ async def door(request: web.Request) -> web.StreamResponse | None:
     """What is answered in a page's place: to a link, and to who is not logged in. None for who may see the page."""
     login = request.app[LOGIN]
     token = request.query.get("token")
-    place = request.rel_url.raw_path
+    place, base = request.rel_url.raw_path, base_of(request)
     if token is not None and request.method == "GET" and place in ("/", LOGIN_PAGE.path):
         try:
-            return login.welcome(request, login.tokens.redeem(token), "/")
+            return login.welcome(request, login.tokens.redeem(token), f"{base}/")
         except LoginTokenRefused as refused:
-            return leading_to("/" if await login.knows(request) else f"{place}?login={refused.reason}")
+            return leading_to(f"{base}/" if await login.knows(request) else f"{base}{place}?login={refused.reason}")
     if await login.knows(request):
         return None
     if request.headers.get("Sec-Fetch-Site") == "cross-site":
         return page(AGAIN)
     told = TOLD.get(request.query.get("login", ""), "")
-    return _asking(request, told, "/" if place == LOGIN_PAGE.path else place)
+    return _asking(request, told, base + ("/" if place == LOGIN_PAGE.path else place))
 
 
 def _asking(request: web.Request, told: str, path: str) -> web.Response:
     wanted = request.app[LOGIN].auth.asks_for
-    return outside() if wanted is None else asking(wanted, told, path)
+    return outside() if wanted is None else asking(wanted, told, path, base_of(request))
 
 
 async def home(request: web.Request) -> web.StreamResponse:
     """`/` where no web client is served."""
-    return await door(request) or page(INSIDE if request.app[LOGIN].auth.required else OPEN)
+    return await door(request) or inside(request.app[LOGIN].auth.required, base_of(request))
 
 
 async def login_page(request: web.Request) -> web.StreamResponse:
     """For clients whose pages another server serves."""
-    return await door(request) or leading_to("/")
+    return await door(request) or leading_to(f"{base_of(request)}/")
 
 
 async def log_in(request: web.Request) -> web.Response:
     body = (await read_body(request, FORM_BYTES)).decode("utf-8", "replace")
     form = {name: values[-1] for name, values in parse_qs(body).items()}
-    path = form.get("next", "/")
+    home = f"{base_of(request)}/"
+    path = form.get("next", home)
     try:
         caller = await request.app[LOGIN].by_key(request, form.get("session_api_key", "").strip())
     except Unauthorized as error:
         wrong_key = request.app[LOGIN].auth.asks_for == "key"
         return _asking(request, TOLD["wrong"] if wrong_key else escape(error.message), path)
-    return request.app[LOGIN].welcome(request, caller, path if OURS.fullmatch(path) else "/")
+    return request.app[LOGIN].welcome(request, caller, path if OURS.fullmatch(path) else home)
 
 
 async def log_out(request: web.Request) -> web.Response:
-    response = leading_to("/")
+    response = leading_to(f"{base_of(request)}/")
     response.del_cookie(
-        login_cookie(caller_of(request).host),
-        path="/",
+        login_cookie(request),
+        path=base_of(request) or "/",
         httponly=True,
         samesite="Strict",
         secure=_is_behind_tls(request),

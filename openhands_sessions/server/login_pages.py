@@ -18,7 +18,7 @@ TOLD = {
     "wrong": "This is not the key of this server.",
 }
 ASKING = """<p role="alert">$told</p>
-<form method="post" action="/api/login">
+<form method="post" action="$base/api/login">
   <label>$label
     <input type="password" name="session_api_key" autocomplete="current-password" required autofocus>
   </label>
@@ -34,9 +34,9 @@ HINTS = {
     "token": "The operator of this server issues tokens. You stay logged in for as long as yours is valid.",
 }
 OUTSIDE = "<p>A proxy in front of this server says who you are, and has not done so: ask its operator for access.</p>"
-INSIDE = """<p>You are logged in. This server has no web client; <a href="/api/docs">its REST interface</a>.</p>
-<form method="post" action="/api/logout"><button>Log out</button></form>"""
-OPEN = '<p>This server has no web client, and asks for no key; <a href="/api/docs">its REST interface</a>.</p>'
+INSIDE = """<p>You are logged in. This server has no web client; <a href="$base/api/docs">its REST interface</a>.</p>
+<form method="post" action="$base/api/logout"><button>Log out</button></form>"""
+OPEN = '<p>This server has no web client, and asks for no key; <a href="$base/api/docs">its REST interface</a>.</p>'
 AGAIN = '<meta http-equiv="refresh" content="0">'
 """A page that follows a link from elsewhere is asked for without the cookie, and by our own page with it."""
 PAGE = Path(__file__).with_name("login.html").read_text("utf-8")
@@ -49,10 +49,16 @@ HEADERS = {
 }
 
 
-def asking(wanted: Literal["key", "token"], told: str, path: str) -> web.Response:
-    """A form that asks for a key or a token. `told` is HTML that says why there is no login yet."""
-    fields = {"told": told, "next": html.escape(path), "label": LABELS[wanted], "hint": HINTS[wanted]}
+def asking(wanted: Literal["key", "token"], told: str, path: str, base: str) -> web.Response:
+    """A form that asks for a key or a token. `told` is HTML that says why there is no login yet; `base` stands before
+    the paths of routes."""
+    fields = {"told": told, "next": html.escape(path), "label": LABELS[wanted], "hint": HINTS[wanted], "base": base}
     return page(Template(ASKING).substitute(fields), status=401)
+
+
+def inside(required: bool, base: str) -> web.Response:
+    """Where no web client is served. `required`: whether callers need a login."""
+    return page(Template(INSIDE if required else OPEN).substitute(base=base))
 
 
 def outside() -> web.Response:

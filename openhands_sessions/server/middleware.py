@@ -21,14 +21,16 @@ from openhands_sessions.core.errors import (
     OwnedElsewhere,
     RateLimited,
     SessionsError,
+    Unauthorized,
 )
 from openhands_sessions.protocol.errors import ErrorOut, http_status
-from openhands_sessions.protocol.routes import ANYONE
+from openhands_sessions.protocol.routes import ANYONE, METRICS, OPERATORS
 from openhands_sessions.server.caller_rates import rates_of
 from openhands_sessions.server.credentials import credentials_of
 from openhands_sessions.server.forwarding import CALLER, TrustedProxies, caller_of
 from openhands_sessions.server.guarded_connection import CONNECTION, connection_of
 from openhands_sessions.server.identification import SOCKETS, Identification
+from openhands_sessions.server.scrapers import Scrapers
 from openhands_sessions.server.security_headers import preflight
 from openhands_sessions.server.static import ROUTE
 
@@ -165,15 +167,20 @@ def _same_origin(origin: str, host: str) -> bool:
         return False
 
 
-def authentication(callers: Identification) -> Middleware:
-    """A middleware that finds the principal of every request, except for routes that anyone may ask and for sockets."""
+def authentication(callers: Identification, scrapers: Scrapers) -> Middleware:
+    """A middleware that finds the principal of every request, except for routes that anyone may ask, for sockets, and
+    for what reads the metrics without being an operator."""
 
     @web.middleware
     async def identify(request: web.Request, handler: Handler) -> web.StreamResponse:
         page = request.match_info.route.name == ROUTE  # it asks for a login itself
         if not page and not request.path.startswith(SOCKETS) and request.path not in ANYONE:
-            await callers.identify(request, credentials_of(request))
+            if request.path == METRICS.path and scrapers.admit(request):
+                return await handler(request)
+            principal = await callers.identify(request, credentials_of(request))
             rates_of(request).requests.take()
+            if request.path in OPERATORS and not principal.watches:
+                raise Unauthorized("only operators may ask this")
         return await handler(request)
 
     return identify

@@ -22,7 +22,7 @@ from openhands_sessions.ports.access import (
     UserSecrets,
     UserSettingsStore,
 )
-from openhands_sessions.ports.operations import Operations, OperatorCommands
+from openhands_sessions.ports.operations import ModelProbe, Operations, OperatorCommands
 from openhands_sessions.protocol.payloads import checked
 from openhands_sessions.protocol.route import Parameter
 from openhands_sessions.server.identification import PRINCIPAL
@@ -50,6 +50,7 @@ class Services:
     access: AccessControl
     operations: Operations
     operators: OperatorCommands
+    model_probe: ModelProbe
     settings: UserSettingsStore
     secrets: UserSecrets
     feedback: Feedback

@@ -13,7 +13,7 @@ from openhands_sessions.server.security_headers import CLIENT
 
 PAGE = "index.html"
 ROUTE = "client"
-NOT_THE_CLIENTS = ("api", "socket.io", "mcp", "health", "alive", "server_info")
+NOT_THE_CLIENTS = ("api", "socket.io", "mcp", "health", "alive", "server_info", "metrics")
 """First parts of paths that are the server's: what is not found there is not found, and never the page."""
 THE_CLIENTS = rf"(?!(?:{'|'.join(map(re.escape, NOT_THE_CLIENTS))})(?:/|%2F|$))(?s:.*)"
 """What the route matches: if it took the server's paths too, an unknown one would be known for GET alone."""

@@ -2,6 +2,7 @@
 the end of idle sessions."""
 
 import asyncio
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
@@ -10,11 +11,14 @@ from weakref import WeakValueDictionary
 import structlog
 
 from openhands_sessions.core.errors import AtCapacity, StorageUnavailable
+from openhands_sessions.core.events.event import Event
+from openhands_sessions.core.events.own import ModelCalledObservation, TurnEndedObservation
 from openhands_sessions.core.ids import ConversationId, OwnerId
 from openhands_sessions.core.layered_settings import LayeredSettings
+from openhands_sessions.core.lifecycle import SessionState
 from openhands_sessions.core.money import dollars
 from openhands_sessions.ports.gateway import EndReason, Status
-from openhands_sessions.ports.operations import SessionLimits, SessionStatus
+from openhands_sessions.ports.operations import SessionFigures, SessionLimits, SessionStatus
 from openhands_sessions.ports.store import ConversationRow
 from openhands_sessions.service.admission import RETRY_AFTER, Admission, Reservation, Scope
 from openhands_sessions.service.approval_deadlines import ApprovalDeadlines
@@ -46,6 +50,7 @@ class SessionRegistry:
         self._rows: dict[ConversationId, ConversationRow] = {}
         self._tasks: dict[ConversationId, asyncio.Task[None]] = {}
         self._idle = IdleCloser(idle_timeout, partial(self.close, reason="idle"))
+        self.measurements = parts.measurements
         self._feeds: WeakValueDictionary[ConversationId, Feed] = WeakValueDictionary()
         self._changed_at = 0.0
         self.accepting = True
@@ -91,6 +96,25 @@ class SessionRegistry:
             return 0.0
         return asyncio.get_running_loop().time() - max(started, self._changed_at)
 
+    def figures(self) -> SessionFigures:
+        """How things stand now."""
+        states: Counter[SessionState] = Counter()
+        commands = messages = answers = 0
+        for session in self._sessions.values():
+            view = session.event_stream.view
+            states[session.state] += 1
+            commands += session.waiting_commands
+            messages += len(view.queued)
+            answers += view.pending is not None
+        return SessionFigures(
+            states=states,
+            followers=sum(feed.followers for feed in self._feeds.values()),
+            waiting_commands=commands,
+            queued_messages=messages,
+            awaited_answers=answers,
+            sandboxes=replace(self._parts.runtimes.counts),
+        )
+
     def find(self, sid: ConversationId) -> AgentSession | None:
         """The live session, failed ones included."""
         return self._sessions.get(sid)
@@ -108,7 +132,7 @@ class SessionRegistry:
         """The conversation's feed, kept while a session or a follower holds it; a new one where the last has ended."""
         feed = self._feeds.get(sid)
         if feed is None or feed.ended:
-            feed = self._feeds[sid] = Feed(self._parts.store.log(sid))
+            feed = self._feeds[sid] = Feed(self._parts.store.log(sid), self.measurements)
         return feed
 
     def folding(self, sid: ConversationId) -> Folding:
@@ -168,7 +192,7 @@ class SessionRegistry:
             initial=initial,
             on_change=self._changed,
         )
-        session.event_stream.listen(lambda event: self._show(row.owner, session))
+        session.event_stream.listen(partial(self._stored, row.owner, session))
         self._sessions[sid] = session
         self._rows[sid] = row
         task = asyncio.create_task(session.run(), name=f"session {sid}")
@@ -243,6 +267,13 @@ class SessionRegistry:
                 problem=None if session.problem is None else session.problem.message,
             )
         )
+        self._show(owner, session)
+
+    def _stored(self, owner: OwnerId, session: AgentSession, event: Event) -> None:
+        if isinstance(event, TurnEndedObservation):
+            self.measurements.turns[event.stop_reason] += 1
+        if isinstance(event, ModelCalledObservation):
+            self.measurements.models.add(event)
         self._show(owner, session)
 
     def _show(self, owner: OwnerId, session: AgentSession) -> None:

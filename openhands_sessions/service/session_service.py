@@ -17,10 +17,11 @@ from openhands_sessions.core.errors import (
     StorageUnavailable,
 )
 from openhands_sessions.core.ids import ConversationId
+from openhands_sessions.core.measurements import Measurements
 from openhands_sessions.core.settings import begun
 from openhands_sessions.ports.access import Principal
 from openhands_sessions.ports.gateway import Accepted, EndReason, SessionSpec
-from openhands_sessions.ports.operations import Overview, SessionLimits, SessionStatus
+from openhands_sessions.ports.operations import Overview, SessionFigures, SessionLimits, SessionStatus
 from openhands_sessions.ports.store import ConversationRow, SessionStore, StoredLimits
 from openhands_sessions.service.admission import Reservation
 from openhands_sessions.service.expected_clients import ExpectedClients
@@ -170,6 +171,13 @@ class SessionService:
     @property
     def live_sessions(self) -> int:
         return len(self.registry)
+
+    @property
+    def measurements(self) -> Measurements:
+        return self.registry.measurements
+
+    def figures(self) -> SessionFigures:
+        return self.registry.figures()
 
     def has_room(self, sid: str | None) -> bool:
         """A client that joins a live session takes no room. One that names no conversation yet may do so, or be an

@@ -22,7 +22,6 @@ from openhands_sessions.ports.runtime import Runtime
 from openhands_sessions.session.agent_controller import AgentController
 from openhands_sessions.session.command_handler import SubmittedCommand
 from openhands_sessions.session.command_loop import CommandLoop, CommandQueue
-from openhands_sessions.session.event_stream import EventStream
 from openhands_sessions.session.feed import Feed
 from openhands_sessions.session.idempotency import IdempotencyKey
 from openhands_sessions.session.model_switch import record_switch
@@ -56,7 +55,7 @@ class AgentSession:
         self.sid = sid
         self._settings = settings = settings_of(None)
         masker = SecretMasker((*secrets(settings), *dependencies.secrets))
-        self.event_stream = EventStream(dependencies.store.log(sid), feed, dependencies.clock, masker)
+        self.event_stream = dependencies.event_stream(sid, feed, masker)
         ledger = UsageLedger(self.event_stream, dependencies.admission(sid, owner))
         self._opening = AgentOpening(dependencies.agents, settings_of, ledger)
         self.memory = dependencies.memory
@@ -110,6 +109,11 @@ class AgentSession:
     def busy(self) -> bool:
         """Whether a turn runs or must, or a command waits: such a session is not closed for being idle."""
         return bool(self._queue) or (self._loop is not None and self._loop.busy)
+
+    @property
+    def waiting_commands(self) -> int:
+        """Commands that have not been taken yet."""
+        return len(self._queue)
 
     @property
     def accepting(self) -> bool:

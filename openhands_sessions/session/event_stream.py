@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from functools import partial
+from time import perf_counter
 from typing import TypeVar
 
 from openhands_sessions.core.errors import NotFound, StorageError
@@ -15,6 +16,7 @@ from openhands_sessions.core.evolve import evolve
 from openhands_sessions.core.ids import UNNUMBERED, EventId
 from openhands_sessions.core.lineage import Chain
 from openhands_sessions.core.masking import SecretMasker
+from openhands_sessions.core.measurements import Measurements
 from openhands_sessions.core.turns import OpenTurn
 from openhands_sessions.core.view import ConversationView, reduce
 from openhands_sessions.ports.accounts import Charge
@@ -42,13 +44,15 @@ NO_SECRETS = SecretMasker()
 @dataclass(slots=True)
 class _Writing:
     """An append under way: the events as they were given, and as they are kept, and the turn that was open `before`.
-    `doomed`: one before it failed, so its expected head never comes to be. `at` as `append` has it."""
+    `began`: when, in seconds of a clock
+    that only rises. `doomed`: one before it failed, so its expected head never comes to be. `at` as `append` has it."""
 
     given: Sequence[Event]
     events: Sequence[Event]
     entries: Sequence[Stored]
     before: OpenTurn
     at: ConversationView | None
+    began: float
     storing: "asyncio.Future[None]"
     done: "asyncio.Future[Sequence[Event]]"
     doomed: bool = False
@@ -65,10 +69,16 @@ class EventStream:
     """
 
     def __init__(
-        self, log: EventLog, feed: Feed, clock: Callable[[], datetime], masker: SecretMasker = NO_SECRETS
+        self,
+        log: EventLog,
+        feed: Feed,
+        clock: Callable[[], datetime],
+        masker: SecretMasker = NO_SECRETS,
+        measurements: Measurements | None = None,
     ) -> None:
         self.feed = feed
         self.masker = masker
+        self._measurements = measurements or Measurements()
         self._log = log
         self._term = 0
         self._clock = clock
@@ -195,10 +205,11 @@ class EventStream:
         entries = [entry for _, entry in kept]
         if receipt is not None:
             receipt = evolve(receipt, event=EventId(first))
+        began = perf_counter()
         storing = self._log.append(entries, expected=self._submitted, term=self._term, receipt=receipt, charge=charge)
         done: asyncio.Future[Sequence[Event]] = asyncio.get_running_loop().create_future()
         texts = [event for event, _ in kept]
-        writing = _Writing([event for event, _ in numbered], texts, entries, before, at, storing, done)
+        writing = _Writing([event for event, _ in numbered], texts, entries, before, at, began, storing, done)
         self._submitted += len(events)
         self._turn = turn
         self._under_way.append(writing)
@@ -209,11 +220,14 @@ class EventStream:
         self._under_way.remove(writing)
         error = asyncio.CancelledError() if future.cancelled() else future.exception()
         if error is not None:
+            self._measurements.failed_appends += 1
             if not writing.doomed:
                 self._number_anew(writing)
             if not writing.done.done():
                 writing.done.set_exception(error)
             return
+        self._measurements.appends.observe(perf_counter() - writing.began)
+        self._measurements.events += len(writing.events)
         self.updated_at = writing.events[-1].timestamp
         for event in writing.events:
             self._view = reduce(self._view, event, writing.at)

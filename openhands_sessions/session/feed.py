@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from openhands_sessions.core.events.codec import Stored
 from openhands_sessions.core.ids import UNNUMBERED
+from openhands_sessions.core.measurements import Measurements
 from openhands_sessions.ports.gateway import Deliver, Delta, EndReason, FeedItem, SessionClosed, SessionEnded, Status
 from openhands_sessions.ports.store import EventLog
 from openhands_sessions.session.placeholder import readable
@@ -57,8 +58,9 @@ class Feed:
     A session publishes what it has stored. Sessions come and go; the feed outlives them while somebody follows.
     """
 
-    def __init__(self, log: EventLog) -> None:
+    def __init__(self, log: EventLog, measurements: Measurements | None = None) -> None:
         self.followers = 0
+        self._measurements = measurements or Measurements()
         self._log = log
         self._head: int | None = None
         self._tail: deque[Stored] = deque()
@@ -139,6 +141,7 @@ class Feed:
                             follower.cursor = batch[-1].id
                             yield batch
                 elif transient is not None:
+                    self._measurements.transients_lost += transient.number - follower.heard - 1
                     follower.heard = transient.number
                     yield transient.item
                 elif self._ended is not None:

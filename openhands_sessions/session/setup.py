@@ -15,7 +15,8 @@ from openhands_sessions.core.events.observations import REPLAY_LOST_ID, AgentSta
 from openhands_sessions.core.events.own import ReplayBegunObservation, ReplayEndedObservation
 from openhands_sessions.core.ids import UNNUMBERED, ConversationId, EventId, OwnerId
 from openhands_sessions.core.lifecycle import SessionState
-from openhands_sessions.core.masking import without_paths
+from openhands_sessions.core.masking import SecretMasker, without_paths
+from openhands_sessions.core.measurements import Measurements
 from openhands_sessions.core.quotas import Quota
 from openhands_sessions.core.repository import Repository
 from openhands_sessions.core.settings import SessionSettings, environment, sandbox_secrets
@@ -33,6 +34,7 @@ from openhands_sessions.session.action_runner import ActionRunner
 from openhands_sessions.session.agent_controller import AgentController
 from openhands_sessions.session.call_admission import CallAdmission
 from openhands_sessions.session.event_stream import EventStream
+from openhands_sessions.session.feed import Feed
 from openhands_sessions.session.knowledge_recall import KnowledgeRecall
 from openhands_sessions.session.log_folding import Folding, fold_turns, loading, saving
 from openhands_sessions.session.progress_limit import ProgressLimit
@@ -74,8 +76,13 @@ class Dependencies:
     """Makes the tool of a function."""
     fold_turns: asyncio.Semaphore = field(default_factory=fold_turns)
     """Of all sessions' long logs."""
+    measurements: Measurements = field(default_factory=Measurements)
     timers: Callable[[], Timers] = asyncio.get_running_loop
     """Where the notices of turns without progress get their time from."""
+
+    def event_stream(self, sid: ConversationId, feed: Feed, masker: SecretMasker) -> EventStream:
+        """Of one conversation; it measures its appends."""
+        return EventStream(self.store.log(sid), feed, self.clock, masker, self.measurements)
 
     def admission(self, sid: ConversationId, user: OwnerId) -> CallAdmission:
         """Of the model calls of one conversation, which count for this user's quotas."""

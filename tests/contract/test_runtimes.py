@@ -2,6 +2,7 @@
 held to it too."""
 
 import asyncio
+from dataclasses import replace
 
 import pytest
 
@@ -233,6 +234,17 @@ async def test_a_discarded_sandbox_is_gone(runtimes: Runtimes) -> None:
         assert await runtime.files.list() == []
         assert await runtime.inquire(key(0)) == UnknownAction()
         assert (await run(runtime, 0, "echo ${colour}new")).output == "new\n"
+
+
+async def test_what_is_started_and_removed_is_counted(runtimes: Runtimes) -> None:
+    before = replace(runtimes.counts)
+    async with opened(runtimes) as runtime:
+        await run(runtime, 0, "true")
+        await run(runtime, 1, "true")
+    assert runtimes.counts == replace(before, made=before.made + 1)
+    await runtimes.discard(SID)
+    await runtimes.discard(SID)
+    assert runtimes.counts == replace(before, made=before.made + 1, removed=before.removed + 1)
 
 
 async def test_a_sandbox_can_be_discarded_while_a_command_runs(runtimes: Runtimes) -> None:

@@ -94,6 +94,7 @@ class DoorRuntimes:
     def __init__(self, door: Doorway) -> None:
         self.door = door
         self._runtimes = FakeRuntimes()
+        self.counts = self._runtimes.counts
 
     @asynccontextmanager
     async def open(self, spec: RuntimeSpec) -> AsyncIterator[Runtime]:

@@ -24,6 +24,7 @@ from openhands_sessions.ports.runtime import (
     Running,
     Runtime,
     RuntimeSpec,
+    SandboxCounts,
     Task,
     UnknownAction,
     Workspace,
@@ -295,6 +296,7 @@ class FakeRuntimes:
         ipython: bool = False,
     ) -> None:
         self.ipython = ipython
+        self.counts = SandboxCounts()
         self._replies = replies or {}
         self._holds = holds or {}
         self._command_timeout = command_timeout
@@ -306,6 +308,7 @@ class FakeRuntimes:
         files: dict[str, bytes] = {}
         shell = ScriptedShell(files, self._replies, self._holds)
         new = _Sandbox(shell, DictEditor(files), self._cap, self._command_timeout)
+        self.counts.made += spec.sid not in self._sandboxes
         yield FakeRuntime(spec, self._sandboxes.setdefault(spec.sid, new))
 
     async def has_ipython(self) -> bool:
@@ -318,4 +321,5 @@ class FakeRuntimes:
     async def discard(self, sid: ConversationId) -> None:
         sandbox = self._sandboxes.pop(sid, None)
         if sandbox is not None:
+            self.counts.removed += 1
             await sandbox.end()

@@ -77,6 +77,7 @@ class FarRuntimes:
         self.answers = False
         self.tasks: list[Task] = []
         """All that was to be performed."""
+        self.counts = runtimes.counts
         self._runtimes = runtimes
 
     def check(self) -> None:

@@ -121,6 +121,8 @@ OTHER: Mapping[Route, tuple[int, int, int, int]] = {
     routes.LIVE: (200, 200, 200, 200),
     routes.READY: (200, 200, 200, 200),
     routes.SERVER_INFO: (401, 200, 200, 200),
+    routes.METRICS: (401, 401, 200, 200),
+    routes.HEALTH_LLM: (401, 401, 200, 200),
     routes.OPENAPI: (401, 200, 200, 200),
     routes.SOCKET_SCHEMA: (401, 200, 200, 200),
     routes.ASYNCAPI: (401, 200, 200, 200),

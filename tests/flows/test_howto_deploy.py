@@ -6,10 +6,9 @@ import io
 import re
 import shlex
 import shutil
-import sqlite3
 import ssl
+import sys
 from collections.abc import AsyncIterator
-from contextlib import closing
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -21,6 +20,7 @@ from openhands_sessions.config.loading import settings
 from openhands_sessions.config.session_key import read_key
 from tests.support.command_line import CommandLine
 from tests.support.nginx import NAME, Nginx, find_nginx, nginx
+from tests.support.page_shell import PageShell
 from tests.support.running_server import Server, running_server
 from tests.support.server_clients import Clients
 from tests.support.socket_clients import Protocol2Client
@@ -30,8 +30,10 @@ HOWTOS = Path(__file__).parents[2] / "docs" / "howto"
 TEXT = (HOWTOS / "deploy.md").read_text()
 [CLIENT_PAGE] = re.findall(r"```nginx\n(.*?)```", (HOWTOS / "use-the-openhands-client.md").read_text(), re.DOTALL)
 [PAGE] = re.findall(r"```nginx\n(.*?)```", TEXT, re.DOTALL)
-[UNIT] = re.findall(r"```ini\n(.*?)```", TEXT, re.DOTALL)
+UNIT = HOWTOS.parents[1] / "configs" / "openhands-sessions.service"
 [PROXY] = re.findall(r"^OHS_SERVER__TRUSTED_PROXIES=(.*)$", TEXT, re.MULTILINE)
+[BACKUP] = re.findall(r"```sh\n([^`]*?openhands-sessions backup [^`]*?)```", TEXT)
+[RESTORE] = re.findall(r"```sh\n([^`]*?openhands-sessions restore [^`]*?)```", TEXT)
 GUARDED = {"OHS_AUTH__KIND": "session_key", "OHS_SERVER__TRUSTED_PROXIES": PROXY}
 WAITS = "$ echo begun; until test -e go; do sleep 0.02; done; echo over"
 
@@ -183,10 +185,25 @@ async def test_a_client_that_nginx_serves_itself_logs_in_below_the_api(deployed:
 def test_the_unit_starts_the_program_and_gives_it_time_to_end() -> None:
     unit = configparser.RawConfigParser(strict=True)
     unit.optionxform = str  # type: ignore[assignment, method-assign]
-    unit.read_string(UNIT)
+    unit.read_string(UNIT.read_text())
     assert shlex.split(unit["Service"]["ExecStart"])[1:] == ["serve"]
     assert int(unit["Service"]["TimeoutStopSec"]) > float(settings()["server.shutdown_grace"].default)
     assert unit["Service"]["KillMode"] == "process"
+
+
+async def test_systemd_finds_nothing_wrong_with_the_unit(tmp_path: Path) -> None:
+    if shutil.which("systemd-analyze") is None:
+        pytest.skip("there is no systemd here")
+    copy = tmp_path / UNIT.name
+    copy.write_text(re.sub("^ExecStart=[^ ]+", f"ExecStart={sys.executable}", UNIT.read_text(), flags=re.MULTILINE))
+    process = await asyncio.create_subprocess_exec(
+        *("systemd-analyze", "verify", "--man=no", str(copy)),
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.STDOUT,
+    )
+    said, _ = await process.communicate()
+    assert [line for line in said.decode().splitlines() if UNIT.name in line] == []
+    assert "openhands-sessions.service" in TEXT
 
 
 async def test_a_folder_copied_while_the_server_is_stopped_has_everything(data_dir: Path) -> None:
@@ -210,17 +227,25 @@ async def test_a_folder_copied_while_the_server_is_stopped_has_everything(data_d
 
 
 async def test_a_backup_made_while_the_server_runs_has_every_event_and_runs_no_command_again(
-    server: Server, clients: Clients
+    server: Server, clients: Clients, tmp_path: Path
 ) -> None:
     sid = await clients.rest.create(WAITS)
     client = clients.protocol2(sid)
     await client.connect()
     await client.until(lambda: any("begun" in stream.text for stream in client.streams.values()))
-    copy = server.data_dir.with_name("copy")
-    copy.mkdir()
-    await asyncio.to_thread(_back_up, server.data_dir / "sessions.db", copy / "sessions.db")
-    left_out = shutil.ignore_patterns("*.sock", "sessions.db*")
-    shutil.copytree(server.data_dir, copy, ignore=left_out, dirs_exist_ok=True)
+    shell, copy = PageShell(tmp_path / "shell", {}), server.data_dir.with_name("copy")
+    here = {"/backup/openhands-sessions-2026-01-31": "backup", "/backup/openhands-sessions-$(date +%F)": "backup"}
+    for commands, folder in ((BACKUP, server.data_dir), (RESTORE, copy)):
+        for named, actual in (
+            here
+            | {
+                "/var/lib/openhands-sessions": str(folder),
+                "sudo -u agents .venv/bin/": "",
+                "cd /opt/openhands-sessions\n": "",
+            }
+        ).items():
+            commands = commands.replace(named, actual)
+        await shell.run(re.sub("^sudo systemctl .*", "", commands, flags=re.MULTILINE))
     async with running_server(copy) as restored, Clients(restored.url) as others:
         other = others.protocol2(sid)
         await other.connect()
@@ -230,8 +255,3 @@ async def test_a_backup_made_while_the_server_runs_has_every_event_and_runs_no_c
     (server.workspace(sid) / "go").touch()
     ran = await client.until_event(lambda event: event.get("observation") == "run")
     assert ran["content"].split() == ["begun", "over"]
-
-
-def _back_up(database: Path, copy: Path) -> None:
-    with closing(sqlite3.connect(database)) as source, closing(sqlite3.connect(copy)) as target:
-        source.backup(target)

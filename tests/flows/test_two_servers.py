@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from openhands_sessions.cli.data_folder import LOCK
+from openhands_sessions.bootstrap.backup import LOCK
 from tests.support.command_line import CommandLine
 from tests.support.running_server import ProcessInfo, Server, prepared_server, processes_of, running_server
 from tests.support.server_clients import Clients

@@ -71,7 +71,18 @@ NOT_VOCABULARY = {
     *("LocalAccess", "LocalConversations", "LocalList", "LocalUsage", "LocalWorkspaces", "ListFeeds", "ListFollower"),
     *("OperatorControl", "SessionDescriptions"),
     *("InitialInputStore", "LocalGateway", "LogImporter", "NoRepository", "Overview", "SecretsStore", "StoredInput"),
-    *("SessionStatus", "SettingsStore", "TitleGenerator", "UploadLimits"),
+    *(
+        "ModelHealth",
+        "OperatorAccess",
+        "ModelHealthCheck",
+        "SessionFigures",
+        "SandboxCounts",
+        "StoredCounts",
+        "SessionStatus",
+        "SettingsStore",
+        "TitleGenerator",
+        "UploadLimits",
+    ),
 }
 """Public classes that need no entry: values, openers and steps that one file explains."""
 

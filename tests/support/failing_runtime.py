@@ -70,6 +70,7 @@ class FailingRuntimes:
 
     def __init__(self, runtimes: Runtimes, boundaries: Boundaries) -> None:
         self.isolated = runtimes.isolated
+        self.counts = runtimes.counts
         self._runtimes = runtimes
         self._boundaries = boundaries
 

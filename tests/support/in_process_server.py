@@ -6,6 +6,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
 from openhands_sessions.bootstrap.application import Application, open_application
+from openhands_sessions.bootstrap.tls import open_tls
 from openhands_sessions.bootstrap.web import web_application
 from openhands_sessions.config.config import AuthSection, Config
 from openhands_sessions.core.events.codec import Stored
@@ -25,7 +26,7 @@ class InProcessServer:
 
     @property
     def url(self) -> str:
-        return f"http://127.0.0.1:{self.port}"
+        return f"{'http' if self.house.config.server.tls_key is None else 'https'}://127.0.0.1:{self.port}"
 
 
 @asynccontextmanager
@@ -37,7 +38,7 @@ async def in_process_server(config: Config, port: int = 0) -> AsyncIterator[InPr
         config = config.model_copy(update={"auth": AuthSection(kind="open")})
     async with open_application(config) as house:
         app = await web_application(house)
-        async with listening(app, "127.0.0.1", port, grace=2.0) as found:
+        async with open_tls(config) as tls, listening(app, "127.0.0.1", port, grace=2.0, tls=tls) as found:
             yield InProcessServer(house, found)
 
 

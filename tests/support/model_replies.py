@@ -7,6 +7,9 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 
+from openhands_sessions.core.events.event import Source
+from openhands_sessions.core.events.own import CallOutcome, CallPurpose, ModelCalledObservation
+
 FIRST = 0
 
 
@@ -175,3 +178,18 @@ def _call_id(call: Call, id: str, index: int) -> str:
 
 def _envelope(id: str, model: str, choices: list[dict[str, Any]]) -> dict[str, Any]:
     return {"id": id, "object": "chat.completion.chunk", "created": 1_700_000_000, "model": model, "choices": choices}
+
+
+def called(model: str, outcome: CallOutcome = CallOutcome.ANSWERED) -> ModelCalledObservation:
+    """The record of a call of 7 and 3 tokens, a quarter of a dollar, 1.5 s."""
+    return ModelCalledObservation(
+        source=Source.ENVIRONMENT,
+        purpose=CallPurpose.MAIN,
+        model=model,
+        outcome=outcome,
+        prompt_tokens=7,
+        completion_tokens=3,
+        cache_read_tokens=2,
+        micro_dollars=250_000,
+        latency=1.5,
+    )

@@ -46,7 +46,8 @@ class Server:
 
     @property
     def url(self) -> str:
-        return f"http://127.0.0.1:{self.port}"
+        base = self.settings.get("OHS_SERVER__BASE_PATH", "").strip("/")
+        return f"http://127.0.0.1:{self.port}{'/' if base else ''}{base}"
 
     @property
     def pid(self) -> int:

@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from typing import Any
-from urllib.parse import urlencode
+from urllib.parse import urlencode, urlsplit
 
 import aiohttp
 import socketio
@@ -69,7 +69,12 @@ class SocketConnection:
         try:
             async with asyncio.timeout(CONNECT_WITHIN):
                 await self._sio.connect(
-                    asked, auth=auth, transports=["websocket"], namespaces=[self._namespace], wait=False
+                    asked,
+                    auth=auth,
+                    transports=["websocket"],
+                    namespaces=[self._namespace],
+                    socketio_path=f"{urlsplit(url).path}/socket.io".lstrip("/"),
+                    wait=False,
                 )
         except _BROKEN as error:
             await self.close()

@@ -5,8 +5,6 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from uuid import uuid4
 
-import aiohttp
-
 from openhands_sessions.adapters.gateways.connection import GatewayConnection
 from openhands_sessions.adapters.gateways.follower import AGAIN, Follower, delays
 from openhands_sessions.adapters.gateways.reading import UnreadableMessage, info_of, read
@@ -14,7 +12,7 @@ from openhands_sessions.adapters.gateways.remote_conversations import RemoteConv
 from openhands_sessions.adapters.gateways.remote_list import ListConnection, RemoteList
 from openhands_sessions.adapters.gateways.remote_usage import RemoteUsage
 from openhands_sessions.adapters.gateways.remote_workspaces import RemoteWorkspaces
-from openhands_sessions.adapters.gateways.rest import LIMITS, RestClient, ServerAddress
+from openhands_sessions.adapters.gateways.rest import RestClient, ServerAddress, http_session
 from openhands_sessions.core.commands import Command, SendMessage
 from openhands_sessions.core.errors import NotFound, Unreachable
 from openhands_sessions.core.events.event import Json
@@ -159,7 +157,7 @@ async def open_remote(url: str, session_api_key: str | None, *, patience: float 
     """The ports of the key's owner on the server at `url`. Connects when first asked. Raises BadInput for what is no
     address."""
     address = ServerAddress.of(url)
-    async with _session(session_api_key) as session:
+    async with http_session(session_api_key) as session:
         rest = RestClient(session, address)
         conversations = RemoteConversations(
             rest, lambda: RemoteList(lambda: ListConnection(session, address), patience)
@@ -171,15 +169,6 @@ async def open_remote(url: str, session_api_key: str | None, *, patience: float 
 async def new_login_token(url: str, session_api_key: str | None) -> str | None:
     """What logs a browser in at `url`, once; None where no key is needed. Raises as a RestClient does."""
     address = ServerAddress.of(url)
-    async with _session(session_api_key) as session:
+    async with http_session(session_api_key) as session:
         wire = await RestClient(session, address).call(routes.LOGIN_LINK)
     return read(LoginLinkOut, wire, "a login link").token
-
-
-def _session(session_api_key: str | None) -> aiohttp.ClientSession:
-    return aiohttp.ClientSession(
-        connector=aiohttp.TCPConnector(limit=0),
-        headers={} if session_api_key is None else {"X-Session-API-Key": session_api_key},
-        timeout=LIMITS,
-        cookie_jar=aiohttp.DummyCookieJar(),
-    )

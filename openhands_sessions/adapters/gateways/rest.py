@@ -106,3 +106,13 @@ def _reason(error: aiohttp.ClientError) -> str:
     if isinstance(error, aiohttp.ClientConnectorError) and error.os_error.strerror:
         return error.os_error.strerror
     return str(error) or type(error).__name__
+
+
+def http_session(session_api_key: str | None) -> aiohttp.ClientSession:
+    """What the requests and sockets of one key's owner share."""
+    return aiohttp.ClientSession(
+        connector=aiohttp.TCPConnector(limit=0),
+        headers={} if session_api_key is None else {"X-Session-API-Key": session_api_key},
+        timeout=LIMITS,
+        cookie_jar=aiohttp.DummyCookieJar(),
+    )

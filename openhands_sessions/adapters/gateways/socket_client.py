@@ -1,4 +1,4 @@
-"""A connection to another server's Socket.IO namespace `/`, as all connections of a gateway are made and ended."""
+"""A connection to another server's Socket.IO, as all connections of a gateway are made and ended."""
 
 import asyncio
 
@@ -31,13 +31,13 @@ def socket_client(session: aiohttp.ClientSession) -> socketio.AsyncClient:
     )
 
 
-async def begin(client: socketio.AsyncClient, address: ServerAddress, auth: AuthIn) -> None:
+async def begin(client: socketio.AsyncClient, address: ServerAddress, auth: AuthIn, namespace: str = "/") -> None:
     """Open the transport and ask for the namespace; the server's answer is an event. Raises what is in BROKEN."""
     await client.connect(
         address.origin,
         auth=auth.wire(),
         transports=["websocket"],
-        namespaces=["/"],
+        namespaces=[namespace],
         socketio_path=f"{address.path}/socket.io".lstrip("/"),
         wait=False,  # it would not notice that the connection breaks while it waits
     )

@@ -92,7 +92,7 @@ class ScriptedModel:
         on_thought: Callable[[str], None] = lambda text: None,
         on_lost: Callable[[LostCall], None] = lambda call: None,
     ) -> ModelReply:
-        if request.purpose is CallPurpose.TITLE:
+        if request.purpose in (CallPurpose.TITLE, CallPurpose.PROBE):
             return ModelReply(id=f"scripted-{_new_id()}", text=self._script.title, usage=Usage(cost=0), model=self.name)
         exchange, number = position(self._script, request.messages)
         step = None if exchange is None else self._script.replies[exchange].step(number)

@@ -198,6 +198,11 @@ def clear_probe(connection: sqlite3.Connection) -> None:
     connection.execute("DELETE FROM holders WHERE boot = ?", (_PROBE,))
 
 
+def in_use(database: Path) -> bool:
+    """Whether a living process has the database open as a store."""
+    return any(map(_locked, database.parent.glob(f"{database.name}-*.lock")))
+
+
 def _locked(path: Path) -> bool:
     """Whether a living process holds the exclusive lock. A shared lock to find out: so two who look at the same time
     do not take each other for the holder."""

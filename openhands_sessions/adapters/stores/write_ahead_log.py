@@ -19,7 +19,7 @@ _MAGIC = 0x377F0682
 _PAGE = 4096
 """SQLite's own choice, which is ours."""
 _MASK = 0xFFFFFFFF
-_SECOND_LOOK = 0.2
+SECOND_LOOK = 0.2
 """Seconds after which what is just being written by another process is whole."""
 
 _Sum = tuple[int, int]
@@ -39,7 +39,7 @@ def keep_lost_log(database: Path) -> str | None:
     lost = find_lost(log)
     if lost is None:
         return None
-    time.sleep(_SECOND_LOOK)
+    time.sleep(SECOND_LOOK)
     if find_lost(log) != lost:
         return None  # another process writes to it
     kept = log.with_name(f"{log.name}.{KEPT}-{time.strftime('%Y%m%dT%H%M%SZ', time.gmtime())}")

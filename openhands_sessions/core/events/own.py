@@ -167,11 +167,13 @@ class ModelChangedAction(Action, kind="model_changed", says="The model is {0.mod
 
 
 class CallPurpose(StrEnum):
-    """What a model call is for: a turn, a title, or a summary that replaces a part of the history."""
+    """What a model call is for: a turn, a title, a summary that replaces a part of the history, or, outside of
+    conversations, to see whether the model answers."""
 
     MAIN = "main"
     TITLE = "title"
     CONDENSE = "condense"
+    PROBE = "probe"
 
 
 class CallOutcome(StrEnum):

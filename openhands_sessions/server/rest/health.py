@@ -10,6 +10,7 @@ from aiohttp import web
 
 from openhands_sessions.core.errors import AtCapacity, StorageUnavailable
 from openhands_sessions.core.events.event import Json
+from openhands_sessions.protocol.operators import ModelHealthOut
 from openhands_sessions.server.services import services
 
 _PAGE = resource.getpagesize()
@@ -33,6 +34,11 @@ async def ready(request: web.Request) -> web.Response:
     if operations.problem is not None:
         raise StorageUnavailable(operations.problem)
     return web.json_response({"status": "ok", "server": "openhands-sessions"})
+
+
+async def llm(request: web.Request) -> web.Response:
+    health = await services(request).model_probe.check()
+    return web.json_response(ModelHealthOut.of(health).wire(), status=200 if health.problem is None else 503)
 
 
 async def server_info(request: web.Request) -> web.Response:

@@ -10,21 +10,22 @@ import orjson
 from aiohttp import web
 from aiohttp.typedefs import Handler
 
+from openhands_sessions.server.path_prefix import base_of
 from openhands_sessions.server.security_headers import digest
 from openhands_sessions.server.services import services
 
 PAGE = Path(__file__).with_name("docs.html")
 
 
-def describing(make: Callable[[str], dict[str, Any]]) -> Handler:
-    """A handler that answers a document, which is made once for a version."""
+def describing(make: Callable[[str, str], dict[str, Any]]) -> Handler:
+    """A handler that answers a document, which is made once for a version and a base path."""
 
     @cache
-    def made(version: str) -> bytes:
-        return orjson.dumps(make(version))
+    def made(version: str, base: str) -> bytes:
+        return orjson.dumps(make(version, base))
 
     async def answer(request: web.Request) -> web.Response:
-        content = await asyncio.to_thread(made, services(request).version)
+        content = await asyncio.to_thread(made, services(request).version, base_of(request))
         return web.Response(body=content, content_type="application/json")
 
     return answer

@@ -10,6 +10,7 @@ from openhands_sessions.core.events.actions import MessageAction
 from openhands_sessions.core.events.codec import decode
 from openhands_sessions.core.events.event import Event, Source
 from openhands_sessions.core.ids import ConversationId, EventId
+from openhands_sessions.core.measurements import Measurements
 from openhands_sessions.core.view import VIEW_VERSION
 from openhands_sessions.ports.store import EventLog, Receipt, Snapshot
 from openhands_sessions.session.event_stream import EventStream
@@ -42,6 +43,17 @@ async def test_events_are_numbered_from_0_stamped_and_folded(log: EventLog) -> N
     assert {event.timestamp for event in (*first, *second)} == {NOW}
     assert (stream.view.head, stream.view.last_message, stream.next_id) == (2, 2, 3)
     assert await texts(log) == ["a", "b", "c"]
+
+
+async def test_appends_are_measured_and_those_that_fail_are_counted(log: EventLog) -> None:
+    measured, held = Measurements(), HeldLog(log, failing=[1])
+    stream = EventStream(held, Feed(held), lambda: NOW, measurements=measured)
+    await stream.load(1, None)
+    appends = [stream.append(said("a"), said("b")), stream.append(said("c"))]
+    await held.release()
+    await asyncio.gather(*appends, return_exceptions=True)
+    assert (measured.events, sum(measured.appends.counts), measured.failed_appends) == (2, 1, 1)
+    assert measured.appends.sum > 0
 
 
 async def test_the_clock_is_read_once_for_an_append(log: EventLog) -> None:

@@ -8,6 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from openhands_sessions.core.events.actions import MessageAction
+from openhands_sessions.core.measurements import Measurements
 from openhands_sessions.ports.gateway import Delta, FeedItem, SessionClosed, SessionEnded, Status
 from openhands_sessions.ports.store import EventLog
 from openhands_sessions.session.event_stream import EventStream
@@ -292,7 +293,9 @@ async def test_the_statuses_of_a_set_up_are_for_whoever_comes_while_it_lasts(log
 
 
 async def test_a_follower_too_far_behind_loses_transient_items_and_no_event(log: EventLog) -> None:
-    stream = await opened(log)
+    measured = Measurements()
+    stream = EventStream(log, Feed(log, measured), lambda: NOW)
+    await stream.load(1, None)
     following = stream.feed.follow(-1)
     stream.publish_transient(delta("heard"))
     # not yet begun to follow, so the first transient item that it gets is one from after its beginning
@@ -306,4 +309,5 @@ async def test_a_follower_too_far_behind_loses_transient_items_and_no_event(log:
     found = [await next_of(following) for _ in range(TRANSIENTS + 1)]
     assert found[:TRANSIENTS] == [delta(str(number)) for number in range(TRANSIENTS, TRANSIENTS * 2)]
     assert not isinstance(found[-1], Delta)
+    assert measured.transients_lost == TRANSIENTS
     await following.aclose()

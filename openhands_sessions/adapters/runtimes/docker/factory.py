@@ -3,7 +3,7 @@
 import asyncio
 import signal
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from openhands_sessions.adapters.runtimes.docker.container_spec import (
@@ -26,7 +26,7 @@ from openhands_sessions.adapters.runtimes.docker.volumes import ExecutorVolume, 
 from openhands_sessions.adapters.runtimes.local.paths import SandboxPaths
 from openhands_sessions.adapters.runtimes.threads import ThreadLimiter
 from openhands_sessions.core.errors import RuntimeUnavailable
-from openhands_sessions.ports.runtime import OnStep
+from openhands_sessions.ports.runtime import OnStep, SandboxCounts
 
 RUNNING, PAUSED = "running", "paused"
 STARTING, STARTED, READY = "STATUS$STARTING_RUNTIME", "STATUS$RUNTIME_STARTED", "STATUS$READY"
@@ -55,6 +55,7 @@ class DockerContext:
     limiter: ThreadLimiter
     instance: str
     executor: ExecutorVolume
+    counts: SandboxCounts = field(default_factory=SandboxCounts)
 
     def storage(self, paths: SandboxPaths, name: str) -> SandboxStorage:
         """The files of the container of this name: in bind mounts where the engine sees this machine's folders, else in
@@ -165,6 +166,7 @@ class ContainerFactory:
         on_step(STARTING, "Image present, container created")
         await storage.set_secret(container)
         await self.start(container, spec, on_step)
+        self._context.counts.made += 1
         return ContainerInfo(container, name, RUNNING, all_labels)
 
 

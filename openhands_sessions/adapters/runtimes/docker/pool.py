@@ -139,6 +139,7 @@ class ContainerPool:
     async def _remove(self, warm: WarmContainer) -> None:
         with contextlib.suppress(RuntimeUnavailable):
             await self._context.engine.remove(warm.container.id)
+            self._context.counts.removed += 1
             log.info("a sandbox was removed", container=warm.container.name, why="it does not wait any more")
         with contextlib.suppress(OSError):
             await self._context.limiter.run(remove_untrusted_tree, warm.paths.folder)

@@ -75,6 +75,7 @@ class ContainerReaper:
         info = await self._judge(found)
         if not info.keep:
             await self._engine.remove(found.id)
+            self._context.counts.removed += 1
             log.info("a sandbox was removed", container=found.name, why=info.why)
         elif info.conversation is not None:
             self._lifecycle_of(info.conversation).adopt(found.status)

@@ -79,6 +79,7 @@ class DockerRuntimes:
 
     def __init__(self, root: Path, context: DockerContext, exists: ConversationExists) -> None:
         self.instance = context.instance
+        self.counts = context.counts
         self._root = root
         self._context = context
         self._engine = context.engine

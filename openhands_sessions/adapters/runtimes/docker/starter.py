@@ -101,6 +101,7 @@ class ContainerStarter:
         found = await self.find()
         if found is not None:
             await self._context.engine.remove(found.id)
+            self._context.counts.removed += 1
             log.info("a sandbox was removed", conversation_id=self._sid, container=self.name, why=why)
         if await self.storage.listens():  # a daemon that is killed while it starts a container forgets it
             await self.storage.kill()
@@ -165,6 +166,7 @@ class ContainerStarter:
         if found is not None:
             on_step(STARTING, "Making the sandbox anew; the workspace is kept")
             await self._context.engine.remove(found.id)
+            self._context.counts.removed += 1
         await self.storage.prepare()
         await self._context.limiter.use_folder(self.paths.write_conversation, self._sid)
         labels = {INSTANCE: self._context.instance, CONVERSATION: self._sid, TERM: str(term)}

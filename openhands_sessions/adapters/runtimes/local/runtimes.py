@@ -23,7 +23,7 @@ from openhands_sessions.adapters.runtimes.threads import ThreadLimiter
 from openhands_sessions.core.errors import RuntimeUnavailable
 from openhands_sessions.core.ids import ConversationId, folder_name
 from openhands_sessions.executor.workspace import WorkspaceFolder
-from openhands_sessions.ports.runtime import Lost, Outcome, Runtime, RuntimeSpec, UnknownAction
+from openhands_sessions.ports.runtime import Lost, Outcome, Runtime, RuntimeSpec, SandboxCounts, UnknownAction
 
 log = structlog.get_logger(__name__)
 
@@ -54,6 +54,7 @@ class LocalRuntimes:
     isolated = False
 
     def __init__(self, root: Path, *, limits: LocalLimits | None = None, search_path: str | None = None) -> None:
+        self.counts = SandboxCounts()
         self._root = root.absolute()
         self._limits = limits or LocalLimits()
         self._search_path = _own_search_path() if search_path is None else search_path
@@ -67,7 +68,7 @@ class LocalRuntimes:
         await storage.prepare()
         runtime = ExecutorRuntime(
             spec,
-            _LocalHost(spec.sid, storage, spec.term, partial(self._limiter.run, self._launch, storage.paths)),
+            _LocalHost(spec.sid, storage, spec.term, partial(self._start, storage.paths)),
             FolderFiles(WorkspaceFolder(storage.paths.workspace), self._limiter),
             JournalIdentity(storage.paths.folder, self._limiter),
             command_timeout=self._limits.command_timeout,
@@ -90,6 +91,7 @@ class LocalRuntimes:
             await storage.kill()
             if await storage.delete():
                 if there:
+                    self.counts.removed += 1
                     log.info("a sandbox was removed", conversation_id=sid, why="it was asked for")
                 return
         raise RuntimeUnavailable("the sandbox could not be ended")
@@ -97,6 +99,10 @@ class LocalRuntimes:
     def _storage(self, sid: ConversationId) -> FolderStorage:
         paths = SandboxPaths(self._root / folder_name(sid))
         return FolderStorage(paths, self._limiter, answer_within=self._limits.answer_within)
+
+    async def _start(self, paths: SandboxPaths) -> None:
+        await self._limiter.run(self._launch, paths)
+        self.counts.made += 1
 
     def _launch(self, paths: SandboxPaths) -> None:
         """Start an executor, which ends at once where another runs; return when clients can connect."""
