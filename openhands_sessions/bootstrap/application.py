@@ -2,7 +2,7 @@
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
@@ -108,17 +108,10 @@ async def open_application(
         auth = await stack.enter_async_context(open_auth(config))
         store = await stack.enter_async_context(open_store(config, stores))
         models = await _models(config, stack, provider_keys)
-        measurements = Measurements(config.llm.model)
         agents = AgentChoice({"default": ModelAgents(models), "shell": ShellAgents()})
         sandboxes = await stack.enter_async_context(runtimes[config.runtime.kind](config, store))
-        parts = _parts(
-            store,
-            sandboxes,
-            agents,
-            secrets=_own_secrets(config, provider_keys),
-            measurements=measurements,
-            quotas=quotas(config),
-        )
+        secrets = _own_secrets(config, provider_keys)
+        parts = replace(_parts(config, store, sandboxes, agents), secrets=secrets)
         registry = _registry(config, parts)
         stack.push_async_callback(registry.close_all, "shutdown")
         files = LocalFiles(config.data_dir / "files")
@@ -219,19 +212,10 @@ def quotas(config: Config) -> Sequence[Quota]:
     ]
 
 
-def _parts(
-    store: SessionStore,
-    runtimes: Runtimes,
-    agents: AgentChoice,
-    *,
-    secrets: Sequence[str],
-    measurements: Measurements,
-    quotas: Sequence[Quota],
-) -> Dependencies:
+def _parts(config: Config, store: SessionStore, runtimes: Runtimes, agents: AgentChoice) -> Dependencies:
     return Dependencies(
-        secrets=secrets,
-        measurements=measurements,
-        quotas=quotas,
+        measurements=Measurements(config.llm.model),
+        quotas=quotas(config),
         store=store,
         runtimes=runtimes,
         agents=agents,
