@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import errno
 import fcntl
 import getopt
 import io
@@ -162,6 +163,8 @@ def _run(options: ExecutorOptions, on_ready: Callable[[], None]) -> int:
     except BlockingIOError:
         on_ready()
         return 0
+    if not options.state.samefile("."):  # it was deleted, and the locks with it
+        raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT))
     sys.stderr = ErrorLog(options.state / "log")
     adopt_orphans()
 

@@ -80,6 +80,8 @@ CONVERSATION = "conversation"
 TERM = "term"
 STARTING, RUNNING = "starting", "running"
 """Files that an executor locks: the first while it starts and ends, the other for as long as it lives."""
+DELETED = ".deleted"
+"""Ends the name of a folder that is being deleted."""
 _TERM_SECONDS = 2.0
 _NUMBER_LIMIT = 32
 _NAMES_AT_ONCE = 1000
@@ -156,11 +158,22 @@ class SandboxPaths:
         starts or ends is waited for, at most so many seconds; one that starts later finds no folder and ends."""
         with self._locked(STARTING, seconds) as settled, self._locked(RUNNING, 0) as ended:
             if settled and ended:
-                for folder in (self.workspace, self.home, self.undo) if keep_journal else (self.folder,):
+                gone = () if keep_journal else self._moved_away()
+                for folder in (self.workspace, self.home, self.undo) if keep_journal else gone:
                     # A command may have put anything in the place of `undo`.
                     with contextlib.suppress(FileNotFoundError, NotADirectoryError):
                         remove_untrusted_tree(folder)
             return settled and ended
+
+    def _moved_away(self) -> Iterator[Path]:
+        """The folder under another name, and before it what a deletion that was cut off has left there. An executor
+        that starts while the folder is emptied could lock new files in the place of those that are locked here: by the
+        name it sees that it must end."""
+        gone = self.folder.with_name(f"{self.folder.name}{DELETED}")
+        yield gone
+        with contextlib.suppress(FileNotFoundError):
+            self.folder.rename(gone)
+            yield gone
 
     @contextlib.contextmanager
     def _open(self, name: str, flags: int) -> Iterator[int]:
