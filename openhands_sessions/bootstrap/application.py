@@ -34,6 +34,8 @@ from openhands_sessions.bootstrap.kinds import (
     STORES,
     OpenedRuntimes,
     OpenedStore,
+    link_tokens,
+    open_audit,
     open_auth,
     open_docker_kind,
     open_store,
@@ -53,12 +55,14 @@ from openhands_sessions.ports.model import ModelSpec
 from openhands_sessions.ports.operations import OperatorAccess, SessionLimits
 from openhands_sessions.ports.runtime import Runtimes
 from openhands_sessions.ports.sandboxes import Sandboxes
+from openhands_sessions.ports.sharing import LinkTokens
 from openhands_sessions.ports.store import SessionStore, StoredLimits
 from openhands_sessions.ports.workspaces import UploadLimits
 from openhands_sessions.service.expected_clients import ExpectedClients
 from openhands_sessions.service.importing import Importer
 from openhands_sessions.service.initial_input import InitialInputStore
 from openhands_sessions.service.local_access import LocalAccess
+from openhands_sessions.service.local_sharing import LocalSharing
 from openhands_sessions.service.local_usage import LocalUsage
 from openhands_sessions.service.secrets import SecretsStore
 from openhands_sessions.service.session_registry import SessionRegistry
@@ -105,13 +109,13 @@ async def open_application(
     and `runtimes` are the kinds to choose from. Raises OSError, SessionsError."""
     config.data_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
     async with AsyncExitStack() as stack:
-        auth = await stack.enter_async_context(open_auth(config))
+        links, audit = link_tokens(config), await stack.enter_async_context(open_audit(config))
+        auth = await stack.enter_async_context(open_auth(config, links))
         store = await stack.enter_async_context(open_store(config, stores))
         models = await _models(config, stack, provider_keys)
         agents = AgentChoice({"default": ModelAgents(models), "shell": ShellAgents()})
         sandboxes = await stack.enter_async_context(runtimes[config.runtime.kind](config, store))
-        secrets = _own_secrets(config, provider_keys)
-        parts = replace(_parts(config, store, sandboxes, agents), secrets=secrets)
+        parts = replace(_parts(config, store, sandboxes, agents), secrets=_own_secrets(config, provider_keys))
         registry = _registry(config, parts)
         stack.push_async_callback(registry.close_all, "shutdown")
         files = LocalFiles(config.data_dir / "files")
@@ -122,12 +126,12 @@ async def open_application(
         given, expected = InitialInputStore(sealed), ExpectedClients(files, store)
         limits = _conversation_limits(config)
         sessions = SessionService(
-            store, registry, settings, given, parts.clock, expected=expected, limits=limits, titles=titles
+            store, registry, settings, given, parts.clock, expected=expected, limits=limits, titles=titles, audit=audit
         )
         yield Application(
             config=config,
             store=store,
-            access=LocalAccess(sessions, parts.runtimes, parts.memory, _upload_limits(config), _usage(parts)),
+            access=_access(config, sessions, parts, links),
             sessions=sessions,
             settings=settings,
             secrets=SecretsStore(sealed),
@@ -136,6 +140,13 @@ async def open_application(
             agents=agents,
             auth=auth,
         )
+
+
+def _access(config: Config, sessions: SessionService, parts: Dependencies, links: LinkTokens) -> LocalAccess:
+    limits = UploadLimits(file_bytes=config.limits.upload_bytes, files=config.limits.upload_files)
+    usage = partial(LocalUsage, parts.store.accounts, parts.quotas, parts.clock)
+    sharing = partial(LocalSharing, sessions, links, users_apart=config.tells_users_apart)
+    return LocalAccess(sessions, parts.runtimes, parts.memory, limits, usage=usage, sharing=sharing)
 
 
 def _registry(config: Config, parts: Dependencies) -> SessionRegistry:
@@ -173,14 +184,6 @@ async def probe_model(config: Config, name: str) -> None:
         models = await _models(config, stack)
         key = _text(config.llm.api_key)
         await models.open(ModelSpec(name=name, base_url=config.llm.base_url, api_key=key))
-
-
-def _usage(parts: Dependencies) -> Callable[[Principal], LocalUsage]:
-    return partial(LocalUsage, parts.store.accounts, parts.quotas, parts.clock)
-
-
-def _upload_limits(config: Config) -> UploadLimits:
-    return UploadLimits(file_bytes=config.limits.upload_bytes, files=config.limits.upload_files)
 
 
 def _text(secret: SecretStr | None) -> str | None:

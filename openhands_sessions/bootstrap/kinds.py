@@ -6,8 +6,10 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from openhands_sessions.adapters import installed
+from openhands_sessions.adapters.audit_file import open_audit_file
 from openhands_sessions.adapters.auths.open import OpenAuth
 from openhands_sessions.adapters.auths.session_key import SessionKey
+from openhands_sessions.adapters.auths.shared_links import LazyLinkTokens, SharedLinks
 from openhands_sessions.adapters.runtimes.docker.container_spec import PROBE_PREFIX, WARM_PREFIX, DockerSettings
 from openhands_sessions.adapters.runtimes.local.runtimes import LocalLimits, LocalRuntimes
 from openhands_sessions.adapters.stores.leases import Holder
@@ -16,11 +18,15 @@ from openhands_sessions.adapters.stores.sqlite_check import check_sqlite
 from openhands_sessions.adapters.stores.sqlite_schema import probe_sqlite
 from openhands_sessions.adapters.stores.write_ahead_log import kept_logs
 from openhands_sessions.config.config import Config
-from openhands_sessions.core.errors import BadInput
+from openhands_sessions.config.errors import ConfigError
+from openhands_sessions.config.session_key import LINK_FILE, make_key
+from openhands_sessions.core.errors import BadInput, StorageUnavailable
 from openhands_sessions.core.ids import ConversationId
 from openhands_sessions.ports.access import Auth
+from openhands_sessions.ports.audit import AuditLog
 from openhands_sessions.ports.runtime import Runtimes
 from openhands_sessions.ports.sandboxes import Check, LastingRuntimes
+from openhands_sessions.ports.sharing import LinkTokens
 from openhands_sessions.ports.store import SessionStore, StoreOptions, StoreReport
 
 OpenedStore = AbstractAsyncContextManager[SessionStore]
@@ -146,7 +152,40 @@ def probe_store(folder: Path) -> str:
     return probe_sqlite(folder)
 
 
-def open_auth(config: Config) -> AbstractAsyncContextManager[Auth]:
+@asynccontextmanager
+async def open_audit(config: Config) -> AsyncIterator[AuditLog | None]:
+    """The audit log; None where none is wanted. Raises OSError."""
+    section = config.audit
+    if not section.enabled:
+        yield None
+        return
+    path = section.path or config.data_dir / "audit.jsonl"
+    async with open_audit_file(path, file_bytes=section.file_bytes, files=section.files) as audit:
+        yield audit
+
+
+def link_tokens(config: Config) -> LinkTokens:
+    """What signs links to shared conversations, with a key that is made in the data folder when it is first needed."""
+
+    def load() -> LinkTokens:
+        from openhands_sessions.adapters.auths import link_tokens as signed  # brings a library that is slow to load
+
+        try:
+            return signed.SignedLinks(make_key(config.data_dir, LINK_FILE).encode())
+        except (OSError, ConfigError) as error:
+            raise StorageUnavailable(f"{LINK_FILE}, which signs links, cannot be read or made: {error}") from error
+
+    return LazyLinkTokens(load)
+
+
+@asynccontextmanager
+async def open_auth(config: Config, links: LinkTokens) -> AsyncIterator[Auth]:
+    """The configured kind, and beside it the links that `links` has signed. Raises as `configured_auth`."""
+    async with configured_auth(config) as auth:
+        yield SharedLinks(auth, links)
+
+
+def configured_auth(config: Config) -> AbstractAsyncContextManager[Auth]:
     """Where a key is needed and none is configured, `serve` has made one; without it every caller is refused. Raises
     BadInput for keys that cannot be used."""
     match config.auth.kind:

@@ -243,7 +243,7 @@ def access(config: Config) -> Finding:
 
 def _token_access(config: Config) -> Finding:
     try:
-        kinds.open_auth(config)
+        kinds.configured_auth(config)
     except SessionsError as error:
         return Finding("access", "fail", error.message, "Correct the keys, or the file of revoked tokens.")
     return Finding("access", "ok", "by signed tokens")

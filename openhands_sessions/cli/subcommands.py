@@ -176,6 +176,33 @@ def sessions_history(
     return int(module.history(place, sid, limit, asked, as_json=as_json))
 
 
+@sessions.command("share")
+def sessions_share(
+    sid: Id,
+    *,
+    user: Annotated[str | None, typer.Option("--user", metavar="USER", help="Let this user in.")] = None,
+    link: Annotated[bool, typer.Option("--link", help="Print the token of a new link.")] = False,
+    write: Annotated[bool, typer.Option("--write", help="To write too, not only to look.")] = False,
+    hours: Annotated[float | None, typer.Option("--hours", help="How long the link counts; 24 if not given.")] = None,
+    revoke: Annotated[str | None, typer.Option("--revoke", metavar="USER", help="Let this user in no more.")] = None,
+    revoke_link: Annotated[
+        str | None, typer.Option("--revoke-link", metavar="LINK", help="Revoke the link with this id.")
+    ] = None,
+    as_json: AsJson = False,
+    server: Server = None,
+    session_api_key: Key = None,
+    data_dir: DataDir = None,
+    config_file: ConfigFile = None,
+    settings: Settings = None,
+) -> int:
+    """List whom a conversation is shared with, share it, or take that back."""
+    flags = given(_place(session_api_key, data_dir), settings)
+    place = command("sessions").ConversationsTarget(flags, config_file, server)
+    module = command("sharing")
+    asked = module.ShareOptions(user=user, link=link, write=write, hours=hours, revoke=revoke, revoke_link=revoke_link)
+    return int(module.share(place, sid, asked, as_json=as_json))
+
+
 @sessions.command("export")
 def sessions_export(
     sid: Id,

@@ -4,6 +4,7 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr
 
+from openhands_sessions.config.audit_section import AuditSection
 from openhands_sessions.config.docker_section import DockerSection
 from openhands_sessions.config.lists import Quotas, Rules
 from openhands_sessions.config.section import Section
@@ -277,6 +278,7 @@ class Config(BaseModel):
     agent: AgentSection = AgentSection()
     metrics: MetricsSection = MetricsSection()
     log: LogSection = LogSection()
+    audit: AuditSection = AuditSection()
 
     @property
     def is_open(self) -> bool:

@@ -16,6 +16,8 @@ from openhands_sessions.config.errors import ConfigError
 
 FILE = "session_api_key"
 """The key's file, in the data folder."""
+LINK_FILE = "link_key"
+"""The file of the key that signs the tokens of links, in the data folder."""
 VARIABLES = ("OHS_SESSION_API_KEY", "OHS_SERVER__SESSION_API_KEY")
 """Both set `server.session_api_key`; the first one counts where both are given."""
 
@@ -46,9 +48,9 @@ def find_key(url: str, given: str | None = None, data_dir: Path | None = None) -
     return read_key(data_dir or Path(os.environ.get("OHS_DATA_DIR") or default_data_dir()).expanduser())
 
 
-def read_key(data_dir: Path) -> str | None:
+def read_key(data_dir: Path, name: str = FILE) -> str | None:
     """The key in the folder's file; None where there is no file. Raises ConfigError."""
-    file = data_dir / FILE
+    file = data_dir / name
     try:
         text = file.read_text("ascii").strip()
     except FileNotFoundError:
@@ -62,17 +64,17 @@ def read_key(data_dir: Path) -> str | None:
     return text
 
 
-def make_key(data_dir: Path) -> str:
+def make_key(data_dir: Path, name: str = FILE) -> str:
     """The key in the folder's file, made where there is none: processes that start at once get the same one. Raises
     ConfigError, OSError."""
     data_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
     folder = os.open(data_dir, os.O_RDONLY)
     try:
         fcntl.flock(folder, fcntl.LOCK_EX)
-        key = read_key(data_dir)
+        key = read_key(data_dir, name)
         if key is None:
             key = secrets.token_urlsafe(32)
-            _write(data_dir / FILE, key)
+            _write(data_dir / name, key)
             os.fsync(folder)
         return key
     finally:
@@ -81,7 +83,7 @@ def make_key(data_dir: Path) -> str:
 
 def _write(file: Path, key: str) -> None:
     """Whole or not at all, and never readable for others."""
-    unfinished = file.with_name(f".{FILE}.new")
+    unfinished = file.with_name(f".{file.name}.new")
     unfinished.unlink(missing_ok=True)
     descriptor = os.open(unfinished, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     with os.fdopen(descriptor, "w") as out:

@@ -48,6 +48,10 @@ class Unauthorized(CallerError, code="unauthorized"):
     """The key or login is missing or wrong."""
 
 
+class Forbidden(CallerError, code="forbidden"):
+    """The caller may see the conversation, or has a link to one, and may not do this; the message says who may."""
+
+
 class NotAccepting(CallerError, code="not_accepting"):
     """The session does not accept this command in its present state."""
 

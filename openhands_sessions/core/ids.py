@@ -14,6 +14,9 @@ UNNUMBERED = EventId(-1)
 LOCAL_OWNER = OwnerId("local")
 LONGEST_OWNER = 128
 """Characters of a user's id."""
+LINK_PREFIX = "link:"
+"""What the names of links begin with, where a user's id stands: as the author of an event, and among those who
+watch."""
 
 _CONVERSATION_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}")
 
@@ -27,6 +30,8 @@ def conversation_id(text: object) -> ConversationId:
 
 def owner_id(text: object) -> OwnerId:
     """Check a user's id that came from outside. Raises BadInput, naming the rule."""
+    if isinstance(text, str) and text.startswith(LINK_PREFIX):
+        raise BadInput("user", f"must not begin with {LINK_PREFIX!r}, as the names of links do")
     if isinstance(text, str) and 0 < len(text) <= LONGEST_OWNER and text.isprintable() and text == text.strip():
         return OwnerId(text)
     raise BadInput(

@@ -7,9 +7,11 @@ from typing import Literal, NamedTuple, Protocol
 
 from openhands_sessions.core.events.event import Json
 from openhands_sessions.core.ids import ConversationId, OwnerId
+from openhands_sessions.core.permissions import Lapse
 from openhands_sessions.core.user_settings import UserSettings
 from openhands_sessions.ports.conversations import Conversations
 from openhands_sessions.ports.gateway import Gateway
+from openhands_sessions.ports.sharing import Grantee, SharedLink, Sharing
 from openhands_sessions.ports.usage import UsageReports
 from openhands_sessions.ports.workspaces import Workspaces
 
@@ -40,11 +42,12 @@ class IssuedToken:
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Principal:
     """A caller: whose conversations it sees, and what it may do besides. `token` is what it has shown, if that is one
-    that can lapse."""
+    that can lapse. With a `link`, it sees what the link is of, and nothing else: `owner` then names the link."""
 
     owner: OwnerId
     role: Role
     token: IssuedToken | None = field(default=None, compare=False)
+    link: SharedLink | None = None
     address: str = field(default="", compare=False)
     """Under which its address is counted; empty where it is not, as for loopback and trusted proxies."""
 
@@ -52,6 +55,11 @@ class Principal:
     def watches(self) -> bool:
         """Whether it may watch all sessions."""
         return self.role in (Role.OPERATOR, Role.ADMIN)
+
+    @property
+    def grantee(self) -> Grantee:
+        """Who conversations of others are shared with, where they are shared with this caller."""
+        return Grantee("user", self.owner) if self.link is None else Grantee("link", self.link.id)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -72,10 +80,6 @@ class LoginProof(NamedTuple):
 
     text: str
     seconds: int
-
-
-Lapse = Literal["expired", "revoked"]
-"""Why a token does not count any more."""
 
 
 class Auth(Protocol):
@@ -117,10 +121,12 @@ class Access:
     conversations: Conversations
     workspaces: Workspaces
     usage: UsageReports
+    sharing: Sharing
 
 
 class AccessControl(Protocol):
-    """Who may do what: an id of someone else's is NotFound, like an unknown one, before anything is validated."""
+    """Who may do what: an id that is neither the caller's nor shared with it is NotFound, like an unknown one, before
+    anything is validated. For one that is shared, what is not allowed is Forbidden."""
 
     def of(self, principal: Principal) -> Access:
         """The ports as this caller may use them; cheap, no I/O."""

@@ -10,6 +10,7 @@ from openhands_sessions.core.events.codec import Stored
 from openhands_sessions.core.history_changes import HistoryChange
 from openhands_sessions.core.ids import ConversationId, EventId
 from openhands_sessions.core.lineage import Branch, Chain, Checkpoint
+from openhands_sessions.core.permissions import Permission
 from openhands_sessions.ports.gateway import SessionInfo
 
 
@@ -104,11 +105,11 @@ class FollowedList(Protocol):
 
 
 class Conversations(Protocol):
-    """Every call but `page`, `follow_list` and `delete` raises NotFound for an id that is unknown, deleted or someone
-    else's."""
+    """Every call but `page`, `follow_list` and `delete` raises NotFound for an id that is unknown, deleted or neither
+    the caller's nor shared with it, and Forbidden for what the caller may not do."""
 
-    async def check(self, sid: ConversationId) -> None:
-        """Returns where the caller has such a conversation."""
+    async def check(self, sid: ConversationId, needs: Permission = Permission.VIEW) -> None:
+        """Returns where the caller has such a conversation, and may do so much with it."""
 
     async def page(
         self,
@@ -118,7 +119,8 @@ class Conversations(Protocol):
         matching: ConversationFilter = ANY_CONVERSATION,
         count: bool = False,
     ) -> ConversationPage:
-        """Newest first; `count` asks for the total. Raises BadInput for a page id that no page gave."""
+        """The caller's conversations and those that are shared with it, newest first; `count` asks for the total.
+        Raises BadInput for a page id that no page gave."""
 
     async def rename(self, sid: ConversationId, title: str) -> str:
         """The title as it is kept; followers are told. Raises BadInput for an empty or too long one."""

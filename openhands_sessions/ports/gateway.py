@@ -12,6 +12,7 @@ from openhands_sessions.core.events.event import AgentState, Json
 from openhands_sessions.core.ids import ConversationId, EventId, OwnerId
 from openhands_sessions.core.lifecycle import SessionState
 from openhands_sessions.core.lineage import MAIN, Chain
+from openhands_sessions.core.permissions import Lapse, Permission
 from openhands_sessions.core.repository import Repository
 
 
@@ -99,6 +100,10 @@ class SessionInfo:
     """The branch of the dialogue, where `chain` is known; `branch` is the repository's."""
     model: str | None = None
     """What answers; None for an agent without a model, and where that is not known without reading the log."""
+    permission: Permission = Permission.OWN
+    """What the caller may do with it."""
+    watchers: tuple[str, ...] = ()
+    """Who follows it now: ids of users, and names of links, in order; as far as this process knows."""
     expected: bool = False
     """Whether no session is set up only because the server has just started, or ends: clients are about to be back."""
 
@@ -152,9 +157,10 @@ Deliver: TypeAlias = Callable[[FeedItem], bool]
 
 
 class SessionEnded(Exception):
-    """Nothing more follows: the session ended with `reason` (`stopped`, `deleted`, `shutdown`)."""
+    """Nothing more follows: the session ended with `reason` (`stopped`, `deleted`, `shutdown`), or what let the
+    follower in does not count any more (`expired`, `revoked`)."""
 
-    def __init__(self, reason: EndReason) -> None:
+    def __init__(self, reason: EndReason | Lapse) -> None:
         super().__init__(reason)
         self.reason = reason
 
@@ -179,8 +185,8 @@ class SessionHandle:
 
 
 class Gateway(Protocol):
-    """The sessions of one caller's conversations. Every call but `open` raises NotFound for an id that is unknown,
-    deleted or someone else's."""
+    """The sessions of one caller's conversations, and of those that are shared with it. Every call but `open` raises
+    NotFound for an id that is unknown, deleted or neither, and Forbidden for what the caller may not do."""
 
     async def open(self, spec: SessionSpec) -> SessionInfo:
         """Make, revive or join a session; does not wait for Ready. Raises NotFound, AtCapacity, BadInput."""
@@ -193,8 +199,8 @@ class Gateway(Protocol):
         self, sid: ConversationId, after: int, *, deliver: Deliver | None = None
     ) -> AbstractAsyncContextManager[AsyncIterator[FeedItem]]:
         """Every event after `after`, stored ones first and live ones next, in order, each once; transient items in
-        between. Following does not end with the session: it goes on until the conversation is stopped or deleted or
-        the server goes, then SessionEnded is raised out of the iterator.
+        between. Following does not end with the session: it goes on until the conversation is stopped or deleted,
+        the server goes, or the caller is let in no more: then SessionEnded is raised out of the iterator.
 
         While the iterator is awaited, live items may go to `deliver` in its place, which spares a task switch for each;
         what `deliver` raises is raised out of the iterator."""

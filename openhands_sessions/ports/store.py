@@ -14,6 +14,7 @@ from openhands_sessions.core.ids import ConversationId, EventId, OwnerId
 from openhands_sessions.core.repository import Repository
 from openhands_sessions.ports.accounts import Accounts, Charge
 from openhands_sessions.ports.conversations import ANY_CONVERSATION, ConversationFilter
+from openhands_sessions.ports.sharing import GrantStore
 
 MEGABYTE = 1_000_000
 
@@ -240,12 +241,15 @@ class ConversationStore(Protocol):
         limit: int,
         before: tuple[datetime, ConversationId] | None = None,
         matching: ConversationFilter = ANY_CONVERSATION,
+        guest: OwnerId | None = None,
     ) -> Sequence[ConversationRow]:
-        """Newest `created_at` first, then highest id; only those that come after `before` in that order. An
-        owner of None means all owners. A row that is not as it was written is left out. A page of one owner walks along
-        an index, whatever it must match: 50 of 10,000 cost 50."""
+        """Newest `created_at` first, then highest id; only those that come after `before` in that order. An owner of
+        None means all owners; with a `guest`, only those that are shared with that user. A row that is not as it was
+        written is left out. A page of one owner walks along an index, whatever it must match: 50 of 10,000 cost 50."""
 
-    async def count(self, owner: OwnerId | None, matching: ConversationFilter = ANY_CONVERSATION) -> int:
+    async def count(
+        self, owner: OwnerId | None, matching: ConversationFilter = ANY_CONVERSATION, *, guest: OwnerId | None = None
+    ) -> int:
         """How many rows the pages have."""
 
     async def update(
@@ -255,8 +259,8 @@ class ConversationStore(Protocol):
         lone surrogates, and Conflict, changing nothing, where the row has another version than `if_version`."""
 
     async def delete(self, sid: ConversationId) -> bool:
-        """Delete row, log, receipts, snapshots and read marks together; False where there was no row. Nothing of them
-        is found from then on; a reading under way ends."""
+        """Delete row, log, receipts, snapshots, read marks and shares together; False where there was no row. Nothing
+        of them is found from then on; a reading under way ends."""
 
 
 class SessionStore(Protocol):
@@ -266,6 +270,7 @@ class SessionStore(Protocol):
     snapshots: SnapshotStore
     read_marks: ReadMarkStore
     accounts: Accounts
+    shares: GrantStore
 
     @property
     def problem(self) -> str | None:

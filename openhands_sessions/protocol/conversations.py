@@ -13,6 +13,7 @@ from openhands_sessions.core.events.event import AgentState, Json, Source
 from openhands_sessions.core.ids import LOCAL_OWNER, ConversationId, EventId, OwnerId
 from openhands_sessions.core.lifecycle import SET_UP, SessionState
 from openhands_sessions.core.lineage import MAIN
+from openhands_sessions.core.permissions import Permission
 from openhands_sessions.core.repository import Repository, checked_branch, checked_provider, repository
 from openhands_sessions.core.texts import TaskKind, task_message
 from openhands_sessions.ports.gateway import SessionInfo, SessionSpec
@@ -217,6 +218,8 @@ class SessionOut(Reply):
     chain: list[tuple[int, int]] | None = None
     dialogue_branch: str = MAIN
     model: str | None = None
+    permission: Permission = Permission.OWN
+    watchers: list[str] = Field(default_factory=list)
 
 
 class ConversationOut(Reply):
@@ -296,6 +299,8 @@ class ConversationOut(Reply):
             chain=None if own.chain is None else tuple((EventId(start), EventId(end)) for start, end in own.chain),
             dialogue_branch=own.dialogue_branch,
             model=own.model,
+            permission=own.permission,
+            watchers=tuple(own.watchers),
         )
 
 

@@ -10,6 +10,7 @@ from openhands_sessions.core.errors import (
     CallerError,
     DamagedRecord,
     FileProblem,
+    Forbidden,
     ForeignHost,
     ForeignOrigin,
     Gone,
@@ -31,7 +32,7 @@ from openhands_sessions.core.errors import (
     Unauthorized,
 )
 from openhands_sessions.core.events.event import Json
-from openhands_sessions.ports.access import Lapse
+from openhands_sessions.core.permissions import Lapse
 from openhands_sessions.ports.gateway import Accepted
 from openhands_sessions.protocol.payloads import Message, Payload, Reply
 
@@ -42,6 +43,7 @@ HTTP_STATUS: tuple[tuple[type[SessionsError], int], ...] = (
     (MethodNotAllowed, 405),
     (Unauthorized, 401),
     (NoProviderToken, 401),
+    (Forbidden, 403),
     (ForeignHost, 403),
     (ForeignOrigin, 403),
     (NotAccepting, 409),
@@ -68,7 +70,7 @@ _BY_CODE: Mapping[str, Callable[[str], SessionsError]] = {
     kind.code: kind
     for kind in (
         *(AlreadyExists, AtCapacity, DamagedRecord, NoRepository, NotAccepting, StorageUnavailable, TooLarge),
-        *(StaleDecision, Unauthorized),
+        *(Forbidden, StaleDecision, Unauthorized),
     )
 }
 
@@ -182,6 +184,11 @@ def _facts(error: SessionsError) -> dict[str, Any]:
 def lapsed(why: Lapse) -> Unauthorized:
     """A token that does not count any more."""
     return Unauthorized(f"the token {LAPSES[why]}: connect again with a new one")
+
+
+def unshared(why: Lapse) -> Unauthorized:
+    """What let the caller into somebody else's conversation does not count any more."""
+    return Unauthorized(f"your access to this conversation {LAPSES[why]}: ask its owner")
 
 
 def http_status(kind: type[SessionsError]) -> int:

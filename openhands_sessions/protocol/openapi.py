@@ -10,9 +10,10 @@ from pydantic.json_schema import JsonSchemaMode
 from openhands_sessions.core.events.schema import event_schemas
 from openhands_sessions.protocol.conversations import FilterIn
 from openhands_sessions.protocol.errors import ErrorOut
+from openhands_sessions.protocol.parameters import ID
 from openhands_sessions.protocol.payloads import Schema
 from openhands_sessions.protocol.route import TEXT, Route, Shape
-from openhands_sessions.protocol.routes import HTML, ID, ROUTES
+from openhands_sessions.protocol.routes import HTML, ROUTES
 
 PLACE = "#/components/schemas/{model}"
 ALWAYS = (401, 403, 413, 422, 429, 503)

@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+from openhands_sessions.core.permissions import Permission
 from openhands_sessions.protocol.payloads import Schema
 
 Shape = Any
@@ -25,7 +26,8 @@ class Parameter:
 class Route:
     """One row. `call` is the method and the path. `reply` is the good answer, if there is one, with its `status` and
     `media`; `errors` are the others by status, besides those that any route may answer. `access` says who may ask,
-    `slashes` whether parameters of the path may hold slashes."""
+    `needs` what it must be allowed to do with the conversation of the path, and `slashes` whether parameters of the
+    path may hold slashes."""
 
     call: str
     summary: str
@@ -38,6 +40,7 @@ class Route:
     media: str = "application/json"
     errors: Mapping[int, Shape] = field(default_factory=dict)
     access: Literal["anyone", "caller", "operator"] = "caller"
+    needs: Permission | None = None
     slashes: bool = False
 
     @property

@@ -6,11 +6,11 @@ The server registers its handlers from it, the remote gateway takes its paths fr
 from collections.abc import Mapping
 from functools import partial
 
+from openhands_sessions.core.permissions import Permission
 from openhands_sessions.core.user_settings import UserSettings
-from openhands_sessions.ports.usage import MOST_DAYS
+from openhands_sessions.protocol import parameters as query
 from openhands_sessions.protocol.commands import AcceptedOut, CommandIn, ModelIn, ModelOut, SayIn, SendIn
 from openhands_sessions.protocol.conversations import (
-    TRIGGERS,
     ConfigOut,
     ConversationOut,
     ConversationsOut,
@@ -39,53 +39,25 @@ from openhands_sessions.protocol.settings import (
     SecretsOut,
     SettingsOut,
 )
+from openhands_sessions.protocol.shares import GrantIn, GrantOut, LinkIn, LinkOut, SharesOut
 from openhands_sessions.protocol.usage import UsageOut
-from openhands_sessions.protocol.workspaces import ChangeOut, DiffOut, FileOut, MicroagentsOut, UploadOut
+from openhands_sessions.protocol.workspaces import UPLOAD, ChangeOut, DiffOut, FileOut, MicroagentsOut, UploadOut
 
-LARGEST_ID = 2**53
 NOTHING: Schema = {}
-ID: Schema = {"type": "string", "maxLength": 64}
 HTML: Schema = {"type": "string", "contentMediaType": "text/html"}
 OBJECT: Schema = {"type": "object"}
 LIST: Schema = {"type": "array"}
 LOG: Schema = {"type": "array", "items": {"$ref": "#/components/schemas/Event"}}
-UPLOAD: Schema = {
-    "type": "object",
-    "properties": {"files": {"type": "array", "items": {"type": "string", "format": "binary"}}},
-    "required": ["files"],
-}
 
 
 def _object(**properties: Schema) -> Schema:
     return {"type": "object", "properties": properties, "required": list(properties), "additionalProperties": False}
 
 
-def _number(name: str, least: int = 0, most: int = LARGEST_ID, **more: int) -> Parameter:
-    return Parameter(name, {"type": "integer", "minimum": least, "maximum": most, **more})
-
-
-LIMIT = _number("limit", least=1, most=100, default=20)
-START_ID = _number("start_id", default=0)
-END_ID = _number("end_id", least=-1, default=-1)
-EVENT_ID = _number("event_id")
-AFTER = _number("after", least=-1, default=-1)
-BEFORE = _number("before", default=LARGEST_ID)
-REVERSE = Parameter("reverse", {"type": "boolean", "default": False})
-FILTER = Parameter("filter", {**TEXT, "description": "JSON, see FilterIn: `source`, `query`, `include_types`, …"})
-PAGE = (LIMIT, Parameter("page_id"), Parameter("selected_repository"))
-SEARCH = Parameter("search", {**TEXT, "description": "Stands in the title or in the first message."})
-ID_PREFIX = Parameter("id_prefix", {**ID, "description": "The beginning of the id."})
-COUNT = Parameter("count", {"type": "boolean", "default": False, "description": "Answer the `total` too."})
-STREAM = Parameter("stream", {"type": "boolean", "default": False})
-TRIGGER = Parameter("conversation_trigger", {"enum": list(TRIGGERS)})
-USER = Parameter("user")
-DAYS = _number("days", least=1, most=MOST_DAYS, default=1)
-FILE = Parameter("file", required=True)
-PATH = Parameter("path")
-
 ALL = "/api/conversations"
 ONE = f"{ALL}/{{conversation_id}}"
 REPOSITORY = "/api/user/repository"
+VIEW, WRITE, OWN = Permission
 UNKNOWN: Mapping[int, Shape] = {404: ErrorOut}
 REFUSED: Mapping[int, Shape] = {404: ErrorOut, 409: ErrorOut}
 
@@ -94,24 +66,26 @@ LIST_CONVERSATIONS = _conversations(
     f"GET {ALL}",
     "A page of the caller's conversations, newest first.",
     ConversationsOut,
-    query=(*PAGE, TRIGGER, SEARCH, ID_PREFIX, COUNT),
+    query=(*query.PAGE, query.TRIGGER, query.SEARCH, query.ID_PREFIX, query.COUNT),
 )
 CREATE_CONVERSATION = _conversations(f"POST {ALL}", "Create a conversation and start it.", StartedOut, body=CreateIn)
 LIST_MICROAGENT_CONVERSATIONS = _conversations(
     "GET /api/microagent-management/conversations",
     "A page of the conversations that were created to write a microagent.",
     ConversationsOut,
-    query=PAGE,
+    query=query.PAGE,
 )
 DESCRIBE_CONVERSATION = _conversations(
-    f"GET {ONE}", "One conversation, or null if it is unknown.", ConversationOut | None
+    f"GET {ONE}", "One conversation, or null if it is unknown.", ConversationOut | None, needs=VIEW
 )
-RENAME_CONVERSATION = _conversations(f"PATCH {ONE}", "Change the title.", bool, body=RenameIn, errors=UNKNOWN)
+RENAME_CONVERSATION = _conversations(
+    f"PATCH {ONE}", "Change the title.", bool, body=RenameIn, errors=UNKNOWN, needs=OWN
+)
 DELETE_CONVERSATION = _conversations(
-    f"DELETE {ONE}", "Delete a conversation with its workspace; false if it is unknown.", bool
+    f"DELETE {ONE}", "Delete a conversation with its workspace; false if it is unknown.", bool, needs=OWN
 )
 START_CONVERSATION = _conversations(
-    f"POST {ONE}/start", "Open the session of a conversation.", StartedOut, body=StartIn, errors=UNKNOWN
+    f"POST {ONE}/start", "Open the session of a conversation.", StartedOut, body=StartIn, errors=UNKNOWN, needs=VIEW
 )
 SET_MODEL = _conversations(
     f"PUT {ONE}/model",
@@ -119,6 +93,7 @@ SET_MODEL = _conversations(
     ModelOut,
     body=ModelIn,
     errors=REFUSED,
+    needs=OWN,
 )
 MARK_READ = _conversations(
     f"POST {ONE}/read",
@@ -126,53 +101,52 @@ MARK_READ = _conversations(
     ReadOut,
     body=ReadIn,
     errors=UNKNOWN,
+    needs=VIEW,
 )
-STOP_CONVERSATION = _conversations(f"POST {ONE}/stop", "Close the session of a conversation.", StartedOut)
+STOP_CONVERSATION = _conversations(f"POST {ONE}/stop", "Close the session of a conversation.", StartedOut, needs=WRITE)
 
-_log = partial(Route, tag="log")
+_log = partial(Route, tag="log", needs=VIEW)
+_told = partial(_log, errors=REFUSED, needs=WRITE)
 READ_EVENTS = _log(
     f"GET {ONE}/events",
     "A page of events, from the beginning or the end.",
     _object(events=LOG, has_more={"type": "boolean"}),
-    query=(START_ID, END_ID, REVERSE, LIMIT, FILTER),
+    query=(query.START_ID, query.END_ID, query.REVERSE, query.LIMIT, query.FILTER),
     errors={400: ErrorOut, 404: ErrorOut},
 )
 STREAM_EVENTS = _log(
     f"GET {ONE}/events/stream",
     "The log as it grows, by server-sent events: `oh_event`, with an id if it is stored, `oh_delta`, and `ended`.",
     TEXT,
-    query=(AFTER,),
+    query=(query.AFTER,),
     media="text/event-stream",
     errors=UNKNOWN,
 )
-SEND_COMMAND = _log(
-    f"POST {ONE}/events", "Send a command, as over the socket.", AcceptedOut, body=CommandIn, errors=REFUSED
-)
-SAY = _log(f"POST {ONE}/message", "Send a message to the agent.", AcceptedOut, body=SayIn, errors=REFUSED)
-SEND_MESSAGE = _log(
+SEND_COMMAND = _told(f"POST {ONE}/events", "Send a command, as over the socket.", AcceptedOut, body=CommandIn)
+SAY = _told(f"POST {ONE}/message", "Send a message to the agent.", AcceptedOut, body=SayIn)
+SEND_MESSAGE = _told(
     f"POST {ONE}/messages",
     "Send a message, or queue it. With `stream`, the answer is `text/event-stream`: the events from the message to the "
     "end of its turn.",
     AcceptedOut,
-    query=(STREAM,),
+    query=(query.STREAM,),
     body=SendIn,
-    errors=REFUSED,
 )
 READ_HISTORY = _log(
     f"GET {ONE}/history",
     "The turns of the visible dialogue, the newest or those before a message, its branches and checkpoints.",
     HistoryOut,
-    query=(LIMIT, BEFORE),
+    query=(query.LIMIT, query.BEFORE),
     errors=UNKNOWN,
 )
-CHANGE_HISTORY = _log(
+CHANGE_HISTORY = _told(
     f"POST {ONE}/history",
     "Undo, move, edit, regenerate, switch, checkpoint or compact: what was done. While a turn runs, all but "
     "`checkpoint` are refused.",
     HistoryChangedOut,
     body=HistoryIn,
-    errors=REFUSED,
 )
+EXPORT = _log(f"GET {ONE}/trajectory", "The whole log, for an export.", _object(trajectory=LOG), errors=UNKNOWN)
 EXPORT = _log(
     f"GET {ONE}/trajectory",
     "The whole log, for an export, with the owner's id and the cost in US dollars.",
@@ -180,13 +154,13 @@ EXPORT = _log(
     errors=UNKNOWN,
 )
 
-_files = partial(Route, tag="files", errors=UNKNOWN)
-LIST_FILES = _files(f"GET {ONE}/list-files", "The names in a folder of the workspace.", list[str], query=(PATH,))
+_files = partial(Route, tag="files", errors=UNKNOWN, needs=VIEW)
+LIST_FILES = _files(f"GET {ONE}/list-files", "The names in a folder of the workspace.", list[str], query=(query.PATH,))
 READ_FILE = _files(
     f"GET {ONE}/select-file",
     "The content of a text file.",
     FileOut,
-    query=(FILE,),
+    query=(query.FILE,),
     errors={404: ErrorOut, 415: ErrorOut},
 )
 UPLOAD_FILES = _files(
@@ -195,9 +169,13 @@ UPLOAD_FILES = _files(
     UploadOut,
     body=UPLOAD,
     body_media="multipart/form-data",
+    needs=WRITE,
 )
 ZIP_DIRECTORY = _files(
-    f"GET {ONE}/zip-directory", "A folder of the workspace, as a zip file.", query=(PATH,), media="application/zip"
+    f"GET {ONE}/zip-directory",
+    "A folder of the workspace, as a zip file.",
+    query=(query.PATH,),
+    media="application/zip",
 )
 GIT_CHANGES = _files(
     f"GET {ONE}/git/changes", "The files that differ from the branch as it was fetched.", list[ChangeOut]
@@ -206,7 +184,7 @@ GIT_DIFF = _files(
     f"GET {ONE}/git/diff", "A file before and after its changes.", DiffOut, query=(Parameter("path", required=True),)
 )
 
-_details = partial(Route, tag="details", errors=UNKNOWN)
+_details = partial(Route, tag="details", errors=UNKNOWN, needs=VIEW)
 RUNTIME_CONFIG = _details(f"GET {ONE}/config", "The ids of the session and the sandbox.", ConfigOut)
 VSCODE_URL = _details(
     f"GET {ONE}/vscode-url", "The address of an editor in the sandbox: always null, as there is none.", EditorOut
@@ -217,12 +195,32 @@ REMEMBER_PROMPT = _details(
     f"GET {ONE}/remember-prompt",
     "A message that asks the agent to write down what it has learnt up to an event.",
     PromptOut,
-    query=(EVENT_ID,),
+    query=(query.EVENT_ID,),
 )
 SUBMIT_FEEDBACK = _details(
-    f"POST {ONE}/submit-feedback", "Store a user's feedback on this server only.", FeedbackOut, body=FeedbackIn
+    f"POST {ONE}/submit-feedback",
+    "Store a user's feedback on this server only.",
+    FeedbackOut,
+    body=FeedbackIn,
+    needs=WRITE,
 )
 EXPERIMENT_CONFIG = _details(f"POST {ONE}/exp-config", "Accepted, without effect.", bool)
+
+_sharing = partial(Route, tag="sharing", errors=UNKNOWN, needs=OWN)
+LIST_SHARES = _sharing(f"GET {ONE}/shares", "Whom the conversation is shared with, and who follows it now.", SharesOut)
+SHARE = _sharing(f"POST {ONE}/shares", "Let a user in, or change what it may.", GrantOut, body=GrantIn)
+UNSHARE = _sharing(
+    f"DELETE {ONE}/shares",
+    "Let a user in no more, and end its connections to the conversation.",
+    bool,
+    query=(query.GUEST,),
+)
+MAKE_LINK = _sharing(
+    f"POST {ONE}/links", "Make a link; its token is shown this once.", LinkOut, status=201, body=LinkIn
+)
+REVOKE_LINK = _sharing(
+    f"DELETE {ONE}/links", "Revoke a link, and end the connections that use it.", bool, query=(query.LINK,)
+)
 
 _settings = partial(Route, tag="settings")
 READ_SETTINGS = _settings(
@@ -266,7 +264,7 @@ USAGE = _usage(
     "GET /api/usage",
     "What the caller's model calls have used, and what quotas leave; operators may name another `user`.",
     UsageOut,
-    query=(USER, DAYS),
+    query=(query.USER, query.DAYS),
     errors={404: ErrorOut},
 )
 

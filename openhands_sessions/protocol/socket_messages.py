@@ -11,7 +11,7 @@ from openhands_sessions.core.errors import SessionsError
 from openhands_sessions.core.events.codec import timestamp_text
 from openhands_sessions.core.events.event import Json
 from openhands_sessions.core.json_text import read_json
-from openhands_sessions.ports.access import Lapse
+from openhands_sessions.core.permissions import Lapse
 from openhands_sessions.ports.gateway import Delta, EndReason, Status
 from openhands_sessions.protocol.commands import COMMAND_MODELS, MessageIn
 from openhands_sessions.protocol.errors import Acknowledgement, BareError
@@ -102,7 +102,7 @@ class Resync(Message):
 
 class Ended(Message):
     """The session has ended: `stopped`, `deleted`, `shutdown`, `idle` or `failed`. It follows the last event. Or this
-    connection ends, and the session lives on: your token has `expired` or was `revoked`."""
+    connection ends, and the session lives on: your token or link has `expired`, or what let you in was `revoked`."""
 
     reason: EndReason | Lapse
 

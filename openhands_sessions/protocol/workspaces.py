@@ -4,7 +4,13 @@ from dataclasses import asdict
 from typing import Any, Literal
 
 from openhands_sessions.core.microagents import Microagent
-from openhands_sessions.protocol.payloads import Reply
+from openhands_sessions.protocol.payloads import Reply, Schema
+
+UPLOAD: Schema = {
+    "type": "object",
+    "properties": {"files": {"type": "array", "items": {"type": "string", "format": "binary"}}},
+    "required": ["files"],
+}
 
 
 class MicroagentOut(Reply):

@@ -8,7 +8,8 @@ from aiohttp import web
 
 from openhands_sessions.core.errors import BadInput, Unauthorized
 from openhands_sessions.core.events.event import Json
-from openhands_sessions.ports.access import Lapse, Principal
+from openhands_sessions.core.permissions import Lapse
+from openhands_sessions.ports.access import Principal
 from openhands_sessions.protocol.errors import Acknowledgement
 from openhands_sessions.protocol.payloads import checked
 from openhands_sessions.protocol.socket_messages import AUTHENTICATE, AuthenticateIn

@@ -7,7 +7,7 @@ import socketio
 import structlog
 
 from openhands_sessions.core.errors import SessionsError
-from openhands_sessions.ports.access import Lapse
+from openhands_sessions.core.permissions import Lapse
 from openhands_sessions.ports.conversations import Conversations, FollowedList, ListItem
 from openhands_sessions.protocol.errors import BareError, lapsed
 from openhands_sessions.protocol.lists import ListOut, list_message

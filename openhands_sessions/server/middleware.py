@@ -13,6 +13,7 @@ from openhands_sessions.core.errors import (
     AtCapacity,
     BadInput,
     CallerError,
+    Forbidden,
     ForeignHost,
     ForeignOrigin,
     LimitReached,
@@ -32,6 +33,7 @@ from openhands_sessions.server.guarded_connection import CONNECTION, connection_
 from openhands_sessions.server.identification import SOCKETS, Identification
 from openhands_sessions.server.scrapers import Scrapers
 from openhands_sessions.server.security_headers import preflight
+from openhands_sessions.server.services import route_of
 from openhands_sessions.server.static import ROUTE
 
 log = structlog.get_logger(__name__)
@@ -179,6 +181,8 @@ def authentication(callers: Identification, scrapers: Scrapers) -> Middleware:
                 return await handler(request)
             principal = await callers.identify(request, credentials_of(request))
             rates_of(request).requests.take()
+            if principal.link is not None and (route := route_of(request)) is not None and route.needs is None:
+                raise Forbidden("a link lets you into one conversation, and nowhere else")
             if request.path in OPERATORS and not principal.watches:
                 raise Unauthorized("only operators may ask this")
         return await handler(request)

@@ -24,13 +24,15 @@ from openhands_sessions.ports.access import (
 )
 from openhands_sessions.ports.operations import ModelProbe, Operations, OperatorCommands
 from openhands_sessions.protocol.payloads import checked
-from openhands_sessions.protocol.route import Parameter
+from openhands_sessions.protocol.route import Parameter, Route
+from openhands_sessions.protocol.routes import ROUTES
 from openhands_sessions.server.identification import PRINCIPAL
 from openhands_sessions.server.inbound import LIMITS, read_body
 
 WHOLE = re.compile(r"-?[0-9]{1,18}")
 """No more digits than any limit of ours has."""
 P = TypeVar("P", bound=BaseModel)
+_ROUTES = {(route.method, route.path): route for route in ROUTES}
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -83,14 +85,24 @@ def access(request: web.Request) -> Access:
     return services(request).access.of(principal(request))
 
 
-async def owned(request: web.Request) -> ConversationId:
-    """The conversation of the path, which is the caller's. Raises NotFound, also for an id that can be none."""
+def route_of(request: web.Request) -> Route | None:
+    """The row of a request's route; None for a page, and for what is no route."""
+    resource = request.match_info.route.resource
+    return None if resource is None else _ROUTES.get((request.method, resource.canonical))
+
+
+async def permitted(request: web.Request) -> ConversationId:
+    """The conversation of the path, with which the caller may do what the route needs. Raises NotFound, also for an id
+    that can be none, and Forbidden."""
     text = request.match_info["conversation_id"]
     try:
         sid = conversation_id(text)
     except BadInput:
         raise NotFound("conversation", text[:64]) from None
-    await access(request).conversations.check(sid)
+    route = route_of(request)
+    assert route is not None
+    assert route.needs is not None
+    await access(request).conversations.check(sid, route.needs)
     return sid
 
 

@@ -15,8 +15,8 @@ from openhands_sessions.core.events.codec import Stored, stored
 from openhands_sessions.core.events.event import Event, Json
 from openhands_sessions.core.ids import ConversationId, OwnerId
 from openhands_sessions.core.lineage import Chain, on_chain
+from openhands_sessions.core.permissions import Lapse
 from openhands_sessions.core.settings import SessionSettings
-from openhands_sessions.ports.access import Lapse
 from openhands_sessions.ports.agent import Agents
 from openhands_sessions.ports.files import FileStore
 from openhands_sessions.ports.gateway import (
@@ -34,7 +34,7 @@ from openhands_sessions.ports.gateway import (
     Status,
 )
 from openhands_sessions.protocol.commands import command_of
-from openhands_sessions.protocol.errors import BareError, lapsed
+from openhands_sessions.protocol.errors import BareError, lapsed, unshared
 from openhands_sessions.protocol.socket_messages import (
     PROTOCOL,
     ConnectionLimits,
@@ -199,6 +199,8 @@ class WebSession:
                     async for item in items:
                         await self._forward(item)
             except SessionEnded as end:
+                if end.reason == "expired" or end.reason == "revoked":
+                    self.refuse(unshared(end.reason))
                 self._tell_end(end.reason)
                 await self._leave(end.reason)
             except NotFound:

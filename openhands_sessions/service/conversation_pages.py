@@ -21,12 +21,20 @@ async def page_of(
     page_id: str | None = None,
     matching: ConversationFilter = ANY_CONVERSATION,
 ) -> ConversationPage:
-    """The newest, or those after a page; without the total. Raises BadInput for a page id that no page gave."""
+    """The newest of one's own and of those that are shared with one, or those after a page; without the total. Raises
+    BadInput for a page id that no page gave."""
     before = None if not page_id else _decode_page(page_id)
-    rows = await sessions.store.conversations.page(owner, limit=limit + 1, before=before, matching=matching)
+    pages = sessions.store.conversations
+    own = await pages.page(owner, limit=limit + 1, before=before, matching=matching)
+    theirs = await pages.page(None, limit=limit + 1, before=before, matching=matching, guest=owner)
+    rows = sorted((*own, *theirs), key=_place, reverse=True) if theirs else own
     shown = rows[:limit]
     infos = await sessions.descriptions.summaries(shown, owner)
     return ConversationPage(infos, _encode_page(shown[-1]) if len(rows) > limit else None)
+
+
+def _place(row: ConversationRow) -> tuple[datetime, ConversationId]:
+    return row.created_at, row.id
 
 
 def _encode_page(row: ConversationRow) -> str:

@@ -1,7 +1,7 @@
 """Whose lists are followed, and which conversations have changed since each follower has looked."""
 
 import asyncio
-from collections.abc import Hashable, Iterator, Sequence
+from collections.abc import Hashable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from itertools import islice
 
@@ -62,6 +62,8 @@ class ListFeed:
 
     def __init__(self) -> None:
         self.followers: set[ListFollower] = set()
+        self.guest_of: set[ConversationId] = set()
+        """Conversations of others that are shared with the user."""
         self._shown: dict[ConversationId, Hashable] = {}
         """What rows of live sessions show, as of the newest change."""
 
@@ -85,15 +87,45 @@ class ListFeeds:
 
     def __init__(self) -> None:
         self._feeds: dict[OwnerId, ListFeed] = {}
+        self._guests: dict[ConversationId, set[OwnerId]] = {}
+        """Users in whose followed lists conversations of others stand."""
         self._ended = False
 
     def find(self, owner: OwnerId) -> ListFeed | None:
         """The user's feed; None where the list is not followed."""
         return self._feeds.get(owner)
 
+    def of(self, owner: OwnerId, sid: ConversationId) -> Sequence[ListFeed]:
+        """The feeds of followed lists in which a conversation of this owner stands."""
+        feed, guests = self._feeds.get(owner), self._guests.get(sid)
+        if guests is None:
+            return () if feed is None else (feed,)
+        return [found for user in (owner, *guests) if (found := self._feeds.get(user)) is not None]
+
     def changed(self, owner: OwnerId, sid: ConversationId) -> None:
-        """A row of this user's list shows something else, has come, or is gone."""
-        if (feed := self._feeds.get(owner)) is not None:
+        """A row of this owner's shows something else, has come, or is gone."""
+        for feed in self.of(owner, sid):
+            feed.changed(sid)
+
+    def join(self, user: OwnerId, sids: Iterable[ConversationId]) -> None:
+        """These conversations of others stand in this user's list."""
+        if (feed := self._feeds.get(user)) is not None:
+            for sid in sids:
+                feed.guest_of.add(sid)
+                self._guests.setdefault(sid, set()).add(user)
+
+    def shared(self, user: OwnerId, sid: ConversationId) -> None:
+        """A conversation of somebody else's has come into this user's list, or this user may do something else with
+        it."""
+        if (feed := self._feeds.get(user)) is not None:
+            self.join(user, [sid])
+            feed.changed(sid)
+
+    def unshared(self, user: OwnerId, sid: ConversationId) -> None:
+        """A conversation of somebody else's stands in this user's list no more."""
+        if (feed := self._feeds.get(user)) is not None:
+            self._leave(user, sid)
+            feed.guest_of.discard(sid)
             feed.changed(sid)
 
     @contextmanager
@@ -110,6 +142,8 @@ class ListFeeds:
             feed.followers.discard(follower)
             if not feed.followers and self._feeds.get(owner) is feed:
                 del self._feeds[owner]
+                for sid in feed.guest_of:
+                    self._leave(owner, sid)
 
     def renew(self) -> None:
         """Rows of any user show something else: a snapshot comes next for every follower."""
@@ -123,3 +157,9 @@ class ListFeeds:
         for feed in self._feeds.values():
             for follower in feed.followers:
                 follower.end()
+
+    def _leave(self, user: OwnerId, sid: ConversationId) -> None:
+        guests = self._guests.get(sid, set())
+        guests.discard(user)
+        if not guests:
+            self._guests.pop(sid, None)

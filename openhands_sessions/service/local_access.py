@@ -5,6 +5,7 @@ from collections.abc import Callable
 from openhands_sessions.ports.access import Access, Principal
 from openhands_sessions.ports.memory import Memory
 from openhands_sessions.ports.runtime import Runtimes
+from openhands_sessions.ports.sharing import Sharing
 from openhands_sessions.ports.usage import UsageReports
 from openhands_sessions.ports.workspaces import UploadLimits
 from openhands_sessions.service.local_conversations import LocalConversations
@@ -14,7 +15,7 @@ from openhands_sessions.service.session_service import SessionService
 
 
 class LocalAccess:
-    """An AccessControl: ownership itself is decided by `SessionService.row`."""
+    """An AccessControl: who may do what is decided by `SessionService.permitted`."""
 
     def __init__(
         self,
@@ -22,13 +23,16 @@ class LocalAccess:
         runtimes: Runtimes,
         memory: Memory,
         limits: UploadLimits,
+        *,
         usage: Callable[[Principal], UsageReports],
+        sharing: Callable[[Principal], Sharing],
     ) -> None:
         self._sessions = sessions
         self._runtimes = runtimes
         self._memory = memory
         self._limits = limits
         self._usage = usage
+        self._sharing = sharing
 
     def of(self, principal: Principal) -> Access:
         return Access(
@@ -36,4 +40,5 @@ class LocalAccess:
             LocalConversations(self._sessions, self._runtimes, principal),
             LocalWorkspaces(self._sessions, self._memory, self._limits, principal),
             self._usage(principal),
+            self._sharing(principal),
         )

@@ -16,6 +16,7 @@ from openhands_sessions.core.history_changes import HistoryChange, read_change
 from openhands_sessions.core.ids import UNNUMBERED, ConversationId, EventId
 from openhands_sessions.core.lineage import at_most, on_chain
 from openhands_sessions.core.money import dollars
+from openhands_sessions.core.permissions import Permission
 from openhands_sessions.ports.access import Principal
 from openhands_sessions.ports.conversations import (
     ANY_CONVERSATION,
@@ -57,7 +58,7 @@ NOT_EXPORTED = frozenset(
 
 
 class LocalConversations:
-    """Sees the conversations of one principal."""
+    """Sees the conversations of one principal, and those that are shared with it."""
 
     def __init__(self, sessions: SessionService, runtimes: Runtimes, principal: Principal) -> None:
         self._sessions = sessions
@@ -65,8 +66,8 @@ class LocalConversations:
         self._principal = principal
         self._rows = sessions.store.conversations
 
-    async def check(self, sid: ConversationId) -> None:
-        await self._sessions.row(self._principal, sid)
+    async def check(self, sid: ConversationId, needs: Permission = Permission.VIEW) -> None:
+        await self._sessions.row(self._principal, sid, needs)
 
     async def page(
         self,
@@ -78,15 +79,19 @@ class LocalConversations:
     ) -> ConversationPage:
         owner = self._principal.owner
         page = await page_of(self._sessions, owner, limit=limit, page_id=page_id, matching=matching)
-        return replace(page, total=await self._rows.count(owner, matching)) if count else page
+        if not count:
+            return page
+        theirs = await self._rows.count(None, matching, guest=owner)
+        return replace(page, total=await self._rows.count(owner, matching) + theirs)
 
     async def rename(self, sid: ConversationId, title: str) -> str:
-        await self.check(sid)
+        await self.check(sid, Permission.OWN)
         title = title.strip()
         if not 1 <= len(title) <= LONGEST_TITLE:
             raise BadInput("title", f"must have 1 to {LONGEST_TITLE} characters")
         await self._rows.update(sid, {"title": title})
         self._sessions.registry.retitled(sid, title, self._principal.owner)
+        self._sessions.note(self._principal, "renamed", sid)
         return title
 
     async def mark_read(self, sid: ConversationId, event: EventId) -> EventId:
@@ -110,7 +115,7 @@ class LocalConversations:
     async def delete(self, sid: ConversationId) -> bool:
         """It is gone from lists when nothing is left: a deletion that fails or is cut off can be asked for again."""
         try:
-            await self.check(sid)
+            await self.check(sid, Permission.OWN)
         except NotFound:
             return False
         await self._empty(sid)
@@ -118,6 +123,7 @@ class LocalConversations:
         await self._empty(sid)  # of what a client has begun meanwhile
         if deleted:
             self._sessions.registry.lists.changed(self._principal.owner, sid)
+            self._sessions.note(self._principal, "deleted", sid)
             log.info("a conversation was deleted", conversation_id=sid, owner=self._principal.owner)
         return deleted
 
@@ -145,7 +151,8 @@ class LocalConversations:
         return found[:limit], len(found) > limit
 
     async def history(self, sid: ConversationId, *, limit: int, before: EventId | None = None) -> DialogueHistory:
-        view = await self._sessions.descriptions.view(await self._sessions.row(self._principal, sid))
+        row = await self._sessions.row(self._principal, sid, Permission.VIEW)
+        view = await self._sessions.descriptions.view(row)
         store, chain, lineage = self._sessions.store, view.chain, view.lineage
         end = view.head if before is None else EventId(before - 1)
         load = loading(store.snapshots, sid)
@@ -167,7 +174,8 @@ class LocalConversations:
         return await read_change(read, event)
 
     async def export(self, sid: ConversationId) -> AsyncIterator[bytes]:
-        row = await self._sessions.row(self._principal, sid)
+        row = await self._sessions.row(self._principal, sid, Permission.VIEW)
+        self._sessions.note(self._principal, "exported", sid)
         before = '{"trajectory":['
         async for batch in readable(self._sessions.store.log(sid)):
             texts = [_exported(entry).text for entry in batch if not hidden(entry)]
@@ -185,7 +193,7 @@ class LocalConversations:
             return None
 
     async def remember_prompt(self, sid: ConversationId, event: int) -> str:
-        row = await self._sessions.row(self._principal, sid)
+        row = await self._sessions.row(self._principal, sid, Permission.VIEW)
         found: list[Stored] = []
         chain = (await self._sessions.descriptions.view(row)).lineage.path(event)
         async for batch in readable(self._sessions.store.log(sid), before=event + 1, reverse=True, limit=REMEMBERED):

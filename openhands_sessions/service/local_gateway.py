@@ -1,8 +1,10 @@
 """One caller's Gateway over the sessions of this process."""
 
 import asyncio
+import re
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, suppress
+from contextlib import aclosing, asynccontextmanager, suppress
+from dataclasses import replace
 
 from openhands_sessions.core.commands import Command, SendMessage, SetModel, Stop
 from openhands_sessions.core.errors import NotAccepting, SessionsError
@@ -10,6 +12,7 @@ from openhands_sessions.core.history_commands import Compact, EditMessage
 from openhands_sessions.core.ids import UNNUMBERED, ConversationId
 from openhands_sessions.core.lifecycle import SessionState
 from openhands_sessions.core.money import dollars
+from openhands_sessions.core.permissions import COMMANDS, Permission, needed_for
 from openhands_sessions.core.settings import public
 from openhands_sessions.ports.access import Principal
 from openhands_sessions.ports.gateway import (
@@ -22,18 +25,22 @@ from openhands_sessions.ports.gateway import (
     SessionSpec,
     SessionUsage,
 )
+from openhands_sessions.ports.store import ConversationRow
 from openhands_sessions.service.remembered_rules import remembers
-from openhands_sessions.service.session_service import SessionService
+from openhands_sessions.service.session_service import SessionService, owns
+from openhands_sessions.service.watchers import until_lapse
 from openhands_sessions.session.command_handler import SubmittedCommand
 from openhands_sessions.session.idempotency import IdempotencyKey
 from openhands_sessions.session.stop import record_stop
 
+AUDITED = {kind: re.sub(r"(?<!^)(?=[A-Z])", "_", kind.__name__).lower() for kind in COMMANDS}
+"""How an audit log names commands: `send_message`, `set_model`, …"""
 REVIVALS = 3
 """How often a command is carried to a session that closes just then."""
 
 
 class LocalGateway:
-    """Sees the conversations of one principal."""
+    """Sees the conversations of one principal, and those that are shared with it."""
 
     def __init__(self, sessions: SessionService, principal: Principal) -> None:
         self._sessions = sessions
@@ -41,23 +48,26 @@ class LocalGateway:
         self._principal = principal
 
     async def open(self, spec: SessionSpec) -> SessionInfo:
-        return await self._sessions.descriptions.describe(await self._sessions.open(self._principal, spec))
+        row, permission = await self._sessions.open(self._principal, spec)
+        return replace(await self._sessions.descriptions.describe(row), permission=permission)
 
     async def submit(self, sid: ConversationId, command: Command, *, key: str | None = None) -> Accepted:
         idempotency = None if key is None else IdempotencyKey.of(key, command)
-        author = self._principal.owner
+        author, needs = self._principal.owner, needed_for(command)
         row = None
         for _ in range(REVIVALS):
             session = self._registry.find(sid)
-            if session is None or not session.accepting or self._registry.owner(sid) != author:
-                row = row or await self._sessions.row(self._principal, sid)
-                session = await self._sessions.session(row, address=self._principal.address)
+            if session is None or not session.accepting or not self._owns(sid):
+                row = row or await self._sessions.row(self._principal, sid, needs)
+                session = await self._sessions.session(row, address=self._address(row))
             try:
                 accepted = await session.submit(command, idempotency, author)
                 if isinstance(command, SendMessage | EditMessage):
                     self._sessions.title(session)
                 if remembers(command):
-                    await self._sessions.remember(await self._sessions.row(self._principal, sid), accepted)
+                    row = row or await self._sessions.row(self._principal, sid, needs)
+                    await self._sessions.remember(row, accepted)
+                self._sessions.note(self._principal, AUDITED[type(command)], sid, event=accepted.id)
                 return accepted
             except SessionsError as error:
                 known = session.event_stream.view.head != UNNUMBERED
@@ -75,26 +85,35 @@ class LocalGateway:
     async def follow(
         self, sid: ConversationId, after: int, *, deliver: Deliver | None = None
     ) -> AsyncIterator[AsyncIterator[FeedItem]]:
-        row = await self._sessions.row(self._principal, sid)
-        session = self._registry.find(sid)
-        if session is None or session.state is SessionState.CLOSED:
-            await self._sessions.session(row, address=self._principal.address)
-        # A failed session is not replaced here, or each follower would build it again and again.
-        items = self._registry.feed(sid).follow(after, deliver)
-        try:
-            yield items
-        finally:
+        principal = self._principal
+        # Before it is asked what the caller may do: a right that ends in between ends this too.
+        with self._sessions.watchers.joined(sid, principal.owner, principal.grantee) as watcher:
+            row = await self._sessions.row(principal, sid, Permission.VIEW)
+            session = self._registry.find(sid)
+            if session is None or session.state is SessionState.CLOSED:
+                await self._sessions.session(row, address=self._address(row))
+            self._sessions.note(principal, "followed", sid)
+            # A failed session is not replaced here, or each follower would build it again and again.
+            items = self._registry.feed(sid).follow(after, deliver)
             try:
-                await items.aclose()
+                if owns(principal, row):
+                    yield items
+                else:
+                    async with aclosing(until_lapse(items, watcher)) as bounded:
+                        yield bounded
             finally:
-                self._registry.released(sid)
+                try:
+                    await items.aclose()
+                finally:
+                    self._registry.released(sid)
 
     async def describe(self, sid: ConversationId) -> SessionInfo:
-        row = await self._sessions.row(self._principal, sid)
-        return await self._sessions.descriptions.describe(row, self._principal.owner)
+        row, permission = await self._sessions.permitted(self._principal, sid, Permission.VIEW)
+        info = await self._sessions.descriptions.describe(row, self._principal.owner)
+        return replace(info, permission=permission)
 
     async def ready(self, sid: ConversationId, within: float) -> None:
-        await self._sessions.row(self._principal, sid)
+        await self._sessions.row(self._principal, sid, Permission.VIEW)
         session = self._registry.find(sid)
         if session is not None:
             with suppress(TimeoutError):
@@ -102,12 +121,22 @@ class LocalGateway:
                     await session.settled()
 
     async def close(self, sid: ConversationId, reason: EndReason) -> None:
-        await self._sessions.close(await self._sessions.row(self._principal, sid), reason)
+        await self._sessions.close(await self._sessions.row(self._principal, sid, Permission.WRITE), reason)
+        self._sessions.note(self._principal, "closed", sid)
 
     def session(self, sid: ConversationId) -> SessionHandle | None:
         session = self._registry.find(sid)
-        if session is None or self._registry.owner(sid) != self._principal.owner:
+        if session is None or not self._owns(sid):
             return None
         spent = session.event_stream.view.spent
         usage = SessionUsage(dollars(spent.cost), spent.prompt_tokens, spent.completion_tokens)
         return SessionHandle(session.state, public(session.settings), usage)
+
+    def _owns(self, sid: ConversationId) -> bool:
+        """Whether it is the caller's own conversation, and live."""
+        row = self._registry.row(sid)
+        return row is not None and owns(self._principal, row)
+
+    def _address(self, row: ConversationRow) -> str | None:
+        """From where a session is opened, as its limit counts it: one that a guest opens counts for its owner alone."""
+        return self._principal.address if owns(self._principal, row) else None

@@ -8,6 +8,7 @@ from openhands_sessions.core.errors import BadInput, FileProblem, NotAccepting, 
 from openhands_sessions.core.ids import ConversationId
 from openhands_sessions.core.lifecycle import SessionState
 from openhands_sessions.core.microagents import Microagent
+from openhands_sessions.core.permissions import Permission
 from openhands_sessions.ports.access import Principal
 from openhands_sessions.ports.memory import Memory
 from openhands_sessions.ports.runtime import WORKSPACE, Runtime, Workspace
@@ -23,7 +24,7 @@ _DEVICE = re.compile(r"(?:con|prn|aux|nul|conin\$|conout\$|(?:com|lpt)[0-9¹²³
 
 
 class LocalWorkspaces:
-    """Sees the workspaces of one principal."""
+    """Sees the workspaces of one principal, and those that are shared with it."""
 
     def __init__(self, sessions: SessionService, memory: Memory, limits: UploadLimits, principal: Principal) -> None:
         self.limits = limits
@@ -38,7 +39,7 @@ class LocalWorkspaces:
         return await text_of(await self._files(sid), path)
 
     async def upload(self, sid: ConversationId, name: str, chunks: AsyncIterator[bytes]) -> str | SkippedUpload:
-        files = await self._files(sid)
+        files = (await self._runtime(sid, Permission.WRITE)).files
         try:
             path = f"{WORKSPACE}/{upload_name(name)}"
             await files.receive(path, chunks, limit=self.limits.file_bytes)
@@ -50,10 +51,12 @@ class LocalWorkspaces:
             if error.field != "name":
                 raise
             return SkippedUpload(name, error.message)
+        self._sessions.note(self._principal, "uploaded", sid, path=path)
         return path
 
     async def archive(self, sid: ConversationId, path: str = "") -> AsyncGenerator[bytes, None]:
         files = await self._files(sid)
+        self._sessions.note(self._principal, "downloaded", sid, path=path)
         async with aclosing(files.archive(path)) as chunks:
             async for chunk in chunks:
                 yield chunk
@@ -75,8 +78,8 @@ class LocalWorkspaces:
     async def _files(self, sid: ConversationId) -> Workspace:
         return (await self._runtime(sid)).files
 
-    async def _runtime(self, sid: ConversationId) -> Runtime:
-        row = await self._sessions.row(self._principal, sid)
+    async def _runtime(self, sid: ConversationId, needs: Permission = Permission.VIEW) -> Runtime:
+        row = await self._sessions.row(self._principal, sid, needs)
         session = self._sessions.registry.find(sid)
         if session is None or session.state in (SessionState.CLOSING, SessionState.CLOSED):
             session = await self._sessions.session(row)

@@ -12,15 +12,18 @@ from openhands_sessions.core.ids import UNNUMBERED, ConversationId, EventId, Own
 from openhands_sessions.core.lifecycle import SET_UP, SessionState
 from openhands_sessions.core.lineage import MAIN
 from openhands_sessions.core.money import dollars
+from openhands_sessions.core.permissions import Permission
 from openhands_sessions.core.repository import Repository
 from openhands_sessions.core.stored_view import load_view
 from openhands_sessions.core.unread import unread_after
 from openhands_sessions.core.view import VIEW_VERSION, ConversationView
 from openhands_sessions.ports.gateway import SessionInfo
+from openhands_sessions.ports.sharing import Grantee
 from openhands_sessions.ports.store import ConversationRow, SessionStore
 from openhands_sessions.service.expected_clients import ExpectedClients
 from openhands_sessions.service.pending_approval import pending_approval
 from openhands_sessions.service.session_registry import SessionRegistry
+from openhands_sessions.service.watchers import Watchers
 from openhands_sessions.session.agent_session import AgentSession
 from openhands_sessions.session.log_folding import LONG, folded
 from openhands_sessions.session.placeholder import readable
@@ -34,18 +37,27 @@ _STATE_CHANGE = f"observation:{AgentStateChangedObservation.KIND}"
 class SessionDescriptions:
     """Looks at rows, live sessions and snapshots; into a log only where one conversation is described."""
 
-    def __init__(self, store: SessionStore, registry: SessionRegistry, expected: ExpectedClients) -> None:
+    def __init__(
+        self, store: SessionStore, registry: SessionRegistry, expected: ExpectedClients, watchers: Watchers
+    ) -> None:
         self._store = store
         self._registry = registry
         self._expected = expected
+        self._watchers = watchers
 
     async def summaries(self, rows: Sequence[ConversationRow], reader: OwnerId) -> Sequence[SessionInfo]:
         """Rows as lists show them to the reader, without looking into their logs: what is known of one without a
         session is what its newest snapshot says, which a session leaves at its end."""
+        theirs = await self._permissions(reader, [row.id for row in rows if row.owner != reader])
         known = [await self._known(row.id) for row in rows]
         asked = [row.id for row, view in zip(rows, known, strict=True) if view is not None and view.notices]
         marks = await self._marks(reader, asked)
-        return [self._summary(row, view, marks) for row, view in zip(rows, known, strict=True)]
+        return [
+            replace(self._summary(row, view, marks), permission=theirs.get(row.id, Permission.VIEW))
+            if row.owner != reader
+            else self._summary(row, view, marks)
+            for row, view in zip(rows, known, strict=True)
+        ]
 
     async def view(self, row: ConversationRow) -> ConversationView:
         """The fold of the log, also where no session is live. Raises StorageError."""
@@ -90,6 +102,11 @@ class SessionDescriptions:
                     return replace(info, head=head, last_state=entry.id, agent_state=state)
         return replace(info, head=head)
 
+    async def _permissions(
+        self, reader: OwnerId, sids: Sequence[ConversationId]
+    ) -> Mapping[ConversationId, Permission]:
+        return await self._store.shares.permissions(Grantee("user", reader), sids) if sids else {}
+
     def _live_view(self, sid: ConversationId) -> ConversationView | None:
         """What a live session has folded; None before it has."""
         session = self._registry.find(sid)
@@ -123,9 +140,6 @@ class SessionDescriptions:
         live = session is not None and session.state is not SessionState.CLOSED
         expected = row.id in self._expected and (session is None or session.state not in SET_UP_ENDED)
         repository = row.repository or Repository()
-        unread = None
-        if known is not None and marks is not None:
-            unread = unread_after(known.notices, marks.get(row.id, UNNUMBERED))
         return SessionInfo(
             id=row.id,
             owner=row.owner,
@@ -147,13 +161,20 @@ class SessionDescriptions:
             dialogue_branch=MAIN if view is None else view.lineage.branch,
             expected=expected,
             message_count=None if known is None else known.message_count,
-            unread=unread,
+            unread=_unread(row.id, known, marks),
             cost=None if known is None else dollars(known.spent.cost),
             processing=known is not None and known.processing,
             queued=0 if known is None else len(known.queued),
             pending=None if known is None else known.pending,
             model=_model(session, known),
+            watchers=self._watchers.names(row.id),
         )
+
+
+def _unread(
+    sid: ConversationId, known: ConversationView | None, marks: Mapping[ConversationId, EventId] | None
+) -> int | None:
+    return None if known is None or marks is None else unread_after(known.notices, marks.get(sid, UNNUMBERED))
 
 
 def _agent_state(live: ConversationView | None, known: ConversationView | None) -> AgentState | None:

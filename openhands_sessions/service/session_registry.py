@@ -172,7 +172,7 @@ class SessionRegistry:
         return session
 
     def retitled(self, sid: ConversationId, title: str, owner: OwnerId) -> None:
-        """Tell those who follow the conversation, or its owner's list, that it has a new title."""
+        """Tell those who follow the conversation, or a list with it, that it has a new title."""
         if (row := self._rows.get(sid)) is not None:
             self._rows[sid] = replace(row, title=title)
         if (feed := self._feeds.get(sid)) is not None:
@@ -278,12 +278,14 @@ class SessionRegistry:
 
     def _show(self, owner: OwnerId, session: AgentSession) -> None:
         """The session, or its view, has changed: its owner's list may have, too."""
-        if (feed := self.lists.find(owner)) is None:
+        feeds = self.lists.of(owner, session.sid)
+        if not feeds:
             return
         view = session.event_stream.view
         problem = None if session.problem is None else session.problem.message
         asked = (view.processing, view.pending, view.queued, view.notices, view.message_count, view.model)
-        feed.session_changed(session.sid, (session.state, problem, view.agent_state, view.spent.cost, *asked))
+        for feed in feeds:
+            feed.session_changed(session.sid, (session.state, problem, view.agent_state, view.spent.cost, *asked))
 
     def _ended(self, session: AgentSession, task: "asyncio.Task[None]") -> None:
         if not task.cancelled() and (error := task.exception()) is not None:
@@ -293,5 +295,5 @@ class SessionRegistry:
             del self._sessions[session.sid], self._tasks[session.sid], self._rows[session.sid]
             self._places.pop(session.sid).release()
             self._idle.forget(session.sid)
-            if (feed := self.lists.find(owner)) is not None:
+            for feed in self.lists.of(owner, session.sid):
                 feed.session_ended(session.sid)

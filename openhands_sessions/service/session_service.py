@@ -11,15 +11,20 @@ import structlog
 from openhands_sessions.core.errors import (
     AlreadyExists,
     BadInput,
+    Forbidden,
     LimitReached,
     NotFound,
     StorageError,
     StorageUnavailable,
+    Unauthorized,
 )
-from openhands_sessions.core.ids import ConversationId
+from openhands_sessions.core.events.event import Json
+from openhands_sessions.core.ids import ConversationId, OwnerId
 from openhands_sessions.core.measurements import Measurements
+from openhands_sessions.core.permissions import Permission
 from openhands_sessions.core.settings import begun
 from openhands_sessions.ports.access import Principal
+from openhands_sessions.ports.audit import AuditLog
 from openhands_sessions.ports.gateway import Accepted, EndReason, SessionSpec
 from openhands_sessions.ports.operations import Overview, SessionFigures, SessionLimits, SessionStatus
 from openhands_sessions.ports.store import ConversationRow, SessionStore, StoredLimits
@@ -32,6 +37,7 @@ from openhands_sessions.service.session_descriptions import SessionDescriptions
 from openhands_sessions.service.session_registry import SessionRegistry
 from openhands_sessions.service.settings import SettingsStore, secret_of, without_secret
 from openhands_sessions.service.title_generation import TitleGenerator
+from openhands_sessions.service.watchers import Watchers
 from openhands_sessions.session.agent_session import AgentSession
 from openhands_sessions.session.setup import InitialInput
 
@@ -45,6 +51,17 @@ class ConversationLimits:
 
     stored: StoredLimits
     local_repositories: bool = False
+
+
+_REFUSALS = {
+    Permission.WRITE: "you may look at this conversation, and not change it: ask its owner to let you write",
+    Permission.OWN: "this is for the owner of the conversation alone",
+}
+
+
+def owns(principal: Principal, row: ConversationRow) -> bool:
+    """Whether it is the caller's own conversation."""
+    return principal.link is None and row.owner == principal.owner
 
 
 class SessionService:
@@ -61,44 +78,68 @@ class SessionService:
         expected: ExpectedClients,
         limits: ConversationLimits,
         titles: TitleGenerator | None = None,
+        audit: AuditLog | None = None,
     ) -> None:
         """Without `titles`, conversations bear their ids until a user names them."""
         self.store = store
         self.registry = registry
-        self.descriptions = SessionDescriptions(store, registry, expected)
+        self.watchers = Watchers(self._watched)
+        self.descriptions = SessionDescriptions(store, registry, expected, self.watchers)
+        self.clock = clock
+        self._audit = audit
         self._settings = settings
         self._initial_input = initial_input
         self._expected = expected
         expected.over = registry.lists.renew
         self._limits = limits
-        self._clock = clock
         self._titles = titles
         self._recovery = Recovery(store, registry, partial(self.session, cause="recovery"))
 
-    async def row(self, principal: Principal, sid: ConversationId) -> ConversationRow:
-        """The caller's conversation: the one place where ownership is decided. Raises NotFound, for someone else's as
-        for an unknown one."""
-        row = self.registry.row(sid) or await self.store.conversations.get(sid)
-        if row is None or row.owner != principal.owner:
-            raise NotFound("conversation", sid)
+    async def row(self, principal: Principal, sid: ConversationId, needs: Permission) -> ConversationRow:
+        """A conversation with which the caller may do so much. Raises as `permitted`."""
+        row, _ = await self.permitted(principal, sid, needs)
         return row
 
-    async def open(self, principal: Principal, spec: SessionSpec) -> ConversationRow:
-        """The conversation's row, its session live; see `Gateway.open`."""
-        row = self.registry.row(spec.id) or await self.store.conversations.get(spec.id)
-        if row is not None and row.owner != principal.owner:
-            raise NotFound("conversation", spec.id)
-        if row is None:
-            if not spec.create:
-                raise NotFound("conversation", spec.id)
+    async def permitted(
+        self, principal: Principal, sid: ConversationId, needs: Permission
+    ) -> tuple[ConversationRow, Permission]:
+        """A conversation, and what the caller may do with it: the one place where that is decided. Raises NotFound for
+        one that is neither the caller's nor shared with it, as for an unknown one; Forbidden where the caller may not
+        do so much; Unauthorized for a link that was revoked."""
+        return await self._permitted(principal, sid, await self._found(sid), needs)
+
+    async def _found(self, sid: ConversationId) -> ConversationRow | None:
+        return self.registry.row(sid) or await self.store.conversations.get(sid)
+
+    async def _permitted(
+        self, principal: Principal, sid: ConversationId, row: ConversationRow | None, needs: Permission
+    ) -> tuple[ConversationRow, Permission]:
+        if row is not None and owns(principal, row):
+            return row, Permission.OWN
+        # Also for an unknown one, which is then answered neither sooner nor later.
+        shared = (await self.store.shares.permissions(principal.grantee, [sid])).get(sid)
+        if row is None or shared is None:
+            if row is not None and principal.link is not None and principal.link.conversation == sid:
+                raise Unauthorized("the link was revoked: ask whoever gave it to you for a new one")
+            raise NotFound("conversation", sid)
+        if not shared.covers(needs):
+            self.note(principal, "refused", sid, needs=needs.value)
+            raise Forbidden(_REFUSALS[needs])
+        return row, shared
+
+    async def open(self, principal: Principal, spec: SessionSpec) -> tuple[ConversationRow, Permission]:
+        """The conversation's row, its session live, and what the caller may do; see `Gateway.open`."""
+        row, permission = await self._found(spec.id), Permission.OWN
+        if row is None and spec.create and principal.link is None:
             with await self.registry.reserve(principal.owner, principal.address) as place:
                 row = await self._created(principal, spec)
                 session = await self.session(row, place=place)
         else:
-            session = await self.session(row, address=principal.address)
+            row, permission = await self._permitted(principal, spec.id, row, Permission.VIEW)
+            session = await self.session(row, address=principal.address if owns(principal, row) else None)
         if row.title is None and row.initial_message:
             self.title(session)
-        return row
+        return row, permission
 
     async def session(
         self,
@@ -137,6 +178,12 @@ class SessionService:
         finally:
             if reason in ("stopped", "deleted"):
                 self.registry.storage_failures.discard(row.id)
+
+    def note(self, principal: Principal, action: str, sid: ConversationId, **details: Json) -> None:
+        """Record what a caller does with a conversation, for whoever reads the audit log."""
+        if self._audit is not None:
+            place: dict[str, Json] = {"address": principal.address} if principal.address else {}
+            self._audit.record(self.clock(), principal.owner, action, sid, **place, **details)
 
     def title(self, session: AgentSession) -> None:
         """A user has said something: see to it that the conversation has a title."""
@@ -221,7 +268,7 @@ class SessionService:
         secret = secret_of(spec.settings)
         settings = await self._settings.merged(principal.owner, spec.settings)
         stored = await self._initial_input.store(spec)
-        spec, moment = stored.spec, self._clock()
+        spec, moment = stored.spec, self.clock()
         row = ConversationRow(
             id=spec.id,
             owner=principal.owner,
@@ -240,15 +287,22 @@ class SessionService:
         try:
             await self.store.conversations.create(row, files=stored.size, limits=self._limits.stored)
         except AlreadyExists:
-            return await self.row(principal, spec.id)
+            return await self.row(principal, spec.id, Permission.VIEW)
         except (BadInput, LimitReached, StorageError):
             await self._initial_input.forget(stored)
             raise
         # Only now is the id ours, and with it the place where its key is kept.
         await self._settings.keep(spec.id, secret)
         self.registry.lists.changed(row.owner, row.id)
+        self.note(principal, "created", row.id, cause=row.trigger)
         log.info("a conversation was created", conversation_id=row.id, owner=row.owner, cause=row.trigger)
         return row
+
+    def _watched(self, sid: ConversationId, name: OwnerId) -> None:
+        """Whoever is shown who watches is told of others than the owner, whose coming and going is no news."""
+        row = self.registry.row(sid)
+        if row is not None and name != row.owner:
+            self.registry.lists.changed(row.owner, sid)
 
     def _initial(self, row: ConversationRow) -> InitialInput:
         images, replay = row.images_key, row.replay_key

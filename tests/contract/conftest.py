@@ -119,9 +119,10 @@ async def kind(request: pytest.FixtureRequest, data_dir: Path) -> AsyncIterator[
     config = Config(data_dir=data_dir, quotas=(quota,))
     if request.param == "local":
         async with open_application(config) as house:
-            yield Kind(house.local.gateway, house.local.conversations, house.local.usage, house)
+            local = house.local
+            yield Kind(local.gateway, local.conversations, local.usage, local.sharing, house)
     else:
         async with in_process_server(config) as server, open_remote(server.url, None) as remote:
-            yield Kind(remote.gateway, remote.conversations, remote.usage, server.house)
+            yield Kind(remote.gateway, remote.conversations, remote.usage, remote.sharing, server.house)
     with suppress(RuntimeUnavailable):  # a test may have spoilt the folder: then nothing runs in it
         await discard_sandboxes(data_dir)

@@ -5,9 +5,11 @@ import pytest
 
 from openhands_sessions.core.errors import DamagedRecord
 from openhands_sessions.core.ids import LOCAL_OWNER, EventId
+from openhands_sessions.core.permissions import Permission
+from openhands_sessions.ports.sharing import Grant, Grantee
 from openhands_sessions.ports.store import SessionStore, Snapshot
 from tests.support.store_damage import Damage, read_all
-from tests.support.store_entries import OTHER, TALK, entries, ids, read, row
+from tests.support.store_entries import NOW, OTHER, TALK, entries, ids, read, row
 
 
 @pytest.fixture
@@ -70,6 +72,18 @@ async def test_a_damaged_snapshot_is_passed_over(filled: SessionStore, damage: D
     later = Snapshot(EventId(20), 1, "later")
     await filled.snapshots.save(TALK, later)
     assert await filled.snapshots.load(TALK) == later
+
+
+async def test_a_damaged_share_lets_nobody_in(filled: SessionStore, damage: Damage) -> None:
+    vera = Grantee("user", "vera")
+    share = Grant(grantee=vera, permission=Permission.VIEW, created_at=NOW)
+    for sid in (TALK, OTHER):
+        await filled.shares.put(sid, share, most=10)
+    damage(TALK)
+    assert await filled.shares.permissions(vera, [TALK, OTHER]) == {OTHER: Permission.VIEW}
+    assert (await filled.shares.of(TALK), await filled.shares.of(OTHER)) == ([], [share])
+    await filled.shares.put(TALK, share, most=10)
+    assert await filled.shares.of(TALK) == [share]
 
 
 async def test_a_damaged_read_mark_counts_as_none(filled: SessionStore, damage: Damage) -> None:

@@ -6,6 +6,7 @@ from datetime import datetime
 from openhands_sessions.core.errors import DamagedRecord, NotFound, StorageUnavailable
 from openhands_sessions.core.events.codec import Stored
 from openhands_sessions.core.ids import ConversationId, EventId, OwnerId
+from openhands_sessions.ports.sharing import Grant, Grantee
 from openhands_sessions.ports.store import ConversationRow, Receipt, Snapshot
 from tests.fakes.memory_accounts import MemoryAccounts
 
@@ -23,6 +24,7 @@ class MemoryConversation:
     receipts: dict[str, Receipt] = field(default_factory=dict)
     snapshots: dict[EventId, Snapshot] = field(default_factory=dict)
     read_marks: dict[OwnerId, EventId] = field(default_factory=dict)
+    shares: dict[Grantee, Grant] = field(default_factory=dict)
     damaged: set[EventId] = field(default_factory=set)
     row_is_damaged: bool = False
     files: int = 0
@@ -44,7 +46,7 @@ class MemoryData:
     accounts: MemoryAccounts = field(default_factory=MemoryAccounts)
 
     def damage(self, sid: ConversationId, *events: int) -> None:
-        """As a failing disk does: these events, or without any the row, its snapshots and its read marks."""
+        """As a failing disk does: these events, or without any the row, its snapshots, read marks and shares."""
         kept = self.conversations[sid]
         assert kept is not None
         kept.damaged.update(map(EventId, events))
@@ -52,6 +54,7 @@ class MemoryData:
             kept.row_is_damaged = True
             kept.snapshots.clear()
             kept.read_marks.clear()
+            kept.shares.clear()
 
 
 class OpenedData:

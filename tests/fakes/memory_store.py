@@ -19,12 +19,22 @@ from openhands_sessions.adapters.stores.encoding import (
     sizes_of,
 )
 from openhands_sessions.adapters.stores.leases import Holder, renewed
-from openhands_sessions.core.errors import AlreadyExists, Conflict, DamagedRecord, Fenced, OwnedElsewhere, SessionsError
+from openhands_sessions.core.errors import (
+    AlreadyExists,
+    Conflict,
+    DamagedRecord,
+    Fenced,
+    LimitReached,
+    OwnedElsewhere,
+    SessionsError,
+)
 from openhands_sessions.core.events.codec import Stored
 from openhands_sessions.core.ids import ConversationId, EventId, OwnerId
+from openhands_sessions.core.permissions import Permission
 from openhands_sessions.core.snapshots import kept
 from openhands_sessions.ports.accounts import Accounts, Charge
 from openhands_sessions.ports.conversations import ANY_CONVERSATION, ConversationFilter
+from openhands_sessions.ports.sharing import Grant, Grantee, GrantStore
 from openhands_sessions.ports.store import (
     ConversationRow,
     ConversationStore,
@@ -145,6 +155,7 @@ class MemoryConversations:
         limit: int,
         before: tuple[datetime, ConversationId] | None = None,
         matching: ConversationFilter = ANY_CONVERSATION,
+        guest: OwnerId | None = None,
     ) -> Sequence[ConversationRow]:
         rows = [
             kept.row
@@ -152,14 +163,18 @@ class MemoryConversations:
             if kept
             and not kept.row_is_damaged
             and owner in (None, kept.row.owner)
+            and (guest is None or Grantee("user", guest) in kept.shares)
             and (before is None or (kept.row.created_at, kept.row.id) < before)
             if _matches(kept.row, matching)
         ]
         newest = sorted(rows, key=lambda row: (row.created_at, row.id), reverse=True)
         return [_copy(row) for row in newest[: max(limit, 0)]]
 
-    async def count(self, owner: OwnerId | None, matching: ConversationFilter = ANY_CONVERSATION) -> int:
-        return len(await self.page(owner, limit=len(self._data.data.conversations), matching=matching))
+    async def count(
+        self, owner: OwnerId | None, matching: ConversationFilter = ANY_CONVERSATION, *, guest: OwnerId | None = None
+    ) -> int:
+        most = len(self._data.data.conversations)
+        return len(await self.page(owner, limit=most, matching=matching, guest=guest))
 
     async def update(
         self, sid: ConversationId, changes: RowChanges, *, if_version: int | None = None
@@ -213,6 +228,37 @@ class MemoryReadMarks:
         return marks.get(user, EventId(-1))
 
 
+class MemoryShares:
+    """Shares in a dict, by their grantees."""
+
+    def __init__(self, data: OpenedData) -> None:
+        self._data = data
+
+    async def of(self, sid: ConversationId) -> Sequence[Grant]:
+        kept = self._data.find(sid)
+        return sorted(kept.shares.values(), key=lambda share: (share.created_at, share.grantee)) if kept else []
+
+    async def put(self, sid: ConversationId, share: Grant, *, most: int) -> None:
+        size_of("user", share.grantee.name)
+        shares = self._data.get(sid).shares
+        for each in [*shares.values()]:
+            if each.expires_at is not None and each.expires_at <= share.created_at:
+                del shares[each.grantee]
+        if len(shares.keys() - {share.grantee}) >= most:
+            raise LimitReached("it is shared with too many", limit=most, count=len(shares))
+        shares[share.grantee] = share
+
+    async def remove(self, sid: ConversationId, grantee: Grantee) -> bool:
+        kept = self._data.find(sid)
+        return kept is not None and kept.shares.pop(grantee, None) is not None
+
+    async def permissions(
+        self, grantee: Grantee, sids: Sequence[ConversationId]
+    ) -> Mapping[ConversationId, Permission]:
+        found = {sid: self._data.find(sid) for sid in sids}
+        return {sid: kept.shares[grantee].permission for sid, kept in found.items() if kept and grantee in kept.shares}
+
+
 class MemoryStore:
     """A SessionStore; made by `open_memory`."""
 
@@ -228,6 +274,7 @@ class MemoryStore:
         self.snapshots: SnapshotStore = MemorySnapshots(data)
         self.accounts: Accounts = data.data.accounts
         self.read_marks: ReadMarkStore = MemoryReadMarks(data)
+        self.shares: GrantStore = MemoryShares(data)
 
     def log(self, sid: ConversationId) -> MemoryLog:
         return MemoryLog(sid, self._data)

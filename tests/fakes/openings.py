@@ -70,6 +70,7 @@ class DoorStore:
         self.snapshots: SnapshotStore = DoorSnapshots(store.snapshots, door)
         self.read_marks = store.read_marks
         self.accounts = store.accounts
+        self.shares = store.shares
         self.log = store.log
         self.claim = store.claim
         self.release = store.release

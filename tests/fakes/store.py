@@ -115,6 +115,7 @@ class MortalStore:
         self.snapshots: SnapshotStore = _MortalSnapshots(self, store.snapshots)
         self.read_marks = store.read_marks
         self.accounts = store.accounts
+        self.shares = store.shares
         self.dies_at = dies_at
         self.stored = stored
         self.count = 0

@@ -23,6 +23,7 @@ from tests.support.seeds import printed_seed
 from tests.support.server_clients import Clients
 from tests.support.session_harness import our_tasks
 from tests.support.socket_connection import ConnectionCut, ConnectionRefused
+from tests.support.storm_guests import StormGuests
 
 SCRIPT = """
 name: storm
@@ -69,6 +70,7 @@ class Storm:
         self.calls: Counter[str] = Counter()
         self._served = served
         self._number = 0
+        self.guests = StormGuests(self.random, self.faults, self.accepted)
         self._ways: dict[str, Callable[[Clients, str], Awaitable[None]]] = {
             "steer": self._sends("steer"),
             "queue": self._sends("queue"),
@@ -93,6 +95,9 @@ class Storm:
             "start": self._starts,
             "reap": self._reaps,
             "look": self._looks,
+            "share": self.guests.share,
+            "revoke": self.guests.revoke,
+            "visit": self.guests.visit,
         }
 
     async def rage(self, clients: Clients, sid: str, seconds: float) -> None:
@@ -293,6 +298,7 @@ async def storm(data_dir: Path, seed: int, *, sessions: int, seconds: float, pau
             assert raging.accepted[sid] <= set(keys), "a message that was accepted is not in the log"
             assert await clients.rest.delete(sid)
     assert raging.faults == []
+    assert raging.guests.ends.keys() <= {"revoked", "stopped"}
     assert unhandled == []
     assert our_tasks() <= before, "a task is left behind"
     return raging

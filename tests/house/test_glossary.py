@@ -68,7 +68,8 @@ NOT_VOCABULARY = {
     *("ApprovalDeadlines", "Question", "RejectOverdue"),
     # parts of the service layer behind one route or one file
     *("ConversationPage", "ExpectedClients", "FeedbackStore", "ImportOutcome", "IdleCloser", "SessionService"),
-    *("LocalAccess", "LocalConversations", "LocalList", "LocalUsage", "LocalWorkspaces", "ListFeeds", "ListFollower"),
+    *("LocalAccess", "LocalConversations", "LocalList", "LocalSharing", "LocalUsage", "LocalWorkspaces"),
+    *("ListFeeds", "ListFollower", "NewLink"),
     *("OperatorControl", "SessionDescriptions"),
     *("InitialInputStore", "LocalGateway", "LogImporter", "NoRepository", "Overview", "SecretsStore", "StoredInput"),
     *(

@@ -82,11 +82,14 @@ class FailingConversations:
         limit: int,
         before: tuple[datetime, ConversationId] | None = None,
         matching: ConversationFilter = ANY_CONVERSATION,
+        guest: OwnerId | None = None,
     ) -> Sequence[ConversationRow]:
-        return await self._conversations.page(owner, limit=limit, before=before, matching=matching)
+        return await self._conversations.page(owner, limit=limit, before=before, matching=matching, guest=guest)
 
-    async def count(self, owner: OwnerId | None, matching: ConversationFilter = ANY_CONVERSATION) -> int:
-        return await self._conversations.count(owner, matching)
+    async def count(
+        self, owner: OwnerId | None, matching: ConversationFilter = ANY_CONVERSATION, *, guest: OwnerId | None = None
+    ) -> int:
+        return await self._conversations.count(owner, matching, guest=guest)
 
     async def update(
         self, sid: ConversationId, changes: RowChanges, *, if_version: int | None = None
@@ -126,6 +129,7 @@ class FailingStore:
         self.snapshots: SnapshotStore = FailingSnapshots(store.snapshots, boundaries)
         self.read_marks = store.read_marks
         self.accounts = store.accounts
+        self.shares = store.shares
         self._store = store
         self._boundaries = boundaries
 

@@ -9,6 +9,7 @@ from openhands_sessions.core.events.event import Json
 from openhands_sessions.core.ids import ConversationId
 from openhands_sessions.ports.conversations import Conversations
 from openhands_sessions.ports.gateway import Gateway, SessionInfo, SessionSpec
+from openhands_sessions.ports.sharing import Sharing
 from openhands_sessions.ports.usage import UsageReports
 from tests.support.in_process_server import numbered, read, state, turn_ends
 
@@ -23,6 +24,7 @@ class Kind:
     gateway: Gateway
     conversations: Conversations
     usage: UsageReports
+    sharing: Sharing
     house: Application
 
 

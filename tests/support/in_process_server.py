@@ -31,10 +31,10 @@ class InProcessServer:
 
 @asynccontextmanager
 async def in_process_server(config: Config, port: int = 0) -> AsyncIterator[InProcessServer]:
-    """A server on loopback for the length of the block, open unless the configuration has a key."""
+    """A server on loopback for the length of the block, open unless the configuration says who may call."""
     limits = config.limits.model_copy(update={"creates_per_minute": 0.0, "requests_per_second": 0.0})
     config = config.model_copy(update={"limits": limits})
-    if config.server.session_api_key is None:
+    if config.server.session_api_key is None and not config.tells_users_apart:
         config = config.model_copy(update={"auth": AuthSection(kind="open")})
     async with open_application(config) as house:
         app = await web_application(house)

@@ -11,23 +11,26 @@ from typing import Any
 
 from openhands_sessions.adapters.agents.model_agent import ModelAgents
 from openhands_sessions.adapters.agents.shell import AgentChoice, ShellAgents
+from openhands_sessions.adapters.auths.link_tokens import SignedLinks
 from openhands_sessions.adapters.confirmation_policy import ConfirmationMode
 from openhands_sessions.adapters.tools.execution import Bash
 from openhands_sessions.adapters.tools.notes import Finish
 from openhands_sessions.adapters.window_condenser import WindowCondenser
 from openhands_sessions.adapters.workspace_memory import WorkspaceMemory
-from openhands_sessions.core.ids import LOCAL_OWNER, ConversationId, OwnerId
+from openhands_sessions.core.ids import LINK_PREFIX, LOCAL_OWNER, ConversationId, OwnerId
 from openhands_sessions.ports.access import Access, Principal, Role
 from openhands_sessions.ports.agent import Agents
 from openhands_sessions.ports.files import FileStore
 from openhands_sessions.ports.gateway import SessionSpec
 from openhands_sessions.ports.operations import SessionLimits
 from openhands_sessions.ports.runtime import Runtimes
+from openhands_sessions.ports.sharing import SharedLink
 from openhands_sessions.ports.store import SessionStore, StoredLimits
 from openhands_sessions.ports.workspaces import UploadLimits
 from openhands_sessions.service.expected_clients import ExpectedClients
 from openhands_sessions.service.initial_input import InitialInputStore
 from openhands_sessions.service.local_access import LocalAccess
+from openhands_sessions.service.local_sharing import LocalSharing
 from openhands_sessions.service.local_usage import LocalUsage
 from openhands_sessions.service.session_registry import SessionRegistry
 from openhands_sessions.service.session_service import ConversationLimits, SessionService
@@ -91,12 +94,14 @@ class ServiceLayer:
             expected=expected,
             limits=ConversationLimits(StoredLimits(self.max_conversations, self.max_stored_bytes)),
         )
+        self.links = SignedLinks(b"a key for the links of a test, 32 bytes", lambda: NOW.timestamp())
         self._access = LocalAccess(
             self.sessions,
             self.runtimes,
             self.parts.memory,
             UploadLimits(),
-            partial(LocalUsage, self.store.accounts, self.parts.quotas, self.now),
+            usage=partial(LocalUsage, self.store.accounts, self.parts.quotas, self.now),
+            sharing=partial(LocalSharing, self.sessions, self.links, users_apart=True),
         )
         self.gateway = self.of(LOCAL_OWNER).gateway
         self.conversations = self.of(LOCAL_OWNER).conversations
@@ -104,6 +109,10 @@ class ServiceLayer:
     def of(self, owner: OwnerId, address: str = "") -> Access:
         """The ports of one user."""
         return self._access.of(Principal(owner=owner, role=Role.USER, address=address))
+
+    def by_link(self, link: SharedLink) -> Access:
+        """The ports of whoever has a link."""
+        return self._access.of(Principal(owner=OwnerId(LINK_PREFIX + link.id), role=Role.USER, link=link))
 
     def now(self) -> datetime:
         """A second later each time."""

@@ -14,7 +14,7 @@ _SPAN = 2**32
 
 
 class Damage(Protocol):
-    """Damages these events, or without any the conversation's row, snapshots and read marks."""
+    """Damages these events, or without any the conversation's row, snapshots, read marks and shares of views."""
 
     def __call__(self, sid: ConversationId, *events: int) -> None: ...
 
@@ -29,6 +29,7 @@ def damage_database(path: Path, sid: ConversationId, *events: int) -> None:
             connection.execute("UPDATE conversations SET title = 'another' WHERE key = ?", (key,))
             connection.execute("UPDATE snapshots SET text = 'another' WHERE conversation = ?", (key,))
             connection.execute("UPDATE read_marks SET event = event + 1 WHERE conversation = ?", (key,))
+            connection.execute("UPDATE shares SET permission = 'write' WHERE conversation = ?", (key,))
 
 
 async def read_all(log: EventLog, *, reverse: bool = False) -> tuple[list[Stored], list[tuple[int, int]]]:

@@ -3,7 +3,8 @@
 from collections.abc import Callable
 
 from openhands_sessions.core.ids import LOCAL_OWNER
-from openhands_sessions.ports.access import Credentials, Lapse, LoginProof, Principal, Role
+from openhands_sessions.core.permissions import Lapse
+from openhands_sessions.ports.access import Credentials, LoginProof, Principal, Role
 
 
 class OpenAuth:

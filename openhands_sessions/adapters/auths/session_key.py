@@ -7,7 +7,8 @@ from typing import Literal
 
 from openhands_sessions.core.errors import Unauthorized
 from openhands_sessions.core.ids import LOCAL_OWNER
-from openhands_sessions.ports.access import Credentials, Lapse, LoginProof, Principal, Role
+from openhands_sessions.core.permissions import Lapse
+from openhands_sessions.ports.access import Credentials, LoginProof, Principal, Role
 
 _PURPOSE = b"openhands-sessions login until "
 """Keeps these signatures apart from any other use of the key."""

@@ -1,6 +1,5 @@
 """Authentication by signed tokens (JWT), which tell users apart."""
 
-import asyncio
 import hashlib
 import time
 from collections import OrderedDict
@@ -12,14 +11,14 @@ from typing import Literal
 from openhands_sessions.adapters.auths.revocations import Revocations, read_revocations
 from openhands_sessions.adapters.auths.token_claims import EXPIRED, TokenRules, read_token, refused
 from openhands_sessions.adapters.auths.token_keys import Keys, TokenKey, read_jwks
+from openhands_sessions.adapters.auths.token_timer import TokenTimer
 from openhands_sessions.adapters.auths.watched_file import WatchedFile
 from openhands_sessions.core.errors import Unauthorized
-from openhands_sessions.ports.access import Credentials, IssuedToken, Lapse, LoginProof, Principal
+from openhands_sessions.core.permissions import Lapse
+from openhands_sessions.ports.access import Credentials, IssuedToken, LoginProof, Principal
 
 MOST_VERIFIED = 10_000
 """Tokens that are remembered as verified."""
-LONGEST_TIMER = 24 * 3_600.0
-"""Seconds: the time of day may be set, so a far end is looked at again."""
 
 
 class SignedTokens:
@@ -45,7 +44,7 @@ class SignedTokens:
         self._secret = secret
         self._clock = clock
         self._verified: OrderedDict[bytes, Principal] = OrderedDict()
-        self._held: set[_Held] = set()
+        self._held: set[TokenTimer] = set()
         self._revoked: WatchedFile[Revocations] = WatchedFile(revoked, read_revocations, self._forget)
         self._file: WatchedFile[Keys] | None = None if jwks is None else WatchedFile(jwks, read_jwks, self._rotated)
         self._keys = self._all_keys()
@@ -84,7 +83,7 @@ class SignedTokens:
     def watch(self, principal: Principal, lapsed: Callable[[Lapse], None]) -> Callable[[], None]:
         if principal.token is None:
             return _nothing
-        held = _Held(principal, principal.token, self._clock, lapsed)
+        held = TokenTimer(principal, principal.token, self._clock, lapsed)
         self._held.add(held)
         held.wait()
         if not self._counts(principal, principal.token):
@@ -133,44 +132,6 @@ class SignedTokens:
 
     def _counts(self, principal: Principal, token: IssuedToken) -> bool:
         return token.key in self._keys and not self._revoked.value.cover(principal.owner, token)
-
-
-class _Held:
-    """A token with which a connection stays open. One timer waits for its end."""
-
-    def __init__(
-        self, principal: Principal, token: IssuedToken, clock: Callable[[], float], lapsed: Callable[[Lapse], None]
-    ) -> None:
-        self.principal = principal
-        self.token = token
-        self._clock = clock
-        self._lapsed: Callable[[Lapse], None] | None = lapsed
-        self._timer: asyncio.TimerHandle | None = None
-
-    def wait(self) -> None:
-        loop, left = asyncio.get_running_loop(), self.token.expires - self._clock()
-        if left <= 0:
-            self.end_soon("expired")
-        else:
-            self._timer = loop.call_later(min(left, LONGEST_TIMER), self.wait)
-
-    def end_soon(self, why: Lapse) -> None:
-        """Not at once: who watches has not heard yet how to stop."""
-        self._cancel()
-        self._timer = asyncio.get_running_loop().call_later(0, self._end, why)
-
-    def stop(self) -> None:
-        self._lapsed = None
-        self._cancel()
-
-    def _end(self, why: Lapse) -> None:
-        lapsed, self._lapsed = self._lapsed, None
-        if lapsed is not None:
-            lapsed(why)
-
-    def _cancel(self) -> None:
-        if self._timer is not None:
-            self._timer.cancel()
 
 
 def _nothing() -> None:

@@ -4,7 +4,8 @@ from collections.abc import Callable
 
 from openhands_sessions.core.errors import BadInput, Unauthorized
 from openhands_sessions.core.ids import owner_id
-from openhands_sessions.ports.access import Credentials, Lapse, LoginProof, Principal, Role
+from openhands_sessions.core.permissions import Lapse
+from openhands_sessions.ports.access import Credentials, LoginProof, Principal, Role
 
 
 class TrustedHeader:

@@ -16,7 +16,7 @@ from openhands_sessions.adapters.gateways.socket_client import BROKEN, begin, en
 from openhands_sessions.core.errors import SessionsError, TooLarge
 from openhands_sessions.core.events.event import Json
 from openhands_sessions.core.ids import ConversationId
-from openhands_sessions.ports.access import Lapse
+from openhands_sessions.core.permissions import Lapse
 from openhands_sessions.ports.gateway import Accepted, EndReason, FeedItem, SessionClosed
 from openhands_sessions.protocol.errors import error_of, lapsed
 from openhands_sessions.protocol.socket_messages import PROTOCOL, AuthIn, DeltaOut, Ended, Hello

@@ -10,6 +10,7 @@ from openhands_sessions.adapters.gateways.follower import AGAIN, Follower, delay
 from openhands_sessions.adapters.gateways.reading import UnreadableMessage, info_of, read
 from openhands_sessions.adapters.gateways.remote_conversations import RemoteConversations
 from openhands_sessions.adapters.gateways.remote_list import ListConnection, RemoteList
+from openhands_sessions.adapters.gateways.remote_sharing import RemoteSharing
 from openhands_sessions.adapters.gateways.remote_usage import RemoteUsage
 from openhands_sessions.adapters.gateways.remote_workspaces import RemoteWorkspaces
 from openhands_sessions.adapters.gateways.rest import RestClient, ServerAddress, http_session
@@ -163,7 +164,7 @@ async def open_remote(url: str, session_api_key: str | None, *, patience: float 
             rest, lambda: RemoteList(lambda: ListConnection(session, address), patience)
         )
         gateway = RemoteGateway(conversations, rest, lambda sid: GatewayConnection(session, address, sid), patience)
-        yield Access(gateway, conversations, RemoteWorkspaces(rest), RemoteUsage(rest))
+        yield Access(gateway, conversations, RemoteWorkspaces(rest), RemoteUsage(rest), RemoteSharing(rest))
 
 
 async def new_login_token(url: str, session_api_key: str | None) -> str | None:

@@ -7,10 +7,11 @@ from typing import Any
 from openhands_sessions.adapters.gateways.reading import UnreadableMessage, info_of, read, stored_of
 from openhands_sessions.adapters.gateways.remote_list import RemoteList
 from openhands_sessions.adapters.gateways.rest import RestClient
-from openhands_sessions.core.errors import NotFound
+from openhands_sessions.core.errors import Forbidden, NotFound
 from openhands_sessions.core.events.codec import Stored
 from openhands_sessions.core.history_changes import HistoryChange, read_change
 from openhands_sessions.core.ids import ConversationId, EventId
+from openhands_sessions.core.permissions import Permission
 from openhands_sessions.ports.conversations import (
     ANY_CONVERSATION,
     ConversationFilter,
@@ -19,12 +20,12 @@ from openhands_sessions.ports.conversations import (
     EventRange,
     FollowedList,
 )
-from openhands_sessions.protocol import routes
+from openhands_sessions.protocol import parameters, routes
 from openhands_sessions.protocol.conversations import FilterIn, RenameIn
 from openhands_sessions.protocol.history import HistoryOut
 from openhands_sessions.protocol.lists import ReadIn, ReadOut
 
-LARGEST_PAGE: int = routes.LIMIT.schema["maximum"]
+LARGEST_PAGE: int = parameters.LIMIT.schema["maximum"]
 """Most conversations, and most events, that a server lists at once."""
 _OPENING = b'{"trajectory":'
 
@@ -36,9 +37,12 @@ class RemoteConversations:
         self._rest = rest
         self._new_list = new_list
 
-    async def check(self, sid: ConversationId) -> None:
-        if await self._rest.call(routes.DESCRIBE_CONVERSATION, sid) is None:
+    async def check(self, sid: ConversationId, needs: Permission = Permission.VIEW) -> None:
+        wire = await self._rest.call(routes.DESCRIBE_CONVERSATION, sid)
+        if wire is None:
             raise NotFound("conversation", sid)
+        if not info_of(wire).permission.covers(needs):
+            raise Forbidden(f"you may not do this with the conversation: it needs the permission to {needs} it")
 
     async def page(
         self,

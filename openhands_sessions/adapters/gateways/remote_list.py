@@ -12,7 +12,7 @@ from openhands_sessions.adapters.gateways.reading import UnreadableMessage, read
 from openhands_sessions.adapters.gateways.rest import CONNECT_SECONDS, ServerAddress
 from openhands_sessions.adapters.gateways.socket_client import BROKEN, begin, end, no_websocket, socket_client
 from openhands_sessions.core.errors import AtCapacity, SessionsError, Unreachable
-from openhands_sessions.ports.access import Lapse
+from openhands_sessions.core.permissions import Lapse
 from openhands_sessions.ports.conversations import ListItem
 from openhands_sessions.ports.gateway import EndReason
 from openhands_sessions.protocol.errors import BareError, error_of, lapsed

@@ -4,7 +4,7 @@ from openhands_sessions.adapters.gateways.reading import read
 from openhands_sessions.adapters.gateways.rest import RestClient
 from openhands_sessions.core.ids import OwnerId
 from openhands_sessions.ports.usage import UsageReport
-from openhands_sessions.protocol import routes
+from openhands_sessions.protocol import parameters, routes
 from openhands_sessions.protocol.usage import UsageOut
 
 
@@ -15,5 +15,5 @@ class RemoteUsage:
         self._rest = rest
 
     async def report(self, user: OwnerId | None = None, *, days: int = 1) -> UsageReport:
-        query = {routes.DAYS.name: days} | ({} if user is None else {routes.USER.name: user})
+        query = {parameters.DAYS.name: days} | ({} if user is None else {parameters.USER.name: user})
         return read(UsageOut, await self._rest.call(routes.USAGE, query=query), "a report of usage").report()

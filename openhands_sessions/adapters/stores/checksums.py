@@ -50,5 +50,10 @@ def account_checksum(values: Sequence[object]) -> int:
     return _of_values(values)
 
 
+def share_checksum(values: Sequence[object]) -> int:
+    """Of all columns of a share."""
+    return _of_values(tuple(values))
+
+
 def _of_values(values: Sequence[object]) -> int:
     return crc32(json.dumps(values, default=repr).encode())  # damage may give a value another type

@@ -18,6 +18,7 @@ from openhands_sessions.adapters.stores.sqlite_conversations import stored_row
 from openhands_sessions.adapters.stores.sqlite_migrations import MIGRATIONS
 from openhands_sessions.adapters.stores.sqlite_read_marks import READ_MARK
 from openhands_sessions.adapters.stores.sqlite_schema import LIVE, connect_reader, unavailable
+from openhands_sessions.adapters.stores.sqlite_shares import SHARE, sound
 from openhands_sessions.adapters.stores.write_ahead_log import find_lost, kept_logs
 from openhands_sessions.core.errors import DamagedRecord, StorageError
 from openhands_sessions.core.ids import ConversationId
@@ -46,7 +47,7 @@ def check_sqlite(path: Path) -> StoreReport:
             events, checked = connection.execute("SELECT count(*), count(checksum) FROM events").fetchone()
             damage = tuple(_damage(connection))
             return StoreReport(events=events, checked=checked, damage=damage, kept_logs=kept)
-    except sqlite3.Error as error:
+    except (sqlite3.Error, UnicodeDecodeError) as error:
         raise unavailable(error) from error
 
 
@@ -89,3 +90,6 @@ def _damaged_others(connection: sqlite3.Connection, sid: ConversationId, key: in
     for user, event, checksum in marks:
         if checksum != read_mark_checksum(key, user, event):
             yield DamagedRecord.of(READ_MARK, sid)
+    for *values, checksum in connection.execute("SELECT * FROM shares WHERE conversation = ?", (key,)):
+        if not sound(values, checksum):
+            yield DamagedRecord.of(SHARE, sid)

@@ -76,15 +76,18 @@ class SqliteConversations:
         limit: int,
         before: tuple[datetime, ConversationId] | None = None,
         matching: ConversationFilter = ANY_CONVERSATION,
+        guest: OwnerId | None = None,
     ) -> Sequence[ConversationRow]:
-        query = partial(page_query, owner, limit=limit, matching=matching)
+        query = partial(page_query, owner, limit=limit, matching=matching, guest=guest)
         rows, damaged = await self._readers.call(partial(_page, query, limit, before))
         for error in damaged:
             self._readers.condition.note_record(error)
         return rows
 
-    async def count(self, owner: OwnerId | None, matching: ConversationFilter = ANY_CONVERSATION) -> int:
-        where, values = _wanted(owner, matching)
+    async def count(
+        self, owner: OwnerId | None, matching: ConversationFilter = ANY_CONVERSATION, *, guest: OwnerId | None = None
+    ) -> int:
+        where, values = _wanted(owner, matching, guest)
         return await self._readers.call(partial(_count, where, values))
 
     async def update(
@@ -123,17 +126,21 @@ def page_query(
     limit: int,
     before: tuple[datetime, ConversationId] | None,
     matching: ConversationFilter = ANY_CONVERSATION,
+    guest: OwnerId | None = None,
 ) -> tuple[str, tuple[str | int, ...]]:
-    """The statement of one page and its values: a walk along an index, whatever is asked of one owner's rows."""
-    where, values = _wanted(owner, matching)
+    """The statement of one page and its values: a walk along an index, whatever is asked of one owner's rows; of a
+    guest's, as many steps as are shared with it."""
+    where, values = _wanted(owner, matching, guest)
     if before is not None:
         where, values = f"{where} AND (created_at, id) < (?, ?)", [*values, microseconds(before[0]), before[1]]
     return f"{_ROW}{where} ORDER BY created_at DESC, id DESC LIMIT ?", (*values, max(limit, 0))
 
 
-def _wanted(owner: OwnerId | None, matching: ConversationFilter) -> tuple[str, list[str | int]]:
+def _wanted(owner: OwnerId | None, matching: ConversationFilter, guest: OwnerId | None) -> tuple[str, list[str | int]]:
     """Conditions that follow `gone`, and their values."""
     where, values = "", list[str | int]()
+    if guest is not None:
+        where, values = " AND key IN (SELECT conversation FROM shares WHERE kind = 'user' AND name = ?)", [guest]
     wanted = (("owner", owner), ("repository_name", matching.repository), ("trigger", matching.trigger))
     for column, value in wanted:
         if value is not None:
@@ -195,6 +202,7 @@ def _delete(sid: ConversationId, connection: sqlite3.Connection) -> bool:
     connection.execute("DELETE FROM snapshots WHERE conversation = ?", found)
     connection.execute("DELETE FROM sizes WHERE conversation = ?", found)
     connection.execute("DELETE FROM read_marks WHERE conversation = ?", found)
+    connection.execute("DELETE FROM shares WHERE conversation = ?", found)
     return True
 
 

@@ -174,6 +174,18 @@ MIGRATIONS: tuple[tuple[str | Callable[[sqlite3.Connection], None], ...], ...] =
             PRIMARY KEY (user, day, model, conversation, number)) WITHOUT ROWID""",
         "CREATE INDEX account_reservations_by_conversation ON account_reservations (conversation)",
     ),
+    (
+        """CREATE TABLE shares (
+            conversation INTEGER NOT NULL,
+            kind TEXT NOT NULL,
+            name TEXT NOT NULL,
+            permission TEXT NOT NULL,
+            created_at INTEGER NOT NULL,
+            expires_at INTEGER,
+            checksum INTEGER NOT NULL,
+            PRIMARY KEY (conversation, kind, name)) WITHOUT ROWID""",
+        "CREATE INDEX shares_by_user ON shares (name) WHERE kind = 'user'",
+    ),
 )
 """The steps of each version, in order; a version is never changed once released. `PRAGMA user_version` counts them."""
 

@@ -49,7 +49,7 @@ def connect_writer(path: Path, *, begun: bool = False) -> sqlite3.Connection:
             migrate(connection)
             undo.pop_all()
             return connection
-    except (OSError, sqlite3.Error) as error:
+    except (OSError, sqlite3.Error, UnicodeDecodeError) as error:
         raise unavailable(error) from error
 
 
@@ -88,10 +88,13 @@ def damaged(error: sqlite3.Error) -> bool:
 
 
 def unavailable(error: Exception) -> StorageUnavailable:
-    """As an error of ours, caused by this one. SQLite's messages hold no path."""
+    """As an error of ours, caused by this one. SQLite's messages hold no path. One that quotes a damaged schema may be
+    no text: Python then raises UnicodeDecodeError in its place."""
     said = error.strerror if isinstance(error, OSError) else str(error)
+    unreadable = isinstance(error, UnicodeDecodeError)
+    said = "its schema is no text" if unreadable else said
     refusal = StorageUnavailable(f"the database cannot be used now: {said}")
-    if isinstance(error, sqlite3.Error) and damaged(error):
+    if unreadable or (isinstance(error, sqlite3.Error) and damaged(error)):
         refusal = StorageUnavailable(f"the database is damaged ({said}): {_REPAIR}")
     refusal.__cause__ = error
     return refusal

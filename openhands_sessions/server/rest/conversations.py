@@ -10,7 +10,7 @@ from openhands_sessions.core.events.event import Json
 from openhands_sessions.core.ids import ConversationId, EventId
 from openhands_sessions.ports.conversations import ConversationFilter
 from openhands_sessions.ports.gateway import SessionSpec
-from openhands_sessions.protocol import routes
+from openhands_sessions.protocol import parameters
 from openhands_sessions.protocol.conversations import (
     TRIGGERS,
     ConversationOut,
@@ -27,7 +27,7 @@ from openhands_sessions.protocol.payloads import checked
 from openhands_sessions.server.caller_rates import rates_of
 from openhands_sessions.server.inbound import LIMITS, read_body, too_large
 from openhands_sessions.server.middleware import error_response
-from openhands_sessions.server.services import access, body, boolean, number, object_of, owned, services
+from openhands_sessions.server.services import access, body, boolean, number, object_of, permitted, services
 
 ESCAPED = 3
 """By how much a trajectory may grow when it is written as a string of JSON."""
@@ -47,7 +47,7 @@ async def page(request: web.Request) -> web.Response:
 
 
 async def _page(request: web.Request, trigger: str | None) -> web.Response:
-    limit = number(request, routes.LIMIT)
+    limit = number(request, parameters.LIMIT)
     if trigger is not None and trigger not in TRIGGERS:
         raise BadInput("conversation_trigger", f"must be one of {', '.join(TRIGGERS)}")
     found = await access(request).conversations.page(
@@ -59,7 +59,7 @@ async def _page(request: web.Request, trigger: str | None) -> web.Response:
             search=request.query.get("search") or None,
             id_prefix=request.query.get("id_prefix") or None,
         ),
-        count=boolean(request, routes.COUNT),
+        count=boolean(request, parameters.COUNT),
     )
     results = [ConversationOut.of(info) for info in found.conversations]
     told = ConversationsOut(results=results, next_page_id=found.next_page)
@@ -75,7 +75,7 @@ async def managed(request: web.Request) -> web.Response:
 
 async def describe(request: web.Request) -> web.Response:
     try:
-        sid = await owned(request)
+        sid = await permitted(request)
     except NotFound:
         return web.json_response(None)
     return web.json_response(ConversationOut.of(await access(request).gateway.describe(sid)).wire())
@@ -83,7 +83,7 @@ async def describe(request: web.Request) -> web.Response:
 
 async def start(request: web.Request) -> web.Response:
     try:
-        sid = await owned(request)
+        sid = await permitted(request)
     except NotFound as error:
         return error_response(error, conversation_id=request.match_info["conversation_id"])
     await body(request, StartIn)
@@ -91,7 +91,7 @@ async def start(request: web.Request) -> web.Response:
 
 
 async def mark_read(request: web.Request) -> web.Response:
-    sid = await owned(request)
+    sid = await permitted(request)
     rates_of(request).messages.take()
     given = await body(request, ReadIn)
     mark = await access(request).conversations.mark_read(sid, EventId(given.event_id))
@@ -101,7 +101,7 @@ async def mark_read(request: web.Request) -> web.Response:
 async def stop(request: web.Request) -> web.Response:
     text = request.match_info["conversation_id"]
     try:
-        sid = await owned(request)
+        sid = await permitted(request)
     except NotFound:
         return web.json_response(_started(text, "STOPPED", "The conversation was not running."))
     info = await access(request).gateway.describe(sid)
@@ -113,7 +113,7 @@ async def stop(request: web.Request) -> web.Response:
 
 async def rename(request: web.Request) -> web.Response:
     try:
-        sid = await owned(request)
+        sid = await permitted(request)
     except NotFound as error:
         return error_response(error, msg_id="CONVERSATION$NOT_FOUND")
     asked = await body(request, RenameIn)
@@ -123,7 +123,7 @@ async def rename(request: web.Request) -> web.Response:
 
 async def delete(request: web.Request) -> web.Response:
     try:
-        sid = await owned(request)
+        sid = await permitted(request)
     except NotFound:
         return web.json_response(False)
     return web.json_response(await access(request).conversations.delete(sid))

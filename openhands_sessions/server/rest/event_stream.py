@@ -14,13 +14,13 @@ from openhands_sessions.core.events.codec import Stored, decode
 from openhands_sessions.core.events.event import Json
 from openhands_sessions.core.events.own import QueuedMessagesDroppedAction, StopReason, TurnEndedObservation
 from openhands_sessions.core.ids import ConversationId
-from openhands_sessions.ports.access import Lapse
+from openhands_sessions.core.permissions import Lapse
 from openhands_sessions.ports.gateway import Accepted, Delta, FeedItem, SessionClosed, SessionEnded, Status
-from openhands_sessions.protocol import routes
+from openhands_sessions.protocol import parameters
 from openhands_sessions.protocol.errors import BareError
 from openhands_sessions.protocol.socket_messages import DeltaOut, Ended, StatusUpdate
 from openhands_sessions.server.middleware import NOT_KEPT
-from openhands_sessions.server.services import access, number, owned, principal, services, whole
+from openhands_sessions.server.services import access, number, permitted, principal, services, whole
 from openhands_sessions.server.slow_client import SlowClient, abort
 
 log = structlog.get_logger(__name__)
@@ -42,7 +42,7 @@ HEADERS = {
 async def event_stream(request: web.Request) -> web.StreamResponse:
     """Each event once, from the cursor on, and deltas and statuses without a number; `ended` is the last. A client that
     does not read is cut, and comes back with its cursor. Raises NotFound, BadInput, AtCapacity."""
-    sid = await owned(request)
+    sid = await permitted(request)
     return await _streamed(request, sid, await _cursor(request, sid), _Frames(sid))
 
 
@@ -83,9 +83,9 @@ async def _write(response: web.StreamResponse, data: bytes, grace: float) -> Non
 
 async def _cursor(request: web.Request, sid: ConversationId) -> int:
     """The event after which the client wants to go on; -1 for all. Raises BadInput that names where it is wrong."""
-    name, after = routes.AFTER.name, number(request, routes.AFTER)
+    name, after = parameters.AFTER.name, number(request, parameters.AFTER)
     if text := request.headers.get(LAST_EVENT_ID):
-        name, after = LAST_EVENT_ID, whole(LAST_EVENT_ID, text, 0, routes.LARGEST_ID)
+        name, after = LAST_EVENT_ID, whole(LAST_EVENT_ID, text, 0, parameters.LARGEST_ID)
     head = (await access(request).gateway.describe(sid)).head
     if after > head:
         raise BadInput(name, f"is beyond the newest event, which has the id {head}; leave it out to get all events")

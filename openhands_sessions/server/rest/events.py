@@ -6,18 +6,18 @@ from aiohttp import web
 from openhands_sessions.core.errors import BadInput
 from openhands_sessions.core.event_filter import EventFilter
 from openhands_sessions.ports.conversations import EventRange
-from openhands_sessions.protocol import routes
+from openhands_sessions.protocol import parameters
 from openhands_sessions.protocol.conversations import FilterIn
 from openhands_sessions.protocol.payloads import checked
 from openhands_sessions.server.compression import compress_stream
 from openhands_sessions.server.middleware import NOT_KEPT, error_response
-from openhands_sessions.server.services import access, boolean, number, owned
+from openhands_sessions.server.services import access, boolean, number, permitted
 
 
 async def events(request: web.Request) -> web.Response:
-    sid = await owned(request)
+    sid = await permitted(request)
     try:
-        limit = number(request, routes.LIMIT)
+        limit = number(request, parameters.LIMIT)
     except BadInput as error:
         return error_response(error, status=400)
     found, more = await access(request).conversations.events(sid, _range(request, limit))
@@ -27,11 +27,11 @@ async def events(request: web.Request) -> web.Response:
 
 
 def _range(request: web.Request, limit: int) -> EventRange:
-    end = number(request, routes.END_ID)
+    end = number(request, parameters.END_ID)
     return EventRange(
-        start=number(request, routes.START_ID),
+        start=number(request, parameters.START_ID),
         end=None if end < 0 else end,
-        reverse=boolean(request, routes.REVERSE),
+        reverse=boolean(request, parameters.REVERSE),
         limit=limit,
         matching=_filter(request),
     )
@@ -39,7 +39,7 @@ def _range(request: web.Request, limit: int) -> EventRange:
 
 def _filter(request: web.Request) -> EventFilter | None:
     """Raises BadInput that names the field."""
-    text = request.query.get(routes.FILTER.name, "")
+    text = request.query.get(parameters.FILTER.name, "")
     if not text:
         return None
     try:
@@ -55,7 +55,7 @@ def _filter(request: web.Request) -> EventFilter | None:
 
 
 async def trajectory(request: web.Request) -> web.StreamResponse:
-    sid = await owned(request)
+    sid = await permitted(request)
     response = web.StreamResponse(
         headers={"Content-Type": "application/json; charset=utf-8", "Cache-Control": NOT_KEPT}
     )

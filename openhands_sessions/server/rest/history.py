@@ -3,22 +3,22 @@
 from aiohttp import web
 
 from openhands_sessions.core.ids import EventId
-from openhands_sessions.protocol import routes
+from openhands_sessions.protocol import parameters
 from openhands_sessions.protocol.commands import history_command_of
 from openhands_sessions.protocol.history import HistoryChangedOut, HistoryOut
 from openhands_sessions.server.caller_rates import rates_of
-from openhands_sessions.server.services import access, mapping, number, owned
+from openhands_sessions.server.services import access, mapping, number, permitted
 
 
 async def read(request: web.Request) -> web.Response:
-    sid = await owned(request)
-    limit, before = number(request, routes.LIMIT), EventId(number(request, routes.BEFORE))
+    sid = await permitted(request)
+    limit, before = number(request, parameters.LIMIT), EventId(number(request, parameters.BEFORE))
     history = await access(request).conversations.history(sid, limit=limit, before=before)
     return web.json_response(HistoryOut.of(history).wire())
 
 
 async def change(request: web.Request) -> web.Response:
-    sid = await owned(request)
+    sid = await permitted(request)
     rates_of(request).messages.take()
     command, key = history_command_of(await mapping(request))
     accepted = await access(request).gateway.submit(sid, command, key=key)

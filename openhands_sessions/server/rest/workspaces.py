@@ -13,7 +13,7 @@ from openhands_sessions.core.events.event import Json
 from openhands_sessions.core.ids import ConversationId
 from openhands_sessions.ports.workspaces import SkippedUpload
 from openhands_sessions.server.middleware import NOT_KEPT, error_response
-from openhands_sessions.server.services import access, owned
+from openhands_sessions.server.services import access, permitted
 
 CHUNK = 256 << 10
 MOST_SKIPPED = 1_000
@@ -22,13 +22,13 @@ _PLAIN = ("", "binary", "7bit", "8bit")
 
 
 async def list_files(request: web.Request) -> web.Response:
-    sid = await owned(request)
+    sid = await permitted(request)
     with _naming("path"):
         return web.json_response(await access(request).workspaces.list_files(sid, request.query.get("path", "")))
 
 
 async def select_file(request: web.Request) -> web.Response:
-    sid = await owned(request)
+    sid = await permitted(request)
     if not request.query.get("file"):
         raise BadInput("file", "must name a file")
     with _naming("file"):
@@ -36,7 +36,7 @@ async def select_file(request: web.Request) -> web.Response:
 
 
 async def upload_files(request: web.Request) -> web.Response:
-    sid = await owned(request)
+    sid = await permitted(request)
     if request.content_type != "multipart/form-data":
         raise BadInput("the body", "must be multipart/form-data with files in the field `files`")
     uploaded: list[Json] = []
@@ -57,7 +57,7 @@ async def upload_files(request: web.Request) -> web.Response:
 
 
 async def zip_directory(request: web.Request) -> web.StreamResponse:
-    sid = await owned(request)
+    sid = await permitted(request)
     async with aclosing(access(request).workspaces.archive(sid, request.query.get("path", ""))) as chunks:
         with _naming("path"):
             first = await anext(chunks)
@@ -81,7 +81,7 @@ async def zip_directory(request: web.Request) -> web.StreamResponse:
 
 
 async def git_changes(request: web.Request) -> web.Response:
-    sid = await owned(request)
+    sid = await permitted(request)
     try:
         changes = await access(request).workspaces.changes(sid)
     except NoRepository as error:
@@ -94,7 +94,7 @@ async def git_changes(request: web.Request) -> web.Response:
 
 
 async def git_diff(request: web.Request) -> web.Response:
-    sid = await owned(request)
+    sid = await permitted(request)
     path = request.query.get("path", "")
     if not path:
         raise BadInput("path", "must name a file")

@@ -11,12 +11,13 @@ import socketio
 import structlog
 from socketio.exceptions import ConnectionRefusedError as Refused
 
-from openhands_sessions.core.errors import AtCapacity, BadInput, NotFound, SessionsError
+from openhands_sessions.core.errors import AtCapacity, BadInput, Forbidden, NotFound, SessionsError
 from openhands_sessions.core.events.event import Json
 from openhands_sessions.core.ids import ConversationId, EventId, conversation_id
 from openhands_sessions.core.json_limits import check_nesting
+from openhands_sessions.core.permissions import Lapse
 from openhands_sessions.core.settings import SessionSettings
-from openhands_sessions.ports.access import Access, AccessControl, Lapse, Principal
+from openhands_sessions.ports.access import Access, AccessControl, Principal
 from openhands_sessions.ports.agent import Agents
 from openhands_sessions.ports.conversations import Conversations
 from openhands_sessions.ports.files import FileStore
@@ -132,7 +133,7 @@ class ClientNamespace(socketio.AsyncNamespace):  # type: ignore[misc]  # python-
         parts, request = self._parts, environ["aiohttp.request"]
         access, rates = parts.access.of(principal), self._rates.of(request)
         outbox = Outbox(self.server, socket_id, "/", environ, parts.limits.slow_client_grace)
-        if _follows_list(given):
+        if _follows_list(given, principal):
             following = ListSession(access.conversations, self.server, socket_id, outbox, rates.messages)
             following.start()
             return following
@@ -233,10 +234,12 @@ def _wrong_event(event: str, session: WebSession | ListSession) -> str:
     return f"must be oh_user_action, not {event[:64]!r}"
 
 
-def _follows_list(given: AuthIn) -> bool:
-    """Raises BadInput for what means nothing of a list."""
+def _follows_list(given: AuthIn, principal: Principal) -> bool:
+    """Raises BadInput for what means nothing of a list, and Forbidden for who has a link."""
     if given.protocol != PROTOCOL or given.conversation_id is not None or given.create is not False:
         return False
+    if principal.link is not None:
+        raise Forbidden("a link lets you into one conversation: name it in conversation_id")
     for name in ("after", "epoch"):
         if getattr(given, name) is not None:
             raise BadInput(name, "belongs to a conversation: name one in conversation_id, or leave this out")

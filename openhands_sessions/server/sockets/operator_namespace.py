@@ -12,7 +12,8 @@ from socketio.exceptions import ConnectionRefusedError as Refused
 
 from openhands_sessions.core.errors import SessionsError, Unauthorized
 from openhands_sessions.core.events.event import Json
-from openhands_sessions.ports.access import Lapse, Principal
+from openhands_sessions.core.permissions import Lapse
+from openhands_sessions.ports.access import Principal
 from openhands_sessions.ports.operations import Operations, OperatorCommands, Overview
 from openhands_sessions.protocol.errors import Acknowledgement
 from openhands_sessions.protocol.operators import OperatorOverview, OperatorStatus

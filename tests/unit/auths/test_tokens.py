@@ -21,7 +21,8 @@ from openhands_sessions.adapters.auths.token_keys import secret_key as key_of_se
 from openhands_sessions.adapters.auths.tokens import SignedTokens
 from openhands_sessions.core.errors import Unauthorized
 from openhands_sessions.core.ids import OwnerId
-from openhands_sessions.ports.access import Credentials, Lapse, LoginProof, Principal, Role
+from openhands_sessions.core.permissions import Lapse
+from openhands_sessions.ports.access import Credentials, LoginProof, Principal, Role
 from tests.support.token_keys import SECRET, by_secret, ed25519_key, public, rsa_key, secret_key, signed, write_jwks
 
 ADA = Principal(owner=OwnerId("ada"), role=Role.USER)

@@ -9,6 +9,7 @@ import pytest
 from openhands_sessions.core.commands import SendMessage
 from openhands_sessions.core.errors import RuntimeUnavailable
 from openhands_sessions.core.ids import LOCAL_OWNER, EventId
+from openhands_sessions.core.permissions import Lapse
 from openhands_sessions.ports.gateway import EndReason, SessionClosed, SessionEnded, Status
 from openhands_sessions.ports.store import SessionStore
 from tests.fakes.openings import DoorAgents, Doorway
@@ -23,7 +24,7 @@ class Follower:
         self.titles: list[str | None] = []
         self.ids: list[EventId] = []
         self.closed: list[EndReason] = []
-        self.ended: EndReason | None = None
+        self.ended: EndReason | Lapse | None = None
         self.task = asyncio.create_task(self._follow(service, after))
 
     async def _follow(self, service: ServiceLayer, after: int) -> None:

@@ -19,7 +19,7 @@ from tests.support.store_entries import OTHER, TALK, entries, row
 PAGE = 4096
 SMALL = 16 * 1024
 ROWS_AND_INDEXES = ("conversations", "sqlite_autoindex_conversations_1", "conversations_by_owner")
-ELSEWHERE = ("events", "forms", "receipts", "snapshots", "read_marks", "holders", "conversations_held")
+ELSEWHERE = ("events", "forms", "receipts", "snapshots", "read_marks", "shares", "holders", "conversations_held")
 
 
 @contextmanager

@@ -84,6 +84,12 @@ def test_a_page_walks_along_an_index(
     assert not any("TEMP B-TREE" in step for step in plan)
 
 
+def test_a_guests_page_costs_what_is_shared_with_it(reader: sqlite3.Connection) -> None:
+    plan = plan_of(reader, *page_query(None, limit=50, before=None, guest=OwnerId("vera")))
+    assert "SEARCH conversations USING INTEGER PRIMARY KEY (rowid=?)" in plan
+    assert any("INDEX shares_by_user (name=?)" in step for step in plan)
+
+
 def plan_of(reader: sqlite3.Connection, statement: str, values: dict[str, object] | tuple[object, ...]) -> list[str]:
     return [step[3] for step in reader.execute(f"EXPLAIN QUERY PLAN {statement}", values)]
 

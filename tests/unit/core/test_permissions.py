@@ -1,0 +1,32 @@
+"""What each command needs."""
+
+from typing import get_args
+
+import pytest
+
+from openhands_sessions.core.commands import Answer, Command, Decide, DecideCall, SendMessage, SetModel
+from openhands_sessions.core.events.own import RuleScope
+from openhands_sessions.core.ids import EventId
+from openhands_sessions.core.permissions import COMMANDS, Permission, needed_for
+
+VIEW, WRITE, OWN = Permission
+
+
+def test_every_command_has_a_row() -> None:
+    assert set(COMMANDS) == set(get_args(Command)), "a command has no row: write down what it needs"
+
+
+def test_a_permission_covers_those_before_it() -> None:
+    covered = [(one, other) for one in Permission for other in Permission if one.covers(other)]
+    assert covered == [(VIEW, VIEW), (WRITE, VIEW), (WRITE, WRITE), (OWN, VIEW), (OWN, WRITE), (OWN, OWN)]
+
+
+@pytest.mark.parametrize("scope", RuleScope)
+def test_whatever_makes_a_rule_is_the_owners(scope: RuleScope) -> None:
+    once = DecideCall(call=EventId(1), approved=True)
+    always = DecideCall(call=EventId(2), approved=True, always=scope)
+    assert needed_for(Answer(confirmed=True)) is WRITE
+    assert needed_for(Answer(confirmed=True, always=scope)) is OWN
+    assert needed_for(Decide(batch=EventId(1), version=1, decisions=(once,), rest=True)) is WRITE
+    assert needed_for(Decide(batch=EventId(1), version=1, decisions=(once, always))) is OWN
+    assert (needed_for(SendMessage(content="hi")), needed_for(SetModel("m"))) == (WRITE, OWN)
