@@ -5,7 +5,13 @@ from dataclasses import dataclass, replace
 from openhands_sessions.core.commands import Answer, Command, SendMessage
 from openhands_sessions.core.events.event import Action, AgentState, ConfirmationState, Event
 from openhands_sessions.core.events.observations import AgentStateChangedObservation
-from openhands_sessions.core.events.own import ModelChangedAction, StopReason, TurnEndedObservation
+from openhands_sessions.core.events.own import (
+    CallPurpose,
+    ModelCalledObservation,
+    ModelChangedAction,
+    StopReason,
+    TurnEndedObservation,
+)
 from openhands_sessions.core.metrics import cost, token_counts, tokens
 from openhands_sessions.core.money import MicroDollars, dollars, micro_dollars
 
@@ -15,8 +21,10 @@ GOOD_ENDS = frozenset({StopReason.DONE, StopReason.WAITING, StopReason.APPROVAL}
 
 @dataclass(frozen=True, slots=True)
 class ConversationUsage:
-    """What a conversation has used by its newest model call: tokens, and money where the price is known."""
+    """What the agent of a conversation has used by its newest model call: tokens, and money where the price is known.
+    `recorded`: there are records of its calls; without, the events of replies say it."""
 
+    recorded: bool = False
     prompt_tokens: int = 0
     completion_tokens: int = 0
     cost: MicroDollars = 0
@@ -28,17 +36,34 @@ class ConversationUsage:
         """The usage after one more event."""
         if isinstance(event, ModelChangedAction):
             return replace(self, model=event.model, window=0)
+        if isinstance(event, ModelCalledObservation):
+            return self if event.purpose is CallPurpose.TITLE else self._with_call(event)  # no turn waits for a title
         metrics = event.llm_metrics
         if metrics is None:
             return self
         model = tokens(metrics).get("model")
         counts = token_counts(metrics, "prompt_tokens", "completion_tokens", "context_window")
-        return ConversationUsage(
+        named = replace(
+            self,
+            model=model if isinstance(model, str) and model else self.model,
+            window=counts["context_window"] or self.window,
+        )
+        if self.recorded:
+            return named
+        return replace(
+            named,
             prompt_tokens=counts["prompt_tokens"],
             completion_tokens=counts["completion_tokens"],
             cost=micro_dollars(cost(metrics)) or 0,
-            model=model if isinstance(model, str) and model else self.model,
-            window=counts["context_window"] or self.window,
+        )
+
+    def _with_call(self, call: ModelCalledObservation) -> "ConversationUsage":
+        return replace(
+            self,
+            recorded=True,
+            prompt_tokens=self.prompt_tokens + call.prompt_tokens,
+            completion_tokens=self.completion_tokens + call.completion_tokens,
+            cost=self.cost + (call.micro_dollars or 0),
         )
 
     def since(self, earlier: "ConversationUsage") -> str:

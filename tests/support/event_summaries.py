@@ -83,14 +83,14 @@ def _begins(event: Event) -> bool:
 
 
 def outline(log: Sequence[Event]) -> list[str]:
-    """What happened, without states and what a restart adds to them."""
+    """What happened, without states, and without what a restart adds: it may repeat the call of a model."""
     return [line for event in log if (line := _line(event))]
 
 
 def _line(event: Event) -> str:
     kind = kind_of(event)
     args: dict[str, Any] = event.get("args") or {}
-    if state_of(event) or kind == "observation:turn_resumed":
+    if state_of(event) or kind in ("observation:turn_resumed", "observation:model_called"):
         return ""
     match kind:
         case "action:change_agent_state":
