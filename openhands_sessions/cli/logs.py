@@ -10,7 +10,7 @@ import orjson
 import structlog
 from structlog.typing import EventDict, Processor, WrappedLogger
 
-from openhands_sessions.core.masking import mask
+from openhands_sessions.core.masking import TextMasker, session_masker
 
 LEVELS = {"debug": logging.DEBUG, "info": logging.INFO, "warning": logging.WARNING, "error": logging.ERROR}
 THEIR_LEVELS = {
@@ -24,26 +24,35 @@ which the gateway reports itself."""
 
 
 class Masking:
-    """A processor that masks secrets in every text of a line and replaces what UTF-8 cannot hold."""
+    """A processor that masks secrets in every text of a line, the server's and those of the session that writes it, and
+    replaces what UTF-8 cannot hold. A line that it cannot go through is left out, but for that it was there."""
 
     def __init__(self, secrets: Sequence[str]) -> None:
-        self._secrets = tuple(secrets)
+        self._masker = TextMasker(secrets)
 
     def __call__(self, logger: WrappedLogger, method: str, line: EventDict) -> EventDict:
-        return {key: self._masked(value) for key, value in line.items()}
+        try:
+            return {self._text(key): self._masked(value) for key, value in line.items()}
+        except Exception as error:  # a value that cannot be shown must not fail what is logged about
+            left_out = "a line was left out: it could not be searched for secrets"
+            return {"event": left_out, "level": method, "error": type(error).__name__}
 
     def _masked(self, value: Any) -> Any:
         match value:
             case str():
-                return _writable(mask(value, self._secrets))
+                return self._text(value)
             case None | bool() | int() | float():
                 return value
             case Mapping():
-                return {_writable(str(key)): self._masked(item) for key, item in value.items()}
+                return {self._text(str(key)): self._masked(item) for key, item in value.items()}
             case list() | tuple() | set():
                 return [self._masked(item) for item in value]
             case _:
-                return mask(repr(value), self._secrets)
+                return self._text(repr(value))
+
+    def _text(self, text: str) -> str:
+        masker = session_masker.get()
+        return _writable(self._masker.text(text if masker is None else masker.text(text)))
 
 
 class LogFile:

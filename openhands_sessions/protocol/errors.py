@@ -32,6 +32,7 @@ from openhands_sessions.core.errors import (
     Unauthorized,
 )
 from openhands_sessions.core.events.event import Json
+from openhands_sessions.core.masking import TextMasker
 from openhands_sessions.core.permissions import Lapse
 from openhands_sessions.ports.gateway import Accepted
 from openhands_sessions.protocol.payloads import Message, Payload, Reply
@@ -75,6 +76,7 @@ _BY_CODE: Mapping[str, Callable[[str], SessionsError]] = {
 }
 
 
+_KNOWN_FORMS = TextMasker()
 LAPSES: Mapping[Lapse, str] = {"expired": "has expired", "revoked": "was revoked"}
 
 
@@ -97,12 +99,8 @@ class ErrorOut(Message):
 
     @classmethod
     def of(cls, error: SessionsError, /, **more: str) -> "ErrorOut":
-        told: dict[str, Any] = {
-            "status": "error",
-            "message": error.message,
-            "code": error.code,
-            "detail": error.message,
-        }
+        message = _KNOWN_FORMS.text(error.message)
+        told: dict[str, Any] = {"status": "error", "message": message, "code": error.code, "detail": message}
         return cls(**told, **_facts(error), **more)
 
 

@@ -15,6 +15,7 @@ from openhands_sessions.core.events.event import Event, Source
 from openhands_sessions.core.history_changes import HistoryChange, read_change
 from openhands_sessions.core.ids import UNNUMBERED, ConversationId, EventId
 from openhands_sessions.core.lineage import at_most, on_chain
+from openhands_sessions.core.masking import SecretMasker
 from openhands_sessions.core.money import dollars
 from openhands_sessions.core.permissions import Permission
 from openhands_sessions.ports.access import Principal
@@ -175,10 +176,11 @@ class LocalConversations:
 
     async def export(self, sid: ConversationId) -> AsyncIterator[bytes]:
         row = await self._sessions.row(self._principal, sid, Permission.VIEW)
+        masker = await self._sessions.masker(row)
         self._sessions.note(self._principal, "exported", sid)
         before = '{"trajectory":['
         async for batch in readable(self._sessions.store.log(sid)):
-            texts = [_exported(entry).text for entry in batch if not hidden(entry)]
+            texts = [_exported(entry, masker).text for entry in batch if not hidden(entry)]
             if texts:
                 yield f"{before}{','.join(texts)}".encode()
                 before = ","
@@ -201,15 +203,16 @@ class LocalConversations:
         return remember_prompt([decode(entry.text, entry.schema) for entry in reversed(found)])
 
 
-def _exported(entry: Stored) -> Stored:
-    """Looks into an event only where its kind says that there is something to leave out."""
-    if entry.kind != PAGE:
+def _exported(entry: Stored, masker: SecretMasker) -> Stored:
+    """Without what is left out of a page, and without secrets that were recorded before they were known. Looks into an
+    event only where there may be something."""
+    page = entry.kind == PAGE
+    if not page and not masker.touches(entry.text):
         return entry
-    wire = orjson.loads(entry.text)
+    wire = masker.tree(orjson.loads(entry.text))
     extras = wire.get("extras")
-    if not isinstance(extras, dict):
-        return entry
-    wire["extras"] = {key: value for key, value in extras.items() if key not in NOT_EXPORTED}
+    if page and isinstance(extras, dict):
+        wire["extras"] = {key: value for key, value in extras.items() if key not in NOT_EXPORTED}
     return replace(entry, text=orjson.dumps(wire).decode())
 
 

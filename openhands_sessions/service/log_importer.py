@@ -6,7 +6,7 @@ from datetime import datetime, tzinfo
 from typing import Any
 
 from openhands_sessions.core.events.actions import CondensationAction
-from openhands_sessions.core.events.codec import Stored, recorded
+from openhands_sessions.core.events.codec import Stored, masked, recorded
 from openhands_sessions.core.events.event import Action, AgentState, ConfirmationState, Event, Source, Unknown
 from openhands_sessions.core.events.observations import (
     UNKNOWN_OUTCOME_ID,
@@ -16,9 +16,12 @@ from openhands_sessions.core.events.observations import (
 from openhands_sessions.core.events.own import HistoryMovedObservation, StopReason, TurnEndedObservation
 from openhands_sessions.core.foreign_events import EventNumbering, event_of
 from openhands_sessions.core.ids import UNNUMBERED, EventId
+from openhands_sessions.core.masking import SecretMasker
 from openhands_sessions.core.view import ConversationView, reduce
 from openhands_sessions.session.approvals import Question, withdrawing
 
+KNOWN_FORMS = SecretMasker()
+"""The values of the other installation's secrets are not known."""
 NOT_RECORDED = "The outcome is unknown: it was not recorded where this conversation was imported from."
 _AT_REST = frozenset(
     (
@@ -91,7 +94,7 @@ class LogImporter:
         return self._recorded(replace(event, id=self._next, timestamp=self._newest))
 
     def _recorded(self, event: Event) -> Stored:
-        event, entry = recorded(event)
+        event, entry = masked(*recorded(event), KNOWN_FORMS)
         self.fold(event)
         return entry
 

@@ -20,9 +20,10 @@ from openhands_sessions.core.errors import (
 )
 from openhands_sessions.core.events.event import Json
 from openhands_sessions.core.ids import ConversationId, OwnerId
+from openhands_sessions.core.masking import SecretMasker
 from openhands_sessions.core.measurements import Measurements
 from openhands_sessions.core.permissions import Permission
-from openhands_sessions.core.settings import begun
+from openhands_sessions.core.settings import begun, secrets
 from openhands_sessions.ports.access import Principal
 from openhands_sessions.ports.audit import AuditLog
 from openhands_sessions.ports.gateway import Accepted, EndReason, SessionSpec
@@ -195,6 +196,14 @@ class SessionService:
         StorageError."""
         await self._settings.remember(row.owner, await remembered_rules(self.store.log(row.id), accepted.id))
 
+    async def masker(self, row: ConversationRow) -> SecretMasker:
+        """Knows the secrets that the conversation's owner has now."""
+        kept = await self._settings.kept(row.id, row.settings)
+        try:
+            return SecretMasker(secrets((await self._settings.layered(row.owner, kept)).settings()))
+        except BadInput:  # of settings that do not fit together, no session can know a value
+            return SecretMasker()
+
     async def forget(self, sid: ConversationId) -> None:
         """Delete the files that belong to a conversation."""
         await self._settings.forget(sid)
@@ -269,14 +278,15 @@ class SessionService:
         settings = await self._settings.merged(principal.owner, spec.settings)
         stored = await self._initial_input.store(spec)
         spec, moment = stored.spec, self.clock()
+        masker = SecretMasker(secrets(settings))
         row = ConversationRow(
             id=spec.id,
             owner=principal.owner,
             created_at=moment,
             updated_at=moment,
-            title=spec.title,
+            title=masker.of(spec.title),
             trigger=spec.trigger,
-            initial_message=spec.initial_message,
+            initial_message=masker.of(spec.initial_message),
             images_key=stored.images,
             replay_key=stored.replay,
             repository=spec.checkout,

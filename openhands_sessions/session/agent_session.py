@@ -13,7 +13,7 @@ from openhands_sessions.core.events.event import Event
 from openhands_sessions.core.events.observations import AgentStateChangedObservation
 from openhands_sessions.core.ids import LOCAL_OWNER, ConversationId, OwnerId
 from openhands_sessions.core.lifecycle import Lifecycle, SessionState
-from openhands_sessions.core.masking import SecretMasker, without_paths
+from openhands_sessions.core.masking import SecretMasker, session_masker, without_paths
 from openhands_sessions.core.settings import SessionSettings, secrets
 from openhands_sessions.core.snapshots import SPACING
 from openhands_sessions.ports.agent import Agent
@@ -160,6 +160,7 @@ class AgentSession:
     async def run(self) -> None:
         """The life. Never raises, but for a cancel from outside, and then it is closed too."""
         self._task = asyncio.current_task()
+        session_masker.set(self.event_stream.masker)
         try:
             with bound_contextvars(conversation_id=self.sid):
                 if self._reason is None:

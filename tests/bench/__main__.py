@@ -20,6 +20,7 @@ from tests.bench import (
     loads,
     moves,
     quotas,
+    redaction,
     sandboxes,
     starts,
     tokens,
@@ -58,6 +59,7 @@ ROWS: Mapping[str, Measure] = {
     "tokens": tokens.tokens,
     "quotas": quotas.quotas,
     "control": control.controls,
+    "redaction": redaction.redaction,
 }
 
 

@@ -20,7 +20,18 @@ IMPORT_LATE = {
 """The files that may import inside a function, and why."""
 
 PURE = {
-    *("__future__", "abc", "base64", "bisect", "collections", "contextlib", "copy", "dataclasses", "datetime"),
+    *(
+        "__future__",
+        "abc",
+        "base64",
+        "bisect",
+        "collections",
+        "contextlib",
+        "contextvars",
+        "copy",
+        "dataclasses",
+        "datetime",
+    ),
     *("decimal", "difflib", "enum", "fnmatch", "fractions", "functools", "hashlib", "hmac", "itertools", "json"),
     *("math", "operator", "re", "string", "textwrap", "types", "typing", "unicodedata", "urllib.parse", "uuid"),
     *("annotated_types", "orjson", "pydantic", "typing_extensions"),

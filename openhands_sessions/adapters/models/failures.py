@@ -8,7 +8,7 @@ from email.utils import parsedate_to_datetime
 
 from openhands_sessions.adapters.models.refusals import refusal, too_large, too_long
 from openhands_sessions.core.errors import ModelFailure, Refusal
-from openhands_sessions.core.masking import MASK, mask, without_paths
+from openhands_sessions.core.masking import MASK, TextMasker, without_paths
 
 _LONGEST_REASON = 300
 _BIGGEST_PAGE = 20_000
@@ -186,13 +186,14 @@ _BEHIND = re.compile(
 )
 _JSON_MESSAGE = re.compile(r"""["']message["']\s*:\s*(?:"((?:[^"\\]|\\.)*)"|'((?:[^'\\]|\\.)*)')""")
 _ESCAPED_QUOTE = re.compile(r"""\\(["'/])""")
+_SHORT_KEYS = re.compile(r"(?<=[Bb]earer )\S+|(?<=[?&]key=)[^&\s]+")
+"""In a provider's words each of them is a key, however short."""
 _NOISE = re.compile(r" ssl:(?:<[^>]*>|default)")
-_OTHER_KEYS = re.compile(r"\bAIza[\w-]{20,}|(?<=[Bb]earer )\S+|(?<=[?&]key=)[^&\s]+|\b(?:gsk|xai|r8|fw)[-_]\w{12,}")
 
 
 def reason(error: BaseException, secrets: Sequence[str] = ()) -> str:
     """The provider's reason in one line of at most 300 characters: no class names, key, traceback or host path."""
-    text = str(getattr(error, "message", None) or error)[:_BIGGEST_PAGE]
+    text = TextMasker(secrets).text(str(getattr(error, "message", None) or error)[:_BIGGEST_PAGE])
     text = _BEHIND.split(text)[0]
     if "<html" in text.lower():
         return "it answered with a web page"
@@ -201,7 +202,7 @@ def reason(error: BaseException, secrets: Sequence[str] = ()) -> str:
     while prefix := _PREFIX.match(text):
         text = text[prefix.end() :]
     text = _NOISE.sub("", " ".join(text.split()))
-    text = without_paths(_OTHER_KEYS.sub(MASK, mask(text, secrets)))
+    text = without_paths(_SHORT_KEYS.sub(MASK, text))
     return text if len(text) <= _LONGEST_REASON else text[: _LONGEST_REASON - 1] + "…"
 
 

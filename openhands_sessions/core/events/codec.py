@@ -100,7 +100,11 @@ def masked(event: Event, entry: Stored, masker: SecretMasker) -> tuple[Event, St
     """What `recorded` gives, without secrets."""
     if not masker.touches(entry.text):
         return event, entry
-    text = _text(masker.tree(orjson.loads(entry.text)))
+    wire = orjson.loads(entry.text)
+    without = masker.tree(wire)
+    if without == wire:
+        return event, entry
+    text = _text(without)
     return decode(text), replace(entry, text=text)
 
 

@@ -82,8 +82,18 @@ async def test_a_mask_that_the_model_copied_is_not_taken_for_a_value(store: Sess
     assert refused(await harness.events())
 
 
-async def test_where_nothing_is_secret_a_mask_is_a_text_like_any_other(store: SessionStore) -> None:
-    harness = SessionHarness(store=store, model=FakeModel([runs(f"echo {MASK}"), says("Done.")]))
+async def test_what_only_looks_like_a_key_runs_as_it_was_asked_for_and_not_on_the_next_server(
+    store: SessionStore,
+) -> None:
+    """No value is known to be secret here: the form of the token is enough."""
+    token = "ghp_" + "a1B2c3D4e5F6" * 3
+    harness = SessionHarness(store=store, model=FakeModel([runs(f"echo {token} >> kept"), says("Done.")]))
     async with harness.live() as session:
         await ask(session, "go")
-    assert [ran.content for ran in only(await harness.events(), RunObservation)] == [f"{MASK}\n"]
+        assert session.runtime is not None
+        assert await session.runtime.files.read("kept") == f"{token}\n".encode()
+    assert [action.command for action in only(await harness.events(), RunAction)] == [f"echo {MASK} >> kept"]
+    other = SessionHarness(store=store, model=FakeModel([runs(f"echo {MASK} >> kept"), says("Done.")]))
+    async with other.live() as session:
+        await ask(session, "again")
+    assert refused(await harness.events())
