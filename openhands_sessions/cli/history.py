@@ -1,15 +1,19 @@
 """`sessions history`: the turns of a conversation's dialogue, and what moves it."""
 
+import json
 from collections.abc import Sequence
 from dataclasses import asdict
+from pathlib import Path
 from uuid import uuid4
 
 from openhands_sessions.cli.output import clean, columns, print_json
 from openhands_sessions.cli.sessions import ConversationsTarget, find
 from openhands_sessions.config.errors import ConfigError
+from openhands_sessions.core.events.event import Json
 from openhands_sessions.core.history_changes import HistoryChange
-from openhands_sessions.core.history_commands import CreateCheckpoint, GoBack, HistoryCommand, SwitchBranch, Undo
+from openhands_sessions.core.history_commands import CreateCheckpoint, GoBack, HistoryCommand, Seed, SwitchBranch, Undo
 from openhands_sessions.core.ids import UNNUMBERED, EventId
+from openhands_sessions.core.seeding import MOST_MESSAGES
 from openhands_sessions.ports.access import Access
 from openhands_sessions.ports.conversations import DialogueHistory
 
@@ -34,9 +38,11 @@ def history(target: ConversationsTarget, sid: str, limit: int, command: HistoryC
     return 0
 
 
-def command_of(*, undo: bool, to: str | None, checkpoint: str | None, switch: str | None) -> HistoryCommand | None:
+def command_of(
+    *, undo: bool, to: str | None, checkpoint: str | None, switch: str | None, seed: Path | None
+) -> HistoryCommand | None:
     """What the options ask for; None without any. A number is a message's id, all else a checkpoint's name. Raises
-    ConfigError for two of them."""
+    ConfigError for two of them, and for a file that holds no messages."""
     asked: list[HistoryCommand] = []
     if undo:
         asked.append(Undo())
@@ -46,9 +52,25 @@ def command_of(*, undo: bool, to: str | None, checkpoint: str | None, switch: st
         asked.append(CreateCheckpoint(name=checkpoint))
     if switch is not None:
         asked.append(SwitchBranch(branch=switch))
+    if seed is not None:
+        asked.append(Seed(messages=_messages(seed)))
     if len(asked) > 1:
-        raise ConfigError("sessions history", "takes one of --undo, --to, --checkpoint and --switch at a time")
+        raise ConfigError("sessions history", "takes one of --undo, --to, --checkpoint, --switch and --seed at a time")
     return asked[0] if asked else None
+
+
+def _messages(file: Path) -> tuple[Json, ...]:
+    """Of a file that holds a list of messages, or a request with them. Raises ConfigError."""
+    try:
+        held = json.loads(file.read_bytes())
+    except OSError as error:
+        raise ConfigError("--seed", f"{file.name} cannot be read: {error.strerror}") from None
+    except (ValueError, RecursionError):
+        raise ConfigError("--seed", f"{file.name} is no JSON") from None
+    found = held.get("messages") if isinstance(held, dict) else held
+    if not isinstance(found, list) or not 1 <= len(found) <= MOST_MESSAGES:
+        raise ConfigError("--seed", f"{file.name} must hold a list of 1 to {MOST_MESSAGES} messages")
+    return tuple(found)
 
 
 def words(done: HistoryChange) -> str:

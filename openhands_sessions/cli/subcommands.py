@@ -160,6 +160,10 @@ def sessions_history(
     switch: Annotated[
         str | None, typer.Option("--switch", metavar="BRANCH", help="Go on at the end of another branch.")
     ] = None,
+    seed: Annotated[
+        Path | None,
+        typer.Option("--seed", metavar="FILE", help="Have messages of an earlier conversation summed up, from JSON."),
+    ] = None,
     limit: Annotated[int, typer.Option("--limit", min=1, max=100, help="List at most this many turns.")] = 20,
     as_json: AsJson = False,
     server: Server = None,
@@ -172,7 +176,7 @@ def sessions_history(
     flags = given(_place(session_api_key, data_dir), settings)
     place = command("sessions").ConversationsTarget(flags, config_file, server)
     module = command("history")
-    asked = module.command_of(undo=undo, to=to, checkpoint=checkpoint, switch=switch)
+    asked = module.command_of(undo=undo, to=to, checkpoint=checkpoint, switch=switch, seed=seed)
     return int(module.history(place, sid, limit, asked, as_json=as_json))
 
 

@@ -37,6 +37,7 @@ from openhands_sessions.core.events.observations import (
 from openhands_sessions.core.events.own import (
     HistoryCompactedAction,
     HistoryMovedObservation,
+    HistorySeededAction,
     ModelChangedAction,
     ToolCallsAction,
 )
@@ -205,6 +206,9 @@ class Transcript:
     def compacted(self, event: HistoryCompactedAction) -> None:
         self._screen.line(f"({event.told})", "dim")
 
+    def seeded(self, event: HistorySeededAction) -> None:
+        self._screen.line(f"({event.describe()})", "dim")
+
     def switched(self, event: ModelChangedAction) -> None:
         self._screen.line(f"({event.describe()})", "dim")
 
@@ -276,6 +280,7 @@ _SHOWN: Mapping[type[Event], Callable[[Transcript, Any], None]] = {
     RejectAction: Transcript.finished,
     CondensationAction: Transcript.condensed,
     HistoryCompactedAction: Transcript.compacted,
+    HistorySeededAction: Transcript.seeded,
     ModelChangedAction: Transcript.switched,
     HistoryMovedObservation: Transcript.moved,
     RunObservation: Transcript.ran,

@@ -11,6 +11,7 @@ from openhands_sessions.core.events.own import (
     CheckpointCreatedObservation,
     HistoryCompactedAction,
     HistoryMovedObservation,
+    HistorySeededAction,
 )
 from openhands_sessions.core.evolve import evolve
 from openhands_sessions.core.ids import UNNUMBERED, EventId
@@ -87,6 +88,8 @@ def _change_of(events: Iterable[Event]) -> HistoryChange | None:
                     characters_before=event.characters_before,
                     characters_after=event.characters_after,
                 )
+            case HistorySeededAction():
+                return HistoryChange(event=event.id, action="seed", told=f"{event.describe()}.")
     return None
 
 

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+from openhands_sessions.core.events.event import Json
 from openhands_sessions.core.ids import EventId
 
 
@@ -62,5 +63,12 @@ class Compact:
     """Have the older part of the dialogue summed up now."""
 
 
+@dataclass(frozen=True, slots=True)
+class Seed:
+    """Have messages of an earlier conversation, in OpenAI's chat form, summed up for the agent to go on from."""
+
+    messages: tuple[Json, ...]
+
+
 HistoryMove = Undo | GoBack | EditMessage | Regenerate | SwitchBranch
-HistoryCommand = HistoryMove | CreateCheckpoint | Compact
+HistoryCommand = HistoryMove | CreateCheckpoint | Compact | Seed

@@ -22,6 +22,7 @@ from openhands_sessions.core.history_commands import (
     EditMessage,
     GoBack,
     Regenerate,
+    Seed,
     SwitchBranch,
     Undo,
 )
@@ -63,6 +64,7 @@ COMMANDS: Mapping[type[Command], Permission] = {
     SwitchBranch: Permission.WRITE,
     CreateCheckpoint: Permission.WRITE,
     Compact: Permission.WRITE,
+    Seed: Permission.WRITE,
 }
 """What each command needs, unless it makes a rule."""
 

@@ -23,6 +23,7 @@ from openhands_sessions.core.events.own import (
     HistoryCompactedAction,
     HistoryMovedObservation,
     HistoryRepairedObservation,
+    HistorySeededAction,
     MessageQueuedAction,
     ModelCalledObservation,
     ModelChangedAction,
@@ -244,7 +245,7 @@ def _act(view: ConversationView, event: Action) -> None:
             put(view, owed=view.owed or view.pending is None)
         case AlwaysAllowedAction() | ModelChangedAction():
             _choose(view, event)
-        case HistoryCompactedAction() | SystemAction():
+        case HistoryCompactedAction() | HistorySeededAction() | SystemAction():
             put(view, system=event.id if isinstance(event, SystemAction) else view.system)
             _settle(view, event)
         case RecallAction():

@@ -7,6 +7,7 @@ from typing import Protocol
 
 from openhands_sessions.core.events.actions import MessageAction
 from openhands_sessions.core.events.event import Json
+from openhands_sessions.core.events.own import CallPurpose
 from openhands_sessions.core.settings import SessionSettings
 from openhands_sessions.ports.call_ledger import CallLedger
 from openhands_sessions.ports.model import ChatMessage, ModelReply, Retry
@@ -49,7 +50,9 @@ class Agent(Protocol):
         messages that wait says how far it goes (`ModelReply.answers`). Does nothing itself.
         Being cancelled ends it within a second. Raises ModelFailure."""
 
-    async def summarize(self, messages: Sequence[ChatMessage], instruction: str) -> ModelReply | None:
+    async def summarize(
+        self, messages: Sequence[ChatMessage], instruction: str, purpose: CallPurpose = CallPurpose.CONDENSE
+    ) -> ModelReply | None:
         """A summary of a part of the dialogue; None for an agent that cannot. Raises ModelFailure."""
 
     async def title(self, message: str) -> str | None:

@@ -14,11 +14,13 @@ from openhands_sessions.core.history_commands import (
     GoBack,
     HistoryCommand,
     Regenerate,
+    Seed,
     SwitchBranch,
     Undo,
 )
 from openhands_sessions.core.ids import UNNUMBERED, EventId
 from openhands_sessions.core.lineage import Branch, Checkpoint
+from openhands_sessions.core.seeding import MOST_MESSAGES
 from openhands_sessions.ports.conversations import DialogueHistory, HistoryTurn
 from openhands_sessions.protocol.images import ImageUrl
 from openhands_sessions.protocol.payloads import Message, Reply, Text
@@ -125,10 +127,24 @@ class CompactIn(Message):
     key: Key | None = None
 
 
-HISTORY_MODELS = (UndoIn, MoveIn, EditIn, RegenerateIn, SwitchIn, CheckpointIn, CompactIn)
-HistoryModel = UndoIn | MoveIn | EditIn | RegenerateIn | SwitchIn | CheckpointIn | CompactIn
+class SeedArgs(Message):
+    """`args` of a `seed`: messages in OpenAI's chat form. What has another form is dropped and counted."""
+
+    messages: list[Any] = Field(min_length=1, max_length=MOST_MESSAGES)
+
+
+class SeedIn(Message):
+    """Has messages of an earlier conversation summed up, for the agent to go on from."""
+
+    action: Literal["seed"]
+    args: SeedArgs
+    key: Key | None = None
+
+
+HISTORY_MODELS = (UndoIn, MoveIn, EditIn, RegenerateIn, SwitchIn, CheckpointIn, CompactIn, SeedIn)
+HistoryModel = UndoIn | MoveIn | EditIn | RegenerateIn | SwitchIn | CheckpointIn | CompactIn | SeedIn
 HistoryIn = Annotated[HistoryModel, Field(discriminator="action")]
-HISTORY_ACTIONS = ("undo", "move", "edit", "regenerate", "switch", "checkpoint", "compact")
+HISTORY_ACTIONS = ("undo", "move", "edit", "regenerate", "switch", "checkpoint", "compact", "seed")
 
 
 def history_command(given: HistoryModel) -> HistoryCommand:
@@ -156,6 +172,8 @@ def history_command(given: HistoryModel) -> HistoryCommand:
             return CreateCheckpoint(name=args.name, description=args.description)
         case CompactIn():
             return Compact()
+        case SeedIn(args=args):
+            return Seed(messages=tuple(args.messages))
 
 
 def history_wire(command: HistoryCommand, key: str) -> dict[str, Json]:
@@ -182,6 +200,8 @@ def _parts(command: HistoryCommand) -> tuple[str, Mapping[str, Any]]:
             return "checkpoint", {"name": name, "description": description}
         case Compact():
             return "compact", {}
+        case Seed(messages=messages):
+            return "seed", {"messages": messages}
 
 
 def _event(number: int | None) -> EventId | None:

@@ -141,7 +141,7 @@ READ_HISTORY = _log(
 )
 CHANGE_HISTORY = _told(
     f"POST {ONE}/history",
-    "Undo, move, edit, regenerate, switch, checkpoint or compact: what was done. While a turn runs, all but "
+    "Undo, move, edit, regenerate, switch, checkpoint, compact or seed: what was done. While a turn runs, all but "
     "`checkpoint` are refused.",
     HistoryChangedOut,
     body=HistoryIn,

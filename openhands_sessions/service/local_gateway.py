@@ -8,7 +8,7 @@ from dataclasses import replace
 
 from openhands_sessions.core.commands import Command, SendMessage, SetModel, Stop
 from openhands_sessions.core.errors import NotAccepting, SessionsError
-from openhands_sessions.core.history_commands import Compact, EditMessage
+from openhands_sessions.core.history_commands import Compact, EditMessage, Seed
 from openhands_sessions.core.ids import UNNUMBERED, ConversationId
 from openhands_sessions.core.lifecycle import SessionState
 from openhands_sessions.core.money import dollars
@@ -75,7 +75,7 @@ class LocalGateway:
                     return await record_stop(session.event_stream, idempotency, author, command.turn)
                 if error is session.problem and isinstance(command, SetModel) and known:
                     return await session.switch_failed(SubmittedCommand(command, idempotency, author), command)
-                begun = isinstance(command, Compact)  # it was stopped, perhaps
+                begun = isinstance(command, Compact | Seed)  # it was stopped, perhaps
                 closes = not session.accepting and session.problem is None and isinstance(error, NotAccepting)
                 if begun or not closes:
                     raise

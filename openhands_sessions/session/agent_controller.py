@@ -19,6 +19,7 @@ from openhands_sessions.core.events.own import (
     TurnResumedObservation,
 )
 from openhands_sessions.core.evolve import evolve
+from openhands_sessions.core.history_commands import Seed
 from openhands_sessions.core.history_form import Message
 from openhands_sessions.core.ids import EventId
 from openhands_sessions.core.limits import over
@@ -39,6 +40,7 @@ from openhands_sessions.session.model_replies import ANSWER_CUT, distinct, metri
 from openhands_sessions.session.planned_calls import Answered, Asked, CallOfReply, Ending, PlannedCalls
 from openhands_sessions.session.progress_notice import ProgressNotice
 from openhands_sessions.session.repetition_guard import RepetitionGuard
+from openhands_sessions.session.seeding import seeding
 from openhands_sessions.session.turn_context import TurnContext, TurnProgress
 from openhands_sessions.session.turn_history import TurnHistory
 
@@ -119,6 +121,10 @@ class AgentController:
             return await self._fitter.compacting()
         finally:
             self._history.forget()
+
+    async def seeding(self, command: Seed) -> Event:
+        """What takes messages of an earlier conversation up between two turns; see `seeding.seeding`."""
+        return await seeding(command, self._context, self._stream.masker)
 
     async def wind_up(self, last: AgentState) -> None:
         """Close what a cancelled turn left open, and end it with the state `last`. Everything that the turn appended

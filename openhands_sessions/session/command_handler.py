@@ -33,7 +33,7 @@ from openhands_sessions.core.events.own import (
     ReplayEndedObservation,
 )
 from openhands_sessions.core.evolve import evolve
-from openhands_sessions.core.history_commands import Compact, CreateCheckpoint, HistoryMove
+from openhands_sessions.core.history_commands import Compact, CreateCheckpoint, HistoryMove, Seed
 from openhands_sessions.core.ids import UNNUMBERED, EventId, OwnerId
 from openhands_sessions.core.trajectory import goes_on
 from openhands_sessions.core.view import CUT_OFF, ConversationView
@@ -133,7 +133,7 @@ class CommandHandler:
                 return await self._append(self._resumed(), given)
             case Answer() | Decide() as answer:
                 return await self._append(await self._decisions.taken(answer), given)
-            case Compact() | SetModel():
+            case Compact() | Seed() | SetModel():
                 raise NotAccepting("this is done between two turns")
             case command:
                 return await self._moved(command, given)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from openhands_sessions.core.commands import SetModel
 from openhands_sessions.core.errors import BadInput, Conflict, Fenced, NotAccepting, SessionsError
-from openhands_sessions.core.history_commands import Compact
+from openhands_sessions.core.history_commands import Compact, Seed
 from openhands_sessions.core.lifecycle import SessionState
 from openhands_sessions.core.snapshots import SPACING
 from openhands_sessions.ports.gateway import Accepted, EndReason
@@ -142,7 +142,7 @@ class CommandLoop:
                 await parts.store.release(self._ready.sid, self._ready.term, parts.clock(), approval_due=due)
 
     async def _take(self, waiting: QueuedCommand) -> None:
-        if isinstance(waiting.given.command, Compact):
+        if isinstance(waiting.given.command, Compact | Seed):
             await self._take_compaction(waiting)
             return
         self.taking = True

@@ -40,7 +40,7 @@ from openhands_sessions.session.setup import NO_IMAGES
 from openhands_sessions.session.turn_runner import TurnRunner
 
 BUSY = "the agent is at work on a turn: stop it first"
-COMPACTING = "the history is being compacted: stop that, or wait for it"
+COMPACTING = "the history is being compacted or seeded: stop that, or wait for it"
 NOTE = (
     "The conversation goes on from here; what was said and done after this point was taken back. The workspace was not:"
     " its files and programs are as they are now, not as they were then."

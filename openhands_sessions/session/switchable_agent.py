@@ -4,6 +4,7 @@ from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 
+from openhands_sessions.core.events.own import CallPurpose
 from openhands_sessions.core.settings import SessionSettings
 from openhands_sessions.ports.agent import Agent, AgentInput, Agents
 from openhands_sessions.ports.model import ChatMessage, ModelReply, Retry
@@ -84,8 +85,10 @@ class SwitchableAgent:
     ) -> ModelReply:
         return await self._opened.agent.decide(briefing, on_text, on_retry, on_thought)
 
-    async def summarize(self, messages: Sequence[ChatMessage], instruction: str) -> ModelReply | None:
-        return await self._opened.agent.summarize(messages, instruction)
+    async def summarize(
+        self, messages: Sequence[ChatMessage], instruction: str, purpose: CallPurpose = CallPurpose.CONDENSE
+    ) -> ModelReply | None:
+        return await self._opened.agent.summarize(messages, instruction, purpose)
 
     async def title(self, message: str) -> str | None:
         return await self._opened.agent.title(message)

@@ -63,9 +63,11 @@ class ModelAgent:
         request = ModelRequest(messages=self._visible(briefing.messages), tools=briefing.tools)
         return await self._ask(request, on_text, on_retry, on_thought)
 
-    async def summarize(self, messages: Sequence[ChatMessage], instruction: str) -> ModelReply | None:
+    async def summarize(
+        self, messages: Sequence[ChatMessage], instruction: str, purpose: CallPurpose = CallPurpose.CONDENSE
+    ) -> ModelReply | None:
         asked = [*self._visible(messages), {"role": "user", "content": instruction}]
-        return await self._ask(ModelRequest(messages=asked, purpose=CallPurpose.CONDENSE))
+        return await self._ask(ModelRequest(messages=asked, purpose=purpose))
 
     async def title(self, message: str) -> str | None:
         messages: Sequence[ChatMessage] = [

@@ -8,7 +8,7 @@ from itertools import takewhile
 import orjson
 
 from openhands_sessions.core.errors import BadInput
-from openhands_sessions.core.events.own import PlannedCall
+from openhands_sessions.core.events.own import CallPurpose, PlannedCall
 from openhands_sessions.core.ids import UNNUMBERED
 from openhands_sessions.core.settings import SessionSettings, nearest
 from openhands_sessions.ports.agent import Agent, AgentInput, Agents
@@ -61,7 +61,9 @@ class ShellAgent:
         )
         return ModelReply(id=call.id, text="", calls=[call], answers=waiting[0].id)
 
-    async def summarize(self, messages: Sequence[ChatMessage], instruction: str) -> ModelReply | None:
+    async def summarize(
+        self, messages: Sequence[ChatMessage], instruction: str, purpose: CallPurpose = CallPurpose.CONDENSE
+    ) -> ModelReply | None:
         return None
 
     async def title(self, message: str) -> str | None:

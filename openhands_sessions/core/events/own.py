@@ -159,6 +159,23 @@ class HistoryCompactedAction(Action, kind="history_compacted", says="{0.told}"):
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class HistorySeededAction(Action, kind="history_seeded"):
+    """Messages of an earlier conversation, which a client sent, are summed up here for the agent. `messages` were
+    summed up; `left_out` were more than a summary takes, `skipped` of the system, `dropped` of another form."""
+
+    summary: str
+    messages: int
+    left_out: int = 0
+    skipped: int = 0
+    dropped: int = 0
+
+    def describe(self) -> str:
+        counts = {"left out": self.left_out, "skipped": self.skipped, "dropped": self.dropped}
+        others = "".join(f", {count} {what}" for what, count in counts.items() if count)
+        return f"{self.messages} earlier messages were summed up{others}"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class ModelChangedAction(Action, kind="model_changed", says="The model is {0.model} from here on"):
     """The user has chosen another model for this conversation, between two turns. `former` is the one before."""
 
@@ -167,12 +184,13 @@ class ModelChangedAction(Action, kind="model_changed", says="The model is {0.mod
 
 
 class CallPurpose(StrEnum):
-    """What a model call is for: a turn, a title, a summary that replaces a part of the history, or, outside of
-    conversations, to see whether the model answers."""
+    """What a model call is for: a turn, a title, a summary that replaces a part of the history, one of messages of an
+    earlier conversation, or, outside of conversations, to see whether the model answers."""
 
     MAIN = "main"
     TITLE = "title"
     CONDENSE = "condense"
+    SEED = "seed"
     PROBE = "probe"
 
 

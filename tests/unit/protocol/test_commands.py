@@ -22,6 +22,7 @@ from openhands_sessions.core.history_commands import (
     EditMessage,
     GoBack,
     Regenerate,
+    Seed,
     SwitchBranch,
     Undo,
 )
@@ -56,6 +57,7 @@ COMMANDS: list[Command] = [
     SwitchBranch(branch="old"),
     CreateCheckpoint(name="here", description="all green"),
     Compact(),
+    Seed(messages=({"role": "user", "content": "x"}, 7)),
     Answer(confirmed=True, always=RuleScope.USER),
     Decide(batch=EventId(7), version=2, rest=True),
     Decide(

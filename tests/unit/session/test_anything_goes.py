@@ -14,12 +14,14 @@ from openhands_sessions.core.errors import BadInput, ModelFailure, NotAccepting
 from openhands_sessions.core.events.actions import ChangeAgentStateAction, MessageAction
 from openhands_sessions.core.events.event import AgentState, Event, Source
 from openhands_sessions.core.events.observations import AgentStateChangedObservation
+from openhands_sessions.core.events.own import CallPurpose, ModelCalledObservation
 from openhands_sessions.core.history_commands import (
     Compact,
     CreateCheckpoint,
     EditMessage,
     GoBack,
     Regenerate,
+    Seed,
     SwitchBranch,
     Undo,
 )
@@ -67,6 +69,7 @@ COMMANDS: dict[str, Command] = {
     "restore": GoBack(checkpoint="here"),
     "switch": SwitchBranch(branch="1"),
     "compact": Compact(),
+    "seed": Seed(messages=({"role": "user", "content": "earlier"},)),
 }
 ACTS = st.lists(
     st.tuples(
@@ -133,7 +136,10 @@ def check(events: list[Event]) -> None:
 
 
 def starts_anew(event: Event) -> bool:
-    """What may come first behind a stop: the user again, or a session that is opened."""
+    """What may come first behind a stop: the user again, who may have asked for a summary, or a session that is
+    opened."""
+    if isinstance(event, ModelCalledObservation):
+        return event.purpose is CallPurpose.SEED
     return event.source is Source.USER or isinstance(event, ChangeAgentStateAction | MessageAction)
 
 
