@@ -51,6 +51,9 @@ async def test_what_cannot_be_taken_is_refused_and_leaves_the_conversation_as_it
 ) -> None:
     sid = await clients.rest.create(llm_model=server.script("boat", SCRIPT))
     said = {"role": "user", "content": "x"}
+    client = clients.protocol2(sid)
+    await client.connect()
+    await client.until_state("awaiting_user_input", after=0)
     before = await clients.rest.ask("GET", f"/api/conversations/{sid}/events?limit=100")
     for messages, status, words in (
         ([said] * 10_000, 422, "at most 5000"),
