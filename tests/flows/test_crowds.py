@@ -19,7 +19,7 @@ GRACE = 20.0
 """The default of server.shutdown_grace."""
 LEFT = 60.0
 """Seconds in which a busy machine forgets ten thousand clients."""
-CROWDS = [300, pytest.param(10_000, marks=pytest.mark.long)]
+CROWDS = [300, pytest.param(10_000, marks=[pytest.mark.long, pytest.mark.timeout(300)])]
 
 
 SETTINGS = {"OHS_LIMITS__AUTHENTICATION_TIMEOUT": "60", "OHS_LIMITS__SLOW_CLIENT_GRACE": "60"}
