@@ -8,15 +8,15 @@ import os
 import resource
 import shlex
 import signal
+import ssl
 import sys
 from collections.abc import Callable, Mapping
-from contextlib import AsyncExitStack, ExitStack, suppress
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, ExitStack, nullcontext, suppress
 from pathlib import Path
 
 import structlog
 
 from openhands_sessions import __version__
-from openhands_sessions.bootstrap.tls import open_tls
 from openhands_sessions.bootstrap.web import web_application
 from openhands_sessions.cli.collector import shorten_pauses
 from openhands_sessions.cli.data_folder import DataFolderLocked, application, server_lock, usable
@@ -98,7 +98,7 @@ async def _serve(found: Loaded, config: Config) -> int:
         server = config.server
         app = await web_application(local)
         access_log = config.log.format == "json" if config.log.access is None else config.log.access
-        tls = await stack.enter_async_context(open_tls(config))
+        tls = await stack.enter_async_context(_opened_tls(config))
         grace = server.shutdown_grace / 2
         edge = listening(app, server.host, server.port, grace, access_log=access_log, tls=tls)
         try:
@@ -149,6 +149,15 @@ def greeting(found: Loaded, port: int, token: str | None) -> str:
             "Ctrl-C ends it.",
         )
     )
+
+
+def _opened_tls(config: Config) -> AbstractAsyncContextManager[ssl.SSLContext | None]:
+    """As `open_tls`, which brings a library that is slow to load; not for plain HTTP."""
+    if config.server.tls_certificate is None and config.server.tls_key is None:
+        return nullcontext()
+    from openhands_sessions.bootstrap.tls import open_tls
+
+    return open_tls(config)
 
 
 def _stopping(grace: float) -> asyncio.Event:
