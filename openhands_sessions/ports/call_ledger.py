@@ -7,7 +7,7 @@ from openhands_sessions.ports.model import ChatModel, LostCall, ModelReply, Mode
 
 
 class CallRecorder(Protocol):
-    """What is told of one admitted call. Cheap, no I/O: what was told is stored in order."""
+    """Records one model call that the quotas have admitted. Cheap, no I/O: records are stored in order."""
 
     def answered(self, reply: ModelReply) -> None:
         """The call has its reply."""

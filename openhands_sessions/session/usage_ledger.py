@@ -60,7 +60,7 @@ class UsageLedger:
 
 
 class RecordedCall:
-    """One admitted call, with its tries."""
+    """One model call that the quotas have admitted, with its tries."""
 
     def __init__(self, ledger: UsageLedger, model: str, purpose: CallPurpose) -> None:
         self._ledger = ledger
