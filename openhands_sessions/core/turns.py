@@ -17,26 +17,34 @@ from openhands_sessions.core.ids import UNNUMBERED, EventId
 from openhands_sessions.core.view import ConversationView
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class _Messages:
+    """The newest message, and those before it."""
+
+    newest: EventId
+    before: "_Messages | None" = None
+
+
 @dataclass(frozen=True, slots=True)
 class OpenTurn:
-    """The turn that the next event belongs to, None between turns; and the user's messages in it, oldest first."""
+    """The turn that the next event belongs to, None between turns; and the user's messages in it."""
 
     id: EventId | None = None
-    messages: tuple[EventId, ...] = ()
+    messages: _Messages | None = None
 
     @classmethod
     def of(cls, view: ConversationView) -> "OpenTurn":
         """The turn that a log of this view leaves open."""
         if not view.owed and view.pending is None:
             return cls()
-        return cls(view.turn, () if view.last_message == UNNUMBERED else (view.last_message,))
+        return cls(view.turn, None if view.last_message == UNNUMBERED else _Messages(view.last_message))
 
     def take(self, event: Event, number: EventId) -> tuple[Mapping[str, Any], "OpenTurn"]:
         """The fields that tell the turn of an event with this id, and the turn that is open after it."""
         match event:
             case MessageAction(source=Source.USER):
                 turn = event.turn or self.id or number
-                return {"turn": turn}, OpenTurn(turn, (*self.messages, number))
+                return {"turn": turn}, OpenTurn(turn, _Messages(number, self.messages))
             case ChangeAgentStateAction(source=Source.USER, agent_state=AgentState.RUNNING, turn=None):
                 turn = self.id or number
                 return {"turn": turn}, OpenTurn(turn, self.messages)
@@ -49,9 +57,19 @@ class OpenTurn:
             case QueuedMessagesDroppedAction():
                 return {}, self
             case TurnEndedObservation(stop_reason=reason) if reason is not StopReason.APPROVAL:
-                unseen = tuple(message for message in self.messages if message > event.seen)
-                if not unseen:
-                    return {"turn": self.id}, OpenTurn()
-                return {"turn": self.id, "moved_to": unseen[0]}, OpenTurn(unseen[0], unseen)
+                return self._over(event.seen)
             case _:
                 return {"turn": self.id}, self
+
+    def _over(self, seen: int) -> tuple[Mapping[str, Any], "OpenTurn"]:
+        """What `take` gives for the end of a turn that has seen the messages up to this one."""
+        unseen, said = [], self.messages
+        while said is not None and said.newest > seen:
+            unseen.append(said.newest)
+            said = said.before
+        if not unseen:
+            return {"turn": self.id}, OpenTurn()
+        left = None
+        for message in reversed(unseen):
+            left = _Messages(message, left)
+        return {"turn": self.id, "moved_to": unseen[-1]}, OpenTurn(unseen[-1], left)

@@ -33,7 +33,7 @@ class StringFinder:
 
     def among(self, text: str) -> bool:
         """Whether one of them is in the text."""
-        return next(self._found(unbroken(text)), None) is not None
+        return bool(self.longest) and next(self._found(unbroken(text)), None) is not None
 
     def spans(self, text: str) -> list[tuple[int, int]]:
         """Where they stand in the text, in no order."""

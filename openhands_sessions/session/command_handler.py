@@ -94,7 +94,7 @@ class CommandHandler:
         """Durable when it returns. Raises NotAccepting, BadInput, StorageError."""
         if (before := await earlier_answer(self._stream, given.key)) is not None:
             return before
-        overdue = await self.reject_overdue()
+        overdue = None if self._stream.view.approval is None else await self.reject_overdue()
         if not isinstance(given.command, RejectOverdue):
             return await self._take(given.command, given, cancel_turn)
         if overdue is None:
