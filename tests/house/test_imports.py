@@ -15,6 +15,7 @@ IMPORT_LATE = {
     "openhands_sessions/bootstrap/kinds.py": "adapters are loaded when they are chosen",
     "openhands_sessions/adapters/models/litellm_library.py": "litellm is loaded by the first conversation with a model",
     "openhands_sessions/cli/serve.py": "reading certificates takes a library of 8 MB, which plain HTTP does not need",
+    "openhands_sessions/server/rest/metrics.py": "most servers are never asked for their metrics",
     "openhands_sessions/executor/chunks.py": "zipping takes a tenth of an executor's memory, which few sandboxes need",
     "openhands_sessions/executor/diff.py": "the same, for sandboxes in which no file is edited",
 }
