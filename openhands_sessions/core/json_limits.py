@@ -15,13 +15,14 @@ SHOWN_NAME = 64
 MAX_STORED_DEPTH = 200
 """Levels of nesting that are stored: orjson writes no more than 254."""
 _BIGGEST_INTEGER = 2**63 - 1
+_SCALARS = (str, int, float, type(None))
 
 
 def too_deep(value: Json, most: int = MAX_DEPTH) -> bool:
     """Whether lists and objects are nested on more than `most` levels."""
     level: list[Json] = [value]
     for _ in range(most + 1):
-        level = [inner for outer in level for inner in _inside(outer)]
+        level = [inner for outer in level if not isinstance(outer, _SCALARS) for inner in _inside(outer)]
         if not level:
             return False
     return True
