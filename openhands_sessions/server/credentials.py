@@ -1,12 +1,12 @@
 """What a caller shows: a key in `auth` payload, header or query, or a browser's cookie."""
 
 from collections.abc import Sequence
-from dataclasses import replace
 from functools import partial
 from urllib.parse import urlsplit
 
 from aiohttp import web
 
+from openhands_sessions.core.evolve import evolve
 from openhands_sessions.ports.access import Credentials
 from openhands_sessions.server.forwarding import caller_of
 from openhands_sessions.server.path_prefix import base_of
@@ -27,17 +27,17 @@ def credentials_of(request: web.BaseRequest, given: str | None = None) -> Creden
         bearer[len("Bearer ") :] if bearer.startswith("Bearer ") else "",
         query_of(request).get("session_api_key", ""),
     )
-    found = replace(NO_CREDENTIALS, peer=request.remote or "", headers=partial(_all_values, request))
+    found = evolve(NO_CREDENTIALS, peer=request.remote or "", headers=partial(_all_values, request))
     for key in keys:
         if key not in NONE:
-            return replace(found, key=key)
+            return evolve(found, key=key)
     if "Cookie" not in headers:
         return found
     cookies = _cookies(headers["Cookie"])
     if proof := cookies.get(login_cookie(request)):
-        return replace(found, login=proof, by_cookie=True)
+        return evolve(found, login=proof, by_cookie=True)
     key = cookies.get("session_api_key", "")
-    return found if key in NONE else replace(found, key=key, by_cookie=True)
+    return found if key in NONE else evolve(found, key=key, by_cookie=True)
 
 
 def _all_values(request: web.BaseRequest, name: str) -> Sequence[str]:

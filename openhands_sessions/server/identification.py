@@ -2,11 +2,11 @@
 
 import time
 from collections.abc import Callable
-from dataclasses import replace
 
 from aiohttp import web
 
 from openhands_sessions.core.errors import RateLimited, Unauthorized
+from openhands_sessions.core.evolve import evolve
 from openhands_sessions.ports.access import Auth, Credentials, Principal
 from openhands_sessions.server.failed_logins import FailedLogins
 from openhands_sessions.server.forwarding import TrustedProxies, address_of
@@ -43,7 +43,7 @@ class Identification:
         if self._is_by_a_browser(request, credentials) and _changes(request) and not _is_from_a_page(request):
             self.note_refusal(request, "cookie without an origin")
             raise Unauthorized("a login counts for pages of this server only; a program sends X-Session-API-Key")
-        principal = replace(await self.verified(request, credentials), address=self._failed.place(request))
+        principal = evolve(await self.verified(request, credentials), address=self._failed.place(request))
         request[PRINCIPAL] = principal
         if (connection := request.get(CONNECTION)) is not None:
             connection.let_in()

@@ -4,10 +4,10 @@ import asyncio
 import re
 from collections.abc import AsyncIterator
 from contextlib import aclosing, asynccontextmanager, suppress
-from dataclasses import replace
 
 from openhands_sessions.core.commands import Command, SendMessage, SetModel, Stop
 from openhands_sessions.core.errors import NotAccepting, SessionsError
+from openhands_sessions.core.evolve import evolve
 from openhands_sessions.core.history_commands import Compact, EditMessage, Seed
 from openhands_sessions.core.ids import UNNUMBERED, ConversationId
 from openhands_sessions.core.lifecycle import SessionState
@@ -49,7 +49,7 @@ class LocalGateway:
 
     async def open(self, spec: SessionSpec) -> SessionInfo:
         row, permission = await self._sessions.open(self._principal, spec)
-        return replace(await self._sessions.descriptions.describe(row), permission=permission)
+        return evolve(await self._sessions.descriptions.describe(row), permission=permission)
 
     async def submit(self, sid: ConversationId, command: Command, *, key: str | None = None) -> Accepted:
         idempotency = None if key is None else IdempotencyKey.of(key, command)
@@ -110,7 +110,7 @@ class LocalGateway:
     async def describe(self, sid: ConversationId) -> SessionInfo:
         row, permission = await self._sessions.permitted(self._principal, sid, Permission.VIEW)
         info = await self._sessions.descriptions.describe(row, self._principal.owner)
-        return replace(info, permission=permission)
+        return evolve(info, permission=permission)
 
     async def ready(self, sid: ConversationId, within: float) -> None:
         await self._sessions.row(self._principal, sid, Permission.VIEW)

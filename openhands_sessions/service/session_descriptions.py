@@ -2,12 +2,12 @@
 
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from dataclasses import replace
 
 from openhands_sessions.core.errors import StorageError
 from openhands_sessions.core.events.codec import decode
 from openhands_sessions.core.events.event import AgentState
 from openhands_sessions.core.events.observations import AgentStateChangedObservation
+from openhands_sessions.core.evolve import evolve
 from openhands_sessions.core.ids import UNNUMBERED, ConversationId, EventId, OwnerId
 from openhands_sessions.core.lifecycle import SET_UP, SessionState
 from openhands_sessions.core.lineage import MAIN
@@ -53,7 +53,7 @@ class SessionDescriptions:
         asked = [row.id for row, view in zip(rows, known, strict=True) if view is not None and view.notices]
         marks = await self._marks(reader, asked)
         return [
-            replace(self._summary(row, view, marks), permission=theirs.get(row.id, Permission.VIEW))
+            evolve(self._summary(row, view, marks), permission=theirs.get(row.id, Permission.VIEW))
             if row.owner != reader
             else self._summary(row, view, marks)
             for row, view in zip(rows, known, strict=True)
@@ -72,7 +72,7 @@ class SessionDescriptions:
         info = await self._described(row, reader)
         if info.pending is not None:
             with suppress(StorageError):  # then the log says what is wrong
-                info = replace(info, approval=await pending_approval(self._store.log(row.id), await self.view(row)))
+                info = evolve(info, approval=await pending_approval(self._store.log(row.id), await self.view(row)))
         if info.chain is not None:
             return info
         try:
@@ -83,7 +83,7 @@ class SessionDescriptions:
             lineage = (await self.view(row)).lineage
         except StorageError:
             return info
-        return replace(info, chain=lineage.path(info.head), dialogue_branch=lineage.branch)
+        return evolve(info, chain=lineage.path(info.head), dialogue_branch=lineage.branch)
 
     async def _described(self, row: ConversationRow, reader: OwnerId | None) -> SessionInfo:
         known = await self._known(row.id)
@@ -93,14 +93,14 @@ class SessionDescriptions:
             return info
         head = await log.head()
         if self._registry.find(row.id) is None:
-            return replace(info, head=head)
+            return evolve(info, head=head)
         async for batch in readable(log, before=head + 1, reverse=True):
             for entry in batch:
                 if entry.kind == _STATE_CHANGE:
                     event = decode(entry.text, entry.schema)
                     state = event.agent_state if isinstance(event, AgentStateChangedObservation) else None
-                    return replace(info, head=head, last_state=entry.id, agent_state=state)
-        return replace(info, head=head)
+                    return evolve(info, head=head, last_state=entry.id, agent_state=state)
+        return evolve(info, head=head)
 
     async def _permissions(
         self, reader: OwnerId, sids: Sequence[ConversationId]
