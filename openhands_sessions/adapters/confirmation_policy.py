@@ -77,8 +77,8 @@ CHANGES = (RunAction, RunIpythonAction, EditAction, WriteAction, McpAction)
 
 
 class ConfirmationMode:
-    """The first rule that matches decides. Where none does, it asks before an action that changes something; with the
-    analyzer `rules`, not if its risk is low."""
+    """The first rule that matches decides, but what the operator's rules deny is denied. Where none matches, it asks
+    before an action that changes something; with the analyzer `rules`, not if its risk is low."""
 
     def graded(self, action: Action, settings: SessionSettings) -> Action:
         return with_risk(action) if settings.security_analyzer == "rules" else action
@@ -87,8 +87,12 @@ class ConfirmationMode:
         self, action: Action, settings: SessionSettings, remembered: Sequence[ConfirmationRule] = ()
     ) -> Verdict:
         call, risk = action.tool_call_metadata, getattr(action, "security_risk", None)
-        rules = () if call is None else (*remembered, *settings.confirmation_rules)
-        rule = None if call is None else first_match(rules, call.function_name, call.arguments, risk)
+        rule = None
+        if call is not None:
+            told = call.function_name, call.arguments, risk
+            rule = first_match(settings.operators_rules, *told)
+            if rule is None or rule.decision != "deny":
+                rule = first_match((*remembered, *settings.confirmation_rules), *told)
         if rule is None:
             return Verdict("ask" if _asks(action, risk, settings) else "allow")
         if rule.decision == "ask" and not isinstance(action, CHANGES):

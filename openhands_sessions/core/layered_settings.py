@@ -20,7 +20,9 @@ class LayeredSettings:
         """The settings, with this model in place of theirs. It is one layer more: a key and an address go with it to
         their own provider alone. Raises BadInput."""
         chosen: Mapping[str, Json] = {} if model is None else {"llm_model": model}
-        return holding(merge(*self.operators, together(*self.owners, chosen)), self.began_with)
+        merged = holding(merge(*self.operators, together(*self.owners, chosen)), self.began_with)
+        rules = [layer.get("confirmation_rules") for layer in self.operators]
+        return merged.with_operators_rules(sum(len(each) for each in rules if isinstance(each, list | tuple)))
 
     def held(self, began_with: Mapping[str, Json] | None) -> "LayeredSettings":
         """With what a conversation began with, where that is known."""

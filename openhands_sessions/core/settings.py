@@ -4,9 +4,9 @@ import re
 import unicodedata
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from difflib import get_close_matches
-from typing import Literal
+from typing import Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, SecretStr, ValidationError
 
 from openhands_sessions.core.confirmation_rules import MOST_RULES, ConfirmationRule
 from openhands_sessions.core.errors import BadInput
@@ -115,8 +115,8 @@ class SessionSettings(BaseModel):
         (),
         max_length=3 * MOST_RULES,
         description="Rules by which calls run (`allow`), wait for an answer (`ask`) or are refused (`deny`): the first "
-        "that matches counts, a request's before its user's, and those before the operator's. Where none matches, "
-        "`confirmation_mode` decides.",
+        "that matches counts, a request's before its user's, and those before the operator's. What an operator's rule "
+        "refuses, no other one allows. Where none matches, `confirmation_mode` decides.",
     )
     approval_timeout: float = Field(
         0.0,
@@ -158,6 +158,18 @@ class SessionSettings(BaseModel):
     custom_secrets: dict[str, CustomSecret] = Field(
         {}, description="Secrets by name: each has a `value`, an environment variable of commands, and a `description`."
     )
+    _operators_rules: int = PrivateAttr(0)
+
+    @property
+    def operators_rules(self) -> tuple[ConfirmationRule, ...]:
+        """Those of the confirmation rules that are the operator's: the last ones."""
+        return self.confirmation_rules[len(self.confirmation_rules) - self._operators_rules :]
+
+    def with_operators_rules(self, count: int) -> Self:
+        """The settings, of whose confirmation rules the last `count` are the operator's."""
+        made = self.model_copy()
+        made._operators_rules = count
+        return made
 
 
 def merge(*layers: Mapping[str, Json]) -> SessionSettings:

@@ -75,6 +75,8 @@ class SessionHarness:
     """Other models that there are."""
     runtimes: Runtimes = field(default_factory=FakeRuntimes)
     settings: dict[str, Any] = field(default_factory=dict)
+    operators: dict[str, Any] = field(default_factory=lambda: {"llm_model": "fake"})
+    """The operator's settings."""
     opening: InitialInput = field(default_factory=InitialInput)
     memory: Memory = field(default_factory=WorkspaceMemory)
     agents: Agents | None = None
@@ -112,7 +114,7 @@ class SessionHarness:
         )
         return AgentSession(
             TALK,
-            LayeredSettings(({"llm_model": "fake"},), (self.settings,)).settings,
+            LayeredSettings((self.operators,), (self.settings,)).settings,
             parts,
             self.feed,
             initial=self.opening,

@@ -50,3 +50,12 @@ def test_what_a_conversation_began_with_is_held_whatever_the_model_is() -> None:
 def test_a_name_that_is_none_is_refused() -> None:
     with pytest.raises(BadInput, match="llm_model"):
         LayeredSettings((OPERATORS,), ()).settings("two\nlines")
+
+
+def test_the_operators_rules_are_known_among_all() -> None:
+    tools = ("server", "user", "request")
+    rules: list[Mapping[str, Any]] = [{"confirmation_rules": [{"tool": tool, "decision": "ask"}]} for tool in tools]
+    settings = LayeredSettings(rules[:1], rules[1:]).held({"max_iterations": 5}).settings("fake")
+    assert [rule.tool for rule in settings.confirmation_rules] == ["request", "user", "server"]
+    assert [rule.tool for rule in settings.operators_rules] == ["server"]
+    assert LayeredSettings((), rules).settings().operators_rules == ()

@@ -32,6 +32,19 @@ async def test_a_denied_call_does_not_run_and_the_model_reads_which_rule_denies_
     assert results[0] == denied.content
 
 
+async def test_what_the_operator_denies_no_other_rule_allows(store: SessionStore) -> None:
+    operators = ({"pattern": "rm b", "decision": "allow"}, {"pattern": "rm *", "decision": "deny"})
+    harness = scene(store, runs("rm a", "rm b"), says("I see."), rules=[{"pattern": "*", "decision": "allow"}])
+    harness.operators["confirmation_rules"] = operators
+    async with harness.live() as session:
+        await ask(session, "go")
+    told = await harness.told()
+    assert [line for line in told if line.startswith(("run", "error"))] == [
+        f"error {DENIED_ID}",
+        "run rm b (confirmed)",
+    ]
+
+
 async def test_a_rule_asks_without_confirmation_mode(store: SessionStore) -> None:
     harness = scene(store, runs("echo 1", "rm a"), says("Done."), rules=[{"pattern": "rm *", "decision": "ask"}])
     async with harness.live() as session:
