@@ -8,6 +8,7 @@ import platform
 import resource
 import shutil
 import socket
+import ssl
 import stat
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
@@ -16,7 +17,7 @@ from datetime import UTC, datetime, timedelta
 from http.client import HTTPException
 from pathlib import Path
 from typing import Literal
-from urllib.request import ProxyHandler, build_opener
+from urllib.request import HTTPSHandler, ProxyHandler, build_opener
 
 from openhands_sessions import __version__
 from openhands_sessions.bootstrap import application as bootstrap
@@ -24,7 +25,7 @@ from openhands_sessions.bootstrap import kinds
 from openhands_sessions.bootstrap.tls import identity_of
 from openhands_sessions.cli.output import NAME, columns
 from openhands_sessions.cli.settings import loaded
-from openhands_sessions.config.config import Config
+from openhands_sessions.config.config import Config, ServerSection
 from openhands_sessions.config.errors import ConfigError
 from openhands_sessions.config.session_key import FILE as KEY_FILE
 from openhands_sessions.config.session_key import read_key
@@ -173,7 +174,7 @@ def port(config: Config) -> Finding:
     try:
         asyncio.run(_listen(host, number))
     except OSError as error:
-        if error.errno == errno.EADDRINUSE and _is_ours(host, number, config.server.base_path):
+        if error.errno == errno.EADDRINUSE and _is_ours(config.server):
             return Finding("port", "ok", f"{where}: a server of ours listens there already")
         advice = "Something listens there already; or name another address with --host and --port."
         return Finding("port", "fail", f"{where}: {os.strerror(error.errno) if error.errno else error}", advice)
@@ -186,11 +187,16 @@ async def _listen(host: str, number: int) -> None:
     await server.wait_closed()
 
 
-def _is_ours(host: str, number: int, base: str) -> bool:
-    name = f"[{host}]" if ":" in host else host
-    direct = build_opener(ProxyHandler({}))
+def _is_ours(server: ServerSection) -> bool:
+    """Whether what listens says that it is one of ours. Nothing is sent to it, so it need not prove it."""
+    anyone = ssl.create_default_context()
+    anyone.check_hostname, anyone.verify_mode = False, ssl.CERT_NONE
+    direct = build_opener(ProxyHandler({}), HTTPSHandler(context=anyone))
+    scheme = "http" if server.tls_certificate is None else "https"
+    name = f"[{server.host}]" if ":" in server.host else server.host
+    url = f"{scheme}://{name}:{server.port}{server.base_path}/health/ready"
     try:
-        with direct.open(f"http://{name}:{number}{base}/health/ready", timeout=_KNOCK_SECONDS) as answer:
+        with direct.open(url, timeout=_KNOCK_SECONDS) as answer:
             body = json.loads(answer.read(_SHORT_ANSWER))
     except (OSError, HTTPException, ValueError):
         return False

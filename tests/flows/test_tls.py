@@ -1,6 +1,7 @@
 """A server that speaks HTTPS itself, and its certificate that is replaced while it runs."""
 
 import asyncio
+import json
 import ssl
 from collections.abc import AsyncIterator, MutableMapping, Sequence
 from pathlib import Path
@@ -127,3 +128,17 @@ async def test_a_server_does_not_start_with_a_bad_certificate_and_says_why(data_
     doctor = await CommandLine(data_dir, variables).run("doctor")
     assert doctor.code == 1
     assert "server.tls_certificate has expired at" in doctor.out
+
+
+async def test_doctor_knows_a_server_of_ours_that_speaks_https(
+    server: InProcessServer, data_dir: Path, tmp_path: Path
+) -> None:
+    variables = {
+        "OHS_SERVER__TLS_CERTIFICATE": str(tmp_path / "certificate.pem"),
+        "OHS_SERVER__TLS_KEY": str(tmp_path / "key.pem"),
+        "OHS_SERVER__PORT": str(server.port),
+    }
+    doctor = await CommandLine(data_dir, variables).run("doctor", "--json")
+    found = {check["name"]: check for check in json.loads(doctor.out)["checks"]}
+    assert found["port"]["status"] == "ok", doctor.out
+    assert found["port"]["found"].endswith("a server of ours listens there already")
