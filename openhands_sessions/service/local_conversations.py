@@ -86,10 +86,11 @@ class LocalConversations:
         return replace(page, total=await self._rows.count(owner, matching) + theirs)
 
     async def rename(self, sid: ConversationId, title: str) -> str:
-        await self.check(sid, Permission.OWN)
+        row = await self._sessions.row(self._principal, sid, Permission.OWN)
         title = title.strip()
         if not 1 <= len(title) <= LONGEST_TITLE:
             raise BadInput("title", f"must have 1 to {LONGEST_TITLE} characters")
+        title = (await self._sessions.masker(row)).text(title)
         await self._rows.update(sid, {"title": title})
         self._sessions.registry.retitled(sid, title, self._principal.owner)
         self._sessions.note(self._principal, "renamed", sid)

@@ -10,6 +10,7 @@ from openhands_sessions.core.errors import BadInput, NotFound, RuntimeUnavailabl
 from openhands_sessions.core.events.actions import MessageAction, RunAction
 from openhands_sessions.core.events.codec import from_wire
 from openhands_sessions.core.ids import LOCAL_OWNER, ConversationId
+from openhands_sessions.core.masking import MASK
 from openhands_sessions.ports.conversations import EventRange
 from openhands_sessions.ports.runtime import RuntimeSpec
 from openhands_sessions.ports.store import SessionStore
@@ -93,6 +94,14 @@ async def test_a_conversation_is_renamed_and_without_a_title_named_after_its_id(
         assert (await service.gateway.describe(TALK)).title == "Conversation talk"
         await service.conversations.rename(TALK, "  Mine ")
         assert (await service.gateway.describe(TALK)).title == "Mine"
+
+
+async def test_a_new_title_is_stored_without_the_owners_secrets(store: SessionStore) -> None:
+    async with running_service(ServiceLayer(store=store)) as service:
+        await service.open(settings={"llm_api_key": "topsecret"})
+        shown = await service.conversations.rename(TALK, "with topsecret")
+        assert shown == f"with {MASK}"
+        assert (await service.gateway.describe(TALK)).title == shown
 
 
 async def test_deleting_ends_the_session_and_leaves_nothing(store: SessionStore) -> None:
