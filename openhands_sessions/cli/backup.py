@@ -7,7 +7,7 @@ from pathlib import Path
 
 from openhands_sessions.bootstrap import backup as bootstrap
 from openhands_sessions.cli.data_folder import INTERRUPTED, server_lock, usable
-from openhands_sessions.cli.output import clean
+from openhands_sessions.cli.output import clean, counted
 from openhands_sessions.cli.settings import loaded
 
 MOST_LEFT_OUT = 20
@@ -48,8 +48,8 @@ def restore(flags: Mapping[str, object], file: Path | None, folder: Path, *, rep
 
 def _tell(made: bootstrap.Backup, what: str) -> None:
     counts, copied = made.counts, made.copied
-    held = f"{counts.conversations} conversations with {counts.events} events"
-    print(f"{what} {held}, and {copied.files} files ({copied.size / 1e6:.1f} MB)")
+    held = f"{counted(counts.conversations, 'conversation')} with {counted(counts.events, 'event')}"
+    print(f"{what} {held}, and {counted(copied.files, 'file')} ({copied.size / 1e6:.1f} MB)")
     for path, why in copied.left_out[:MOST_LEFT_OUT]:
         print(f"left out: {clean(path)}: {why}", file=sys.stderr)
     if (more := len(copied.left_out) - MOST_LEFT_OUT) > 0:

@@ -22,6 +22,11 @@ def clean(text: str) -> str:
     return _CONTROLS.sub("", _ESCAPES.sub("", text).replace("\r\n", "\n").replace("\r", "\n"))
 
 
+def counted(count: float, noun: str) -> str:
+    """`1 day`, `2,000 days`, `1.5 days`."""
+    return f"{count:,.12g} {noun}" if count == 1 else f"{count:,.12g} {noun}s"
+
+
 def columns(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     """The header and each row as a line with aligned cells; the last column is not padded."""
     lines = [header, *rows]

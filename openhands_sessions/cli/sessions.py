@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from openhands_sessions.cli.data_folder import opened
-from openhands_sessions.cli.output import GAP, clean, columns, print_json
+from openhands_sessions.cli.output import GAP, clean, columns, counted, print_json
 from openhands_sessions.cli.settings import loaded
 from openhands_sessions.config.errors import ConfigError
 from openhands_sessions.core.errors import BadInput, NotFound, SessionsError
@@ -221,8 +221,7 @@ def age(now: datetime, then: datetime) -> str:
     if seconds < 86_400:
         return f"{seconds // 3_600:.0f} h"
     if seconds < 7 * 86_400:
-        days = int(seconds // 86_400)
-        return "1 day" if days == 1 else f"{days} days"
+        return counted(int(seconds // 86_400), "day")
     return f"{local:%d %b}" if local.year == now.astimezone().year else f"{local:%Y-%m-%d}"
 
 

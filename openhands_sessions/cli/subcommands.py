@@ -220,7 +220,7 @@ def sessions_export(
     config_file: ConfigFile = None,
     settings: Settings = None,
 ) -> int:
-    """Write the events of a conversation as a JSON list."""
+    """Write a conversation as one JSON object: its events, its user and what it has cost."""
     module = command("sessions")
     place = module.ConversationsTarget(given(_place(session_api_key, data_dir), settings), config_file, server)
     return int(module.export(place, sid, output))

@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from openhands_sessions.bootstrap import tokens as bootstrap
-from openhands_sessions.cli.output import clean, print_json
+from openhands_sessions.cli.output import clean, counted, print_json
 from openhands_sessions.cli.settings import loaded
 from openhands_sessions.core.errors import BadInput
 from openhands_sessions.ports.access import Principal, Role
@@ -27,8 +27,7 @@ def mint(
         print_json({"token": token, "id": made, "user": user, "role": role, "hours": hours})
     else:
         print(token)
-        lasts = f"{hours:g} {'hour' if hours == 1 else 'hours'}"
-        print(f"id {made}, for `tokens revoke --id`; it lasts {lasts}", file=sys.stderr)
+        print(f"id {made}, for `tokens revoke --id`; it lasts {counted(hours, 'hour')}", file=sys.stderr)
     return 0
 
 
