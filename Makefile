@@ -89,8 +89,8 @@ wheels: $(VENV)/.made
 
 lock: $(VENV)/.runtime
 	$(PIP) install $(UV)
-	printf $(BUILD) | $(COMPILE) --extra fast --extra mcp --output-file requirements.lock
-	printf $(BUILD) | $(COMPILE) --extra fast --extra mcp --extra docs --extra test --constraint requirements.lock --output-file requirements-test.lock
+	printf $(BUILD) | $(COMPILE) --extra fast --extra mcp --extra otel --output-file requirements.lock
+	printf $(BUILD) | $(COMPILE) --extra fast --extra mcp --extra otel --extra docs --extra test --constraint requirements.lock --output-file requirements-test.lock
 
 clean:
 	rm -rf $(VENV) build dist bench.json runtime_images/server/wheels/*.whl .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis

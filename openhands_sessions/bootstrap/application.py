@@ -39,6 +39,7 @@ from openhands_sessions.bootstrap.kinds import (
     open_auth,
     open_docker_kind,
     open_store,
+    open_tracer,
 )
 from openhands_sessions.config.config import Config
 from openhands_sessions.config.environment import to_mask
@@ -114,14 +115,16 @@ async def open_application(
         store = await stack.enter_async_context(open_store(config, stores))
         models = await _models(config, stack, provider_keys)
         agents = AgentChoice({"default": ModelAgents(models), "shell": ShellAgents()})
-        sandboxes = await stack.enter_async_context(runtimes[config.runtime.kind](config, store))
-        parts = replace(_parts(config, store, sandboxes, agents), secrets=_own_secrets(config, provider_keys))
+        opened = await stack.enter_async_context(runtimes[config.runtime.kind](config, store))
+        tracer = await stack.enter_async_context(open_tracer(config))
+        parts = replace(
+            _parts(config, store, opened, agents), tracer=tracer, secrets=_own_secrets(config, provider_keys)
+        )
         registry = _registry(config, parts)
         stack.push_async_callback(registry.close_all, "shutdown")
-        files = LocalFiles(config.data_dir / "files")
+        files, titles = LocalFiles(config.data_dir / "files"), TitleGenerator(store, registry.retitled)
         sealed = SealedFiles(files, _text(config.server.encryption_key))
         settings = SettingsStore(sealed, layers(config))
-        titles = TitleGenerator(store, registry.retitled)
         stack.push_async_callback(titles.close)
         given, expected = InitialInputStore(sealed), ExpectedClients(files, store)
         limits = _conversation_limits(config)
@@ -199,7 +202,11 @@ def _load_mcp() -> McpServers:
 def _own_secrets(config: Config, provider_keys: Mapping[str, SecretStr]) -> Sequence[str]:
     server = config.server
     own = (server.session_api_key, server.encryption_key, config.auth.secret, config.llm.api_key, config.store.url)
-    return [text for secret in (*own, config.metrics.key, *to_mask(provider_keys)) if (text := _text(secret))]
+    return [
+        text
+        for secret in (*own, config.metrics.key, config.telemetry.traces_key, *to_mask(provider_keys))
+        if (text := _text(secret))
+    ]
 
 
 def quotas(config: Config) -> Sequence[Quota]:

@@ -5,6 +5,7 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcon
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+from openhands_sessions import __version__
 from openhands_sessions.adapters import installed
 from openhands_sessions.adapters.audit_file import open_audit_file
 from openhands_sessions.adapters.auths.open import OpenAuth
@@ -28,6 +29,7 @@ from openhands_sessions.ports.runtime import Runtimes
 from openhands_sessions.ports.sandboxes import Check, LastingRuntimes
 from openhands_sessions.ports.sharing import LinkTokens
 from openhands_sessions.ports.store import SessionStore, StoreOptions, StoreReport
+from openhands_sessions.ports.tracing import Tracer
 
 OpenedStore = AbstractAsyncContextManager[SessionStore]
 OpenedRuntimes = AbstractAsyncContextManager[Runtimes]
@@ -107,6 +109,7 @@ def sandboxes(config: Config) -> Path:
     return config.runtime.path or config.data_dir / "runtimes"
 
 
+MISSING_OTEL = "which is missing: add it with `pip install openhands-sessions[otel]`"
 STORES: Mapping[str, Callable[[Config], OpenedStore]] = {"sqlite": _sqlite, "memory": _temporary}
 RUNTIMES: Mapping[str, Callable[[Config, SessionStore], OpenedRuntimes]] = {"local": _local, "docker": open_docker_kind}
 
@@ -162,6 +165,19 @@ async def open_audit(config: Config) -> AsyncIterator[AuditLog | None]:
     path = section.path or config.data_dir / "audit.jsonl"
     async with open_audit_file(path, file_bytes=section.file_bytes, files=section.files) as audit:
         yield audit
+
+
+def open_tracer(config: Config) -> AbstractAsyncContextManager[Tracer | None]:
+    """What sends traces; None where none are wanted. Raises BadInput where the extra is missing."""
+    section = config.telemetry
+    if section.traces_endpoint is None:
+        return nullcontext()
+    try:
+        from openhands_sessions.adapters import otlp_tracer  # an extra, and slow to load
+    except ImportError as error:
+        raise BadInput("telemetry.traces_endpoint", f"needs the extra otel, {MISSING_OTEL}") from error
+    key = None if section.traces_key is None else section.traces_key.get_secret_value()
+    return otlp_tracer.open_tracer(section.traces_endpoint, key, ratio=section.traces_ratio, version=__version__)
 
 
 def link_tokens(config: Config) -> LinkTokens:

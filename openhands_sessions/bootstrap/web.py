@@ -49,6 +49,7 @@ async def web_application(application: Application) -> web.Application:
         metrics_allow=metrics.allow,
         client_dir=server.client_dir,
         base_path=server.base_path,
+        traces=application.config.telemetry.traces_endpoint is not None,
     )
     app = build_app(edge)
     app.on_cleanup.append(lambda app: probe.close())

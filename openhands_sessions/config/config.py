@@ -9,6 +9,7 @@ from openhands_sessions.config.docker_section import DockerSection
 from openhands_sessions.config.lists import Quotas, Rules
 from openhands_sessions.config.section import Section
 from openhands_sessions.config.session_key import default_data_dir, is_loopback
+from openhands_sessions.config.telemetry_section import TelemetrySection
 from openhands_sessions.config.values import (
     BasePath,
     EncryptionKey,
@@ -279,6 +280,7 @@ class Config(BaseModel):
     metrics: MetricsSection = MetricsSection()
     log: LogSection = LogSection()
     audit: AuditSection = AuditSection()
+    telemetry: TelemetrySection = TelemetrySection()
 
     @property
     def is_open(self) -> bool:

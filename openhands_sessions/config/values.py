@@ -5,6 +5,7 @@ import re
 from ipaddress import ip_network
 from pathlib import Path
 from typing import Annotated
+from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, StringConstraints, WithJsonSchema
 
@@ -47,6 +48,14 @@ def _base_path(text: str) -> str:
     return path
 
 
+def _http_address(text: str) -> str:
+    """Raises ValueError."""
+    parts = urlsplit(text)
+    if parts.scheme not in ("http", "https") or not parts.hostname or parts.username is not None:
+        raise ValueError("not an address of HTTP")
+    return text
+
+
 def _usable(key: SecretStr) -> SecretStr:
     text = key.get_secret_value()
     if text and (not text.strip() or not text.isascii() or not text.isprintable() or text in NO_KEYS):
@@ -56,6 +65,9 @@ def _usable(key: SecretStr) -> SecretStr:
 
 Names = Annotated[tuple[str, ...], BeforeValidator(_split)]
 HostName = Annotated[str, StringConstraints(to_lower=True, pattern=r"^([A-Za-z0-9_.-]+|[0-9A-Fa-f:.]+)$")]
+HttpAddress = Annotated[
+    str, AfterValidator(_http_address), WithJsonSchema({"type": "string", "format": "http-address"})
+]
 HostNames = Annotated[tuple[HostName, ...], BeforeValidator(_split)]
 Networks = Annotated[
     tuple[Annotated[str, AfterValidator(_network), WithJsonSchema({"type": "string", "format": "network"})], ...],

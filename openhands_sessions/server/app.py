@@ -61,6 +61,7 @@ from openhands_sessions.server.sockets.connected_clients import ConnectedClients
 from openhands_sessions.server.sockets.operator_namespace import OperatorNamespace
 from openhands_sessions.server.sockets.strict_server import StrictServer
 from openhands_sessions.server.static import page_routes
+from openhands_sessions.server.trace_context import trace_context
 
 log = structlog.get_logger(__name__)
 
@@ -164,6 +165,8 @@ class ServerSettings:
     metrics_allow: tuple[str, ...] = ()
     client_dir: Path | None = None
     base_path: str = ""
+    traces: bool = False
+    """Whether turns are traced, below the traces of the requests that cause them."""
 
 
 def build_app(edge: ServerSettings) -> web.Application:
@@ -204,6 +207,7 @@ def build_app(edge: ServerSettings) -> web.Application:
 def _middlewares(edge: ServerSettings, callers: Identification, proxies: TrustedProxies) -> list[Middleware]:
     """What every request passes, in this order."""
     return [
+        *([trace_context] if edge.traces else []),
         middleware.guarding(proxies),
         compress_json,
         middleware.errors,

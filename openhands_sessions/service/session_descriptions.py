@@ -27,7 +27,7 @@ from openhands_sessions.service.watchers import Watchers
 from openhands_sessions.session.agent_session import AgentSession
 from openhands_sessions.session.log_folding import LONG, folded
 from openhands_sessions.session.placeholder import readable
-from openhands_sessions.session.setup import STAGES
+from openhands_sessions.session.setup_stages import STAGES
 
 SET_UP_ENDED = (SessionState.READY, SessionState.RUNNING, SessionState.ERROR)
 

@@ -35,6 +35,7 @@ from openhands_sessions.ports.tool import Tool
 from openhands_sessions.session.attachments import Attachments
 from openhands_sessions.session.delta_coalescing import DeltaCoalescer
 from openhands_sessions.session.event_stream import EventStream
+from openhands_sessions.session.session_spans import SessionSpans
 from openhands_sessions.session.tool_registry import ToolRegistry
 
 UNKNOWN = "The outcome is unknown: the sandbox was lost while the action ran. It was not run again."
@@ -72,6 +73,7 @@ class ActionRunner:
         toolbox: ToolRegistry,
         command_timeout: float,
         *,
+        spans: SessionSpans,
         mcp: McpTools | None = None,
         vision: Callable[[], bool] = lambda: False,
     ) -> None:
@@ -83,10 +85,14 @@ class ActionRunner:
         self._runtime = runtime
         self._tools = toolbox
         self._command_timeout = command_timeout
+        self._spans = spans
 
     async def carry_out(self, action: Action, *, again: bool = False) -> Observation:
         """The observation, not yet stored, of an action that is in the log. `again`: the executor has heard of it.
         Raises SandboxLost."""
+        return await self._spans.action(action, self._carry_out(action, again))
+
+    async def _carry_out(self, action: Action, again: bool) -> Observation:
         tool = self._tools.of(action)
         if tool is None:
             return _answer(action, ErrorObservation(content=NO_TOOL, error_id=NOT_RUN_ID))

@@ -19,16 +19,17 @@ from openhands_sessions.core.snapshots import SPACING
 from openhands_sessions.ports.agent import Agent
 from openhands_sessions.ports.gateway import Accepted, EndReason, Status
 from openhands_sessions.ports.runtime import Runtime
+from openhands_sessions.ports.tracing import trace_parent
 from openhands_sessions.session.agent_controller import AgentController
 from openhands_sessions.session.command_handler import SubmittedCommand
 from openhands_sessions.session.command_loop import CommandLoop, CommandQueue
 from openhands_sessions.session.feed import Feed
 from openhands_sessions.session.idempotency import IdempotencyKey
 from openhands_sessions.session.model_switch import record_switch
-from openhands_sessions.session.setup import STAGES, Dependencies, InitialInput, Ready, SessionSetup, SetupStage
+from openhands_sessions.session.setup import Dependencies, InitialInput, Ready, SessionSetup
+from openhands_sessions.session.setup_stages import STAGES, SetupStage
 from openhands_sessions.session.stop import note_stop, record_failure
 from openhands_sessions.session.switchable_agent import AgentOpening, SettingsOf
-from openhands_sessions.session.usage_ledger import UsageLedger
 
 log = structlog.get_logger(__name__)
 
@@ -56,7 +57,7 @@ class AgentSession:
         self._settings = settings = settings_of(None)
         masker = SecretMasker((*secrets(settings), *dependencies.secrets))
         self.event_stream = dependencies.event_stream(sid, feed, masker)
-        ledger = UsageLedger(self.event_stream, dependencies.admission(sid, owner))
+        ledger = dependencies.ledger(sid, owner, self.event_stream)
         self._opening = AgentOpening(dependencies.agents, settings_of, ledger)
         self.memory = dependencies.memory
         self.llm_registry = dependencies.agents
@@ -136,7 +137,7 @@ class AgentSession:
         is cancelled takes nothing back. Raises NotAccepting, BadInput, StorageError, and the session's problem."""
         if not self.accepting:
             raise self._refusal()
-        answer = self._queue.put(SubmittedCommand(command, key, author))
+        answer = self._queue.put(SubmittedCommand(command, key, author, trace_parent.get()))
         self._wakeup.set()
         return await answer
 
@@ -214,7 +215,15 @@ class AgentSession:
             stages=self._stages,
         )
         self._ready = ready = await setup.run()
-        self._loop = CommandLoop(ready, stream, self._queue, self._dependencies, move=self._move, wakeup=self._wakeup)
+        self._loop = CommandLoop(
+            ready,
+            stream,
+            self._queue,
+            self._dependencies,
+            move=self._move,
+            wakeup=self._wakeup,
+            spans=self._opening.ledger.spans,
+        )
         self._move(SessionState.READY)
         stream.publish_transient(Status("info", "STATUS$READY", ""))
         stream.feed.ready()

@@ -64,11 +64,12 @@ BY_PERSONS = (
 
 @dataclass(frozen=True, slots=True)
 class SubmittedCommand:
-    """A command, its idempotency key, and the id of the person who gave it."""
+    """A command, its idempotency key, the id of the person who gave it, and the `traceparent` of the request."""
 
     command: Command | RejectOverdue
     key: IdempotencyKey | None = None
     author: OwnerId | None = None
+    trace: str | None = None
 
 
 class CommandHandler:

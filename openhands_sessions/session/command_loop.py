@@ -11,6 +11,7 @@ from openhands_sessions.core.history_commands import Compact, Seed
 from openhands_sessions.core.lifecycle import SessionState
 from openhands_sessions.core.snapshots import SPACING
 from openhands_sessions.ports.gateway import Accepted, EndReason
+from openhands_sessions.ports.tracing import trace_parent
 from openhands_sessions.session.command_handler import CommandHandler, SubmittedCommand
 from openhands_sessions.session.compaction import STOPPED, Compaction
 from openhands_sessions.session.event_stream import EventStream
@@ -18,8 +19,10 @@ from openhands_sessions.session.history_moves import HistoryMoves
 from openhands_sessions.session.idempotency import earlier_answer
 from openhands_sessions.session.log_folding import loading, saving
 from openhands_sessions.session.model_switch import PENDING, ModelSwitch
+from openhands_sessions.session.session_spans import SessionSpans
 from openhands_sessions.session.setup import Dependencies, Ready
 from openhands_sessions.session.stop import Stopper
+from openhands_sessions.session.turn_causes import TurnCauses
 from openhands_sessions.session.turn_runner import TurnRunner, turn_is_owed, work_is_left
 
 WAITING_COMMANDS = 64
@@ -84,6 +87,7 @@ class CommandLoop:
         *,
         move: Callable[[SessionState], None],
         wakeup: asyncio.Event,
+        spans: SessionSpans,
     ) -> None:
         self._ready = ready
         self._stream = stream
@@ -93,8 +97,9 @@ class CommandLoop:
         self._snapshot_head = ready.snapshot_head
         self._stopper = Stopper(stream, ready.controller)
         self._turns = TurnRunner(
-            ready.controller, move, wakeup.set, name=f"turn {ready.sid}", interrupted=ready.interrupted
+            ready.controller, move, wakeup.set, spans, name=f"turn {ready.sid}", interrupted=ready.interrupted
         )
+        self._causes = TurnCauses(trace_parent.get())
         self._compaction = Compaction(stream, ready.controller)
         load = loading(dependencies.store.snapshots, ready.sid)
         self._moves = HistoryMoves(stream, ready.controller, ready.knowledge, self._turns, load)
@@ -121,7 +126,7 @@ class CommandLoop:
             if not self._turns.running and self._stream.view.next_queued is not None:
                 await self._begin_queued()
             if not self._turns.running and turn_is_owed(self._stream.view):
-                self._turns.start(self._stream.view)
+                self._turns.start(self._stream, self._causes.of(self._stream.turn))
             if self._stream.view.head - self._snapshot_head >= spacing:
                 await self._save_snapshot()
             await self._wakeup.wait()
@@ -157,6 +162,7 @@ class CommandLoop:
             waiting.refuse(NotAccepting("the session is closing; send it again"))
             raise
         else:
+            self._causes.note(accepted.turn, waiting.given.trace)
             waiting.accept(accepted)
         finally:
             self.taking = False

@@ -30,6 +30,7 @@ from openhands_sessions.ports.policy import Policy
 from openhands_sessions.ports.runtime import Runtime, Runtimes, RuntimeSpec
 from openhands_sessions.ports.store import SessionStore
 from openhands_sessions.ports.tool import Tool
+from openhands_sessions.ports.tracing import Tracer
 from openhands_sessions.session.action_runner import ActionRunner
 from openhands_sessions.session.agent_controller import AgentController
 from openhands_sessions.session.call_admission import CallAdmission
@@ -41,11 +42,14 @@ from openhands_sessions.session.progress_limit import ProgressLimit
 from openhands_sessions.session.progress_notice import Timers
 from openhands_sessions.session.replay import Replay
 from openhands_sessions.session.repository_setup import RepositorySetup
+from openhands_sessions.session.session_spans import SessionSpans
+from openhands_sessions.session.setup_stages import SetupStage
 from openhands_sessions.session.stop import is_over
 from openhands_sessions.session.switchable_agent import AgentOpening, SwitchableAgent
 from openhands_sessions.session.tool_registry import ToolRegistry
 from openhands_sessions.session.turn_context import TurnContext
 from openhands_sessions.session.turn_runner import turn_is_owed
+from openhands_sessions.session.usage_ledger import UsageLedger
 
 T = TypeVar("T")
 NO_IMAGES = "cannot be looked at by this model: choose another one, or send the message without images"
@@ -77,6 +81,7 @@ class Dependencies:
     fold_turns: asyncio.Semaphore = field(default_factory=fold_turns)
     """Of all sessions' long logs."""
     measurements: Measurements = field(default_factory=Measurements)
+    tracer: Tracer | None = None
     timers: Callable[[], Timers] = asyncio.get_running_loop
     """Where the notices of turns without progress get their time from."""
 
@@ -84,9 +89,10 @@ class Dependencies:
         """Of one conversation; it measures its appends."""
         return EventStream(self.store.log(sid), feed, self.clock, masker, self.measurements)
 
-    def admission(self, sid: ConversationId, user: OwnerId) -> CallAdmission:
+    def ledger(self, sid: ConversationId, user: OwnerId, stream: EventStream) -> UsageLedger:
         """Of the model calls of one conversation, which count for this user's quotas."""
-        return CallAdmission(sid, user, self.store.accounts, self.quotas, self.clock)
+        admission = CallAdmission(sid, user, self.store.accounts, self.quotas, self.clock)
+        return UsageLedger(stream, admission, SessionSpans(self.tracer, sid, stream.masker.text))
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -103,23 +109,6 @@ class InitialInput:
     issued."""
     author: OwnerId | None = None
     """Who wrote the message."""
-
-
-@dataclass(frozen=True, slots=True)
-class SetupStage:
-    """One set-up state: `limit` in seconds without progress, `status` as clients see it."""
-
-    limit: float
-    status: str
-
-
-STAGES: Mapping[SessionState, SetupStage] = {
-    SessionState.INITIALIZING: SetupStage(20.0, "STATUS$INITIALIZING"),
-    SessionState.RUNTIME_SETUP: SetupStage(120.0, "STATUS$STARTING_RUNTIME"),
-    SessionState.AGENT_SETUP: SetupStage(60.0, "STATUS$SETTING_UP_AGENT"),
-    SessionState.MEMORY_SETUP: SetupStage(300.0, "STATUS$SETTING_UP_WORKSPACE"),
-    SessionState.CONTROLLER_SETUP: SetupStage(15.0, "STATUS$SETTING_UP_CONTROLLER"),
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -335,7 +324,14 @@ class SessionSetup:
         mcp, model = (None, None) if agent is None else (agent.mcp, agent.agent)
         limit = self.settings.command_timeout
         return ActionRunner(
-            self.sid, self.stream, runtime, tools, limit, mcp=mcp, vision=lambda: model is not None and model.vision
+            self.sid,
+            self.stream,
+            runtime,
+            tools,
+            limit,
+            spans=self.opening.ledger.spans,
+            mcp=mcp,
+            vision=lambda: model is not None and model.vision,
         )
 
 

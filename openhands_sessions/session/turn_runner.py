@@ -7,6 +7,8 @@ from typing import Any
 from openhands_sessions.core.lifecycle import SessionState
 from openhands_sessions.core.view import ConversationView
 from openhands_sessions.session.agent_controller import AgentController
+from openhands_sessions.session.event_stream import EventStream
+from openhands_sessions.session.session_spans import SessionSpans
 
 
 class TurnRunner:
@@ -17,6 +19,7 @@ class TurnRunner:
         controller: AgentController,
         move: Callable[[SessionState], None],
         on_done: Callable[[], None],
+        spans: SessionSpans,
         *,
         name: str,
         interrupted: bool,
@@ -25,6 +28,7 @@ class TurnRunner:
         self._controller = controller
         self._move = move
         self._on_done = on_done
+        self._spans = spans
         self._name = name
         self._interrupted = interrupted
         self._task: asyncio.Task[None] | None = None
@@ -41,11 +45,13 @@ class TurnRunner:
         """Whether what runs is no turn."""
         return self._other and self._task is not None and not self._task.done()
 
-    def start(self, view: ConversationView) -> None:
-        """Start a turn. It goes on where one was cancelled that no stop has wound up, since that was not stored."""
-        resumed = self._interrupted or (self._cut and bool(view.open_actions))
+    def start(self, stream: EventStream, cause: str | None) -> None:
+        """Start the turn that the log owes. It goes on where one was cancelled that no stop has wound up, since
+        that was not stored. `cause` is the `traceparent` of the request that asked for it."""
+        resumed = self._interrupted or (self._cut and bool(stream.view.open_actions))
         self._interrupted = self._cut = False
-        self._run(self._controller.take_turn(resumed=resumed), other=False)
+        turn = self._controller.take_turn(resumed=resumed)
+        self._run(self._spans.turn(turn, stream, cause, resumed=resumed), other=False)
 
     def start_other(self, work: Coroutine[Any, Any, None]) -> "asyncio.Task[None]":
         """Start work that is no turn, and is stopped as a turn is."""

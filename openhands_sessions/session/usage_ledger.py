@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from datetime import date
 from functools import partial
@@ -18,6 +18,7 @@ from openhands_sessions.ports.accounts import AccountEntry, Charge
 from openhands_sessions.ports.model import ChatModel, LostCall, ModelReply, ModelRequest, Usage
 from openhands_sessions.session.call_admission import CallAdmission
 from openhands_sessions.session.event_stream import EventStream
+from openhands_sessions.session.session_spans import SessionSpans
 
 log = structlog.get_logger(__name__)
 
@@ -27,7 +28,8 @@ _MOST = 2**40
 class UsageLedger:
     """One session's. Its calls are admitted by `admission`, whose user is charged."""
 
-    def __init__(self, stream: EventStream, admission: CallAdmission) -> None:
+    def __init__(self, stream: EventStream, admission: CallAdmission, spans: SessionSpans) -> None:
+        self.spans = spans
         self._stream = stream
         self._admission = admission
         self._spent: Spent | None = None
@@ -45,12 +47,13 @@ class UsageLedger:
     async def call(self, model: ChatModel, request: ModelRequest) -> AsyncIterator["RecordedCall"]:
         """See `CallLedger`."""
         async with self._admission.reserved(model, request):
-            call = RecordedCall(self, model.name, request.purpose)
-            try:
-                yield call
-            except BaseException as error:
-                call.ended(error)
-                raise
+            with self.spans.model_call(model.name, request.purpose) as told:
+                call = RecordedCall(self, model.name, request.purpose, told)
+                try:
+                    yield call
+                except BaseException as error:
+                    call.ended(error)
+                    raise
 
     def record(self, call: ModelCalledObservation) -> None:
         """Append the record; what is appended next comes behind it."""
@@ -62,10 +65,13 @@ class UsageLedger:
 class RecordedCall:
     """One model call that the quotas have admitted, with its tries."""
 
-    def __init__(self, ledger: UsageLedger, model: str, purpose: CallPurpose) -> None:
+    def __init__(
+        self, ledger: UsageLedger, model: str, purpose: CallPurpose, told: Callable[[ModelCalledObservation], None]
+    ) -> None:
         self._ledger = ledger
         self._model = model
         self._purpose = purpose
+        self._tell = told
         self._begun = time.monotonic()
         self._told = False
 
@@ -94,22 +100,22 @@ class RecordedCall:
         response_id: str = "",
     ) -> None:
         self._told = True
-        self._ledger.record(
-            ModelCalledObservation(
-                purpose=self._purpose,
-                model=self._model,
-                outcome=outcome,
-                finish_reason=finish,
-                status=status,
-                response_id=response_id,
-                prompt_tokens=_bounded(usage.prompt_tokens),
-                completion_tokens=_bounded(usage.completion_tokens),
-                cache_read_tokens=_bounded(usage.cache_read_tokens),
-                cache_write_tokens=_bounded(usage.cache_write_tokens),
-                micro_dollars=None if usage.cost is None or usage.cost < 0 else _bounded(usage.cost),
-                latency=round(usage.latency, 3) if isfinite(usage.latency) else 0.0,
-            )
+        call = ModelCalledObservation(
+            purpose=self._purpose,
+            model=self._model,
+            outcome=outcome,
+            finish_reason=finish,
+            status=status,
+            response_id=response_id,
+            prompt_tokens=_bounded(usage.prompt_tokens),
+            completion_tokens=_bounded(usage.completion_tokens),
+            cache_read_tokens=_bounded(usage.cache_read_tokens),
+            cache_write_tokens=_bounded(usage.cache_write_tokens),
+            micro_dollars=None if usage.cost is None or usage.cost < 0 else _bounded(usage.cost),
+            latency=round(usage.latency, 3) if isfinite(usage.latency) else 0.0,
         )
+        self._tell(call)
+        self._ledger.record(call)
 
 
 def _bounded(figure: int) -> int:

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from openhands_sessions.config.template import template
 from openhands_sessions.core.lifecycle import SET_UP, TRANSITIONS, SessionState
-from openhands_sessions.session.setup import STAGES
+from openhands_sessions.session.setup_stages import STAGES
 from tests.house.listings import commands, conversation_settings, settings_tables
 from tests.house.protocol_listings import messages, sayings, statuses
 from tests.house.sources import ROOT

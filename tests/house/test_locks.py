@@ -20,7 +20,9 @@ def test_a_lock_holds_versions_and_hashes_and_nothing_else(lock: str) -> None:
     assert not odd, "Write the locks with `make lock`."
 
 
-@pytest.mark.parametrize(("lock", "extras"), [(LOCKS[0], ["fast", "mcp"]), (LOCKS[1], ["fast", "mcp", "docs", "test"])])
+@pytest.mark.parametrize(
+    ("lock", "extras"), [(LOCKS[0], ["fast", "mcp", "otel"]), (LOCKS[1], ["fast", "mcp", "otel", "docs", "test"])]
+)
 def test_a_lock_holds_all_that_the_project_needs(lock: str, extras: list[str]) -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     asked = project["dependencies"] + [each for extra in extras for each in project["optional-dependencies"][extra]]

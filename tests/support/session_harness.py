@@ -40,7 +40,8 @@ from openhands_sessions.ports.store import SessionStore
 from openhands_sessions.session.agent_session import AgentSession
 from openhands_sessions.session.feed import Feed
 from openhands_sessions.session.progress_notice import Timers
-from openhands_sessions.session.setup import STAGES, Dependencies, InitialInput
+from openhands_sessions.session.setup import Dependencies, InitialInput
+from openhands_sessions.session.setup_stages import STAGES
 from tests.fakes.model import FakeCall, FakeModel, FakeModels, FakeReply
 from tests.fakes.openings import DoorAgents, DoorMemory, DoorRuntimes, DoorStore, Doorway
 from tests.fakes.runtime import FakeRuntimes

@@ -23,7 +23,7 @@ from openhands_sessions.core.events.observations import AgentStateChangedObserva
 from openhands_sessions.core.lifecycle import SET_UP, SessionState
 from openhands_sessions.ports.gateway import Status
 from openhands_sessions.ports.store import SessionStore
-from openhands_sessions.session.setup import STAGES
+from openhands_sessions.session.setup_stages import STAGES
 from tests.fakes.model import FakeModel, FakeReply
 from tests.fakes.openings import DoorAgents, DoorMemory, DoorRuntimes, Doorway, Fault
 from tests.fakes.runtime import FakeRuntimes
