@@ -35,6 +35,7 @@ from openhands_sessions.bootstrap.kinds import (
     OpenedRuntimes,
     OpenedStore,
     link_tokens,
+    open_archive,
     open_audit,
     open_auth,
     open_docker_kind,
@@ -71,6 +72,8 @@ from openhands_sessions.service.session_service import ConversationLimits, Sessi
 from openhands_sessions.service.settings import SettingsStore
 from openhands_sessions.service.status_board import StatusBoard
 from openhands_sessions.service.title_generation import TitleGenerator
+from openhands_sessions.service.trajectory_export import to_be_saved
+from openhands_sessions.service.trajectory_saving import TrajectorySaver
 from openhands_sessions.session.setup import Dependencies
 
 log = structlog.get_logger(__name__)
@@ -110,7 +113,7 @@ async def open_application(
     and `runtimes` are the kinds to choose from. Raises OSError, SessionsError."""
     config.data_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
     async with AsyncExitStack() as stack:
-        links, audit = link_tokens(config), await stack.enter_async_context(open_audit(config))
+        links = link_tokens(config)
         auth = await stack.enter_async_context(open_auth(config, links))
         store = await stack.enter_async_context(open_store(config, stores))
         models = await _models(config, stack, provider_keys)
@@ -120,17 +123,11 @@ async def open_application(
         parts = replace(
             _parts(config, store, opened, agents), tracer=tracer, secrets=_own_secrets(config, provider_keys)
         )
-        registry = _registry(config, parts)
-        stack.push_async_callback(registry.close_all, "shutdown")
-        files, titles = LocalFiles(config.data_dir / "files"), TitleGenerator(store, registry.retitled)
+        files = LocalFiles(config.data_dir / "files")
         sealed = SealedFiles(files, _text(config.server.encryption_key))
         settings = SettingsStore(sealed, layers(config))
-        stack.push_async_callback(titles.close)
         given, expected = InitialInputStore(sealed), ExpectedClients(files, store)
-        limits = _conversation_limits(config)
-        sessions = SessionService(
-            store, registry, settings, given, parts.clock, expected=expected, limits=limits, titles=titles, audit=audit
-        )
+        sessions = await _sessions(config, stack, parts, (settings, given, expected))
         yield Application(
             config=config,
             store=store,
@@ -143,6 +140,37 @@ async def open_application(
             agents=agents,
             auth=auth,
         )
+
+
+async def _sessions(
+    config: Config,
+    stack: AsyncExitStack,
+    parts: Dependencies,
+    kept: tuple[SettingsStore, InitialInputStore, ExpectedClients],
+) -> SessionService:
+    """The sessions, and what works beside them."""
+    archive, audit = open_archive(config), await stack.enter_async_context(open_audit(config))
+    saver = None if archive is None else TrajectorySaver(parts.store, archive, parts.clock, parts.measurements)
+    registry = _registry(config, parts if saver is None else replace(parts, owe=saver.owe))
+    stack.push_async_callback(registry.close_all, "shutdown")
+    titles = TitleGenerator(parts.store, registry.retitled)
+    stack.push_async_callback(titles.close)
+    settings, given, expected = kept
+    limits = _conversation_limits(config)
+    sessions = SessionService(
+        parts.store,
+        registry,
+        settings,
+        given,
+        parts.clock,
+        expected=expected,
+        limits=limits,
+        titles=titles,
+        audit=audit,
+    )
+    if saver is not None:
+        await stack.enter_async_context(saver.running(partial(to_be_saved, sessions)))
+    return sessions
 
 
 def _access(config: Config, sessions: SessionService, parts: Dependencies, links: LinkTokens) -> LocalAccess:

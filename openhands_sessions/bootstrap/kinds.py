@@ -1,12 +1,15 @@
 """The kinds of stores, sandboxes and authentication that a configuration may name, and how each is opened."""
 
+import json
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import Any
 
 from openhands_sessions import __version__
 from openhands_sessions.adapters import installed
+from openhands_sessions.adapters.archives.folder import FolderArchive
 from openhands_sessions.adapters.audit_file import open_audit_file
 from openhands_sessions.adapters.auths.open import OpenAuth
 from openhands_sessions.adapters.auths.session_key import SessionKey
@@ -30,6 +33,7 @@ from openhands_sessions.ports.sandboxes import Check, LastingRuntimes
 from openhands_sessions.ports.sharing import LinkTokens
 from openhands_sessions.ports.store import SessionStore, StoreOptions, StoreReport
 from openhands_sessions.ports.tracing import Tracer
+from openhands_sessions.ports.trajectories import TrajectoryArchive
 
 OpenedStore = AbstractAsyncContextManager[SessionStore]
 OpenedRuntimes = AbstractAsyncContextManager[Runtimes]
@@ -110,6 +114,7 @@ def sandboxes(config: Config) -> Path:
 
 
 MISSING_OTEL = "which is missing: add it with `pip install openhands-sessions[otel]`"
+MISSING_ARCHIVE = "which is missing: add it with `pip install openhands-sessions[archive]`"
 STORES: Mapping[str, Callable[[Config], OpenedStore]] = {"sqlite": _sqlite, "memory": _temporary}
 RUNTIMES: Mapping[str, Callable[[Config, SessionStore], OpenedRuntimes]] = {"local": _local, "docker": open_docker_kind}
 
@@ -178,6 +183,26 @@ def open_tracer(config: Config) -> AbstractAsyncContextManager[Tracer | None]:
         raise BadInput("telemetry.traces_endpoint", f"needs the extra otel, {MISSING_OTEL}") from error
     key = None if section.traces_key is None else section.traces_key.get_secret_value()
     return otlp_tracer.open_tracer(section.traces_endpoint, key, ratio=section.traces_ratio, version=__version__)
+
+
+def open_archive(config: Config) -> TrajectoryArchive | None:
+    """Where trajectories are saved; None where none are. Raises BadInput where a library is missing."""
+    section, options = config.trajectories, archive_options(config)
+    if section.save_to is None:
+        return None
+    if "://" not in section.save_to:
+        return FolderArchive(Path(section.save_to).expanduser().absolute())
+    try:
+        from openhands_sessions.adapters.archives import remote  # an extra, and slow to load
+    except ImportError as error:
+        raise BadInput("trajectories.save_to", f"needs the extra archive, {MISSING_ARCHIVE}") from error
+    return remote.RemoteArchive(section.save_to, options, config.data_dir)
+
+
+def archive_options(config: Config) -> Mapping[str, Any]:
+    options = config.trajectories.options
+    found: Mapping[str, Any] = {} if options is None else json.loads(options.get_secret_value())
+    return found
 
 
 def link_tokens(config: Config) -> LinkTokens:

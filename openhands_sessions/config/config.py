@@ -10,6 +10,7 @@ from openhands_sessions.config.lists import Quotas, Rules
 from openhands_sessions.config.section import Section
 from openhands_sessions.config.session_key import default_data_dir, is_loopback
 from openhands_sessions.config.telemetry_section import TelemetrySection
+from openhands_sessions.config.trajectories_section import TrajectoriesSection
 from openhands_sessions.config.values import (
     BasePath,
     EncryptionKey,
@@ -281,6 +282,7 @@ class Config(BaseModel):
     log: LogSection = LogSection()
     audit: AuditSection = AuditSection()
     telemetry: TelemetrySection = TelemetrySection()
+    trajectories: TrajectoriesSection = TrajectoriesSection()
 
     @property
     def is_open(self) -> bool:

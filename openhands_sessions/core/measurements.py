@@ -87,5 +87,7 @@ class Measurements:
         self.transients_lost = 0
         """Deltas and statuses that a follower was too slow for."""
         self.models = ModelUses(model)
+        self.trajectories: Counter[str] = Counter()
+        """Those that were saved elsewhere, and tries that failed."""
         self.loop_lag = Histogram(LAG_BOUNDS)
         """Seconds by which the event loop was late for a timer."""

@@ -147,6 +147,9 @@ class SessionSettings(BaseModel):
         le=LONGEST_WAIT,
         description="Seconds without an event or a delta after which a turn says what it waits for; 0 means never.",
     )
+    save_trajectory: bool = Field(
+        True, description="Whether the trajectory is saved at the end of a session, where the operator has said so."
+    )
     conversation_instructions: str | None = Field(
         None, max_length=LONGEST_INSTRUCTIONS, description="Text that is added to the agent's prompt."
     )

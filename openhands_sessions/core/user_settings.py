@@ -15,7 +15,7 @@ from openhands_sessions.core.texts import Address, GitName, Key, Line
 
 KEYS = ("llm_api_key", "search_api_key", "sandbox_api_key")
 """Settings that are never shown, not even to their owner."""
-OWN = ("confirmation_rules", "approval_timeout")
+OWN = ("confirmation_rules", "approval_timeout", "save_trajectory")
 """Settings that the V0 client does not know: shown where the user has chosen them."""
 KEPT = frozenset((*("llm_api_key", "search_api_key", "llm_model", "llm_base_url", "user_consents_to_analytics"), *OWN))
 """Settings that keep their value if the client omits them or sends null. The other key keeps it for null only, which
@@ -46,6 +46,7 @@ class UserSettings(BaseModel):
     confirmation_mode: bool | None = None
     confirmation_rules: Annotated[tuple[ConfirmationRule, ...], Field(max_length=MOST_RULES)] | None = None
     approval_timeout: float | None = Field(None, ge=0, le=LONGEST_WAIT)
+    save_trajectory: bool | None = None
     llm_model: Line | None = None
     llm_api_key: Key | None = None
     llm_base_url: Address | None = None

@@ -4,19 +4,15 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import replace
 
-import orjson
 import structlog
 
-from openhands_sessions.core.errors import BadInput, NotFound, StorageError
-from openhands_sessions.core.event_filter import hidden
+from openhands_sessions.core.errors import BadInput, NotFound
 from openhands_sessions.core.events.actions import MessageAction
 from openhands_sessions.core.events.codec import Stored, decode
 from openhands_sessions.core.events.event import Event, Source
 from openhands_sessions.core.history_changes import HistoryChange, read_change
 from openhands_sessions.core.ids import UNNUMBERED, ConversationId, EventId
 from openhands_sessions.core.lineage import at_most, on_chain
-from openhands_sessions.core.masking import SecretMasker
-from openhands_sessions.core.money import dollars
 from openhands_sessions.core.permissions import Permission
 from openhands_sessions.ports.access import Principal
 from openhands_sessions.ports.conversations import (
@@ -28,11 +24,11 @@ from openhands_sessions.ports.conversations import (
     FollowedList,
 )
 from openhands_sessions.ports.runtime import Runtimes
-from openhands_sessions.ports.store import ConversationRow
 from openhands_sessions.service.conversation_pages import page_of
 from openhands_sessions.service.history_reading import newest_turns
 from openhands_sessions.service.local_list import LocalList
 from openhands_sessions.service.session_service import SessionService
+from openhands_sessions.service.trajectory_export import exported
 from openhands_sessions.session.log_folding import loading
 from openhands_sessions.session.placeholder import Placeholder, readable
 
@@ -41,21 +37,6 @@ log = structlog.get_logger(__name__)
 LONGEST_TITLE = 200
 REMEMBERED = 400
 """Events that a wish to remember looks at."""
-PAGE = "observation:browse"
-NOT_EXPORTED = frozenset(
-    {
-        "dom_object",
-        "axtree_object",
-        "active_page_index",
-        "last_browser_action",
-        "last_browser_action_error",
-        "focused_element_bid",
-        "extra_element_properties",
-        "screenshot",
-        "set_of_marks",
-    }
-)
-"""Extras of a browsed page that an export leaves out."""
 
 
 class LocalConversations:
@@ -177,23 +158,9 @@ class LocalConversations:
 
     async def export(self, sid: ConversationId) -> AsyncIterator[bytes]:
         row = await self._sessions.row(self._principal, sid, Permission.VIEW)
-        masker = await self._sessions.masker(row)
         self._sessions.note(self._principal, "exported", sid)
-        before = '{"trajectory":['
-        async for batch in readable(self._sessions.store.log(sid)):
-            texts = [_exported(entry, masker).text for entry in batch if not hidden(entry)]
-            if texts:
-                yield f"{before}{','.join(texts)}".encode()
-                before = ","
-        told = orjson.dumps({"user_id": row.owner, "total_cost": await self._cost(row)})
-        opening = b"" if before == "," else before.encode()
-        yield opening + b"]," + told[1:]
-
-    async def _cost(self, row: ConversationRow) -> float | None:
-        try:
-            return dollars((await self._sessions.descriptions.view(row)).spent.cost)
-        except StorageError:
-            return None
+        async for piece in exported(self._sessions, row):
+            yield piece
 
     async def remember_prompt(self, sid: ConversationId, event: int) -> str:
         row = await self._sessions.row(self._principal, sid, Permission.VIEW)
@@ -202,19 +169,6 @@ class LocalConversations:
         async for batch in readable(self._sessions.store.log(sid), before=event + 1, reverse=True, limit=REMEMBERED):
             found.extend(entry for entry in batch if on_chain(chain, entry.id))
         return remember_prompt([decode(entry.text, entry.schema) for entry in reversed(found)])
-
-
-def _exported(entry: Stored, masker: SecretMasker) -> Stored:
-    """Without what is left out of a page, and without secrets that were recorded before they were known. Looks into an
-    event only where there may be something."""
-    page = entry.kind == PAGE
-    if not page and not masker.touches(entry.text):
-        return entry
-    wire = masker.tree(orjson.loads(entry.text))
-    extras = wire.get("extras")
-    if page and isinstance(extras, dict):
-        wire["extras"] = {key: value for key, value in extras.items() if key not in NOT_EXPORTED}
-    return replace(entry, text=orjson.dumps(wire).decode())
 
 
 NEWEST = 20

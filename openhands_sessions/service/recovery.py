@@ -91,9 +91,7 @@ class Recovery:
             log.info("a conversation is recovered", conversation_id=sid, owner=row.owner, cause=cause)
             if owed or self._directory.find(sid) is not None:
                 return await self._session_is_set_up(row)
-            due = None if view.approval is None or not view.approval.open else view.approval.deadline
-            await self._store.release(sid, await self._store.claim(sid), row.updated_at, approval_due=due)
-            if due is not None:
+            if await self._directory.rest(sid, await self._store.claim(sid), view, row.updated_at) is not None:
                 self._directory.deadlines.look()
         except SessionsError as error:
             if not isinstance(error, StorageUnavailable):

@@ -30,6 +30,7 @@ from openhands_sessions.service.storage_failures import StorageFailures
 from openhands_sessions.session.agent_session import AgentSession
 from openhands_sessions.session.feed import Feed
 from openhands_sessions.session.log_folding import Folding, loading, saving
+from openhands_sessions.session.rest import rest
 from openhands_sessions.session.setup import Dependencies, InitialInput
 
 log = structlog.get_logger(__name__)
@@ -51,6 +52,7 @@ class SessionRegistry:
         self._tasks: dict[ConversationId, asyncio.Task[None]] = {}
         self._idle = IdleCloser(idle_timeout, partial(self.close, reason="idle"))
         self.measurements = parts.measurements
+        self.rest = partial(rest, parts)
         self._feeds: WeakValueDictionary[ConversationId, Feed] = WeakValueDictionary()
         self._changed_at = 0.0
         self.accepting = True

@@ -23,7 +23,7 @@ from openhands_sessions.core.ids import ConversationId, OwnerId
 from openhands_sessions.core.masking import SecretMasker
 from openhands_sessions.core.measurements import Measurements
 from openhands_sessions.core.permissions import Permission
-from openhands_sessions.core.settings import begun, secrets
+from openhands_sessions.core.settings import SessionSettings, begun, secrets
 from openhands_sessions.ports.access import Principal
 from openhands_sessions.ports.audit import AuditLog
 from openhands_sessions.ports.gateway import Accepted, EndReason, SessionSpec
@@ -198,11 +198,16 @@ class SessionService:
 
     async def masker(self, row: ConversationRow) -> SecretMasker:
         """Knows the secrets that the conversation's owner has now."""
-        kept = await self._settings.kept(row.id, row.settings)
         try:
-            return SecretMasker(secrets((await self._settings.layered(row.owner, kept)).settings()))
+            return SecretMasker(secrets(await self.settings(row)))
         except BadInput:  # of settings that do not fit together, no session can know a value
             return SecretMasker()
+
+    async def settings(self, row: ConversationRow) -> SessionSettings:
+        """Those that a session of the conversation would begin with now. Raises BadInput where they do not fit
+        together."""
+        kept = await self._settings.kept(row.id, row.settings)
+        return (await self._settings.layered(row.owner, kept)).settings()
 
     async def forget(self, sid: ConversationId) -> None:
         """Delete the files that belong to a conversation."""

@@ -19,6 +19,7 @@ from openhands_sessions.session.history_moves import HistoryMoves
 from openhands_sessions.session.idempotency import earlier_answer
 from openhands_sessions.session.log_folding import loading, saving
 from openhands_sessions.session.model_switch import PENDING, ModelSwitch
+from openhands_sessions.session.rest import rest
 from openhands_sessions.session.session_spans import SessionSpans
 from openhands_sessions.session.setup import Dependencies, Ready
 from openhands_sessions.session.stop import Stopper
@@ -142,9 +143,8 @@ class CommandLoop:
         if not failed:
             await self._save_snapshot()
             if not work_is_left(self._stream.view):
-                parts, approval = self._dependencies, self._stream.view.approval
-                due = None if approval is None or not approval.open else approval.deadline
-                await parts.store.release(self._ready.sid, self._ready.term, parts.clock(), approval_due=due)
+                parts = self._dependencies
+                await rest(parts, self._ready.sid, self._ready.term, self._stream.view, parts.clock())
 
     async def _take(self, waiting: QueuedCommand) -> None:
         if isinstance(waiting.given.command, Compact | Seed):

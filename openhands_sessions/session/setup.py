@@ -82,6 +82,8 @@ class Dependencies:
     """Of all sessions' long logs."""
     measurements: Measurements = field(default_factory=Measurements)
     tracer: Tracer | None = None
+    owe: Callable[[ConversationId, EventId], Awaitable[None]] | None = None
+    """Told at the end of a session that its events up to this one are to be saved elsewhere."""
     timers: Callable[[], Timers] = asyncio.get_running_loop
     """Where the notices of turns without progress get their time from."""
 

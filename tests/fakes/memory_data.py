@@ -5,9 +5,10 @@ from datetime import datetime
 
 from openhands_sessions.core.errors import DamagedRecord, NotFound, StorageUnavailable
 from openhands_sessions.core.events.codec import Stored
-from openhands_sessions.core.ids import ConversationId, EventId, OwnerId
+from openhands_sessions.core.ids import UNNUMBERED, ConversationId, EventId, OwnerId
 from openhands_sessions.ports.sharing import Grant, Grantee
 from openhands_sessions.ports.store import ConversationRow, Receipt, Snapshot
+from openhands_sessions.ports.trajectories import PendingUpload
 from tests.fakes.memory_accounts import MemoryAccounts
 
 
@@ -25,6 +26,8 @@ class MemoryConversation:
     snapshots: dict[EventId, Snapshot] = field(default_factory=dict)
     read_marks: dict[OwnerId, EventId] = field(default_factory=dict)
     shares: dict[Grantee, Grant] = field(default_factory=dict)
+    upload: PendingUpload | None = None
+    saved: EventId = UNNUMBERED
     damaged: set[EventId] = field(default_factory=set)
     row_is_damaged: bool = False
     files: int = 0

@@ -45,7 +45,10 @@ from openhands_sessions.ports.store import (
     SnapshotStore,
     StoredLimits,
 )
+from openhands_sessions.ports.trajectories import UploadQueue
 from tests.fakes.memory_data import MemoryConversation, MemoryData, OpenedData
+from tests.fakes.memory_read_marks import MemoryReadMarks
+from tests.fakes.memory_uploads import MemoryUploads
 
 
 class MemoryLog:
@@ -211,23 +214,6 @@ class MemorySnapshots:
             found.snapshots = {head: there[head] for head in kept(there)}
 
 
-class MemoryReadMarks:
-    """Marks in a dict, by their users."""
-
-    def __init__(self, data: OpenedData) -> None:
-        self._data = data
-
-    async def marks(self, user: OwnerId, sids: Sequence[ConversationId]) -> Mapping[ConversationId, EventId]:
-        found = {sid: self._data.find(sid) for sid in sids}
-        return {sid: kept.read_marks[user] for sid, kept in found.items() if kept and user in kept.read_marks}
-
-    async def raise_to(self, user: OwnerId, sid: ConversationId, event: EventId) -> EventId:
-        marks = self._data.get(sid).read_marks
-        if event > marks.get(user, -1):
-            marks[user] = event
-        return marks.get(user, EventId(-1))
-
-
 class MemoryShares:
     """Shares in a dict, by their grantees."""
 
@@ -275,6 +261,7 @@ class MemoryStore:
         self.accounts: Accounts = data.data.accounts
         self.read_marks: ReadMarkStore = MemoryReadMarks(data)
         self.shares: GrantStore = MemoryShares(data)
+        self.uploads: UploadQueue = MemoryUploads(data)
 
     def log(self, sid: ConversationId) -> MemoryLog:
         return MemoryLog(sid, self._data)

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 import yaml
 
+from openhands_sessions.bootstrap.kinds import archive_options
 from openhands_sessions.config.config import Config
 from openhands_sessions.config.loading import settings
 from openhands_sessions.config.session_key import read_key
@@ -18,7 +19,7 @@ from tests.support.running_server import Server, running_server
 TEXT = (Path(__file__).parents[2] / "docs" / "howto" / "operate.md").read_text()
 METRICS, MODEL, TLS = re.findall(r"```sh\n(.*?)```", TEXT, re.DOTALL)
 [ANSWER] = re.findall(r"```json\n(.*?)```", TEXT, re.DOTALL)
-[TELEMETRY] = re.findall(r"```toml\n(.*?)```", TEXT, re.DOTALL)
+TELEMETRY, TRAJECTORIES = re.findall(r"```toml\n(.*?)```", TEXT, re.DOTALL)
 [PROMETHEUS] = re.findall(r"```yaml\n(.*?)```", TEXT, re.DOTALL)
 KEY = "a-key-of-prometheus"
 SETTINGS = {"OHS_METRICS__KEY": KEY, "OHS_AUTH__KIND": "session_key", "OHS_LLM__MODEL": "scripted:demo"}
@@ -62,6 +63,12 @@ def test_a_collector_is_named_in_the_configuration() -> None:
     assert Config.model_validate(tomllib.loads(TELEMETRY)).telemetry.traces_endpoint is not None
 
 
+def test_a_bucket_is_named_in_the_configuration() -> None:
+    found = Config.model_validate(tomllib.loads(TRAJECTORIES))
+    assert found.trajectories.save_to is not None
+    assert archive_options(found).keys() == {"key", "secret", "endpoint_url"}
+
+
 def test_the_settings_of_the_page_are_settings() -> None:
-    named = set(re.findall(r"`((?:server|metrics|llm|telemetry)\.\w+)`", TEXT))
+    named = set(re.findall(r"`((?:server|metrics|llm|telemetry|trajectories)\.\w+)`", TEXT))
     assert named - set(settings()) == set()

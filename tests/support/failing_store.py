@@ -130,6 +130,7 @@ class FailingStore:
         self.read_marks = store.read_marks
         self.accounts = store.accounts
         self.shares = store.shares
+        self.uploads = store.uploads
         self._store = store
         self._boundaries = boundaries
 

@@ -203,6 +203,7 @@ def _delete(sid: ConversationId, connection: sqlite3.Connection) -> bool:
     connection.execute("DELETE FROM sizes WHERE conversation = ?", found)
     connection.execute("DELETE FROM read_marks WHERE conversation = ?", found)
     connection.execute("DELETE FROM shares WHERE conversation = ?", found)
+    connection.execute("DELETE FROM uploads WHERE conversation = ?", found)
     return True
 
 

@@ -186,6 +186,15 @@ MIGRATIONS: tuple[tuple[str | Callable[[sqlite3.Connection], None], ...], ...] =
             PRIMARY KEY (conversation, kind, name)) WITHOUT ROWID""",
         "CREATE INDEX shares_by_user ON shares (name) WHERE kind = 'user'",
     ),
+    (
+        """CREATE TABLE uploads (
+            conversation INTEGER PRIMARY KEY,
+            head INTEGER NOT NULL,
+            saved INTEGER NOT NULL,
+            tries INTEGER NOT NULL,
+            next_at INTEGER NOT NULL)""",
+        "CREATE INDEX uploads_by_time ON uploads (next_at, conversation) WHERE head > saved",
+    ),
 )
 """The steps of each version, in order; a version is never changed once released. `PRAGMA user_version` counts them."""
 

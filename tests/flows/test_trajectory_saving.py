@@ -1,0 +1,94 @@
+"""Trajectories are saved by themselves when sessions end, also by the server after the one that was killed."""
+
+import asyncio
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from openhands_sessions.core.ids import ConversationId, folder_name
+from tests.support.running_server import running_server
+from tests.support.server_clients import Clients
+
+PATIENCE = 60.0
+
+
+def saved(folder: Path, sid: str) -> dict[str, Any] | None:
+    path = folder / f"{folder_name(ConversationId(sid))}.json"
+    found: dict[str, Any] | None = json.loads(path.read_bytes()) if path.exists() else None
+    return found
+
+
+async def until_saved(folder: Path, sid: str, text: str = "") -> dict[str, Any]:
+    async with asyncio.timeout(PATIENCE):
+        while True:
+            found = saved(folder, sid)
+            if found is not None and text in json.dumps(found):
+                return found
+            await asyncio.sleep(0.05)
+
+
+async def talk(clients: Clients, message: str, **settings: Any) -> str:
+    """A conversation whose turn is over."""
+    sid = await clients.rest.create(message, **settings)
+    client = clients.protocol2(sid)
+    await client.connect()
+    await client.until_state("awaiting_user_input")
+    await client.leave()
+    return sid
+
+
+async def stop(clients: Clients, sid: str) -> None:
+    status, _ = await clients.rest.ask("POST", f"/api/conversations/{sid}/stop")
+    assert status == 200
+
+
+@pytest.mark.slow
+async def test_a_session_that_ends_is_saved_as_it_is_exported(data_dir: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "archive"
+    secrets = {"TOKEN": {"value": "hunter2-is-secret"}}
+    async with (
+        running_server(data_dir, {"OHS_TRAJECTORIES__SAVE_TO": str(folder)}) as server,
+        Clients(server.url) as clients,
+    ):
+        sid = await talk(clients, "echo hello $TOKEN", custom_secrets=secrets)
+        private = await talk(clients, "echo private", save_trajectory=False)
+        for each in (private, sid):
+            await stop(clients, each)
+        found = await until_saved(folder, sid)
+        _, exported = await clients.rest.ask("GET", f"/api/conversations/{sid}/trajectory")
+        assert found == exported
+        assert found["user_id"] == "local"
+        assert "hunter2" not in json.dumps(found)
+        last = await talk(clients, "echo the last one")
+        await stop(clients, last)
+        await until_saved(folder, last)
+        assert saved(folder, private) is None
+        client = clients.protocol2(sid)
+        await client.connect()
+        said = await client.say("echo once more")
+        await client.until_state("awaiting_user_input", after=said)
+        await client.leave()
+        await stop(clients, sid)
+        await until_saved(folder, sid, "echo once more")
+        assert len([*folder.iterdir()]) == 2
+
+
+@pytest.mark.slow
+async def test_a_killed_server_is_followed_by_one_that_saves(data_dir: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "archive"
+    folder.write_text("in the way")
+    settings = {"OHS_TRAJECTORIES__SAVE_TO": str(folder)}
+    async with running_server(data_dir, settings) as server:
+        async with Clients(server.url) as clients:
+            ended = await talk(clients, "echo ended")
+            await stop(clients, ended)
+            await server.logged("a trajectory was not saved; it is tried again", 1)
+            live = await talk(clients, "echo live")
+        await server.killed()
+        folder.unlink()
+        await server.start()
+        await until_saved(folder, ended, "echo ended")
+        await until_saved(folder, live, "echo live")
+        assert len([*folder.iterdir()]) == 2
