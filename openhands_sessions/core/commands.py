@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Literal
 
-from openhands_sessions.core.events.own import RuleScope
+from openhands_sessions.core.events.own import FeedbackKind, RuleScope
 from openhands_sessions.core.history_commands import HistoryCommand
 from openhands_sessions.core.ids import EventId
 
@@ -95,9 +95,30 @@ class Decide:
     rest: bool | None = None
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class GiveFeedback:
+    """Say what one thinks of event `about`, or of the conversation so far. The agent is not told."""
+
+    feedback: FeedbackKind
+    about: EventId | None = None
+    comment: str = ""
+
+
 @dataclass(frozen=True, slots=True)
 class RejectOverdue:
     """Reject what awaits an answer although the time for it is over. The server's own; it changes nothing before."""
 
 
-Command = SendMessage | EditQueued | RemoveQueued | Stop | Pause | Resume | Answer | Decide | SetModel | HistoryCommand
+Command = (
+    SendMessage
+    | EditQueued
+    | RemoveQueued
+    | Stop
+    | Pause
+    | Resume
+    | Answer
+    | Decide
+    | SetModel
+    | GiveFeedback
+    | HistoryCommand
+)

@@ -11,6 +11,7 @@ from openhands_sessions.core.commands import (
     Command,
     Decide,
     EditQueued,
+    GiveFeedback,
     Pause,
     RemoveQueued,
     Resume,
@@ -27,6 +28,7 @@ from openhands_sessions.core.settings import bad_input
 from openhands_sessions.core.texts import ModelName
 from openhands_sessions.ports.gateway import Accepted
 from openhands_sessions.protocol.approvals import DecideIn, EventNumber, decide_wire
+from openhands_sessions.protocol.feedback import GiveFeedbackIn, feedback_wire
 from openhands_sessions.protocol.history import (
     HISTORY_ACTIONS,
     HISTORY_MODELS,
@@ -207,14 +209,17 @@ class AcceptedOut(Reply):
         return cls(success=True, id=accepted.id, turn=accepted.turn)
 
 
-OWN_MODELS = (MessageIn, StateIn, DecideIn, EditQueuedIn, RemoveQueuedIn, SetModelIn)
+OWN_MODELS = (MessageIn, StateIn, DecideIn, EditQueuedIn, RemoveQueuedIn, SetModelIn, GiveFeedbackIn)
 COMMAND_MODELS = (*OWN_MODELS, *HISTORY_MODELS)
-ClientCommand = MessageIn | StateIn | DecideIn | EditQueuedIn | RemoveQueuedIn | SetModelIn | HistoryModel
+ClientCommand = (
+    MessageIn | StateIn | DecideIn | EditQueuedIn | RemoveQueuedIn | SetModelIn | GiveFeedbackIn | HistoryModel
+)
 CommandIn = Annotated[ClientCommand, Field(discriminator="action")]
 _READER: TypeAdapter[ClientCommand] = TypeAdapter(CommandIn)
 _HISTORY_READER: TypeAdapter[HistoryModel] = TypeAdapter(HistoryIn)
 _ACTIONS = (
     *("message", "change_agent_state", "decide", "edit_queued_message", "remove_queued_message", "set_model"),
+    "give_feedback",
     *HISTORY_ACTIONS,
 )
 _COMMANDS: Mapping[str, Command] = {
@@ -262,6 +267,8 @@ def command_wire(command: Command, key: str) -> dict[str, Json]:
             return {"action": "remove_queued_message", "args": {"id": queued}, "key": key}
         case SetModel(model=model):
             return {"action": "set_model", "args": {"model": model}, "key": key}
+        case GiveFeedback():
+            return {"action": "give_feedback", "args": feedback_wire(command), "key": key}
         case Decide():
             return {"action": "decide", "args": decide_wire(command), "key": key}
         case Stop(turn=turn):

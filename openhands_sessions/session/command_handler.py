@@ -8,6 +8,7 @@ from openhands_sessions.core.commands import (
     Command,
     Decide,
     EditQueued,
+    GiveFeedback,
     Pause,
     RejectOverdue,
     RemoveQueued,
@@ -25,6 +26,7 @@ from openhands_sessions.core.events.own import (
     ApprovalDecidedAction,
     CheckpointCreatedObservation,
     DropReason,
+    FeedbackGivenObservation,
     HistoryCompactedAction,
     HistoryMovedObservation,
     MessageQueuedAction,
@@ -56,6 +58,7 @@ BY_PERSONS = (
     QueuedMessagesDroppedAction,
     HistoryMovedObservation,
     CheckpointCreatedObservation,
+    FeedbackGivenObservation,
     HistoryCompactedAction,
     ApprovalDecidedAction,
     AlwaysAllowedAction,
@@ -134,10 +137,21 @@ class CommandHandler:
                 return await self._append(self._resumed(), given)
             case Answer() | Decide() as answer:
                 return await self._append(await self._decisions.taken(answer), given)
+            case GiveFeedback() as feedback:
+                return await self._append((self._feedback(feedback),), given)
             case Compact() | Seed() | SetModel():
                 raise NotAccepting("this is done between two turns")
             case command:
                 return await self._moved(command, given)
+
+    def _feedback(self, command: GiveFeedback) -> Event:
+        """Raises BadInput."""
+        head = self._stream.view.head
+        if command.about is not None and command.about > head:
+            raise BadInput("about", f"must be an event of the conversation, at most {head}")
+        return FeedbackGivenObservation(
+            source=Source.USER, feedback=command.feedback, about=command.about, comment=command.comment
+        )
 
     async def _moved(self, command: CreateCheckpoint | HistoryMove, given: SubmittedCommand) -> Accepted:
         if isinstance(command, CreateCheckpoint):

@@ -315,5 +315,23 @@ class CheckpointCreatedObservation(Observation, kind="checkpoint_created", says=
     description: str = ""
 
 
+class FeedbackKind(StrEnum):
+    """What a person thinks: of an answer, that it is good or bad; of the whole, that the task is done or not."""
+
+    UP = "up"
+    DOWN = "down"
+    OUTCOME_SUCCESS = "outcome_success"
+    OUTCOME_FAIL = "outcome_fail"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class FeedbackGivenObservation(Observation, kind="feedback_given", says="Feedback: {0.feedback}"):
+    """What its author thinks of event `about`, or of the conversation so far. The agent is not told."""
+
+    feedback: FeedbackKind
+    about: EventId | None = None
+    comment: str = ""
+
+
 OWN_ACTIONS: dict[str, type[Action]] = kinds_of(Action, __name__, vars())
 OWN_OBSERVATIONS: dict[str, type[Observation]] = kinds_of(Observation, __name__, vars())

@@ -8,6 +8,7 @@ from openhands_sessions.core.commands import (
     Decide,
     DecideCall,
     EditQueued,
+    GiveFeedback,
     Pause,
     RemoveQueued,
     Resume,
@@ -15,7 +16,7 @@ from openhands_sessions.core.commands import (
     Stop,
 )
 from openhands_sessions.core.errors import BadInput
-from openhands_sessions.core.events.own import RuleScope
+from openhands_sessions.core.events.own import FeedbackKind, RuleScope
 from openhands_sessions.core.history_commands import (
     Compact,
     CreateCheckpoint,
@@ -58,6 +59,8 @@ COMMANDS: list[Command] = [
     CreateCheckpoint(name="here", description="all green"),
     Compact(),
     Seed(messages=({"role": "user", "content": "x"}, 7)),
+    GiveFeedback(feedback=FeedbackKind.UP),
+    GiveFeedback(feedback=FeedbackKind.OUTCOME_FAIL, about=EventId(7), comment="not done"),
     Answer(confirmed=True, always=RuleScope.USER),
     Decide(batch=EventId(7), version=2, rest=True),
     Decide(

@@ -9,12 +9,22 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from openhands_sessions.core.commands import Answer, Command, EditQueued, Pause, RemoveQueued, Resume, SendMessage, Stop
+from openhands_sessions.core.commands import (
+    Answer,
+    Command,
+    EditQueued,
+    GiveFeedback,
+    Pause,
+    RemoveQueued,
+    Resume,
+    SendMessage,
+    Stop,
+)
 from openhands_sessions.core.errors import BadInput, ModelFailure, NotAccepting
 from openhands_sessions.core.events.actions import ChangeAgentStateAction, MessageAction
 from openhands_sessions.core.events.event import AgentState, Event, Source
 from openhands_sessions.core.events.observations import AgentStateChangedObservation
-from openhands_sessions.core.events.own import CallPurpose, ModelCalledObservation
+from openhands_sessions.core.events.own import CallPurpose, FeedbackKind, ModelCalledObservation
 from openhands_sessions.core.history_commands import (
     Compact,
     CreateCheckpoint,
@@ -69,6 +79,7 @@ COMMANDS: dict[str, Command] = {
     "restore": GoBack(checkpoint="here"),
     "switch": SwitchBranch(branch="1"),
     "compact": Compact(),
+    "feedback": GiveFeedback(feedback=FeedbackKind.UP, about=EventId(1)),
     "seed": Seed(messages=({"role": "user", "content": "earlier"},)),
 }
 ACTS = st.lists(
