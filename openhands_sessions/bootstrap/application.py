@@ -134,7 +134,7 @@ async def open_application(
             access=_access(config, sessions, parts, links),
             sessions=sessions,
             settings=settings,
-            secrets=SecretsStore(sealed),
+            secrets=SecretsStore(sealed, sessions.refresh),
             files=files,
             models=models,
             agents=agents,
@@ -168,6 +168,7 @@ async def _sessions(
         titles=titles,
         audit=audit,
     )
+    settings.changed = sessions.refresh
     if saver is not None:
         await stack.enter_async_context(saver.running(partial(to_be_saved, sessions)))
     return sessions

@@ -28,8 +28,17 @@ class TextMasker:
     What is masked already stays as it is. Where the search itself fails, the whole text is left out."""
 
     def __init__(self, secrets: Iterable[str] = ()) -> None:
+        self._forms: set[str] = set()
+        self._values = StringFinder(())
+        self.add(secrets)
+
+    def add(self, secrets: Iterable[str]) -> None:
+        """Mask these, too, from now on."""
         forms = {form for secret in secrets if len(secret.strip()) >= SHORTEST for form in _forms(secret)}
-        self._values = StringFinder(forms.union(map(encoded, forms)))
+        new = forms.union(map(encoded, forms))
+        if not new <= self._forms:
+            self._forms |= new
+            self._values = StringFinder(self._forms)
 
     def text(self, text: str) -> str:
         """The text with every secret replaced. Never raises."""

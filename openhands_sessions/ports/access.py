@@ -160,6 +160,9 @@ class UserSecrets(Protocol):
 
     async def rename(self, owner: OwnerId, old: str, name: str, description: str | None) -> None: ...
 
+    async def replace(self, owner: OwnerId, name: str, value: str) -> None:
+        """Live sessions of the owner use the new value from their next command on."""
+
     async def delete(self, owner: OwnerId, name: str) -> None: ...
 
     async def providers(self, owner: OwnerId) -> Mapping[str, str | None]: ...

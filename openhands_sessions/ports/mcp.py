@@ -1,6 +1,6 @@
 """The tools of MCP servers."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from typing import Protocol
@@ -61,9 +61,15 @@ class McpTools(Protocol):
         cancelled, the server is told, and the outcome is unknown. Does not raise for errors of servers."""
 
 
+CurrentConfig = Callable[[], McpConfig | None]
+
+
 class McpServers(Protocol):
     """Opens connections to servers."""
 
-    def open(self, config: McpConfig, programs: Programs) -> AbstractAsyncContextManager[McpTools]:
+    def open(
+        self, config: McpConfig, programs: Programs, *, current: CurrentConfig | None = None
+    ) -> AbstractAsyncContextManager[McpTools]:
         """Connect to all at once, each within its limit; one that fails is a problem of McpTools, and the others go
-        on. The end of the block ends the connections."""
+        on. The end of the block ends the connections. `current` is asked before each request over HTTP for the keys of
+        then, of servers with the same addresses."""

@@ -1,6 +1,6 @@
 """The sandbox of a session. Paths are those of the protocol: `/workspace/…`, or relative to it."""
 
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 from typing import Literal, Protocol
@@ -21,13 +21,13 @@ and must not block."""
 class RuntimeSpec:
     """What a runtime is opened for. `term` is the owner's: an executor refuses one lower than it has seen.
     `environment` is given to every command. `secrets` are texts that commands know and that the runtime must not write
-    down: it masks them in outcomes. Texts that commands cannot know are not among them, so that a sandbox never learns
-    them."""
+    down: it masks them in outcomes. Both are read anew for each action, since users refresh their secrets. Texts that
+    commands cannot know are not among them, so that a sandbox never learns them."""
 
     sid: ConversationId
     term: int
-    environment: dict[str, str] = field(default_factory=dict)
-    secrets: tuple[str, ...] = ()
+    environment: Mapping[str, str] = field(default_factory=dict)
+    secrets: Sequence[str] = ()
     on_step: OnStep = lambda status, words: None
 
 

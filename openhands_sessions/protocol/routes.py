@@ -37,6 +37,7 @@ from openhands_sessions.protocol.settings import (
     SecretChangeIn,
     SecretIn,
     SecretsOut,
+    SecretValueIn,
     SettingsOut,
 )
 from openhands_sessions.protocol.shares import GrantIn, GrantOut, LinkIn, LinkOut, SharesOut
@@ -241,14 +242,10 @@ RESET_SETTINGS = _settings(
 )
 
 _secrets = partial(Route, tag="secrets")
+BAD, NO = {400: ErrorOut}, {404: ErrorOut}
 LIST_SECRETS = _secrets("GET /api/secrets", "The names of the caller's secrets.", SecretsOut)
 ADD_SECRET = _secrets(
-    "POST /api/secrets",
-    "Store a secret, an environment variable of the caller's sandboxes.",
-    MessageOut,
-    status=201,
-    body=SecretIn,
-    errors={400: ErrorOut},
+    "POST /api/secrets", "Store a secret of the caller's sandboxes.", MessageOut, status=201, body=SecretIn, errors=BAD
 )
 CHANGE_SECRET = _secrets(
     "PUT /api/secrets/{name}",
@@ -256,6 +253,9 @@ CHANGE_SECRET = _secrets(
     MessageOut,
     body=SecretChangeIn,
     errors={400: ErrorOut, 404: ErrorOut},
+)
+REPLACE_SECRET = _secrets(
+    "PUT /api/secrets/{name}/value", "Replace a value in live sessions.", MessageOut, body=SecretValueIn, errors=NO
 )
 DELETE_SECRET = _secrets("DELETE /api/secrets/{name}", "Delete a secret.", MessageOut, errors={404: ErrorOut})
 

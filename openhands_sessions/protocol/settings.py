@@ -19,10 +19,14 @@ class SecretIn(Payload):
 
 
 class SecretChangeIn(Payload):
-    """The value stays, so a `value` is refused."""
+    """The value stays, so a `value` is refused; it is changed at `/value`."""
 
     name: str
     description: str | None = None
+
+
+class SecretValueIn(Payload):
+    value: str
 
 
 class TokenIn(Message):

@@ -136,6 +136,7 @@ HANDLERS: Mapping[Route, Handler] = {
     routes.LIST_SECRETS: settings.secrets,
     routes.ADD_SECRET: settings.add_secret,
     routes.CHANGE_SECRET: settings.change_secret,
+    routes.REPLACE_SECRET: settings.replace_secret,
     routes.DELETE_SECRET: settings.delete_secret,
     routes.USAGE: usage.usage,
     routes.ADD_PROVIDERS: settings.add_tokens,

@@ -2,7 +2,7 @@
 
 import asyncio
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 
 from openhands_sessions.core.errors import AlreadyExists, NotFound, TooLarge
 from openhands_sessions.core.events.event import Json
@@ -13,10 +13,13 @@ from openhands_sessions.service.settings import load, user_file
 
 
 class SecretsStore:
-    """One file per user. Conversations that are opened from now on have what is stored now."""
+    """One file per user. Sessions that begin from now on have what is stored now; a value that is replaced reaches live
+    ones too."""
 
-    def __init__(self, files: FileStore) -> None:
+    def __init__(self, files: FileStore, changed: Callable[[OwnerId], Awaitable[None]]) -> None:
+        """`changed` is told whose value of a secret is another one."""
         self._files = files
+        self._changed = changed
         self._storing = asyncio.Lock()
 
     async def names(self, owner: OwnerId) -> Sequence[tuple[str, str]]:
@@ -46,6 +49,17 @@ class SecretsStore:
             changed: dict[str, Json] = {"value": _text(secrets[old], "value"), "description": told}
             renamed = {(name if each == old else each): secret for each, secret in secrets.items()}
             await self._write(owner, {**renamed, name: changed})
+
+    async def replace(self, owner: OwnerId, name: str, value: str) -> None:
+        """Give a secret another value, which live sessions use from their next command on. Raises NotFound, BadInput,
+        TooLarge."""
+        async with self._storing:
+            secrets = await self._secrets(owner)
+            if name not in secrets:
+                raise NotFound("secret", name[:128])
+            told = _text(secrets[name], "description")
+            await self._write(owner, {**secrets, name: {"value": check_value(value), "description": told}})
+        await self._changed(owner)
 
     async def delete(self, owner: OwnerId, name: str) -> None:
         """Raises NotFound."""

@@ -209,6 +209,15 @@ class SessionService:
         kept = await self._settings.kept(row.id, row.settings)
         return (await self._settings.layered(row.owner, kept)).settings()
 
+    async def refresh(self, owner: OwnerId) -> None:
+        """Have the owner's live sessions use the credentials for tools that are stored now."""
+        for sid in self.registry.live:
+            row, session = self.registry.row(sid), self.registry.find(sid)
+            if row is None or session is None or row.owner != owner:
+                continue
+            with suppress(BadInput):  # with settings that do not fit together, the session keeps what it has
+                session.credentials.refresh(await self.settings(row))
+
     async def forget(self, sid: ConversationId) -> None:
         """Delete the files that belong to a conversation."""
         await self._settings.forget(sid)

@@ -2,7 +2,7 @@
 
 import asyncio
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 
 from openhands_sessions.core.confirmation_rules import MOST_RULES, ConfirmationRule
 from openhands_sessions.core.errors import BadInput, NotFound
@@ -25,6 +25,8 @@ class SettingsStore:
         self._files = files
         self._server = tuple(server)
         self._storing = asyncio.Lock()
+        self.changed: Callable[[OwnerId], Awaitable[None]] | None = None
+        """Told who has stored settings."""
 
     async def merged(self, owner: OwnerId, request: Mapping[str, Json]) -> SessionSettings:
         """Server ← LLM ← agent ← the user's own ← the request. Raises BadInput for a wrong or unknown key."""
@@ -54,6 +56,8 @@ class SettingsStore:
             settings = changed(await self._users(owner), given, merge(*self._server))
             merge(layer(settings))
             await self._write(owner, settings)
+        if self.changed is not None:
+            await self.changed(owner)
         return settings
 
     async def remember(self, owner: OwnerId, rules: Sequence[ConfirmationRule]) -> None:

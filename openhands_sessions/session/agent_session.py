@@ -25,6 +25,7 @@ from openhands_sessions.session.command_handler import SubmittedCommand
 from openhands_sessions.session.command_loop import CommandLoop, CommandQueue
 from openhands_sessions.session.feed import Feed
 from openhands_sessions.session.idempotency import IdempotencyKey
+from openhands_sessions.session.live_credentials import LiveCredentials
 from openhands_sessions.session.model_switch import record_switch
 from openhands_sessions.session.setup import Dependencies, InitialInput, Ready, SessionSetup
 from openhands_sessions.session.setup_stages import STAGES, SetupStage
@@ -55,8 +56,8 @@ class AgentSession:
     ) -> None:
         self.sid = sid
         self._settings = settings = settings_of(None)
-        masker = SecretMasker((*secrets(settings), *dependencies.secrets))
-        self.event_stream = dependencies.event_stream(sid, feed, masker)
+        self.credentials = LiveCredentials(settings, SecretMasker((*secrets(settings), *dependencies.secrets)))
+        self.event_stream = dependencies.event_stream(sid, feed, self.credentials.masker)
         ledger = dependencies.ledger(sid, owner, self.event_stream)
         self._opening = AgentOpening(dependencies.agents, settings_of, ledger)
         self.memory = dependencies.memory
@@ -208,6 +209,7 @@ class AgentSession:
             settings=self._settings,
             opening=self._opening,
             dependencies=self._dependencies,
+            credentials=self.credentials,
             initial=self._initial,
             stream=stream,
             stack=stack,

@@ -19,7 +19,7 @@ from openhands_sessions.core.masking import SecretMasker, without_paths
 from openhands_sessions.core.measurements import Measurements
 from openhands_sessions.core.quotas import Quota
 from openhands_sessions.core.repository import Repository
-from openhands_sessions.core.settings import SessionSettings, environment, sandbox_secrets
+from openhands_sessions.core.settings import SessionSettings
 from openhands_sessions.core.trajectory import TrajectoryStep
 from openhands_sessions.ports.agent import Agents
 from openhands_sessions.ports.condenser import Condenser
@@ -37,6 +37,7 @@ from openhands_sessions.session.call_admission import CallAdmission
 from openhands_sessions.session.event_stream import EventStream
 from openhands_sessions.session.feed import Feed
 from openhands_sessions.session.knowledge_recall import KnowledgeRecall
+from openhands_sessions.session.live_credentials import LiveCredentials
 from openhands_sessions.session.log_folding import Folding, fold_turns, loading, saving
 from openhands_sessions.session.progress_limit import ProgressLimit
 from openhands_sessions.session.progress_notice import Timers
@@ -145,6 +146,7 @@ class SessionSetup:
     opening: AgentOpening
     """Of the agent, with a model that the user has chosen for this conversation."""
     dependencies: Dependencies
+    credentials: LiveCredentials
     initial: InitialInput
     stream: EventStream
     stack: AsyncExitStack
@@ -219,8 +221,8 @@ class SessionSetup:
         spec = RuntimeSpec(
             sid=self.sid,
             term=term,
-            environment=environment(self.settings),
-            secrets=sandbox_secrets(self.settings),
+            environment=self.credentials.environment,
+            secrets=self.credentials.secrets,
             on_step=on_step,
         )
         runtime = await self.stack.enter_async_context(runtimes.open(spec))
@@ -235,7 +237,7 @@ class SessionSetup:
         config, servers, make = self.settings.mcp_config, self.dependencies.mcp, self.dependencies.mcp_tool
         if config is None or config.empty or servers is None or make is None:
             return _Agent(agent, ToolRegistry(tools), None)
-        mcp = await self.stack.enter_async_context(servers.open(config, runtime.programs))
+        mcp = await self.stack.enter_async_context(servers.open(config, runtime.programs, current=self.credentials.mcp))
         return _Agent(agent, ToolRegistry((*tools, *map(make, mcp.functions))), mcp)
 
     async def _recall(self, runtime: Runtime, tools: Sequence[Tool]) -> KnowledgeRecall:

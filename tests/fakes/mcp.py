@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 from openhands_sessions.core.events.event import Json
 from openhands_sessions.core.mcp_servers import McpConfig
-from openhands_sessions.ports.mcp import CallMcp, McpDone, McpFunction, McpTools
+from openhands_sessions.ports.mcp import CallMcp, CurrentConfig, McpDone, McpFunction, McpTools
 from openhands_sessions.ports.programs import Programs
 
 
@@ -37,7 +37,9 @@ class FakeMcp:
         raise AttributeError("they follow from the answers")
 
     @asynccontextmanager
-    async def open(self, config: McpConfig, programs: Programs) -> AsyncIterator[McpTools]:
+    async def open(
+        self, config: McpConfig, programs: Programs, *, current: CurrentConfig | None = None
+    ) -> AsyncIterator[McpTools]:
         yield self
 
     async def call(self, call: CallMcp) -> McpDone:

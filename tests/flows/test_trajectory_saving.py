@@ -52,7 +52,7 @@ async def test_a_session_that_ends_is_saved_as_it_is_exported(data_dir: Path, tm
         running_server(data_dir, {"OHS_TRAJECTORIES__SAVE_TO": str(folder)}) as server,
         Clients(server.url) as clients,
     ):
-        sid = await talk(clients, "echo hello $TOKEN", custom_secrets=secrets)
+        sid = await talk(clients, "$ echo hello $TOKEN", custom_secrets=secrets)
         private = await talk(clients, "echo private", save_trajectory=False)
         for each in (private, sid):
             await stop(clients, each)

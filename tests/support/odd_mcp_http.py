@@ -12,10 +12,11 @@ TOOLS = ("ping", "wait", "hang_up", "forget", "lose", "status", "no_json", "acce
 
 
 class OddMcpHttp:
-    """`calls` are those that came, by name; `sessions` how often it was greeted."""
+    """`calls` are those that came, by name, `keys` what they had for a key; `sessions` how often it was greeted."""
 
     def __init__(self) -> None:
         self.calls: list[str] = []
+        self.keys: list[str | None] = []
         self.sessions = 0
         self.released = asyncio.Event()
         self.url = ""
@@ -57,6 +58,7 @@ class OddMcpHttp:
         if request.headers["mcp-session-id"] != f"session-{self.sessions}":
             return self._no_session()
         self.calls.append(name)
+        self.keys.append(request.headers.get("Authorization"))
         if name in ("forget", "lose"):
             self.sessions += 1  # as if another client had been greeted since
             self._no_session = _bad_request if name == "forget" else _not_found

@@ -2,7 +2,7 @@
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import httpx2
@@ -22,6 +22,9 @@ _SHOWN = 500
 _NO_SESSION = re.compile("session|initiali[sz]", re.IGNORECASE)
 
 
+Headers = Callable[[], Mapping[str, str]]
+
+
 class AnswerTooLong(httpx2.TransportError):
     """A body over the limit; what follows of it is not read."""
 
@@ -30,11 +33,16 @@ class McpHttpClient(httpx2.AsyncClient):
     """A client for the SDK's transport, which would end all calls with the failure of one: calls that fail are answered
     with an error here, and the fault is noted in the attempt."""
 
-    def __init__(self, headers: Mapping[str, str]) -> None:
+    def __init__(self, headers: Headers) -> None:
+        """`headers` are asked for anew for each request."""
         timeout = httpx2.Timeout(_CONNECT_SECONDS, read=_READ_SECONDS)
-        super().__init__(headers={**headers, "Accept-Encoding": "identity"}, timeout=timeout)
+        super().__init__(headers={**headers(), "Accept-Encoding": "identity"}, timeout=timeout)
+        self._current = headers
 
     async def send(self, request: httpx2.Request, **options: Any) -> httpx2.Response:
+        request.headers.update(
+            {name: value for name, value in self._current().items() if name in request.headers}
+        )  # only where the client has put one: not for another address
         message = _message(request)
         if message is None:
             return await super().send(request, **options)

@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 
 from openhands_sessions.core.mcp_servers import McpConfig
-from openhands_sessions.ports.mcp import CallMcp, McpDone, McpFunction, McpServers, McpTools
+from openhands_sessions.ports.mcp import CallMcp, CurrentConfig, McpDone, McpFunction, McpServers, McpTools
 from openhands_sessions.ports.programs import Programs
 
 MISSING = "MCP servers are not used: the package `mcp` is missing; add it with `pip install mcp`."
@@ -18,13 +18,15 @@ class LazyMcpServers:
         self._load = load
 
     @asynccontextmanager
-    async def open(self, config: McpConfig, programs: Programs) -> AsyncIterator[McpTools]:
+    async def open(
+        self, config: McpConfig, programs: Programs, *, current: CurrentConfig | None = None
+    ) -> AsyncIterator[McpTools]:
         try:
             servers = await asyncio.to_thread(self._load)
         except ImportError:
             yield NoMcpTools()
             return
-        async with servers.open(config, programs) as tools:
+        async with servers.open(config, programs, current=current) as tools:
             yield tools
 
 

@@ -11,12 +11,12 @@ from urllib.parse import urlsplit
 from mcp.client._transport import TransportStreams
 from mcp.client.streamable_http import streamable_http_client
 
-from openhands_sessions.adapters.mcp.http import McpHttpClient
+from openhands_sessions.adapters.mcp.http import Headers, McpHttpClient
 from openhands_sessions.adapters.mcp.server import McpServer
 from openhands_sessions.adapters.mcp.sse import sse_transport
 from openhands_sessions.adapters.mcp.stdio import stdio_transport
 from openhands_sessions.core.mcp_servers import HttpServer, McpConfig
-from openhands_sessions.ports.mcp import CallMcp, McpDone, McpFunction, McpTools
+from openhands_sessions.ports.mcp import CallMcp, CurrentConfig, McpDone, McpFunction, McpTools
 from openhands_sessions.ports.programs import LONGEST_LINE, Programs
 
 CONNECT_SECONDS = 30.0
@@ -35,13 +35,16 @@ class SdkMcpServers:
         self._connect = connect
 
     @asynccontextmanager
-    async def open(self, config: McpConfig, programs: Programs) -> AsyncIterator[McpTools]:
+    async def open(
+        self, config: McpConfig, programs: Programs, *, current: CurrentConfig | None = None
+    ) -> AsyncIterator[McpTools]:
         servers = [
-            McpServer(_host(each.url), partial(sse_transport, each.url, _headers(each)), self._connect)
+            McpServer(_host(each.url), partial(sse_transport, each.url, _headers(each, current)), self._connect)
             for each in config.sse_servers
         ]
         servers += [
-            McpServer(_host(each.url), partial(_streamable, each), self._connect) for each in config.shttp_servers
+            McpServer(_host(each.url), partial(_streamable, each.url, _headers(each, current)), self._connect)
+            for each in config.shttp_servers
         ]
         servers += [
             McpServer(each.name, partial(stdio_transport, each, programs), self._connect)
@@ -83,17 +86,25 @@ class SdkMcpTools:
 
 
 @asynccontextmanager
-async def _streamable(server: HttpServer, on_end: Callable[[], None]) -> AsyncIterator[TransportStreams]:
+async def _streamable(url: str, headers: Headers, on_end: Callable[[], None]) -> AsyncIterator[TransportStreams]:
     """There is nothing to end: each call is a request of its own."""
     async with (
-        McpHttpClient(_headers(server)) as client,
-        streamable_http_client(server.url, http_client=client, max_sse_event_size=_LONGEST_EVENT) as streams,
+        McpHttpClient(headers) as client,
+        streamable_http_client(url, http_client=client, max_sse_event_size=_LONGEST_EVENT) as streams,
     ):
         yield streams
 
 
-def _headers(server: HttpServer) -> dict[str, str]:
-    return {} if server.api_key is None else {"Authorization": f"Bearer {server.api_key.get_secret_value()}"}
+def _headers(server: HttpServer, current: CurrentConfig | None) -> Headers:
+    """The headers of each request, with the key that its owner has given last."""
+
+    def headers() -> dict[str, str]:
+        config = None if current is None else current()
+        known = () if config is None else (*config.sse_servers, *config.shttp_servers)
+        now = server if server in known else next((each for each in known if each.url == server.url), server)
+        return {} if now.api_key is None else {"Authorization": f"Bearer {now.api_key.get_secret_value()}"}
+
+    return headers
 
 
 def _host(url: str) -> str:

@@ -1,6 +1,6 @@
 """MCP servers over HTTP with a stream of events, as the older protocol has it."""
 
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from contextlib import aclosing, asynccontextmanager, suppress
 from urllib.parse import urljoin, urlsplit
 
@@ -14,7 +14,7 @@ from mcp.shared.message import SessionMessage
 
 from openhands_sessions.adapters.mcp.answers import read_message
 from openhands_sessions.adapters.mcp.attempts import ATTEMPT
-from openhands_sessions.adapters.mcp.http import McpHttpClient, body, fault_of, lost, watch
+from openhands_sessions.adapters.mcp.http import Headers, McpHttpClient, body, fault_of, lost, watch
 from openhands_sessions.adapters.mcp.server_events import ServerEvent, read_events
 from openhands_sessions.adapters.mcp.streams import DirectWriter, Received
 
@@ -26,9 +26,7 @@ class NotAnEventStream(Exception):
 
 
 @asynccontextmanager
-async def sse_transport(
-    url: str, headers: Mapping[str, str], on_end: Callable[[], None]
-) -> AsyncIterator[TransportStreams]:
+async def sse_transport(url: str, headers: Headers, on_end: Callable[[], None]) -> AsyncIterator[TransportStreams]:
     """Listens to the server's events for the length of the block; messages to it are requests of their own."""
     async with (
         McpHttpClient(headers) as client,

@@ -9,7 +9,7 @@ from openhands_sessions.core.events.event import Json
 from openhands_sessions.core.ids import OwnerId
 from openhands_sessions.core.settings import nearest
 from openhands_sessions.core.user_settings import AGENTS, shown
-from openhands_sessions.protocol.settings import PROVIDERS, ProvidersIn, SecretChangeIn, SecretIn
+from openhands_sessions.protocol.settings import PROVIDERS, ProvidersIn, SecretChangeIn, SecretIn, SecretValueIn
 from openhands_sessions.server.middleware import error_response
 from openhands_sessions.server.services import body, mapping, principal, services
 
@@ -70,6 +70,15 @@ async def change_secret(request: web.Request) -> web.Response:
         await services(request).secrets.rename(_owner(request), name, given.name, given.description)
     except AlreadyExists as error:
         return error_response(error, status=400)
+    except NotFound as error:
+        return error_response(error, error=error.message)
+    return web.json_response({"message": "Secret updated successfully"})
+
+
+async def replace_secret(request: web.Request) -> web.Response:
+    given, name = await body(request, SecretValueIn), request.match_info["name"]
+    try:
+        await services(request).secrets.replace(_owner(request), name, given.value)
     except NotFound as error:
         return error_response(error, error=error.message)
     return web.json_response({"message": "Secret updated successfully"})

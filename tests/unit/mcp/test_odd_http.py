@@ -96,3 +96,18 @@ async def test_nothing_is_unknown_of_a_call_that_was_never_sent(free_port: int) 
     assert (done.failed, done.unknown) == (True, False)
     assert done.text.startswith("Not called: the MCP server 127.0.0.1 cannot be used: it cannot be reached (")
     assert odd.calls == []
+
+
+async def test_a_call_has_the_key_that_its_owner_has_given_last(odd: OddMcpHttp) -> None:
+    def having(key: str) -> McpConfig:
+        return McpConfig.model_validate({"shttp_servers": [{"url": odd.url, "api_key": key}]})
+
+    now = having("first")
+    async with asyncio.timeout(60), SdkMcpServers().open(now, EchoPrograms(), current=lambda: now) as tools:
+        for key in ("first", "second", "third"):
+            now = having(key)
+            assert await call(tools, "ping") == McpDone(text="ping")
+        now = McpConfig()
+        assert await call(tools, "ping") == McpDone(text="ping")
+    assert odd.keys == ["Bearer first", "Bearer second", "Bearer third", "Bearer first"]
+    assert odd.sessions == 1

@@ -17,9 +17,13 @@ def files() -> MemoryFiles:
     return MemoryFiles()
 
 
+async def told(owner: OwnerId) -> None:
+    """No session is live here."""
+
+
 @pytest.fixture
 def book(files: MemoryFiles) -> SecretsStore:
-    return SecretsStore(files)
+    return SecretsStore(files, told)
 
 
 async def test_a_secret_reaches_the_environment_of_its_owners_conversations(
