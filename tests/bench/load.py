@@ -81,6 +81,25 @@ def round_trips(job: Job, wires: Sequence[Wire], poll: select.epoll) -> Result:
     return Result(count=count, seconds=elapsed)
 
 
+def writers(job: Job, wires: Sequence[Wire], poll: select.epoll) -> Result:
+    """As `round_trips`, with the time of each."""
+    message = text_frame(job.message)
+    by_number = {wire.fileno(): wire for wire in wires}
+    times: list[float] = []
+    begun = time.perf_counter()
+    sent = dict.fromkeys(by_number, begun)
+    for wire in wires:
+        wire.send(message)
+    while (now := time.perf_counter()) - begun < job.seconds:
+        for number, _ in poll.poll():
+            if _events(by_number[number]):
+                now = time.perf_counter()
+                times.append(round(now - sent[number], 6))
+                sent[number] = now
+                by_number[number].send(message)
+    return Result(count=len(times), seconds=now - begun, times=times)
+
+
 def bystander(job: Job, wires: Sequence[Wire], poll: select.epoll) -> Result:
     """The first client makes a round trip now and then; the others are quiet."""
     message = text_frame(job.message)
@@ -125,7 +144,7 @@ def waves(job: Job, wires: Sequence[Wire], poll: select.epoll) -> Result:
 
 
 SCENARIOS: Mapping[str, Callable[[Job, Sequence[Wire], select.epoll], Result]] = {
-    scenario.__name__: scenario for scenario in (fan_out, round_trips, bystander, connects, hold, waves)
+    scenario.__name__: scenario for scenario in (fan_out, round_trips, writers, bystander, connects, hold, waves)
 }
 
 

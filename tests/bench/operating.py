@@ -1,0 +1,96 @@
+"""Rows of what operators do while users work: scrapes of `/metrics`, and backups."""
+
+import asyncio
+import sys
+import tempfile
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+from tests.bench import measures
+from tests.bench.bench import Bench
+from tests.bench.load import Result
+from tests.bench.loads import LoadProcess, held, our_job
+from tests.bench.servers import Running, environment
+from tests.bench.table import Row
+
+LIVE = 1_000
+"""Sessions that are live while the metrics are read."""
+WRITERS = 100
+"""Conversations that write while a backup is made."""
+SECONDS = 5.0
+EVERY = 0.1
+"""Seconds between two scrapes."""
+
+
+async def scrapes(bench: Bench) -> list[Row]:
+    """How long a scrape takes, and by how much another client's slowest round trip is longer than it usually is."""
+    async with bench.server(settings={"OHS_SERVER__MAX_SESSIONS": str(LIVE + 1)}) as ours:
+        await held(bench, ours, LIVE)
+        other = await held(bench, ours, 1)
+        usual = await _measured(ours, "bystander", other)
+        watching = asyncio.create_task(_measured(ours, "bystander", other))
+        times: list[float] = []
+        while not watching.done():
+            times.append(await _scraped(bench, ours))
+            await asyncio.wait([watching], timeout=EVERY)
+        slowest = max((await watching).times) - measures.percentile(usual.times, 0.99)
+    return [
+        Row("/metrics with 1,000 live sessions, p99", measures.percentile(times, 0.99) * 1e3, "ms", 20),
+        Row("another client is held up meanwhile by", max(0.0, slowest) * 1e3, "ms", 5),
+    ]
+
+
+async def backups(bench: Bench) -> list[Row]:
+    """How fast a store is copied, and what those notice who write to it meanwhile."""
+    async with bench.data_dir() as data_dir, bench.server(data_dir) as ours:
+        conversations = await held(bench, ours, WRITERS)
+        usual = await _measured(ours, "writers", conversations)  # it makes what is copied, too
+        writing = asyncio.create_task(_measured(ours, "writers", conversations))
+        size, seconds = await _backed_up(bench, data_dir)
+        busy = await writing
+    p99, before = (measures.percentile(result.times, 0.99) * 1e3 for result in (busy, usual))
+    name = "a backup while 100 conversations write"
+    return [
+        Row(name, size / 1e6 / seconds, "MB/s", 20, most=False),
+        Row(f"{name}, p99 of a message", p99, "ms", 250),
+        Row("p99 of a message without a backup", before, "ms", 250),
+    ]
+
+
+async def _measured(server: Running, scenario: str, conversations: Sequence[str]) -> Result:
+    load = await LoadProcess.start(our_job(server, scenario, conversations, SECONDS))
+    try:
+        return await load.run()
+    finally:
+        await load.end()
+
+
+async def _scraped(bench: Bench, server: Running) -> float:
+    begun = time.perf_counter()
+    async with bench.http.get(f"http://127.0.0.1:{server.port}/metrics") as answer:
+        answer.raise_for_status()
+        await answer.read()
+    return time.perf_counter() - begun
+
+
+async def _backed_up(bench: Bench, data_dir: Path) -> tuple[int, float]:
+    """Bytes of the copy, and seconds."""
+    with tempfile.TemporaryDirectory(prefix="ohs-bench-backup-") as name:
+        copy = Path(name) / "copy"
+        command = [sys.executable, "-m", "openhands_sessions", "backup", str(copy), "--data-dir", str(data_dir)]
+        begun = time.perf_counter()
+        process = await asyncio.create_subprocess_exec(
+            *command,
+            cwd=bench.code,
+            env=environment({"PYTHONPATH": str(bench.code)}),
+            stdout=asyncio.subprocess.DEVNULL,
+        )
+        if await process.wait():
+            raise RuntimeError("the backup failed")
+        seconds = time.perf_counter() - begun
+        return await asyncio.to_thread(_size, copy), seconds
+
+
+def _size(folder: Path) -> int:
+    return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
