@@ -77,8 +77,13 @@ def _sessions(figures: SessionFigures) -> Iterator[Metric]:
 
 def _log(counted: Measurements) -> Iterator[Metric]:
     yield _labelled(CounterMetricFamily, "turns", "Turns that have ended.", "reason", dict(counted.turns))
-    uploads = {outcome: counted.trajectories[outcome] for outcome in ("saved", "failed")}
-    yield _labelled(CounterMetricFamily, "trajectories", "Trajectories that were to be saved.", "outcome", uploads)
+    yield _labelled(
+        CounterMetricFamily,
+        "trajectories",
+        "Trajectories saved elsewhere, and tries that failed.",
+        "outcome",
+        dict(counted.trajectories),
+    )
     yield _counter("events", "Events that were stored.", counted.events)
     yield _histogram("append_seconds", "From an append's call until it is durable.", counted.appends)
     yield _counter("append_failures", "Appends that were not stored.", counted.failed_appends)

@@ -73,6 +73,9 @@ async def test_a_session_that_ends_is_saved_as_it_is_exported(data_dir: Path, tm
         await stop(clients, sid)
         await until_saved(folder, sid, "echo once more")
         assert len([*folder.iterdir()]) == 2
+        async with clients.rest.http.get(f"{server.url}/metrics") as answer:
+            told = await answer.text()
+        assert 'openhands_sessions_trajectories_total{outcome="saved"} 3.0' in told
 
 
 @pytest.mark.slow

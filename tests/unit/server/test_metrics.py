@@ -113,6 +113,7 @@ async def test_the_dashboard_asks_for_metrics_that_there_are(store: SessionStore
     async with running_service(ServiceLayer(store=store)) as service:
         service.parts.measurements.models.add(called("m"))
         service.parts.measurements.turns["done"] = 1
+        service.parts.measurements.trajectories["saved"] = 1
         names = {name for name, *_ in told(service)}
     panels = json.loads(DASHBOARD.read_text())["panels"]
     queries = [target["expr"] for panel in panels for target in panel["targets"]]
