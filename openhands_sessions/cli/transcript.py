@@ -39,6 +39,7 @@ from openhands_sessions.core.events.own import (
     HistoryMovedObservation,
     HistorySeededAction,
     ModelChangedAction,
+    SandboxReplacedObservation,
     ToolCallsAction,
 )
 from openhands_sessions.ports.gateway import Delta
@@ -209,6 +210,9 @@ class Transcript:
     def seeded(self, event: HistorySeededAction) -> None:
         self._screen.line(f"({event.describe()})", "dim")
 
+    def replaced(self, event: SandboxReplacedObservation) -> None:
+        self._screen.line(f"({event.describe()}: what earlier commands have left there is gone)", "dim")
+
     def switched(self, event: ModelChangedAction) -> None:
         self._screen.line(f"({event.describe()})", "dim")
 
@@ -283,6 +287,7 @@ _SHOWN: Mapping[type[Event], Callable[[Transcript, Any], None]] = {
     HistorySeededAction: Transcript.seeded,
     ModelChangedAction: Transcript.switched,
     HistoryMovedObservation: Transcript.moved,
+    SandboxReplacedObservation: Transcript.replaced,
     RunObservation: Transcript.ran,
     EditObservation: Transcript.edited,
     **dict.fromkeys(

@@ -20,6 +20,7 @@ from openhands_sessions.core.events.own import (
     HistoryMovedObservation,
     HistorySeededAction,
     ModelReplyAction,
+    SandboxReplacedObservation,
     ToolCallsAction,
 )
 from openhands_sessions.core.history_form import NO_TEXT, USUAL, HistoryForm, Message, arranged, reformed
@@ -222,8 +223,9 @@ class _Builder:
                 if text := _recalled(observation, self._prompt):
                     known = _Said({"role": "user", "content": text}, observation.id)
                     self._insert_before(self._recalls.get(observation.cause), known)
-            case LoopDetectionObservation(content=content) | HistoryMovedObservation(content=content) if content:
-                self.say({"role": "user", "content": content}, observation.id)
+            case LoopDetectionObservation() | HistoryMovedObservation() | SandboxReplacedObservation():
+                if observation.content:
+                    self.say({"role": "user", "content": observation.content}, observation.id)
 
     def _insert_before(self, asked: _Said | None, known: _Said) -> None:
         """Insert knowledge before the message that it was looked up for: the newest message stays the user's."""

@@ -11,6 +11,7 @@ from openhands_sessions.core.events.own import (
     ModelCalledObservation,
     ReplayBegunObservation,
     ReplayEndedObservation,
+    SandboxReplacedObservation,
     TurnEndedObservation,
     TurnResumedObservation,
 )
@@ -33,6 +34,7 @@ _TELLING = frozenset(
         ReplayBegunObservation,
         ReplayEndedObservation,
         RunObservation,
+        SandboxReplacedObservation,
         TurnEndedObservation,
         TurnResumedObservation,
     )

@@ -14,7 +14,7 @@ from openhands_sessions.core.events.actions import (
     TaskTrackingAction,
 )
 from openhands_sessions.core.events.event import Action, AgentState, ConfirmationState, Event, Observation, Source
-from openhands_sessions.core.events.observations import LEFT_RUNNING, AgentStateChangedObservation, RunObservation
+from openhands_sessions.core.events.observations import AgentStateChangedObservation
 from openhands_sessions.core.events.own import (
     AlwaysAllowedAction,
     ApprovalDecidedAction,
@@ -30,6 +30,7 @@ from openhands_sessions.core.events.own import (
     PlannedCall,
     ReplayBegunObservation,
     ReplayEndedObservation,
+    SandboxReplacedObservation,
     StopReason,
     ToolCallsAction,
     TurnEndedObservation,
@@ -42,10 +43,11 @@ from openhands_sessions.core.lineage import ONE_CHAIN, Chain, Lineage, goes_back
 from openhands_sessions.core.money import MicroDollars
 from openhands_sessions.core.queued import QUEUE_CHANGES, QueuedMessage, queue_after
 from openhands_sessions.core.replay_progress import ReplayProgress
+from openhands_sessions.core.sandbox_use import UNUSED, SandboxUse, sandbox_after
 from openhands_sessions.core.spending import Spent, spends
 from openhands_sessions.core.unread import is_notice, noted
 
-VIEW_VERSION = 11
+VIEW_VERSION = 12
 """Raised whenever the fold changes: older snapshots are then thrown away."""
 
 NOTHING_SPENT = Spent()
@@ -84,8 +86,7 @@ class ConversationView:
     """Tool and pattern of calls that the user has allowed for good."""
     open_actions: tuple[EventId, ...] = ()
     """Agreed actions without an observation, oldest first."""
-    left_running: EventId | None = None
-    """The newest action whose command still runs after its observation."""
+    sandbox: SandboxUse = UNUSED
     response_id: str = ""
     planned: tuple[PlannedCall, ...] = ()
     """Calls of the last reply that no action has taken up yet."""
@@ -135,7 +136,7 @@ class ConversationView:
     @property
     def under_way(self) -> bool:
         """Whether there is something that a stop has to end."""
-        left = (self.pending, self.left_running, self.stopping, self.next_queued)
+        left = (self.pending, self.sandbox.left_running, self.stopping, self.next_queued)
         return self.owed or bool(self.open_actions) or any(one is not None for one in left)
 
     @property
@@ -159,7 +160,7 @@ class ConversationView:
 LOG_WIDE = (
     "head",
     "notices",
-    "left_running",
+    "sandbox",
     "spent",
     "cost_before_turn",
     "lineage",
@@ -308,7 +309,9 @@ def _take_up_planned(view: ConversationView, event: Event) -> None:
 
 
 def _observe(view: ConversationView, event: Observation) -> None:
-    if event.cause is not None and event.cause in view.open_actions:
+    answers = event.cause is not None and event.cause in view.open_actions
+    put(view, sandbox=sandbox_after(view.sandbox, event, answers=answers))
+    if answers:
         put(view, open_actions=tuple(one for one in view.open_actions if one != event.cause))
     if event.cause is not None and (left := approval_after(view.approval, event)) is not view.approval:
         put(view, approval=left)  # the result of a call without an action that says so
@@ -319,8 +322,8 @@ def _observe(view: ConversationView, event: Observation) -> None:
         case TurnEndedObservation():
             _end_turn(view, event)
             _settle(view, event)
-        case RunObservation(metadata=metadata):
-            put(view, left_running=event.cause if metadata.suffix == LEFT_RUNNING else None)
+        case SandboxReplacedObservation():
+            _settle(view, event)
         case TurnResumedObservation(repeated_calls=repeated):
             put(view, iterations=view.iterations + repeated)
         case ReplayBegunObservation() | ReplayEndedObservation():
@@ -342,5 +345,5 @@ def _end_turn(view: ConversationView, event: TurnEndedObservation) -> None:
     else:
         put(view, queue_held=event.stop_reason not in (StopReason.DONE, StopReason.WAITING))
     if event.stop_reason is StopReason.STOPPED:
-        put(view, left_running=None)
+        put(view, sandbox=evolve(view.sandbox, left_running=None))
     put(view, planned=(), iterations=0, cost_before_turn=view.spent.cost)

@@ -201,6 +201,10 @@ class Runtime(Protocol):
         """The status of an action; starts no executor and runs nothing. UnknownAction also where no executor was ever
         started for this workspace. Raises RuntimeUnavailable where the status cannot be read now."""
 
+    async def replaced(self, key: str) -> bool:
+        """Whether the workspace in which this action ran is gone, and another one in its place in which none ran yet.
+        Starts no executor. Raises RuntimeUnavailable."""
+
     async def send_input(self, text: str) -> bool:
         """Give text to the running command's terminal; False where none runs. `\\x03` is Ctrl-C."""
 

@@ -126,7 +126,7 @@ class ActionRunner:
 
     async def end_left_running(self) -> None:
         """End the command that runs on behind its observation, if there is one. Bounded by STOP_GRACE."""
-        left = self._stream.view.left_running
+        left = self._stream.view.sandbox.left_running
         if left is not None:
             with suppress(RuntimeFailure, TimeoutError):
                 async with asyncio.timeout(STOP_GRACE):

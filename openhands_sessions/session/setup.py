@@ -39,6 +39,7 @@ from openhands_sessions.session.feed import Feed
 from openhands_sessions.session.knowledge_recall import KnowledgeRecall
 from openhands_sessions.session.live_credentials import LiveCredentials
 from openhands_sessions.session.log_folding import Folding, fold_turns, loading, saving
+from openhands_sessions.session.new_sandbox import note_new_sandbox
 from openhands_sessions.session.progress_limit import ProgressLimit
 from openhands_sessions.session.progress_notice import Timers
 from openhands_sessions.session.replay import Replay
@@ -226,6 +227,7 @@ class SessionSetup:
             on_step=on_step,
         )
         runtime = await self.stack.enter_async_context(runtimes.open(spec))
+        await note_new_sandbox(self.sid, self.stream, runtime)
         ipython = self.dependencies.ipython
         if ipython is not None and await runtimes.has_ipython():
             tools = (*tools, ipython)

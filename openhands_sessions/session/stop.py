@@ -45,7 +45,7 @@ class Stopper:
         action = ChangeAgentStateAction(agent_state=last, source=Source.USER, author=author)
         [stopped] = await self._stream.append(action, receipt=receipt)
         view = self._stream.view
-        if view.stopping is not None or view.left_running is not None:
+        if view.stopping is not None or view.sandbox.left_running is not None:
             await self._wind_up(last)
         return Accepted(stopped.id, stopped.turn)
 

@@ -245,6 +245,9 @@ class FakeRuntime:
             return Lost()
         return sandbox.outcomes.get(key) or (Running() if key in sandbox.live else UnknownAction())
 
+    async def replaced(self, key: str) -> bool:
+        return isinstance(await self.inquire(key), UnknownAction)
+
     async def send_input(self, text: str) -> bool:
         job = self._admitted().job
         if job is None or job.running.done():

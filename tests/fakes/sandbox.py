@@ -59,6 +59,10 @@ class FarRuntime:
         if not self._line.cut.is_set():
             await self._runtime.interrupt(key)
 
+    async def replaced(self, key: str) -> bool:
+        self._line.check()
+        return await self._runtime.replaced(key)
+
     async def query(self, query: Query) -> Printed:
         self._line.check()
         return await self._runtime.query(query)

@@ -53,6 +53,9 @@ class FailingRuntime:
         boundary.reach(AFTER)
         return known
 
+    async def replaced(self, key: str) -> bool:
+        return await self._runtime.replaced(key)
+
     async def send_input(self, text: str) -> bool:
         return await self._runtime.send_input(text)
 

@@ -308,6 +308,11 @@ class HistoryMovedObservation(Observation, kind="history_moved", says="The dialo
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class SandboxReplacedObservation(Observation, kind="sandbox_replaced", says="The sandbox is a new one"):
+    """A new sandbox took the place of the one in which earlier actions ran. `content` is what the model is told."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class CheckpointCreatedObservation(Observation, kind="checkpoint_created", says="Checkpoint {0.name}"):
     """The place in the dialogue that `name` stands for: the end of the newest turn, also where that still runs."""
 

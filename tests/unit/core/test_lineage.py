@@ -225,6 +225,6 @@ def test_a_command_that_runs_on_is_still_to_be_ended_by_a_stop_after_its_turn_wa
     before = views_of(book.events)[-1]
     move(book, before.turn_start)
     after = views_of(book.events)[-1]
-    assert (before.left_running, after.left_running, after.under_way) == (action.id, action.id, True)
+    assert (before.sandbox.left_running, after.sandbox.left_running, after.under_way) == (action.id, action.id, True)
     book.stop()
-    assert views_of(book.events)[-1].left_running is None
+    assert views_of(book.events)[-1].sandbox.left_running is None

@@ -305,10 +305,10 @@ def test_a_command_that_was_let_go_of_is_known_until_it_ends_or_is_stopped() -> 
     [action] = [event for event in book.events if isinstance(event, RunAction)]
     let_go = RunObservation(cause=action.id, command="ls", metadata=RunMetadata(suffix=LEFT_RUNNING))
     book.append(let_go)
-    assert folded(book.events).left_running == action.id
+    assert folded(book.events).sandbox.left_running == action.id
     ended = TurnEndedObservation(stop_reason=StopReason.WAITING, seen=action.id)
-    assert folded([*book.events, ended]).left_running == action.id
+    assert folded([*book.events, ended]).sandbox.left_running == action.id
     stopped = TurnEndedObservation(stop_reason=StopReason.STOPPED, seen=action.id)
-    assert folded([*book.events, stopped]).left_running is None
+    assert folded([*book.events, stopped]).sandbox.left_running is None
     book.append(RunObservation(cause=action.id, command="ls", metadata=RunMetadata(exit_code=0)))
-    assert folded(book.events).left_running is None
+    assert folded(book.events).sandbox.left_running is None

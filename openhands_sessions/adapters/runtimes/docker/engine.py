@@ -127,6 +127,9 @@ class DockerEngine:
         answer = await self._run(lambda client: client.volumes(filters={"label": label}))
         return [volume["Name"] for volume in answer["Volumes"] or ()]
 
+    async def has_volume(self, name: str) -> bool:
+        return await self._run(lambda client: _or_none(client.inspect_volume, name)) is not None
+
     async def remove_volume(self, name: str) -> None:
         await self._run(lambda client: _or_none(client.remove_volume, name, force=True))
 

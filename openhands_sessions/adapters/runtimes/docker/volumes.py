@@ -33,7 +33,7 @@ from openhands_sessions.adapters.runtimes.executor_client.connection import (
     connect_port,
     is_responsive,
 )
-from openhands_sessions.adapters.runtimes.executor_client.journal import recorded_outcome
+from openhands_sessions.adapters.runtimes.executor_client.journal import note_cleared, recorded_outcome
 from openhands_sessions.adapters.runtimes.executor_client.messages import query_message, query_result
 from openhands_sessions.adapters.runtimes.local.paths import TERM, SandboxPaths, remove_untrusted_tree
 from openhands_sessions.adapters.runtimes.threads import ThreadLimiter
@@ -97,6 +97,9 @@ class VolumeStorage:
 
     async def prepare(self) -> None:
         await self._limiter.use_folder(self.paths.folder.mkdir, 0o700, True, True)
+        prepared = await self._limiter.use_folder(self._file(_PREPARED).exists)
+        if prepared and not await self._engine.has_volume(f"{self._name}-workspace"):
+            await self._limiter.use_folder(note_cleared, self.paths.folder)
 
     async def prepare_mounts(self) -> None:
         """Create the volumes, give them to the sandbox's user, and put the executor into its volume; before the

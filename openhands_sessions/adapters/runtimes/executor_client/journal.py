@@ -19,6 +19,17 @@ _LIMIT = 64 << 20
 _NAME_LINE = re.compile(rb'\{"journal":"([A-Za-z0-9_-]{1,64})"\}\n')
 
 
+CLEARED = "cleared"
+"""A file: the workspace was deleted, and the journal kept."""
+
+
+def note_cleared(folder: Path) -> None:
+    """Call before a workspace is made. Where actions were requested in an earlier one, note that it is gone. Raises
+    OSError."""
+    if (folder / NAME).exists():
+        (folder / CLEARED).touch()
+
+
 @dataclass(frozen=True, slots=True)
 class NotInJournal(UnknownAction):
     """The journal of this name has no entry for the action; another journal may have one. "" for a journal without a
@@ -75,6 +86,7 @@ class JournalIdentity:
         self._limiter = limiter
         self._name: str | None = None  # as it was last written
         self._replaced = False
+        self._in_use = False  # an action was requested in the workspace that there is
         self._pending: dict[str, str] = {}  # action key to journal, until the action is answered
 
     async def request(self, key: str, journal: str) -> bool:
@@ -82,6 +94,9 @@ class JournalIdentity:
         names). False where the action was requested in another journal before, and may have run."""
         if key in self._pending:
             return self._pending[key] == journal
+        if not self._in_use:
+            await self._limiter.use_folder((self._folder / CLEARED).unlink, True)
+            self._in_use = True
         if journal and journal != self._name:
             known = await self._limiter.use_folder(self._read)
             if known != journal:
@@ -107,6 +122,16 @@ class JournalIdentity:
         if key in self._pending:
             return self._pending[key] == journal
         return not self._replaced and await self._limiter.use_folder(self._read) in (None, journal)
+
+    async def cleared(self) -> bool | None:
+        """Whether the workspace of earlier actions was deleted, and none was requested since then; None where no
+        journal is noted that could tell."""
+        return await self._limiter.use_folder(self._cleared)
+
+    def _cleared(self) -> bool | None:
+        if (self._folder / CLEARED).exists():
+            return True
+        return None if self._read() is None else False
 
     def _read(self) -> str | None:
         try:

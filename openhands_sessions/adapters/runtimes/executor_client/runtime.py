@@ -155,6 +155,10 @@ class ExecutorRuntime:
                     return status
             return await self._certain(key, await self._host.recorded_outcome(key))
 
+    async def replaced(self, key: str) -> bool:
+        cleared = await self._journal.cleared()
+        return isinstance(await self.inquire(key), UnknownAction) if cleared is None else cleared
+
     async def send_input(self, text: str) -> bool:
         async with self._keep_awake():
             answer = await self._ask("input", {"text": text})

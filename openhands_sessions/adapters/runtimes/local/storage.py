@@ -12,7 +12,7 @@ from openhands_sessions.adapters.runtimes.executor_client.connection import (
     is_responsive,
     listener_pid,
 )
-from openhands_sessions.adapters.runtimes.executor_client.journal import recorded_outcome
+from openhands_sessions.adapters.runtimes.executor_client.journal import note_cleared, recorded_outcome
 from openhands_sessions.adapters.runtimes.local.paths import SandboxPaths
 from openhands_sessions.adapters.runtimes.threads import ThreadLimiter
 from openhands_sessions.core.errors import RuntimeFailure, RuntimeUnavailable
@@ -38,9 +38,14 @@ class FolderStorage:
         """Create the folders."""
         advice = "check its owner, its mode and the disk"
         try:
-            await self._limiter.run(self.paths.create, *self._folders)
+            await self._limiter.run(self._create)
         except OSError as error:
             raise RuntimeUnavailable(f"the workspace's folder cannot be used ({error.strerror}): {advice}") from error
+
+    def _create(self) -> None:
+        if not self.paths.workspace.exists():
+            note_cleared(self.paths.folder)
+        self.paths.create(*self._folders)
 
     async def connect(self, term: int) -> ExecutorConnection | None:
         """Connect to the executor as the owner; None where none listens."""
