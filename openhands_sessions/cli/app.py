@@ -125,6 +125,12 @@ def login_url(
     return int(command("keys").login_url(given(named, settings), config_file, server))
 
 
+Seed = Annotated[
+    Path | None,
+    typer.Option("--seed", metavar="FILE", help="Begin from earlier messages, in JSON, which are summed up."),
+]
+
+
 @app.command()
 def chat(
     *,
@@ -139,6 +145,7 @@ def chat(
     as_json: Annotated[
         bool, typer.Option("--json", help="With one message: print each event as a line of JSON.")
     ] = False,
+    seed: Seed = None,
     session_api_key: Key = None,
     model: Annotated[str | None, typer.Option("--model", help="The model, or scripted:NAME.")] = None,
     base_url: Annotated[
@@ -163,7 +170,7 @@ def chat(
     }
     flags = given(named, settings)
     module = command("chat")
-    options = module.ChatOptions(server=server, conversation=conversation, message=message, as_json=as_json)
+    options = module.ChatOptions(server=server, conversation=conversation, message=message, as_json=as_json, seed=seed)
     return int(module.run(flags, config_file, options))
 
 

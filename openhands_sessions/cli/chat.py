@@ -18,6 +18,7 @@ from openhands_sessions.cli.chat_target import ChatTarget
 from openhands_sessions.cli.conversation import INTERRUPTED, Conversation
 from openhands_sessions.cli.data_folder import opened
 from openhands_sessions.cli.event_lines import EventLines
+from openhands_sessions.cli.history import messages_of
 from openhands_sessions.cli.keyboard import Keyboard, LineKeyboard, OneMessage, whole_input
 from openhands_sessions.cli.output import program
 from openhands_sessions.cli.screen import PlainScreen, Screen
@@ -41,12 +42,14 @@ HUNG_UP = 128 + signal.SIGHUP
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ChatOptions:
-    """What `chat` is called with: the address of a `server`, the id of a `conversation`, a `message` to send."""
+    """What `chat` is called with: the address of a `server`, the id of a `conversation`, a `message` to send, a file of
+    messages to begin from."""
 
     server: str | None = None
     conversation: str | None = None
     message: str | None = None
     as_json: bool = False
+    seed: Path | None = None
 
 
 def run(flags: Mapping[str, object], file: Path | None, options: ChatOptions) -> int:
@@ -55,8 +58,12 @@ def run(flags: Mapping[str, object], file: Path | None, options: ChatOptions) ->
     changed = conversation_settings(flags, found.config)
     if changed and options.server is not None and options.conversation is not None:
         raise ConfigError(next(iter(changed)), "a conversation keeps the settings it was made with; leave this out")
+    if options.seed is not None and options.conversation is not None:
+        raise ConfigError("--seed", "begins a new conversation; for this one, use sessions history --seed")
+    earlier = () if options.seed is None else messages_of(options.seed)
     sid = conversation_id(options.conversation or uuid4().hex)
-    spec = SessionSpec(id=sid, create=options.conversation is None, settings=dict(changed.values()))
+    new = options.conversation is None
+    spec = SessionSpec(id=sid, create=new, settings=dict(changed.values()), seed_messages=earlier)
     try:
         message = _message(options)
         return asyncio.run(_Chat(found, options, spec, "--data-dir" in flags).talk(message))

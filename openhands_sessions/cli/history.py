@@ -53,13 +53,13 @@ def command_of(
     if switch is not None:
         asked.append(SwitchBranch(branch=switch))
     if seed is not None:
-        asked.append(Seed(messages=_messages(seed)))
+        asked.append(Seed(messages=messages_of(seed)))
     if len(asked) > 1:
         raise ConfigError("sessions history", "takes one of --undo, --to, --checkpoint, --switch and --seed at a time")
     return asked[0] if asked else None
 
 
-def _messages(file: Path) -> tuple[Json, ...]:
+def messages_of(file: Path) -> tuple[Json, ...]:
     """Of a file that holds a list of messages, or a request with them. Raises ConfigError."""
     try:
         held = json.loads(file.read_bytes())

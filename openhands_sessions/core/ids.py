@@ -39,6 +39,12 @@ def owner_id(text: object) -> OwnerId:
     )
 
 
+def id_by_key(owner: OwnerId, key: str, attempt: int) -> ConversationId:
+    """The id of the conversation that a user creates with an idempotency key, in the attempt of this number."""
+    named = f"{owner}\0{key}\0{attempt}".encode("utf-8", "replace")
+    return ConversationId(hashlib.sha256(named).hexdigest()[:32])
+
+
 def folder_name(sid: ConversationId) -> str:
     """A folder name for a conversation: 32 hex digits, so that no id from a user is ever a path."""
     return hashlib.sha256(sid.encode()).hexdigest()[:32]

@@ -44,8 +44,8 @@ class EarlierMessages:
         return "\n".join([cut, note, *reversed(kept)]), len(kept) + 1
 
 
-def earlier_messages(messages: Sequence[Json]) -> EarlierMessages:
-    """What of a client's messages can be summed up. Raises BadInput where nothing can."""
+def earlier_messages(messages: Sequence[Json], field: str = "messages") -> EarlierMessages:
+    """What of a client's messages, which came in this field, can be summed up. Raises BadInput where nothing can."""
     lines: list[str] = []
     skipped = 0
     for message in messages:
@@ -54,7 +54,7 @@ def earlier_messages(messages: Sequence[Json]) -> EarlierMessages:
         elif isinstance(message, Mapping) and (line := _line(message)) is not None:
             lines.append(line)
     if not lines:
-        raise BadInput("messages", "must hold a message of a user or an assistant, with `role` and `content`")
+        raise BadInput(field, "must hold a message of a user or an assistant, with `role` and `content`")
     return EarlierMessages(lines=lines, skipped=skipped, dropped=len(messages) - skipped - len(lines))
 
 

@@ -29,6 +29,8 @@ class SessionSpec:
     image_urls: tuple[str, ...] = ()
     replay_json: str | None = None
     """A trajectory as it was exported, JSON: it begins with its own first message, in place of `initial_message`."""
+    seed_messages: tuple[Json, ...] = ()
+    """Messages of an earlier conversation, which are summed up before the first message is said; see `Seed`."""
     title: str | None = None
     trigger: str = "gui"
     checkout: Repository | None = None

@@ -15,6 +15,7 @@ from openhands_sessions.core.lifecycle import SET_UP, SessionState
 from openhands_sessions.core.lineage import MAIN
 from openhands_sessions.core.permissions import Permission
 from openhands_sessions.core.repository import Repository, checked_branch, checked_provider, repository
+from openhands_sessions.core.seeding import MOST_MESSAGES
 from openhands_sessions.core.texts import TaskKind, task_message
 from openhands_sessions.ports.gateway import SessionInfo, SessionSpec
 from openhands_sessions.protocol.approvals import PendingApprovalOut
@@ -22,7 +23,7 @@ from openhands_sessions.protocol.images import ImageUrl
 from openhands_sessions.protocol.payloads import Message, Payload, Reply, Text
 from openhands_sessions.protocol.statuses import v0_status
 
-NOT_REPLAYED = ("initial_user_msg", "image_urls", "suggested_task")
+NOT_REPLAYED = ("initial_user_msg", "image_urls", "suggested_task", "seed_messages")
 """What cannot be combined with a replay, which has a first message of its own."""
 TRIGGERS = (
     *("gui", "suggested_task", "resolver", "openhands_api", "slack", "microagent_management"),
@@ -52,7 +53,9 @@ class CreateMicroagentIn(Message):
 
 class CreateIn(Payload):
     """Body of `POST /api/conversations`, and `create` of the socket. The V0 client does not know `settings`, the
-    request's layer of the settings, and `init_repository`, which makes an empty repository where none is cloned."""
+    request's layer of the settings; `init_repository`, which makes an empty repository where none is cloned;
+    `seed_messages` of an earlier conversation, which are summed up before the first message is said; and `key`, with
+    which the same user creates once. Both are for REST alone."""
 
     repository: str | None = None
     git_provider: str | None = None
@@ -66,6 +69,8 @@ class CreateIn(Payload):
     mcp_config: dict[str, Any] | None = None
     settings: dict[str, Any] = Field(default_factory=dict)
     init_repository: bool = False
+    seed_messages: list[Any] | None = Field(None, min_length=1, max_length=MOST_MESSAGES)
+    key: str | None = Field(None, min_length=1, max_length=128)
 
     def spec(self, sid: ConversationId) -> SessionSpec:
         """Raises BadInput."""
@@ -81,6 +86,7 @@ class CreateIn(Payload):
             initial_message=self._message or ("" if images else None),
             image_urls=images,
             replay_json=self.replay_json,
+            seed_messages=tuple(self.seed_messages or ()),
             title=None if microagent is None or not microagent.title else microagent.title.strip() or None,
             trigger=self._trigger,
             checkout=self._checkout,
@@ -317,24 +323,6 @@ class StartedOut(Reply):
     conversation_id: str
     message: str | None
     conversation_status: Status
-
-
-class ConfigOut(Reply):
-    runtime_id: str | None
-    session_id: str
-
-
-class EditorOut(Reply):
-    vscode_url: str | None
-
-
-class HostsOut(Reply):
-    hosts: dict[str, int]
-
-
-class PromptOut(Reply):
-    status: Literal["success"]
-    prompt: str
 
 
 def conversation_status(state: SessionState | None) -> Status:

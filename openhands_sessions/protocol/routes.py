@@ -11,19 +11,16 @@ from openhands_sessions.core.user_settings import UserSettings
 from openhands_sessions.protocol import parameters as query
 from openhands_sessions.protocol.commands import AcceptedOut, CommandIn, ModelIn, ModelOut, SayIn, SendIn
 from openhands_sessions.protocol.conversations import (
-    ConfigOut,
     ConversationOut,
     ConversationsOut,
     CreateIn,
-    EditorOut,
     FeedbackIn,
     FeedbackOut,
-    HostsOut,
-    PromptOut,
     RenameIn,
     StartedOut,
     StartIn,
 )
+from openhands_sessions.protocol.details import ConfigOut, EditorOut, HostsOut, PromptOut
 from openhands_sessions.protocol.errors import ErrorOut, MessageOut
 from openhands_sessions.protocol.history import HistoryChangedOut, HistoryIn, HistoryOut
 from openhands_sessions.protocol.lists import ReadIn, ReadOut

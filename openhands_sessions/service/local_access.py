@@ -35,9 +35,10 @@ class LocalAccess:
         self._sharing = sharing
 
     def of(self, principal: Principal) -> Access:
+        conversations = LocalConversations(self._sessions, self._runtimes, principal)
         return Access(
-            LocalGateway(self._sessions, principal),
-            LocalConversations(self._sessions, self._runtimes, principal),
+            LocalGateway(self._sessions, principal, conversations.delete),
+            conversations,
             LocalWorkspaces(self._sessions, self._memory, self._limits, principal),
             self._usage(principal),
             self._sharing(principal),

@@ -2,7 +2,7 @@
 
 import asyncio
 import re
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import aclosing, asynccontextmanager, suppress
 
 from openhands_sessions.core.commands import Command, SendMessage, SetModel, Stop
@@ -13,6 +13,7 @@ from openhands_sessions.core.ids import UNNUMBERED, ConversationId
 from openhands_sessions.core.lifecycle import SessionState
 from openhands_sessions.core.money import dollars
 from openhands_sessions.core.permissions import COMMANDS, Permission, needed_for
+from openhands_sessions.core.seeding import earlier_messages
 from openhands_sessions.core.settings import public
 from openhands_sessions.ports.access import Principal
 from openhands_sessions.ports.gateway import (
@@ -35,6 +36,8 @@ from openhands_sessions.session.stop import record_stop
 
 AUDITED = {kind: re.sub(r"(?<!^)(?=[A-Z])", "_", kind.__name__).lower() for kind in COMMANDS}
 """How an audit log names commands: `send_message`, `set_model`, …"""
+SEED_KEY, MESSAGE_KEY = "seed_messages", "initial_user_msg"
+"""The idempotency keys of what a conversation begins with."""
 REVIVALS = 3
 """How often a command is carried to a session that closes just then."""
 
@@ -42,14 +45,44 @@ REVIVALS = 3
 class LocalGateway:
     """Sees the conversations of one principal, and those that are shared with it."""
 
-    def __init__(self, sessions: SessionService, principal: Principal) -> None:
+    def __init__(
+        self, sessions: SessionService, principal: Principal, delete: Callable[[ConversationId], Awaitable[object]]
+    ) -> None:
+        """`delete` deletes a conversation that could not be seeded."""
         self._sessions = sessions
+        self._delete = delete
         self._registry = sessions.registry
         self._principal = principal
 
     async def open(self, spec: SessionSpec) -> SessionInfo:
-        row, permission = await self._sessions.open(self._principal, spec)
+        seeds = bool(spec.seed_messages)
+        if seeds:
+            await asyncio.to_thread(earlier_messages, spec.seed_messages, "seed_messages")  # before anything is made
+        bare = evolve(spec, initial_message=None, image_urls=()) if seeds else spec
+        row, permission, made = await self._sessions.open(self._principal, bare)
+        if made and seeds:
+            await self._seed_or_delete(spec)
+        elif seeds and owns(self._principal, row):
+            await self._seed(spec)
         return evolve(await self._sessions.descriptions.describe(row), permission=permission)
+
+    async def _seed_or_delete(self, spec: SessionSpec) -> None:
+        try:
+            await self._seed(spec)
+        except BaseException:
+            await asyncio.shield(asyncio.ensure_future(self._delete(spec.id)))
+            raise
+
+    async def _seed(self, spec: SessionSpec) -> None:
+        """Seed a conversation in which nothing was said yet, then say the first message; what was done before is not
+        done again."""
+        row = await self._sessions.row(self._principal, spec.id, Permission.OWN)
+        if (await self._sessions.descriptions.view(row)).first_message != UNNUMBERED:
+            return
+        await self.submit(spec.id, Seed(messages=spec.seed_messages), key=SEED_KEY)
+        if spec.initial_message is not None:
+            said = SendMessage(content=spec.initial_message, image_urls=spec.image_urls)
+            await self.submit(spec.id, said, key=MESSAGE_KEY)
 
     async def submit(self, sid: ConversationId, command: Command, *, key: str | None = None) -> Accepted:
         idempotency = None if key is None else IdempotencyKey.of(key, command)

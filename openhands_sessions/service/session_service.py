@@ -128,19 +128,20 @@ class SessionService:
             raise Forbidden(_REFUSALS[needs])
         return row, shared
 
-    async def open(self, principal: Principal, spec: SessionSpec) -> tuple[ConversationRow, Permission]:
-        """The conversation's row, its session live, and what the caller may do; see `Gateway.open`."""
-        row, permission = await self._found(spec.id), Permission.OWN
+    async def open(self, principal: Principal, spec: SessionSpec) -> tuple[ConversationRow, Permission, bool]:
+        """The conversation's row, its session live, what the caller may do, and whether this call has made it; see
+        `Gateway.open`."""
+        row, permission, made = await self._found(spec.id), Permission.OWN, False
         if row is None and spec.create and principal.link is None:
             with await self.registry.reserve(principal.owner, principal.address) as place:
-                row = await self._created(principal, spec)
+                row, made = await self._created(principal, spec)
                 session = await self.session(row, place=place)
         else:
             row, permission = await self._permitted(principal, spec.id, row, Permission.VIEW)
             session = await self.session(row, address=principal.address if owns(principal, row) else None)
         if row.title is None and row.initial_message:
             self.title(session)
-        return row, permission
+        return row, permission, made
 
     async def session(
         self,
@@ -285,7 +286,8 @@ class SessionService:
             await self._expected.end(self.registry.live)
         await self.registry.close_all(reason)
 
-    async def _created(self, principal: Principal, spec: SessionSpec) -> ConversationRow:
+    async def _created(self, principal: Principal, spec: SessionSpec) -> tuple[ConversationRow, bool]:
+        """The conversation, and whether it did not exist yet."""
         if spec.checkout is not None and spec.checkout.local and not self._limits.local_repositories:
             raise BadInput("repository", "must not lie on the server's own machine")
         secret = secret_of(spec.settings)
@@ -311,7 +313,7 @@ class SessionService:
         try:
             await self.store.conversations.create(row, files=stored.size, limits=self._limits.stored)
         except AlreadyExists:
-            return await self.row(principal, spec.id, Permission.VIEW)
+            return await self.row(principal, spec.id, Permission.VIEW), False
         except (BadInput, LimitReached, StorageError):
             await self._initial_input.forget(stored)
             raise
@@ -320,7 +322,7 @@ class SessionService:
         self.registry.lists.changed(row.owner, row.id)
         self.note(principal, "created", row.id, cause=row.trigger)
         log.info("a conversation was created", conversation_id=row.id, owner=row.owner, cause=row.trigger)
-        return row
+        return row, True
 
     def _watched(self, sid: ConversationId, name: OwnerId) -> None:
         """Whoever is shown who watches is told of others than the owner, whose coming and going is no news."""

@@ -3,13 +3,14 @@
 import asyncio
 from collections.abc import AsyncIterator
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
 from openhands_sessions.core.commands import Answer, Resume, SetModel, Stop
 from openhands_sessions.core.errors import BadInput, NotAccepting, NotFound, SessionsError
 from openhands_sessions.core.events.codec import Stored
-from openhands_sessions.core.events.event import AgentState
+from openhands_sessions.core.events.event import AgentState, Json
 from openhands_sessions.core.ids import LOCAL_OWNER
 from openhands_sessions.core.lifecycle import SessionState
 from openhands_sessions.ports.gateway import Delta, FeedItem, Gateway, SessionClosed, SessionEnded, SessionSpec, Status
@@ -88,6 +89,25 @@ async def test_images_come_with_the_first_message(gateway: Gateway) -> None:
     assert len(said) == 1
     assert '"content":"look"' in said[0]
     assert image in said[0]
+
+
+@pytest.mark.parametrize("works", [True, False])
+async def test_a_conversation_begins_from_a_summary_or_not_at_all(kind: Kind, data_dir: Path, works: bool) -> None:
+    earlier: tuple[Json, ...] = ({"role": "user", "content": "build a boat"},)
+    (data_dir / "scripts").mkdir()
+    (data_dir / "scripts" / "boat.yaml").write_text("name: boat\nreplies: [{steps: [{say: A boat.}]}]\n")
+    settings: dict[str, Json] = {"llm_model": "scripted:boat"} if works else {"agent": "shell"}
+    spec = SessionSpec(id=SID, create=True, settings=settings, seed_messages=earlier, initial_message="go on")
+    if not works:
+        with pytest.raises(NotAccepting, match="no model"):
+            await kind.gateway.open(spec)
+        with pytest.raises(NotFound):
+            await kind.gateway.describe(SID)
+        return
+    await kind.gateway.open(spec)
+    log = await read(kind.gateway, SID, -1, turn_ends)
+    kinds = [entry.kind for entry in log]
+    assert kinds.index("action:history_seeded") < kinds.index("action:message")
 
 
 async def test_following_from_any_cursor_gives_the_log_from_there(gateway: Gateway) -> None:

@@ -15,8 +15,9 @@ from openhands_sessions.adapters.gateways.remote_usage import RemoteUsage
 from openhands_sessions.adapters.gateways.remote_workspaces import RemoteWorkspaces
 from openhands_sessions.adapters.gateways.rest import RestClient, ServerAddress, http_session
 from openhands_sessions.core.commands import Command, SendMessage
-from openhands_sessions.core.errors import NotFound, Unreachable
+from openhands_sessions.core.errors import NotFound, SessionsError, Unreachable
 from openhands_sessions.core.events.event import Json
+from openhands_sessions.core.history_commands import Seed
 from openhands_sessions.core.ids import ConversationId
 from openhands_sessions.core.lifecycle import SET_UP, SessionState
 from openhands_sessions.ports.access import Access
@@ -127,20 +128,30 @@ class RemoteGateway:
         await self._rest.call(routes.STOP_CONVERSATION, sid)
 
     async def _create(self, spec: SessionSpec) -> None:
-        later = bool(spec.image_urls)  # images go with a message of their own
+        later = bool(spec.image_urls or spec.seed_messages)  # images go with a message of their own
         message = None if later else spec.initial_message
         # The server validates it, and its refusal names the field.
         body = CreateIn.model_construct(settings=spec.settings, initial_user_msg=message, replay_json=spec.replay_json)
         connection = self._new_connection(spec.id)
         try:
             await connection.connect(-1, body.wire())
-            if later:
+            if spec.seed_messages:
+                await self._seed(connection, spec)
+            if later and (spec.image_urls or spec.initial_message is not None):
                 said = SendMessage(content=spec.initial_message or "", image_urls=spec.image_urls)
                 await connection.call(command_wire(said, f"opening-{spec.id}"))
         finally:
             await connection.close()
         if spec.title is not None:
             await self._conversations.rename(spec.id, spec.title)
+
+    async def _seed(self, connection: GatewayConnection, spec: SessionSpec) -> None:
+        """Or nothing is left of the conversation."""
+        try:
+            await connection.call(command_wire(Seed(messages=spec.seed_messages), f"seed-{spec.id}"))
+        except SessionsError:
+            await self._conversations.delete(spec.id)
+            raise
 
     async def _send_alone(self, sid: ConversationId, wire: dict[str, Json]) -> Accepted:
         """Over a connection for this one command, which follows from the head on."""

@@ -1,13 +1,14 @@
 """`/api/conversations`: create, list, look at, rename, start, stop, delete."""
 
+from contextlib import suppress
 from typing import Any
 
 import orjson
 from aiohttp import web
 
-from openhands_sessions.core.errors import BadInput, NotFound, TooLarge
+from openhands_sessions.core.errors import BadInput, NotAccepting, NotFound, TooLarge
 from openhands_sessions.core.events.event import Json
-from openhands_sessions.core.ids import ConversationId, EventId
+from openhands_sessions.core.ids import ConversationId, EventId, id_by_key
 from openhands_sessions.ports.conversations import ConversationFilter
 from openhands_sessions.ports.gateway import SessionSpec
 from openhands_sessions.protocol import parameters
@@ -27,10 +28,12 @@ from openhands_sessions.protocol.payloads import checked
 from openhands_sessions.server.caller_rates import rates_of
 from openhands_sessions.server.inbound import LIMITS, read_body, too_large
 from openhands_sessions.server.middleware import error_response
-from openhands_sessions.server.services import access, body, boolean, number, object_of, permitted, services
+from openhands_sessions.server.services import access, body, boolean, number, object_of, permitted, principal, services
 
 ESCAPED = 3
 """By how much a trajectory may grow when it is written as a string of JSON."""
+ATTEMPTS = 16
+"""How many conversations may be created with one key, each after the one before it was deleted."""
 READY_WITHIN = 0.25
 """Seconds that an answer waits for the session."""
 
@@ -38,8 +41,12 @@ READY_WITHIN = 0.25
 async def create(request: web.Request) -> web.Response:
     rates_of(request).creates.take()
     asked = await _asked(request)
-    spec = asked.spec(ConversationId(services(request).new_id()))
-    return await _opened(request, spec)
+    if asked.key is None:
+        return await _opened(request, asked.spec(ConversationId(services(request).new_id())))
+    for attempt in range(ATTEMPTS):
+        with suppress(NotFound):  # its conversation was deleted, and ids are not used again
+            return await _opened(request, asked.spec(id_by_key(principal(request).owner, asked.key, attempt)))
+    raise NotAccepting("all conversations that were created with this key were deleted; use another key")
 
 
 async def page(request: web.Request) -> web.Response:

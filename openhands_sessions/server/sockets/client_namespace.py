@@ -285,7 +285,12 @@ def _making(create: bool | dict[str, Any], sid: ConversationId) -> SessionSpec |
     """What a conversation is made with that there is not yet; None where none is to be made. Raises BadInput."""
     if create is False:
         return None
-    return checked(CreateIn, {} if create is True else create).spec(sid)
+    asked = checked(CreateIn, {} if create is True else create)
+    if asked.seed_messages is not None:
+        raise BadInput(
+            "create.seed_messages", "takes longer than a connect may: send the command `seed` once connected"
+        )
+    return asked.spec(sid)
 
 
 def _check_providers(listed: str) -> None:
