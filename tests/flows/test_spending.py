@@ -3,27 +3,43 @@
 import asyncio
 import random
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from openhands_sessions.adapters.window_condenser import SUMMARY_PROMPT
 from openhands_sessions.config.config import Config, LlmSection
 from openhands_sessions.core.commands import SendMessage, Stop
+from openhands_sessions.core.errors import NotAccepting
 from openhands_sessions.core.events.codec import decode
+from openhands_sessions.core.events.event import Json
 from openhands_sessions.core.events.own import ModelCalledObservation
+from openhands_sessions.core.history_commands import Compact
 from openhands_sessions.core.ids import LOCAL_OWNER, ConversationId
-from openhands_sessions.ports.gateway import Delta, SessionSpec
-from tests.support.in_process_server import InProcessServer, in_process_server, read, state
+from openhands_sessions.ports.gateway import Delta, Gateway, SessionSpec
+from openhands_sessions.session.seeding import SEED_PROMPT
+from tests.support.in_process_server import InProcessServer, in_process_server, read, state, turn_ends
 from tests.support.model_replies import Answer, Call, Fault, FaultKind, Reply, Tokens, Tries
 from tests.support.model_scripts import last_user_text
 from tests.support.model_server import Asked, model_server
+from tests.support.seeds import printed_seed
 
 MODEL = "openai/gpt-4o"
 READ, CACHED, WRITTEN = 2_500, 1_250, 10_000
 """Billionths of a US dollar for each token, by the provider's price list."""
 TALKS = 8
+WORDS = " and on" * 100
+TIMEOUT = 5.0
+"""Seconds of a call, with its retries, after which it is given up."""
+SUMMARIES = (SUMMARY_PROMPT.rstrip(), SEED_PROMPT.rstrip().rpartition("\n")[2])
+"""How requests for summaries end."""
+BROKEN = (FaultKind.SERVER_ERROR, FaultKind.UNAVAILABLE, FaultKind.CUT, FaultKind.ENDS_EARLY, FaultKind.STREAM_ERROR)
+SILENT = "[silent]"
+"""In what is said where the provider never answers."""
+EARLIER: tuple[Json, ...] = ({"role": "user", "content": "build a boat"}, {"role": "assistant", "content": "the hull"})
 
 
 def billed(asked: Asked) -> int:
@@ -36,8 +52,8 @@ def billed(asked: Asked) -> int:
 
 
 class Provider:
-    """Answers at random: with calls and words, after tries that break with or without a count, and, to what is to be
-    stopped, with a stream that waits for ever once it has told its count."""
+    """Answers at random: with calls and words, after tries that break with or without a count; to what is to be
+    stopped, with a stream that waits for ever once it has told its count; and to what is said to be silent, never."""
 
     def __init__(self, seed: int) -> None:
         self._chance = random.Random(seed)
@@ -48,6 +64,10 @@ class Provider:
             return Reply(
                 text="I think about it. " * 4, usage=self._tokens(), counts=True, gate=self.never, gate_after=3
             )
+        if last_user_text(body).startswith(SILENT):
+            return Fault(kind=FaultKind.SILENCE)
+        if any(last_user_text(body).rstrip().endswith(prompt) for prompt in SUMMARIES):
+            return Tries([self._fault(), Reply(text="A boat.", usage=self._tokens())])
         asked = [message for message in body["messages"] if message["role"] == "tool"]
         said = Reply(text="Done.", usage=self._tokens(), counts=self._chance.random() < 0.5)
         if not asked or self._chance.random() < 0.4:
@@ -56,8 +76,8 @@ class Provider:
         return Tries([*faults, said])
 
     def _fault(self) -> Fault:
-        kind = self._chance.choice((FaultKind.UNAVAILABLE, FaultKind.CUT, FaultKind.ENDS_EARLY, FaultKind.STREAM_ERROR))
-        told = kind is not FaultKind.UNAVAILABLE and self._chance.random() < 0.7
+        kind = self._chance.choice(BROKEN)
+        told = kind not in (FaultKind.SERVER_ERROR, FaultKind.UNAVAILABLE) and self._chance.random() < 0.7
         return Fault(kind=kind, usage=self._tokens() if told else None)
 
     def _tokens(self) -> Tokens:
@@ -67,12 +87,25 @@ class Provider:
 
 @pytest.mark.slow
 async def test_the_ledger_is_what_the_provider_has_counted(tmp_path: Path) -> None:
-    provider = Provider(7)
+    await spending_storm(tmp_path, 7, TALKS)
+
+
+@pytest.mark.long
+@pytest.mark.timeout(600)
+@pytest.mark.parametrize("run", range(5))
+async def test_the_ledger_of_a_long_storm_is_what_the_provider_has_counted(tmp_path: Path, run: int) -> None:
+    await spending_storm(tmp_path, printed_seed(), 40)
+
+
+async def spending_storm(tmp_path: Path, seed: int, talks: int) -> None:
+    """So many conversations at once, with calls for every purpose that fail, are cut, time out, are tried again and are
+    stopped."""
+    provider = Provider(seed)
     async with model_server(provider.answer) as model:
-        llm = LlmSection(model=MODEL, base_url=model.url, api_key="key", retries=3)
+        llm = LlmSection(model=MODEL, base_url=model.url, api_key="key", retries=3, timeout=TIMEOUT)
         async with in_process_server(Config(data_dir=tmp_path, llm=llm)) as server:
-            sids = [ConversationId(f"talk-{number}") for number in range(TALKS)]
-            async with asyncio.timeout(240):
+            sids = [ConversationId(f"talk-{number}") for number in range(talks)]
+            async with asyncio.timeout(500):
                 await asyncio.gather(*(talk(server, sid) for sid in sids))
             await server.house.sessions.close_all("shutdown")
             calls = {sid: await recorded(server, sid) for sid in sids}
@@ -81,7 +114,7 @@ async def test_the_ledger_is_what_the_provider_has_counted(tmp_path: Path) -> No
     found = [call for each in calls.values() for call in each]
     asked = [*model.requests, *model.titles]
     assert {call.outcome for call in found} == {"answered", "failed", "cancelled"}
-    assert {call.purpose for call in found} == {"main", "title"}
+    assert {call.purpose for call in found} == {"main", "title", "condense", "seed"}
     assert len(found) == len(asked)
     assert sum(call.micro_dollars or 0 for call in found) == sum(map(billed, asked)) > 100_000
     assert sorted(call.prompt_tokens for call in found) == sorted(
@@ -92,12 +125,14 @@ async def test_the_ledger_is_what_the_provider_has_counted(tmp_path: Path) -> No
 
 
 async def talk(server: InProcessServer, sid: ConversationId) -> None:
-    """One conversation: two turns, one that is stopped in mid-stream, and one more."""
+    """One conversation: it begins from a summary, has turns, is compacted, is stopped in mid-stream, has a model that
+    does not answer, and goes on."""
     gateway = server.house.local.gateway
-    await gateway.open(SessionSpec(id=sid, create=True))
-    for text in ("go", "go on"):
-        accepted = await gateway.submit(sid, SendMessage(content=text))
-        await read(gateway, sid, accepted.id, state("awaiting_user_input"))
+    await gateway.open(SessionSpec(id=sid, create=True, seed_messages=EARLIER))
+    for text in ("go", "go on", "go further", "go away"):
+        await say(gateway, sid, text + WORDS)
+    with suppress(NotAccepting):  # a summary that is cut again and again ends in a refusal, and is counted too
+        await gateway.submit(sid, Compact())
     accepted = await gateway.submit(sid, SendMessage(content="stop me"))
     async with gateway.follow(sid, accepted.id) as news:
         async for item in news:
@@ -105,8 +140,15 @@ async def talk(server: InProcessServer, sid: ConversationId) -> None:
                 break
     stopped = await gateway.submit(sid, Stop())
     await read(gateway, sid, stopped.id - 1, state("stopped"))
-    accepted = await gateway.submit(sid, SendMessage(content="now go on"))
-    await read(gateway, sid, accepted.id, state("awaiting_user_input"))
+    accepted = await gateway.submit(sid, SendMessage(content=SILENT))
+    await read(gateway, sid, accepted.id, state("error"))
+    await say(gateway, sid, "now go on")
+
+
+async def say(gateway: Gateway, sid: ConversationId, text: str) -> None:
+    """Say something, and wait until the turn has ended."""
+    accepted = await gateway.submit(sid, SendMessage(content=text))
+    await read(gateway, sid, accepted.id, turn_ends)
 
 
 async def recorded(server: InProcessServer, sid: ConversationId) -> Sequence[ModelCalledObservation]:
