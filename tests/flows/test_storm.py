@@ -23,6 +23,7 @@ from tests.support.seeds import printed_seed
 from tests.support.server_clients import Clients
 from tests.support.session_harness import our_tasks
 from tests.support.socket_connection import ConnectionCut, ConnectionRefused
+from tests.support.storm_accounts import PLENTY, SCARCE, check_accounts, overrun
 from tests.support.storm_guests import StormGuests
 
 SCRIPT = """
@@ -91,6 +92,8 @@ class Storm:
             "regenerate": self._moves("regenerate"),
             "switch": self._moves("switch", branch="1"),
             "compact": self._moves("compact"),
+            "seed": self._moves("seed", messages=[{"role": "user", "content": "we build a boat"}, 7]),
+            "usage": self._counts,
             "close": self._closes,
             "start": self._starts,
             "reap": self._reaps,
@@ -252,6 +255,13 @@ class Storm:
     async def _starts(self, clients: Clients, sid: str) -> None:
         await self.ask(clients, "start", sid, "/start", {})
 
+    async def _counts(self, clients: Clients, sid: str) -> None:
+        """See the account and the quotas."""
+        with self._timed("usage"):
+            status, answer = await clients.rest.ask("GET", "/api/usage")
+        if status != 200 or overrun(answer["quotas"]):
+            self.faults.append(f"usage: {status} {answer}")
+
     async def _reaps(self, clients: Clients, sid: str) -> None:
         """As when it was idle for long."""
         registry = self._served.house.sessions.registry
@@ -278,7 +288,7 @@ async def storm(data_dir: Path, seed: int, *, sessions: int, seconds: float, pau
         (data_dir / "scripts" / f"{name}.yaml").write_text(SCRIPT.replace("storm", name))
     before = our_tasks()
     limits = LimitsSection(messages_per_second=0, creates_per_minute=0)
-    config = Config(data_dir=data_dir, limits=limits, agent=AgentSection(max_parallel_calls=3))
+    config = Config(data_dir=data_dir, limits=limits, agent=AgentSection(max_parallel_calls=3), quotas=(PLENTY, SCARCE))
     async with in_process_server(config) as served, Clients(served.url) as clients:
         raging = Storm(served, seed, pause)
         sids = [
@@ -291,6 +301,7 @@ async def storm(data_dir: Path, seed: int, *, sessions: int, seconds: float, pau
         for sid in sids:
             assert (await clients.rest.ask("POST", f"/api/conversations/{sid}/stop"))[0] == 200
         assert served.house.sessions.live_sessions == 0
+        await check_accounts(served)
         for sid in sids:
             events = [from_wire(event) for event in await clients.rest.events(sid)]
             check_log(events)
