@@ -1,6 +1,7 @@
 """Servers that are killed while the history is compacted, or while messages wait: each takes effect once."""
 
 import asyncio
+import json
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -88,6 +89,60 @@ async def test_a_server_that_is_killed_in_a_compaction_compacts_once(data_dir: P
             await client.until_state(WAITING, after=await client.say("and on"))
             log = await events_of(clients, sid)
             assert [event.get("action") for event in log].count("condensation") == 1
+
+
+AT_SEEDING = [f"append:{number}:{side}" for number in range(2) for side in ("before", "after")]
+SEED_AT = ["reserve:0:after", *AT_SEEDING, "give_back:1:after"]
+"""The reservation of a seed's call, its record with the charge, the summary, and the end of the reservation."""
+EARLIER = {
+    "messages": [{"role": "user", "content": "build a boat"}, {"role": "assistant", "content": "the hull is done"}]
+}
+
+
+async def seeded(clients: Clients, sid: str) -> dict[str, Any]:
+    """A seed with a key."""
+    body = {"action": "seed", "args": EARLIER, "key": "once"}
+    status, told = await clients.rest.ask("POST", f"/api/conversations/{sid}/history", body)
+    assert (status, told["action"]) == (200, "seed"), told
+    answer: dict[str, Any] = told
+    return answer
+
+
+@pytest.mark.parametrize("kill", kills([*SEED_AT, "while the model writes"]))
+async def test_a_server_that_is_killed_in_a_seed_seeds_once_and_charges_what_it_has_recorded(
+    data_dir: Path, kill: str
+) -> None:
+    quotas = {"OHS_QUOTAS": json.dumps([{"models": "*", "tokens": 10**9}])}
+    async with running_server(data_dir, quotas, program=FAILING) as server, model_server(answers) as model:
+        chosen = {"llm_model": f"openai/{MODEL}", "llm_base_url": model.url, "llm_api_key": "sk-loopback"}
+        async with Clients(server.url) as clients:
+            sid = await clients.rest.create(**chosen)
+            await clients.until_ready(sid)
+        await server.stopped()
+        at_a_boundary = ":" in kill
+        await server.start(*(["--kill", kill] if at_a_boundary else []))
+        if not at_a_boundary:
+            model.play(with_a_summary_that_never_ends)
+        async with Clients(server.url) as clients:
+            seeding = asyncio.create_task(seeded(clients, sid))
+            if not at_a_boundary:
+                await model.asked(1)
+                server.kill()
+            with suppress(*DEAD):
+                await seeding
+        assert await server.ended() == -9
+        model.play(answers)
+        await server.start()
+        async with Clients(server.url) as clients:
+            assert await seeded(clients, sid) == await seeded(clients, sid)
+            log = await events_of(clients, sid)
+            assert [event.get("action") for event in log].count("history_seeded") == 1
+            _, usage = await clients.rest.ask("GET", "/api/usage")
+        calls = [event["extras"] for event in log if event.get("observation") == "model_called"]
+        used = sum(call["prompt_tokens"] + call["completion_tokens"] for call in calls)
+        assert sum(entry["calls"] for entry in usage["entries"]) == len(calls)
+        assert sum(entry["prompt_tokens"] + entry["completion_tokens"] for entry in usage["entries"]) == used > 0
+        assert usage["quotas"][0]["taken"]["tokens"] == used, "nothing stays reserved"
 
 
 @pytest.mark.parametrize("boundary", kills(AT_APPENDS))

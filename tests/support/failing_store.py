@@ -3,12 +3,13 @@
 from asyncio import Future
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
-from datetime import datetime
+from datetime import date, datetime
 
 from openhands_sessions.config.config import Config
 from openhands_sessions.core.events.codec import Stored
 from openhands_sessions.core.ids import ConversationId, EventId, OwnerId
-from openhands_sessions.ports.accounts import Charge
+from openhands_sessions.core.quotas import Quota, Share
+from openhands_sessions.ports.accounts import AccountEntry, Accounts, Charge, ReservedShare
 from openhands_sessions.ports.conversations import ANY_CONVERSATION, ConversationFilter
 from openhands_sessions.ports.store import (
     ConversationRow,
@@ -119,6 +120,31 @@ class FailingSnapshots:
         boundary.reach(AFTER)
 
 
+class FailingAccounts:
+    """Accounts. What calls have used is written with their records, by `append`."""
+
+    def __init__(self, accounts: Accounts, boundaries: Boundaries) -> None:
+        self._accounts = accounts
+        self._boundaries = boundaries
+
+    async def reserve(self, wanted: ReservedShare, quotas: Sequence[Quota]) -> None:
+        boundary = self._boundaries.begin("reserve")
+        await self._accounts.reserve(wanted, quotas)
+        boundary.reach(AFTER)
+
+    def release(self, sid: ConversationId, number: int | None = None) -> "Future[None]":
+        boundary = self._boundaries.begin("give_back")
+        releasing = self._accounts.release(sid, number)
+        releasing.add_done_callback(lambda done: boundary.reach(AFTER))
+        return releasing
+
+    async def taken(self, user: OwnerId, day: date, quotas: Sequence[Quota]) -> Sequence[Share]:
+        return await self._accounts.taken(user, day, quotas)
+
+    async def entries(self, user: OwnerId, first: date, last: date) -> Sequence[AccountEntry]:
+        return await self._accounts.entries(user, first, last)
+
+
 class FailingStore:
     """A SessionStore."""
 
@@ -128,7 +154,7 @@ class FailingStore:
         self.conversations: ConversationStore = FailingConversations(store.conversations, boundaries)
         self.snapshots: SnapshotStore = FailingSnapshots(store.snapshots, boundaries)
         self.read_marks = store.read_marks
-        self.accounts = store.accounts
+        self.accounts: Accounts = FailingAccounts(store.accounts, boundaries)
         self.shares = store.shares
         self.uploads = store.uploads
         self._store = store
