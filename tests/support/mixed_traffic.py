@@ -54,7 +54,8 @@ class MixedTraffic:
             for text in texts:
                 await client.until_state(PEACE, after=await client.say(text))
             await client.vanish()
-            assert [event["id"] for event in await rest.events(sid)] == client.ids
+            stored = [event["id"] for event in await rest.events(sid)]
+            assert stored[: len(client.ids)] == client.ids  # the record of the title's call may have come meanwhile
             for path in ("/api/conversations", f"/api/conversations/{sid}", f"/api/conversations/{sid}/list-files"):
                 status, _ = await rest.ask("GET", path)
                 assert status == 200
