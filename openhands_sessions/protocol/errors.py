@@ -99,7 +99,7 @@ class ErrorOut(Message):
 
     @classmethod
     def of(cls, error: SessionsError, /, **more: str) -> "ErrorOut":
-        message = _KNOWN_FORMS.text(error.message)
+        message = _message(error)
         told: dict[str, Any] = {"status": "error", "message": message, "code": error.code, "detail": message}
         return cls(**told, **_facts(error), **more)
 
@@ -117,7 +117,7 @@ class BareError(Message):
 
     @classmethod
     def of(cls, error: SessionsError) -> "BareError":
-        return cls(error=True, message=error.message, code=error.code)
+        return cls(error=True, message=_message(error), code=error.code)
 
 
 class Acknowledgement(Payload):
@@ -143,7 +143,7 @@ class Acknowledgement(Payload):
 
     @classmethod
     def refusing(cls, error: SessionsError) -> "Acknowledgement":
-        return cls(ok=False, code=error.code, message=error.message, **_facts(error))
+        return cls(ok=False, code=error.code, message=_message(error), **_facts(error))
 
 
 class Reason(Message):
@@ -160,14 +160,19 @@ class Refusal(Message):
 
     @classmethod
     def of(cls, error: SessionsError) -> "Refusal":
-        return cls(message=error.message, data=Reason(code=error.code))
+        return cls(message=_message(error), data=Reason(code=error.code))
+
+
+def _message(error: SessionsError) -> str:
+    """Without what callers may have put into it by mistake."""
+    return _KNOWN_FORMS.text(error.message)
 
 
 def _facts(error: SessionsError) -> dict[str, Any]:
     """What an error says besides its code and message, by the names of the wire."""
     match error:
         case BadInput(field=field):
-            return {"field": field}
+            return {"field": _KNOWN_FORMS.text(field)}
         case TooLarge(limit=int(limit)):
             return {"limit": limit}
         case LimitReached(limit=limit, count=count, retry_after=seconds):

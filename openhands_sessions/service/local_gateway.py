@@ -5,6 +5,8 @@ import re
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import aclosing, asynccontextmanager, suppress
 
+import structlog
+
 from openhands_sessions.core.commands import Command, SendMessage, SetModel, Stop
 from openhands_sessions.core.errors import NotAccepting, SessionsError
 from openhands_sessions.core.evolve import evolve
@@ -33,6 +35,8 @@ from openhands_sessions.service.watchers import until_lapse
 from openhands_sessions.session.command_handler import SubmittedCommand
 from openhands_sessions.session.idempotency import IdempotencyKey
 from openhands_sessions.session.stop import record_stop
+
+log = structlog.get_logger(__name__)
 
 AUDITED = {kind: re.sub(r"(?<!^)(?=[A-Z])", "_", kind.__name__).lower() for kind in COMMANDS}
 """How an audit log names commands: `send_message`, `set_model`, …"""
@@ -70,7 +74,14 @@ class LocalGateway:
         try:
             await self._seed(spec)
         except BaseException:
-            await asyncio.shield(asyncio.ensure_future(self._delete(spec.id)))
+            try:
+                await self._delete(spec.id)
+            except SessionsError as error:
+                log.warning(
+                    "a conversation that could not be seeded was not deleted",
+                    conversation_id=spec.id,
+                    problem=error.message,
+                )
             raise
 
     async def _seed(self, spec: SessionSpec) -> None:

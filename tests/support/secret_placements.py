@@ -14,6 +14,22 @@ from urllib.parse import quote, unquote
 ALNUM = string.ascii_letters + string.digits
 BASE64_RUN = re.compile(r"[A-Za-z0-9+/_-]{8,}")
 
+CODE = """\
+tokenizer.pad_token = tokenizer.eos_token
+next_token: 5
+API_KEY = os.environ["API_KEY"]; token = get_token(); password = getpass()
+headers = {"Authorization": f"Bearer {token}", "X-Api-Key": settings.api_key}
+curl -H "Authorization: Bearer $HF_TOKEN" "https://host.example/v1?api_key=${KEY}&page=2"
+DATABASE_URL = "postgresql://postgres:postgres@localhost:5432/test"
+url = f"https://{user}:{password}@{host}/path"; git clone git@github.com:a/b.git
+model = hf_hub_download("org/name"); task-sk-learn; <div class="sk-estimator-doc-link sk-toggleable__control">
+if "-----BEGIN PRIVATE KEY-----" in text: raise ValueError("a key")
+secret_access_key = config.aws_secret_access_key
+sha256: 9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08
+A basic example of bearer authentication: Basic authentication is base64.
+"""
+"""Ordinary code and prose about secrets, which holds none."""
+
 
 @dataclass(frozen=True, slots=True)
 class Placement:
@@ -107,3 +123,9 @@ def _from_json(text: str) -> str:
 def _from_base64(text: str) -> str:
     text = text.replace("-", "+").replace("_", "/") + "A" * (-len(text) % 4)
     return base64.b64decode(text).decode("utf-8", "replace")
+
+
+def leaking(texts: Sequence[str], secrets: Sequence[str]) -> list[str]:
+    """Those of many secrets that can be read out of any of the texts; as `told`, in one pass over each text."""
+    read = "\0".join(re.sub(r"\s", "", reading) for text in texts for reading in readings(text))
+    return [secret for secret in secrets if re.sub(r"\s", "", secret) in read]

@@ -25,10 +25,10 @@ from openhands_sessions.core.ids import ConversationId, OwnerId
 from openhands_sessions.core.masking import MASK, SecretMasker, StreamMasker, TextMasker, session_masker
 from openhands_sessions.executor.capture import OutputCapture
 from openhands_sessions.ports.store import ConversationRow
-from openhands_sessions.protocol.errors import ErrorOut
+from openhands_sessions.protocol.errors import Acknowledgement, BareError, ErrorOut, Refusal
 from openhands_sessions.session.event_stream import EventStream
 from openhands_sessions.session.feed import Feed
-from tests.support.secret_placements import Placement, placement, told
+from tests.support.secret_placements import CODE, Placement, placement, told
 
 PLACED = [placement(random.Random(seed)) for seed in range(1000)]
 KNOWN = [one.secret for one in PLACED if one.known]
@@ -39,20 +39,6 @@ KINDS: Sequence[Callable[[str], Event]] = (
     lambda text: ErrorObservation(content=f"it failed: {text}"),
     lambda text: MessageAction(source=Source.USER, content=text),
 )
-CODE = """\
-tokenizer.pad_token = tokenizer.eos_token
-next_token: 5
-API_KEY = os.environ["API_KEY"]; token = get_token(); password = getpass()
-headers = {"Authorization": f"Bearer {token}", "X-Api-Key": settings.api_key}
-curl -H "Authorization: Bearer $HF_TOKEN" "https://host.example/v1?api_key=${KEY}&page=2"
-DATABASE_URL = "postgresql://postgres:postgres@localhost:5432/test"
-url = f"https://{user}:{password}@{host}/path"; git clone git@github.com:a/b.git
-model = hf_hub_download("org/name"); task-sk-learn; <div class="sk-estimator-doc-link sk-toggleable__control">
-if "-----BEGIN PRIVATE KEY-----" in text: raise ValueError("a key")
-secret_access_key = config.aws_secret_access_key
-sha256: 9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08
-A basic example of bearer authentication: Basic authentication is base64.
-"""
 
 
 def leaks(text: str, placed: Sequence[Placement] = PLACED) -> list[Placement]:
@@ -118,7 +104,9 @@ def test_neither_a_log_nor_an_error_tells_a_secret() -> None:
     for one in PLACED:
         assert not leaks(reason(ValueError(one.text), [one.secret] if one.known else ()), [one])
         if not one.known:
-            assert not leaks(ErrorOut.of(BadInput("command", f"is {one.text}")).message, [one])
+            for wrong in (BadInput("command", f"is {one.text}"), BadInput(one.text, "is unknown")):
+                told = (ErrorOut.of(wrong), BareError.of(wrong), Acknowledgement.refusing(wrong), Refusal.of(wrong))
+                assert [each for each in told if leaks(each.model_dump_json(), [one])] == []
 
 
 def test_ordinary_code_stays_as_it_is() -> None:
