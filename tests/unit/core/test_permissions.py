@@ -30,3 +30,8 @@ def test_whatever_makes_a_rule_is_the_owners(scope: RuleScope) -> None:
     assert needed_for(Decide(batch=EventId(1), version=1, decisions=(once,), rest=True)) is WRITE
     assert needed_for(Decide(batch=EventId(1), version=1, decisions=(once, always))) is OWN
     assert (needed_for(SendMessage(content="hi")), needed_for(SetModel("m"))) == (WRITE, OWN)
+
+
+def test_viewers_command_nothing_and_writers_all_but_the_choice_of_a_model() -> None:
+    assert {kind for kind, needs in COMMANDS.items() if needs is VIEW} == set()
+    assert {kind for kind, needs in COMMANDS.items() if needs is OWN} == {SetModel}
