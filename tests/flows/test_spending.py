@@ -2,7 +2,7 @@
 
 import asyncio
 import random
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -14,14 +14,14 @@ from openhands_sessions.adapters.window_condenser import SUMMARY_PROMPT
 from openhands_sessions.config.config import Config, LlmSection
 from openhands_sessions.core.commands import SendMessage, Stop
 from openhands_sessions.core.errors import NotAccepting
-from openhands_sessions.core.events.codec import decode
+from openhands_sessions.core.events.codec import Stored, decode
 from openhands_sessions.core.events.event import Json
 from openhands_sessions.core.events.own import ModelCalledObservation
 from openhands_sessions.core.history_commands import Compact
 from openhands_sessions.core.ids import LOCAL_OWNER, ConversationId
 from openhands_sessions.ports.gateway import Delta, Gateway, SessionSpec
 from openhands_sessions.session.seeding import SEED_PROMPT
-from tests.support.in_process_server import InProcessServer, in_process_server, read, state, turn_ends
+from tests.support.in_process_server import InProcessServer, following, in_process_server, state, turn_ends
 from tests.support.model_replies import Answer, Call, Fault, FaultKind, Reply, Tokens, Tries
 from tests.support.model_scripts import last_user_text
 from tests.support.model_server import Asked, model_server
@@ -32,8 +32,10 @@ READ, CACHED, WRITTEN = 2_500, 1_250, 10_000
 """Billionths of a US dollar for each token, by the provider's price list."""
 TALKS = 8
 WORDS = " and on" * 100
-TIMEOUT = 5.0
-"""Seconds of a call, with its retries, after which it is given up."""
+TIMEOUT = 2.0
+"""Seconds after which a call that nobody answers is given up."""
+PATIENCE = 300.0
+"""Seconds that no turn takes, with all its tries."""
 SUMMARIES = (SUMMARY_PROMPT.rstrip(), SEED_PROMPT.rstrip().rpartition("\n")[2])
 """How requests for summaries end."""
 BROKEN = (FaultKind.SERVER_ERROR, FaultKind.UNAVAILABLE, FaultKind.CUT, FaultKind.ENDS_EARLY, FaultKind.STREAM_ERROR)
@@ -94,7 +96,7 @@ async def test_the_ledger_is_what_the_provider_has_counted(tmp_path: Path) -> No
 @pytest.mark.timeout(600)
 @pytest.mark.parametrize("run", range(5))
 async def test_the_ledger_of_a_long_storm_is_what_the_provider_has_counted(tmp_path: Path, run: int) -> None:
-    await spending_storm(tmp_path, printed_seed(), 40)
+    await spending_storm(tmp_path, printed_seed(), 24)
 
 
 async def spending_storm(tmp_path: Path, seed: int, talks: int) -> None:
@@ -102,11 +104,14 @@ async def spending_storm(tmp_path: Path, seed: int, talks: int) -> None:
     stopped."""
     provider = Provider(seed)
     async with model_server(provider.answer) as model:
-        llm = LlmSection(model=MODEL, base_url=model.url, api_key="key", retries=3, timeout=TIMEOUT)
+        llm = LlmSection(model=MODEL, base_url=model.url, api_key="key", retries=3)
         async with in_process_server(Config(data_dir=tmp_path, llm=llm)) as server:
             sids = [ConversationId(f"talk-{number}") for number in range(talks)]
-            async with asyncio.timeout(500):
-                await asyncio.gather(*(talk(server, sid) for sid in sids))
+            async with asyncio.TaskGroup() as group:
+                for sid in sids:
+                    group.create_task(talk(server, sid))
+                    group.create_task(silence(server, ConversationId(f"silent-{sid}")))
+            sids += [ConversationId(f"silent-{sid}") for sid in sids]
             await server.house.sessions.close_all("shutdown")
             calls = {sid: await recorded(server, sid) for sid in sids}
             today = datetime.now(UTC).date()
@@ -125,8 +130,7 @@ async def spending_storm(tmp_path: Path, seed: int, talks: int) -> None:
 
 
 async def talk(server: InProcessServer, sid: ConversationId) -> None:
-    """One conversation: it begins from a summary, has turns, is compacted, is stopped in mid-stream, has a model that
-    does not answer, and goes on."""
+    """One conversation: it begins from a summary, has turns, is compacted, is stopped in mid-stream, and goes on."""
     gateway = server.house.local.gateway
     await gateway.open(SessionSpec(id=sid, create=True, seed_messages=EARLIER))
     for text in ("go", "go on", "go further", "go away"):
@@ -139,16 +143,27 @@ async def talk(server: InProcessServer, sid: ConversationId) -> None:
             if isinstance(item, Delta):
                 break
     stopped = await gateway.submit(sid, Stop())
-    await read(gateway, sid, stopped.id - 1, state("stopped"))
-    accepted = await gateway.submit(sid, SendMessage(content=SILENT))
-    await read(gateway, sid, accepted.id, state("error"))
+    await until(gateway, sid, stopped.id - 1, state("stopped"))
     await say(gateway, sid, "now go on")
+
+
+async def silence(server: InProcessServer, sid: ConversationId) -> None:
+    """One conversation with a model that does not answer in time."""
+    gateway = server.house.local.gateway
+    await gateway.open(SessionSpec(id=sid, create=True, settings={"llm_timeout": TIMEOUT}))
+    accepted = await gateway.submit(sid, SendMessage(content=SILENT))
+    await until(gateway, sid, accepted.id, state("error"))
 
 
 async def say(gateway: Gateway, sid: ConversationId, text: str) -> None:
     """Say something, and wait until the turn has ended."""
     accepted = await gateway.submit(sid, SendMessage(content=text))
-    await read(gateway, sid, accepted.id, turn_ends)
+    await until(gateway, sid, accepted.id, turn_ends)
+
+
+async def until(gateway: Gateway, sid: ConversationId, after: int, happens: Callable[[Stored], bool]) -> None:
+    async with asyncio.timeout(PATIENCE), gateway.follow(sid, after) as news:
+        await following(news, happens)
 
 
 async def recorded(server: InProcessServer, sid: ConversationId) -> Sequence[ModelCalledObservation]:
