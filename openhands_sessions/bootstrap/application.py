@@ -34,6 +34,7 @@ from openhands_sessions.bootstrap.kinds import (
     STORES,
     OpenedRuntimes,
     OpenedStore,
+    foreign_writes,
     link_tokens,
     open_archive,
     open_audit,
@@ -183,7 +184,11 @@ def _access(config: Config, sessions: SessionService, parts: Dependencies, links
 
 def _registry(config: Config, parts: Dependencies) -> SessionRegistry:
     return SessionRegistry(
-        parts, StatusBoard(), limits=_session_limits(config), idle_timeout=config.server.idle_timeout
+        parts,
+        StatusBoard(),
+        limits=_session_limits(config),
+        idle_timeout=config.server.idle_timeout,
+        foreign_writes=foreign_writes(config),
     )
 
 

@@ -16,6 +16,7 @@ from openhands_sessions.adapters.auths.session_key import SessionKey
 from openhands_sessions.adapters.auths.shared_links import LazyLinkTokens, SharedLinks
 from openhands_sessions.adapters.runtimes.docker.container_spec import PROBE_PREFIX, WARM_PREFIX, DockerSettings
 from openhands_sessions.adapters.runtimes.local.runtimes import LocalLimits, LocalRuntimes
+from openhands_sessions.adapters.stores.file_changes import FileChanges
 from openhands_sessions.adapters.stores.leases import Holder
 from openhands_sessions.adapters.stores.sqlite import open_sqlite
 from openhands_sessions.adapters.stores.sqlite_check import check_sqlite
@@ -28,6 +29,7 @@ from openhands_sessions.core.errors import BadInput, StorageUnavailable
 from openhands_sessions.core.ids import ConversationId
 from openhands_sessions.ports.access import Auth
 from openhands_sessions.ports.audit import AuditLog
+from openhands_sessions.ports.foreign_writes import ForeignWrites
 from openhands_sessions.ports.runtime import Runtimes
 from openhands_sessions.ports.sandboxes import Check, LastingRuntimes
 from openhands_sessions.ports.sharing import LinkTokens
@@ -134,6 +136,11 @@ def open_store(config: Config, stores: Mapping[str, Callable[[Config], OpenedSto
         )
     )
     return opening
+
+
+def foreign_writes(config: Config) -> ForeignWrites | None:
+    """What tells of writes of other processes; None where the kind of store has nothing that does."""
+    return FileChanges(database(config)) if config.store.kind == "sqlite" else None
 
 
 async def probe_docker(config: Config) -> Sequence[Check]:

@@ -56,6 +56,14 @@ class NotAccepting(CallerError, code="not_accepting"):
     """The session does not accept this command in its present state."""
 
 
+class SessionBusy(NotAccepting, code="session_busy"):
+    """A turn runs in the session, or another process has it open, and the call is not to wait for its end."""
+
+
+class BlockingCall(CallerError, code="blocking_call"):
+    """A call of the library that waits, made where it would stop an event loop: the message names the one to await."""
+
+
 class StaleDecision(NotAccepting, code="stale_decision"):
     """What was decided does not await this decision: it is decided, withdrawn or too late, or shown in a newer version.
     Nothing was changed."""
@@ -148,6 +156,19 @@ class StageFailed(SessionsError, code="stage_failed"):
         super().__init__(f"the session could not be set up: {problem}")
         self.stage = stage
         self.cause_name = cause_name
+
+
+class TurnFailed(SessionsError, code="turn_failed"):
+    """A turn ended without an answer; `reason` is that of its `turn_ended`, `turn` its id."""
+
+    def __init__(self, message: str, *, reason: str, turn: int) -> None:
+        super().__init__(message)
+        self.reason = reason
+        self.turn = turn
+
+
+class TurnTimeout(TurnFailed, code="turn_timeout"):
+    """A turn took longer than the caller waits, and was stopped."""
 
 
 class StorageError(SessionsError, code="storage_error"):

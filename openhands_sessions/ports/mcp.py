@@ -13,12 +13,15 @@ from openhands_sessions.ports.programs import Programs
 @dataclass(frozen=True, kw_only=True, slots=True)
 class McpFunction:
     """A tool of a server. `name` is ours: letters, digits, `-` and `_`, at most 64, unique in a session, beginning
-    with `mcp_`. `parameters` is the schema of its arguments. `read_only`: its server says that it changes nothing."""
+    with `mcp_`; a function of a program has its own name. `parameters` is the schema of its arguments. `read_only`: its
+    server says that it changes nothing. `idempotent`: twice does the same as once, so that a call which a restart cut
+    off is made again."""
 
     name: str
     description: str
     parameters: Mapping[str, Json]
     read_only: bool = False
+    idempotent: bool = False
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -134,17 +134,19 @@ class LocalGateway:
         with self._sessions.watchers.joined(sid, principal.owner, principal.grantee) as watcher:
             row = await self._sessions.row(principal, sid, Permission.VIEW)
             session = self._registry.find(sid)
-            if session is None or session.state is SessionState.CLOSED:
+            live = session is not None and session.state is not SessionState.CLOSED
+            if not live and not self._registry.programs.elsewhere(row):
                 await self._sessions.session(row, address=self._address(row))
             self._sessions.note(principal, "followed", sid)
             # A failed session is not replaced here, or each follower would build it again and again.
             items = self._registry.feed(sid).follow(after, deliver)
             try:
-                if owns(principal, row):
-                    yield items
-                else:
-                    async with aclosing(until_lapse(items, watcher)) as bounded:
-                        yield bounded
+                async with self._registry.kept_up_to_date(row):
+                    if owns(principal, row):
+                        yield items
+                    else:
+                        async with aclosing(until_lapse(items, watcher)) as bounded:
+                            yield bounded
             finally:
                 try:
                     await items.aclose()

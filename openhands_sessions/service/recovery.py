@@ -77,7 +77,7 @@ class Recovery:
         """Whether it is done; False to try again."""
         try:
             row = await self._store.conversations.get(sid)
-            if row is None or self._is_live(sid):
+            if row is None or self._is_live(sid) or self._directory.programs.elsewhere(row):
                 return True
             folding, stored = self._directory.folding(sid), await self._store.snapshots.load(sid)
             view = await folded(self._store.log(sid), stored, folding)

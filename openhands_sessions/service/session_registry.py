@@ -3,7 +3,8 @@ the end of idle sessions."""
 
 import asyncio
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import replace
 from functools import partial
 from weakref import WeakValueDictionary
@@ -17,14 +18,17 @@ from openhands_sessions.core.ids import ConversationId, OwnerId
 from openhands_sessions.core.layered_settings import LayeredSettings
 from openhands_sessions.core.lifecycle import SessionState
 from openhands_sessions.core.money import dollars
+from openhands_sessions.ports.foreign_writes import ForeignWrites
 from openhands_sessions.ports.gateway import EndReason, Status
 from openhands_sessions.ports.operations import SessionFigures, SessionLimits, SessionStatus
 from openhands_sessions.ports.store import ConversationRow
 from openhands_sessions.service.admission import RETRY_AFTER, Admission, Reservation, Scope
 from openhands_sessions.service.approval_deadlines import ApprovalDeadlines
+from openhands_sessions.service.foreign_conversations import kept_up_to_date
 from openhands_sessions.service.idle_closing import IdleCloser
 from openhands_sessions.service.lifecycle_log import log_state
 from openhands_sessions.service.list_feed import ListFeeds
+from openhands_sessions.service.program_conversations import ProgramConversations
 from openhands_sessions.service.status_board import StatusBoard
 from openhands_sessions.service.storage_failures import StorageFailures
 from openhands_sessions.session.agent_session import AgentSession
@@ -39,12 +43,23 @@ log = structlog.get_logger(__name__)
 class SessionRegistry:
     """Owns the live sessions and their tasks. Each has its place, taken before anything is built."""
 
-    def __init__(self, parts: Dependencies, board: StatusBoard, *, limits: SessionLimits, idle_timeout: float) -> None:
+    def __init__(
+        self,
+        parts: Dependencies,
+        board: StatusBoard,
+        *,
+        limits: SessionLimits,
+        idle_timeout: float,
+        foreign_writes: ForeignWrites | None = None,
+    ) -> None:
+        """`foreign_writes`: of programs with the same store; None where they cannot be noticed."""
         self.board = board
         self.lists = ListFeeds()
+        self.programs = ProgramConversations()
         self.storage_failures = StorageFailures(parts.store)
         self.deadlines = ApprovalDeadlines(parts.store, parts.clock)
         self._parts = parts
+        self._foreign_writes = foreign_writes
         self._admission = Admission(limits, self._longest_idle, partial(self.close, reason="idle"))
         self._places: dict[ConversationId, Reservation] = {}
         self._sessions: dict[ConversationId, AgentSession] = {}
@@ -137,6 +152,15 @@ class SessionRegistry:
             feed = self._feeds[sid] = Feed(self._parts.store.log(sid), self.measurements)
         return feed
 
+    @asynccontextmanager
+    async def kept_up_to_date(self, row: ConversationRow) -> AsyncIterator[None]:
+        """For the length of the block, the feed of a conversation that a program runs has what the program writes."""
+        if self._foreign_writes is None or not self.programs.elsewhere(row):
+            yield
+            return
+        async with kept_up_to_date(self.feed(row.id), self._parts.store.log(row.id), self._foreign_writes):
+            yield
+
     def folding(self, sid: ConversationId) -> Folding:
         """How a conversation's log is folded beside those of all others."""
         snapshots, turns = self._parts.store.snapshots, self._parts.fold_turns
@@ -188,7 +212,7 @@ class SessionRegistry:
         session = AgentSession(
             sid,
             settings.settings,
-            self._parts,
+            self.programs.parts(sid, self._parts),
             self.feed(sid),
             owner=row.owner,
             initial=initial,

@@ -138,6 +138,8 @@ class SessionService:
                 session = await self.session(row, place=place)
         else:
             row, permission = await self._permitted(principal, spec.id, row, Permission.VIEW)
+            if self.registry.programs.elsewhere(row):
+                return row, permission, made
             session = await self.session(row, address=principal.address if owns(principal, row) else None)
         if row.title is None and row.initial_message:
             self.title(session)
@@ -152,12 +154,14 @@ class SessionService:
         place: Reservation | None = None,
     ) -> AgentSession:
         """The live session of a conversation, or a new one; `cause` stands in the log. See `SessionRegistry.open`.
-        Raises AtCapacity, LimitReached, BadInput."""
+        Raises AtCapacity, LimitReached, BadInput, NotAccepting for a conversation that a program runs."""
         session = self.registry.find(row.id)
         if session is not None and session.accepting:
             return session
+        self.registry.programs.check(row)
         kept = await self._settings.kept(row.id, row.settings)
         settings = (await self._settings.layered(row.owner, kept)).held(row.began_with)
+        settings = self.registry.programs.settings(row.id, settings)
         if row.began_with is None:
             with suppress(StorageUnavailable):  # while nothing can be stored, they hold for this session
                 row = await self.store.conversations.update(row.id, {"began_with": begun(settings.settings())})
@@ -168,7 +172,8 @@ class SessionService:
         """End the session. After a stop, the conversation begins again with the settings of that time. Raises
         StorageUnavailable for a stop that could not be stored: the next server would go on with the turn."""
         self._expected.discard(row.id)
-        if reason == "stopped" and self.registry.find(row.id) is None and await self.descriptions.asks(row.id):
+        here = self.registry.find(row.id) is not None or self.registry.programs.elsewhere(row)
+        if reason == "stopped" and not here and await self.descriptions.asks(row.id):
             # The question is withdrawn by a session.
             await (await self.session(row, cause="a stop")).settled()
         self.registry.lists.changed(row.owner, row.id)  # also where no session is live

@@ -112,9 +112,9 @@ class ActionRunner:
         adopted, and one whose sandbox is lost has an unknown outcome. Raises SandboxLost."""
         tool = self._tools.of(action)
         task = None if tool is None else tool.task(action)
-        if isinstance(task, CallMcp):
+        if isinstance(task, CallMcp) and not self._repeatable(task):
             return _answer(action, _unknown_call(CALL_LOST))
-        if task is None:
+        if task is None or isinstance(task, CallMcp):
             return await self.carry_out(action)
         try:
             known = await self._runtime.inquire(action_key(self._sid, action.id))
@@ -156,6 +156,10 @@ class ActionRunner:
                 return _answer(action, ErrorObservation(content=STOPPED_BEFORE, error_id=NOT_RUN_ID))
             case _:
                 return _answer(action, _unknown(STOPPED))
+
+    def _repeatable(self, call: CallMcp) -> bool:
+        functions = () if self._mcp is None else self._mcp.functions
+        return any(each.name == call.name and each.idempotent for each in functions)
 
     async def _call(self, call: CallMcp) -> Outcome | Observation:
         if self._mcp is None:

@@ -39,6 +39,7 @@ from openhands_sessions.session.feed import Feed
 from openhands_sessions.session.knowledge_recall import KnowledgeRecall
 from openhands_sessions.session.live_credentials import LiveCredentials
 from openhands_sessions.session.log_folding import Folding, fold_turns, loading, saving
+from openhands_sessions.session.mcp_opening import open_mcp
 from openhands_sessions.session.new_sandbox import note_new_sandbox
 from openhands_sessions.session.progress_limit import ProgressLimit
 from openhands_sessions.session.progress_notice import Timers
@@ -78,6 +79,8 @@ class Dependencies:
     ipython: Tool | None = None
     """Offered where the sandbox has IPython."""
     mcp: McpServers | None = None
+    functions: McpTools | None = None
+    """Of the program that runs the session in its own process; then `mcp` is not used."""
     mcp_tool: Callable[[McpFunction], Tool] | None = None
     """Makes the tool of a function."""
     fold_turns: asyncio.Semaphore = field(default_factory=fold_turns)
@@ -218,7 +221,7 @@ class SessionSetup:
         def on_step(status: str, words: str) -> None:
             self.stream.publish_transient(Status("info", status, words))
 
-        runtimes, tools = self.dependencies.runtimes, self.dependencies.tools
+        parts = self.dependencies
         spec = RuntimeSpec(
             sid=self.sid,
             term=term,
@@ -226,21 +229,19 @@ class SessionSetup:
             secrets=self.credentials.secrets,
             on_step=on_step,
         )
-        runtime = await self.stack.enter_async_context(runtimes.open(spec))
+        runtime = await self.stack.enter_async_context(parts.runtimes.open(spec))
         await note_new_sandbox(self.sid, self.stream, runtime)
-        ipython = self.dependencies.ipython
-        if ipython is not None and await runtimes.has_ipython():
-            tools = (*tools, ipython)
-        return runtime, tools
+        if parts.ipython is not None and await parts.runtimes.has_ipython():
+            return runtime, (*parts.tools, parts.ipython)
+        return runtime, parts.tools
 
     async def _open_agent(self, runtime: Runtime, tools: Sequence[Tool]) -> _Agent:
         opening = SwitchableAgent.open(self.opening, self.stream.view.model)
         agent = await self.stack.enter_async_context(opening)
-        config, servers, make = self.settings.mcp_config, self.dependencies.mcp, self.dependencies.mcp_tool
-        if config is None or config.empty or servers is None or make is None:
-            return _Agent(agent, ToolRegistry(tools), None)
-        mcp = await self.stack.enter_async_context(servers.open(config, runtime.programs, current=self.credentials.mcp))
-        return _Agent(agent, ToolRegistry((*tools, *map(make, mcp.functions))), mcp)
+        parts, config, current = self.dependencies, self.settings.mcp_config, self.credentials.mcp
+        mcp = parts.functions or await open_mcp(self.stack, parts.mcp, config, runtime, current)
+        made = () if mcp is None or parts.mcp_tool is None else map(parts.mcp_tool, mcp.functions)
+        return _Agent(agent, ToolRegistry((*tools, *made)), mcp)
 
     async def _recall(self, runtime: Runtime, tools: Sequence[Tool]) -> KnowledgeRecall:
         view, repository = self.stream.view, self.initial.repository

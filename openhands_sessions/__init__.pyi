@@ -1,0 +1,11 @@
+from openhands_sessions.core.errors import SessionBusy as SessionBusy
+from openhands_sessions.core.errors import SessionsError as SessionsError
+from openhands_sessions.core.errors import TurnFailed as TurnFailed
+from openhands_sessions.core.errors import TurnTimeout as TurnTimeout
+from openhands_sessions.sdk.agent import Agent as Agent
+from openhands_sessions.sdk.agent import tool as tool
+from openhands_sessions.sdk.results import TurnResult as TurnResult
+from openhands_sessions.sdk.session import Session as Session
+
+__version__: str
+__all__: list[str]

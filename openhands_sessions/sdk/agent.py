@@ -1,0 +1,55 @@
+"""An agent as a program describes it, and the mark of its tools."""
+
+from collections.abc import Callable, Sequence
+from contextvars import ContextVar
+from dataclasses import dataclass, field
+from typing import Any, TypeVar, overload
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+running_in: ContextVar[str | None] = ContextVar("running_in", default=None)
+"""The conversation whose turn has called the function that runs here."""
+IDEMPOTENT = "__openhands_sessions_idempotent__"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Agent:
+    """An agent: its name, what it is told about itself, and its model, a name of litellm; without one, that of the
+    configuration (`OHS_LLM__MODEL`).
+
+    `tools` are functions, sync or async, each parameter with a type; the model reads their docstrings. They run in this
+    process. `base_url` and `api_key` reach the model; the key is stored nowhere. `max_iterations` are model calls of
+    one turn. With a `sandbox`, the agent also has a shell, an editor and the other tools of the server's agent.
+    """
+
+    name: str = "assistant"
+    instructions: str = ""
+    llm: str | None = None
+    tools: Sequence[Callable[..., Any]] = field(default=())
+    base_url: str | None = None
+    api_key: str | None = field(default=None, repr=False)
+    max_iterations: int = 100
+    sandbox: bool = False
+
+
+@overload
+def tool(function: F) -> F: ...
+
+
+@overload
+def tool(*, idempotent: bool = False) -> Callable[[F], F]: ...
+
+
+def tool(function: F | None = None, *, idempotent: bool = False) -> F | Callable[[F], F]:
+    """Mark a function as a tool. `idempotent`: calling it twice does the same as once; then a call that was cut off by
+    the end of the process is made again, otherwise its outcome is unknown to the agent."""
+
+    def mark(marked: F) -> F:
+        setattr(marked, IDEMPOTENT, idempotent)
+        return marked
+
+    return mark if function is None else mark(function)
+
+
+def is_idempotent(function: Callable[..., Any]) -> bool:
+    return bool(getattr(function, IDEMPOTENT, False))

@@ -1,0 +1,89 @@
+"""The moves of a program's session through its history, by the commands that every client has."""
+
+from uuid import uuid4
+
+from openhands_sessions.core.errors import BadInput, NotAccepting, NotFound, SessionBusy
+from openhands_sessions.core.history_commands import CreateCheckpoint, GoBack, HistoryCommand, SwitchBranch
+from openhands_sessions.core.lineage import MAIN, Checkpoint
+from openhands_sessions.ports.conversations import DialogueHistory
+from openhands_sessions.sdk.opening import Place
+from openhands_sessions.sdk.program_conversation import ProgramConversation
+
+
+class SessionHistory:
+    """Of one conversation. Its moves raise SessionBusy while a turn runs."""
+
+    def __init__(self, conversation: ProgramConversation) -> None:
+        self._conversation = conversation
+
+    async def create_checkpoint(self, label: str | None, description: str) -> Checkpoint:
+        """Name the end of the newest turn, also where that still runs; without a label, by a number."""
+        known = {one.name for one in await self.checkpoints()}
+        name = label or next(str(number) for number in range(1, len(known) + 2) if str(number) not in known)
+        await self._carry_out(CreateCheckpoint(name=name, description=description))
+        return next(one for one in await self.checkpoints() if one.name == name)
+
+    async def checkpoints(self) -> list[Checkpoint]:
+        """Oldest first."""
+        history = await self._read(1)
+        return [] if history is None else list(history.checkpoints)
+
+    async def restore(self, place: Place, branch: str | None) -> None:
+        """Go on from a checkpoint. What is left is a branch of the name `branch`, or of a number."""
+        match place:
+            case Checkpoint(name="", at=at):
+                await self._carry_out(GoBack(event=at, branch=branch))
+            case Checkpoint(name=name):
+                await self._carry_out(GoBack(checkpoint=name, branch=branch))
+            case str() | int() if not isinstance(place, bool):
+                await self._carry_out(GoBack(checkpoint=str(place), branch=branch))
+            case _:
+                raise BadInput("checkpoint", "must be a checkpoint, its name or its number")
+
+    async def undo(self, turns: int, branch: str | None) -> None:
+        """Take the newest turns back."""
+        if not isinstance(turns, int) or turns < 1:
+            raise BadInput("turns", "must be a whole number of at least 1")
+        history = await self._read(turns)
+        found = 0 if history is None else len(history.turns)
+        if history is None or found < turns:
+            raise BadInput("turns", f"must be at most {found}: so many turns are there")
+        await self._carry_out(GoBack(message=history.turns[0].message, branch=branch))
+
+    async def branch(self, name: str, place: Place | None) -> None:
+        """Go on, on a new branch: from here, or from a checkpoint. What was said stays on the branch before."""
+        info = await self._conversation.info()
+        if info is None:
+            raise NotAccepting("nothing was said yet")
+        await self._carry_out(GoBack(event=info.head, branch=name))
+        await self._carry_out(SwitchBranch(branch=name))
+        if place is not None:
+            await self.restore(place, None)
+
+    async def switch(self, name: str) -> None:
+        """Go on at the end of another branch."""
+        await self._carry_out(SwitchBranch(branch=name))
+
+    async def branches(self) -> list[str]:
+        """The one that the session is on, then the others."""
+        history = await self._read(1)
+        return [MAIN] if history is None else [history.branch, *(one.name for one in history.branches)]
+
+    async def _read(self, turns: int) -> DialogueHistory | None:
+        if await self._conversation.info() is None:
+            return None
+        return await self._conversation.access.conversations.history(self._conversation.sid, limit=turns)
+
+    async def _carry_out(self, command: HistoryCommand) -> None:
+        conversation = self._conversation
+        if await conversation.info() is None:
+            raise NotFound("session", conversation.opening.name)
+        try:
+            await conversation.submit(command, uuid4().hex)
+        except SessionBusy:
+            raise
+        except NotAccepting as error:
+            info = await conversation.info()
+            if info is None or not info.processing:
+                raise
+            raise SessionBusy("a turn runs in this session; stop it, or wait for its end") from error

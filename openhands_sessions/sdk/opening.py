@@ -1,0 +1,59 @@
+"""How a program's session opens its conversation, and what it calls then: the engine itself is loaded later."""
+
+from collections.abc import AsyncGenerator, Mapping
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from openhands_sessions.core.ids import ConversationId
+from openhands_sessions.core.lineage import Checkpoint
+from openhands_sessions.sdk.agent import Agent
+from openhands_sessions.sdk.results import StreamItem
+
+Place = Checkpoint | str | int
+"""A checkpoint, its name, or the number that one has which was not named."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Opening:
+    """`name` is the session's id, `sid` the conversation's, `owner` the user, None for the machine's own. `waits`: for
+    whoever works on it, a turn or another process. `timeout`: seconds that a turn may take."""
+
+    name: str
+    sid: ConversationId
+    agent: Agent
+    store: str | None
+    owner: str | None
+    waits: bool
+    timeout: float
+
+
+class ConversationCalls(Protocol):
+    """See `ProgramConversation`."""
+
+    def turn(self, text: str, key: str | None) -> AsyncGenerator[StreamItem, None]: ...
+    async def stop(self) -> None: ...
+    async def close(self) -> None: ...
+    async def history(self, limit: int | None, after: int, before: int | None) -> list[dict[str, Any]]: ...
+    async def events(self, after: int, limit: int | None) -> list[Mapping[str, Any]]: ...
+    def tail(self, after: int | None) -> AsyncGenerator[Mapping[str, Any], None]: ...
+
+
+class HistoryCalls(Protocol):
+    """See `SessionHistory`."""
+
+    async def create_checkpoint(self, label: str | None, description: str) -> Checkpoint: ...
+    async def checkpoints(self) -> list[Checkpoint]: ...
+    async def restore(self, place: Place, branch: str | None) -> None: ...
+    async def undo(self, turns: int, branch: str | None) -> None: ...
+    async def branch(self, name: str, place: Place | None) -> None: ...
+    async def switch(self, name: str) -> None: ...
+    async def branches(self) -> list[str]: ...
+
+
+class SessionCalls(Protocol):
+    """What a session is, once it is opened."""
+
+    @property
+    def conversation(self) -> ConversationCalls: ...
+    @property
+    def moves(self) -> HistoryCalls: ...

@@ -1,0 +1,264 @@
+"""A session of a Python program: it talks to an agent, and everything is kept."""
+
+import asyncio
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Coroutine, Iterator, Mapping
+from contextlib import aclosing
+from importlib import import_module
+from types import TracebackType
+from typing import Any, Literal, Self, TypeVar
+from uuid import uuid4
+
+from openhands_sessions.core.errors import BadInput, SessionBusy, TurnTimeout
+from openhands_sessions.core.lineage import Checkpoint
+from openhands_sessions.sdk.agent import Agent, running_in
+from openhands_sessions.sdk.opening import ConversationCalls, HistoryCalls, Opening, Place, SessionCalls
+from openhands_sessions.sdk.private_loop import PrivateLoop, aiterate, arrive, iterate, private_loop, wait_for
+from openhands_sessions.sdk.results import StreamItem, TurnResult
+from openhands_sessions.sdk.session_ids import session_id as checked_id
+from openhands_sessions.sdk.session_ids import stored_id
+
+T = TypeVar("T")
+
+
+class Session:
+    """A conversation with an agent, kept under its id: the same id goes on with it, in this process or a later one.
+
+    Each method has a twin for async code, whose name begins with `a`: `await session.achat("Hello")`. Nothing is opened
+    before the first call.
+    """
+
+    def __init__(
+        self,
+        session_id: str | None = None,
+        *,
+        agent: Agent | None = None,
+        store: str | None = None,
+        user_id: str | None = None,
+        concurrency: Literal["queue", "reject"] = "queue",
+        turn_timeout: float = 600.0,
+    ) -> None:
+        """`session_id` is any text of up to 200 characters; None for a new one. `store` is `sqlite:///FILE`, or
+        `memory:`; None for the database of the user's data folder. With the `concurrency` `queue`, a message that comes
+        while a turn runs waits for a turn of its own, and a session that another process has open is waited for; with
+        `reject`, both are refused with SessionBusy. `turn_timeout` is in seconds. Raises BadInput."""
+        if concurrency not in ("queue", "reject"):
+            raise BadInput("concurrency", 'must be "queue" or "reject"')
+        if not turn_timeout > 0:
+            raise BadInput("turn_timeout", "must be a number of seconds above 0")
+        self.session_id = checked_id(uuid4().hex if session_id is None else session_id)
+        self.agent = agent or Agent()
+        self._opening = Opening(
+            name=self.session_id,
+            sid=stored_id(self.session_id),
+            agent=self.agent,
+            store=store,
+            owner=user_id,
+            waits=concurrency == "queue",
+            timeout=turn_timeout,
+        )
+        self._opened: tuple[PrivateLoop, SessionCalls] | None = None
+
+    def __repr__(self) -> str:
+        return f"Session({self.session_id!r})"
+
+    def chat(self, message: str, *, idempotency_key: str | None = None) -> str:
+        """Say something, and return the agent's answer; see `run`."""
+        return wait_for(self._say(message, idempotency_key), "chat").text
+
+    async def achat(self, message: str, *, idempotency_key: str | None = None) -> str:
+        """As `chat`."""
+        return (await arrive(self._say(message, idempotency_key))).text
+
+    def run(self, message: str, *, idempotency_key: str | None = None) -> TurnResult:
+        """Say something, and return what the turn has given. The same key again gives the recorded turn, and asks no
+        model. Ctrl-C stops the turn. Raises TurnFailed, TurnTimeout, SessionBusy, BadInput, StorageError."""
+        return wait_for(self._say(message, idempotency_key), "run")
+
+    async def arun(self, message: str, *, idempotency_key: str | None = None) -> TurnResult:
+        """As `run`; a cancel stops the turn."""
+        return await arrive(self._say(message, idempotency_key))
+
+    def stream(self, message: str, *, idempotency_key: str | None = None) -> Iterator[StreamItem]:
+        """Say something, and give the pieces of the turn as they come, then its result. Leaving it early stops the
+        turn. Raises as `run`."""
+        return iterate(self._turn(self._checked(message), idempotency_key), "stream")
+
+    def astream(self, message: str, *, idempotency_key: str | None = None) -> AsyncIterator[StreamItem]:
+        """As `stream`."""
+        return aiterate(self._turn(self._checked(message), idempotency_key))
+
+    def cancel(self) -> None:
+        """Stop the turn that runs; its `chat` raises TurnFailed. Nothing where none runs."""
+        wait_for(self._on(lambda it: it.stop()), "cancel")
+
+    async def acancel(self) -> None:
+        """As `cancel`."""
+        await arrive(self._on(lambda it: it.stop()))
+
+    def get_history(
+        self, limit: int | None = None, *, after: int = -1, before: int | None = None
+    ) -> list[dict[str, Any]]:
+        """The newest messages of the dialogue, oldest first, at most `limit`, between the events `after` and `before`:
+        each has `role`, `content`, `timestamp`, `id`, `turn` and `agent`."""
+        return wait_for(self._on(lambda it: it.history(limit, after, before)), "get_history")
+
+    async def aget_history(
+        self, limit: int | None = None, *, after: int = -1, before: int | None = None
+    ) -> list[dict[str, Any]]:
+        """As `get_history`."""
+        return await arrive(self._on(lambda it: it.history(limit, after, before)))
+
+    def events(self, *, after: int = -1, limit: int | None = None) -> list[Mapping[str, Any]]:
+        """The events of the log after event `after`, also those that were taken back."""
+        return wait_for(self._on(lambda it: it.events(after, limit)), "events")
+
+    async def aevents(self, *, after: int = -1, limit: int | None = None) -> list[Mapping[str, Any]]:
+        """As `events`."""
+        return await arrive(self._on(lambda it: it.events(after, limit)))
+
+    def tail(self, *, after: int | None = None) -> Iterator[Mapping[str, Any]]:
+        """Events as they come, without end; first those after event `after`, if it is given."""
+        return iterate(self._followed(after), "tail")
+
+    def atail(self, *, after: int | None = None) -> AsyncIterator[Mapping[str, Any]]:
+        """As `tail`."""
+        return aiterate(self._followed(after))
+
+    def create_checkpoint(self, label: str | None = None, *, description: str = "") -> Checkpoint:
+        """Name the place after the newest turn, also where that still runs; without a label it gets a number. Raises
+        BadInput where the label is taken."""
+        return wait_for(self._moves(lambda it: it.create_checkpoint(label, description)), "create_checkpoint")
+
+    async def acreate_checkpoint(self, label: str | None = None, *, description: str = "") -> Checkpoint:
+        """As `create_checkpoint`."""
+        return await arrive(self._moves(lambda it: it.create_checkpoint(label, description)))
+
+    def restore_checkpoint(self, checkpoint: Place, *, branch: str | None = None) -> None:
+        """Go on from a checkpoint, given itself, by its label or its number. Nothing is erased: what is left is a
+        branch, called `branch` or by a number. Raises SessionBusy while a turn runs, BadInput."""
+        wait_for(self._moves(lambda it: it.restore(checkpoint, branch)), "restore_checkpoint")
+
+    async def arestore_checkpoint(self, checkpoint: Place, *, branch: str | None = None) -> None:
+        """As `restore_checkpoint`."""
+        await arrive(self._moves(lambda it: it.restore(checkpoint, branch)))
+
+    def checkpoints(self) -> list[Checkpoint]:
+        """Oldest first."""
+        return wait_for(self._moves(lambda it: it.checkpoints()), "checkpoints")
+
+    async def acheckpoints(self) -> list[Checkpoint]:
+        """As `checkpoints`."""
+        return await arrive(self._moves(lambda it: it.checkpoints()))
+
+    def undo(self, turns: int = 1, *, branch: str | None = None) -> None:
+        """Take the newest turns back; they stay as a branch. Raises as `restore_checkpoint`."""
+        wait_for(self._moves(lambda it: it.undo(turns, branch)), "undo")
+
+    async def aundo(self, turns: int = 1, *, branch: str | None = None) -> None:
+        """As `undo`."""
+        await arrive(self._moves(lambda it: it.undo(turns, branch)))
+
+    def branch(self, name: str, *, at: Place | None = None) -> None:
+        """Go on, on a new branch, from here or from a checkpoint. Raises as `restore_checkpoint`."""
+        wait_for(self._moves(lambda it: it.branch(name, at)), "branch")
+
+    async def abranch(self, name: str, *, at: Place | None = None) -> None:
+        """As `branch`."""
+        await arrive(self._moves(lambda it: it.branch(name, at)))
+
+    def switch(self, branch: str) -> None:
+        """Go on at the end of another branch. Raises as `restore_checkpoint`."""
+        wait_for(self._moves(lambda it: it.switch(branch)), "switch")
+
+    async def aswitch(self, branch: str) -> None:
+        """As `switch`."""
+        await arrive(self._moves(lambda it: it.switch(branch)))
+
+    def branches(self) -> list[str]:
+        """The names of the branches, that of the present one first."""
+        return wait_for(self._moves(lambda it: it.branches()), "branches")
+
+    async def abranches(self) -> list[str]:
+        """As `branches`."""
+        return await arrive(self._moves(lambda it: it.branches()))
+
+    def close(self) -> None:
+        """Let go of the session: a turn that runs is stopped. It opens again with the next call."""
+        wait_for(self._close(), "close")
+
+    async def aclose(self) -> None:
+        """As `close`."""
+        await arrive(self._close())
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.aclose()
+
+    async def _calls(self) -> SessionCalls:
+        """On the private loop of this process. Raises BadInput, StorageError."""
+        private = private_loop()
+        if self._opened is None or self._opened[0] is not private:
+            # Loaded with the first call: it takes most of a second.
+            loaded = await asyncio.to_thread(import_module, "openhands_sessions.sdk.engines")
+            opened: SessionCalls = await loaded.engines().session(self._opening)
+            self._opened = private, opened
+        return self._opened[1]
+
+    async def _moves(self, work: Callable[[HistoryCalls], Awaitable[T]]) -> T:
+        return await work((await self._calls()).moves)
+
+    async def _on(self, work: Callable[[ConversationCalls], Awaitable[T]]) -> T:
+        return await work((await self._calls()).conversation)
+
+    def _checked(self, message: str) -> str:
+        """Raises BadInput for what is no text, and SessionBusy for a message from within a turn of this session."""
+        if not isinstance(message, str):
+            raise BadInput("message", f"must be a text, not {type(message).__name__}")
+        if running_in.get() == self._opening.sid:
+            raise SessionBusy("a function of a turn cannot wait for another turn of its own session")
+        return message
+
+    def _say(self, message: str, key: str | None) -> Coroutine[Any, Any, TurnResult]:
+        return self._result(self._turn(self._checked(message), key))
+
+    async def _result(self, items: AsyncGenerator[StreamItem, None]) -> TurnResult:
+        seconds = self._opening.timeout
+        try:
+            async with asyncio.timeout(seconds) as limit, aclosing(items):
+                async for item in items:
+                    if item.result is not None:
+                        return item.result
+        except TimeoutError as error:
+            if not limit.expired():
+                raise
+            text = f"the turn took longer than {seconds:g} s and was stopped"
+            raise TurnTimeout(text, reason="timeout", turn=-1) from error
+        raise AssertionError("a turn ends with its result, or with an error")
+
+    async def _close(self) -> None:
+        if self._opened is not None and self._opened[0] is private_loop():
+            await self._opened[1].conversation.close()
+
+    async def _followed(self, after: int | None) -> AsyncGenerator[Mapping[str, Any], None]:
+        conversation = (await self._calls()).conversation
+        async with aclosing(conversation.tail(after)) as events:
+            async for event in events:
+                yield event
+
+    async def _turn(self, message: str, key: str | None) -> AsyncGenerator[StreamItem, None]:
+        conversation = (await self._calls()).conversation
+        async with aclosing(conversation.turn(message, key)) as items:
+            async for item in items:
+                yield item

@@ -1,0 +1,56 @@
+"""`docs/tutorial/first-session.md`: its blocks, as they stand there, in one program."""
+
+import asyncio
+import re
+from pathlib import Path
+
+import pytest
+
+from tests.support.library_programs import LibraryPrograms
+
+PAGE = Path(__file__).parents[2] / "docs" / "tutorial" / "first-session.md"
+BLOCKS = re.findall(r"^```python\n(.*?)^```", PAGE.read_text(), re.MULTILINE | re.DOTALL)
+SCRIPT = """\
+replies:
+  - when: Ulm
+    steps:
+      - {call: weather, with: {city: Ulm, days: 2}}
+      - say: 7 degrees.
+  - when: Tell me more
+    steps: [{say: More.}]
+  - when: approach A
+    steps: [{say: A is bad.}]
+  - when: approach B
+    steps: [{say: B is good.}]
+  - steps: [{say: Hello.}]
+  - steps: [{say: Welcome back.}]
+  - steps: [{say: Once more.}]
+"""
+PRINTED = """\
+Hello.
+user Hello
+assistant Hello.
+7 degrees. .*
+More\\.A is bad\\.
+B is good\\.
+\\['side', .*\\] \\['1'\\]
+Welcome back\\.
+\\d+
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(500)
+async def test_the_blocks_of_the_tutorial_run_from_top_to_bottom(tmp_path: Path) -> None:
+    async with asyncio.timeout(500):
+        programs = LibraryPrograms(folder=tmp_path, data_dir=tmp_path / "data")
+        programs.script(SCRIPT)
+        assert len(BLOCKS) == 6
+        assert BLOCKS[0].count('"scripted:demo"') == 1
+        text = "\n".join(BLOCKS).replace("scripted:demo", "scripted:play")
+        process = await programs.start(text)
+        out, err = await process.communicate()
+        assert process.returncode == 0, err.decode()
+        assert re.fullmatch(PRINTED, out.decode()), out.decode()
+        line = f"openhands_sessions: sessions are stored in {tmp_path}/data/sessions.db (store=... chooses)\n"
+        assert err.decode() == line
