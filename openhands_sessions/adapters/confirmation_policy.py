@@ -10,6 +10,7 @@ from dataclasses import replace
 from pathlib import PurePosixPath
 from typing import Any
 
+from openhands_sessions.core.call_prices import price_of
 from openhands_sessions.core.confirmation_rules import ConfirmationRule, first_match
 from openhands_sessions.core.events.actions import (
     UNKNOWN_RISK,
@@ -78,7 +79,8 @@ CHANGES = (RunAction, RunIpythonAction, EditAction, WriteAction, McpAction)
 
 class ConfirmationMode:
     """The first rule that matches decides, but what the operator's rules deny is denied. Where none matches, it asks
-    before an action that changes something; with the analyzer `rules`, not if its risk is low."""
+    before an action that changes something; with the analyzer `rules`, not if its risk is low. Recurring work always
+    asks, and a price counts unless a rule allows or denies the call."""
 
     def graded(self, action: Action, settings: SessionSettings) -> Action:
         return with_risk(action) if settings.security_analyzer == "rules" else action
@@ -86,6 +88,17 @@ class ConfirmationMode:
     def verdict(
         self, action: Action, settings: SessionSettings, remembered: Sequence[ConfirmationRule] = ()
     ) -> Verdict:
+        given, call = self._by_rules(action, settings, remembered), action.tool_call_metadata
+        if call is None or given.decision == "deny" or not isinstance(action, CHANGES):
+            return given
+        price = price_of(settings.call_prices, call.function_name, call.arguments)
+        if price is None:
+            return given
+        if price.recurring:
+            return Verdict("ask", given.rule)
+        return given if _allowed(given) else replace(given, price=price.micro_dollars)
+
+    def _by_rules(self, action: Action, settings: SessionSettings, remembered: Sequence[ConfirmationRule]) -> Verdict:
         call, risk = action.tool_call_metadata, getattr(action, "security_risk", None)
         rule = None
         if call is not None:
@@ -98,6 +111,11 @@ class ConfirmationMode:
         if rule.decision == "ask" and not isinstance(action, CHANGES):
             return Verdict("allow", rule)
         return Verdict(rule.decision, rule)
+
+
+def _allowed(verdict: Verdict) -> bool:
+    """Whether a rule says so."""
+    return verdict.rule is not None and verdict.decision == "allow"
 
 
 def _asks(action: Action, risk: int | None, settings: SessionSettings) -> bool:

@@ -75,7 +75,7 @@ from openhands_sessions.service.status_board import StatusBoard
 from openhands_sessions.service.title_generation import TitleGenerator
 from openhands_sessions.service.trajectory_export import to_be_saved
 from openhands_sessions.service.trajectory_saving import TrajectorySaver
-from openhands_sessions.session.setup import Dependencies
+from openhands_sessions.session.dependencies import Dependencies
 
 log = structlog.get_logger(__name__)
 

@@ -11,6 +11,7 @@ from typing import Annotated
 import typer
 
 from openhands_sessions import __version__
+from openhands_sessions.cli.budget_subcommand import sessions_budget
 from openhands_sessions.cli.subcommands import (
     AsJson,
     ConfigFile,
@@ -40,6 +41,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
+sessions.command("budget")(sessions_budget)
 app.add_typer(sessions, name="sessions")
 app.add_typer(sandbox, name="sandbox")
 app.add_typer(store, name="store")

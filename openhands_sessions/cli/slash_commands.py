@@ -5,6 +5,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from difflib import get_close_matches
 
+from openhands_sessions.cli.budget import budget_command, budget_told
 from openhands_sessions.cli.chat_target import ChatTarget
 from openhands_sessions.cli.history import taken_back
 from openhands_sessions.cli.screen import Screen
@@ -17,6 +18,7 @@ COMMANDS: Mapping[str, str] = {
     "queue": "/queue TEXT sends TEXT once the agent has ended its turn; Enter alone reaches it at once",
     "undo": "take the newest turn back",
     "model": "the model and what was used; /model NAME has another one answer from the next message on",
+    "budget": "what calls may cost without a question; /budget DOLLARS sets it, /budget off turns it off",
     "files": "the files of the workspace; /files FOLDER those of a folder",
     "help": "this list",
 }
@@ -82,6 +84,8 @@ class SlashCommands:
                 await self._undo()
             case "model":
                 await self._model(command.argument)
+            case "budget":
+                await self._budget(command.argument)
             case "files":
                 await self._files(command.argument)
             case "help":
@@ -112,6 +116,15 @@ class SlashCommands:
         self._say(f"Model: {self._target.model}")
         if used := self._target.used:
             self._say(used)
+
+    async def _budget(self, amount: str) -> None:
+        if not self._target.is_open:
+            self._say("There is no budget yet: the conversation begins with your first message.")
+            return
+        if amount:
+            await self._target.submit(budget_command(amount))
+        info = await self._target.gateway.describe(self._target.sid)
+        self._say(budget_told(info.budget))
 
     async def _files(self, folder: str) -> None:
         if not self._target.is_open:

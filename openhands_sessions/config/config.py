@@ -6,7 +6,7 @@ from pydantic import BaseModel, ConfigDict, Field, SecretStr
 
 from openhands_sessions.config.audit_section import AuditSection
 from openhands_sessions.config.docker_section import DockerSection
-from openhands_sessions.config.lists import Quotas, Rules
+from openhands_sessions.config.lists import Prices, Quotas, Rules
 from openhands_sessions.config.section import Section
 from openhands_sessions.config.session_key import default_data_dir, is_loopback
 from openhands_sessions.config.telemetry_section import TelemetrySection
@@ -221,6 +221,27 @@ class AgentSection(Section):
     )
     approval_timeout: float = Field(
         0.0, ge=0, description="Seconds after which calls that await an answer are rejected; 0 for never."
+    )
+    call_prices: Prices = Field(
+        (),
+        description="What calls of the agent cost at most, for auto-approval budgets: the first that matches counts. "
+        "Those of users and requests come before these.",
+    )
+    auto_approval_budget: float = Field(
+        0.0,
+        ge=0,
+        le=1_000_000,
+        allow_inf_nan=False,
+        description="US dollars that calls with a known price may cost without a question, in all, in a conversation "
+        "that begins with this setting; 0 turns it off.",
+    )
+    spending_pause_at: float = Field(
+        5.0,
+        ge=0,
+        le=1_000_000,
+        allow_inf_nan=False,
+        description="US dollars of model calls at which a conversation pauses and asks whether to go on, and asks "
+        "again each time the cost has doubled; 0 for never.",
     )
     max_iterations: int = Field(100, ge=1, le=100_000, description="Most model calls of one turn.")
     max_parallel_calls: int = Field(1, ge=1, le=16, description="Most read-only calls of a reply that run at once.")

@@ -25,6 +25,29 @@ Rules = Annotated[
 ]
 
 
+class PriceSection(Section):
+    """One element of `agent.call_prices`."""
+
+    tool: str = Field(max_length=256)
+    pattern: str | None = Field(None, max_length=4_000)
+    dollars: float | None = Field(None, ge=0, le=1_000_000, allow_inf_nan=False)
+    recurring: bool = False
+
+    @model_validator(mode="after")
+    def _says_something(self) -> Self:
+        if (self.dollars is None) is not self.recurring:
+            raise ValueError("a price has either `dollars`, what one call costs at most, or `recurring = true`")
+        return self
+
+
+Prices = Annotated[
+    tuple[PriceSection, ...],
+    Field(max_length=100),
+    BeforeValidator(from_json),
+    WithJsonSchema({"type": "array", "format": "prices"}),
+]
+
+
 class QuotaSection(Section):
     """One element of `quotas`."""
 

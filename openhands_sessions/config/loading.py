@@ -39,6 +39,8 @@ _FORMATS = {
     "base-path": "a path of letters, digits, `.`, `_`, `~` and `-`, such as `/agents`",
     "header": "the name of a header",
     "path": "a path",
+    "prices": "a list of tables with `tool`, either `dollars` (0 or more) or `recurring = true`, and, if wanted, "
+    "`pattern` (in the environment and in flags: as JSON)",
     "quotas": "a list of tables with at least one of `tokens`, `dollars` and `conversations` and, if wanted, `models` "
     "(in the environment and in flags: as JSON)",
     "rules": "a list of tables with `decision` (`allow`, `ask` or `deny`) and, as far as wanted, `tool`, `pattern` and "
@@ -227,7 +229,7 @@ def _is_secret(annotation: Any) -> bool:
 
 def _rule(kind: Mapping[str, Any]) -> str:
     match kind:
-        case {"format": "base-path" | "header" | "path" | "quotas" | "rules" as form}:
+        case {"format": "base-path" | "header" | "path" | "prices" | "quotas" | "rules" as form}:
             return _FORMATS[form]
         case {"enum": choices}:
             return " or ".join(f"`{choice}`" for choice in choices)

@@ -2,7 +2,9 @@
 
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Literal
 
+from openhands_sessions.core.events.budget import SpendingPausedAction
 from openhands_sessions.core.events.event import Action, ConfirmationState, Event
 from openhands_sessions.core.events.own import (
     ApprovalDecidedAction,
@@ -39,6 +41,8 @@ class Approval:
 
     batch: EventId
     """The event that asks about the first call."""
+    about: Literal["calls", "spending"] = "calls"
+    """What is asked: whether calls may run, or, as a batch of one, whether the conversation may go on at its cost."""
     version: int = 1
     """Rises with each decision."""
     deadline: datetime | None = None
@@ -82,7 +86,8 @@ def _asked(approval: Approval | None, event: Action) -> Approval:
     shown = UNNUMBERED if isinstance(event, ApprovalRequestedAction) else event.id
     one = AskedCall(event=event.id, call=call, shown=shown)
     if approval is None:
-        return Approval(batch=event.id, calls=(one,))
+        about: Literal["calls", "spending"] = "spending" if isinstance(event, SpendingPausedAction) else "calls"
+        return Approval(batch=event.id, about=about, calls=(one,))
     if any(each.event == event.cause for each in approval.calls):
         calls = tuple(evolve(each, shown=event.id) if each.event == event.cause else each for each in approval.calls)
         return evolve(approval, calls=calls)

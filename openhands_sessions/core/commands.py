@@ -6,6 +6,7 @@ from typing import Literal
 from openhands_sessions.core.events.own import FeedbackKind, RuleScope
 from openhands_sessions.core.history_commands import HistoryCommand
 from openhands_sessions.core.ids import EventId
+from openhands_sessions.core.money import MicroDollars
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -73,6 +74,14 @@ class SetModel:
     model: str
 
 
+@dataclass(frozen=True, slots=True)
+class SetBudget:
+    """Let calls with a known price run without a question as long as they cost no more than this in all, in
+    micro-dollars; None: let none run for its price."""
+
+    micro_dollars: MicroDollars | None
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class DecideCall:
     """What is decided about one call of a batch, as Answer has it. `call` is the event that asks about it."""
@@ -109,16 +118,5 @@ class RejectOverdue:
     """Reject what awaits an answer although the time for it is over. The server's own; it changes nothing before."""
 
 
-Command = (
-    SendMessage
-    | EditQueued
-    | RemoveQueued
-    | Stop
-    | Pause
-    | Resume
-    | Answer
-    | Decide
-    | SetModel
-    | GiveFeedback
-    | HistoryCommand
-)
+TurnCommand = SendMessage | EditQueued | RemoveQueued | Stop | Pause | Resume
+Command = TurnCommand | Answer | Decide | SetModel | SetBudget | GiveFeedback | HistoryCommand

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 import orjson
 
 from openhands_sessions.core.events.actions import MessageAction, RecallAction, SystemAction, ThinkAction
+from openhands_sessions.core.events.budget import SpendingPausedAction
 from openhands_sessions.core.events.event import Action, ConfirmationState, Event, Json, Observation, Source
 from openhands_sessions.core.events.observations import (
     ErrorObservation,
@@ -135,6 +136,8 @@ class _Builder:
         """The newest message of the user."""
         self._recalls: dict[EventId | None, _Said | None] = {}
         """For which message something was looked up."""
+        self._questions: set[EventId | None] = set()
+        """About spending; a message tells each to the user."""
 
     def messages(self, form: HistoryForm) -> Iterator[Message]:
         if form.changes:
@@ -159,8 +162,8 @@ class _Builder:
                 self.say({"role": "system", "content": content}, event.id)
             case MessageAction(source=Source.USER):
                 self._asked = self.say({"role": "user", "content": _content(event)}, event.id)
-            case MessageAction(content=content):
-                self._answered(content, event.id)
+            case MessageAction():
+                self._answered(event)
             case ModelReplyAction():
                 self._beside = event
                 if event.llm_metrics is not None:  # nothing follows
@@ -184,9 +187,12 @@ class _Builder:
         self._replies[response].event = event
         return self._replies[response]
 
-    def _answered(self, content: str, event: EventId) -> None:
+    def _answered(self, message: MessageAction) -> None:
+        if message.cause in self._questions:
+            return  # it is the server's, for the user
+        event = message.id
         beside, self._beside = self._beside, None
-        self.say({**self._given_back(beside), "role": "assistant", "content": content}, event)
+        self.say({**self._given_back(beside), "role": "assistant", "content": message.content}, event)
         if beside is not None and beside.finish_reason in CUT:
             self.say({"role": "user", "content": CUT[beside.finish_reason]}, event)
 
@@ -195,6 +201,8 @@ class _Builder:
 
     def _called(self, action: Action) -> None:
         call = action.tool_call_metadata
+        if isinstance(action, SpendingPausedAction):
+            self._questions.add(action.id)
         if isinstance(action, HistorySeededAction):
             self.say({"role": "user", "content": f"{SEEDED}\n{action.summary}"}, action.id)
         if call is None:

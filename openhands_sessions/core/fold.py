@@ -102,5 +102,5 @@ class Fold:
 
 def _may_change(view: ConversationView, entry: Stored) -> bool:
     """Whether the entry changes more than the head: False for observations that only answer, where nothing is open."""
-    awaited = bool(view.open_actions) or view.approval is not None
+    awaited = bool(view.open_actions or view.budget.reserved) or view.approval is not None
     return entry.kind in _TELLING or awaited or not entry.kind.startswith("observation:")

@@ -1,9 +1,11 @@
-"""What ends a turn early: its budgets."""
+"""What ends a turn early, or has it pause: its budgets."""
 
 from dataclasses import dataclass
 
+from openhands_sessions.core.events.budget import SpendingPausedAction
+from openhands_sessions.core.events.event import Source
 from openhands_sessions.core.events.own import StopReason
-from openhands_sessions.core.money import PER_DOLLAR
+from openhands_sessions.core.money import PER_DOLLAR, MicroDollars, micro_dollars_up
 from openhands_sessions.core.settings import SessionSettings
 from openhands_sessions.core.view import ConversationView
 
@@ -26,3 +28,16 @@ def over(view: ConversationView, settings: SessionSettings) -> Limit | None:
         text = f"Agent reached maximum budget of a turn (${budget:.2f}). Say continue to go on."
         return Limit(StopReason.MAX_COST, text)
     return None
+
+
+def pausing(view: ConversationView, spent: MicroDollars, settings: SessionSettings) -> SpendingPausedAction | None:
+    """The question that is to be answered before one more model call; None where the cost has not reached the next
+    threshold. The one after that is the first of the doubled ones that is above the cost."""
+    first = micro_dollars_up(settings.spending_pause_at)
+    threshold = max(first, view.budget.pause_at)
+    if not first or spent < threshold:
+        return None
+    then = threshold
+    while then <= spent:
+        then *= 2
+    return SpendingPausedAction(source=Source.AGENT, spent=spent, threshold=threshold, then=then)

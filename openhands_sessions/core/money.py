@@ -1,6 +1,6 @@
 """Money in whole micro-dollars, so that sums are exact. Dollars are for people, and for wire forms that have them."""
 
-from math import floor, isfinite
+from math import ceil, floor, isfinite
 from typing import TypeAlias
 
 MicroDollars: TypeAlias = int
@@ -15,6 +15,11 @@ def micro_dollars(dollars: float) -> MicroDollars | None:
     if not isfinite(dollars) or dollars < 0:
         return None
     return floor(round(dollars * PER_DOLLAR, _NOISE) + 0.5)
+
+
+def micro_dollars_up(dollars: float) -> MicroDollars:
+    """To the next whole micro-dollar, so that a price is never told too low. Of a finite amount, 0 or more."""
+    return max(ceil(round(dollars * PER_DOLLAR, _NOISE)), int(dollars > 0))
 
 
 def dollars(amount: MicroDollars) -> float:

@@ -14,6 +14,7 @@ from openhands_sessions.core.commands import (
     RemoveQueued,
     Resume,
     SendMessage,
+    SetBudget,
     SetModel,
     Stop,
 )
@@ -40,7 +41,7 @@ class Permission(StrEnum):
     WRITE = "write"
     """Tell its session what to do, and upload files."""
     OWN = "own"
-    """Delete, rename and share it, choose its model, and allow calls for good."""
+    """Delete, rename and share it, choose its model and its budget, and allow calls for good."""
 
     def covers(self, needed: "Permission") -> bool:
         return _ORDER.index(self) >= _ORDER.index(needed)
@@ -59,6 +60,7 @@ COMMANDS: Mapping[type[Command], Permission] = {
     Decide: Permission.WRITE,
     SetModel: Permission.OWN,
     GiveFeedback: Permission.WRITE,
+    SetBudget: Permission.OWN,
     Undo: Permission.WRITE,
     GoBack: Permission.WRITE,
     EditMessage: Permission.WRITE,

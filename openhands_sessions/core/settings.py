@@ -8,6 +8,7 @@ from typing import Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, SecretStr, ValidationError
 
+from openhands_sessions.core.call_prices import HIGHEST_PRICE, MOST_PRICES, CallPrice
 from openhands_sessions.core.confirmation_rules import MOST_RULES, ConfirmationRule
 from openhands_sessions.core.errors import BadInput
 from openhands_sessions.core.events.event import Json
@@ -124,6 +125,26 @@ class SessionSettings(BaseModel):
         le=LONGEST_WAIT,
         description="Seconds after which calls that await an answer are rejected; 0 for never.",
     )
+    call_prices: tuple[CallPrice, ...] = Field(
+        (),
+        max_length=3 * MOST_PRICES,
+        description="What calls cost at most, for the auto-approval budget: the first that matches counts, a request's "
+        "before its user's, and those before the operator's. Calls of `recurring` work always ask.",
+    )
+    auto_approval_budget: float = Field(
+        0.0,
+        ge=0,
+        le=HIGHEST_PRICE,
+        description="US dollars that calls with a known price may cost without a question, in all, in a conversation "
+        "that begins with this setting; 0 turns it off.",
+    )
+    spending_pause_at: float = Field(
+        5.0,
+        ge=0,
+        le=HIGHEST_PRICE,
+        description="US dollars of model calls at which a conversation pauses and asks whether to go on, and asks "
+        "again each time the cost has doubled; 0 for never.",
+    )
     max_iterations: int = Field(100, ge=1, le=100_000, description="Most model calls of one turn.")
     max_parallel_calls: int = Field(
         1,
@@ -225,9 +246,10 @@ def _laid(layers: Sequence[Mapping[str, Json]], *, own: bool) -> dict[str, Json]
         check_together(secrets)
         if isinstance(secrets, dict) and isinstance(before, dict):
             given["custom_secrets"] = {**before, **secrets}
-        rules, earlier = given.get("confirmation_rules"), merged.get("confirmation_rules")
-        if isinstance(rules, list | tuple) and isinstance(earlier, list | tuple):
-            given["confirmation_rules"] = [*rules, *earlier]
+        for name in ("confirmation_rules", "call_prices"):
+            inner, earlier = given.get(name), merged.get(name)
+            if isinstance(inner, list | tuple) and isinstance(earlier, list | tuple):
+                given[name] = [*inner, *earlier]
         merged.update(given)
     return merged
 

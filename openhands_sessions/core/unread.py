@@ -4,6 +4,7 @@ from bisect import bisect_right
 from collections.abc import Sequence
 
 from openhands_sessions.core.events.actions import MessageAction
+from openhands_sessions.core.events.budget import SpendingPausedAction
 from openhands_sessions.core.events.event import ConfirmationState, Event, Source
 from openhands_sessions.core.events.own import StopReason, TurnEndedObservation
 from openhands_sessions.core.ids import EventId
@@ -22,6 +23,8 @@ def is_notice(event: Event) -> bool:
             return source is Source.AGENT
         case TurnEndedObservation(stop_reason=reason):
             return reason not in TOLD_OTHERWISE
+        case SpendingPausedAction():
+            return False  # a message of the agent says the same
         case _:
             return getattr(event, "confirmation_state", None) is ConfirmationState.AWAITING
 

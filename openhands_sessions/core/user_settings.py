@@ -5,6 +5,7 @@ from typing import Annotated, Any
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 
+from openhands_sessions.core.call_prices import HIGHEST_PRICE, MOST_PRICES, CallPrice
 from openhands_sessions.core.confirmation_rules import MOST_RULES, ConfirmationRule
 from openhands_sessions.core.errors import BadInput
 from openhands_sessions.core.events.event import Json
@@ -15,7 +16,10 @@ from openhands_sessions.core.texts import Address, GitName, Key, Line
 
 KEYS = ("llm_api_key", "search_api_key", "sandbox_api_key")
 """Settings that are never shown, not even to their owner."""
-OWN = ("confirmation_rules", "approval_timeout", "save_trajectory")
+OWN = (
+    *("confirmation_rules", "approval_timeout", "save_trajectory"),
+    *("call_prices", "auto_approval_budget", "spending_pause_at"),
+)
 """Settings that the V0 client does not know: shown where the user has chosen them."""
 KEPT = frozenset((*("llm_api_key", "search_api_key", "llm_model", "llm_base_url", "user_consents_to_analytics"), *OWN))
 """Settings that keep their value if the client omits them or sends null. The other key keeps it for null only, which
@@ -47,6 +51,9 @@ class UserSettings(BaseModel):
     confirmation_rules: Annotated[tuple[ConfirmationRule, ...], Field(max_length=MOST_RULES)] | None = None
     approval_timeout: float | None = Field(None, ge=0, le=LONGEST_WAIT)
     save_trajectory: bool | None = None
+    call_prices: Annotated[tuple[CallPrice, ...], Field(max_length=MOST_PRICES)] | None = None
+    auto_approval_budget: float | None = Field(None, ge=0, le=HIGHEST_PRICE)
+    spending_pause_at: float | None = Field(None, ge=0, le=HIGHEST_PRICE)
     llm_model: Line | None = None
     llm_api_key: Key | None = None
     llm_base_url: Address | None = None

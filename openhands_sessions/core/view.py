@@ -4,6 +4,7 @@ from dataclasses import dataclass, fields
 
 from openhands_sessions.core.answered import ANSWERED
 from openhands_sessions.core.approval import Approval, approval_after
+from openhands_sessions.core.budget import Budget, budget_after
 from openhands_sessions.core.events.actions import (
     ChangeAgentStateAction,
     CondensationAction,
@@ -13,6 +14,7 @@ from openhands_sessions.core.events.actions import (
     TaskItem,
     TaskTrackingAction,
 )
+from openhands_sessions.core.events.budget import SpendingPausedAction
 from openhands_sessions.core.events.event import Action, AgentState, ConfirmationState, Event, Observation, Source
 from openhands_sessions.core.events.observations import AgentStateChangedObservation
 from openhands_sessions.core.events.own import (
@@ -51,6 +53,7 @@ VIEW_VERSION = 12
 """Raised whenever the fold changes: older snapshots are then thrown away."""
 
 NOTHING_SPENT = Spent()
+NO_BUDGET = Budget()
 CUT_OFF = (AgentState.STOPPED, AgentState.PAUSED)
 """States in which a turn can be resumed."""
 
@@ -98,6 +101,7 @@ class ConversationView:
     """Model calls since the turn began."""
     spent: Spent = NOTHING_SPENT
     cost_before_turn: MicroDollars = 0
+    budget: Budget = NO_BUDGET
     condensed: tuple[int, int] | None = None
     """First and last event that the summary in `summary_event` stands for."""
     summary_event: EventId = UNNUMBERED
@@ -158,20 +162,10 @@ class ConversationView:
 
 
 LOG_WIDE = (
-    "head",
-    "notices",
-    "sandbox",
-    "spent",
-    "cost_before_turn",
-    "lineage",
-    "model",
-    "queued",
-    "queue_held",
-    "always_allowed",
+    *("head", "notices", "sandbox", "spent", "cost_before_turn", "budget", "lineage", "model", "queued"),
+    *("queue_held", "always_allowed"),
 )
 """Facts of the whole log, which a move leaves as they are; all others are facts of the visible chain."""
-
-
 _CHAIN_WIDE = tuple(field.name for field in fields(ConversationView) if field.name not in LOG_WIDE)
 
 
@@ -186,8 +180,7 @@ def reduce(view: ConversationView, event: Event, at: ConversationView | None = N
 def take(view: ConversationView, event: Event, at: ConversationView) -> None:
     """Change the view, which no other code has, to what it is after the event, but for its head. `at` as `reduce`
     has it."""
-    if is_notice(event):
-        put(view, notices=noted(view.notices, event.id))
+    _note(view, event)
     if isinstance(event, HistoryMovedObservation):
         _move(view, event, at)
     elif isinstance(event, CheckpointCreatedObservation):
@@ -205,6 +198,13 @@ def take(view: ConversationView, event: Event, at: ConversationView) -> None:
             _ask(view, event)
         else:
             _act(view, event)
+
+
+def _note(view: ConversationView, event: Event) -> None:
+    if is_notice(event):
+        put(view, notices=noted(view.notices, event.id))
+    if (budget := budget_after(view.budget, event)) is not view.budget:
+        put(view, budget=budget)
 
 
 def _move(view: ConversationView, event: HistoryMovedObservation, at: ConversationView) -> None:
@@ -241,7 +241,7 @@ def _act(view: ConversationView, event: Action) -> None:
     match event:
         case _ if isinstance(event, ANSWERED):
             _call(view, event)
-        case ApprovalRequestedAction() | ApprovalDecidedAction():
+        case ApprovalRequestedAction() | ApprovalDecidedAction() | SpendingPausedAction():
             put(view, approval=approval_after(view.approval, event))
             put(view, owed=view.owed or view.pending is None)
         case AlwaysAllowedAction() | ModelChangedAction():
@@ -265,11 +265,10 @@ def _act(view: ConversationView, event: Action) -> None:
 
 
 def _choose(view: ConversationView, event: AlwaysAllowedAction | ModelChangedAction) -> None:
-    match event:
-        case AlwaysAllowedAction(tool=tool, pattern=pattern):
-            put(view, always_allowed=(*view.always_allowed, (tool, pattern)))
-        case ModelChangedAction(model=model):
-            put(view, model=model)
+    if isinstance(event, ModelChangedAction):
+        put(view, model=event.model)
+    else:
+        put(view, always_allowed=(*view.always_allowed, (event.tool, event.pattern)))
 
 
 def _direct(view: ConversationView, event: ChangeAgentStateAction) -> None:

@@ -50,12 +50,25 @@ class AwaitingCall:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class PendingApproval:
-    """The batch of calls that await answers. `version` rises with each decision; `deadline` is in UTC."""
+    """The batch of calls that await answers. `version` rises with each decision; `deadline` is in UTC. About
+    `spending`, its one entry is no call: it asks whether the conversation may go on."""
 
     batch: EventId
+    about: Literal["calls", "spending"] = "calls"
     version: int
     deadline: datetime | None
     calls: tuple[AwaitingCall, ...]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class BudgetInfo:
+    """The auto-approval budget of a conversation, in US dollars: what calls may cost in all, None while it is off; what
+    those that ran have cost; what is reserved; what is left."""
+
+    dollars: float | None
+    spent: float
+    reserved: float
+    rest: float
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -96,6 +109,8 @@ class SessionInfo:
     """The first action that awaits an answer."""
     approval: PendingApproval | None = None
     """All calls that await answers; None in lists."""
+    budget: BudgetInfo | None = None
+    """None where that is not known without reading the whole log."""
     chain: Chain | None = None
     """The visible events up to `head`; None in lists, and where the log's end is not known yet."""
     dialogue_branch: str = MAIN

@@ -6,15 +6,19 @@ from typing import Literal, Protocol
 
 from openhands_sessions.core.confirmation_rules import ConfirmationRule
 from openhands_sessions.core.events.event import Action
+from openhands_sessions.core.money import MicroDollars
 from openhands_sessions.core.settings import SessionSettings
 
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """What becomes of an action; `rule` is the one that decides, None where no rule does."""
+    """What becomes of an action; `rule` is the one that decides, None where no rule does. `price` is what it costs at
+    most, where an auto-approval budget decides in the user's place: with one, it runs where the price fits, and asks
+    where it does not."""
 
     decision: Literal["allow", "ask", "deny"]
     rule: ConfirmationRule | None = None
+    price: MicroDollars | None = None
 
 
 class Policy(Protocol):

@@ -108,9 +108,12 @@ class AwaitingCallOut(Reply):
 
 
 class PendingApprovalOut(Reply):
-    """The batch that awaits decisions; what is open at the `deadline` is rejected, null for no deadline."""
+    """The batch that awaits decisions; what is open at the `deadline` is rejected, null for no deadline. `about` is
+    `calls`, or `spending`: then one entry asks whether the conversation may go on, with `spent`, `threshold` and `then`
+    in its arguments, US dollars: its cost, what it has reached, and where it asks next."""
 
     batch: int
+    about: Literal["calls", "spending"] = "calls"
     version: int
     deadline: datetime | None
     calls: list[AwaitingCallOut]
@@ -118,6 +121,7 @@ class PendingApprovalOut(Reply):
     def approval(self) -> PendingApproval:
         return PendingApproval(
             batch=EventId(self.batch),
+            about=self.about,
             version=self.version,
             deadline=self.deadline,
             calls=tuple(

@@ -16,6 +16,7 @@ from openhands_sessions.core.commands import (
     RemoveQueued,
     Resume,
     SendMessage,
+    SetBudget,
     SetModel,
     Stop,
 )
@@ -28,6 +29,7 @@ from openhands_sessions.core.settings import bad_input
 from openhands_sessions.core.texts import ModelName
 from openhands_sessions.ports.gateway import Accepted
 from openhands_sessions.protocol.approvals import DecideIn, EventNumber, decide_wire
+from openhands_sessions.protocol.budgets import SetBudgetIn, budget_wire
 from openhands_sessions.protocol.feedback import GiveFeedbackIn, feedback_wire
 from openhands_sessions.protocol.history import (
     HISTORY_ACTIONS,
@@ -209,17 +211,17 @@ class AcceptedOut(Reply):
         return cls(success=True, id=accepted.id, turn=accepted.turn)
 
 
-OWN_MODELS = (MessageIn, StateIn, DecideIn, EditQueuedIn, RemoveQueuedIn, SetModelIn, GiveFeedbackIn)
+OWN_MODELS = (MessageIn, StateIn, DecideIn, EditQueuedIn, RemoveQueuedIn, SetModelIn, SetBudgetIn, GiveFeedbackIn)
 COMMAND_MODELS = (*OWN_MODELS, *HISTORY_MODELS)
-ClientCommand = (
-    MessageIn | StateIn | DecideIn | EditQueuedIn | RemoveQueuedIn | SetModelIn | GiveFeedbackIn | HistoryModel
-)
+OwnModel = MessageIn | StateIn | DecideIn | EditQueuedIn | RemoveQueuedIn | SetModelIn | SetBudgetIn | GiveFeedbackIn
+ClientCommand = OwnModel | HistoryModel
 CommandIn = Annotated[ClientCommand, Field(discriminator="action")]
 _READER: TypeAdapter[ClientCommand] = TypeAdapter(CommandIn)
 _HISTORY_READER: TypeAdapter[HistoryModel] = TypeAdapter(HistoryIn)
 _ACTIONS = (
     *("message", "change_agent_state", "decide", "edit_queued_message", "remove_queued_message", "set_model"),
     "give_feedback",
+    "set_budget",
     *HISTORY_ACTIONS,
 )
 _COMMANDS: Mapping[str, Command] = {
@@ -267,8 +269,8 @@ def command_wire(command: Command, key: str) -> dict[str, Json]:
             return {"action": "remove_queued_message", "args": {"id": queued}, "key": key}
         case SetModel(model=model):
             return {"action": "set_model", "args": {"model": model}, "key": key}
-        case GiveFeedback():
-            return {"action": "give_feedback", "args": feedback_wire(command), "key": key}
+        case GiveFeedback() | SetBudget():
+            return _noted_wire(command, key)
         case Decide():
             return {"action": "decide", "args": decide_wire(command), "key": key}
         case Stop(turn=turn):
@@ -280,6 +282,12 @@ def command_wire(command: Command, key: str) -> dict[str, Json]:
         case _:
             return history_wire(command, key)
     return {"action": "change_agent_state", "args": args, "key": key}
+
+
+def _noted_wire(command: GiveFeedback | SetBudget, key: str) -> dict[str, Json]:
+    if isinstance(command, SetBudget):
+        return {"action": "set_budget", "args": budget_wire(command), "key": key}
+    return {"action": "give_feedback", "args": feedback_wire(command), "key": key}
 
 
 def _answer_wire(answer: Answer) -> dict[str, Json]:

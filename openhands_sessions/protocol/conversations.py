@@ -19,6 +19,7 @@ from openhands_sessions.core.seeding import MOST_MESSAGES
 from openhands_sessions.core.texts import TaskKind, task_message
 from openhands_sessions.ports.gateway import SessionInfo, SessionSpec
 from openhands_sessions.protocol.approvals import PendingApprovalOut
+from openhands_sessions.protocol.budgets import BudgetOut
 from openhands_sessions.protocol.images import ImageUrl
 from openhands_sessions.protocol.payloads import Message, Payload, Reply, Text
 from openhands_sessions.protocol.statuses import v0_status
@@ -221,6 +222,7 @@ class SessionOut(Reply):
     queued: int = 0
     pending: int | None = None
     approval: PendingApprovalOut | None = None
+    budget: BudgetOut | None = None
     chain: list[tuple[int, int]] | None = None
     dialogue_branch: str = MAIN
     model: str | None = None
@@ -302,6 +304,7 @@ class ConversationOut(Reply):
             queued=own.queued,
             pending=None if own.pending is None else EventId(own.pending),
             approval=None if own.approval is None else own.approval.approval(),
+            budget=None if own.budget is None else own.budget.info(),
             chain=None if own.chain is None else tuple((EventId(start), EventId(end)) for start, end in own.chain),
             dialogue_branch=own.dialogue_branch,
             model=own.model,

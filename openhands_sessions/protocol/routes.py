@@ -9,6 +9,7 @@ from functools import partial
 from openhands_sessions.core.permissions import Permission
 from openhands_sessions.core.user_settings import UserSettings
 from openhands_sessions.protocol import parameters as query
+from openhands_sessions.protocol.budgets import BudgetIn, BudgetSetOut
 from openhands_sessions.protocol.commands import AcceptedOut, CommandIn, ModelIn, ModelOut, SayIn, SendIn
 from openhands_sessions.protocol.conversations import (
     ConversationOut,
@@ -85,14 +86,11 @@ DELETE_CONVERSATION = _conversations(
 START_CONVERSATION = _conversations(
     f"POST {ONE}/start", "Open the session of a conversation.", StartedOut, body=StartIn, errors=UNKNOWN, needs=VIEW
 )
-SET_MODEL = _conversations(
-    f"PUT {ONE}/model",
-    "Have another model answer, from the next turn on; refused while a turn runs.",
-    ModelOut,
-    body=ModelIn,
-    errors=REFUSED,
-    needs=OWN,
+_owned = partial(_conversations, errors=REFUSED, needs=OWN)
+SET_MODEL = _owned(
+    f"PUT {ONE}/model", "Have another model answer, from the next turn on; refused in a turn.", ModelOut, body=ModelIn
 )
+SET_BUDGET = _owned(f"PUT {ONE}/budget", "Set the auto-approval budget, or turn it off.", BudgetSetOut, body=BudgetIn)
 MARK_READ = _conversations(
     f"POST {ONE}/read",
     "Raise the caller's read mark, behind which `unread` counts; a lower one changes nothing.",

@@ -86,6 +86,7 @@ HANDLERS: Mapping[Route, Handler] = {
     routes.SAY: commands.say,
     routes.SEND_MESSAGE: commands.send_message,
     routes.SET_MODEL: commands.set_model,
+    routes.SET_BUDGET: commands.set_budget,
     routes.READ_HISTORY: history.read,
     routes.CHANGE_HISTORY: history.change,
     routes.READ_EVENTS: events.events,

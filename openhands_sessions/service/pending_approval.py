@@ -1,8 +1,12 @@
 """Reads the calls that await answers, as they are shown."""
 
+import orjson
+
+from openhands_sessions.core.events.budget import SpendingPausedAction
 from openhands_sessions.core.events.codec import decode
 from openhands_sessions.core.events.event import Event
 from openhands_sessions.core.ids import EventId
+from openhands_sessions.core.money import dollars
 from openhands_sessions.core.view import ConversationView
 from openhands_sessions.ports.gateway import AwaitingCall, PendingApproval
 from openhands_sessions.ports.store import EventLog
@@ -18,11 +22,18 @@ async def pending_approval(log: EventLog, view: ConversationView) -> PendingAppr
         async for batch in log.read(asked.event - 1, before=asked.event + 1):
             calls.append(_call(asked.event, decode(batch[0].text, batch[0].schema)))
     return PendingApproval(
-        batch=approval.batch, version=approval.version, deadline=approval.deadline, calls=tuple(calls)
+        batch=approval.batch,
+        about=approval.about,
+        version=approval.version,
+        deadline=approval.deadline,
+        calls=tuple(calls),
     )
 
 
 def _call(number: EventId, asks: Event) -> AwaitingCall:
+    if isinstance(asks, SpendingPausedAction):
+        amounts = {name: dollars(getattr(asks, name)) for name in ("spent", "threshold", "then")}
+        return AwaitingCall(event_id=number, tool="spending", arguments=orjson.dumps(amounts).decode(), risk=-1)
     call = asks.tool_call_metadata
     return AwaitingCall(
         event_id=number,

@@ -7,8 +7,8 @@ from openhands_sessions.core.ids import ConversationId
 from openhands_sessions.core.layered_settings import LayeredSettings
 from openhands_sessions.ports.program import PROGRAM, ProgramAgent
 from openhands_sessions.ports.store import ConversationRow
+from openhands_sessions.session.dependencies import Dependencies
 from openhands_sessions.session.program_parts import parts_for
-from openhands_sessions.session.setup import Dependencies
 
 ELSEWHERE = "a program runs this conversation: it can be read here, and is spoken to in that program"
 

@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 
+from openhands_sessions.core.budget import Budget
 from openhands_sessions.core.errors import StorageError
 from openhands_sessions.core.events.codec import decode
 from openhands_sessions.core.events.event import AgentState
@@ -17,7 +18,7 @@ from openhands_sessions.core.repository import Repository
 from openhands_sessions.core.stored_view import load_view
 from openhands_sessions.core.unread import unread_after
 from openhands_sessions.core.view import VIEW_VERSION, ConversationView
-from openhands_sessions.ports.gateway import SessionInfo
+from openhands_sessions.ports.gateway import BudgetInfo, SessionInfo
 from openhands_sessions.ports.sharing import Grantee
 from openhands_sessions.ports.store import ConversationRow, SessionStore
 from openhands_sessions.service.expected_clients import ExpectedClients
@@ -166,9 +167,19 @@ class SessionDescriptions:
             processing=known is not None and known.processing,
             queued=0 if known is None else len(known.queued),
             pending=None if known is None else known.pending,
+            budget=None if known is None else _budget(known.budget),
             model=_model(session, known),
             watchers=self._watchers.names(row.id),
         )
+
+
+def _budget(budget: Budget) -> BudgetInfo:
+    return BudgetInfo(
+        dollars=None if budget.cap is None else dollars(budget.cap),
+        spent=dollars(budget.spent),
+        reserved=dollars(budget.held),
+        rest=dollars(budget.rest),
+    )
 
 
 def _unread(

@@ -32,10 +32,11 @@ from openhands_sessions.service.program_conversations import ProgramConversation
 from openhands_sessions.service.status_board import StatusBoard
 from openhands_sessions.service.storage_failures import StorageFailures
 from openhands_sessions.session.agent_session import AgentSession
+from openhands_sessions.session.dependencies import Dependencies
 from openhands_sessions.session.feed import Feed
 from openhands_sessions.session.log_folding import Folding, loading, saving
 from openhands_sessions.session.rest import rest
-from openhands_sessions.session.setup import Dependencies, InitialInput
+from openhands_sessions.session.setup import InitialInput
 
 log = structlog.get_logger(__name__)
 

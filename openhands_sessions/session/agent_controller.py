@@ -22,7 +22,7 @@ from openhands_sessions.core.evolve import evolve
 from openhands_sessions.core.history_commands import Seed
 from openhands_sessions.core.history_form import Message
 from openhands_sessions.core.ids import EventId
-from openhands_sessions.core.limits import over
+from openhands_sessions.core.limits import over, pausing
 from openhands_sessions.core.replay_progress import REPLAYED
 from openhands_sessions.core.settings import SessionSettings
 from openhands_sessions.core.spending import spends
@@ -32,7 +32,7 @@ from openhands_sessions.ports.gateway import Status
 from openhands_sessions.ports.model import ModelReply, Retry
 from openhands_sessions.session.action_runner import SandboxLost
 from openhands_sessions.session.approval_questions import questions
-from openhands_sessions.session.approvals import withdrawing
+from openhands_sessions.session.approvals import answer_until, asking_to_spend, withdrawing
 from openhands_sessions.session.delta_coalescing import DeltaCoalescer
 from openhands_sessions.session.event_stream import EventStream
 from openhands_sessions.session.history_fitter import HistoryFitter
@@ -170,8 +170,22 @@ class AgentController:
                 if await self._replay(self._turn.step):
                     return
                 continue
+            if self._has_model and await self._pause():
+                return
             if await self._record(await self._reply()):
                 return
+
+    async def _pause(self) -> bool:
+        """Ask whether to go on, where the cost has reached the next threshold. True where it asks."""
+        view = self._stream.view
+        question = pausing(view, self._context.ledger.spent.cost, self._settings)
+        if question is not None:
+            deadline = answer_until(self._stream.now, self._settings.approval_timeout)
+            seen = max(self._turn.seen, view.last_message)  # after a no, nothing is owed
+            first, calls = EventId(self._stream.next_id), view.iterations
+            asked = asking_to_spend(question, first=first, seen=seen, iterations=calls, deadline=deadline)
+            await self._stream.append(*asked)
+        return question is not None
 
     async def _replay(self, step: TrajectoryStep) -> bool:
         """Issue one recorded step. True where that ended the turn."""

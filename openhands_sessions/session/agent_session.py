@@ -23,11 +23,12 @@ from openhands_sessions.ports.tracing import trace_parent
 from openhands_sessions.session.agent_controller import AgentController
 from openhands_sessions.session.command_handler import SubmittedCommand
 from openhands_sessions.session.command_loop import CommandLoop, CommandQueue
+from openhands_sessions.session.dependencies import Dependencies
 from openhands_sessions.session.feed import Feed
 from openhands_sessions.session.idempotency import IdempotencyKey
 from openhands_sessions.session.live_credentials import LiveCredentials
 from openhands_sessions.session.model_switch import record_switch
-from openhands_sessions.session.setup import Dependencies, InitialInput, Ready, SessionSetup
+from openhands_sessions.session.setup import InitialInput, Ready, SessionSetup
 from openhands_sessions.session.setup_stages import STAGES, SetupStage
 from openhands_sessions.session.stop import note_stop, record_failure
 from openhands_sessions.session.switchable_agent import AgentOpening, SettingsOf

@@ -104,6 +104,8 @@ class ApprovalDecisions:
 
     async def _taking_effect(self, approval: Approval, given: Given, prefix: str) -> Sequence[Event]:
         asked = await questions(self._stream)
+        if approval.about == "spending":
+            _check_plain(given, prefix)
         edited = self._edited(asked, given, prefix)
         always = self._always(asked, given, prefix)
         if len(approval.calls) == 1:
@@ -189,6 +191,15 @@ class ApprovalDecisions:
             return view.head
         before = view.last_message - 1
         return before if approval.seen == UNNUMBERED else min(before, approval.seen)
+
+
+def _check_plain(given: Given, prefix: str) -> None:
+    """Raises BadInput for what can only be said about a call."""
+    for place, one in enumerate(given.values()):
+        for name in ("arguments", "always", "feedback"):
+            if getattr(one, name):
+                field = f"{prefix}{place}.{name}" if prefix else name
+                raise BadInput(field, "cannot be given: the question is about spending, answer it with yes or no")
 
 
 def _refused(question: Question, feedback: str = "") -> Question:

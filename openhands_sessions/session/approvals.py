@@ -2,12 +2,13 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 from openhands_sessions.core.approval import AskedCall
 from openhands_sessions.core.errors import BadInput
-from openhands_sessions.core.events.actions import UNKNOWN_RISK, ChangeAgentStateAction
+from openhands_sessions.core.events.actions import UNKNOWN_RISK, ChangeAgentStateAction, MessageAction
+from openhands_sessions.core.events.budget import SpendingPausedAction
 from openhands_sessions.core.events.event import Action, AgentState, ConfirmationState, Event, Observation, Source
 from openhands_sessions.core.events.observations import (
     NOT_RUN_ID,
@@ -62,6 +63,24 @@ def asking(
     )
 
 
+def asking_to_spend(
+    question: SpendingPausedAction, *, first: EventId, seen: int, iterations: int, deadline: datetime | None
+) -> Sequence[Event]:
+    """The one append that asks whether to go on. The message is for V0 clients, which show their buttons below it.
+    `first` is the id that the first of these events will have."""
+    return (
+        AgentStateChangedObservation(agent_state=AgentState.AWAITING_USER_CONFIRMATION),
+        question,
+        MessageAction(source=Source.AGENT, content=question.describe(), cause=EventId(first + 1)),
+        TurnEndedObservation(stop_reason=StopReason.APPROVAL, seen=seen, iterations=iterations, deadline=deadline),
+    )
+
+
+def answer_until(now: datetime, seconds: float) -> datetime | None:
+    """When a question that is asked now is overdue; None where `seconds` are 0, for never."""
+    return now + timedelta(seconds=seconds) if seconds else None
+
+
 def asking_next(action: Action, requested: EventId, *, seen: int, deadline: datetime | None) -> Sequence[Event]:
     """What asks V0 clients about the next call of a batch, which the event `requested` asked about."""
     return (
@@ -105,8 +124,8 @@ def withdrawing(questions: Sequence[Question], *, first: EventId) -> Sequence[Ev
     id that the first of these events will have."""
     events: list[Event] = []
     for question in questions:
-        [*actions], [result] = _rejected([question], EventId(first + len(events)))
-        events += (*actions, result)
+        actions, results = _rejected([question], EventId(first + len(events)))
+        events += (*actions, *results)
     return events
 
 
@@ -165,7 +184,8 @@ def _rejected(questions: Sequence[Question], first: EventId) -> tuple[Sequence[A
         if question.shown:
             cause = EventId(first + len(actions))
             actions.append(_restated(question.action, ConfirmationState.REJECTED))
-        results.append(result_of(question, cause))
+        if not isinstance(question.action, SpendingPausedAction):  # that is no call
+            results.append(result_of(question, cause))
     return actions, results
 
 

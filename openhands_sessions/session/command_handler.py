@@ -14,11 +14,13 @@ from openhands_sessions.core.commands import (
     RemoveQueued,
     Resume,
     SendMessage,
+    SetBudget,
     SetModel,
     Stop,
 )
 from openhands_sessions.core.errors import BadInput, NotAccepting
 from openhands_sessions.core.events.actions import ChangeAgentStateAction, MessageAction
+from openhands_sessions.core.events.budget import BudgetSetAction
 from openhands_sessions.core.events.event import AgentState, Event, Source
 from openhands_sessions.core.events.observations import AgentStateChangedObservation
 from openhands_sessions.core.events.own import (
@@ -62,6 +64,7 @@ BY_PERSONS = (
     HistoryCompactedAction,
     ApprovalDecidedAction,
     AlwaysAllowedAction,
+    BudgetSetAction,
 )
 
 
@@ -137,15 +140,17 @@ class CommandHandler:
                 return await self._append(self._resumed(), given)
             case Answer() | Decide() as answer:
                 return await self._append(await self._decisions.taken(answer), given)
-            case GiveFeedback() as feedback:
-                return await self._append((self._feedback(feedback),), given)
+            case GiveFeedback() | SetBudget() as noted:
+                return await self._append((self._noted(noted),), given)
             case Compact() | Seed() | SetModel():
                 raise NotAccepting("this is done between two turns")
             case command:
                 return await self._moved(command, given)
 
-    def _feedback(self, command: GiveFeedback) -> Event:
+    def _noted(self, command: GiveFeedback | SetBudget) -> Event:
         """Raises BadInput."""
+        if isinstance(command, SetBudget):
+            return BudgetSetAction(source=Source.USER, micro_dollars=command.micro_dollars)
         head = self._stream.view.head
         if command.about is not None and command.about > head:
             raise BadInput("about", f"must be an event of the conversation, at most {head}")

@@ -14,6 +14,7 @@ from openhands_sessions.ports.gateway import Accepted, EndReason
 from openhands_sessions.ports.tracing import trace_parent
 from openhands_sessions.session.command_handler import CommandHandler, SubmittedCommand
 from openhands_sessions.session.compaction import STOPPED, Compaction
+from openhands_sessions.session.dependencies import Dependencies
 from openhands_sessions.session.event_stream import EventStream
 from openhands_sessions.session.history_moves import HistoryMoves
 from openhands_sessions.session.idempotency import earlier_answer
@@ -21,7 +22,7 @@ from openhands_sessions.session.log_folding import loading, saving
 from openhands_sessions.session.model_switch import PENDING, ModelSwitch
 from openhands_sessions.session.rest import rest
 from openhands_sessions.session.session_spans import SessionSpans
-from openhands_sessions.session.setup import Dependencies, Ready
+from openhands_sessions.session.setup import Ready
 from openhands_sessions.session.stop import Stopper
 from openhands_sessions.session.turn_causes import TurnCauses
 from openhands_sessions.session.turn_runner import TurnRunner, turn_is_owed, work_is_left

@@ -1,10 +1,9 @@
 """Takes up the calls of a reply, one at a time: reads, grades and records each, and has it carried out."""
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
-from datetime import timedelta
 from typing import Any
 
 from openhands_sessions.core.approval import AskedCall
@@ -12,6 +11,7 @@ from openhands_sessions.core.confirmation_rules import remembered_rule
 from openhands_sessions.core.dialogue import CUT
 from openhands_sessions.core.errors import BadInput, StorageError
 from openhands_sessions.core.events.actions import FinishAction, RejectAction
+from openhands_sessions.core.events.budget import BudgetReservedAction
 from openhands_sessions.core.events.event import Action, AgentState, Json, Source, ToolCall
 from openhands_sessions.core.events.observations import BAD_CALL_ID, DENIED_ID, ErrorObservation
 from openhands_sessions.core.events.own import InvalidCallAction, PlannedCall
@@ -20,7 +20,8 @@ from openhands_sessions.core.spending import spends
 from openhands_sessions.ports.policy import Verdict
 from openhands_sessions.session.action_runner import SandboxLost
 from openhands_sessions.session.approval_questions import question
-from openhands_sessions.session.approvals import asking, confirmed, edited, requested, withdrawing
+from openhands_sessions.session.approvals import answer_until, asking, confirmed, edited, requested, withdrawing
+from openhands_sessions.session.call_budget import CallBudget
 from openhands_sessions.session.event_stream import EventStream
 from openhands_sessions.session.turn_context import TurnContext, TurnProgress
 
@@ -66,6 +67,7 @@ class PlannedCalls:
         self._stream = stream
         self._context = context
         self._settings = settings
+        self._budget = CallBudget(stream)
 
     def edited(self, pending: Action, arguments: str) -> Action:
         """An action that awaits an answer, with other arguments for its call. Raises BadInput that names what is wrong
@@ -121,22 +123,32 @@ class PlannedCalls:
             thought = str(getattr(action, "thought", ""))
             denied = InvalidCallAction(**_about(given.call, given, turn), thought=thought)
             return await self._refuse(denied, DENIED.format(verdict.rule.describe()), DENIED_ID)
-        if verdict.decision == "ask":
-            return await self._ask(action, given, turn)
-        return await self._carry_out(action)
+        if not self._budget.asks(verdict, action):
+            return await self._carry_out(action)
+        calls = [(action, verdict), *self._later(given, turn)]
+        reserving = self._budget.reserving(calls)
+        if not self._budget.asks(verdict, action, reserving):
+            return await self._carry_out(action, *reserving)
+        asked = [call for call, verdict in calls if self._budget.asks(verdict, call, reserving)]
+        return await self._ask(asked, reserving, turn)
 
-    async def _ask(self, action: Action, given: CallOfReply, turn: TurnProgress) -> Asked:
-        """Ask about the call, and about those after it that need an answer too."""
-        asked = [action]
-        for call in given.later:
+    def _later(self, given: CallOfReply, turn: TurnProgress) -> Iterator[tuple[Action, Verdict]]:
+        """The calls after this one that can be carried out, but for those that the user was asked about."""
+        approval = self._stream.view.approval
+        asked = set() if approval is None else {one.call for one in approval.calls}
+        for call in (each for each in given.later if each.id not in asked):
             with suppress(BadInput):
-                later = self._read(call, replace(given, thought=""), turn)
-                if self._verdict(later).decision == "ask":
-                    asked.append(later)
-        iterations = self._stream.view.iterations + spends(self._stream.view.response_id, action)
-        seconds = self._settings.approval_timeout
-        deadline = self._stream.now + timedelta(seconds=seconds) if seconds else None
-        await self._stream.append(*asking(asked, seen=turn.seen, iterations=iterations, deadline=deadline))
+                action = self._read(call, replace(given, thought=""), turn)
+                yield action, self._verdict(action)
+
+    async def _ask(
+        self, asked: Sequence[Action], reserving: Sequence[BudgetReservedAction], turn: TurnProgress
+    ) -> Asked:
+        """Ask about the call, and about those after it that need an answer too."""
+        iterations = self._stream.view.iterations + spends(self._stream.view.response_id, asked[0])
+        deadline = answer_until(self._stream.now, self._settings.approval_timeout)
+        question = asking(asked, seen=turn.seen, iterations=iterations, deadline=deadline)
+        await self._stream.append(*reserving, *question)
         return Asked()
 
     async def _take_decided(self, asked: AskedCall) -> Answered:
@@ -198,7 +210,11 @@ class PlannedCalls:
         except BadInput:
             return None
         independent = self._context.tools.is_independent(call.name, action)
-        return action if independent and self._verdict(action).decision == "allow" else None
+        if not independent:
+            return None
+        verdict = self._verdict(action)
+        free = verdict.decision != "deny" and not self._budget.asks(verdict, action)
+        return action if free else None
 
     async def _try(self, recorded: Action) -> Answered | SandboxLost | StorageError:
         """Carry out a call beside others: what goes wrong is returned, so that they go on."""
@@ -207,8 +223,11 @@ class PlannedCalls:
         except (SandboxLost, StorageError) as failure:
             return failure
 
-    async def _carry_out(self, action: Action) -> Answered:
-        return await self._answered(await self._stream.append_one(action))
+    async def _carry_out(self, action: Action, *reserving: BudgetReservedAction) -> Answered:
+        """A reservation and the action that it lets run are one append."""
+        *_, recorded = await self._stream.append(*reserving, action)
+        assert isinstance(recorded, Action)  # it is what was given
+        return await self._answered(recorded)
 
     async def _answered(self, recorded: Action) -> Answered:
         observation = await self._context.runner.carry_out(recorded)

@@ -8,7 +8,7 @@ from openhands_sessions.core.settings import SessionSettings
 from openhands_sessions.ports.agent import Agent, Agents
 from openhands_sessions.ports.call_ledger import CallLedger
 from openhands_sessions.ports.program import ProgramAgent
-from openhands_sessions.session.setup import Dependencies
+from openhands_sessions.session.dependencies import Dependencies
 
 
 def parts_for(agent: ProgramAgent, parts: Dependencies) -> Dependencies:

@@ -4,7 +4,7 @@ from datetime import datetime
 
 from openhands_sessions.core.ids import ConversationId
 from openhands_sessions.core.view import ConversationView
-from openhands_sessions.session.setup import Dependencies
+from openhands_sessions.session.dependencies import Dependencies
 
 
 async def rest(

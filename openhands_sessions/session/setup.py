@@ -1,10 +1,8 @@
 """What is built in each set-up state, and what a session has once all of it is built."""
 
-import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
-from datetime import datetime
 from functools import partial
 from typing import TypeVar
 
@@ -15,91 +13,38 @@ from openhands_sessions.core.events.observations import REPLAY_LOST_ID, AgentSta
 from openhands_sessions.core.events.own import ReplayBegunObservation, ReplayEndedObservation
 from openhands_sessions.core.ids import UNNUMBERED, ConversationId, EventId, OwnerId
 from openhands_sessions.core.lifecycle import SessionState
-from openhands_sessions.core.masking import SecretMasker, without_paths
-from openhands_sessions.core.measurements import Measurements
-from openhands_sessions.core.quotas import Quota
+from openhands_sessions.core.masking import without_paths
 from openhands_sessions.core.repository import Repository
 from openhands_sessions.core.settings import SessionSettings
 from openhands_sessions.core.trajectory import TrajectoryStep
-from openhands_sessions.ports.agent import Agents
-from openhands_sessions.ports.condenser import Condenser
 from openhands_sessions.ports.gateway import Status
-from openhands_sessions.ports.mcp import McpFunction, McpServers, McpTools
-from openhands_sessions.ports.memory import Memory, RecalledKnowledge
-from openhands_sessions.ports.policy import Policy
-from openhands_sessions.ports.runtime import Runtime, Runtimes, RuntimeSpec
-from openhands_sessions.ports.store import SessionStore
+from openhands_sessions.ports.mcp import McpTools
+from openhands_sessions.ports.memory import RecalledKnowledge
+from openhands_sessions.ports.runtime import Runtime, RuntimeSpec
 from openhands_sessions.ports.tool import Tool
-from openhands_sessions.ports.tracing import Tracer
 from openhands_sessions.session.action_runner import ActionRunner
 from openhands_sessions.session.agent_controller import AgentController
-from openhands_sessions.session.call_admission import CallAdmission
+from openhands_sessions.session.call_budget import first_budget
+from openhands_sessions.session.dependencies import Dependencies
 from openhands_sessions.session.event_stream import EventStream
-from openhands_sessions.session.feed import Feed
 from openhands_sessions.session.knowledge_recall import KnowledgeRecall
 from openhands_sessions.session.live_credentials import LiveCredentials
-from openhands_sessions.session.log_folding import Folding, fold_turns, loading, saving
+from openhands_sessions.session.log_folding import Folding, loading, saving
 from openhands_sessions.session.mcp_opening import open_mcp
 from openhands_sessions.session.new_sandbox import note_new_sandbox
 from openhands_sessions.session.progress_limit import ProgressLimit
-from openhands_sessions.session.progress_notice import Timers
 from openhands_sessions.session.replay import Replay
 from openhands_sessions.session.repository_setup import RepositorySetup
-from openhands_sessions.session.session_spans import SessionSpans
 from openhands_sessions.session.setup_stages import SetupStage
 from openhands_sessions.session.stop import is_over
 from openhands_sessions.session.switchable_agent import AgentOpening, SwitchableAgent
 from openhands_sessions.session.tool_registry import ToolRegistry
 from openhands_sessions.session.turn_context import TurnContext
 from openhands_sessions.session.turn_runner import turn_is_owed
-from openhands_sessions.session.usage_ledger import UsageLedger
 
 T = TypeVar("T")
 NO_IMAGES = "cannot be looked at by this model: choose another one, or send the message without images"
 REPLAY_LOST = "The recorded steps are lost; the conversation goes on without them."
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Dependencies:
-    """What every session of a server is built from."""
-
-    store: SessionStore
-    runtimes: Runtimes
-    agents: Agents
-    memory: Memory
-    tools: Sequence[Tool]
-    policy: Policy
-    condenser: Condenser
-    clock: Callable[[], datetime]
-    version: str
-    secrets: Sequence[str] = ()
-    """The server's own, which are masked in everything that a conversation records."""
-    quotas: Sequence[Quota] = ()
-    """Of each user's model calls."""
-    ipython: Tool | None = None
-    """Offered where the sandbox has IPython."""
-    mcp: McpServers | None = None
-    functions: McpTools | None = None
-    """Of the program that runs the session in its own process; then `mcp` is not used."""
-    mcp_tool: Callable[[McpFunction], Tool] | None = None
-    """Makes the tool of a function."""
-    fold_turns: asyncio.Semaphore = field(default_factory=fold_turns)
-    """Of all sessions' long logs."""
-    measurements: Measurements = field(default_factory=Measurements)
-    tracer: Tracer | None = None
-    owe: Callable[[ConversationId, EventId], Awaitable[None]] | None = None
-    """Told at the end of a session that its events up to this one are to be saved elsewhere."""
-    timers: Callable[[], Timers] = asyncio.get_running_loop
-    """Where the notices of turns without progress get their time from."""
-
-    def event_stream(self, sid: ConversationId, feed: Feed, masker: SecretMasker) -> EventStream:
-        """Of one conversation; it measures its appends."""
-        return EventStream(self.store.log(sid), feed, self.clock, masker, self.measurements)
-
-    def ledger(self, sid: ConversationId, user: OwnerId, stream: EventStream) -> UsageLedger:
-        """Of the model calls of one conversation, which count for this user's quotas."""
-        admission = CallAdmission(sid, user, self.store.accounts, self.quotas, self.clock)
-        return UsageLedger(stream, admission, SessionSpans(self.tracer, sid, stream.masker.text))
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -286,7 +231,7 @@ class SessionSetup:
         if stream.view.system == UNNUMBERED:
             images = () if self.initial.images is None else tuple(await self.initial.images())
             replay = (ReplayBegunObservation(steps=len(steps)),) if steps else ()
-            await stream.append(*self._first_events(agent, knowledge, images), *replay)
+            await stream.append(*self._first_events(agent, knowledge, images), *replay, *first_budget(self.settings))
         elif not stream.view.owed and await is_over(stream):
             await stream.append(*_waiting(stream.view.pending))
 

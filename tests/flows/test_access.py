@@ -59,6 +59,7 @@ ONE: Mapping[Route, tuple[int, int, int, int, int, int, int, int, int]] = {
     routes.EXPERIMENT_CONFIG: (401, 200, 404, 404, 404, 404, 200, 200, 200),
     routes.SUBMIT_FEEDBACK: (401, 200, 404, 404, 404, 404, 403, 200, 403),
     routes.SET_MODEL: (401, 422, 404, 404, 404, 404, 403, 403, 403),  # of the shell agent, which has no model
+    routes.SET_BUDGET: (401, 200, 404, 404, 404, 404, 403, 403, 403),
     routes.SEND_COMMAND: (401, 200, 404, 404, 404, 404, 403, 200, 403),
     routes.SAY: (401, 200, 404, 404, 404, 404, 403, 200, 403),
     routes.SEND_MESSAGE: (401, 200, 404, 404, 404, 404, 403, 200, 403),
@@ -141,6 +142,7 @@ GOOD: Mapping[Route, Asked] = {
     routes.MARK_READ: Asked(json={"event_id": 0}),
     routes.CHANGE_HISTORY: Asked(json=lambda: {"action": "checkpoint", "args": {"name": f"here {next(NUMBERS)}"}}),
     routes.SET_MODEL: Asked(json={"model": "scripted:demo"}),
+    routes.SET_BUDGET: Asked(json={"dollars": 3}),
     routes.SHARE: Asked(json={"user": "carl"}),
     routes.UNSHARE: Asked(query={"user": "carl"}),
     routes.MAKE_LINK: Asked(json={}),

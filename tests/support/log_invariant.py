@@ -6,6 +6,7 @@ from typing import Any
 
 from openhands_sessions.core.dialogue import dialogue
 from openhands_sessions.core.events.actions import MessageAction
+from openhands_sessions.core.events.budget import BudgetReservedAction
 from openhands_sessions.core.events.event import AgentState, Event, Observation, Source
 from openhands_sessions.core.events.own import (
     MessageQueuedAction,
@@ -15,6 +16,7 @@ from openhands_sessions.core.events.own import (
 )
 from openhands_sessions.core.ids import EventId
 from openhands_sessions.core.lineage import on_chain
+from openhands_sessions.core.view import ConversationView
 from tests.support.moved_logs import views_of
 from tests.support.valid_history import valid
 
@@ -24,7 +26,9 @@ def check_log(events: Sequence[Event]) -> None:
     assert [event.id for event in events] == list(range(len(events)))
     answered = Counter(event.cause for event in events if isinstance(event, Observation) and event.cause is not None)
     assert set(answered.values()) <= {1}
-    view = views_of(list(events))[-1]
+    views = views_of(list(events))
+    view = views[-1]
+    check_budget(events, views)
     for chain in (view.chain, *(view.lineage.path(branch.tip) for branch in view.lineage.branches)):
         messages: Any = dialogue([event for event in events if on_chain(chain, event.id)])
         assert valid(messages)
@@ -33,6 +37,19 @@ def check_log(events: Sequence[Event]) -> None:
     assert not view.owed or view.pending is not None
     assert view.stopping is None
     assert view.agent_state is not AgentState.RUNNING
+
+
+def check_budget(events: Sequence[Event], views: Sequence[ConversationView]) -> None:
+    """What is reserved fitted, each call takes its price once, and at rest nothing stays reserved but behind a
+    question."""
+    reserved: Counter[tuple[str, str]] = Counter()
+    for place, event in enumerate(events):
+        if isinstance(event, BudgetReservedAction):
+            assert sum(one.micro_dollars for one in event.calls) <= views[place - 1].budget.rest
+            reserved.update((event.response, one.call) for one in event.calls)
+        assert views[place].budget.rest >= 0
+    assert set(reserved.values()) <= {1}
+    assert not views[-1].budget.reserved or views[-1].pending is not None
 
 
 def check_turns(events: Sequence[Event], waiting: Sequence[EventId]) -> None:

@@ -37,7 +37,7 @@ from openhands_sessions.service.session_service import ConversationLimits, Sessi
 from openhands_sessions.service.settings import SettingsStore
 from openhands_sessions.service.status_board import StatusBoard
 from openhands_sessions.session.agent_session import AgentSession
-from openhands_sessions.session.setup import Dependencies
+from openhands_sessions.session.dependencies import Dependencies
 from tests.fakes.files import MemoryFiles
 from tests.fakes.model import FakeModel, FakeModels
 from tests.fakes.runtime import FakeRuntimes

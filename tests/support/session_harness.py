@@ -38,9 +38,10 @@ from openhands_sessions.ports.memory import Memory
 from openhands_sessions.ports.runtime import Runtimes
 from openhands_sessions.ports.store import SessionStore
 from openhands_sessions.session.agent_session import AgentSession
+from openhands_sessions.session.dependencies import Dependencies
 from openhands_sessions.session.feed import Feed
 from openhands_sessions.session.progress_notice import Timers
-from openhands_sessions.session.setup import Dependencies, InitialInput
+from openhands_sessions.session.setup import InitialInput
 from openhands_sessions.session.setup_stages import STAGES
 from tests.fakes.model import FakeCall, FakeModel, FakeModels, FakeReply
 from tests.fakes.openings import DoorAgents, DoorMemory, DoorRuntimes, DoorStore, Doorway

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
 
+from openhands_sessions.core.events.budget import BUDGET_ACTIONS
 from openhands_sessions.core.events.event import Action, Json, Observation, kinds_of
 from openhands_sessions.core.history_form import HistoryForm
 from openhands_sessions.core.ids import UNNUMBERED, EventId
@@ -338,5 +339,5 @@ class FeedbackGivenObservation(Observation, kind="feedback_given", says="Feedbac
     comment: str = ""
 
 
-OWN_ACTIONS: dict[str, type[Action]] = kinds_of(Action, __name__, vars())
+OWN_ACTIONS: dict[str, type[Action]] = {**kinds_of(Action, __name__, vars()), **BUDGET_ACTIONS}
 OWN_OBSERVATIONS: dict[str, type[Observation]] = kinds_of(Observation, __name__, vars())

@@ -2,8 +2,9 @@
 
 import pytest
 
+from openhands_sessions.core.budget import Budget
 from openhands_sessions.core.events.own import StopReason
-from openhands_sessions.core.limits import over
+from openhands_sessions.core.limits import over, pausing
 from openhands_sessions.core.settings import SessionSettings
 from openhands_sessions.core.spending import Spent
 from openhands_sessions.core.view import ConversationView
@@ -35,3 +36,24 @@ def test_the_v0_client_knows_a_limit_by_how_its_text_begins() -> None:
         limit = over(view, SessionSettings(max_budget_per_task=1.0))
         assert limit is not None
         assert limit.text.startswith("Agent reached maximum")
+
+
+@pytest.mark.parametrize(
+    ("spent", "allowed", "threshold", "then"),
+    [
+        (4_999_999, 0, None, None),
+        (5_000_000, 0, 5_000_000, 10_000_000),
+        (23_000_000, 0, 5_000_000, 40_000_000),
+        (9_999_999, 10_000_000, None, None),
+        (10_000_000, 10_000_000, 10_000_000, 20_000_000),
+    ],
+)
+def test_a_conversation_pauses_at_its_threshold_and_then_at_the_doubled_one_above_its_cost(
+    spent: int, allowed: int, threshold: int | None, then: int | None
+) -> None:
+    question = pausing(ConversationView(budget=Budget(pause_at=allowed)), spent, SessionSettings())
+    assert (question and question.threshold, question and question.then) == (threshold, then)
+
+
+def test_a_threshold_of_nothing_is_none() -> None:
+    assert pausing(ConversationView(), 10**12, SessionSettings(spending_pause_at=0)) is None

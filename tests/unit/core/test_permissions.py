@@ -4,7 +4,7 @@ from typing import get_args
 
 import pytest
 
-from openhands_sessions.core.commands import Answer, Command, Decide, DecideCall, SendMessage, SetModel
+from openhands_sessions.core.commands import Answer, Command, Decide, DecideCall, SendMessage, SetBudget, SetModel
 from openhands_sessions.core.events.own import RuleScope
 from openhands_sessions.core.ids import EventId
 from openhands_sessions.core.permissions import COMMANDS, Permission, needed_for
@@ -32,6 +32,6 @@ def test_whatever_makes_a_rule_is_the_owners(scope: RuleScope) -> None:
     assert (needed_for(SendMessage(content="hi")), needed_for(SetModel("m"))) == (WRITE, OWN)
 
 
-def test_viewers_command_nothing_and_writers_all_but_the_choice_of_a_model() -> None:
+def test_viewers_command_nothing_and_writers_all_but_what_costs_the_owner() -> None:
     assert {kind for kind, needs in COMMANDS.items() if needs is VIEW} == set()
-    assert {kind for kind, needs in COMMANDS.items() if needs is OWN} == {SetModel}
+    assert {kind for kind, needs in COMMANDS.items() if needs is OWN} == {SetBudget, SetModel}

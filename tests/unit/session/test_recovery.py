@@ -45,6 +45,8 @@ class Story:
     ran: list[str]
     """The commands that are to have been run, each once."""
     settings: dict[str, Any]
+    spent: int = 0
+    """Micro-dollars of the auto-approval budget that are spent in the end; none is reserved then."""
 
 
 def tells(text: str, until: str = "awaiting_user_input") -> Act:
@@ -59,6 +61,10 @@ def notes(*names: str) -> FakeReply:
 ASKED = "awaiting_user_confirmation"
 YES, NO = Answer(confirmed=True), Answer(confirmed=False)
 BAD = FakeReply(calls=[FakeCall("dance", "{"), FakeCall("think", {"thought": "hm"})])
+PRICES = [
+    {"tool": "execute_bash", "pattern": f"echo {name}*", "dollars": price}
+    for name, price in (("dear", 3), ("cheap", 1))
+]
 STORIES = {
     "a turn": Story([notes("a"), says("Done.")], [tells("go")], ["a"], {}),
     "several calls": Story([notes("a", "b", "c"), BAD, finishes()], [tells("go", "finished")], ["a", "b", "c"], {}),
@@ -120,6 +126,13 @@ STORIES = {
         ["a", "b"],
         {},
     ),
+    "a budget": Story(
+        [notes("dear", "cheap"), notes("cheap"), notes("dear"), says("Done.")],
+        [tells("go", ASKED), Act(YES, "awaiting_user_input")],
+        ["dear", "cheap", "cheap", "dear"],
+        {"confirmation_mode": True, "call_prices": PRICES, "auto_approval_budget": 6},
+        spent=5_000_000,
+    ),
     "a pause and on": Story(
         [says("One."), notes("a"), says("Two.")],
         [tells("go"), Act(Pause(), "paused"), Act(Resume(), "awaiting_user_input")],
@@ -176,6 +189,8 @@ async def lives_until(harness: SessionHarness, player: Player, store: MortalStor
 async def ends_well(harness: SessionHarness, player: Player, story: Story) -> None:
     async with harness.live() as session:
         await player.act(session)
+        budget = session.event_stream.view.budget
+        assert (budget.spent, budget.held) == (story.spent, 0)
     events = await harness.events()
     assert [event.id for event in events] == list(range(len(events)))
     said = [event.content for event in events if isinstance(event, MessageAction) and event.source is Source.USER]
