@@ -22,6 +22,8 @@ from tests.support.socket_clients import V0Client
 SHORTER = {"sleep 1; echo SLOW-MARK-10": "sleep 60; echo SLOW-MARK-10", "sleep 1; ": "sleep 0.1; "}
 """The waits of the recorded commands, but for the one that a stop ends."""
 NEVER = 3600.0
+LONG_ENOUGH = 5.0
+"""For a pause to come first, also on a busy machine; the reply is waited for after it."""
 
 
 @pytest.mark.parametrize(
@@ -45,7 +47,7 @@ async def test_recorded_traffic_comes_again(server: Server, clients: Clients, na
 
 async def test_recorded_stops_and_resumes_come_again(server: Server, clients: Clients) -> None:
     recording = Recording.read("04_stop_and_resume", SHORTER)
-    slow = {_slow(2): NEVER, _slow(4): 1.0, _slow(6): NEVER}
+    slow = {_slow(2): NEVER, _slow(4): LONG_ENOUGH, _slow(6): NEVER}
     model = server.script("recorded", recording.script(slow))
     client = clients.v0(await clients.rest.create(recording.first_message, llm_model=model))
     await client.connect()

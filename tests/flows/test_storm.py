@@ -64,6 +64,8 @@ class Storm:
 
     def __init__(self, served: InProcessServer, seed: int, pause: float) -> None:
         self.random = random.Random(seed)
+        self.purposes: set[str] = set()
+        """What the model was called for, once all has ended."""
         self._pause = pause
         self.took: list[tuple[float, str]] = []
         self.faults: list[str] = []
@@ -301,7 +303,7 @@ async def storm(data_dir: Path, seed: int, *, sessions: int, seconds: float, pau
         for sid in sids:
             assert (await clients.rest.ask("POST", f"/api/conversations/{sid}/stop"))[0] == 200
         assert served.house.sessions.live_sessions == 0
-        await check_accounts(served)
+        raging.purposes = await check_accounts(served)
         for sid in sids:
             events = [from_wire(event) for event in await clients.rest.events(sid)]
             check_log(events)
@@ -319,6 +321,7 @@ async def storm(data_dir: Path, seed: int, *, sessions: int, seconds: float, pau
 async def test_a_storm_of_users_leaves_every_log_valid(data_dir: Path) -> None:
     raging = await storm(data_dir, printed_seed(), sessions=6, seconds=6.0, pause=IMPATIENT)
     assert sum(raging.calls.values()) > 50
+    assert "main" in raging.purposes
 
 
 @pytest.mark.long
@@ -330,3 +333,4 @@ async def test_fifty_conversations_rage_for_a_minute(data_dir: Path, run: int) -
     slowest, name = max(raging.took)
     print(f"{sum(raging.calls.values())} acts, {len(raging.took)} calls, the slowest ({name}) {slowest:.2f} s")
     assert slowest <= SLOWEST
+    assert {"main", "seed"} <= raging.purposes
