@@ -123,6 +123,8 @@ class PlannedCalls:
             thought = str(getattr(action, "thought", ""))
             denied = InvalidCallAction(**_about(given.call, given, turn), thought=thought)
             return await self._refuse(denied, DENIED.format(verdict.rule.describe()), DENIED_ID)
+        if verdict.price is not None or verdict.decision == "ask":
+            await self._stream.quiet()  # a budget that is being set counts; nothing waits from here to the append
         if not self._budget.asks(verdict, action):
             return await self._carry_out(action)
         calls = [(action, verdict), *self._later(given, turn)]

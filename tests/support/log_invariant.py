@@ -43,11 +43,10 @@ def check_budget(events: Sequence[Event], views: Sequence[ConversationView]) -> 
     """What is reserved fitted, each call takes its price once, and at rest nothing stays reserved but behind a
     question."""
     reserved: Counter[tuple[str, str]] = Counter()
-    for place, event in enumerate(events):
+    for before, event in zip(views[:-1], events, strict=True):
         if isinstance(event, BudgetReservedAction):
-            assert sum(one.micro_dollars for one in event.calls) <= views[place - 1].budget.rest
+            assert sum(one.micro_dollars for one in event.calls) <= before.budget.rest
             reserved.update((event.response, one.call) for one in event.calls)
-        assert views[place].budget.rest >= 0
     assert set(reserved.values()) <= {1}
     assert not views[-1].budget.reserved or views[-1].pending is not None
 

@@ -1,5 +1,7 @@
 """Calls with a known price run without a question as far as the budget of their conversation reaches."""
 
+import asyncio
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -15,8 +17,10 @@ from openhands_sessions.session.agent_session import AgentSession
 from openhands_sessions.session.idempotency import IdempotencyKey
 from tests.fakes.mcp import FakeMcp
 from tests.fakes.model import FakeCall, FakeModel, FakeReply
+from tests.fakes.store import HeldLog, MortalStore
 from tests.support.log_invariant import check_log
 from tests.support.session_harness import SessionHarness, ask, only, runs, say, says, state, until
+from tests.support.store_entries import TALK
 
 ASKED, WAITS = "awaiting_user_confirmation", "awaiting_user_input"
 PRICES: list[dict[str, Any]] = [
@@ -56,6 +60,32 @@ async def test_a_call_whose_price_fits_runs_and_one_that_does_not_asks(store: Se
         await state(session, WAITS, yes.id)
         assert await ran(harness) == ["dear", "dear"]
         assert amounts(session) == (3, 0, 1)  # what the user approves is not the budget's
+    check_log(await harness.events())
+
+
+async def test_a_budget_that_is_lowered_just_before_a_call_counts_for_it(store: SessionStore) -> None:
+    answer = asyncio.Event()
+    harness = scene(store, replace(runs("echo dear"), hold=answer), says("Done."))
+    log, mortal = HeldLog(store.log(TALK), holds=False), MortalStore(store, dies_at=-1, stored=True)
+    mortal.logs[TALK] = log
+    async with harness.live(mortal) as session:
+        talking = asyncio.create_task(ask(session, "go", ASKED))
+        await harness.model.asked(1)
+        log.holds = True
+        lowering = asyncio.create_task(session.submit(SetBudget(1_000_000)))
+        for _ in range(20):
+            await asyncio.sleep(0)
+        assert len(log) == 1
+        answer.set()
+        for _ in range(20):  # the reply is taken up as far as it can be
+            await asyncio.sleep(0)
+        log.holds = False
+        while len(log):
+            await log.release()
+        await lowering
+        await talking
+        assert amounts(session) == (0, 0, 1)
+    assert await ran(harness) == []
     check_log(await harness.events())
 
 
