@@ -168,7 +168,7 @@ async def _in_thread(work: Callable[[], object], owner: str) -> object:
             # A StopIteration cannot be raised into a future, nor must an exit of the function end the program.
             shown = error if isinstance(error, Exception) and not isinstance(error, StopIteration) else None
             setter, value = outcome.set_exception, shown or RuntimeError(type(error).__name__)
-        with suppress(RuntimeError):  # the loop has ended, and nobody waits any more
+        with suppress(RuntimeError):  # the loop has ended: no caller is left
             loop.call_soon_threadsafe(tell, setter, value)
 
     threading.Thread(target=Context().run, args=(run,), name="openhands-tool", daemon=True).start()

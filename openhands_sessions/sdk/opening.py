@@ -15,8 +15,8 @@ Place = Checkpoint | str | int
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Opening:
-    """`name` is the session's id, `sid` the conversation's, `owner` the user, None for the machine's own. `waits`: for
-    whoever works on it, a turn or another process. `timeout`: seconds that a turn may take."""
+    """`name` is the session's id, `sid` the conversation's, `owner` the user, None for the machine's own. `waits`:
+    whether a call waits while a turn, or another process, has the session. `timeout`: seconds that a turn may take."""
 
     name: str
     sid: ConversationId

@@ -48,7 +48,7 @@ gives a lease back."""
 PAGE = 200
 CLOSED = "the session was closed while the turn ran"
 STOP_GRACE = 10.0
-"""Seconds that a stop may take, at the end of a turn that nobody waits for any more."""
+"""Seconds that a stop may take, at the end of a turn whose caller has gone."""
 
 
 class ProgramConversation:

@@ -13,7 +13,7 @@ from openhands_sessions.core.errors import StorageUnavailable
 
 class FolderArchive:
     """A TrajectoryArchive. A file that is being written has a name that begins with a dot; one that a crash has left
-    is in nobody's way."""
+    is ignored."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder

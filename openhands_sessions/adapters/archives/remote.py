@@ -47,7 +47,7 @@ class RemoteArchive:
             raise StorageUnavailable(f"the archive of trajectories refuses: {type(error).__name__}") from error
 
     def _put(self, file: IO[bytes], place: str) -> "asyncio.Future[Exception | None]":
-        """What went wrong. The thread closes the file, also where nobody waits any more."""
+        """What went wrong. The thread closes the file, also where the caller was cancelled."""
         loop = asyncio.get_running_loop()
         done: asyncio.Future[Exception | None] = loop.create_future()
 
@@ -61,7 +61,7 @@ class RemoteArchive:
             try:
                 with file:
                     system, path = fsspec.core.url_to_fs(place, **self._options)
-                    with suppress(NotImplementedError, FileExistsError):
+                    with suppress(NotImplementedError, FileExistsError):  # object stores have no folders
                         system.makedirs(system._parent(path), exist_ok=True)
                     system.put_file(f"/proc/self/fd/{file.fileno()}", path)
             except Exception as error:  # each file system raises its own
