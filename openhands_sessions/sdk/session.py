@@ -1,26 +1,23 @@
 """A session of a Python program: it talks to an agent, and everything is kept."""
 
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Coroutine, Iterator, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Coroutine, Iterator, Mapping
 from contextlib import aclosing
-from importlib import import_module
 from types import TracebackType
-from typing import Any, Literal, Self, TypeVar
+from typing import Any, Literal, Self
 from uuid import uuid4
 
 from openhands_sessions.core.errors import BadInput, SessionBusy, TurnTimeout
-from openhands_sessions.core.lineage import Checkpoint
 from openhands_sessions.sdk.agent import Agent, running_in
-from openhands_sessions.sdk.opening import ConversationCalls, HistoryCalls, Opening, Place, SessionCalls
-from openhands_sessions.sdk.private_loop import PrivateLoop, aiterate, arrive, iterate, private_loop, wait_for
+from openhands_sessions.sdk.history_methods import HistoryMethods
+from openhands_sessions.sdk.opening import Opening
+from openhands_sessions.sdk.private_loop import aiterate, arrive, iterate, private_loop, wait_for
 from openhands_sessions.sdk.results import StreamItem, TurnResult
 from openhands_sessions.sdk.session_ids import session_id as checked_id
 from openhands_sessions.sdk.session_ids import stored_id
 
-T = TypeVar("T")
 
-
-class Session:
+class Session(HistoryMethods):
     """A conversation with an agent, kept under its id: the same id goes on with it, in this process or a later one.
 
     Each method has a twin for async code, whose name begins with `a`: `await session.achat("Hello")`. Nothing is opened
@@ -47,7 +44,7 @@ class Session:
             raise BadInput("turn_timeout", "must be a number of seconds above 0")
         self.session_id = checked_id(uuid4().hex if session_id is None else session_id)
         self.agent = agent or Agent()
-        self._opening = Opening(
+        opening = Opening(
             name=self.session_id,
             sid=stored_id(self.session_id),
             agent=self.agent,
@@ -56,7 +53,7 @@ class Session:
             waits=concurrency == "queue",
             timeout=turn_timeout,
         )
-        self._opened: tuple[PrivateLoop, SessionCalls] | None = None
+        super().__init__(opening)
 
     def __repr__(self) -> str:
         return f"Session({self.session_id!r})"
@@ -124,64 +121,6 @@ class Session:
         """As `tail`."""
         return aiterate(self._followed(after))
 
-    def create_checkpoint(self, label: str | None = None, *, description: str = "") -> Checkpoint:
-        """Name the place after the newest turn, also where that still runs; without a label it gets a number. Raises
-        BadInput where the label is taken."""
-        return wait_for(self._moves(lambda it: it.create_checkpoint(label, description)), "create_checkpoint")
-
-    async def acreate_checkpoint(self, label: str | None = None, *, description: str = "") -> Checkpoint:
-        """As `create_checkpoint`."""
-        return await arrive(self._moves(lambda it: it.create_checkpoint(label, description)))
-
-    def restore_checkpoint(self, checkpoint: Place, *, branch: str | None = None) -> None:
-        """Go on from a checkpoint, given itself, by its label or its number. Nothing is erased: what is left is a
-        branch, called `branch` or by a number. Raises SessionBusy while a turn runs, BadInput."""
-        wait_for(self._moves(lambda it: it.restore(checkpoint, branch)), "restore_checkpoint")
-
-    async def arestore_checkpoint(self, checkpoint: Place, *, branch: str | None = None) -> None:
-        """As `restore_checkpoint`."""
-        await arrive(self._moves(lambda it: it.restore(checkpoint, branch)))
-
-    def checkpoints(self) -> list[Checkpoint]:
-        """Oldest first."""
-        return wait_for(self._moves(lambda it: it.checkpoints()), "checkpoints")
-
-    async def acheckpoints(self) -> list[Checkpoint]:
-        """As `checkpoints`."""
-        return await arrive(self._moves(lambda it: it.checkpoints()))
-
-    def undo(self, turns: int = 1, *, branch: str | None = None) -> None:
-        """Take the newest turns back; they stay as a branch. Raises as `restore_checkpoint`."""
-        wait_for(self._moves(lambda it: it.undo(turns, branch)), "undo")
-
-    async def aundo(self, turns: int = 1, *, branch: str | None = None) -> None:
-        """As `undo`."""
-        await arrive(self._moves(lambda it: it.undo(turns, branch)))
-
-    def branch(self, name: str, *, at: Place | None = None) -> None:
-        """Go on, on a new branch, from here or from a checkpoint. Raises as `restore_checkpoint`."""
-        wait_for(self._moves(lambda it: it.branch(name, at)), "branch")
-
-    async def abranch(self, name: str, *, at: Place | None = None) -> None:
-        """As `branch`."""
-        await arrive(self._moves(lambda it: it.branch(name, at)))
-
-    def switch(self, branch: str) -> None:
-        """Go on at the end of another branch. Raises as `restore_checkpoint`."""
-        wait_for(self._moves(lambda it: it.switch(branch)), "switch")
-
-    async def aswitch(self, branch: str) -> None:
-        """As `switch`."""
-        await arrive(self._moves(lambda it: it.switch(branch)))
-
-    def branches(self) -> list[str]:
-        """The names of the branches, that of the present one first."""
-        return wait_for(self._moves(lambda it: it.branches()), "branches")
-
-    async def abranches(self) -> list[str]:
-        """As `branches`."""
-        return await arrive(self._moves(lambda it: it.branches()))
-
     def close(self) -> None:
         """Let go of the session: a turn that runs is stopped. It opens again with the next call."""
         wait_for(self._close(), "close")
@@ -205,22 +144,6 @@ class Session:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         await self.aclose()
-
-    async def _calls(self) -> SessionCalls:
-        """On the private loop of this process. Raises BadInput, StorageError."""
-        private = private_loop()
-        if self._opened is None or self._opened[0] is not private:
-            # Loaded with the first call: it takes most of a second.
-            loaded = await asyncio.to_thread(import_module, "openhands_sessions.sdk.engines")
-            opened: SessionCalls = await loaded.engines().session(self._opening)
-            self._opened = private, opened
-        return self._opened[1]
-
-    async def _moves(self, work: Callable[[HistoryCalls], Awaitable[T]]) -> T:
-        return await work((await self._calls()).moves)
-
-    async def _on(self, work: Callable[[ConversationCalls], Awaitable[T]]) -> T:
-        return await work((await self._calls()).conversation)
 
     def _checked(self, message: str) -> str:
         """Raises BadInput for what is no text, and SessionBusy for a message from within a turn of this session."""

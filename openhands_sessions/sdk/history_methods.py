@@ -1,0 +1,68 @@
+"""The methods of a session that move through its history, each with its async twin."""
+
+from openhands_sessions.core.lineage import Checkpoint
+from openhands_sessions.sdk.lazy_conversation import LazyConversation
+from openhands_sessions.sdk.opening import Place
+from openhands_sessions.sdk.private_loop import arrive, wait_for
+
+
+class HistoryMethods(LazyConversation):
+    """Checkpoints, undo and branches: nothing is erased, and what is left stays as a branch."""
+
+    def create_checkpoint(self, label: str | None = None, *, description: str = "") -> Checkpoint:
+        """Name the place after the newest turn, also where that still runs; without a label it gets a number. Raises
+        BadInput where the label is taken."""
+        return wait_for(self._moves(lambda it: it.create_checkpoint(label, description)), "create_checkpoint")
+
+    async def acreate_checkpoint(self, label: str | None = None, *, description: str = "") -> Checkpoint:
+        """As `create_checkpoint`."""
+        return await arrive(self._moves(lambda it: it.create_checkpoint(label, description)))
+
+    def restore_checkpoint(self, checkpoint: Place, *, branch: str | None = None) -> None:
+        """Go on from a checkpoint, given itself, by its label or its number. Nothing is erased: what is left is a
+        branch, called `branch` or by a number. Raises SessionBusy while a turn runs, BadInput."""
+        wait_for(self._moves(lambda it: it.restore(checkpoint, branch)), "restore_checkpoint")
+
+    async def arestore_checkpoint(self, checkpoint: Place, *, branch: str | None = None) -> None:
+        """As `restore_checkpoint`."""
+        await arrive(self._moves(lambda it: it.restore(checkpoint, branch)))
+
+    def checkpoints(self) -> list[Checkpoint]:
+        """Oldest first."""
+        return wait_for(self._moves(lambda it: it.checkpoints()), "checkpoints")
+
+    async def acheckpoints(self) -> list[Checkpoint]:
+        """As `checkpoints`."""
+        return await arrive(self._moves(lambda it: it.checkpoints()))
+
+    def undo(self, turns: int = 1, *, branch: str | None = None) -> None:
+        """Take the newest turns back; they stay as a branch. Raises as `restore_checkpoint`."""
+        wait_for(self._moves(lambda it: it.undo(turns, branch)), "undo")
+
+    async def aundo(self, turns: int = 1, *, branch: str | None = None) -> None:
+        """As `undo`."""
+        await arrive(self._moves(lambda it: it.undo(turns, branch)))
+
+    def branch(self, name: str, *, at: Place | None = None) -> None:
+        """Go on, on a new branch, from here or from a checkpoint. Raises as `restore_checkpoint`."""
+        wait_for(self._moves(lambda it: it.branch(name, at)), "branch")
+
+    async def abranch(self, name: str, *, at: Place | None = None) -> None:
+        """As `branch`."""
+        await arrive(self._moves(lambda it: it.branch(name, at)))
+
+    def switch(self, branch: str) -> None:
+        """Go on at the end of another branch. Raises as `restore_checkpoint`."""
+        wait_for(self._moves(lambda it: it.switch(branch)), "switch")
+
+    async def aswitch(self, branch: str) -> None:
+        """As `switch`."""
+        await arrive(self._moves(lambda it: it.switch(branch)))
+
+    def branches(self) -> list[str]:
+        """The names of the branches, that of the present one first."""
+        return wait_for(self._moves(lambda it: it.branches()), "branches")
+
+    async def abranches(self) -> list[str]:
+        """As `branches`."""
+        return await arrive(self._moves(lambda it: it.branches()))

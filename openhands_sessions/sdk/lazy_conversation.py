@@ -1,0 +1,35 @@
+"""What each group of a session's methods stands on: the conversation, opened with the first call."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from importlib import import_module
+from typing import TypeVar
+
+from openhands_sessions.sdk.opening import ConversationCalls, HistoryCalls, Opening, SessionCalls
+from openhands_sessions.sdk.private_loop import PrivateLoop, private_loop
+
+T = TypeVar("T")
+
+
+class LazyConversation:
+    """A conversation of a program, opened with the first call and again after a fork of the process."""
+
+    def __init__(self, opening: Opening) -> None:
+        self._opening = opening
+        self._opened: tuple[PrivateLoop, SessionCalls] | None = None
+
+    async def _calls(self) -> SessionCalls:
+        """On the private loop of this process. Raises BadInput, StorageError."""
+        private = private_loop()
+        if self._opened is None or self._opened[0] is not private:
+            # Loaded with the first call: it takes most of a second.
+            loaded = await asyncio.to_thread(import_module, "openhands_sessions.sdk.engines")
+            opened: SessionCalls = await loaded.engines().session(self._opening)
+            self._opened = private, opened
+        return self._opened[1]
+
+    async def _moves(self, work: Callable[[HistoryCalls], Awaitable[T]]) -> T:
+        return await work((await self._calls()).moves)
+
+    async def _on(self, work: Callable[[ConversationCalls], Awaitable[T]]) -> T:
+        return await work((await self._calls()).conversation)
