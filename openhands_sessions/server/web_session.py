@@ -195,9 +195,11 @@ class WebSession:
         try:
             try:
                 await self._greet(info)
+                del info
                 async with self._gateway.follow(self.sid, self._cursor, deliver=self._deliver) as items:
                     async for item in items:
                         await self._forward(item)
+                        del item  # or it stays in memory until the next one comes
             except SessionEnded as end:
                 if end.reason == "expired" or end.reason == "revoked":
                     self.refuse(unshared(end.reason))

@@ -29,12 +29,14 @@ from openhands_sessions.service.idle_closing import IdleCloser
 from openhands_sessions.service.lifecycle_log import log_state
 from openhands_sessions.service.list_feed import ListFeeds
 from openhands_sessions.service.program_conversations import ProgramConversations
+from openhands_sessions.service.shared_settings import SharedSettings
 from openhands_sessions.service.status_board import StatusBoard
 from openhands_sessions.service.storage_failures import StorageFailures
 from openhands_sessions.session.agent_session import AgentSession
 from openhands_sessions.session.dependencies import Dependencies
 from openhands_sessions.session.feed import Feed
 from openhands_sessions.session.log_folding import Folding, loading, saving
+from openhands_sessions.session.recent_items import RecentMemory
 from openhands_sessions.session.rest import rest
 from openhands_sessions.session.setup import InitialInput
 
@@ -69,6 +71,8 @@ class SessionRegistry:
         self._idle = IdleCloser(idle_timeout, partial(self.close, reason="idle"))
         self.measurements = parts.measurements
         self.rest = partial(rest, parts)
+        self._recent = RecentMemory()
+        self._shared = SharedSettings()
         self._feeds: WeakValueDictionary[ConversationId, Feed] = WeakValueDictionary()
         self._changed_at = 0.0
         self.accepting = True
@@ -150,7 +154,7 @@ class SessionRegistry:
         """The conversation's feed, kept while a session or a follower holds it; a new one where the last has ended."""
         feed = self._feeds.get(sid)
         if feed is None or feed.ended:
-            feed = self._feeds[sid] = Feed(self._parts.store.log(sid), self.measurements)
+            feed = self._feeds[sid] = Feed(self._parts.store.log(sid), self.measurements, self._recent)
         return feed
 
     @asynccontextmanager
@@ -212,7 +216,7 @@ class SessionRegistry:
         sid = row.id
         session = AgentSession(
             sid,
-            settings.settings,
+            self._shared.of(settings),
             self.programs.parts(sid, self._parts),
             self.feed(sid),
             owner=row.owner,

@@ -60,7 +60,7 @@ class AgentSession:
         self.credentials = LiveCredentials(settings, SecretMasker((*secrets(settings), *dependencies.secrets)))
         self.event_stream = dependencies.event_stream(sid, feed, self.credentials.masker)
         ledger = dependencies.ledger(sid, owner, self.event_stream)
-        self._opening = AgentOpening(dependencies.agents, settings_of, ledger)
+        self._opening = AgentOpening(dependencies.agents, settings, settings_of, ledger)
         self.memory = dependencies.memory
         self.llm_registry = dependencies.agents
         self.problem: SessionsError | None = None

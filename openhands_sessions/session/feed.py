@@ -1,7 +1,6 @@
 """The fan-out of one conversation: followers read from here, whether or not a session lives."""
 
 import asyncio
-from collections import deque
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass
@@ -12,19 +11,7 @@ from openhands_sessions.core.measurements import Measurements
 from openhands_sessions.ports.gateway import Deliver, Delta, EndReason, FeedItem, SessionClosed, SessionEnded, Status
 from openhands_sessions.ports.store import EventLog
 from openhands_sessions.session.placeholder import readable
-
-TAIL_ENTRIES = 128
-TAIL_CHARACTERS = 24 * 1024
-TRANSIENTS = 256
-
-
-@dataclass(frozen=True, slots=True)
-class _Transient:
-    """An item that is not stored, in its place: after event `head`."""
-
-    number: int
-    head: int
-    item: Delta | Status
+from openhands_sessions.session.recent_items import RecentItems, RecentMemory, Transient
 
 
 @dataclass(slots=True, eq=False)
@@ -58,15 +45,14 @@ class Feed:
     A session publishes what it has stored. Sessions come and go; the feed outlives them while somebody follows.
     """
 
-    def __init__(self, log: EventLog, measurements: Measurements | None = None) -> None:
+    def __init__(
+        self, log: EventLog, measurements: Measurements | None = None, memory: RecentMemory | None = None
+    ) -> None:
         self.followers = 0
         self._measurements = measurements or Measurements()
         self._log = log
         self._head: int | None = None
-        self._tail: deque[Stored] = deque()
-        self._tail_size = 0
-        self._batch: Sequence[Stored] = ()
-        self._transients: deque[_Transient] = deque(maxlen=TRANSIENTS)
+        self._recent = RecentItems(memory or RecentMemory())
         self._transient_count = 0
         self._setup_start: int | None = None
         self._closed: SessionClosed | None = None
@@ -91,24 +77,20 @@ class Feed:
         """Everything up to `head` is stored, perhaps by another process."""
         if self._head is None or head > self._head:
             self._head = head
-            self._tail.clear()
-            self._tail_size = 0
+            self._recent.clear_events()
             self._wake()
 
     def publish(self, entries: Sequence[Stored]) -> None:
         """These events are durable. Call it in the order of their ids."""
         self._head = entries[-1].id
-        self._tail.extend(entries)
-        self._tail_size += sum(len(entry.text) for entry in entries)
-        while len(self._tail) > TAIL_ENTRIES or (self._tail_size > TAIL_CHARACTERS and len(self._tail) > 1):
-            self._tail_size -= len(self._tail.popleft().text)
+        self._recent.add(entries)
         self._offer(entries, after=entries[0].id - 1)
 
     def publish_transient(self, item: Delta | Status) -> None:
         """Send an item to those who follow at this moment. It is not stored, and a follower that is more than
         TRANSIENTS items behind loses it."""
         self._transient_count += 1
-        self._transients.append(_Transient(self._transient_count, self._known_head, item))
+        self._recent.add_transient(Transient(self._transient_count, self._known_head, item))
         self._offer(item)
 
     def close(self, reason: EndReason) -> None:
@@ -128,18 +110,20 @@ class Feed:
         heard = self._transient_count if self._setup_start is None else self._setup_start
         follower = _Follower(after, heard, deliver)
         told: SessionClosed | None = None
+        batch: Sequence[Stored] = ()
         self.followers += 1
         try:
             if self._head is None:
                 self.load(await self._log.head())
             while True:
-                transient = self._transient_after(follower.heard)
+                transient = self._recent.transient_after(follower.heard)
                 head = self._known_head if transient is None else min(transient.head, self._known_head)
                 if follower.cursor < head:
                     async with aclosing(self._between(follower.cursor, head)) as batches:
                         async for batch in batches:
                             follower.cursor = batch[-1].id
                             yield batch
+                    batch = ()  # while it waits, a follower keeps nothing of what it has read
                 elif transient is not None:
                     self._measurements.transients_lost += transient.number - follower.heard - 1
                     follower.heard = transient.number
@@ -158,20 +142,11 @@ class Feed:
     def _known_head(self) -> int:
         return UNNUMBERED if self._head is None else self._head
 
-    def _transient_after(self, heard: int) -> _Transient | None:
-        """The oldest kept one after number `heard`."""
-        if heard >= self._transient_count:
-            return None
-        return self._transients[max(0, heard + 1 - self._transients[0].number)]
-
     async def _between(self, cursor: int, head: int) -> AsyncGenerator[Sequence[Stored], None]:
         """Events after `cursor` up to and with `head`, from memory where they are there. Followers at one cursor get
         one and the same batch, so that an edge can encode it once."""
-        if self._tail and self._tail[0].id <= cursor + 1:
-            if not self._batch or self._batch[0].id != cursor + 1 or self._batch[-1].id != head:
-                newest = self._tail[-1].id
-                self._batch = [self._tail[place] for place in range(cursor - newest, head - newest)]
-            yield self._batch
+        if (recent := self._recent.between(cursor, head)) is not None:
+            yield recent
             return
         async for batch in readable(self._log, cursor, before=head + 1):
             yield batch

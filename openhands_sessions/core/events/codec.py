@@ -69,11 +69,9 @@ class Stored:
 
 def kind_of(event: Event) -> str:
     """`action:run`, `observation:run`, … ; what filters go by, without decoding."""
+    if (known := _KIND_NAMES.get(type(event))) is not None:
+        return known
     match event:
-        case Action():
-            return f"action:{event.KIND}"
-        case Observation():
-            return f"observation:{event.KIND}"
         case Unknown(wire=wire):
             family = "action" if "action" in wire else "observation"
             return f"{family}:{wire.get(family)}"
@@ -299,6 +297,7 @@ def _read_known_keys(kind: type[Event]) -> frozenset[str]:
 
 
 _KINDS: Mapping[str, Mapping[str, type[Event]]] = {"action": ACTIONS, "observation": OBSERVATIONS}
+_KIND_NAMES = {kind: f"{family}:{name}" for family, kinds in _KINDS.items() for name, kind in kinds.items()}
 _FIELDS = {kind: _read_own_fields(kind) for kinds in _KINDS.values() for kind in kinds.values()}
 _KNOWN_KEYS = {kind: _read_known_keys(kind) for kind in _FIELDS}
 

@@ -12,7 +12,8 @@ from openhands_sessions.core.measurements import Measurements
 from openhands_sessions.ports.gateway import Delta, FeedItem, SessionClosed, SessionEnded, Status
 from openhands_sessions.ports.store import EventLog
 from openhands_sessions.session.event_stream import EventStream
-from openhands_sessions.session.feed import TAIL_CHARACTERS, TAIL_ENTRIES, TRANSIENTS, Feed
+from openhands_sessions.session.feed import Feed
+from openhands_sessions.session.recent_items import MOST_CHARACTERS, MOST_ENTRIES, TRANSIENTS
 from tests.fakes.memory_store import open_memory
 from tests.fakes.store import HeldLog
 from tests.support.feed_follower import Follower, opened, rest, said
@@ -82,12 +83,12 @@ def test_nobody_misses_or_repeats_an_event(
     asyncio.run(story())
 
 
-@pytest.mark.parametrize("size", [10, TAIL_CHARACTERS // 40])
+@pytest.mark.parametrize("size", [10, MOST_CHARACTERS // 40])
 async def test_a_follower_far_behind_reads_from_the_storage_and_then_live(log: EventLog, size: int) -> None:
     stream = await opened(log)
-    for _ in range(TAIL_ENTRIES * 2):
+    for _ in range(MOST_ENTRIES * 2):
         await stream.append(said("x" * size))
-    behind, near = Follower(stream, pace=1), Follower(stream, TAIL_ENTRIES * 2 - 3)
+    behind, near = Follower(stream, pace=1), Follower(stream, MOST_ENTRIES * 2 - 3)
     async with asyncio.timeout(20), asyncio.TaskGroup() as group:
         group.create_task(behind.run())
         group.create_task(near.run())
@@ -95,7 +96,7 @@ async def test_a_follower_far_behind_reads_from_the_storage_and_then_live(log: E
             await stream.append(said("x" * size))
             await asyncio.sleep(0)
         stream.feed.end("stopped")
-    assert behind.ids == list(range(TAIL_ENTRIES * 2 + 5))
+    assert behind.ids == list(range(MOST_ENTRIES * 2 + 5))
     assert near.ids == behind.ids[-7:]
 
 
