@@ -1,8 +1,6 @@
 """Which turn each event belongs to, in the order in which events are appended. Pure."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from openhands_sessions.core.events.actions import ChangeAgentStateAction, MessageAction
 from openhands_sessions.core.events.event import AgentState, Event, Source
@@ -17,16 +15,14 @@ from openhands_sessions.core.ids import UNNUMBERED, EventId
 from openhands_sessions.core.view import ConversationView
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class _Messages:
+class _Messages(NamedTuple):
     """The newest message, and those before it."""
 
     newest: EventId
     before: "_Messages | None" = None
 
 
-@dataclass(frozen=True, slots=True)
-class OpenTurn:
+class OpenTurn(NamedTuple):
     """The turn that the next event belongs to, None between turns; and the user's messages in it."""
 
     id: EventId | None = None
@@ -39,7 +35,7 @@ class OpenTurn:
             return cls()
         return cls(view.turn, None if view.last_message == UNNUMBERED else _Messages(view.last_message))
 
-    def take(self, event: Event, number: EventId) -> tuple[Mapping[str, Any], "OpenTurn"]:
+    def take(self, event: Event, number: EventId) -> tuple[dict[str, Any], "OpenTurn"]:
         """The fields that tell the turn of an event with this id, and the turn that is open after it."""
         match event:
             case MessageAction(source=Source.USER):
@@ -61,7 +57,7 @@ class OpenTurn:
             case _:
                 return {"turn": self.id}, self
 
-    def _over(self, seen: int) -> tuple[Mapping[str, Any], "OpenTurn"]:
+    def _over(self, seen: int) -> tuple[dict[str, Any], "OpenTurn"]:
         """What `take` gives for the end of a turn that has seen the messages up to this one."""
         unseen, said = [], self.messages
         while said is not None and said.newest > seen:

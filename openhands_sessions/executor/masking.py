@@ -49,7 +49,11 @@ class TextMasker:
 
     def possible(self, text: str) -> bool:
         """Whether the text may hold a secret, also as text inside JSON, where a line break is an escape."""
-        if self._values.among(text) or known_forms.possible(text):
+        if known_forms.possible(text):
+            return True
+        if not self._forms:
+            return False
+        if self._values.among(text):
             return True
         return "\\n" in text and self._values.among(text.replace("\\r", "").replace("\\n", ""))
 

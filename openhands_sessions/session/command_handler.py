@@ -23,19 +23,7 @@ from openhands_sessions.core.events.actions import ChangeAgentStateAction, Messa
 from openhands_sessions.core.events.budget import BudgetSetAction
 from openhands_sessions.core.events.event import AgentState, Event, Source
 from openhands_sessions.core.events.observations import AgentStateChangedObservation
-from openhands_sessions.core.events.own import (
-    AlwaysAllowedAction,
-    ApprovalDecidedAction,
-    CheckpointCreatedObservation,
-    DropReason,
-    FeedbackGivenObservation,
-    HistoryCompactedAction,
-    HistoryMovedObservation,
-    MessageQueuedAction,
-    QueuedMessageEditedAction,
-    QueuedMessagesDroppedAction,
-    ReplayEndedObservation,
-)
+from openhands_sessions.core.events.own import DropReason, FeedbackGivenObservation, ReplayEndedObservation
 from openhands_sessions.core.evolve import evolve
 from openhands_sessions.core.history_commands import Compact, CreateCheckpoint, HistoryMove, Seed
 from openhands_sessions.core.ids import UNNUMBERED, EventId, OwnerId
@@ -51,21 +39,6 @@ from openhands_sessions.session.knowledge_recall import KnowledgeRecall
 from openhands_sessions.session.message_queue import MessageQueue, dropping
 from openhands_sessions.session.setup import NO_IMAGES
 from openhands_sessions.session.stop import NOT_UNDER_WAY, CancelTurn, Stopper
-
-BY_PERSONS = (
-    MessageAction,
-    ChangeAgentStateAction,
-    MessageQueuedAction,
-    QueuedMessageEditedAction,
-    QueuedMessagesDroppedAction,
-    HistoryMovedObservation,
-    CheckpointCreatedObservation,
-    FeedbackGivenObservation,
-    HistoryCompactedAction,
-    ApprovalDecidedAction,
-    AlwaysAllowedAction,
-    BudgetSetAction,
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,7 +72,7 @@ class CommandHandler:
 
     async def take(self, given: SubmittedCommand, cancel_turn: CancelTurn) -> Accepted:
         """Durable when it returns. Raises NotAccepting, BadInput, StorageError."""
-        if (before := await earlier_answer(self._stream, given.key)) is not None:
+        if given.key is not None and (before := await earlier_answer(self._stream, given.key)) is not None:
             return before
         overdue = None if self._stream.view.approval is None else await self.reject_overdue()
         if not isinstance(given.command, RejectOverdue):
@@ -177,8 +150,8 @@ class CommandHandler:
         self, events: Sequence[Event], given: SubmittedCommand, at: ConversationView | None = None
     ) -> Accepted:
         """One append, the events that the person caused under the person's id. `at` as `EventStream.append` has it."""
-        named = [evolve(event, author=given.author) if _is_the_persons(event) else event for event in events]
-        numbered = await self._stream.append(*named, receipt=receipt_of(given.key), at=at)
+        receipt = receipt_of(given.key)
+        numbered = await self._stream.append(*events, receipt=receipt, at=at, author=given.author)
         return Accepted(numbered[0].id, turn_in(numbered))
 
     async def _queue_changed(self, command: EditQueued | RemoveQueued) -> Sequence[Event]:
@@ -231,7 +204,3 @@ class CommandHandler:
         if view.queue_held and view.queued:
             return (evolve(asked, turn=view.queued[0].id),)
         raise NotAccepting(f"there is nothing to resume: the agent is {view.agent_state}")
-
-
-def _is_the_persons(event: Event) -> bool:
-    return event.source is Source.USER and isinstance(event, BY_PERSONS)

@@ -9,11 +9,12 @@ from functools import partial
 from time import perf_counter
 from typing import TypeVar
 
+from openhands_sessions.core.authorship import is_by_person
 from openhands_sessions.core.errors import NotFound, StorageError
 from openhands_sessions.core.events.codec import Stored, decode, masked, recorded
 from openhands_sessions.core.events.event import EPOCH, Event
 from openhands_sessions.core.evolve import evolve
-from openhands_sessions.core.ids import UNNUMBERED, EventId
+from openhands_sessions.core.ids import UNNUMBERED, EventId, OwnerId
 from openhands_sessions.core.lineage import Chain
 from openhands_sessions.core.masking import SecretMasker
 from openhands_sessions.core.measurements import Measurements
@@ -188,18 +189,22 @@ class EventStream:
         receipt: Receipt | None = None,
         at: ConversationView | None = None,
         charge: Charge | None = None,
+        author: OwnerId | None = None,
     ) -> "asyncio.Future[Sequence[Event]]":
         """Store events as one, all or nothing, without secrets. Done when they are durable and folded; the result is
         the events as given, numbered. A caller that is cancelled takes nothing back. Raises what the log raises.
 
         The receipt's `event` is filled in with the first id. `at` is the view at the event that a move among the
         events goes back to. `charge` is added to its user's account with them.
+        `author` caused those of the events that persons cause.
         """
         before = turn = self._turn
         first, moment = self._submitted + 1, self._clock()
         numbered: list[tuple[Event, Stored]] = []
         for number, event in enumerate(events, first):
             told, turn = turn.take(event, EventId(number))
+            if author is not None and is_by_person(event):
+                told["author"] = author
             numbered.append(recorded(evolve(event, id=EventId(number), timestamp=moment, **told)))
         kept = [masked(event, entry, self.masker) for event, entry in numbered]
         entries = [entry for _, entry in kept]

@@ -80,6 +80,8 @@ class KnowledgeRecall:
         )
 
     def _knowledge(self, query: str) -> tuple[MicroagentKnowledge, ...]:
+        if not self._found.microagents:
+            return ()
         fresh = [found for found in triggered(self._found.microagents, query) if found[0].name not in self._told]
         self._told.update(microagent.name for microagent, _ in fresh)
         return tuple(

@@ -7,6 +7,7 @@ optional `tool_call_metadata`, `llm_metrics` and, on `run` observations, `succes
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields, replace
 from datetime import UTC, datetime
+from operator import attrgetter
 from typing import Any
 
 import orjson
@@ -148,7 +149,8 @@ def to_wire(event: Event) -> dict[str, Any]:
 
 
 def _own_wire(event: Event) -> dict[str, Any]:
-    own = {key: getattr(event, name) for name, key in own_fields(type(event))}
+    keys, values = _OWN[type(event)]
+    own = dict(zip(keys, values(event), strict=True))
     if isinstance(event, _CONFIRMED_UNSAID) and event.confirmation_state is ConfirmationState.CONFIRMED:
         del own["confirmation_state"]
     for name in _LEFT_OUT.get(type(event), ()):
@@ -290,6 +292,15 @@ def _read_own_fields(kind: type[Event]) -> tuple[tuple[str, str], ...]:
     )
 
 
+def _read_values(kind: type[Event]) -> tuple[tuple[str, ...], Callable[[Event], tuple[Any, ...]]]:
+    """The keys of a kind's own fields, and what reads the fields, in the same order."""
+    names = [name for name, _ in _FIELDS[kind]]
+    keys = tuple(key for _, key in _FIELDS[kind])
+    if len(names) > 1:
+        return keys, attrgetter(*names)
+    return keys, lambda event: tuple(getattr(event, name) for name in names)
+
+
 def _read_known_keys(kind: type[Event]) -> frozenset[str]:
     if kind is RunObservation:
         return _OBSERVATION_KEYS | {"success"}  # the exit code says it
@@ -299,6 +310,7 @@ def _read_known_keys(kind: type[Event]) -> frozenset[str]:
 _KINDS: Mapping[str, Mapping[str, type[Event]]] = {"action": ACTIONS, "observation": OBSERVATIONS}
 _KIND_NAMES = {kind: f"{family}:{name}" for family, kinds in _KINDS.items() for name, kind in kinds.items()}
 _FIELDS = {kind: _read_own_fields(kind) for kinds in _KINDS.values() for kind in kinds.values()}
+_OWN = {kind: _read_values(kind) for kind in _FIELDS}
 _KNOWN_KEYS = {kind: _read_known_keys(kind) for kind in _FIELDS}
 
 
