@@ -24,6 +24,7 @@ from tests.support.server_clients import Clients
 from tests.support.session_harness import our_tasks
 from tests.support.socket_connection import ConnectionCut, ConnectionRefused
 from tests.support.storm_accounts import PLENTY, SCARCE, check_accounts, overrun
+from tests.support.storm_budgets import PRICES, StormBudgets
 from tests.support.storm_guests import StormGuests
 
 SCRIPT = """
@@ -74,6 +75,7 @@ class Storm:
         self._served = served
         self._number = 0
         self.guests = StormGuests(self.random, self.faults, self.accepted)
+        self.budgets = StormBudgets(self.random, self.faults)
         self._ways: dict[str, Callable[[Clients, str], Awaitable[None]]] = {
             "steer": self._sends("steer"),
             "queue": self._sends("queue"),
@@ -103,6 +105,10 @@ class Storm:
             "share": self.guests.share,
             "revoke": self.guests.revoke,
             "visit": self.guests.visit,
+            "budget": self.budgets.put,
+            "budget command": self.budgets.post,
+            "budget socket": self.budgets.speak,
+            "budget look": self.budgets.look,
         }
 
     async def rage(self, clients: Clients, sid: str, seconds: float) -> None:
@@ -290,7 +296,8 @@ async def storm(data_dir: Path, seed: int, *, sessions: int, seconds: float, pau
         (data_dir / "scripts" / f"{name}.yaml").write_text(SCRIPT.replace("storm", name))
     before = our_tasks()
     limits = LimitsSection(messages_per_second=0, creates_per_minute=0)
-    config = Config(data_dir=data_dir, limits=limits, agent=AgentSection(max_parallel_calls=3), quotas=(PLENTY, SCARCE))
+    agent = AgentSection(max_parallel_calls=3, call_prices=PRICES)
+    config = Config(data_dir=data_dir, limits=limits, agent=agent, quotas=(PLENTY, SCARCE))
     async with in_process_server(config) as served, Clients(served.url) as clients:
         raging = Storm(served, seed, pause)
         sids = [
@@ -307,6 +314,7 @@ async def storm(data_dir: Path, seed: int, *, sessions: int, seconds: float, pau
         for sid in sids:
             events = [from_wire(event) for event in await clients.rest.events(sid)]
             check_log(events)
+            raging.budgets.count(events)
             keys = [getattr(event, "key", None) for event in events]
             assert raging.accepted[sid] <= set(keys), "a message that was accepted is not in the log"
             assert await clients.rest.delete(sid)
@@ -334,3 +342,4 @@ async def test_fifty_conversations_rage_for_a_minute(data_dir: Path, run: int) -
     print(f"{sum(raging.calls.values())} acts, {len(raging.took)} calls, the slowest ({name}) {slowest:.2f} s")
     assert slowest <= SLOWEST
     assert {"main", "seed"} <= raging.purposes
+    assert raging.budgets.reserved > 0

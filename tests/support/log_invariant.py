@@ -40,10 +40,14 @@ def check_log(events: Sequence[Event]) -> None:
 
 
 def check_budget(events: Sequence[Event], views: Sequence[ConversationView]) -> None:
-    """What is reserved fitted, each call takes its price once, and at rest nothing stays reserved but behind a
-    question."""
+    """What is reserved fitted, and no more is spent than was ever granted. Each call takes its price once, and at rest
+    nothing stays reserved but behind a question."""
     reserved: Counter[tuple[str, str]] = Counter()
-    for before, event in zip(views[:-1], events, strict=True):
+    granted = 0
+    for before, event, after in zip(views[:-1], events, views[1:], strict=True):
+        granted = max(granted, after.budget.cap or 0)
+        assert min(after.budget.spent, after.budget.held, after.budget.rest) >= 0
+        assert before.budget.spent <= after.budget.spent <= after.budget.spent + after.budget.held <= granted
         if isinstance(event, BudgetReservedAction):
             assert sum(one.micro_dollars for one in event.calls) <= before.budget.rest
             reserved.update((event.response, one.call) for one in event.calls)
