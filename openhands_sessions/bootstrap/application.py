@@ -60,6 +60,7 @@ from openhands_sessions.ports.runtime import Runtimes
 from openhands_sessions.ports.sandboxes import Sandboxes
 from openhands_sessions.ports.sharing import LinkTokens
 from openhands_sessions.ports.store import SessionStore, StoredLimits
+from openhands_sessions.ports.trajectories import TrajectoryArchive
 from openhands_sessions.ports.workspaces import UploadLimits
 from openhands_sessions.service.expected_clients import ExpectedClients
 from openhands_sessions.service.importing import Importer
@@ -108,10 +109,12 @@ async def open_application(
     *,
     stores: Mapping[str, Callable[[Config], OpenedStore]] = STORES,
     runtimes: Mapping[str, Callable[[Config, SessionStore], OpenedRuntimes]] = RUNTIMES,
+    archive: Callable[[Config], TrajectoryArchive | None] = open_archive,
 ) -> AsyncIterator[Application]:
     """Open what the configuration names; the end of the block closes every session first. `provider_keys` are what
     models get, by the names of variables; others stay to be read from the environment, which is left as it is. `stores`
-    and `runtimes` are the kinds to choose from. Raises OSError, SessionsError."""
+    and `runtimes` are the kinds to choose from, `archive` opens where trajectories are saved. Raises OSError,
+    SessionsError."""
     config.data_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
     async with AsyncExitStack() as stack:
         links = link_tokens(config)
@@ -128,7 +131,7 @@ async def open_application(
         sealed = SealedFiles(files, _text(config.server.encryption_key))
         settings = SettingsStore(sealed, layers(config))
         given, expected = InitialInputStore(sealed), ExpectedClients(files, store)
-        sessions = await _sessions(config, stack, parts, (settings, given, expected))
+        sessions = await _sessions(config, stack, parts, (settings, given, expected), archive(config))
         yield Application(
             config=config,
             store=store,
@@ -148,9 +151,10 @@ async def _sessions(
     stack: AsyncExitStack,
     parts: Dependencies,
     kept: tuple[SettingsStore, InitialInputStore, ExpectedClients],
+    archive: TrajectoryArchive | None,
 ) -> SessionService:
     """The sessions, and what works beside them."""
-    archive, audit = open_archive(config), await stack.enter_async_context(open_audit(config))
+    audit = await stack.enter_async_context(open_audit(config))
     saver = None if archive is None else TrajectorySaver(parts.store, archive, parts.clock, parts.measurements)
     registry = _registry(config, parts if saver is None else replace(parts, owe=saver.owe))
     stack.push_async_callback(registry.close_all, "shutdown")

@@ -1,5 +1,6 @@
 """Where trajectories are saved, of every kind: a folder, and fsspec's systems of files and of objects."""
 
+import asyncio
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from typing import Any, ClassVar
@@ -84,6 +85,29 @@ async def test_what_a_folder_holds_is_its_owners_alone(tmp_path: Path) -> None:
     await FolderArchive(tmp_path / "archive").save("a.json", pieces(b"text"))
     assert (tmp_path / "archive").stat().st_mode & 0o077 == 0
     assert (tmp_path / "archive" / "a.json").stat().st_mode & 0o077 == 0
+
+
+async def test_what_a_crash_has_left_in_a_folder_is_removed_but_not_what_is_being_written(tmp_path: Path) -> None:
+    left, other = tmp_path / ".a.json.0123456789abcdef", tmp_path / ".profile"
+    for path in (left, other):
+        path.write_text("half of")
+    begun, going_on = asyncio.Event(), asyncio.Event()
+
+    async def slow() -> AsyncIterator[bytes]:
+        yield b"slow "
+        begun.set()
+        await going_on.wait()
+        yield b"text"
+
+    async with asyncio.TaskGroup() as group:
+        saving = group.create_task(FolderArchive(tmp_path).save("b.json", slow()))
+        await begun.wait()
+        assert len([*tmp_path.glob(".b.json.*")]) == 1
+        await FolderArchive(tmp_path).save("c.json", pieces(b"text"))
+        assert not left.exists()
+        going_on.set()
+    assert saving.done()
+    assert sorted(path.name for path in tmp_path.iterdir()) == [".profile", "b.json", "c.json"]
 
 
 async def test_a_folder_that_cannot_be_written_is_an_error_without_its_path(tmp_path: Path) -> None:

@@ -2,16 +2,20 @@
 
 import asyncio
 import json
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from openhands_sessions.adapters.stores.sqlite import open_sqlite
 from openhands_sessions.core.ids import ConversationId, folder_name
-from tests.support.running_server import running_server
+from tests.support.crash_scenario import DEAD
+from tests.support.running_server import FAILING, prepared_server, running_server
 from tests.support.server_clients import Clients
 
 PATIENCE = 60.0
+SAVED = 'openhands_sessions_trajectories_total{{outcome="saved"}} {}.0'
 
 
 def saved(folder: Path, sid: str) -> dict[str, Any] | None:
@@ -26,6 +30,16 @@ async def until_saved(folder: Path, sid: str, text: str = "") -> dict[str, Any]:
             found = saved(folder, sid)
             if found is not None and text in json.dumps(found):
                 return found
+            await asyncio.sleep(0.05)
+
+
+async def until_told(clients: Clients, figure: str) -> None:
+    """Wait until the metrics say so."""
+    async with asyncio.timeout(PATIENCE):
+        while True:
+            async with clients.rest.http.get(f"{clients.rest.url}/metrics") as answer:
+                if figure in await answer.text():
+                    return
             await asyncio.sleep(0.05)
 
 
@@ -73,9 +87,7 @@ async def test_a_session_that_ends_is_saved_as_it_is_exported(data_dir: Path, tm
         await stop(clients, sid)
         await until_saved(folder, sid, "echo once more")
         assert len([*folder.iterdir()]) == 2
-        async with clients.rest.http.get(f"{server.url}/metrics") as answer:
-            told = await answer.text()
-        assert 'openhands_sessions_trajectories_total{outcome="saved"} 3.0' in told
+        await until_told(clients, SAVED.format(3))
 
 
 @pytest.mark.slow
@@ -95,3 +107,31 @@ async def test_a_killed_server_is_followed_by_one_that_saves(data_dir: Path, tmp
         await until_saved(folder, ended, "echo ended")
         await until_saved(folder, live, "echo live")
         assert len([*folder.iterdir()]) == 2
+
+
+@pytest.mark.parametrize("side", ["before", "amid", pytest.param("staged", marks=pytest.mark.slow), "after"])
+async def test_a_server_that_is_killed_while_it_saves_leaves_one_whole_file_and_nothing_else(
+    data_dir: Path, tmp_path: Path, side: str
+) -> None:
+    folder = tmp_path / "archive"
+    settings = {"OHS_TRAJECTORIES__SAVE_TO": str(folder)}
+    async with prepared_server(data_dir, settings, program=FAILING) as server:
+        await server.start("--kill", f"save:0:{side}")
+        async with Clients(server.url) as clients:
+            sid = await talk(clients, "$ seq 20000")
+            with suppress(*DEAD):
+                await stop(clients, sid)
+        assert await server.ended() == -9
+        if side == "amid":
+            assert [path.suffix == ".json" for path in folder.iterdir()] == [False], (
+                "half a file has no name of its own"
+            )
+        await server.start()
+        async with Clients(server.url) as clients:
+            await until_told(clients, SAVED.format(1))
+            _, exported = await clients.rest.ask("GET", f"/api/conversations/{sid}/trajectory")
+        assert await server.stopped() == 0
+        assert saved(folder, sid) == exported
+        assert len([*folder.iterdir()]) == 1
+        async with open_sqlite(data_dir / "sessions.db") as store:
+            assert await store.uploads.pending(1) == []

@@ -7,9 +7,11 @@ from pathlib import Path
 
 BEFORE = "before"
 AMID = "amid"
+STAGED = "staged"
 AFTER = "after"
-"""Sides of a boundary: before the call is made, at the first output of a command, and when the call has taken effect
-but nobody in the process has heard of it."""
+"""Sides of a boundary: before the call is made, at the first output of a command or the first piece of a file, when all
+pieces are written but the file has not taken its place, and when the call has taken effect but nobody in the process
+has heard of it."""
 
 
 class Boundaries:

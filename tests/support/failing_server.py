@@ -1,4 +1,4 @@
-"""The real server with its store and runtime wrapped at their ports, so that it kills itself where a test says so.
+"""The real server with its store, runtime and archive wrapped at their ports: it kills itself where a test says so.
 
 `python -m tests.support.failing_server --data-dir DIR [--port N] [--kill append:7:before] [--tally FILE]`; further
 settings come from the environment, as for the real one. With `--tally` every boundary that it passes becomes a line
@@ -11,6 +11,7 @@ import os
 import signal
 import sys
 from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
 
 from openhands_sessions.bootstrap import kinds
@@ -19,6 +20,7 @@ from openhands_sessions.bootstrap.web import web_application
 from openhands_sessions.config.loading import load
 from openhands_sessions.server.app import listening
 from tests.support.boundaries import Boundaries
+from tests.support.failing_archive import failing_archive
 from tests.support.failing_runtime import failing_runtimes
 from tests.support.failing_store import failing_stores
 
@@ -31,7 +33,8 @@ async def serve(flags: Mapping[str, object], boundaries: Boundaries) -> None:
         asyncio.get_running_loop().add_signal_handler(number, ending.set)
     stores = failing_stores(kinds.STORES, boundaries)
     runtimes = failing_runtimes(kinds.RUNTIMES, boundaries)
-    async with open_application(config, stores=stores, runtimes=runtimes) as house:
+    archive = partial(failing_archive, boundaries=boundaries)
+    async with open_application(config, stores=stores, runtimes=runtimes, archive=archive) as house:
         app = await web_application(house)
         async with listening(app, config.server.host, config.server.port, config.server.shutdown_grace):
             await ending.wait()
