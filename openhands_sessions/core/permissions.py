@@ -41,7 +41,7 @@ class Permission(StrEnum):
     WRITE = "write"
     """Tell its session what to do, and upload files."""
     OWN = "own"
-    """Delete, rename and share it, choose its model and its budget, and allow calls for good."""
+    """Delete, rename and share it, choose its model and its budget, have it spend more, and allow calls for good."""
 
     def covers(self, needed: "Permission") -> bool:
         return _ORDER.index(self) >= _ORDER.index(needed)
@@ -73,9 +73,23 @@ COMMANDS: Mapping[type[Command], Permission] = {
 """What each command needs, unless it makes a rule."""
 
 
-def needed_for(command: Command) -> Permission:
-    """What a command needs. A rule that it makes outlives the call that it is about: that is the owner's."""
-    return Permission.OWN if _makes_a_rule(command) else COMMANDS[type(command)]
+def needed_for(command: Command, about: Literal["calls", "spending"] = "calls") -> Permission:
+    """What a command needs, where an answer is asked for about calls or about spending. A rule that it makes outlives
+    the call that it is about, and a yes to spending raises what the owner pays: these are the owner's. A no to it is
+    less than a stop."""
+    if _makes_a_rule(command) or (about == "spending" and _says_yes(command)):
+        return Permission.OWN
+    return COMMANDS[type(command)]
+
+
+def _says_yes(command: Command) -> bool:
+    match command:
+        case Answer(confirmed=confirmed):
+            return confirmed
+        case Decide(decisions=decisions, rest=rest):
+            return bool(rest) or any(each.approved for each in decisions)
+        case _:
+            return False
 
 
 def _makes_a_rule(command: Command) -> bool:

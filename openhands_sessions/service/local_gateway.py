@@ -8,7 +8,7 @@ from contextlib import aclosing, asynccontextmanager, suppress
 import structlog
 
 from openhands_sessions.core.commands import Command, SendMessage, SetModel, Stop
-from openhands_sessions.core.errors import NotAccepting, SessionsError
+from openhands_sessions.core.errors import Forbidden, NotAccepting, SessionsError
 from openhands_sessions.core.evolve import evolve
 from openhands_sessions.core.history_commands import Compact, EditMessage, Seed
 from openhands_sessions.core.ids import UNNUMBERED, ConversationId
@@ -98,14 +98,15 @@ class LocalGateway:
     async def submit(self, sid: ConversationId, command: Command, *, key: str | None = None) -> Accepted:
         idempotency = None if key is None else IdempotencyKey.of(key, command)
         author, needs = self._principal.owner, needed_for(command)
-        row = None
+        row, permission = None, Permission.OWN
         for _ in range(REVIVALS):
             session = self._registry.find(sid)
             if session is None or not session.accepting or not self._owns(sid):
-                row = row or await self._sessions.row(self._principal, sid, needs)
+                if row is None:
+                    row, permission = await self._sessions.permitted(self._principal, sid, needs)
                 session = await self._sessions.session(row, address=self._address(row))
             try:
-                accepted = await session.submit(command, idempotency, author)
+                accepted = await session.submit(command, idempotency, author, permission)
                 if isinstance(command, SendMessage | EditMessage):
                     self._sessions.title(session)
                 if remembers(command):
@@ -114,6 +115,7 @@ class LocalGateway:
                 self._sessions.note(self._principal, AUDITED[type(command)], sid, event=accepted.id)
                 return accepted
             except SessionsError as error:
+                self._note_refusal(sid, error)
                 known = session.event_stream.view.head != UNNUMBERED
                 if error is session.problem and isinstance(command, Stop) and known:
                     return await record_stop(session.event_stream, idempotency, author, command.turn)
@@ -124,6 +126,11 @@ class LocalGateway:
                 if begun or not closes:
                     raise
         raise NotAccepting("the session is closing; send it again")
+
+    def _note_refusal(self, sid: ConversationId, error: SessionsError) -> None:
+        """A session refuses what only the owner may answer."""
+        if isinstance(error, Forbidden):
+            self._sessions.note(self._principal, "refused", sid, needs=Permission.OWN.value)
 
     @asynccontextmanager
     async def follow(

@@ -14,6 +14,7 @@ from openhands_sessions.core.events.observations import AgentStateChangedObserva
 from openhands_sessions.core.ids import LOCAL_OWNER, ConversationId, OwnerId
 from openhands_sessions.core.lifecycle import Lifecycle, SessionState
 from openhands_sessions.core.masking import SecretMasker, session_masker, without_paths
+from openhands_sessions.core.permissions import Permission
 from openhands_sessions.core.settings import SessionSettings, secrets
 from openhands_sessions.core.snapshots import SPACING
 from openhands_sessions.ports.agent import Agent
@@ -133,13 +134,18 @@ class AgentSession:
         await self._settled.wait()
 
     async def submit(
-        self, command: Command | RejectOverdue, key: IdempotencyKey | None = None, author: OwnerId | None = None
+        self,
+        command: Command | RejectOverdue,
+        key: IdempotencyKey | None = None,
+        author: OwnerId | None = None,
+        permission: Permission = Permission.OWN,
     ) -> Accepted:
         """Hand a command over; durable when it returns. Commands take effect in the order of their calls. A caller that
-        is cancelled takes nothing back. Raises NotAccepting, BadInput, StorageError, and the session's problem."""
+        is cancelled takes nothing back. `permission` is what the author may do with the conversation. Raises
+        NotAccepting, BadInput, Forbidden, StorageError, and the session's problem."""
         if not self.accepting:
             raise self._refusal()
-        answer = self._queue.put(SubmittedCommand(command, key, author, trace_parent.get()))
+        answer = self._queue.put(SubmittedCommand(command, key, author, trace_parent.get(), permission))
         self._wakeup.set()
         return await answer
 

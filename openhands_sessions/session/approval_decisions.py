@@ -5,16 +5,18 @@ from collections.abc import Mapping, Sequence
 from openhands_sessions.core.approval import Approval
 from openhands_sessions.core.commands import Answer, Decide, DecideCall
 from openhands_sessions.core.confirmation_rules import MOST_RULES, remembered_pattern
-from openhands_sessions.core.errors import BadInput, NotAccepting, StaleDecision
+from openhands_sessions.core.errors import BadInput, Forbidden, NotAccepting, StaleDecision
 from openhands_sessions.core.events.event import Action, AgentState, Event, Source
 from openhands_sessions.core.events.observations import AgentStateChangedObservation
 from openhands_sessions.core.events.own import AlwaysAllowedAction, ApprovalDecidedAction, CallDecision
 from openhands_sessions.core.ids import UNNUMBERED, EventId
+from openhands_sessions.core.permissions import Permission, needed_for
 from openhands_sessions.session.agent_controller import AgentController
 from openhands_sessions.session.approval_questions import questions
 from openhands_sessions.session.approvals import Question, asking_next, confirming, echo, rejecting
 from openhands_sessions.session.event_stream import EventStream
 
+OWNERS_MONEY = "only the owner of the conversation may let it go on at its cost: you can reject, or stop it"
 Given = Mapping[EventId, DecideCall]
 """Decisions by the event that asks about the call."""
 
@@ -26,8 +28,12 @@ class ApprovalDecisions:
         self._stream = stream
         self._controller = controller
 
-    async def taken(self, answer: Answer | Decide) -> Sequence[Event]:
-        """What an answer appends. Raises NotAccepting, BadInput, and then nothing is decided."""
+    async def taken(self, answer: Answer | Decide, permission: Permission) -> Sequence[Event]:
+        """What an answer appends, of who may do so much. Raises NotAccepting, BadInput, Forbidden, and then nothing is
+        decided."""
+        approval = self._stream.view.approval
+        if approval is not None and not permission.covers(needed_for(answer, approval.about)):
+            raise Forbidden(OWNERS_MONEY)
         return await (self._answered(answer) if isinstance(answer, Answer) else self._decided(answer))
 
     async def overdue(self) -> Sequence[Event]:

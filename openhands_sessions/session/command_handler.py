@@ -27,6 +27,7 @@ from openhands_sessions.core.events.own import DropReason, FeedbackGivenObservat
 from openhands_sessions.core.evolve import evolve
 from openhands_sessions.core.history_commands import Compact, CreateCheckpoint, HistoryMove, Seed
 from openhands_sessions.core.ids import UNNUMBERED, EventId, OwnerId
+from openhands_sessions.core.permissions import Permission
 from openhands_sessions.core.trajectory import goes_on
 from openhands_sessions.core.view import CUT_OFF, ConversationView
 from openhands_sessions.ports.gateway import Accepted, EndReason
@@ -43,12 +44,14 @@ from openhands_sessions.session.stop import NOT_UNDER_WAY, CancelTurn, Stopper
 
 @dataclass(frozen=True, slots=True)
 class SubmittedCommand:
-    """A command, its idempotency key, the id of the person who gave it, and the `traceparent` of the request."""
+    """A command, its idempotency key, the id of the person who gave it, the `traceparent` of the request, and what the
+    person may do with the conversation."""
 
     command: Command | RejectOverdue
     key: IdempotencyKey | None = None
     author: OwnerId | None = None
     trace: str | None = None
+    permission: Permission = Permission.OWN
 
 
 class CommandHandler:
@@ -71,7 +74,7 @@ class CommandHandler:
         self._moves = moves
 
     async def take(self, given: SubmittedCommand, cancel_turn: CancelTurn) -> Accepted:
-        """Durable when it returns. Raises NotAccepting, BadInput, StorageError."""
+        """Durable when it returns. Raises NotAccepting, BadInput, Forbidden, StorageError."""
         if given.key is not None and (before := await earlier_answer(self._stream, given.key)) is not None:
             return before
         overdue = None if self._stream.view.approval is None else await self.reject_overdue()
@@ -112,7 +115,7 @@ class CommandHandler:
             case Resume():
                 return await self._append(self._resumed(), given)
             case Answer() | Decide() as answer:
-                return await self._append(await self._decisions.taken(answer), given)
+                return await self._append(await self._decisions.taken(answer, given.permission), given)
             case GiveFeedback() | SetBudget() as noted:
                 return await self._append((self._noted(noted),), given)
             case Compact() | Seed() | SetModel():

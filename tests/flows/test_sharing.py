@@ -14,11 +14,13 @@ from pydantic import SecretStr
 
 from openhands_sessions.adapters.auths.link_tokens import SignedLinks
 from openhands_sessions.config.audit_section import AuditSection
-from openhands_sessions.config.config import AuthSection, Config, LimitsSection
+from openhands_sessions.config.config import AgentSection, AuthSection, Config, LimitsSection, LlmSection
 from openhands_sessions.core.ids import ConversationId
 from openhands_sessions.ports.sharing import SharedLink
 from tests.support.event_stream_client import EventStreamClient
 from tests.support.in_process_server import InProcessServer, in_process_server
+from tests.support.model_replies import Reply
+from tests.support.model_server import model_server
 from tests.support.running_server import discard_sandboxes
 from tests.support.server_clients import Clients
 from tests.support.socket_connection import ConnectionRefused
@@ -202,6 +204,38 @@ async def test_a_wrong_share_says_what_is_wrong_and_changes_nothing(
     assert (status, answer["code"], answer["field"]) == (422, "bad_input", field)
     shares = await home.ask("GET", "/shares")
     assert (shares["users"], shares["links"]) == ([], [])
+
+
+async def test_a_yes_to_spending_is_the_owners_by_every_way_and_a_no_a_writers(data_dir: Path) -> None:
+    agent, audit = AgentSection(spending_pause_at=0.000_001), AuditSection(enabled=True)
+    async with model_server(lambda body: Reply(text="Well.")) as model:
+        llm = LlmSection(model="openai/gpt-4o", base_url=model.url, api_key=SecretStr("sk-loopback"))
+        async with house(data_dir, llm=llm, agent=agent, audit=audit) as home:
+            await home.share("will", "write")
+            will, events = home.clients["will"], f"/api/conversations/{home.sid}/events"
+            client = will.protocol2(home.sid)
+            await client.connect()
+            await client.until_state("awaiting_user_input", after=3)
+            await client.until_state("awaiting_user_confirmation", after=await client.say("go on"))
+            yes = {"action": "change_agent_state", "args": {"agent_state": "user_confirmed"}}
+            approval = (await home.ada.rest.describe(home.sid))["session"]["approval"]
+            batch = {"batch": approval["batch"], "version": approval["version"]}
+            decided = {"action": "decide", "args": {**batch, "rest": "approve"}}
+            for body in (yes, decided):
+                status, refused = await will.rest.ask("POST", events, body)
+                assert (status, refused["code"]) == (403, "forbidden")
+                assert "only the owner" in refused["message"]
+                assert (await client.call("oh_user_action", body))["code"] == "forbidden"
+            said = await client.order("user_rejected")
+            await client.until_state("awaiting_user_input", after=said)
+            await client.until_state("awaiting_user_confirmation", after=await client.say("go on, please"))
+            status, accepted = await home.ada.rest.ask("POST", events, yes)
+            assert status == 200
+            await client.until_state("awaiting_user_input", after=accepted["id"])
+            await client.leave()
+    lines = [json.loads(line) for line in (data_dir / "audit.jsonl").read_text().splitlines()]
+    refusals = [(line["user"], line["details"]) for line in lines if line["action"] == "refused"]
+    assert refusals == [("will", {"needs": "own"})] * 4
 
 
 async def test_what_is_not_shared_cannot_be_taken_back(home: House) -> None:

@@ -1,10 +1,10 @@
 """What each command needs."""
 
-from typing import get_args
+from typing import Any, get_args
 
 import pytest
 
-from openhands_sessions.core.commands import Answer, Command, Decide, DecideCall, SendMessage, SetBudget, SetModel
+from openhands_sessions.core.commands import Answer, Command, Decide, DecideCall, SendMessage, SetBudget, SetModel, Stop
 from openhands_sessions.core.events.own import RuleScope
 from openhands_sessions.core.ids import EventId
 from openhands_sessions.core.permissions import COMMANDS, Permission, needed_for
@@ -30,6 +30,23 @@ def test_whatever_makes_a_rule_is_the_owners(scope: RuleScope) -> None:
     assert needed_for(Decide(batch=EventId(1), version=1, decisions=(once,), rest=True)) is WRITE
     assert needed_for(Decide(batch=EventId(1), version=1, decisions=(once, always))) is OWN
     assert (needed_for(SendMessage(content="hi")), needed_for(SetModel("m"))) == (WRITE, OWN)
+
+
+def test_a_yes_to_spending_is_the_owners_and_a_no_is_not() -> None:
+    yes, no = (DecideCall(call=EventId(1), approved=approved) for approved in (True, False))
+    about: dict[str, Any] = {"batch": EventId(1), "version": 1}
+    for command, needs in (
+        (Answer(confirmed=True), OWN),
+        (Answer(confirmed=False), WRITE),
+        (Decide(**about, rest=True), OWN),
+        (Decide(**about, rest=False), WRITE),
+        (Decide(**about, decisions=(yes,)), OWN),
+        (Decide(**about, decisions=(no,)), WRITE),
+        (SendMessage(content="hi"), WRITE),
+        (Stop(), WRITE),
+    ):
+        assert needed_for(command, "spending") is needs, command
+        assert needed_for(command) is WRITE, command
 
 
 def test_viewers_command_nothing_and_writers_all_but_what_costs_the_owner() -> None:

@@ -129,6 +129,17 @@ async def test_without_confirmation_mode_a_price_beyond_the_budget_asks_and_no_p
         assert await ran(harness) == ["free"]
 
 
+async def test_a_recurring_price_for_the_rest_of_a_tool_asks_also_without_confirmation_mode(
+    store: SessionStore,
+) -> None:
+    prices = [*PRICES, {"tool": "execute_bash", "recurring": True}]
+    harness = scene(store, runs("echo cheap"), runs("echo unknown"), confirmation_mode=False, call_prices=prices)
+    async with harness.live() as session:
+        await ask(session, "go", ASKED)
+        assert await ran(harness) == ["cheap"]
+        assert amounts(session) == (1, 0, 3)
+
+
 async def test_rules_that_allow_and_deny_come_before_the_budget(store: SessionStore) -> None:
     rules = [{"pattern": "echo dear*", "decision": "allow"}, {"pattern": "echo cheap*", "decision": "deny"}]
     harness = scene(store, runs("echo dear"), runs("echo cheap"), says("Done."), budget=1, confirmation_rules=rules)

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,8 +14,9 @@ from openhands_sessions.core.commands import Answer, Command, Pause, Resume, Sen
 from openhands_sessions.core.dialogue import UNKNOWN, dialogue
 from openhands_sessions.core.events.actions import MessageAction
 from openhands_sessions.core.events.event import Action, Event, Observation, Source
-from openhands_sessions.core.events.observations import UNKNOWN_OUTCOME_ID
+from openhands_sessions.core.events.observations import UNKNOWN_OUTCOME_ID, AgentStateChangedObservation
 from openhands_sessions.core.events.own import ToolCallsAction
+from openhands_sessions.core.ids import EventId
 from openhands_sessions.ports.runtime import Runtimes, RuntimeSpec
 from openhands_sessions.ports.store import SessionStore
 from openhands_sessions.session.agent_session import AgentSession
@@ -24,18 +26,20 @@ from tests.fakes.model import FakeCall, FakeModel, FakeReply, OneModel
 from tests.fakes.planner import PlanModel
 from tests.fakes.runtime import FakeRuntimes
 from tests.fakes.store import MortalStore
-from tests.support.session_harness import LONG, SessionHarness, finishes, only, runs, says, state, turn_ended
+from tests.support.session_harness import LONG, SessionHarness, finishes, only, runs, says, turn_ended, until
 from tests.support.store_entries import TALK, row
 from tests.support.valid_history import valid
 
 
 @dataclass(frozen=True)
 class Act:
-    """What the user does, and the state of the agent that is then waited for; `turn`: once the turn has ended."""
+    """What the user does, and the state of the agent that is then waited for; `turn`: once the turn has ended. `again`:
+    and whenever the agent asks instead, the same is done again."""
 
     command: Command
     until: str = ""
     turn: bool = False
+    again: bool = False
 
 
 @dataclass(frozen=True)
@@ -133,6 +137,24 @@ STORIES = {
         {"confirmation_mode": True, "call_prices": PRICES, "auto_approval_budget": 6},
         spent=5_000_000,
     ),
+    "a pause in spending and a yes": Story(
+        [notes("a"), says("Done.")],
+        [tells("go", ASKED), Act(YES, "awaiting_user_input", again=True)],
+        ["a"],
+        {"spending_pause_at": 0.001},
+    ),
+    "a pause in spending, a no, and a message for an answer": Story(
+        [notes("a"), says("Done.")],
+        [
+            tells("go", ASKED),
+            Act(NO, "awaiting_user_input"),
+            tells("go on", ASKED),
+            tells("why?", ASKED),
+            Act(YES, "awaiting_user_input", again=True),
+        ],
+        ["a"],
+        {"spending_pause_at": 0.001},
+    ),
     "a pause and on": Story(
         [says("One."), notes("a"), says("Two.")],
         [tells("go"), Act(Pause(), "paused"), Act(Resume(), "awaiting_user_input")],
@@ -156,8 +178,25 @@ class Player:
             if act.turn:
                 await turn_ended(session, accepted.turn)
             if act.until:
-                await state(session, act.until, accepted.id)
+                await self._until(session, act, accepted.id)
             self.place += 1
+
+    async def _until(self, session: AgentSession, act: Act, after: EventId) -> None:
+        awaited = (act.until, ASKED) if act.again else (act.until,)
+        while (came := await one_state(session, awaited, after)).agent_state != act.until:
+            key = IdempotencyKey(f"key {self.place} at {came.id}", "digest")
+            after = (await session.submit(act.command, key)).id
+
+
+async def one_state(session: AgentSession, names: Sequence[str], after: EventId) -> AgentStateChangedObservation:
+    """Wait for any of these states of the agent."""
+
+    def comes(event: Event) -> bool:
+        return isinstance(event, AgentStateChangedObservation) and event.agent_state in names
+
+    came = await until(session, comes, after)
+    assert isinstance(came, AgentStateChangedObservation)  # or it would not be given
+    return came
 
 
 def scene(store: SessionStore, story: Story) -> SessionHarness:
