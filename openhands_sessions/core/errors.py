@@ -32,6 +32,14 @@ class BadInput(CallerError, code="bad_input"):
         self.field = field
 
 
+class UnknownArgument(BadInput, TypeError, code="unknown_argument"):
+    """A class of the library was given a keyword that it does not have; `instead` says what to do."""
+
+    def __init__(self, name: str, owner: str, instead: str) -> None:
+        super().__init__(f"unknown argument {name!r}", f"of {owner}{instead}")
+        self.field = name
+
+
 class NotFound(CallerError, code="not_found"):
     """It is unknown, deleted, or belongs to another owner; the answer is the same in all three cases."""
 

@@ -5,6 +5,8 @@ from contextvars import ContextVar
 from dataclasses import dataclass, field
 from typing import Any, TypeVar, overload
 
+from openhands_sessions.sdk.known_arguments import known_arguments
+
 F = TypeVar("F", bound=Callable[..., Any])
 
 running_in: ContextVar[str | None] = ContextVar("running_in", default=None)
@@ -12,6 +14,7 @@ running_in: ContextVar[str | None] = ContextVar("running_in", default=None)
 IDEMPOTENT = "__openhands_sessions_idempotent__"
 
 
+@known_arguments
 @dataclass(frozen=True, kw_only=True)
 class Agent:
     """An agent: its name, what it is told about itself, and its model, a name of litellm; without one, that of the

@@ -10,6 +10,7 @@ from uuid import uuid4
 from openhands_sessions.core.errors import BadInput, SessionBusy, TurnTimeout
 from openhands_sessions.sdk.agent import Agent, running_in
 from openhands_sessions.sdk.history_methods import HistoryMethods
+from openhands_sessions.sdk.known_arguments import known_arguments
 from openhands_sessions.sdk.opening import Opening
 from openhands_sessions.sdk.private_loop import aiterate, arrive, iterate, private_loop, wait_for
 from openhands_sessions.sdk.results import StreamItem, TurnResult
@@ -17,6 +18,7 @@ from openhands_sessions.sdk.session_ids import session_id as checked_id
 from openhands_sessions.sdk.session_ids import stored_id
 
 
+@known_arguments
 class Session(HistoryMethods):
     """A conversation with an agent, kept under its id: the same id goes on with it, in this process or a later one.
 
