@@ -1,6 +1,6 @@
 """An agent as a program describes it, and the mark of its tools."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 from typing import Any, TypeVar, overload
@@ -21,14 +21,18 @@ class Agent:
     configuration (`OHS_LLM__MODEL`).
 
     `tools` are functions, sync or async, each parameter with a type; the model reads their docstrings. They run in this
-    process. `base_url` and `api_key` reach the model; the key is stored nowhere. `max_iterations` are model calls of
-    one turn. With a `sandbox`, the agent also has a shell, an editor and the other tools of the server's agent.
+    process. `mcp_servers` are further tools, as the setting `mcp_config` has them: `shttp_servers` and `sse_servers`,
+    each an address or a mapping of `url` and `api_key`, and `stdio_servers` (`name`, `command`, `args`, `env`), which
+    run in the sandbox. `base_url` and `api_key` reach the model. Keys are stored nowhere. `max_iterations` are model
+    calls of one turn. With a `sandbox`, the agent also has a shell, an editor and the other tools of the server's
+    agent.
     """
 
     name: str = "assistant"
     instructions: str = ""
     llm: str | None = None
     tools: Sequence[Callable[..., Any]] = field(default=())
+    mcp_servers: Mapping[str, Any] = field(default_factory=dict, repr=False)
     base_url: str | None = None
     api_key: str | None = field(default=None, repr=False)
     max_iterations: int = 100

@@ -24,7 +24,7 @@ ELSEWHERE = {
     "shared_state": "agents share what was said, and their answers",
     "ttl": "sessions are kept until they are deleted",
 }
-"""Arguments that programs written for other libraries give, which this version has not, and what holds in their place."""
+"""Arguments that programs written for other libraries give, which this version has not, and what holds instead."""
 
 
 def known_arguments(made: type[T]) -> type[T]:

@@ -8,7 +8,7 @@ from typing import Any
 
 import orjson
 
-from openhands_sessions.bootstrap.library import Library, program_agent
+from openhands_sessions.bootstrap.library import Library
 from openhands_sessions.core.commands import Command, SendMessage, Stop
 from openhands_sessions.core.errors import (
     BadInput,
@@ -21,7 +21,6 @@ from openhands_sessions.core.errors import (
 )
 from openhands_sessions.core.event_filter import EventFilter
 from openhands_sessions.core.events.codec import Stored, decode
-from openhands_sessions.core.events.event import Json
 from openhands_sessions.core.ids import LOCAL_OWNER, ConversationId, EventId, owner_id
 from openhands_sessions.core.lineage import on_chain
 from openhands_sessions.ports.access import Access
@@ -35,9 +34,9 @@ from openhands_sessions.ports.gateway import (
     SessionInfo,
     SessionSpec,
 )
-from openhands_sessions.ports.program import PROGRAM, ProgramAgent
-from openhands_sessions.sdk.functions import FunctionTools
+from openhands_sessions.ports.program import PROGRAM
 from openhands_sessions.sdk.opening import Opening
+from openhands_sessions.sdk.program_agents import agent_of
 from openhands_sessions.sdk.results import StreamItem
 from openhands_sessions.sdk.streamed_reply import StreamedReply
 from openhands_sessions.sdk.turns import SPOKEN, TurnReading, message_of
@@ -63,7 +62,7 @@ class ProgramConversation:
         owner = LOCAL_OWNER if opening.owner is None else owner_id(opening.owner)
         self.access: Access = library.of(owner)
         self._gateway = self.access.gateway
-        self._agent = _agent_of(opening)
+        self._agent = agent_of(opening)
 
     async def info(self) -> SessionInfo | None:
         """None where the conversation has not begun. Raises BadInput for one that is no program's."""
@@ -272,22 +271,6 @@ class _Turn:
     @classmethod
     def of(cls, accepted: Accepted) -> "_Turn":
         return cls(accepted.id if accepted.turn is None else accepted.turn, accepted.id)
-
-
-def _agent_of(opening: Opening) -> ProgramAgent:
-    agent = opening.agent
-    settings: dict[str, Json] = {
-        "agent": "default",
-        "llm_model": agent.llm,
-        "llm_base_url": agent.base_url,
-        "llm_api_key": agent.api_key,
-        "max_iterations": agent.max_iterations,
-        "confirmation_mode": False,
-        "command_timeout": opening.timeout,
-    }
-    prompt = "\n\n".join(part for part in (f"You are {agent.name}.", agent.instructions.strip()) if part)
-    functions = FunctionTools(agent.tools, opening.sid)
-    return program_agent(prompt, settings, functions, sandbox=agent.sandbox)
 
 
 async def _joined(first: AsyncIterator[FeedItem], then: AsyncIterator[FeedItem]) -> AsyncIterator[FeedItem]:

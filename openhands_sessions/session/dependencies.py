@@ -48,7 +48,7 @@ class Dependencies:
     """Offered where the sandbox has IPython."""
     mcp: McpServers | None = None
     functions: McpTools | None = None
-    """Of the program that runs the session in its own process; then `mcp` is not used."""
+    """Of the program that runs the session in its own process."""
     mcp_tool: Callable[[McpFunction], Tool] | None = None
     """Makes the tool of a function."""
     fold_turns: asyncio.Semaphore = field(default_factory=fold_turns)

@@ -30,7 +30,7 @@ from openhands_sessions.session.event_stream import EventStream
 from openhands_sessions.session.knowledge_recall import KnowledgeRecall
 from openhands_sessions.session.live_credentials import LiveCredentials
 from openhands_sessions.session.log_folding import Folding, loading, saving
-from openhands_sessions.session.mcp_opening import open_mcp
+from openhands_sessions.session.mcp_opening import joined, open_mcp
 from openhands_sessions.session.new_sandbox import note_new_sandbox
 from openhands_sessions.session.progress_limit import ProgressLimit
 from openhands_sessions.session.replay import Replay
@@ -184,7 +184,8 @@ class SessionSetup:
         opening = SwitchableAgent.open(self.opening, self.stream.view.model)
         agent = await self.stack.enter_async_context(opening)
         parts, config, current = self.dependencies, self.settings.mcp_config, self.credentials.mcp
-        mcp = parts.functions or await open_mcp(self.stack, parts.mcp, config, runtime, current)
+        servers = await open_mcp(self.stack, parts.mcp, config, runtime, current)
+        mcp = joined(parts.functions, servers)
         made = () if mcp is None or parts.mcp_tool is None else map(parts.mcp_tool, mcp.functions)
         return _Agent(agent, ToolRegistry((*tools, *made)), mcp)
 

@@ -5,7 +5,7 @@ from contextlib import asynccontextmanager
 
 from openhands_sessions.core.errors import FileProblem, NotAsked, RuntimeUnavailable
 from openhands_sessions.core.ids import ConversationId
-from openhands_sessions.ports.programs import Programs
+from openhands_sessions.ports.programs import Programs, ProgramSession, ProgramSpec
 from openhands_sessions.ports.runtime import (
     OnOutput,
     Outcome,
@@ -45,13 +45,11 @@ class NoSandbox:
     """Refuses what is asked of it."""
 
     files: Workspace
+    programs: Programs
 
     def __init__(self) -> None:
         self.files = NoFiles()
-
-    @property
-    def programs(self) -> Programs:
-        raise RuntimeUnavailable(PROBLEM)
+        self.programs = NoPrograms()
 
     async def perform(self, key: str, task: Task, on_output: OnOutput) -> Outcome:
         raise NotAsked(PROBLEM)
@@ -69,6 +67,17 @@ class NoSandbox:
         """Nothing runs."""
 
     async def query(self, query: Query) -> Printed:
+        raise RuntimeUnavailable(PROBLEM)
+
+
+class NoPrograms:
+    """Starts none."""
+
+    @asynccontextmanager
+    async def open(self, program: ProgramSpec) -> AsyncIterator[ProgramSession]:
+        sessions: Sequence[ProgramSession] = ()
+        for session in sessions:
+            yield session
         raise RuntimeUnavailable(PROBLEM)
 
 

@@ -1,0 +1,48 @@
+"""What a program's agents are to the engine: settings, prompts and tools."""
+
+from typing import Any
+
+from pydantic import ValidationError
+
+from openhands_sessions.bootstrap.library import program_agent
+from openhands_sessions.core.errors import BadInput
+from openhands_sessions.core.events.event import Json
+from openhands_sessions.core.mcp_servers import McpConfig
+from openhands_sessions.core.settings import bad_input
+from openhands_sessions.ports.program import ProgramAgent
+from openhands_sessions.sdk.agent import Agent
+from openhands_sessions.sdk.functions import FunctionTools
+from openhands_sessions.sdk.opening import Opening
+
+
+def agent_of(opening: Opening) -> ProgramAgent:
+    """Raises BadInput."""
+    agent = opening.agent
+    settings: dict[str, Json] = {
+        "agent": "default",
+        "llm_model": agent.llm,
+        "llm_base_url": agent.base_url,
+        "llm_api_key": agent.api_key,
+        "max_iterations": agent.max_iterations,
+        "confirmation_mode": False,
+        "command_timeout": opening.timeout,
+        "mcp_config": _mcp_config(agent),
+    }
+    functions = FunctionTools(agent.tools, opening.sid)
+    return program_agent(_prompt(agent), settings, functions, sandbox=agent.sandbox)
+
+
+def _prompt(agent: Agent) -> str:
+    return "\n\n".join(part for part in (f"You are {agent.name}.", agent.instructions.strip()) if part)
+
+
+def _mcp_config(agent: Agent) -> dict[str, Any]:
+    """The servers as the setting has them: also none, in place of those of the configuration."""
+    given = dict(agent.mcp_servers)
+    try:
+        config = McpConfig.model_validate(given)
+    except ValidationError as error:
+        raise bad_input(error, "mcp_servers", known=McpConfig.model_fields) from None
+    if config.stdio_servers and not agent.sandbox:
+        raise BadInput("stdio_servers", "run in the sandbox, which this agent has not: set Agent(sandbox=True)")
+    return given
