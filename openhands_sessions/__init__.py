@@ -6,6 +6,9 @@ __version__ = "0.1.0"
 
 __all__ = [
     "Agent",
+    "Allow",
+    "ApprovalNeeded",
+    "Deny",
     "Session",
     "SessionBusy",
     "SessionsError",
@@ -18,6 +21,9 @@ __all__ = [
 
 _PLACES = {
     "Agent": "sdk.agent",
+    "Allow": "sdk.approvals",
+    "ApprovalNeeded": "sdk.approvals",
+    "Deny": "sdk.approvals",
     "Session": "sdk.session",
     "SessionBusy": "core.errors",
     "SessionsError": "core.errors",

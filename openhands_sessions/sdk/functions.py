@@ -3,10 +3,7 @@
 import asyncio
 import inspect
 import re
-import threading
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
-from contextvars import Context
 from typing import Any, get_type_hints
 
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError, create_model
@@ -17,6 +14,7 @@ from openhands_sessions.core.errors import BadInput
 from openhands_sessions.core.settings import bad_input
 from openhands_sessions.ports.mcp import CallMcp, McpDone, McpFunction
 from openhands_sessions.sdk.agent import is_idempotent, running_in
+from openhands_sessions.sdk.worker_thread import in_thread
 
 MOST_AT_ONCE = 32
 """Sync functions that run at the same time, each in a thread; more of them wait."""
@@ -69,7 +67,7 @@ class FunctionTools:
             finally:
                 running_in.reset(token)
         async with self._room:
-            return await _in_thread(lambda: found.function(**arguments), self._owner)
+            return await in_thread(lambda: found.function(**arguments), self._owner)
 
 
 class _FunctionTool:
@@ -146,33 +144,6 @@ def _documented(text: str) -> tuple[str, Mapping[str, str]]:
         elif not section and not line.lstrip().startswith(":"):
             summary.append(line)
     return "\n".join(summary).strip(), found
-
-
-async def _in_thread(work: Callable[[], object], owner: str) -> object:
-    """Run it in a thread of its own, which does not hold up the end of the process. Where the caller is cancelled, it
-    runs on."""
-    loop = asyncio.get_running_loop()
-    outcome: asyncio.Future[object] = loop.create_future()
-
-    def tell(setter: Callable[[Any], None], value: object) -> None:
-        if not outcome.done():
-            setter(value)
-
-    def run() -> None:
-        running_in.set(owner)
-        setter: Callable[[Any], None] = outcome.set_result
-        value: object
-        try:
-            value = work()
-        except BaseException as error:
-            # A StopIteration cannot be raised into a future, nor must an exit of the function end the program.
-            shown = error if isinstance(error, Exception) and not isinstance(error, StopIteration) else None
-            setter, value = outcome.set_exception, shown or RuntimeError(type(error).__name__)
-        with suppress(RuntimeError):  # the loop has ended: no caller is left
-            loop.call_soon_threadsafe(tell, setter, value)
-
-    threading.Thread(target=Context().run, args=(run,), name="openhands-tool", daemon=True).start()
-    return await outcome
 
 
 def _failed(error: Exception) -> McpDone:

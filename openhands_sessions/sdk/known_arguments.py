@@ -40,7 +40,7 @@ def known_arguments(made: type[T]) -> type[T]:
                 raise UnknownArgument(name, made.__name__, _instead(name, known))
         init(self, *args, **given)
 
-    made.__init__ = checked  # type: ignore[method-assign]  # it takes what the class's own takes
+    made.__init__ = checked  # type: ignore[method-assign, assignment]  # it takes what the class's own takes
     return made
 
 

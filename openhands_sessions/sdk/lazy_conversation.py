@@ -1,12 +1,15 @@
 """What each group of a session's methods stands on: the conversation, opened with the first call."""
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable
+from contextlib import aclosing
 from importlib import import_module
 from typing import TypeVar
 
+from openhands_sessions.core.errors import TurnTimeout
 from openhands_sessions.sdk.opening import ConversationCalls, HistoryCalls, Opening, SessionCalls
 from openhands_sessions.sdk.private_loop import PrivateLoop, private_loop
+from openhands_sessions.sdk.results import StreamItem, TurnResult
 
 T = TypeVar("T")
 
@@ -33,3 +36,17 @@ class LazyConversation:
 
     async def _on(self, work: Callable[[ConversationCalls], Awaitable[T]]) -> T:
         return await work((await self._calls()).conversation)
+
+    async def _result(self, items: AsyncGenerator[StreamItem, None]) -> TurnResult:
+        seconds = self._opening.timeout
+        try:
+            async with asyncio.timeout(seconds) as limit, aclosing(items):
+                async for item in items:
+                    if item.result is not None:
+                        return item.result
+        except TimeoutError as error:
+            if not limit.expired():
+                raise
+            text = f"the turn took longer than {seconds:g} s and was stopped"
+            raise TurnTimeout(text, reason="timeout", turn=-1) from error
+        raise AssertionError("a turn ends with its result, or with an error")

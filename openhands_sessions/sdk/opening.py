@@ -7,6 +7,7 @@ from typing import Any, Protocol
 from openhands_sessions.core.ids import ConversationId
 from openhands_sessions.core.lineage import Checkpoint
 from openhands_sessions.sdk.agent import Agent
+from openhands_sessions.sdk.approvals import Answers, OnApproval, PendingBatch
 from openhands_sessions.sdk.results import StreamItem
 
 Place = Checkpoint | str | int
@@ -16,7 +17,8 @@ Place = Checkpoint | str | int
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Opening:
     """`name` is the session's id, `sid` the conversation's, `owner` the user, None for the machine's own. `waits`:
-    whether a call waits while a turn, or another process, has the session. `timeout`: seconds that a turn may take."""
+    whether a call waits while a turn, or another process, has the session. `timeout`: seconds that a turn may take.
+    `confirm`: which calls of tools await answers, of which `on_approval` is asked."""
 
     name: str
     sid: ConversationId
@@ -25,12 +27,16 @@ class Opening:
     owner: str | None
     waits: bool
     timeout: float
+    confirm: bool | tuple[str, ...] = False
+    on_approval: OnApproval | None = None
 
 
 class ConversationCalls(Protocol):
     """See `ProgramConversation`."""
 
     def turn(self, text: str, key: str | None) -> AsyncGenerator[StreamItem, None]: ...
+    def answered(self, answers: Answers) -> AsyncGenerator[StreamItem, None]: ...
+    async def pending(self) -> PendingBatch | None: ...
     async def stop(self) -> None: ...
     async def close(self) -> None: ...
     async def history(self, limit: int | None, after: int, before: int | None) -> list[dict[str, Any]]: ...

@@ -1,5 +1,6 @@
 """What a program's agents are to the engine: settings, prompts and tools."""
 
+from collections.abc import Sequence
 from typing import Any
 
 from pydantic import ValidationError
@@ -24,12 +25,18 @@ def agent_of(opening: Opening) -> ProgramAgent:
         "llm_base_url": agent.base_url,
         "llm_api_key": agent.api_key,
         "max_iterations": agent.max_iterations,
-        "confirmation_mode": False,
+        "confirmation_mode": opening.confirm is True,
+        "confirmation_rules": _rules(opening.confirm),
         "command_timeout": opening.timeout,
         "mcp_config": _mcp_config(agent),
     }
     functions = FunctionTools(agent.tools, opening.sid)
     return program_agent(_prompt(agent), settings, functions, sandbox=agent.sandbox)
+
+
+def _rules(confirm: bool | Sequence[str]) -> list[Json]:
+    names = () if isinstance(confirm, bool) else confirm
+    return [{"tool": name, "decision": "ask"} for name in names]
 
 
 def _prompt(agent: Agent) -> str:

@@ -1,10 +1,11 @@
 """The conversation behind a program's session, through the ports of its owner. Runs on the private loop."""
 
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
-from contextlib import asynccontextmanager, suppress
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Mapping, Sequence
+from contextlib import aclosing, asynccontextmanager, suppress
 from dataclasses import dataclass
 from typing import Any
+from uuid import uuid4
 
 import orjson
 
@@ -17,6 +18,7 @@ from openhands_sessions.core.errors import (
     OwnedElsewhere,
     SessionBusy,
     SessionsError,
+    StaleDecision,
     TurnFailed,
 )
 from openhands_sessions.core.event_filter import EventFilter
@@ -35,11 +37,14 @@ from openhands_sessions.ports.gateway import (
     SessionSpec,
 )
 from openhands_sessions.ports.program import PROGRAM
+from openhands_sessions.sdk.agent import running_in
+from openhands_sessions.sdk.approvals import Answers, ApprovalNeeded, PendingBatch, deciding
 from openhands_sessions.sdk.opening import Opening
 from openhands_sessions.sdk.program_agents import agent_of
 from openhands_sessions.sdk.results import StreamItem
 from openhands_sessions.sdk.streamed_reply import StreamedReply
 from openhands_sessions.sdk.turns import SPOKEN, TurnReading, message_of
+from openhands_sessions.sdk.worker_thread import in_thread
 
 FIRST_WAIT, LONGEST_WAIT = 0.02, 1.0
 """Seconds between two tries to have a conversation that another process works on: no process tells another that it
@@ -105,20 +110,25 @@ class ProgramConversation:
     async def turn(self, text: str, key: str | None) -> AsyncGenerator[StreamItem, None]:
         """Say something, and give what the turn says until its end; the last item has the result. Where it is closed
         early, the turn is stopped. Raises TurnFailed, SessionBusy."""
-        async with self._room():
-            await self.open()
-            head = (await self._gateway.describe(self.sid)).head
-            async with self._gateway.follow(self.sid, head) as items, self._said(text, key) as turn:
-                reading, reply = TurnReading(turn.id, self.opening.agent.name), StreamedReply()
-                try:
-                    async for item in _joined(self._earlier(turn.first, head), items):
-                        for piece in await self._pieces(item, reading, reply):
-                            turn.over = piece.kind == "result"
-                            yield piece
-                            if turn.over:
-                                return
-                except SessionEnded as end:
-                    raise TurnFailed(CLOSED, reason=end.reason, turn=turn.id) from end
+        command = SendMessage(content=text, mode="queue")
+        async with self._room(), aclosing(self._submitted(command, key)) as pieces:
+            async for piece in pieces:
+                yield piece
+
+    async def answered(self, answers: Answers) -> AsyncGenerator[StreamItem, None]:
+        """Answer for the calls that await it, and give what their turn says, from its beginning; otherwise as `turn`.
+        Raises NotAccepting where none do."""
+        pending = await self.pending()
+        if pending is None:
+            raise NotAccepting("no call awaits an answer")
+        async with aclosing(self._submitted(deciding(pending, answers), uuid4().hex)) as pieces:
+            async for piece in pieces:
+                yield piece
+
+    async def pending(self) -> PendingBatch | None:
+        """The calls that await answers."""
+        info = await self.info()
+        return None if info is None or info.approval is None else PendingBatch.of(info.approval)
 
     async def stop(self) -> None:
         """End the running turn, if there is one."""
@@ -228,15 +238,27 @@ class ProgramConversation:
         finally:
             self._busy.discard(self.sid)
 
+    async def _submitted(self, command: Command, key: str | None) -> AsyncGenerator[StreamItem, None]:
+        """Submit what begins a turn, or goes on with it, and give what the whole turn says."""
+        await self.open()
+        head = (await self._gateway.describe(self.sid)).head
+        async with (
+            self._gateway.follow(self.sid, head) as items,
+            self._begun(command, key) as turn,
+            aclosing(self._read(turn, head, items)) as pieces,
+        ):
+            async for piece in pieces:
+                yield piece
+
     @asynccontextmanager
-    async def _said(self, text: str, key: str | None) -> AsyncIterator["_Turn"]:
-        """Say something; at the end of the block, the turn is stopped unless it is over."""
-        command, given_up = SendMessage(content=text, mode="queue"), asyncio.Event()
+    async def _begun(self, command: Command, key: str | None) -> AsyncIterator["_Turn"]:
+        """Submit it; at the end of the block, the turn is stopped unless it is over."""
+        given_up = asyncio.Event()
         submitting = asyncio.create_task(self.submit(command, key, given_up=given_up))
         try:
             accepted = await asyncio.shield(submitting)
         except asyncio.CancelledError:
-            # A message that is under way may be stored: then it is a turn, which is stopped.
+            # A command that is under way may be stored: then there is a turn, which is stopped.
             given_up.set()
             await asyncio.wait([submitting])
             if submitting.exception() is None:
@@ -252,6 +274,45 @@ class ProgramConversation:
             if not turn.over:
                 await self._stop_turn(turn)
 
+    async def _read(self, turn: "_Turn", head: int, items: AsyncIterator[FeedItem]) -> AsyncGenerator[StreamItem, None]:
+        """What the turn says, whose events up to `head` are stored, until its end."""
+        reading, reply = TurnReading(turn.id, self.opening.agent.name), StreamedReply()
+        try:
+            async for item in _joined(self._earlier(turn.id, head), items):
+                for piece in await self._pieces(item, reading, reply):
+                    turn.over = piece.kind == "result"
+                    yield piece
+                    if turn.over:
+                        return
+                if reading.asks:
+                    reading.asks = False
+                    await self._answer(turn)
+        except SessionEnded as end:
+            raise TurnFailed(CLOSED, reason=end.reason, turn=turn.id) from end
+
+    async def _answer(self, turn: "_Turn") -> None:
+        """Have the program answer for the calls that await it. Raises ApprovalNeeded where it does not."""
+        while (pending := await self.pending()) is not None:
+            answers = await self._answers(pending)
+            if answers is None:
+                raise ApprovalNeeded(pending, turn.id)
+            with suppress(StaleDecision):  # somebody else has decided about some of them
+                await self.submit(deciding(pending, answers), uuid4().hex)
+                return
+
+    async def _answers(self, pending: PendingBatch) -> Answers | None:
+        ask = self.opening.on_approval
+        if ask is None:
+            return None
+        given = await in_thread(lambda: ask(pending), self.sid)
+        if not isinstance(given, Awaitable):
+            return given
+        token = running_in.set(self.sid)
+        try:
+            return await given
+        finally:
+            running_in.reset(token)
+
     async def _stop_turn(self, turn: "_Turn") -> None:
         try:
             async with asyncio.timeout(STOP_GRACE):
@@ -262,15 +323,14 @@ class ProgramConversation:
 
 @dataclass(slots=True)
 class _Turn:
-    """A turn, the first event of the command that asked for it, and whether it is over."""
+    """A turn, by the first of its events, and whether it is over."""
 
     id: EventId
-    first: EventId
     over: bool = False
 
     @classmethod
     def of(cls, accepted: Accepted) -> "_Turn":
-        return cls(accepted.id if accepted.turn is None else accepted.turn, accepted.id)
+        return cls(accepted.id if accepted.turn is None else accepted.turn)
 
 
 async def _joined(first: AsyncIterator[FeedItem], then: AsyncIterator[FeedItem]) -> AsyncIterator[FeedItem]:

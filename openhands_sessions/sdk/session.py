@@ -1,14 +1,15 @@
 """A session of a Python program: it talks to an agent, and everything is kept."""
 
-import asyncio
-from collections.abc import AsyncGenerator, AsyncIterator, Coroutine, Iterator, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Coroutine, Iterator, Mapping, Sequence
 from contextlib import aclosing
 from types import TracebackType
 from typing import Any, Literal, Self
 from uuid import uuid4
 
-from openhands_sessions.core.errors import BadInput, SessionBusy, TurnTimeout
+from openhands_sessions.core.errors import BadInput, SessionBusy
 from openhands_sessions.sdk.agent import Agent, running_in
+from openhands_sessions.sdk.approval_methods import ApprovalMethods
+from openhands_sessions.sdk.approvals import OnApproval
 from openhands_sessions.sdk.history_methods import HistoryMethods
 from openhands_sessions.sdk.known_arguments import known_arguments
 from openhands_sessions.sdk.opening import Opening
@@ -19,7 +20,7 @@ from openhands_sessions.sdk.session_ids import stored_id
 
 
 @known_arguments
-class Session(HistoryMethods):
+class Session(HistoryMethods, ApprovalMethods):
     """A conversation with an agent, kept under its id: the same id goes on with it, in this process or a later one.
 
     Each method has a twin for async code, whose name begins with `a`: `await session.achat("Hello")`. Nothing is opened
@@ -35,11 +36,17 @@ class Session(HistoryMethods):
         user_id: str | None = None,
         concurrency: Literal["queue", "reject"] = "queue",
         turn_timeout: float = 600.0,
+        confirm: bool | Sequence[str] = False,
+        on_approval: OnApproval | None = None,
     ) -> None:
         """`session_id` is any text of up to 200 characters; None for a new one. `store` is `sqlite:///FILE`, or
         `memory:`; None for the database of the user's data folder. With the `concurrency` `queue`, a message that comes
         while a turn runs waits for a turn of its own, and a session that another process has open is waited for; with
-        `reject`, both are refused with SessionBusy. `turn_timeout` is in seconds. Raises BadInput."""
+        `reject`, both are refused with SessionBusy. `turn_timeout` is in seconds.
+
+        With `confirm`, calls of tools that change something wait for an answer: all, or those of the tools with these
+        names, which may have `*` in them; rules of the configuration hold too. `on_approval` is then asked, in a thread
+        unless it is async, with the PendingBatch; without it, the turn raises ApprovalNeeded. Raises BadInput."""
         if concurrency not in ("queue", "reject"):
             raise BadInput("concurrency", 'must be "queue" or "reject"')
         if not turn_timeout > 0:
@@ -54,6 +61,8 @@ class Session(HistoryMethods):
             owner=user_id,
             waits=concurrency == "queue",
             timeout=turn_timeout,
+            confirm=confirm if isinstance(confirm, bool) else tuple(confirm),
+            on_approval=on_approval,
         )
         super().__init__(opening)
 
@@ -157,20 +166,6 @@ class Session(HistoryMethods):
 
     def _say(self, message: str, key: str | None) -> Coroutine[Any, Any, TurnResult]:
         return self._result(self._turn(self._checked(message), key))
-
-    async def _result(self, items: AsyncGenerator[StreamItem, None]) -> TurnResult:
-        seconds = self._opening.timeout
-        try:
-            async with asyncio.timeout(seconds) as limit, aclosing(items):
-                async for item in items:
-                    if item.result is not None:
-                        return item.result
-        except TimeoutError as error:
-            if not limit.expired():
-                raise
-            text = f"the turn took longer than {seconds:g} s and was stopped"
-            raise TurnTimeout(text, reason="timeout", turn=-1) from error
-        raise AssertionError("a turn ends with its result, or with an error")
 
     async def _close(self) -> None:
         if self._opened is not None and self._opened[0] is private_loop():

@@ -23,7 +23,6 @@ SPOKEN = frozenset(f"action:{kind.KIND}" for kind in (MessageAction, FinishActio
 """The kinds of events that are messages of a dialogue."""
 _ENDS = {
     StopReason.STOPPED: "the turn was stopped",
-    StopReason.APPROVAL: "a call of the turn awaits an answer: a rule of the configuration asks about it",
     StopReason.MAX_ITERATIONS: "the turn took more model calls than Agent(max_iterations=...) allows",
     StopReason.MAX_COST: "the turn cost more than the configuration allows",
 }
@@ -35,6 +34,8 @@ class TurnReading:
 
     def __init__(self, turn: EventId, agent: str) -> None:
         self.turn = turn
+        self.asks = False
+        """Whether the newest event of the turn says that it awaits answers."""
         self._agent = agent
         self._messages: list[Mapping[str, Any]] = []
         self._usage = TurnUsage()
@@ -50,7 +51,10 @@ class TurnReading:
             return None
         if isinstance(event, ModelCalledObservation):
             self._count(event)
-        if isinstance(event, TurnEndedObservation):
+        self.asks = False
+        if isinstance(event, TurnEndedObservation) and event.stop_reason is StopReason.APPROVAL:
+            self.asks = True
+        elif isinstance(event, TurnEndedObservation):
             self._ended = event
         elif (message := message_of(event, self._agent)) is not None:
             self._messages.append(message)

@@ -16,6 +16,14 @@ replies:
     steps:
       - {call: weather, with: {city: Ulm, days: 2}}
       - say: 7 degrees.
+  - when: Pay 3
+    steps:
+      - {call: pay, with: {amount: 3}}
+      - say: Paid 3.
+  - when: Pay 40
+    steps:
+      - {call: pay, with: {amount: 40}}
+      - say: Paid 4.
   - when: Tell me more
     steps: [{say: More.}]
   - when: approach A
@@ -31,6 +39,9 @@ Hello.
 user Hello
 assistant Hello.
 7 degrees. .*
+Paid 3\\.
+{'amount': 40}
+Paid 4\\.
 More\\.A is bad\\.
 B is good\\.
 \\['side', .*\\] \\['1'\\]
@@ -45,7 +56,7 @@ async def test_the_blocks_of_the_tutorial_run_from_top_to_bottom(tmp_path: Path)
     async with asyncio.timeout(500):
         programs = LibraryPrograms(folder=tmp_path, data_dir=tmp_path / "data")
         programs.script(SCRIPT)
-        assert len(BLOCKS) == 6
+        assert len(BLOCKS) == 7
         assert BLOCKS[0].count('"scripted:demo"') == 1
         text = "\n".join(BLOCKS).replace("scripted:demo", "scripted:play")
         process = await programs.start(text)

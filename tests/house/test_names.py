@@ -13,6 +13,9 @@ from tests.house.sources import EVERYTHING, OURS, PACKAGE, ROOT, listed
 
 PUBLIC_NAMES = [
     "Agent",
+    "Allow",
+    "ApprovalNeeded",
+    "Deny",
     "Session",
     "SessionBusy",
     "SessionsError",
