@@ -13,12 +13,13 @@ from openhands_sessions.core.money import MicroDollars
 class SendMessage:
     """Say something to the agent. During a turn, `steer` has its next step see the message, and `queue` has the message
     wait for a turn of its own. While an action awaits an answer, a message to steer by counts as a refusal, and as its
-    reason."""
+    reason. `agent` names one of several; None: the one whose turn runs, or the first."""
 
     content: str
     image_urls: tuple[str, ...] = ()
     file_urls: tuple[str, ...] = ()
     mode: Literal["steer", "queue"] = "steer"
+    agent: str | None = None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -3,6 +3,7 @@
 A message never holds a traceback, a host path or a secret: it is shown to users.
 """
 
+from collections.abc import Iterable
 from enum import StrEnum
 from typing import Self
 
@@ -38,6 +39,18 @@ class UnknownArgument(BadInput, TypeError, code="unknown_argument"):
     def __init__(self, name: str, owner: str, instead: str) -> None:
         super().__init__(f"unknown argument {name!r}", f"of {owner}{instead}")
         self.field = name
+
+
+class UnknownAgent(BadInput, KeyError, code="unknown_agent"):
+    """A message is for an agent that the conversation has not; `known` are the names of those that it has."""
+
+    def __init__(self, name: str, known: Iterable[str]) -> None:
+        names = ", ".join(known)
+        there = f"there are: {names}" if names else "there is one agent, which needs no name"
+        super().__init__("agent", f"{name!r} is not known here; {there}")
+
+    def __str__(self) -> str:
+        return self.message  # KeyError shows it as a quoted key
 
 
 class NotFound(CallerError, code="not_found"):

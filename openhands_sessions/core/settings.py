@@ -4,10 +4,11 @@ import re
 import unicodedata
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from difflib import get_close_matches
-from typing import Literal, Self
+from typing import Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, SecretStr, ValidationError
 
+from openhands_sessions.core.agents import MOST_AGENTS, AgentDefinition, AgentName
 from openhands_sessions.core.call_prices import HIGHEST_PRICE, MOST_PRICES, CallPrice
 from openhands_sessions.core.confirmation_rules import MOST_RULES, ConfirmationRule
 from openhands_sessions.core.errors import BadInput
@@ -28,7 +29,7 @@ _BARE_NAMES = {"openai": re.compile(r"(gpt|chatgpt|codex)-|o[1-9](-|$)"), "anthr
 """Names that litellm also takes without their provider; a web client may send them back with it."""
 _HELD = (
     *("agent", "confirmation_mode", "security_analyzer", "max_iterations", "max_budget_per_task"),
-    *("condenser_max_size", "command_timeout"),
+    *("condenser_max_size", "command_timeout", "agents", "agent_visibility"),
 )
 """How a conversation works. How its model is reached, and what its commands find in their environment, is not held:
 keys change, and what failed for a wrong one must go on with the right one."""
@@ -98,6 +99,17 @@ class SessionSettings(BaseModel):
 
     agent: Line = Field(
         "default", description="The agent: `default`, which needs a model and is `shell` without one; or `shell`."
+    )
+    agents: dict[AgentName, AgentDefinition] = Field(
+        {},
+        max_length=MOST_AGENTS,
+        description="Several agents by name, each with `instructions` and an `llm_model` of its own if it is to have "
+        "one; a message names its agent, the first one is meant otherwise. Without, there is one agent.",
+    )
+    agent_visibility: Literal["answers", "full"] = Field(
+        "answers",
+        description="What several agents are shown of each other: what the user says to them and their `answers`, or "
+        "their tool calls too (`full`).",
     )
     llm_model: Line | None = Field(None, description="The model: a name of litellm, or `scripted:NAME`.")
     llm_base_url: Address | None = Field(None, description="Address of the model; its provider's own if not set.")
@@ -300,7 +312,10 @@ def begun(settings: SessionSettings) -> dict[str, Json]:
 
 def holding(settings: SessionSettings, began_with: Mapping[str, Json]) -> SessionSettings:
     """The settings, but for those that `begun` has kept."""
-    return settings.model_copy(update={name: began_with[name] for name in _HELD if name in began_with})
+    held: dict[str, Any] = {name: began_with[name] for name in _HELD if name in began_with}
+    if isinstance(agents := held.get("agents"), dict):
+        held["agents"] = {name: AgentDefinition.model_validate(one) for name, one in agents.items()}
+    return settings.model_copy(update=held)
 
 
 def public(settings: SessionSettings) -> dict[str, Json]:

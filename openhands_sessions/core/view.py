@@ -49,7 +49,7 @@ from openhands_sessions.core.sandbox_use import UNUSED, SandboxUse, sandbox_afte
 from openhands_sessions.core.spending import Spent, spends
 from openhands_sessions.core.unread import is_notice, noted
 
-VIEW_VERSION = 12
+VIEW_VERSION = 13
 """Raised whenever the fold changes: older snapshots are then thrown away."""
 
 NOTHING_SPENT = Spent()
@@ -76,6 +76,8 @@ class ConversationView:
     """The newest events that count as unread until a user has read them; see `core/unread.py`."""
     turn: EventId | None = None
     """The newest turn: the one that is under way, if there is one."""
+    agent_name: str | None = None
+    """Of several agents, the one whose turn that is."""
     queued: tuple[QueuedMessage, ...] = ()
     """Messages that wait for turns of their own, the next one first."""
     queue_held: bool = False
@@ -234,7 +236,7 @@ def _ask(view: ConversationView, event: MessageAction) -> None:
 
 
 def _open_turn(view: ConversationView, event: Action) -> None:
-    put(view, turn=event.id if event.turn is None else event.turn)
+    put(view, turn=event.id if event.turn is None else event.turn, agent_name=event.agent_name)
 
 
 def _act(view: ConversationView, event: Action) -> None:

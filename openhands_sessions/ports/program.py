@@ -16,10 +16,14 @@ class ProgramAgent:
     """One conversation's agent as the program has written it. Nothing of it is stored but what the log records."""
 
     settings: Mapping[str, Json]
-    """A layer of the conversation's settings, above all others."""
+    """A layer of the conversation's settings, above all others but those of `others`."""
     prompt: str
     """The system prompt, recorded when the conversation begins."""
     functions: McpTools
     """Those of the program, which run in its process."""
     runtimes: Runtimes | None = None
     """In place of sandboxes, for an agent without their tools; None: it has a sandbox and the tools for it."""
+    name: str | None = None
+    """Of several agents; None for the only one."""
+    others: tuple["ProgramAgent", ...] = ()
+    """The further ones of several, each with a name."""

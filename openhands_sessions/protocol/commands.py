@@ -6,6 +6,7 @@ from typing import Annotated, Any, Literal
 import orjson
 from pydantic import Field, TypeAdapter, ValidationError
 
+from openhands_sessions.core.agents import AgentName
 from openhands_sessions.core.commands import (
     Answer,
     Command,
@@ -58,12 +59,21 @@ class MessageArgs(Message):
 
 class SentArgs(MessageArgs):
     """`mode` says what becomes of a message during a turn: `steer`, its next step sees it; `queue`, it waits for a turn
-    of its own."""
+    of its own. `agent` names one of several agents; without, the message is for the one whose turn runs, or the
+    first."""
 
     mode: Literal["steer", "queue"] = "steer"
+    agent: AgentName | None = None
 
     def command(self) -> SendMessage:
-        return SendMessage(content=self.content, mode=self.mode, **self._urls)
+        urls = self._urls
+        return SendMessage(
+            content=self.content,
+            image_urls=urls["image_urls"],
+            file_urls=urls["file_urls"],
+            mode=self.mode,
+            agent=self.agent,
+        )
 
 
 class EditQueuedArgs(MessageArgs):
@@ -185,17 +195,23 @@ class SayIn(Payload):
 
 class SendIn(Payload):
     """Body of `POST /api/conversations/{id}/messages`. `mode` says what becomes of it during a turn: `steer`, the next
-    step sees it; `queue`, it waits for a turn of its own. The same `key` again sends nothing twice."""
+    step sees it; `queue`, it waits for a turn of its own. `agent` names one of several agents. The same `key` again
+    sends nothing twice."""
 
     content: Text = Field(min_length=1)
     image_urls: list[ImageUrl] = Field(default_factory=list, max_length=32)
     file_urls: list[str] = Field(default_factory=list, max_length=256)
     mode: Literal["steer", "queue"] = "steer"
+    agent: AgentName | None = None
     key: Key | None = None
 
     def command(self) -> SendMessage:
         return SendMessage(
-            content=self.content, image_urls=tuple(self.image_urls), file_urls=tuple(self.file_urls), mode=self.mode
+            content=self.content,
+            image_urls=tuple(self.image_urls),
+            file_urls=tuple(self.file_urls),
+            mode=self.mode,
+            agent=self.agent,
         )
 
 
@@ -261,8 +277,9 @@ def history_command_of(data: object) -> tuple[HistoryCommand, str | None]:
 def command_wire(command: Command, key: str) -> dict[str, Json]:
     """A command as a client sends it. Built without validation: the server validates it."""
     match command:
-        case SendMessage(mode=mode):
-            return {"action": "message", "args": {**_said(command), "mode": mode}, "key": key}
+        case SendMessage(mode=mode, agent=agent):
+            named: dict[str, Json] = {} if agent is None else {"agent": agent}
+            return {"action": "message", "args": {**_said(command), "mode": mode, **named}, "key": key}
         case EditQueued(queued=queued):
             return {"action": "edit_queued_message", "args": {**_said(command), "id": queued}, "key": key}
         case RemoveQueued(queued=queued):

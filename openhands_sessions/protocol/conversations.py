@@ -54,9 +54,9 @@ class CreateMicroagentIn(Message):
 
 class CreateIn(Payload):
     """Body of `POST /api/conversations`, and `create` of the socket. The V0 client does not know `settings`, the
-    request's layer of the settings; `init_repository`, which makes an empty repository where none is cloned;
-    `seed_messages` of an earlier conversation, which are summed up before the first message is said; and `key`, with
-    which the same user creates once. Both are for REST alone."""
+    request's layer of the settings; `agents`, several by name, as the setting has them; `init_repository`, which makes
+    an empty repository where none is cloned; `seed_messages` of an earlier conversation, which are summed up before the
+    first message is said; and `key`, with which the same user creates once. The last two are for REST alone."""
 
     repository: str | None = None
     git_provider: str | None = None
@@ -69,6 +69,7 @@ class CreateIn(Payload):
     conversation_instructions: Text | None = None
     mcp_config: dict[str, Any] | None = None
     settings: dict[str, Any] = Field(default_factory=dict)
+    agents: dict[str, Any] | None = None
     init_repository: bool = False
     seed_messages: list[Any] | None = Field(None, min_length=1, max_length=MOST_MESSAGES)
     key: str | None = Field(None, min_length=1, max_length=128)
@@ -96,6 +97,7 @@ class CreateIn(Payload):
     @property
     def _layer(self) -> dict[str, Any]:
         given = {"conversation_instructions": self.conversation_instructions, "mcp_config": self.mcp_config}
+        given["agents"] = self.agents
         return {**self.settings, **{name: value for name, value in given.items() if value is not None}}
 
     @property

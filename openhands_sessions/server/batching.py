@@ -28,6 +28,9 @@ SPARED = (
 BY_PERSONS = ("action:message", "action:change_agent_state")
 AUTHOR = re.compile(r',"author":"(?:[^"\\]|\\.)*"}$')
 TURN = re.compile(r',"turn":[0-9]+}$')
+AGENT = re.compile(r',"agent_name":"[^"\\]*"}$')
+LONGEST_AGENT = 128
+"""Characters at a text's end that may name the agent."""
 LONGEST_TURN = 32
 """Characters at a text's end that may name the turn."""
 STATE_CHANGED = "observation:agent_state_changed"
@@ -35,7 +38,7 @@ STATE_CHANGED = "observation:agent_state_changed"
 
 def for_v0(entries: Sequence[Stored], *, head: int, last_state: int, chain: Chain | None = None) -> Sequence[Stored]:
     """What the V0 client is sent: up to `head`, the head at connect, what lies on the chain, and only the newest of the
-    states. It knows of no authors and of no turns."""
+    states. It knows of no authors, of no turns, and of one agent."""
     return [
         _without_own_keys(entry)
         for entry in entries
@@ -51,12 +54,15 @@ def move_beyond(entries: Sequence[Stored], head: int) -> bool:
 
 
 def _without_own_keys(entry: Stored) -> Stored:
-    """The turn is the last key of a text; before it comes the author, whom only what a person caused has."""
+    """The turn is the last key of a text; before it come the author, whom only what a person caused has, and the agent,
+    where there are several."""
     text = entry.text
     if named := TURN.search(text, max(0, len(text) - LONGEST_TURN)):
         text = f"{text[: named.start()]}}}"
     if entry.kind in BY_PERSONS:
         text = AUTHOR.sub("}", text)
+    if named := AGENT.search(text, max(0, len(text) - LONGEST_AGENT)):
+        text = f"{text[: named.start()]}}}"
     return entry if text is entry.text else replace(entry, text=text)
 
 

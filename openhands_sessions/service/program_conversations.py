@@ -8,7 +8,7 @@ from openhands_sessions.core.layered_settings import LayeredSettings
 from openhands_sessions.ports.program import PROGRAM, ProgramAgent
 from openhands_sessions.ports.store import ConversationRow
 from openhands_sessions.session.dependencies import Dependencies
-from openhands_sessions.session.program_parts import parts_for
+from openhands_sessions.session.program_parts import parts_for, under
 
 ELSEWHERE = "a program runs this conversation: it can be read here, and is spoken to in that program"
 
@@ -47,11 +47,12 @@ class ProgramConversations:
         if (agent := self._agents.get(sid)) is None:
             return settings
         settings = replace(settings, owners=(*settings.owners, agent.settings), began_with={})
-        if settings.settings().llm_model is None:
-            raise BadInput("llm", "is not set: name a model, as in Agent(llm=...), or in OHS_LLM__MODEL")
+        for each in (agent, *agent.others):
+            if under(settings, each).settings().llm_model is None:
+                raise BadInput("llm", "is not set: name a model, as in Agent(llm=...), or in OHS_LLM__MODEL")
         return settings
 
-    def parts(self, sid: ConversationId, parts: Dependencies) -> Dependencies:
-        """What the conversation's sessions are built from."""
+    def parts(self, sid: ConversationId, parts: Dependencies, settings: LayeredSettings) -> Dependencies:
+        """What the conversation's sessions are built from; `settings` are those with the program's layer."""
         agent = self._agents.get(sid)
-        return parts if agent is None else parts_for(agent, parts)
+        return parts if agent is None else parts_for(agent, parts, settings)

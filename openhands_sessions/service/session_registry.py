@@ -217,7 +217,7 @@ class SessionRegistry:
         session = AgentSession(
             sid,
             self._shared.of(settings),
-            self.programs.parts(sid, self._parts),
+            self.programs.parts(sid, self._parts, settings),
             self.feed(sid),
             owner=row.owner,
             initial=initial,

@@ -56,7 +56,7 @@ class AgentController:
         self._stream = stream
         self._context = context
         self._settings = settings
-        self._history = TurnHistory(stream)
+        self._history = TurnHistory(stream, context.viewer)
         self._tell = partial(_tell, stream)
         self._fitter = HistoryFitter(stream, context, settings, self._history, self._tell)
         self._guard = RepetitionGuard(stream)

@@ -13,26 +13,27 @@ from openhands_sessions.core.events.event import Event
 from openhands_sessions.core.events.observations import AgentStateChangedObservation
 from openhands_sessions.core.ids import LOCAL_OWNER, ConversationId, OwnerId
 from openhands_sessions.core.lifecycle import Lifecycle, SessionState
-from openhands_sessions.core.masking import SecretMasker, session_masker, without_paths
+from openhands_sessions.core.masking import session_masker, without_paths
 from openhands_sessions.core.permissions import Permission
-from openhands_sessions.core.settings import SessionSettings, secrets
+from openhands_sessions.core.settings import SessionSettings
 from openhands_sessions.core.snapshots import SPACING
 from openhands_sessions.ports.agent import Agent
 from openhands_sessions.ports.gateway import Accepted, EndReason, Status
 from openhands_sessions.ports.runtime import Runtime
 from openhands_sessions.ports.tracing import trace_parent
-from openhands_sessions.session.agent_controller import AgentController
+from openhands_sessions.session.agent_controllers import AgentControllers
 from openhands_sessions.session.command_handler import SubmittedCommand
 from openhands_sessions.session.command_loop import CommandLoop, CommandQueue
-from openhands_sessions.session.dependencies import Dependencies
+from openhands_sessions.session.dependencies import Dependencies, SettingsOf
 from openhands_sessions.session.feed import Feed
 from openhands_sessions.session.idempotency import IdempotencyKey
 from openhands_sessions.session.live_credentials import LiveCredentials
 from openhands_sessions.session.model_switch import record_switch
+from openhands_sessions.session.participants import masker_of, participants_of
 from openhands_sessions.session.setup import InitialInput, Ready, SessionSetup
 from openhands_sessions.session.setup_stages import STAGES, SetupStage
 from openhands_sessions.session.stop import note_stop, record_failure
-from openhands_sessions.session.switchable_agent import AgentOpening, SettingsOf
+from openhands_sessions.session.switchable_agent import AgentOpening
 
 log = structlog.get_logger(__name__)
 
@@ -58,17 +59,18 @@ class AgentSession:
     ) -> None:
         self.sid = sid
         self._settings = settings = settings_of(None)
-        self.credentials = LiveCredentials(settings, SecretMasker((*secrets(settings), *dependencies.secrets)))
+        self._dependencies, self._participants = dependencies, participants_of(settings_of, dependencies)
+        self.credentials = LiveCredentials(settings, masker_of(self._participants, dependencies.secrets))
         self.event_stream = dependencies.event_stream(sid, feed, self.credentials.masker)
         ledger = dependencies.ledger(sid, owner, self.event_stream)
-        self._opening = AgentOpening(dependencies.agents, settings, settings_of, ledger)
+        first = self._participants[0].settings_of
+        self._opening = AgentOpening(dependencies.agents, first(None), first, ledger)
         self.memory = dependencies.memory
         self.llm_registry = dependencies.agents
         self.problem: SessionsError | None = None
         """Why the session cannot go on, for users."""
         self.stop_is_lost = False
         """The user has stopped it, and that could not be stored."""
-        self._dependencies = dependencies
         self._initial = initial or InitialInput()
         self._on_change = on_change
         self._stages = stages
@@ -95,7 +97,7 @@ class AgentSession:
         return self._settings if self._ready is None else self._ready.agent.settings
 
     @property
-    def controller(self) -> AgentController | None:
+    def controller(self) -> AgentControllers | None:
         """Takes the turns; None while the session is not set up."""
         return None if self._ready is None else self._ready.controller
 
@@ -215,6 +217,7 @@ class AgentSession:
             sid=self.sid,
             settings=self._settings,
             opening=self._opening,
+            participants=self._participants,
             dependencies=self._dependencies,
             credentials=self.credentials,
             initial=self._initial,

@@ -11,7 +11,7 @@ from openhands_sessions.core.events.observations import AgentStateChangedObserva
 from openhands_sessions.core.events.own import AlwaysAllowedAction, ApprovalDecidedAction, CallDecision
 from openhands_sessions.core.ids import UNNUMBERED, EventId
 from openhands_sessions.core.permissions import Permission, needed_for
-from openhands_sessions.session.agent_controller import AgentController
+from openhands_sessions.session.agent_controllers import AgentControllers
 from openhands_sessions.session.approval_questions import questions
 from openhands_sessions.session.approvals import Question, asking_next, confirming, echo, rejecting
 from openhands_sessions.session.event_stream import EventStream
@@ -24,7 +24,7 @@ Given = Mapping[EventId, DecideCall]
 class ApprovalDecisions:
     """Of one session."""
 
-    def __init__(self, stream: EventStream, controller: AgentController) -> None:
+    def __init__(self, stream: EventStream, controller: AgentControllers) -> None:
         self._stream = stream
         self._controller = controller
 

@@ -31,7 +31,7 @@ from openhands_sessions.core.permissions import Permission
 from openhands_sessions.core.trajectory import goes_on
 from openhands_sessions.core.view import CUT_OFF, ConversationView
 from openhands_sessions.ports.gateway import Accepted, EndReason
-from openhands_sessions.session.agent_controller import AgentController
+from openhands_sessions.session.agent_controllers import AgentControllers
 from openhands_sessions.session.approval_decisions import ApprovalDecisions
 from openhands_sessions.session.event_stream import EventStream
 from openhands_sessions.session.history_moves import HistoryMoves
@@ -60,7 +60,7 @@ class CommandHandler:
     def __init__(
         self,
         stream: EventStream,
-        controller: AgentController,
+        controller: AgentControllers,
         knowledge: KnowledgeRecall,
         stopper: Stopper,
         moves: HistoryMoves,
@@ -162,16 +162,27 @@ class CommandHandler:
             self._check_images(command)
         return await self.queue.changed(command)
 
-    def _check_images(self, command: SendMessage | EditQueued) -> None:
-        if command.image_urls and not self._controller.vision:
+    def _check_images(self, command: SendMessage | EditQueued, agent: str | None = None) -> None:
+        if command.image_urls and not self._controller.sees(agent):
             raise BadInput("image_urls", NO_IMAGES)
 
     async def _sent(self, command: SendMessage, key: IdempotencyKey | None) -> Sequence[Event]:
-        self._check_images(command)
+        command = evolve(command, agent=self._addressed(command))
+        self._check_images(command, command.agent)
         name = None if key is None else key.key
         if self.queue.takes(command):
             return self.queue.queued(command, name)
         return (*await self._said(command, name), *self._taken_over(command))
+
+    def _addressed(self, command: SendMessage) -> str | None:
+        """The agent that a message is for. Raises BadInput, and NotAccepting where another one has the turn that it is
+        to steer."""
+        view, named = self._stream.view, self._controller.named(command.agent)
+        if self.queue.takes(command) or not (view.owed or view.pending is not None):
+            return named
+        if command.agent is not None and command.agent != view.agent_name:
+            raise NotAccepting(f"the turn of the agent {view.agent_name!r} runs: send it with the mode `queue`")
+        return view.agent_name
 
     async def _said(self, command: SendMessage, key: str | None) -> Sequence[Event]:
         view = self._stream.view
@@ -181,6 +192,7 @@ class CommandHandler:
             image_urls=command.image_urls,
             file_urls=command.file_urls,
             key=key,
+            agent_name=command.agent,
         )
         if view.pending is not None:
             refused = await self._decisions.abandoned()
@@ -201,7 +213,7 @@ class CommandHandler:
     def _resumed(self) -> Sequence[Event]:
         view = self._stream.view
         state = AgentState.RUNNING
-        asked = ChangeAgentStateAction(agent_state=state, source=Source.USER)
+        asked = ChangeAgentStateAction(agent_state=state, source=Source.USER, agent_name=view.agent_name)
         if view.agent_state in CUT_OFF and view.last_message != UNNUMBERED:
             return (asked, AgentStateChangedObservation(agent_state=state))
         if view.queue_held and view.queued:

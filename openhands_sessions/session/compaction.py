@@ -7,7 +7,7 @@ from openhands_sessions.core.events.event import Event, Source
 from openhands_sessions.core.evolve import evolve
 from openhands_sessions.core.history_commands import Seed
 from openhands_sessions.ports.gateway import Accepted
-from openhands_sessions.session.agent_controller import AgentController
+from openhands_sessions.session.agent_controllers import AgentControllers
 from openhands_sessions.session.command_handler import SubmittedCommand
 from openhands_sessions.session.event_stream import EventStream
 from openhands_sessions.session.idempotency import receipt_of, turn_in
@@ -19,7 +19,7 @@ class Compaction:
     """One session's: of its history, or of messages of an earlier one. A message that comes meanwhile is taken up after
     it."""
 
-    def __init__(self, stream: EventStream, controller: AgentController) -> None:
+    def __init__(self, stream: EventStream, controller: AgentControllers) -> None:
         self._stream = stream
         self._controller = controller
 

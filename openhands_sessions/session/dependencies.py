@@ -9,6 +9,7 @@ from openhands_sessions.core.ids import ConversationId, EventId, OwnerId
 from openhands_sessions.core.masking import SecretMasker
 from openhands_sessions.core.measurements import Measurements
 from openhands_sessions.core.quotas import Quota
+from openhands_sessions.core.settings import SessionSettings
 from openhands_sessions.ports.agent import Agents
 from openhands_sessions.ports.condenser import Condenser
 from openhands_sessions.ports.mcp import McpFunction, McpServers, McpTools
@@ -25,6 +26,22 @@ from openhands_sessions.session.log_folding import fold_turns
 from openhands_sessions.session.progress_notice import Timers
 from openhands_sessions.session.session_spans import SessionSpans
 from openhands_sessions.session.usage_ledger import UsageLedger
+
+SettingsOf = Callable[[str | None], SessionSettings]
+"""The settings with this model; None: with their own. Raises BadInput."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Participant:
+    """One of the agents of a conversation. `name` is None where it is the only one. `prompt` is in place of the agent's
+    usual one, `instructions` come behind it. `functions` are the program's. With `sandbox` it has the tools for one."""
+
+    settings_of: SettingsOf
+    name: str | None = None
+    prompt: str | None = None
+    instructions: str = ""
+    functions: McpTools | None = None
+    sandbox: bool = True
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -47,8 +64,8 @@ class Dependencies:
     ipython: Tool | None = None
     """Offered where the sandbox has IPython."""
     mcp: McpServers | None = None
-    functions: McpTools | None = None
-    """Of the program that runs the session in its own process."""
+    participants: Sequence[Participant] = ()
+    """The agents that the program has defined; without, the settings say which there are."""
     mcp_tool: Callable[[McpFunction], Tool] | None = None
     """Makes the tool of a function."""
     fold_turns: asyncio.Semaphore = field(default_factory=fold_turns)

@@ -115,13 +115,15 @@ class EventStream:
         """The id that the first event of the next append will have."""
         return EventId(self._submitted + 1)
 
-    async def load(self, term: int, snapshot: Snapshot | None, how: Folding | None = None) -> None:
+    async def load(
+        self, term: int, snapshot: Snapshot | None, how: Folding | None = None, *, agent: str | None = None
+    ) -> None:
         """Fold what is stored, from the snapshot where it fits, and write as `term` from now on. Call once, before any
-        append."""
+        append. `agent` is, of several, the one of turns for which none is named."""
         self._term = term
         self._view = await folded(self._log, snapshot, how, self._ends)
         self._submitted = self._view.head
-        self._turn = OpenTurn.of(self._view)
+        self._turn = OpenTurn.of(self._view, agent)
         self.feed.load(self._view.head)
 
     def read(self, after: int = -1, *, before: int | None = None) -> AsyncIterator[Sequence[Stored]]:

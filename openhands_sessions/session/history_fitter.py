@@ -6,7 +6,6 @@ from functools import partial
 
 import structlog
 
-from openhands_sessions.core.dialogue import dialogue
 from openhands_sessions.core.errors import ModelFailure, Refusal
 from openhands_sessions.core.events.actions import CondensationAction
 from openhands_sessions.core.events.event import Event, Json, Source
@@ -162,7 +161,7 @@ class HistoryFitter:
     def _without(self, made: Condensation, summary: str) -> tuple[int, int]:
         """Events and characters that are left with a condensation, and this summary for it."""
         left = [event for event in self._history.events if not made.start <= event.id <= made.end]
-        shown = dialogue(left, summary, made.end, model=self._context.agent.model, form=self._form)
+        shown = self._history.shown(left, summary, made.end, model=self._context.agent.model, form=self._form)
         return len(left), size_of(shown)
 
     def _size_with(self, made: Condensation, summary: str) -> int:

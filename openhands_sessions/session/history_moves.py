@@ -29,7 +29,7 @@ from openhands_sessions.core.history_commands import (
 from openhands_sessions.core.ids import UNNUMBERED, EventId
 from openhands_sessions.core.lineage import on_chain, parting
 from openhands_sessions.core.view import ConversationView
-from openhands_sessions.session.agent_controller import AgentController
+from openhands_sessions.session.agent_controllers import AgentControllers
 from openhands_sessions.session.approval_questions import questions
 from openhands_sessions.session.approvals import withdrawing
 from openhands_sessions.session.event_stream import EventStream
@@ -72,7 +72,7 @@ class HistoryMoves:
     def __init__(
         self,
         stream: EventStream,
-        controller: AgentController,
+        controller: AgentControllers,
         knowledge: KnowledgeRecall,
         turns: TurnRunner,
         load: LoadSnapshot,
@@ -262,7 +262,7 @@ class HistoryMoves:
 
     def _said(self, target: _Target, first: EventId) -> Sequence[Event]:
         """What comes after the move. `first` is the id that the first of these events will have."""
-        if any(each.image_urls for each in target.again) and not self._controller.vision:
+        if any(each.image_urls for each in target.again) and not self._controller.sees(None):
             raise BadInput("image_urls", NO_IMAGES)
         self._knowledge.forget()
         if not target.again:

@@ -50,6 +50,7 @@ class MessageQueue:
                 image_urls=command.image_urls,
                 file_urls=command.file_urls,
                 key=key,
+                agent_name=command.agent,
             ),
         )
 
@@ -91,6 +92,7 @@ class MessageQueue:
             key=queued.key,
             author=waiting.author,
             turn=waiting.id,
+            agent_name=queued.agent_name,
         )
         first = EventId(self._stream.next_id + 1)
         await self._stream.append(said, *self._knowledge.taking_up(text.content, first, whole=not view.recalled))

@@ -18,20 +18,20 @@ from openhands_sessions.core.repository import Repository
 from openhands_sessions.core.settings import SessionSettings
 from openhands_sessions.core.trajectory import TrajectoryStep
 from openhands_sessions.ports.gateway import Status
-from openhands_sessions.ports.mcp import McpTools
 from openhands_sessions.ports.memory import RecalledKnowledge
 from openhands_sessions.ports.runtime import Runtime, RuntimeSpec
 from openhands_sessions.ports.tool import Tool
 from openhands_sessions.session.action_runner import ActionRunner
 from openhands_sessions.session.agent_controller import AgentController
+from openhands_sessions.session.agent_controllers import AgentControllers
 from openhands_sessions.session.call_budget import first_budget
-from openhands_sessions.session.dependencies import Dependencies
+from openhands_sessions.session.dependencies import Dependencies, Participant
 from openhands_sessions.session.event_stream import EventStream
 from openhands_sessions.session.knowledge_recall import KnowledgeRecall
 from openhands_sessions.session.live_credentials import LiveCredentials
 from openhands_sessions.session.log_folding import Folding, loading, saving
-from openhands_sessions.session.mcp_opening import joined, open_mcp
 from openhands_sessions.session.new_sandbox import note_new_sandbox
+from openhands_sessions.session.participants import OpenedParticipant, ParticipantOpening
 from openhands_sessions.session.progress_limit import ProgressLimit
 from openhands_sessions.session.replay import Replay
 from openhands_sessions.session.repository_setup import RepositorySetup
@@ -63,15 +63,6 @@ class InitialInput:
     """Who wrote the message."""
 
 
-@dataclass(frozen=True, slots=True)
-class _Agent:
-    """`tools` are all that it may call."""
-
-    agent: SwitchableAgent
-    tools: ToolRegistry
-    mcp: McpTools | None
-
-
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Ready:
     """What a session has once it is set up. `interrupted`: the log ends in the middle of a turn."""
@@ -83,7 +74,7 @@ class Ready:
     runtime: Runtime
     agent: SwitchableAgent
     knowledge: KnowledgeRecall
-    controller: AgentController
+    controller: AgentControllers
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -93,7 +84,8 @@ class SessionSetup:
     sid: ConversationId
     settings: SessionSettings
     opening: AgentOpening
-    """Of the agent, with a model that the user has chosen for this conversation."""
+    """Of the first agent."""
+    participants: Sequence[Participant]
     dependencies: Dependencies
     credentials: LiveCredentials
     initial: InitialInput
@@ -109,9 +101,9 @@ class SessionSetup:
         term, snapshot_head = await self._stage(SessionState.INITIALIZING, self._load_log)
         interrupted = turn_is_owed(self.stream.view)
         runtime, tools = await self._stage(SessionState.RUNTIME_SETUP, partial(self._open_runtime, term))
-        agent = await self._stage(SessionState.AGENT_SETUP, partial(self._open_agent, runtime, tools))
+        agents = await self._stage(SessionState.AGENT_SETUP, partial(self._open_agents, runtime, tools))
         knowledge = await self._stage(SessionState.MEMORY_SETUP, partial(self._recall, runtime, tools))
-        make = partial(self._make_controller, runtime, agent, knowledge)
+        make = partial(self._make_controller, runtime, agents, knowledge)
         controller = await self._stage(SessionState.CONTROLLER_SETUP, make)
         return Ready(
             sid=self.sid,
@@ -119,7 +111,7 @@ class SessionSetup:
             snapshot_head=snapshot_head,
             interrupted=interrupted,
             runtime=runtime,
-            agent=agent.agent,
+            agent=agents[0].agent,
             knowledge=knowledge,
             controller=controller,
         )
@@ -152,7 +144,7 @@ class SessionSetup:
             limit=self.limit,
             tell=self._tell_reading,
         )
-        await stream.load(term, snapshot, how)
+        await stream.load(term, snapshot, how, agent=self.participants[0].name)
         self.opening.ledger.begin()
         if stream.view.head == UNNUMBERED:
             await stream.append(AgentStateChangedObservation(agent_state=AgentState.LOADING))
@@ -180,14 +172,11 @@ class SessionSetup:
             return runtime, (*parts.tools, parts.ipython)
         return runtime, parts.tools
 
-    async def _open_agent(self, runtime: Runtime, tools: Sequence[Tool]) -> _Agent:
-        opening = SwitchableAgent.open(self.opening, self.stream.view.model)
-        agent = await self.stack.enter_async_context(opening)
-        parts, config, current = self.dependencies, self.settings.mcp_config, self.credentials.mcp
-        servers = await open_mcp(self.stack, parts.mcp, config, runtime, current)
-        mcp = joined(parts.functions, servers)
-        made = () if mcp is None or parts.mcp_tool is None else map(parts.mcp_tool, mcp.functions)
-        return _Agent(agent, ToolRegistry((*tools, *made)), mcp)
+    async def _open_agents(self, runtime: Runtime, tools: Sequence[Tool]) -> Sequence[OpenedParticipant]:
+        """The first one with a model that the user has chosen for this conversation."""
+        parts, ledger, view = self.dependencies, self.opening.ledger, self.stream.view
+        opening = ParticipantOpening(self.stack, parts, ledger, runtime, tools, self.credentials.mcp, view.model)
+        return await opening.open(self.participants)
 
     async def _recall(self, runtime: Runtime, tools: Sequence[Tool]) -> KnowledgeRecall:
         view, repository = self.stream.view, self.initial.repository
@@ -201,24 +190,34 @@ class SessionSetup:
             found = RecalledKnowledge()  # a conversation that knows its workspace already can be read without it
         return KnowledgeRecall(found, self.settings, self.dependencies.clock, repository)
 
-    async def _make_controller(self, runtime: Runtime, agent: _Agent, knowledge: KnowledgeRecall) -> AgentController:
-        steps, parts = await self._steps(), self.dependencies
-        for problem in () if agent.mcp is None else agent.mcp.problems:
+    async def _make_controller(
+        self, runtime: Runtime, agents: Sequence[OpenedParticipant], knowledge: KnowledgeRecall
+    ) -> AgentControllers:
+        steps = await self._steps()
+        for problem in dict.fromkeys(told for each in agents if each.mcp is not None for told in each.mcp.problems):
             await self.stream.append(ErrorObservation(content=problem, error_id="MCP$UNAVAILABLE"))
         if knowledge.problems:
             await self._tell_problems("\n".join(knowledge.problems))
+        controllers = {
+            each.name: self._controller(runtime, each, Replay(steps, each.tools, knowledge)) for each in agents
+        }
+        await self._begin(agents, knowledge, steps)
+        return AgentControllers(self.stream, controllers)
+
+    def _controller(self, runtime: Runtime, agent: OpenedParticipant, replay: Replay) -> AgentController:
+        parts = self.dependencies
         context = TurnContext(
             agent=agent.agent,
             runner=self._runner(runtime, agent.tools, agent),
             tools=agent.tools,
             policy=parts.policy,
             condenser=parts.condenser,
-            replay=Replay(steps, agent.tools, knowledge),
+            replay=replay,
             ledger=self.opening.ledger,
+            viewer=agent.viewer,
             timers=parts.timers,
         )
-        await self._begin(agent, knowledge, steps)
-        return AgentController(self.stream, context, self.settings)
+        return AgentController(self.stream, context, agent.settings)
 
     async def _tell_problems(self, problems: str) -> None:
         """A status each time, and an event in a new conversation: the log of an older one has it."""
@@ -226,31 +225,38 @@ class SessionSetup:
         if self.stream.view.system == UNNUMBERED:
             await self.stream.append(ErrorObservation(content=problems, error_id="MICROAGENT$NOT_UNDERSTOOD"))
 
-    async def _begin(self, agent: _Agent, knowledge: KnowledgeRecall, steps: Sequence[TrajectoryStep]) -> None:
+    async def _begin(
+        self, agents: Sequence[OpenedParticipant], knowledge: KnowledgeRecall, steps: Sequence[TrajectoryStep]
+    ) -> None:
         """Append the first events of a new conversation; of an older one, that the agent waits again."""
         stream = self.stream
         if stream.view.system == UNNUMBERED:
             images = () if self.initial.images is None else tuple(await self.initial.images())
             replay = (ReplayBegunObservation(steps=len(steps)),) if steps else ()
-            await stream.append(*self._first_events(agent, knowledge, images), *replay, *first_budget(self.settings))
+            await stream.append(*self._first_events(agents, knowledge, images), *replay, *first_budget(self.settings))
         elif not stream.view.owed and await is_over(stream):
             await stream.append(*_waiting(stream.view.pending))
 
-    def _first_events(self, agent: _Agent, knowledge: KnowledgeRecall, images: tuple[str, ...]) -> Sequence[Event]:
-        """The prompt, then the first message or the wait for it."""
-        prompt, instructions = agent.agent.prompt, self.settings.conversation_instructions
-        system = SystemAction(
-            source=Source.AGENT,
-            content=f"{prompt}\n\n{instructions}" if instructions else prompt,
-            tools=tuple(agent.tools.schemas),
-            openhands_version=self.dependencies.version,
-            agent_class=agent.agent.name,
-        )
-        if images and not agent.agent.vision and self.initial.replay is None:
+    def _first_events(
+        self, agents: Sequence[OpenedParticipant], knowledge: KnowledgeRecall, images: tuple[str, ...]
+    ) -> Sequence[Event]:
+        """The prompts, then the first message or the wait for it."""
+        prompts = [
+            SystemAction(
+                source=Source.AGENT,
+                content=each.prompt,
+                tools=tuple(each.tools.schemas),
+                openhands_version=self.dependencies.version,
+                agent_class=each.agent.name,
+                agent_name=each.name,
+            )
+            for each in agents
+        ]
+        if images and not agents[0].agent.vision and self.initial.replay is None:
             refusal = f"The message was not taken: its images {NO_IMAGES}"
-            return (system, AgentStateChangedObservation(agent_state=AgentState.ERROR, reason=refusal))
+            return (*prompts, AgentStateChangedObservation(agent_state=AgentState.ERROR, reason=refusal))
         if self.initial.message is None:
-            return (system, *_waiting())
+            return (*prompts, *_waiting())
         message = MessageAction(
             source=Source.USER,
             content=self.initial.message,
@@ -259,8 +265,9 @@ class SessionSetup:
             author=self.initial.author,
         )
         running = ChangeAgentStateAction(agent_state=AgentState.RUNNING)
-        recalled = knowledge.taking_up(self.initial.message, self.stream.next_id + 3, whole=True)
-        return (system, message, running, *recalled)
+        asked = self.stream.next_id + len(prompts)
+        recalled = knowledge.taking_up(self.initial.message, asked + 2, whole=True)
+        return (*prompts, message, running, *recalled)
 
     async def _steps(self) -> Sequence[TrajectoryStep]:
         """The recorded steps, where any are still to be issued."""
@@ -273,7 +280,7 @@ class SessionSetup:
             await self.stream.append(ErrorObservation(content=REPLAY_LOST, error_id=REPLAY_LOST_ID), *ended)
         return steps or ()
 
-    def _runner(self, runtime: Runtime, tools: ToolRegistry, agent: _Agent | None = None) -> ActionRunner:
+    def _runner(self, runtime: Runtime, tools: ToolRegistry, agent: OpenedParticipant | None = None) -> ActionRunner:
         mcp, model = (None, None) if agent is None else (agent.mcp, agent.agent)
         limit = self.settings.command_timeout
         return ActionRunner(

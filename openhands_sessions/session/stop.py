@@ -12,7 +12,7 @@ from openhands_sessions.core.evolve import evolve
 from openhands_sessions.core.ids import UNNUMBERED, EventId, OwnerId
 from openhands_sessions.ports.gateway import Accepted
 from openhands_sessions.ports.store import Receipt
-from openhands_sessions.session.agent_controller import AgentController
+from openhands_sessions.session.agent_controllers import AgentControllers
 from openhands_sessions.session.approval_questions import questions
 from openhands_sessions.session.approvals import withdrawing
 from openhands_sessions.session.event_stream import EventStream
@@ -27,7 +27,7 @@ CancelTurn = Callable[[], Awaitable[None]]
 class Stopper:
     """Stops one session's turns."""
 
-    def __init__(self, stream: EventStream, controller: AgentController) -> None:
+    def __init__(self, stream: EventStream, controller: AgentControllers) -> None:
         self._stream = stream
         self._controller = controller
 

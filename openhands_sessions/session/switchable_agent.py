@@ -8,10 +8,8 @@ from openhands_sessions.core.events.own import CallPurpose
 from openhands_sessions.core.settings import SessionSettings
 from openhands_sessions.ports.agent import Agent, AgentInput, Agents
 from openhands_sessions.ports.model import ChatMessage, ModelReply, Retry
+from openhands_sessions.session.dependencies import SettingsOf
 from openhands_sessions.session.usage_ledger import UsageLedger
-
-SettingsOf = Callable[[str | None], SessionSettings]
-"""The settings with this model; None: with their own. Raises BadInput."""
 
 
 @dataclass(frozen=True, slots=True)

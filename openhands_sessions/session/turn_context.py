@@ -5,6 +5,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from openhands_sessions.core.ids import EventId
+from openhands_sessions.core.shared_dialogue import Viewer
 from openhands_sessions.core.trajectory import TrajectoryStep
 from openhands_sessions.ports.agent import Agent
 from openhands_sessions.ports.condenser import Condenser
@@ -27,6 +28,8 @@ class TurnContext:
     condenser: Condenser
     replay: Replay
     ledger: UsageLedger
+    viewer: Viewer | None = None
+    """Of several agents, which one it is; None for the only one."""
     timers: Callable[[], Timers] = asyncio.get_running_loop
 
 

@@ -11,6 +11,7 @@ from openhands_sessions.core.events.own import ModelCalledObservation, StopReaso
 from openhands_sessions.core.evolve import evolve
 from openhands_sessions.core.history_form import USUAL, HistoryForm, Message
 from openhands_sessions.core.ids import UNNUMBERED, EventId
+from openhands_sessions.core.shared_dialogue import Viewer, seen_by
 from openhands_sessions.session.event_stream import EventStream
 
 MOST_IMAGES = 15_000_000
@@ -23,8 +24,10 @@ IMAGES_LEFT_OUT = "\n[The images of this result are left out by now.]"
 class TurnHistory:
     """The events of a turn's dialogue, without what is forgotten. Lives as long as the turn."""
 
-    def __init__(self, stream: EventStream) -> None:
+    def __init__(self, stream: EventStream, viewer: Viewer | None = None) -> None:
+        """`viewer`: of several agents, the one whose turns they are."""
         self._stream = stream
+        self._viewer = viewer
         self._events: list[Event] = []
         self._live = False
         self._summary: str | None = None
@@ -73,8 +76,21 @@ class TurnHistory:
         """For a model by its name; see `dialogue`."""
         condensed = self._stream.view.condensed
         if condensed is None or self._summary is None:
-            return dialogue(self._events, model=model, form=form)
-        return dialogue(self._events, self._summary, condensed[1], model=model, form=form)
+            return self.shown(self._events, model=model, form=form)
+        return self.shown(self._events, self._summary, condensed[1], model=model, form=form)
+
+    def shown(
+        self,
+        events: Sequence[Event],
+        summary: str | None = None,
+        summary_after: int = -1,
+        *,
+        model: str | None,
+        form: HistoryForm,
+    ) -> Sequence[Message]:
+        """These events as the agent is shown them; see `dialogue`."""
+        seen = events if self._viewer is None else seen_by(self._viewer, events)
+        return dialogue(seen, summary, summary_after, model=model, form=form)
 
     async def _read(self, after: int, before: int) -> list[Event]:
         events: list[Event] = []

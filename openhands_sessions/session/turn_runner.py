@@ -6,7 +6,7 @@ from typing import Any
 
 from openhands_sessions.core.lifecycle import SessionState
 from openhands_sessions.core.view import ConversationView
-from openhands_sessions.session.agent_controller import AgentController
+from openhands_sessions.session.agent_controllers import AgentControllers
 from openhands_sessions.session.event_stream import EventStream
 from openhands_sessions.session.session_spans import SessionSpans
 
@@ -16,7 +16,7 @@ class TurnRunner:
 
     def __init__(
         self,
-        controller: AgentController,
+        controller: AgentControllers,
         move: Callable[[SessionState], None],
         on_done: Callable[[], None],
         spans: SessionSpans,

@@ -142,7 +142,7 @@ def to_wire(event: Event) -> dict[str, Any]:
     if isinstance(event, RunObservation):
         wire["success"] = event.metadata.exit_code == 0
     wire.update({key: value for key, value in unknown.items() if key != body})
-    for name in ("author", "turn"):
+    for name in ("agent_name", "author", "turn"):
         if (value := getattr(event, name)) is not None:
             wire[name] = value
     return wire
@@ -209,6 +209,7 @@ def _event(wire: Mapping[str, Any], moment: datetime) -> Event:
     values["message"] = wire.get("message")
     values["tool_call_metadata"] = call if isinstance(call, dict) else None
     values["llm_metrics"] = wire.get("llm_metrics")
+    values["agent_name"] = wire.get("agent_name")
     values["author"] = wire.get("author")
     values["turn"] = wire.get("turn")
     try:

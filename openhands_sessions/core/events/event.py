@@ -84,6 +84,9 @@ class Event:
     """The id of the person who caused the event; None for what no person did."""
     turn: EventId | None = None
     """The turn that the event belongs to, by the id of the event that asked for it; None outside of turns."""
+    agent_name: str | None = None
+    """Of several agents of the conversation, the one whose turn it is, or whose prompt it is; None where there is one
+    agent alone, and for what no turn has."""
     rest: Mapping[str, Json] = field(default_factory=dict)
     """Keys of the wire form that this version has no field for; kept and passed on."""
 

@@ -24,7 +24,7 @@ SMALL = st.integers(-(2**53), 2**53)
 TIMES = st.integers(0, 2**52).map(lambda microseconds: EPOCH + timedelta(microseconds=microseconds))
 
 _TOP = {"id", "timestamp", "source", "cause", "message", "action", "args", "observation", "content", "extras"}
-_TAKEN = _TOP | {"tool_call_metadata", "llm_metrics", "success", "arguments", "author"}
+_TAKEN = _TOP | {"tool_call_metadata", "llm_metrics", "success", "arguments", "author", "agent_name"}
 
 
 @cache

@@ -184,9 +184,9 @@ async def test_images_may_be_sent_as_soon_as_the_model_looks_at_them(store: Sess
     harness.model.vision = False
     async with harness.live() as session:
         assert session.controller is not None
-        assert not session.controller.vision
+        assert not session.controller.sees(None)
         await session.submit(OTHER)
-        assert session.controller.vision
+        assert session.controller.sees(None)
 
 
 async def test_a_conversation_whose_model_is_gone_takes_another_one(store: SessionStore) -> None:
