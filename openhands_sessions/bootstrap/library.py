@@ -97,10 +97,12 @@ def file_of(store: str) -> Path:
     return Path(path).expanduser().absolute()
 
 
-def program_agent(prompt: str, settings: Mapping[str, Json], functions: McpTools, *, sandbox: bool) -> ProgramAgent:
+def program_agent(
+    prompt: str, settings: Mapping[str, Json], functions: McpTools, *, sandbox: bool, name: str | None = None
+) -> ProgramAgent:
     """What a program gives to a session, see ProgramAgent."""
     runtimes = None if sandbox else NoSandboxes()
-    return ProgramAgent(settings=settings, prompt=prompt, functions=functions, runtimes=runtimes)
+    return ProgramAgent(settings=settings, prompt=prompt, functions=functions, runtimes=runtimes, name=name)
 
 
 def _changed(config: Config, store: Mapping[str, object], folder: Path) -> Config:

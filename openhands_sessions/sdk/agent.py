@@ -1,10 +1,13 @@
 """An agent as a program describes it, and the mark of its tools."""
 
+import re
 from collections.abc import Callable, Mapping, Sequence
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 from typing import Any, TypeVar, overload
 
+from openhands_sessions.core.agents import MOST_AGENTS, NAME
+from openhands_sessions.core.errors import BadInput
 from openhands_sessions.sdk.known_arguments import known_arguments
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -37,6 +40,22 @@ class Agent:
     api_key: str | None = field(default=None, repr=False)
     max_iterations: int = 100
     sandbox: bool = False
+
+
+def checked_agents(agent: Agent | None, agents: Mapping[str, Agent] | None) -> Mapping[str, Agent]:
+    """The agents of a session by name; none where it has one without a name. Raises BadInput."""
+    if agents is None:
+        return {}
+    if agent is not None:
+        raise BadInput("agents", "are given beside agent: give one of both")
+    if not 1 <= len(agents) <= MOST_AGENTS:
+        raise BadInput("agents", f"must be 1 to {MOST_AGENTS}")
+    for name, one in agents.items():
+        if not isinstance(name, str) or not re.fullmatch(NAME, name):
+            raise BadInput("agents", f"must have names of letters, digits, '_', '.' and '-', and {name!r} is none")
+        if not isinstance(one, Agent):
+            raise BadInput("agents", f"must be an Agent for each name, and {name!r} has {type(one).__name__}")
+    return dict(agents)
 
 
 @overload

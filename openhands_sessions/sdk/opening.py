@@ -1,8 +1,8 @@
 """How a program's session opens its conversation, and what it calls then: the engine itself is loaded later."""
 
 from collections.abc import AsyncGenerator, Mapping
-from dataclasses import dataclass
-from typing import Any, Protocol
+from dataclasses import dataclass, field
+from typing import Any, Literal, Protocol
 
 from openhands_sessions.core.ids import ConversationId
 from openhands_sessions.core.lineage import Checkpoint
@@ -18,7 +18,8 @@ Place = Checkpoint | str | int
 class Opening:
     """`name` is the session's id, `sid` the conversation's, `owner` the user, None for the machine's own. `waits`:
     whether a call waits while a turn, or another process, has the session. `timeout`: seconds that a turn may take.
-    `confirm`: which calls of tools await answers, of which `on_approval` is asked."""
+    `agents` are several by name, in place of `agent`, which is the first one then, and `visibility` says what they see
+    of each other. `confirm`: which calls of tools await answers, of which `on_approval` is asked."""
 
     name: str
     sid: ConversationId
@@ -27,6 +28,8 @@ class Opening:
     owner: str | None
     waits: bool
     timeout: float
+    agents: Mapping[str, Agent] = field(default_factory=dict)
+    visibility: Literal["answers", "full"] = "answers"
     confirm: bool | tuple[str, ...] = False
     on_approval: OnApproval | None = None
 
@@ -34,7 +37,7 @@ class Opening:
 class ConversationCalls(Protocol):
     """See `ProgramConversation`."""
 
-    def turn(self, text: str, key: str | None) -> AsyncGenerator[StreamItem, None]: ...
+    def turn(self, text: str, key: str | None, agent: str | None = None) -> AsyncGenerator[StreamItem, None]: ...
     def answered(self, answers: Answers) -> AsyncGenerator[StreamItem, None]: ...
     async def pending(self) -> PendingBatch | None: ...
     async def stop(self) -> None: ...

@@ -1,6 +1,7 @@
 """What a program's agents are to the engine: settings, prompts and tools."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 from pydantic import ValidationError
@@ -17,8 +18,14 @@ from openhands_sessions.sdk.opening import Opening
 
 
 def agent_of(opening: Opening) -> ProgramAgent:
-    """Raises BadInput."""
-    agent = opening.agent
+    """The session's agent, or the first of several with the others. Raises BadInput."""
+    if not opening.agents:
+        return _program_agent(opening, opening.agent, None)
+    first, *others = (_program_agent(opening, agent, name) for name, agent in opening.agents.items())
+    return replace(first, others=tuple(others))
+
+
+def _program_agent(opening: Opening, agent: Agent, name: str | None) -> ProgramAgent:
     settings: dict[str, Json] = {
         "agent": "default",
         "llm_model": agent.llm,
@@ -29,9 +36,10 @@ def agent_of(opening: Opening) -> ProgramAgent:
         "confirmation_rules": _rules(opening.confirm),
         "command_timeout": opening.timeout,
         "mcp_config": _mcp_config(agent),
+        "agent_visibility": opening.visibility,
     }
     functions = FunctionTools(agent.tools, opening.sid)
-    return program_agent(_prompt(agent), settings, functions, sandbox=agent.sandbox)
+    return program_agent(_prompt(agent), settings, functions, sandbox=agent.sandbox, name=name)
 
 
 def _rules(confirm: bool | Sequence[str]) -> list[Json]:

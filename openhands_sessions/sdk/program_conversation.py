@@ -107,10 +107,10 @@ class ProgramConversation:
                     await given_up.wait()
             wait = min(2 * wait, LONGEST_WAIT)
 
-    async def turn(self, text: str, key: str | None) -> AsyncGenerator[StreamItem, None]:
-        """Say something, and give what the turn says until its end; the last item has the result. Where it is closed
-        early, the turn is stopped. Raises TurnFailed, SessionBusy."""
-        command = SendMessage(content=text, mode="queue")
+    async def turn(self, text: str, key: str | None, agent: str | None = None) -> AsyncGenerator[StreamItem, None]:
+        """Say something to the agent, or to one of several, and give what the turn says until its end; the last item
+        has the result. Where it is closed early, the turn is stopped. Raises TurnFailed, SessionBusy."""
+        command = SendMessage(content=text, mode="queue", agent=agent)
         async with self._room(), aclosing(self._submitted(command, key)) as pieces:
             async for piece in pieces:
                 yield piece

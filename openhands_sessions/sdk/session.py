@@ -6,8 +6,8 @@ from types import TracebackType
 from typing import Any, Literal, Self
 from uuid import uuid4
 
-from openhands_sessions.core.errors import BadInput, SessionBusy
-from openhands_sessions.sdk.agent import Agent, running_in
+from openhands_sessions.core.errors import BadInput, SessionBusy, UnknownAgent
+from openhands_sessions.sdk.agent import Agent, checked_agents, running_in
 from openhands_sessions.sdk.approval_methods import ApprovalMethods
 from openhands_sessions.sdk.approvals import OnApproval
 from openhands_sessions.sdk.history_methods import HistoryMethods
@@ -32,6 +32,8 @@ class Session(HistoryMethods, ApprovalMethods):
         session_id: str | None = None,
         *,
         agent: Agent | None = None,
+        agents: Mapping[str, Agent] | None = None,
+        visibility: Literal["answers", "full"] = "answers",
         store: str | None = None,
         user_id: str | None = None,
         concurrency: Literal["queue", "reject"] = "queue",
@@ -44,6 +46,10 @@ class Session(HistoryMethods, ApprovalMethods):
         while a turn runs waits for a turn of its own, and a session that another process has open is waited for; with
         `reject`, both are refused with SessionBusy. `turn_timeout` is in seconds.
 
+        `agents` are several by name, in place of `agent`: `chat(..., agent=name)` speaks to one of them, otherwise to
+        the first. They see what is said to each other, and their answers; with the `visibility` `full`, each other's
+        tool calls too.
+
         With `confirm`, calls of tools that change something wait for an answer: all, or those of the tools with these
         names, which may have `*` in them; rules of the configuration hold too. `on_approval` is then asked, in a thread
         unless it is async, with the PendingBatch; without it, the turn raises ApprovalNeeded. Raises BadInput."""
@@ -52,7 +58,10 @@ class Session(HistoryMethods, ApprovalMethods):
         if not turn_timeout > 0:
             raise BadInput("turn_timeout", "must be a number of seconds above 0")
         self.session_id = checked_id(uuid4().hex if session_id is None else session_id)
-        self.agent = agent or Agent()
+        if visibility not in ("answers", "full"):
+            raise BadInput("visibility", 'must be "answers" or "full"')
+        self.agents = checked_agents(agent, agents)
+        self.agent = agent or next(iter(self.agents.values()), None) or Agent()
         opening = Opening(
             name=self.session_id,
             sid=stored_id(self.session_id),
@@ -61,6 +70,8 @@ class Session(HistoryMethods, ApprovalMethods):
             owner=user_id,
             waits=concurrency == "queue",
             timeout=turn_timeout,
+            agents=self.agents,
+            visibility=visibility,
             confirm=confirm if isinstance(confirm, bool) else tuple(confirm),
             on_approval=on_approval,
         )
@@ -69,31 +80,43 @@ class Session(HistoryMethods, ApprovalMethods):
     def __repr__(self) -> str:
         return f"Session({self.session_id!r})"
 
-    def chat(self, message: str, *, idempotency_key: str | None = None) -> str:
-        """Say something, and return the agent's answer; see `run`."""
-        return wait_for(self._say(message, idempotency_key), "chat").text
+    def chat(self, message: str, *, agent: str | None = None, idempotency_key: str | None = None) -> str:
+        """Say something, to one of several agents or to the first, and return the answer; see `run`."""
+        return wait_for(self._say(message, idempotency_key, agent), "chat").text
 
-    async def achat(self, message: str, *, idempotency_key: str | None = None) -> str:
+    async def achat(self, message: str, *, agent: str | None = None, idempotency_key: str | None = None) -> str:
         """As `chat`."""
-        return (await arrive(self._say(message, idempotency_key))).text
+        return (await arrive(self._say(message, idempotency_key, agent))).text
 
-    def run(self, message: str, *, idempotency_key: str | None = None) -> TurnResult:
+    def run(self, message: str, *, agent: str | None = None, idempotency_key: str | None = None) -> TurnResult:
         """Say something, and return what the turn has given. The same key again gives the recorded turn, and asks no
         model. Ctrl-C stops the turn. Raises TurnFailed, TurnTimeout, SessionBusy, BadInput, StorageError."""
-        return wait_for(self._say(message, idempotency_key), "run")
+        return wait_for(self._say(message, idempotency_key, agent), "run")
 
-    async def arun(self, message: str, *, idempotency_key: str | None = None) -> TurnResult:
+    async def arun(self, message: str, *, agent: str | None = None, idempotency_key: str | None = None) -> TurnResult:
         """As `run`; a cancel stops the turn."""
-        return await arrive(self._say(message, idempotency_key))
+        return await arrive(self._say(message, idempotency_key, agent))
 
-    def stream(self, message: str, *, idempotency_key: str | None = None) -> Iterator[StreamItem]:
+    def run_agent(self, agent: str, message: str, *, idempotency_key: str | None = None) -> TurnResult:
+        """As `run`, of one of several agents by its name. Raises UnknownAgent, a KeyError with the names."""
+        return wait_for(self._say(message, idempotency_key, agent), "run_agent")
+
+    async def arun_agent(self, agent: str, message: str, *, idempotency_key: str | None = None) -> TurnResult:
+        """As `run_agent`."""
+        return await arrive(self._say(message, idempotency_key, agent))
+
+    def stream(
+        self, message: str, *, agent: str | None = None, idempotency_key: str | None = None
+    ) -> Iterator[StreamItem]:
         """Say something, and give the pieces of the turn as they come, then its result. Leaving it early stops the
         turn. Raises as `run`."""
-        return iterate(self._turn(self._checked(message), idempotency_key), "stream")
+        return iterate(self._turn(self._checked(message, agent), idempotency_key, agent), "stream")
 
-    def astream(self, message: str, *, idempotency_key: str | None = None) -> AsyncIterator[StreamItem]:
+    def astream(
+        self, message: str, *, agent: str | None = None, idempotency_key: str | None = None
+    ) -> AsyncIterator[StreamItem]:
         """As `stream`."""
-        return aiterate(self._turn(self._checked(message), idempotency_key))
+        return aiterate(self._turn(self._checked(message, agent), idempotency_key, agent))
 
     def cancel(self) -> None:
         """Stop the turn that runs; its `chat` raises TurnFailed. Nothing where none runs."""
@@ -156,16 +179,19 @@ class Session(HistoryMethods, ApprovalMethods):
     ) -> None:
         await self.aclose()
 
-    def _checked(self, message: str) -> str:
-        """Raises BadInput for what is no text, and SessionBusy for a message from within a turn of this session."""
+    def _checked(self, message: str, agent: str | None) -> str:
+        """Raises BadInput for what is no text, UnknownAgent, and SessionBusy for a message from within a turn of this
+        session."""
+        if agent is not None and agent not in self.agents:
+            raise UnknownAgent(str(agent), self.agents)
         if not isinstance(message, str):
             raise BadInput("message", f"must be a text, not {type(message).__name__}")
         if running_in.get() == self._opening.sid:
             raise SessionBusy("a function of a turn cannot wait for another turn of its own session")
         return message
 
-    def _say(self, message: str, key: str | None) -> Coroutine[Any, Any, TurnResult]:
-        return self._result(self._turn(self._checked(message), key))
+    def _say(self, message: str, key: str | None, agent: str | None) -> Coroutine[Any, Any, TurnResult]:
+        return self._result(self._turn(self._checked(message, agent), key, agent))
 
     async def _close(self) -> None:
         if self._opened is not None and self._opened[0] is private_loop():
@@ -177,8 +203,8 @@ class Session(HistoryMethods, ApprovalMethods):
             async for event in events:
                 yield event
 
-    async def _turn(self, message: str, key: str | None) -> AsyncGenerator[StreamItem, None]:
+    async def _turn(self, message: str, key: str | None, agent: str | None) -> AsyncGenerator[StreamItem, None]:
         conversation = (await self._calls()).conversation
-        async with aclosing(conversation.turn(message, key)) as items:
+        async with aclosing(conversation.turn(message, key, agent)) as items:
             async for item in items:
                 yield item

@@ -104,7 +104,7 @@ def message_of(event: Event, agent: str) -> dict[str, Any] | None:
         "timestamp": event.timestamp.astimezone(UTC).isoformat(timespec="microseconds"),
         "id": int(event.id),
         "turn": None if event.turn is None else int(event.turn),
-        "agent": None if users else agent,
+        "agent": None if users else event.agent_name or agent,
     }
 
 

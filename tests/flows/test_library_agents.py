@@ -2,12 +2,16 @@
 
 import asyncio
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from openhands_sessions.core.errors import BadInput
+from openhands_sessions import Session
+from openhands_sessions.adapters.runtimes.local.runtimes import LocalRuntimes
+from openhands_sessions.core.errors import BadInput, UnknownAgent
+from openhands_sessions.sdk.session_ids import stored_id
 from tests.support.mcp_server import PROGRAM, served
 from tests.support.model_replies import Call, Reply
 from tests.support.program_sessions import ProgramSessions, program_sessions
@@ -48,7 +52,9 @@ async def test_an_agent_calls_tools_of_mcp_servers_beside_its_functions(
     assert [path for path in files if b"key-of-a-server" in path.read_bytes()] == []
 
 
-async def test_a_server_of_an_agent_that_is_a_program_runs_in_its_sandbox(program: ProgramSessions) -> None:
+async def test_a_server_of_an_agent_that_is_a_program_runs_in_its_sandbox(
+    program: ProgramSessions, tmp_path: Path
+) -> None:
     small = {"name": "small", "command": sys.executable, "args": ["-P", str(PROGRAM), "stdio"]}
     servers = {"stdio_servers": [small]}
     add = Call(name="mcp_small_add", arguments={"first": 1, "second": 2})
@@ -57,6 +63,8 @@ async def test_a_server_of_an_agent_that_is_a_program_runs_in_its_sandbox(progra
     assert await session.achat("Add") == "3"
     told = [message["content"] for message in program.model.requests[-1].messages if message["role"] == "tool"]
     assert told == ["3"]
+    await session.aclose()
+    await LocalRuntimes(tmp_path / "x.db.files" / "runtimes").discard(stored_id("my-id"))
     with pytest.raises(BadInput, match=r"sandbox=True"):
         await program.session("other", agent=program.agent(mcp_servers=servers)).achat("Add")
 
@@ -71,3 +79,93 @@ async def test_servers_that_cannot_be_are_refused_and_one_that_is_away_is_told(p
     assert await away.achat("Hello") == "Hello."
     [problem] = [event for event in await away.aevents() if event.get("observation") == "error"]
     assert problem["content"].startswith("The MCP server 127.0.0.1 is not used")
+
+
+def prompts(program: ProgramSessions, number: int = -1) -> list[tuple[str, str]]:
+    return [(message["role"], message["content"]) for message in program.model.requests[number].messages]
+
+
+def pair(program: ProgramSessions, *tools: Callable[..., Any], **given: Any) -> Session:
+    """A session of two agents; the writer has the tools."""
+    agents = {
+        "writer": program.agent(*tools, name="Wilma", instructions="Write."),
+        "critic": program.agent(name="Carl", instructions="Judge."),
+    }
+    return Session("pair", agents=agents, store=program.store, **given)
+
+
+def look(at: str) -> str:
+    """Look at something."""
+    return f"a picture of {at}"
+
+
+async def test_two_agents_share_what_is_said_and_their_answers_but_no_tools(program: ProgramSessions) -> None:
+    program.model.play(
+        [
+            Reply(calls=[Call(name="look", arguments={"at": "Ulm"})]),
+            Reply(text="Ulm is nice."),
+            Reply(text="Too short."),
+            Reply(text="Ulm is very nice."),
+        ]
+    )
+    session = pair(program, look)
+    assert await session.achat("Write about Ulm") == "Ulm is nice."
+    result = await session.arun_agent("critic", "Judge it")
+    assert (result.text, result.messages[-1]["agent"]) == ("Too short.", "critic")
+    seen = prompts(program, 2)
+    assert seen[0][1].startswith("You are Carl.\n\nJudge.\n\nYou are the agent critic. ")
+    assert seen[1:] == [
+        ("user", "[To the agent 'writer']\nWrite about Ulm"),
+        ("user", "[The agent 'writer' answered]\nUlm is nice."),
+        ("user", "Judge it"),
+    ]
+    assert program.model.requests[2].body.get("tools", []) == []
+    await session.aclose()
+    again = pair(program, look)
+    assert await again.achat("Better", agent="writer") == "Ulm is very nice."
+    assert [role for role, _ in prompts(program)] == ["system", "user", "assistant", "tool", "assistant", *["user"] * 3]
+    assert prompts(program)[-2] == ("user", "[The agent 'critic' answered]\nToo short.")
+    spoken = [(message["role"], message["agent"]) for message in await again.aget_history()]
+    writer, critic = [("user", None), ("assistant", "writer")], [("user", None), ("assistant", "critic")]
+    assert spoken == [*writer, *critic, *writer]
+    events = await again.aevents()
+    assert {event["agent_name"] for event in events if event.get("turn") is not None} == {"writer", "critic"}
+    assert [event["agent_name"] for event in events if event.get("action") == "system"] == ["writer", "critic"]
+
+
+async def test_agents_with_full_visibility_are_told_of_each_others_tool_calls(program: ProgramSessions) -> None:
+    program.model.play(
+        [Reply(calls=[Call(name="look", arguments={"at": "Ulm"})]), Reply(text="Nice."), Reply(text="I see.")]
+    )
+    session = pair(program, look, visibility="full")
+    await session.achat("Write")
+    await session.achat("Judge it", agent="critic")
+    assert [text for _, text in prompts(program)[2:4]] == [
+        """[The agent 'writer' called look({"at": "Ulm"})]""",
+        "[The agent 'writer' got the result]\na picture of Ulm",
+    ]
+
+
+async def test_messages_for_two_agents_at_once_have_turns_of_their_own(program: ProgramSessions) -> None:
+    gate = asyncio.Event()
+    program.model.play([Reply(text="Written.", gate=gate), Reply(text="Judged.")])
+    session = pair(program)
+    first = asyncio.create_task(session.achat("Write"))
+    await program.model.asked(1)
+    second = asyncio.create_task(session.arun_agent("critic", "Judge"))
+    gate.set()
+    assert await first == "Written."
+    assert (await second).messages[-1]["agent"] == "critic"
+    assert "Judge." in prompts(program)[0][1]
+
+
+async def test_an_agent_that_is_not_there_is_a_key_error_with_the_names(program: ProgramSessions) -> None:
+    with pytest.raises(KeyError, match="there are: writer, critic"):
+        await pair(program).arun_agent("nope", "Hello")
+    with pytest.raises(UnknownAgent, match="needs no name"):
+        await program.session().achat("Hello", agent="writer")
+    with pytest.raises(BadInput, match="give one of both"):
+        Session(agent=program.agent(), agents={"a": program.agent()})
+    with pytest.raises(BadInput, match="'no name'"):
+        Session(agents={"no name": program.agent()})
+    assert program.model.requests == []
