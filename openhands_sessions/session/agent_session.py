@@ -63,8 +63,7 @@ class AgentSession:
         self.credentials = LiveCredentials(settings, masker_of(self._participants, dependencies.secrets))
         self.event_stream = dependencies.event_stream(sid, feed, self.credentials.masker)
         ledger = dependencies.ledger(sid, owner, self.event_stream)
-        first = self._participants[0].settings_of
-        self._opening = AgentOpening(dependencies.agents, first(None), first, ledger)
+        self._opening = AgentOpening(dependencies.agents, self._participants[0].settings_of, ledger)
         self.memory = dependencies.memory
         self.llm_registry = dependencies.agents
         self.problem: SessionsError | None = None

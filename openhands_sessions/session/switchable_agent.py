@@ -23,16 +23,15 @@ class OpenedAgent:
 
 @dataclass(frozen=True, slots=True)
 class AgentOpening:
-    """How one session's agents are opened. `settings` are those with the model that they name themselves."""
+    """How one session's agents are opened."""
 
     agents: Agents
-    settings: SessionSettings
     settings_of: SettingsOf
     ledger: UsageLedger
 
     async def open(self, model: str | None) -> OpenedAgent:
         """With this model, or that of the settings; to be used or closed. Raises BadInput, ModelFailure."""
-        settings = self.settings if model is None else self.settings_of(model)
+        settings = self.settings_of(model)
         async with AsyncExitStack() as stack:
             agent = await stack.enter_async_context(self.agents.open(settings, self.ledger))
             return OpenedAgent(agent, settings, stack.pop_all())
