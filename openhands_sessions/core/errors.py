@@ -53,6 +53,10 @@ class UnknownAgent(BadInput, KeyError, code="unknown_agent"):
         return self.message  # KeyError shows it as a quoted key
 
 
+class UnstorableValue(BadInput, TypeError, code="unstorable_value"):
+    """Part of a value for a state is nothing that JSON has: `field` is the way to it."""
+
+
 class NotFound(CallerError, code="not_found"):
     """It is unknown, deleted, or belongs to another owner; the answer is the same in all three cases."""
 
@@ -88,6 +92,18 @@ class BlockingCall(CallerError, code="blocking_call"):
 class StaleDecision(NotAccepting, code="stale_decision"):
     """What was decided does not await this decision: it is decided, withdrawn or too late, or shown in a newer version.
     Nothing was changed."""
+
+
+class RevisionConflict(CallerError, code="revision_conflict"):
+    """A key of a state was changed since it was read; nothing was written. `base` is its value as it was read, where
+    that is known, `ours` what was to be written, `theirs` its value as it is."""
+
+    def __init__(self, key: str, *, base: object = None, ours: object, theirs: object) -> None:
+        super().__init__(f"{key!r} was changed since it was read: read it again, and decide")
+        self.key = key
+        self.base = base
+        self.ours = ours
+        self.theirs = theirs
 
 
 class TooLarge(CallerError, code="too_large"):
