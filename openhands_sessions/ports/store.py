@@ -15,6 +15,7 @@ from openhands_sessions.core.repository import Repository
 from openhands_sessions.ports.accounts import Accounts, Charge
 from openhands_sessions.ports.conversations import ANY_CONVERSATION, ConversationFilter
 from openhands_sessions.ports.sharing import GrantStore
+from openhands_sessions.ports.state import StateStore
 from openhands_sessions.ports.trajectories import UploadQueue
 
 MEGABYTE = 1_000_000
@@ -260,8 +261,8 @@ class ConversationStore(Protocol):
         lone surrogates, and Conflict, changing nothing, where the row has another version than `if_version`."""
 
     async def delete(self, sid: ConversationId) -> bool:
-        """Delete row, log, receipts, snapshots, read marks, shares and pending upload together; False where there was
-        no row. Nothing of them is found from then on; a reading under way ends."""
+        """Delete row, log, receipts, snapshots, read marks, shares, state and pending upload together; False where
+        there was no row. Nothing of them is found from then on; a reading under way ends."""
 
 
 class SessionStore(Protocol):
@@ -272,6 +273,7 @@ class SessionStore(Protocol):
     read_marks: ReadMarkStore
     accounts: Accounts
     shares: GrantStore
+    states: StateStore
     uploads: UploadQueue
 
     @property

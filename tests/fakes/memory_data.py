@@ -7,6 +7,7 @@ from openhands_sessions.core.errors import DamagedRecord, NotFound, StorageUnava
 from openhands_sessions.core.events.codec import Stored
 from openhands_sessions.core.ids import UNNUMBERED, ConversationId, EventId, OwnerId
 from openhands_sessions.ports.sharing import Grant, Grantee
+from openhands_sessions.ports.state import NumberedChange, StateScope
 from openhands_sessions.ports.store import ConversationRow, Receipt, Snapshot
 from openhands_sessions.ports.trajectories import PendingUpload
 from tests.fakes.memory_accounts import MemoryAccounts
@@ -26,6 +27,7 @@ class MemoryConversation:
     snapshots: dict[EventId, Snapshot] = field(default_factory=dict)
     read_marks: dict[OwnerId, EventId] = field(default_factory=dict)
     shares: dict[Grantee, Grant] = field(default_factory=dict)
+    states: list[NumberedChange] = field(default_factory=list)
     upload: PendingUpload | None = None
     saved: EventId = UNNUMBERED
     damaged: set[EventId] = field(default_factory=set)
@@ -46,10 +48,12 @@ class MemoryData:
     """None for a deleted one: its id is never used again."""
     holders: dict[str, tuple[str, datetime]] = field(default_factory=dict)
     """By boot id: node, and when its leases become void."""
+    states: dict[StateScope, list[NumberedChange]] = field(default_factory=dict)
+    """Of users and apps."""
     accounts: MemoryAccounts = field(default_factory=MemoryAccounts)
 
     def damage(self, sid: ConversationId, *events: int) -> None:
-        """As a failing disk does: these events, or without any the row, its snapshots, read marks and shares."""
+        """As a failing disk does: these events, or without any the row, its snapshots, read marks, state and shares."""
         kept = self.conversations[sid]
         assert kept is not None
         kept.damaged.update(map(EventId, events))

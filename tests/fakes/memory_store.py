@@ -35,6 +35,7 @@ from openhands_sessions.core.snapshots import kept
 from openhands_sessions.ports.accounts import Accounts, Charge
 from openhands_sessions.ports.conversations import ANY_CONVERSATION, ConversationFilter
 from openhands_sessions.ports.sharing import Grant, Grantee, GrantStore
+from openhands_sessions.ports.state import StateStore
 from openhands_sessions.ports.store import (
     ConversationRow,
     ConversationStore,
@@ -48,6 +49,7 @@ from openhands_sessions.ports.store import (
 from openhands_sessions.ports.trajectories import UploadQueue
 from tests.fakes.memory_data import MemoryConversation, MemoryData, OpenedData
 from tests.fakes.memory_read_marks import MemoryReadMarks
+from tests.fakes.memory_states import MemoryStates
 from tests.fakes.memory_uploads import MemoryUploads
 
 
@@ -261,6 +263,7 @@ class MemoryStore:
         self.accounts: Accounts = data.data.accounts
         self.read_marks: ReadMarkStore = MemoryReadMarks(data)
         self.shares: GrantStore = MemoryShares(data)
+        self.states: StateStore = MemoryStates(data)
         self.uploads: UploadQueue = MemoryUploads(data)
 
     def log(self, sid: ConversationId) -> MemoryLog:

@@ -71,6 +71,7 @@ class DoorStore:
         self.read_marks = store.read_marks
         self.accounts = store.accounts
         self.shares = store.shares
+        self.states = store.states
         self.uploads = store.uploads
         self.log = store.log
         self.claim = store.claim

@@ -116,6 +116,7 @@ class MortalStore:
         self.read_marks = store.read_marks
         self.accounts = store.accounts
         self.shares = store.shares
+        self.states = store.states
         self.uploads = store.uploads
         self.dies_at = dies_at
         self.stored = stored

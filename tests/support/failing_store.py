@@ -156,6 +156,7 @@ class FailingStore:
         self.read_marks = store.read_marks
         self.accounts: Accounts = FailingAccounts(store.accounts, boundaries)
         self.shares = store.shares
+        self.states = store.states
         self.uploads = store.uploads
         self._store = store
         self._boundaries = boundaries

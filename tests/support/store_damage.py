@@ -14,7 +14,7 @@ _SPAN = 2**32
 
 
 class Damage(Protocol):
-    """Damages these events, or without any the conversation's row, snapshots, read marks and shares of views."""
+    """Damages these events, or without any the conversation's row, snapshots, read marks, state and shares of views."""
 
     def __call__(self, sid: ConversationId, *events: int) -> None: ...
 
@@ -29,6 +29,10 @@ def damage_database(path: Path, sid: ConversationId, *events: int) -> None:
             connection.execute("UPDATE conversations SET title = 'another' WHERE key = ?", (key,))
             connection.execute("UPDATE snapshots SET text = 'another' WHERE conversation = ?", (key,))
             connection.execute("UPDATE read_marks SET event = event + 1 WHERE conversation = ?", (key,))
+            connection.execute(
+                "UPDATE state_entries SET revision = 7 WHERE state IN (SELECT key FROM states WHERE conversation = ?)",
+                (key,),
+            )
             connection.execute("UPDATE shares SET permission = 'write' WHERE conversation = ?", (key,))
 
 

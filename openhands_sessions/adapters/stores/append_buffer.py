@@ -8,11 +8,12 @@ from dataclasses import dataclass
 
 from openhands_sessions.adapters.stores.account_charges import add_charges
 from openhands_sessions.adapters.stores.checksums import event_checksum, kind_seed, receipt_checksum
-from openhands_sessions.adapters.stores.sqlite_schema import LIVE, SPAN
+from openhands_sessions.adapters.stores.sqlite_moves import MOVE, add_moves, move_of
+from openhands_sessions.adapters.stores.sqlite_schema import LIVE, SPAN, execute_patiently
 from openhands_sessions.adapters.stores.stored_sizes import add_sizes
 from openhands_sessions.core.errors import AlreadyExists, Conflict, Fenced, NotFound
 from openhands_sessions.core.events.codec import Stored
-from openhands_sessions.core.ids import ConversationId
+from openhands_sessions.core.ids import ConversationId, EventId
 from openhands_sessions.ports.accounts import Charge
 from openhands_sessions.ports.store import Receipt
 
@@ -58,6 +59,7 @@ class AppendBuffer:
 
     def __init__(self, connection: sqlite3.Connection) -> None:
         self._connection = connection
+        connection.execute("PRAGMA busy_timeout = 0")
         self._logs: dict[ConversationId, _Log] = {}
         self._forms: dict[tuple[str, int], tuple[int, int]] = {}
         """Number and checksum seed of each kind and schema."""
@@ -65,11 +67,13 @@ class AppendBuffer:
         self._added: defaultdict[int, int] = defaultdict(int)
         """Bytes that the transaction adds to conversations, by their numbers."""
         self._charges: list[tuple[ConversationId, Charge]] = []
+        self._moves: list[tuple[int, EventId, EventId]] = []
+        """With the numbers of their conversations."""
         self._data_version = -1
 
     def begin(self) -> None:
         """Take the write lock; waits while another process holds it, up to the busy limit."""
-        self._connection.execute("BEGIN IMMEDIATE")
+        execute_patiently(self._connection, "BEGIN IMMEDIATE")
         version: int = self._connection.execute("PRAGMA data_version").fetchone()[0]
         if version != self._data_version or len(self._logs) > _KNOWN_AT_MOST:
             self._logs.clear()
@@ -90,6 +94,8 @@ class AppendBuffer:
         row = log.key * SPAN + log.head
         for entry, size in zip(item.entries, item.sizes, strict=True):
             row += 1
+            if entry.kind == MOVE and (move := move_of(entry)) is not None:
+                self._moves.append((log.key, *move))
             form, seed = self._forms.get((entry.kind, entry.schema)) or self._form(entry.kind, entry.schema)
             self._waiting += (row, form, size, entry.text, event_checksum(seed, row, entry.text.encode()))
         log.head += len(item.entries)
@@ -109,6 +115,9 @@ class AppendBuffer:
         if self._charges:
             add_charges(self._connection, self._charges)
             self._charges.clear()
+        if self._moves:
+            add_moves(self._connection, self._moves)
+            self._moves.clear()
 
     def commit(self) -> None:
         self.flush()
@@ -121,6 +130,7 @@ class AppendBuffer:
         self._waiting.clear()
         self._added.clear()
         self._charges.clear()
+        self._moves.clear()
         self._logs.clear()
         self._forms.clear()
         if self._connection.in_transaction:

@@ -55,5 +55,14 @@ def share_checksum(values: Sequence[object]) -> int:
     return _of_values(tuple(values))
 
 
+def move_checksum(conversation: int, event: int, target: int) -> int:
+    return _of_values((conversation, event, target))
+
+
+def state_checksum(values: Sequence[object]) -> int:
+    """Of a row of a state, of one of its entries or of one of its changes, none of which has a NUL in it."""
+    return crc32("\0".join(map(str, values)).encode(errors=ESCAPES))
+
+
 def _of_values(values: Sequence[object]) -> int:
     return crc32(json.dumps(values, default=repr).encode())  # damage may give a value another type

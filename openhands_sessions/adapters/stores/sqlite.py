@@ -21,6 +21,7 @@ from openhands_sessions.adapters.stores.sqlite_read_marks import SqliteReadMarks
 from openhands_sessions.adapters.stores.sqlite_reader import ReaderPool
 from openhands_sessions.adapters.stores.sqlite_schema import LIVE
 from openhands_sessions.adapters.stores.sqlite_shares import SqliteShares
+from openhands_sessions.adapters.stores.sqlite_states import SqliteStates
 from openhands_sessions.adapters.stores.sqlite_uploads import SqliteUploads
 from openhands_sessions.adapters.stores.sqlite_writer import Writer
 from openhands_sessions.core.errors import BadInput, DamagedRecord, SessionsError, StorageError
@@ -28,6 +29,7 @@ from openhands_sessions.core.events.codec import Stored
 from openhands_sessions.core.ids import ConversationId, EventId
 from openhands_sessions.ports.accounts import Accounts, Charge
 from openhands_sessions.ports.sharing import GrantStore
+from openhands_sessions.ports.state import StateStore
 from openhands_sessions.ports.store import ConversationStore, ReadMarkStore, Receipt, SnapshotStore
 from openhands_sessions.ports.trajectories import UploadQueue
 
@@ -114,6 +116,7 @@ class SqliteStore:
         self.accounts: Accounts = SqliteAccounts(writer, readers)
         self.read_marks: ReadMarkStore = SqliteReadMarks(writer, readers)
         self.shares: GrantStore = SqliteShares(writer, readers)
+        self.states: StateStore = SqliteStates(writer, readers)
         self.uploads: UploadQueue = SqliteUploads(writer, readers)
 
     @property

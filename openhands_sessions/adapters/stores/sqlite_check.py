@@ -19,9 +19,11 @@ from openhands_sessions.adapters.stores.sqlite_migrations import MIGRATIONS
 from openhands_sessions.adapters.stores.sqlite_read_marks import READ_MARK
 from openhands_sessions.adapters.stores.sqlite_schema import LIVE, connect_reader, unavailable
 from openhands_sessions.adapters.stores.sqlite_shares import SHARE, sound
+from openhands_sessions.adapters.stores.sqlite_states import check_state
 from openhands_sessions.adapters.stores.write_ahead_log import find_lost, kept_logs
-from openhands_sessions.core.errors import DamagedRecord, StorageError
+from openhands_sessions.core.errors import DamagedRecord, NotFound, StorageError
 from openhands_sessions.core.ids import ConversationId
+from openhands_sessions.ports.state import StateScope
 from openhands_sessions.ports.store import StoreReport
 
 _CHECKS = (("PRAGMA integrity_check(1)", "ok"), (ASTRAY, 0))
@@ -61,6 +63,7 @@ def _damage(connection: sqlite3.Connection) -> Iterator[DamagedRecord]:
             yield error
         yield from _damaged_events(connection, sid, kinds)
         yield from _damaged_others(connection, sid, key)
+    yield from _damaged_states(connection)
     for user, day, *values, checksum in connection.execute("SELECT * FROM accounts"):
         if checksum != account_checksum((user, day, *values)):
             yield DamagedRecord(f"{DAMAGED}: {user!r} on {day}")
@@ -93,3 +96,13 @@ def _damaged_others(connection: sqlite3.Connection, sid: ConversationId, key: in
     for *values, checksum in connection.execute("SELECT * FROM shares WHERE conversation = ?", (key,)):
         if not sound(values, checksum):
             yield DamagedRecord.of(SHARE, sid)
+
+
+def _damaged_states(connection: sqlite3.Connection) -> Iterator[DamagedRecord]:
+    for kind, name in connection.execute("SELECT kind, name FROM states").fetchall():
+        try:
+            check_state(StateScope(kind, name), connection)
+        except NotFound:
+            continue  # its conversation was deleted
+        except DamagedRecord as error:
+            yield error

@@ -204,6 +204,11 @@ def _delete(sid: ConversationId, connection: sqlite3.Connection) -> bool:
     connection.execute("DELETE FROM read_marks WHERE conversation = ?", found)
     connection.execute("DELETE FROM shares WHERE conversation = ?", found)
     connection.execute("DELETE FROM uploads WHERE conversation = ?", found)
+    connection.execute("DELETE FROM history_moves WHERE conversation = ?", found)
+    connection.execute(
+        "DELETE FROM state_entries WHERE state IN (SELECT key FROM states WHERE conversation = ? AND conversation > 0)",
+        found,
+    )
     return True
 
 

@@ -195,6 +195,42 @@ MIGRATIONS: tuple[tuple[str | Callable[[sqlite3.Connection], None], ...], ...] =
             next_at INTEGER NOT NULL)""",
         "CREATE INDEX uploads_by_time ON uploads (next_at, conversation) WHERE head > saved",
     ),
+    (
+        """CREATE TABLE history_moves (
+            conversation INTEGER NOT NULL,
+            event INTEGER NOT NULL,
+            target INTEGER NOT NULL,
+            checksum INTEGER NOT NULL,
+            PRIMARY KEY (conversation, event)) WITHOUT ROWID""",
+        """CREATE TABLE states (
+            key INTEGER PRIMARY KEY,
+            kind TEXT NOT NULL,
+            name TEXT NOT NULL,
+            conversation INTEGER NOT NULL,
+            revision INTEGER NOT NULL,
+            bytes INTEGER NOT NULL,
+            moved INTEGER NOT NULL,
+            checksum INTEGER NOT NULL,
+            UNIQUE (kind, name))""",
+        "CREATE INDEX states_by_conversation ON states (conversation) WHERE conversation > 0",
+        """CREATE TABLE state_entries (
+            state INTEGER NOT NULL,
+            key TEXT NOT NULL,
+            revision INTEGER NOT NULL,
+            size INTEGER NOT NULL,
+            value TEXT NOT NULL,
+            file TEXT,
+            checksum INTEGER NOT NULL,
+            UNIQUE (state, key))""",
+        # Side by side, as events: under `key of the state * 4294967296 + revision`.
+        """CREATE TABLE state_changes (
+            key INTEGER PRIMARY KEY,
+            id TEXT NOT NULL,
+            at INTEGER NOT NULL,
+            text TEXT NOT NULL,
+            checksum INTEGER NOT NULL)""",
+        "CREATE INDEX state_changes_by_id ON state_changes (id)",
+    ),
 )
 """The steps of each version, in order; a version is never changed once released. `PRAGMA user_version` counts them."""
 

@@ -5,6 +5,7 @@ import tempfile
 import time
 from contextlib import ExitStack, closing
 from pathlib import Path
+from random import uniform
 
 from openhands_sessions.adapters.stores.checksums import ESCAPES
 from openhands_sessions.adapters.stores.sqlite_migrations import APPLICATION, MIGRATIONS, migrate, number
@@ -18,7 +19,7 @@ LIVE, PURGING, PURGED = 0, 1, 2
 nothing in it but its id, which must not be used again."""
 
 BUSY_SECONDS = 5.0
-_BUSY_PAUSE = 0.01
+_BUSY_PAUSE = 0.002
 _CHECKPOINT_PAGES = 4000
 _LARGEST_LOG_LEFT = 32 * 1024 * 1024
 _REPAIR = "stop the server, then restore a backup, or save what can be read with sqlite3's .dump"
@@ -56,15 +57,21 @@ def connect_writer(path: Path, *, begun: bool = False) -> sqlite3.Connection:
 def _keep_a_log(connection: sqlite3.Connection) -> None:
     """Write-ahead logging. Where several processes make the database at once, SQLite does not wait for the lock that
     this takes, whatever the busy limit says."""
+    execute_patiently(connection, "PRAGMA journal_mode = WAL")
+
+
+def execute_patiently(connection: sqlite3.Connection, statement: str) -> None:
+    """Take a lock that another process may have, up to the busy limit. Tries come at even intervals: SQLite's own
+    become rarer the longer it waits, so that of many writers some would wait for seconds."""
     end = time.monotonic() + BUSY_SECONDS
     while True:
         try:
-            connection.execute("PRAGMA journal_mode = WAL")
+            connection.execute(statement)
             return
         except sqlite3.OperationalError as error:
             if error.sqlite_errorcode & 0xFF != sqlite3.SQLITE_BUSY or time.monotonic() > end:
                 raise
-            time.sleep(_BUSY_PAUSE)
+            time.sleep(uniform(0, _BUSY_PAUSE))
 
 
 def connect_reader(path: Path) -> sqlite3.Connection:

@@ -145,8 +145,21 @@ class GroupCommit:
         removed = run(
             f"DELETE FROM receipts WHERE conversation = ? AND key IN ({some})", (key, key, _PURGE_ROWS)
         ).rowcount
-        if not removed:
+        if not removed and not self._purge_state(key):
             run("UPDATE conversations SET gone = ? WHERE key = ?", (PURGED, key))
+
+    def _purge_state(self, conversation: int) -> bool:
+        """Whether something was left to remove."""
+        run = self._connection.execute
+        found = run("SELECT key FROM states WHERE conversation = ? AND conversation > 0", (conversation,)).fetchone()
+        if found is None:
+            return False
+        first, end = found[0] * SPAN, (found[0] + 1) * SPAN
+        some = "SELECT key FROM state_changes WHERE key >= ? AND key < ? ORDER BY key LIMIT ?"
+        removed = run(f"DELETE FROM state_changes WHERE key IN ({some})", (first, end, _PURGE_ROWS)).rowcount
+        if not removed:
+            run("DELETE FROM states WHERE key = ?", found)
+        return True
 
 
 def _refused(item: Item, error: Exception) -> WriteResult:

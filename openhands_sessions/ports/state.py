@@ -1,0 +1,68 @@
+"""States: JSON values by key, of a session, of a user, or of an app, which many may write at once."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Literal, NamedTuple, Protocol
+
+from openhands_sessions.core.ids import ConversationId, EventId, OwnerId
+from openhands_sessions.core.state import KeyedState, StateChange, StateEntry
+
+ScopeKind = Literal["session", "user", "app"]
+
+
+class StateScope(NamedTuple):
+    """Whose state it is: `name` is the id of the conversation, the user or the app."""
+
+    kind: ScopeKind
+    name: str
+
+    @classmethod
+    def session(cls, sid: ConversationId) -> "StateScope":
+        return cls("session", sid)
+
+    @classmethod
+    def user(cls, owner: OwnerId) -> "StateScope":
+        return cls("user", owner)
+
+
+@dataclass(frozen=True, slots=True)
+class StateChanged:
+    """What a change has done: the revision of the state with it, and the entries of its keys, None where there is none
+    then."""
+
+    revision: int
+    entries: Mapping[str, StateEntry | None]
+
+
+@dataclass(frozen=True, slots=True)
+class NumberedChange:
+    """A change as it is stored, the `revision` that it has led to, and the newest event `at` that the conversation had
+    then; UNNUMBERED where it had none, or where the state is no session's."""
+
+    revision: int
+    at: EventId
+    change: StateChange
+
+
+class StateStore(Protocol):
+    """A log of changes for each state, and the entries that they lead to. No lease is needed, and none is disturbed:
+    any process may write at any time, also while another one runs a turn. Calls for the state of a session raise
+    NotFound where the conversation has no row, and DamagedRecord where something is not as it was written.
+
+    The state of a session is what the changes on the visible chain of its conversation lead to: those that were made
+    when its newest event was one of the chain, see `core.lineage`. So it goes back with the history, and forth again.
+    """
+
+    async def read(self, scope: StateScope) -> KeyedState:
+        """The state as one moment has left it; an empty one where nothing was set."""
+
+    async def change(self, scope: StateScope, change: StateChange) -> StateChanged:
+        """Apply a change that `core.state.checked` has let pass, by `core.state.apply`, to the state as it is; all or
+        nothing, durable when it returns, in one order for all processes. A change whose id was stored before is not
+        applied again: then the entries are those of now. Raises RevisionConflict, BadInput, TooLarge,
+        StorageUnavailable. It costs what the change costs, however long the log is; the first one after the history
+        has moved folds the log."""
+
+    async def changes(self, scope: StateScope, *, after: int = 0, limit: int) -> Sequence[NumberedChange]:
+        """The changes that follow the revision `after`, oldest first, at most so many, also those that are not
+        visible."""
