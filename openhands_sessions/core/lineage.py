@@ -3,7 +3,7 @@ to. The events from there to the newest one are the visible chain. Pure."""
 
 from bisect import bisect_right
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from openhands_sessions.core.events.own import CheckpointCreatedObservation, HistoryMovedObservation
 from openhands_sessions.core.evolve import evolve
@@ -18,19 +18,23 @@ Chain = tuple[tuple[EventId, EventId], ...]
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Branch:
-    """A dialogue that was left, up to and with event `tip`, the end of a turn."""
+    """A dialogue that was left, up to and with event `tip`, the end of a turn. `left` is the newest event that there
+    was then: up to it, changes of the state belong to the branch."""
 
     name: str
     tip: EventId
+    left: EventId = field(default=UNNUMBERED, compare=False)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Checkpoint:
-    """A name for event `at`, the end of a turn; UNNUMBERED while that turn has not ended."""
+    """A name for event `at`, the end of a turn; UNNUMBERED while that turn has not ended. `made` is the event that
+    names it."""
 
     name: str
     description: str
     at: EventId
+    made: EventId = field(default=UNNUMBERED, compare=False)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -109,11 +113,17 @@ def goes_back_to(move: HistoryMovedObservation) -> EventId | None:
     return move.to if UNNUMBERED < move.to < move.id else None
 
 
+def state_goes_back_to(move: HistoryMovedObservation) -> EventId | None:
+    """The event up to which changes of the session's state count after a move; None where it moves nothing."""
+    to = goes_back_to(move)
+    return None if to is None else max(to, move.state_at) if move.state_at < move.id else to
+
+
 def moved(lineage: Lineage, move: HistoryMovedObservation) -> Lineage:
     """After a move that `goes_back_to` an event."""
     branches = tuple(one for one in lineage.branches if one.name not in (move.branch, move.left_branch))
     if move.left_branch and move.left_branch != move.branch:
-        branches = (*branches, Branch(name=move.left_branch, tip=move.left_tip))
+        branches = (*branches, Branch(name=move.left_branch, tip=move.left_tip, left=EventId(move.id - 1)))
     moves = (*lineage.moves, (move.id, move.to))
     return evolve(lineage, moves=moves, branch=move.branch or lineage.branch, branches=branches)
 
@@ -121,7 +131,7 @@ def moved(lineage: Lineage, move: HistoryMovedObservation) -> Lineage:
 def labelled(lineage: Lineage, made: CheckpointCreatedObservation, at: EventId) -> Lineage:
     """With one more checkpoint, at the event `at`; a name that is given again names the new place."""
     others = tuple(one for one in lineage.checkpoints if one.name != made.name)
-    checkpoint = Checkpoint(name=made.name, description=made.description, at=at)
+    checkpoint = Checkpoint(name=made.name, description=made.description, at=at, made=made.id)
     return evolve(lineage, checkpoints=(*others, checkpoint))
 
 

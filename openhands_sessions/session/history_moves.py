@@ -59,10 +59,12 @@ class Moving:
 
 @dataclass(frozen=True, slots=True)
 class _Target:
-    """Where a move goes: the view at the end of a turn, or at the prompt. `again` is said there."""
+    """Where a move goes: the view at the end of a turn, or at the prompt. The state goes back to event `state_at`, if
+    that is later. `again` is said there."""
 
     at: ConversationView
     reason: MoveReason
+    state_at: int
     again: Sequence[MessageAction] = ()
 
 
@@ -123,20 +125,33 @@ class HistoryMoves:
         view = self._stream.view
         match move:
             case Undo():
-                return _Target(await self._before_newest(), MoveReason.UNDO)
+                return _Target(await self._before_newest(), MoveReason.UNDO, view.turn_message - 1)
             case Regenerate():
                 at = await self._before_newest()
-                return _Target(at, MoveReason.REGENERATE, await self._said_since(view.turn_message))
+                return _Target(
+                    at, MoveReason.REGENERATE, view.turn_message - 1, await self._said_since(view.turn_message)
+                )
             case EditMessage(message=message):
                 at = await self._before(message)
                 old = await self._stream.event_of(MessageAction, message)
                 images = old.image_urls if move.image_urls is None else move.image_urls
                 files = old.file_urls if move.file_urls is None else move.file_urls
-                return _Target(at, MoveReason.EDIT, (_message(move.content, images, files),))
+                return _Target(at, MoveReason.EDIT, message - 1, (_message(move.content, images, files),))
             case GoBack():
-                return _Target(await self._place(move), MoveReason.MOVE)
+                return _Target(await self._place(move), MoveReason.MOVE, self._state_at(move))
             case SwitchBranch(branch=name):
-                return _Target(await self._tip(name), MoveReason.SWITCH)
+                at = await self._tip(name)
+                left = next(one.left for one in view.lineage.branches if one.name == name)
+                return _Target(at, MoveReason.SWITCH, left)
+
+    def _state_at(self, move: GoBack) -> int:
+        """A message takes back what was set since; a checkpoint, what was set since it was made."""
+        if move.message is not None:
+            return move.message - 1
+        if move.event is not None:
+            return move.event
+        made = (one.made - 1 for one in self._stream.view.lineage.checkpoints if one.name == move.checkpoint)
+        return next(made, UNNUMBERED)
 
     async def _before_newest(self) -> ConversationView:
         view = self._stream.view
@@ -235,6 +250,7 @@ class HistoryMoves:
             left_branch=name,
             left_tip=tip if name else UNNUMBERED,
             message_id=await self._first_left(to),
+            state_at=max(EventId(target.state_at), to),
         )
 
     def _left_name(self, move: HistoryMove, to: EventId, tip: EventId) -> str:

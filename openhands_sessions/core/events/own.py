@@ -298,7 +298,8 @@ class HistoryMovedObservation(Observation, kind="history_moved", says="The dialo
     the model is told.
 
     What was left stays as `left_branch`, up to and with event `left_tip`; empty where it lies on another branch anyway.
-    `message_id` is the user's message that opened the first turn that was left; UNNUMBERED where none was."""
+    `message_id` is the user's message that opened the first turn that was left; UNNUMBERED where none was. Changes of
+    the session's state count up to event `state_at`: an undo keeps what was set before its turn began."""
 
     to: EventId
     reason: MoveReason
@@ -306,6 +307,7 @@ class HistoryMovedObservation(Observation, kind="history_moved", says="The dialo
     left_branch: str = ""
     left_tip: EventId = UNNUMBERED
     message_id: EventId = UNNUMBERED
+    state_at: EventId = UNNUMBERED
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
