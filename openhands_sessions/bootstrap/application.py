@@ -59,6 +59,7 @@ from openhands_sessions.ports.operations import OperatorAccess, SessionLimits
 from openhands_sessions.ports.runtime import Runtimes
 from openhands_sessions.ports.sandboxes import Sandboxes
 from openhands_sessions.ports.sharing import LinkTokens
+from openhands_sessions.ports.state import States
 from openhands_sessions.ports.store import SessionStore, StoredLimits
 from openhands_sessions.ports.trajectories import TrajectoryArchive
 from openhands_sessions.ports.workspaces import UploadLimits
@@ -67,11 +68,14 @@ from openhands_sessions.service.importing import Importer
 from openhands_sessions.service.initial_input import InitialInputStore
 from openhands_sessions.service.local_access import LocalAccess
 from openhands_sessions.service.local_sharing import LocalSharing
+from openhands_sessions.service.local_states import LocalStates
 from openhands_sessions.service.local_usage import LocalUsage
 from openhands_sessions.service.secrets import SecretsStore
 from openhands_sessions.service.session_registry import SessionRegistry
 from openhands_sessions.service.session_service import ConversationLimits, SessionService
 from openhands_sessions.service.settings import SettingsStore
+from openhands_sessions.service.state_files import StateFiles
+from openhands_sessions.service.state_news import StateNews
 from openhands_sessions.service.status_board import StatusBoard
 from openhands_sessions.service.title_generation import TitleGenerator
 from openhands_sessions.service.trajectory_export import to_be_saved
@@ -95,6 +99,7 @@ class Application:
     models: ModelChoice
     agents: AgentChoice
     auth: Auth
+    state_news: StateNews
 
     @property
     def local(self) -> Access:
@@ -132,10 +137,12 @@ async def open_application(
         settings = SettingsStore(sealed, layers(config))
         given, expected = InitialInputStore(sealed), ExpectedClients(files, store)
         sessions = await _sessions(config, stack, parts, (settings, given, expected), archive(config))
+        news = StateNews(foreign_writes(config))
+        states = partial(LocalStates, sessions, StateFiles(sealed), news, users_apart=config.tells_users_apart)
         yield Application(
             config=config,
             store=store,
-            access=_access(config, sessions, parts, links),
+            access=_access(config, sessions, parts, links, states),
             sessions=sessions,
             settings=settings,
             secrets=SecretsStore(sealed, sessions.refresh),
@@ -143,6 +150,7 @@ async def open_application(
             models=models,
             agents=agents,
             auth=auth,
+            state_news=news,
         )
 
 
@@ -179,11 +187,17 @@ async def _sessions(
     return sessions
 
 
-def _access(config: Config, sessions: SessionService, parts: Dependencies, links: LinkTokens) -> LocalAccess:
+def _access(
+    config: Config,
+    sessions: SessionService,
+    parts: Dependencies,
+    links: LinkTokens,
+    states: Callable[[Principal], States],
+) -> LocalAccess:
     limits = UploadLimits(file_bytes=config.limits.upload_bytes, files=config.limits.upload_files)
     usage = partial(LocalUsage, parts.store.accounts, parts.quotas, parts.clock)
     sharing = partial(LocalSharing, sessions, links, users_apart=config.tells_users_apart)
-    return LocalAccess(sessions, parts.runtimes, parts.memory, limits, usage=usage, sharing=sharing)
+    return LocalAccess(sessions, parts.runtimes, parts.memory, limits, usage=usage, sharing=sharing, states=states)
 
 
 def _registry(config: Config, parts: Dependencies) -> SessionRegistry:

@@ -95,10 +95,10 @@ class StaleDecision(NotAccepting, code="stale_decision"):
 
 
 class RevisionConflict(CallerError, code="revision_conflict"):
-    """A key of a state was changed since it was read; nothing was written. `base` is its value as it was read, where
-    that is known, `ours` what was to be written, `theirs` its value as it is."""
+    """A key of a state was changed since it was read; nothing was written. `base` is its value as it was read,
+    `ours` what was to be written, `theirs` its value as it is; each None where it is not known."""
 
-    def __init__(self, key: str, *, base: object = None, ours: object, theirs: object) -> None:
+    def __init__(self, key: str, *, base: object = None, ours: object = None, theirs: object = None) -> None:
         super().__init__(f"{key!r} was changed since it was read: read it again, and decide")
         self.key = key
         self.base = base

@@ -12,6 +12,7 @@ from openhands_sessions.core.user_settings import UserSettings
 from openhands_sessions.ports.conversations import Conversations
 from openhands_sessions.ports.gateway import Gateway
 from openhands_sessions.ports.sharing import Grantee, SharedLink, Sharing
+from openhands_sessions.ports.state import States
 from openhands_sessions.ports.usage import UsageReports
 from openhands_sessions.ports.workspaces import Workspaces
 
@@ -122,6 +123,7 @@ class Access:
     workspaces: Workspaces
     usage: UsageReports
     sharing: Sharing
+    states: States
 
 
 class AccessControl(Protocol):

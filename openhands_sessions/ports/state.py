@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal, NamedTuple, Protocol
 
+from openhands_sessions.core.events.event import Json
 from openhands_sessions.core.ids import ConversationId, EventId, OwnerId
 from openhands_sessions.core.state import KeyedState, StateChange, StateEntry
 
@@ -66,3 +67,21 @@ class StateStore(Protocol):
     async def changes(self, scope: StateScope, *, after: int = 0, limit: int) -> Sequence[NumberedChange]:
         """The changes that follow the revision `after`, oldest first, at most so many, also those that are not
         visible."""
+
+
+class States(Protocol):
+    """The states that one caller may see: those of its conversations and of those that are shared with it, its own as a
+    user, and those of apps. Raises NotFound and Forbidden as `Conversations` does."""
+
+    async def read(self, scope: StateScope) -> KeyedState:
+        """The state as it is. Values that are kept as files are left out, see `StateEntry`."""
+
+    async def file(self, scope: StateScope, key: str) -> Json:
+        """The value of a key that is kept as a file. Raises NotFound where there is none."""
+
+    async def change(self, scope: StateScope, change: StateChange) -> StateChanged:
+        """See `StateStore.change`; the change is checked, and values that are too large for an entry are kept as files.
+        Raises UnstorableValue, TooLarge."""
+
+    async def changes(self, scope: StateScope, *, after: int = 0, limit: int) -> Sequence[NumberedChange]:
+        """See `StateStore.changes`."""

@@ -31,6 +31,7 @@ from openhands_sessions.core.errors import (
     StorageUnavailable,
     TooLarge,
     Unauthorized,
+    UnstorableValue,
 )
 from openhands_sessions.core.events.event import Json
 from openhands_sessions.core.masking import TextMasker
@@ -173,7 +174,7 @@ def _message(error: SessionsError) -> str:
 def _facts(error: SessionsError) -> dict[str, Any]:
     """What an error says besides its code and message, by the names of the wire."""
     match error:
-        case BadInput(field=field):
+        case BadInput(field=field) | RevisionConflict(key=field):
             return {"field": _KNOWN_FORMS.text(field)}
         case TooLarge(limit=int(limit)):
             return {"limit": limit}
@@ -215,6 +216,11 @@ def error_of(answer: object) -> SessionsError:
         case BadInput.code:
             field = str(told.get("field") or "")
             return BadInput(field or "the request", message.removeprefix(field).strip())
+        case UnstorableValue.code:
+            field = str(told.get("field") or "")
+            return UnstorableValue(field, message.removeprefix(field).strip())
+        case RevisionConflict.code:
+            return RevisionConflict(str(told.get("field") or ""))
         case LimitReached.code:
             limit, count = int(told.get("limit") or 0), int(told.get("count") or 0)
             return LimitReached(message, limit=limit, count=count, retry_after=told.get("retry_after"))

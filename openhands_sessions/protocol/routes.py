@@ -39,6 +39,7 @@ from openhands_sessions.protocol.settings import (
     SettingsOut,
 )
 from openhands_sessions.protocol.shares import GrantIn, GrantOut, LinkIn, LinkOut, SharesOut
+from openhands_sessions.protocol.state_routes import STATE_ROUTES
 from openhands_sessions.protocol.usage import UsageOut
 from openhands_sessions.protocol.workspaces import UPLOAD, ChangeOut, DiffOut, FileOut, MicroagentsOut, UploadOut
 
@@ -335,8 +336,8 @@ SOCKET_SCHEMA = _server("GET /api/socket.schema.json", "A JSON schema of all mes
 ASYNCAPI = _server("GET /api/asyncapi.json", "The AsyncAPI document of the socket.")
 DOCS = _server("GET /api/docs", "The OpenAPI document as a page.", media="text/html")
 
-ROUTES: tuple[Route, ...] = tuple(row for row in list(globals().values()) if isinstance(row, Route))
-"""Every row above, in its order."""
+ROUTES = (*(row for row in list(globals().values()) if isinstance(row, Route)), *STATE_ROUTES)
+"""Every row above, in its order, and those of `state_routes`."""
 ANYONE = frozenset(route.path for route in ROUTES if route.access == "anyone")
 """Paths that need no credentials."""
 OPERATORS = frozenset(route.path for route in ROUTES if route.access == "operator")

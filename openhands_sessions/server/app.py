@@ -19,7 +19,7 @@ from aiohttp.http_exceptions import HttpProcessingError
 from aiohttp.multipart import BadContentDispositionHeader, BadContentDispositionParam
 from aiohttp.typedefs import Handler, Middleware
 
-from openhands_sessions.protocol import routes
+from openhands_sessions.protocol import routes, state_routes
 from openhands_sessions.protocol.asyncapi import asyncapi, socket_schema
 from openhands_sessions.protocol.openapi import openapi
 from openhands_sessions.protocol.route import Route
@@ -49,6 +49,7 @@ from openhands_sessions.server.rest import (
     schema,
     settings,
     sharing,
+    states,
     usage,
     workspaces,
 )
@@ -97,6 +98,15 @@ HANDLERS: Mapping[Route, Handler] = {
     routes.UNSHARE: sharing.unshare,
     routes.MAKE_LINK: sharing.make_link,
     routes.REVOKE_LINK: sharing.revoke_link,
+    state_routes.READ_STATE: states.OF_SESSION.read,
+    state_routes.CHANGE_STATE: states.OF_SESSION.change,
+    state_routes.READ_STATE_CHANGES: states.OF_SESSION.changes,
+    state_routes.READ_USER_STATE: states.OF_USER.read,
+    state_routes.CHANGE_USER_STATE: states.OF_USER.change,
+    state_routes.READ_USER_CHANGES: states.OF_USER.changes,
+    state_routes.READ_APP_STATE: states.OF_APP.read,
+    state_routes.CHANGE_APP_STATE: states.OF_APP.change,
+    state_routes.READ_APP_CHANGES: states.OF_APP.changes,
     routes.LIST_FILES: workspaces.list_files,
     routes.READ_FILE: workspaces.select_file,
     routes.UPLOAD_FILES: workspaces.upload_files,

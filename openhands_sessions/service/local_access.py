@@ -6,6 +6,7 @@ from openhands_sessions.ports.access import Access, Principal
 from openhands_sessions.ports.memory import Memory
 from openhands_sessions.ports.runtime import Runtimes
 from openhands_sessions.ports.sharing import Sharing
+from openhands_sessions.ports.state import States
 from openhands_sessions.ports.usage import UsageReports
 from openhands_sessions.ports.workspaces import UploadLimits
 from openhands_sessions.service.local_conversations import LocalConversations
@@ -26,6 +27,7 @@ class LocalAccess:
         *,
         usage: Callable[[Principal], UsageReports],
         sharing: Callable[[Principal], Sharing],
+        states: Callable[[Principal], States],
     ) -> None:
         self._sessions = sessions
         self._runtimes = runtimes
@@ -33,6 +35,7 @@ class LocalAccess:
         self._limits = limits
         self._usage = usage
         self._sharing = sharing
+        self._states = states
 
     def of(self, principal: Principal) -> Access:
         conversations = LocalConversations(self._sessions, self._runtimes, principal)
@@ -42,4 +45,5 @@ class LocalAccess:
             LocalWorkspaces(self._sessions, self._memory, self._limits, principal),
             self._usage(principal),
             self._sharing(principal),
+            self._states(principal),
         )

@@ -120,9 +120,9 @@ async def kind(request: pytest.FixtureRequest, data_dir: Path) -> AsyncIterator[
     if request.param == "local":
         async with open_application(config) as house:
             local = house.local
-            yield Kind(local.gateway, local.conversations, local.usage, local.sharing, house)
+            yield Kind(local.gateway, local.conversations, local.usage, local.sharing, local.states, house)
     else:
         async with in_process_server(config) as server, open_remote(server.url, None) as remote:
-            yield Kind(remote.gateway, remote.conversations, remote.usage, remote.sharing, server.house)
+            yield Kind(remote.gateway, remote.conversations, remote.usage, remote.sharing, remote.states, server.house)
     with suppress(RuntimeUnavailable):  # a test may have spoilt the folder: then nothing runs in it
         await discard_sandboxes(data_dir)

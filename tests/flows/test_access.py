@@ -11,7 +11,7 @@ from urllib.parse import urlencode
 import aiohttp
 import pytest
 
-from openhands_sessions.protocol import routes
+from openhands_sessions.protocol import routes, state_routes
 from openhands_sessions.protocol.route import Route
 from openhands_sessions.protocol.routes import ROUTES
 from tests.support.server_clients import Clients
@@ -22,6 +22,7 @@ WRONG_QUERY = {
     "after": "x",
     "start_id": "x",
     "event_id": "x",
+    "after_revision": "x",
     "filter": "{",
     "before": "x",
     "days": "0",
@@ -42,6 +43,7 @@ class Asked:
 
 
 NO_MORE = Asked()
+CHANGE = {"operations": [{"op": "incr", "key": "n", "value": 1}]}
 NUMBERS = count()
 # The statuses that a route of one conversation answers: to who shows nothing; to a user with an id of its own, of
 # somebody else's and an unknown one; to an operator and to an admin with an id of somebody else's; and to those with
@@ -74,6 +76,9 @@ ONE: Mapping[Route, tuple[int, int, int, int, int, int, int, int, int]] = {
     routes.ZIP_DIRECTORY: (401, 200, 404, 404, 404, 404, 200, 200, 200),
     routes.GIT_CHANGES: (401, 200, 404, 404, 404, 404, 200, 200, 200),
     routes.GIT_DIFF: (401, 200, 404, 404, 404, 404, 200, 200, 200),
+    state_routes.READ_STATE: (401, 200, 404, 404, 404, 404, 200, 200, 200),
+    state_routes.CHANGE_STATE: (401, 200, 404, 404, 404, 404, 403, 200, 403),
+    state_routes.READ_STATE_CHANGES: (401, 200, 404, 404, 404, 404, 200, 200, 200),
     routes.MARK_READ: (401, 200, 404, 404, 404, 404, 200, 200, 200),
     routes.LIST_SHARES: (401, 200, 404, 404, 404, 404, 403, 403, 403),
     routes.SHARE: (401, 200, 404, 404, 404, 404, 403, 403, 403),
@@ -101,6 +106,12 @@ OTHER: Mapping[Route, tuple[int, int, int, int, int]] = {
     routes.ADD_SECRET: (401, 201, 201, 201, 403),
     routes.ADD_PROVIDERS: (401, 200, 200, 200, 403),
     routes.USAGE: (401, 200, 200, 200, 403),
+    state_routes.READ_USER_STATE: (401, 200, 200, 200, 403),
+    state_routes.CHANGE_USER_STATE: (401, 200, 200, 200, 403),
+    state_routes.READ_USER_CHANGES: (401, 200, 200, 200, 403),
+    state_routes.READ_APP_STATE: (401, 200, 200, 200, 403),
+    state_routes.CHANGE_APP_STATE: (401, 403, 200, 200, 403),
+    state_routes.READ_APP_CHANGES: (401, 200, 200, 200, 403),
     routes.USER_INFO: (401, 200, 200, 200, 403),
     routes.USER_REPOSITORIES: (401, 200, 200, 200, 403),
     routes.SEARCH_REPOSITORIES: (401, 200, 200, 200, 403),
@@ -143,6 +154,9 @@ GOOD: Mapping[Route, Asked] = {
     routes.CHANGE_HISTORY: Asked(json=lambda: {"action": "checkpoint", "args": {"name": f"here {next(NUMBERS)}"}}),
     routes.SET_MODEL: Asked(json={"model": "scripted:demo"}),
     routes.SET_BUDGET: Asked(json={"dollars": 3}),
+    state_routes.CHANGE_STATE: Asked(json=CHANGE),
+    state_routes.CHANGE_USER_STATE: Asked(json=CHANGE),
+    state_routes.CHANGE_APP_STATE: Asked(json=CHANGE),
     routes.SHARE: Asked(json={"user": "carl"}),
     routes.UNSHARE: Asked(query={"user": "carl"}),
     routes.MAKE_LINK: Asked(json={}),

@@ -68,7 +68,7 @@ NOT_VOCABULARY = {
     *("ApprovalDeadlines", "Question", "RejectOverdue"),
     # parts of the service layer behind one route or one file
     *("ConversationPage", "ExpectedClients", "FeedbackStore", "ImportOutcome", "IdleCloser", "SessionService"),
-    *("LocalAccess", "LocalConversations", "LocalList", "LocalSharing", "LocalUsage", "LocalWorkspaces"),
+    *("LocalAccess", "LocalConversations", "LocalList", "LocalSharing", "LocalStates", "LocalUsage", "LocalWorkspaces"),
     *("ListFeeds", "ListFollower", "NewLink"),
     *("OperatorControl", "SessionDescriptions"),
     *("InitialInputStore", "LocalGateway", "LogImporter", "NoRepository", "Overview", "SecretsStore", "StoredInput"),

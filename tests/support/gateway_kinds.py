@@ -10,6 +10,7 @@ from openhands_sessions.core.ids import ConversationId
 from openhands_sessions.ports.conversations import Conversations
 from openhands_sessions.ports.gateway import Gateway, SessionInfo, SessionSpec
 from openhands_sessions.ports.sharing import Sharing
+from openhands_sessions.ports.state import States
 from openhands_sessions.ports.usage import UsageReports
 from tests.support.in_process_server import numbered, read, state, turn_ends
 
@@ -25,6 +26,7 @@ class Kind:
     conversations: Conversations
     usage: UsageReports
     sharing: Sharing
+    states: States
     house: Application
 
 

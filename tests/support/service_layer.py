@@ -31,10 +31,13 @@ from openhands_sessions.service.expected_clients import ExpectedClients
 from openhands_sessions.service.initial_input import InitialInputStore
 from openhands_sessions.service.local_access import LocalAccess
 from openhands_sessions.service.local_sharing import LocalSharing
+from openhands_sessions.service.local_states import LocalStates
 from openhands_sessions.service.local_usage import LocalUsage
 from openhands_sessions.service.session_registry import SessionRegistry
 from openhands_sessions.service.session_service import ConversationLimits, SessionService
 from openhands_sessions.service.settings import SettingsStore
+from openhands_sessions.service.state_files import StateFiles
+from openhands_sessions.service.state_news import StateNews
 from openhands_sessions.service.status_board import StatusBoard
 from openhands_sessions.session.agent_session import AgentSession
 from openhands_sessions.session.dependencies import Dependencies
@@ -102,6 +105,7 @@ class ServiceLayer:
             UploadLimits(),
             usage=partial(LocalUsage, self.store.accounts, self.parts.quotas, self.now),
             sharing=partial(LocalSharing, self.sessions, self.links, users_apart=True),
+            states=partial(LocalStates, self.sessions, StateFiles(self.files), StateNews(None), users_apart=True),
         )
         self.gateway = self.of(LOCAL_OWNER).gateway
         self.conversations = self.of(LOCAL_OWNER).conversations

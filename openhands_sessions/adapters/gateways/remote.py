@@ -11,6 +11,7 @@ from openhands_sessions.adapters.gateways.reading import UnreadableMessage, info
 from openhands_sessions.adapters.gateways.remote_conversations import RemoteConversations
 from openhands_sessions.adapters.gateways.remote_list import ListConnection, RemoteList
 from openhands_sessions.adapters.gateways.remote_sharing import RemoteSharing
+from openhands_sessions.adapters.gateways.remote_states import RemoteStates
 from openhands_sessions.adapters.gateways.remote_usage import RemoteUsage
 from openhands_sessions.adapters.gateways.remote_workspaces import RemoteWorkspaces
 from openhands_sessions.adapters.gateways.rest import RestClient, ServerAddress, http_session
@@ -175,7 +176,9 @@ async def open_remote(url: str, session_api_key: str | None, *, patience: float 
             rest, lambda: RemoteList(lambda: ListConnection(session, address), patience)
         )
         gateway = RemoteGateway(conversations, rest, lambda sid: GatewayConnection(session, address, sid), patience)
-        yield Access(gateway, conversations, RemoteWorkspaces(rest), RemoteUsage(rest), RemoteSharing(rest))
+        yield Access(
+            gateway, conversations, RemoteWorkspaces(rest), RemoteUsage(rest), RemoteSharing(rest), RemoteStates(rest)
+        )
 
 
 async def new_login_token(url: str, session_api_key: str | None) -> str | None:

@@ -1,0 +1,68 @@
+"""Values that are too large for an entry of a state: kept as files, and named by the entry."""
+
+import hashlib
+from dataclasses import replace
+
+import orjson
+
+from openhands_sessions.core.errors import DamagedRecord, NotFound, TooLarge
+from openhands_sessions.core.events.event import Json
+from openhands_sessions.core.ids import ConversationId, folder_name
+from openhands_sessions.core.state import StateChange, StateOp, StateOperation
+from openhands_sessions.core.state_values import LARGEST_VALUE
+from openhands_sessions.ports.files import FileStore
+from openhands_sessions.ports.state import StateScope
+from openhands_sessions.service.settings import conversation_folder
+
+LARGEST_FILE = 16 * 1024 * 1024
+"""Bytes of one value as JSON text."""
+
+
+class StateFiles:
+    """The files of all states. A file is named by its content: it is never changed, and the entry of an earlier moment
+    still has its own."""
+
+    def __init__(self, files: FileStore) -> None:
+        self._files = files
+
+    async def keep(self, scope: StateScope, change: StateChange) -> StateChange:
+        """The change with its large values kept as files. Raises TooLarge, StorageUnavailable."""
+        operations = [await self._kept(scope, each) for each in change.operations]
+        return replace(change, operations=tuple(operations))
+
+    async def read(self, scope: StateScope, file: str) -> Json:
+        """Raises DamagedRecord where it is gone, or not what was kept."""
+        try:
+            content = await self._files.read(f"{_folder(scope)}/{file}")
+        except NotFound:
+            content = b""
+        if _name(content) != file:
+            raise DamagedRecord.of(f"a large value in the state of this {scope.kind}", scope.name)
+        value: Json = orjson.loads(content)
+        return value
+
+    async def _kept(self, scope: StateScope, operation: StateOperation) -> StateOperation:
+        if operation.op is not StateOp.SET:
+            return operation
+        content = orjson.dumps(operation.value)
+        if len(content) <= LARGEST_VALUE:
+            return operation
+        if len(content) > LARGEST_FILE:
+            raise TooLarge(
+                f"{operation.key!r} would take {len(content):,} bytes, and a value may take {LARGEST_FILE:,}",
+                LARGEST_FILE,
+            )
+        file = _name(content)
+        await self._files.write(f"{_folder(scope)}/{file}", content)
+        return StateOperation(StateOp.SET, operation.key, file=file)
+
+
+def _name(content: bytes) -> str:
+    return f"{hashlib.sha256(content).hexdigest()}.json"
+
+
+def _folder(scope: StateScope) -> str:
+    """That of a session is deleted with its conversation."""
+    if scope.kind == "session":
+        return f"{conversation_folder(ConversationId(scope.name))}/state"
+    return f"states/{scope.kind}/{folder_name(ConversationId(scope.name))}"
