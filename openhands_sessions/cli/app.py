@@ -12,6 +12,7 @@ import typer
 
 from openhands_sessions import __version__
 from openhands_sessions.cli.budget_subcommand import sessions_budget
+from openhands_sessions.cli.history_subcommands import sessions_checkpoint, sessions_fork, sessions_restore
 from openhands_sessions.cli.subcommands import (
     AsJson,
     ConfigFile,
@@ -42,6 +43,9 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 sessions.command("budget")(sessions_budget)
+sessions.command("fork")(sessions_fork)
+sessions.command("checkpoint")(sessions_checkpoint)
+sessions.command("restore")(sessions_restore)
 app.add_typer(sessions, name="sessions")
 app.add_typer(sandbox, name="sandbox")
 app.add_typer(store, name="store")

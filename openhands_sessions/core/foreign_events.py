@@ -78,7 +78,7 @@ def event_of(
     if isinstance(call := wire.get("tool_call_metadata"), dict):
         changed["tool_call_metadata"] = _with_arguments(call)
     if wire.get("action") == "condensation" and isinstance(args := wire.get("args"), dict):
-        changed["args"] = _forgetting(args, numbering)
+        changed["args"] = forgetting(args, numbering)
     return from_wire(changed)
 
 
@@ -146,7 +146,7 @@ def _said(reply: Any, call_id: object) -> str | None:
     return None
 
 
-def _forgetting(args: dict[str, Any], numbering: EventNumbering) -> dict[str, Any]:
+def forgetting(args: dict[str, Any], numbering: EventNumbering) -> dict[str, Any]:
     """A condensation in our numbers. If its range is missing, it forgets nothing."""
     changed = dict(args)
     if isinstance(forgotten := args.get("forgotten_event_ids"), list):

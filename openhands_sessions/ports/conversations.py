@@ -88,6 +88,18 @@ class ListChange:
     conversation: SessionInfo | None
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ForkSpec:
+    """What a fork is made of: the dialogue up to `event`, between two turns, or up to a `checkpoint`; without either,
+    up to the end of the newest turn that has ended. `id` is the new conversation's; without a `title` it has that of
+    the one that is copied."""
+
+    id: ConversationId
+    event: EventId | None = None
+    checkpoint: str | None = None
+    title: str | None = None
+
+
 ListItem = ListSnapshot | ListChange
 
 
@@ -144,6 +156,13 @@ class Conversations(Protocol):
 
     async def history_change(self, sid: ConversationId, event: EventId) -> HistoryChange:
         """What the command of the history has done whose first event this is. Raises NotFound."""
+
+    async def fork(self, sid: ConversationId, spec: ForkSpec) -> None:
+        """Make a conversation of the caller's own that begins with a copy of this one's visible dialogue, stored as
+        one: its log, its row, a snapshot. Its sandbox is a new one, and what the copied model calls have cost is not
+        counted again. The same `spec` again changes nothing. Raises BadInput for what is no place between two turns,
+        NotAccepting where nothing can be copied yet, AlreadyExists where the id is taken, TooLarge, LimitReached,
+        Forbidden for the holder of a link."""
 
     def export(self, sid: ConversationId) -> AsyncIterator[bytes]:
         """A JSON object in chunks: the `trajectory`, a list of every event but hidden ones, without what browsed pages

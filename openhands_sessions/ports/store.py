@@ -19,6 +19,8 @@ from openhands_sessions.ports.state import StateStore
 from openhands_sessions.ports.trajectories import UploadQueue
 
 MEGABYTE = 1_000_000
+NEVER_CLAIMED = 0
+"""The term of a conversation that no server has claimed."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -74,6 +76,16 @@ class ConversationRow:
     """The request's layer of the settings, by their wire names, without secrets."""
     began_with: dict[str, Json] | None = None
     """The settings that hold until the user stops the conversation; None while they are still to be taken."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class LogBeginning:
+    """What the log of a new conversation begins with: entries numbered from 0, snapshots of their fold, and what a
+    command with a key did, if one has made it."""
+
+    entries: Sequence[Stored]
+    snapshots: Sequence["Snapshot"] = ()
+    receipt: Receipt | None = None
 
 
 class RowChanges(TypedDict, total=False):
@@ -227,8 +239,16 @@ class ReadMarkStore(Protocol):
 class ConversationStore(Protocol):
     """The rows. Every call is durable when it returns."""
 
-    async def create(self, row: ConversationRow, *, files: int = 0, limits: StoredLimits | None = None) -> None:
-        """`files` are the bytes that are stored beside the database for it. Raises AlreadyExists, also where a deleted
+    async def create(
+        self,
+        row: ConversationRow,
+        *,
+        files: int = 0,
+        limits: StoredLimits | None = None,
+        begins: LogBeginning | None = None,
+    ) -> None:
+        """`files` are the bytes that are stored beside the database for it. The row and what its log `begins` with are
+        stored as one. Raises AlreadyExists, also where a deleted
         conversation had the id: ids are never used twice; BadInput for text with lone surrogates; LimitReached, exact
         also for calls at the same time."""
 

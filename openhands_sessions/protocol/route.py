@@ -26,8 +26,8 @@ class Parameter:
 class Route:
     """One row. `call` is the method and the path. `reply` is the good answer, if there is one, with its `status` and
     `media`; `errors` are the others by status, besides those that any route may answer. `access` says who may ask,
-    `needs` what it must be allowed to do with the conversation of the path, and `slashes` whether parameters of the
-    path may hold slashes."""
+    `needs` what it must be allowed to do with the conversation of the path, `by_link` whether a link to it is enough,
+    and `slashes` whether parameters of the path may hold slashes."""
 
     call: str
     summary: str
@@ -41,6 +41,7 @@ class Route:
     errors: Mapping[int, Shape] = field(default_factory=dict)
     access: Literal["anyone", "caller", "operator"] = "caller"
     needs: Permission | None = None
+    by_link: bool = True
     slashes: bool = False
 
     @property

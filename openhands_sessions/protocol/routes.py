@@ -23,6 +23,7 @@ from openhands_sessions.protocol.conversations import (
 )
 from openhands_sessions.protocol.details import ConfigOut, EditorOut, HostsOut, PromptOut
 from openhands_sessions.protocol.errors import ErrorOut, MessageOut
+from openhands_sessions.protocol.forks import ForkedOut, ForkIn
 from openhands_sessions.protocol.history import HistoryChangedOut, HistoryIn, HistoryOut
 from openhands_sessions.protocol.lists import ReadIn, ReadOut
 from openhands_sessions.protocol.login import LOGIN_FORM, LoginLinkOut
@@ -87,6 +88,10 @@ DELETE_CONVERSATION = _conversations(
 START_CONVERSATION = _conversations(
     f"POST {ONE}/start", "Open the session of a conversation.", StartedOut, body=StartIn, errors=UNKNOWN, needs=VIEW
 )
+_forked = partial(_conversations, status=201, errors=REFUSED, needs=VIEW, by_link=False)
+FORK_CONVERSATION = _forked(
+    f"POST {ONE}/fork", "Make a conversation that goes on from a copy of this one's dialogue.", ForkedOut, body=ForkIn
+)
 _owned = partial(_conversations, errors=REFUSED, needs=OWN)
 SET_MODEL = _owned(
     f"PUT {ONE}/model", "Have another model answer, from the next turn on; refused in a turn.", ModelOut, body=ModelIn
@@ -143,7 +148,6 @@ CHANGE_HISTORY = _told(
     HistoryChangedOut,
     body=HistoryIn,
 )
-EXPORT = _log(f"GET {ONE}/trajectory", "The whole log, for an export.", _object(trajectory=LOG), errors=UNKNOWN)
 EXPORT = _log(
     f"GET {ONE}/trajectory",
     "The whole log, for an export, with the owner's id and the cost in US dollars.",

@@ -4,8 +4,9 @@ from uuid import uuid4
 
 from openhands_sessions.core.errors import BadInput, NotAccepting, NotFound, SessionBusy
 from openhands_sessions.core.history_commands import CreateCheckpoint, GoBack, HistoryCommand, SwitchBranch
+from openhands_sessions.core.ids import ConversationId
 from openhands_sessions.core.lineage import MAIN, Checkpoint
-from openhands_sessions.ports.conversations import DialogueHistory
+from openhands_sessions.ports.conversations import DialogueHistory, ForkSpec
 from openhands_sessions.sdk.opening import Place
 from openhands_sessions.sdk.program_conversation import ProgramConversation
 
@@ -68,6 +69,23 @@ class SessionHistory:
         """The one that the session is on, then the others."""
         history = await self._read(1)
         return [MAIN] if history is None else [history.branch, *(one.name for one in history.branches)]
+
+    async def fork(self, sid: ConversationId, name: str, place: Place | None) -> None:
+        """Make the session `name` of a copy of this one, up to a checkpoint where one is given."""
+        conversation = self._conversation
+        if await conversation.info() is None:
+            raise NotFound("session", conversation.opening.name)
+        spec = ForkSpec(id=sid, title=name)
+        match place:
+            case None:
+                pass
+            case Checkpoint(name="", at=at):
+                spec = ForkSpec(id=sid, title=name, event=at)
+            case Checkpoint(name=label):
+                spec = ForkSpec(id=sid, title=name, checkpoint=label)
+            case _:
+                spec = ForkSpec(id=sid, title=name, checkpoint=str(place))
+        await conversation.access.conversations.fork(conversation.sid, spec)
 
     async def _read(self, turns: int) -> DialogueHistory | None:
         if await self._conversation.info() is None:

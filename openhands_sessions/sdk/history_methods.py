@@ -1,9 +1,12 @@
 """The methods of a session that move through its history, each with its async twin."""
 
+from typing import Self
+
 from openhands_sessions.core.lineage import Checkpoint
 from openhands_sessions.sdk.lazy_conversation import LazyConversation
 from openhands_sessions.sdk.opening import Place
 from openhands_sessions.sdk.private_loop import arrive, wait_for
+from openhands_sessions.sdk.session_ids import session_id, stored_id
 
 
 class HistoryMethods(LazyConversation):
@@ -66,3 +69,17 @@ class HistoryMethods(LazyConversation):
     async def abranches(self) -> list[str]:
         """As `branches`."""
         return await arrive(self._moves(lambda it: it.branches()))
+
+    def fork(self, new_id: str, *, at: Place | None = None) -> Self:
+        """Make a session of this id that goes on from a copy of the dialogue, or of its part up to a checkpoint; both
+        go on apart from each other. The same again changes nothing. Raises BadInput, NotFound where nothing was said
+        yet, AlreadyExists where the id is another session's."""
+        name = session_id(new_id)
+        wait_for(self._moves(lambda it: it.fork(stored_id(name), name, at)), "fork")
+        return self._sibling(name)
+
+    async def afork(self, new_id: str, *, at: Place | None = None) -> Self:
+        """As `fork`."""
+        name = session_id(new_id)
+        await arrive(self._moves(lambda it: it.fork(stored_id(name), name, at)))
+        return self._sibling(name)

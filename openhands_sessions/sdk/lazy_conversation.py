@@ -3,13 +3,16 @@
 import asyncio
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import aclosing
+from copy import copy
+from dataclasses import replace
 from importlib import import_module
-from typing import TypeVar
+from typing import Self, TypeVar
 
 from openhands_sessions.core.errors import TurnTimeout
 from openhands_sessions.sdk.opening import ConversationCalls, HistoryCalls, Opening, SessionCalls
 from openhands_sessions.sdk.private_loop import PrivateLoop, private_loop
 from openhands_sessions.sdk.results import StreamItem, TurnResult
+from openhands_sessions.sdk.session_ids import stored_id
 
 T = TypeVar("T")
 
@@ -17,9 +20,19 @@ T = TypeVar("T")
 class LazyConversation:
     """A conversation of a program, opened with the first call and again after a fork of the process."""
 
+    session_id: str
+
     def __init__(self, opening: Opening) -> None:
         self._opening = opening
         self._opened: tuple[PrivateLoop, SessionCalls] | None = None
+
+    def _sibling(self, name: str) -> Self:
+        """A session of this id beside this one: of the same class, with the same agent, store and user."""
+        made = copy(self)
+        made.session_id = name
+        made._opening = replace(self._opening, name=name, sid=stored_id(name))
+        made._opened = None
+        return made
 
     async def _calls(self) -> SessionCalls:
         """On the private loop of this process. Raises BadInput, StorageError."""

@@ -74,6 +74,7 @@ HANDLERS: Mapping[Route, Handler] = {
     routes.RENAME_CONVERSATION: conversations.rename,
     routes.DELETE_CONVERSATION: conversations.delete,
     routes.START_CONVERSATION: conversations.start,
+    routes.FORK_CONVERSATION: conversations.fork,
     routes.STOP_CONVERSATION: conversations.stop,
     routes.MARK_READ: conversations.mark_read,
     routes.RUNTIME_CONFIG: details.config,

@@ -27,6 +27,9 @@ SPARED = (
 """Kinds that the V0 client is not sent."""
 BY_PERSONS = ("action:message", "action:change_agent_state")
 AUTHOR = re.compile(r',"author":"(?:[^"\\]|\\.)*"}$')
+ORIGIN = re.compile(r',"origin":"[A-Za-z0-9_-]+#[0-9]+"}$')
+LONGEST_ORIGIN = 128
+"""Characters at a text's end that may name where a copy comes from."""
 TURN = re.compile(r',"turn":[0-9]+}$')
 AGENT = re.compile(r',"agent_name":"[^"\\]*"}$')
 LONGEST_AGENT = 128
@@ -38,7 +41,7 @@ STATE_CHANGED = "observation:agent_state_changed"
 
 def for_v0(entries: Sequence[Stored], *, head: int, last_state: int, chain: Chain | None = None) -> Sequence[Stored]:
     """What the V0 client is sent: up to `head`, the head at connect, what lies on the chain, and only the newest of the
-    states. It knows of no authors, of no turns, and of one agent."""
+    states. It knows of no origins, no authors and no turns, and of one agent."""
     return [
         _without_own_keys(entry)
         for entry in entries
@@ -54,14 +57,16 @@ def move_beyond(entries: Sequence[Stored], head: int) -> bool:
 
 
 def _without_own_keys(entry: Stored) -> Stored:
-    """The turn is the last key of a text; before it come the author, whom only what a person caused has, and the agent,
-    where there are several."""
+    """The turn is the last key of a text; before it come the author, whom only what a person caused has, the agent,
+    where there are several, and the origin of a copy."""
     text = entry.text
     if named := TURN.search(text, max(0, len(text) - LONGEST_TURN)):
         text = f"{text[: named.start()]}}}"
     if entry.kind in BY_PERSONS:
         text = AUTHOR.sub("}", text)
     if named := AGENT.search(text, max(0, len(text) - LONGEST_AGENT)):
+        text = f"{text[: named.start()]}}}"
+    if named := ORIGIN.search(text, max(0, len(text) - LONGEST_ORIGIN)):
         text = f"{text[: named.start()]}}}"
     return entry if text is entry.text else replace(entry, text=text)
 

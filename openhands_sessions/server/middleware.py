@@ -181,7 +181,8 @@ def authentication(callers: Identification, scrapers: Scrapers) -> Middleware:
                 return await handler(request)
             principal = await callers.identify(request, credentials_of(request))
             rates_of(request).requests.take()
-            if principal.link is not None and (route := route_of(request)) is not None and route.needs is None:
+            route = route_of(request)
+            if principal.link is not None and route is not None and (route.needs is None or not route.by_link):
                 raise Forbidden("a link lets you into one conversation, and nowhere else")
             if request.path in OPERATORS and not principal.watches:
                 raise Unauthorized("only operators may ask this")

@@ -18,14 +18,12 @@ from openhands_sessions.ports.installation import (
     SkippedConversation,
     UnreadableConversation,
 )
-from openhands_sessions.ports.store import ConversationRow, EventLog, ImportProgress, SessionStore
+from openhands_sessions.ports.store import NEVER_CLAIMED, ConversationRow, EventLog, ImportProgress, SessionStore
 from openhands_sessions.service.log_importer import LogImporter
 from openhands_sessions.session.log_folding import saving, snapshot_of
 
 NOBODY = OwnerId("-")
 """The owner of a conversation while it is being imported: no credentials give it."""
-NEVER_OPENED = 0
-"""The term of a conversation that no server has claimed."""
 GOES_ON_HERE = "has more than was imported, and has been opened here since: it goes on here"
 
 
@@ -197,7 +195,7 @@ class Importer:
         fresh = [entry for entry in entries if entry.id > work.head]
         if fresh:
             before, work.head = work.head, fresh[-1].id
-            await work.log.append(fresh, expected=before, term=NEVER_OPENED)
+            await work.log.append(fresh, expected=before, term=NEVER_CLAIMED)
             if before // SPACING < work.head // SPACING:
                 await self._save_snapshot(work)
 

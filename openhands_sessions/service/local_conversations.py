@@ -22,9 +22,11 @@ from openhands_sessions.ports.conversations import (
     DialogueHistory,
     EventRange,
     FollowedList,
+    ForkSpec,
 )
 from openhands_sessions.ports.runtime import Runtimes
 from openhands_sessions.service.conversation_pages import page_of
+from openhands_sessions.service.forking import Forking
 from openhands_sessions.service.history_reading import newest_turns
 from openhands_sessions.service.local_list import LocalList
 from openhands_sessions.service.session_service import SessionService
@@ -155,6 +157,9 @@ class LocalConversations:
             return found
 
         return await read_change(read, event)
+
+    async def fork(self, sid: ConversationId, spec: ForkSpec) -> None:
+        await Forking(self._sessions, self._principal, sid, spec).carry_out()
 
     async def export(self, sid: ConversationId) -> AsyncIterator[bytes]:
         row = await self._sessions.row(self._principal, sid, Permission.VIEW)

@@ -88,11 +88,11 @@ class SessionService:
         self.descriptions = SessionDescriptions(store, registry, expected, self.watchers)
         self.clock = clock
         self._audit = audit
-        self._settings = settings
+        self.stored_settings = settings
         self._initial_input = initial_input
         self._expected = expected
         expected.over = registry.lists.renew
-        self._limits = limits
+        self.conversation_limits = limits
         self._titles = titles
         self._recovery = Recovery(store, registry, partial(self.session, cause="recovery"))
 
@@ -159,8 +159,8 @@ class SessionService:
         if session is not None and session.accepting:
             return session
         self.registry.programs.check(row)
-        kept = await self._settings.kept(row.id, row.settings)
-        settings = (await self._settings.layered(row.owner, kept)).held(row.began_with)
+        kept = await self.stored_settings.kept(row.id, row.settings)
+        settings = (await self.stored_settings.layered(row.owner, kept)).held(row.began_with)
         settings = self.registry.programs.settings(row.id, settings)
         if row.began_with is None:
             with suppress(StorageUnavailable):  # while nothing can be stored, they hold for this session
@@ -200,7 +200,7 @@ class SessionService:
     async def remember(self, row: ConversationRow, accepted: Accepted) -> None:
         """Keep what a decision allows for good in its user's settings; again, it changes nothing. Raises BadInput,
         StorageError."""
-        await self._settings.remember(row.owner, await remembered_rules(self.store.log(row.id), accepted.id))
+        await self.stored_settings.remember(row.owner, await remembered_rules(self.store.log(row.id), accepted.id))
 
     async def masker(self, row: ConversationRow) -> SecretMasker:
         """Knows the secrets that the conversation's owner has now."""
@@ -212,8 +212,8 @@ class SessionService:
     async def settings(self, row: ConversationRow) -> SessionSettings:
         """Those that a session of the conversation would begin with now. Raises BadInput where they do not fit
         together."""
-        kept = await self._settings.kept(row.id, row.settings)
-        return (await self._settings.layered(row.owner, kept)).settings()
+        kept = await self.stored_settings.kept(row.id, row.settings)
+        return (await self.stored_settings.layered(row.owner, kept)).settings()
 
     async def refresh(self, owner: OwnerId) -> None:
         """Have the owner's live sessions use the credentials for tools that are stored now."""
@@ -226,7 +226,7 @@ class SessionService:
 
     async def forget(self, sid: ConversationId) -> None:
         """Delete the files that belong to a conversation."""
-        await self._settings.forget(sid)
+        await self.stored_settings.forget(sid)
 
     @property
     def accepting(self) -> bool:
@@ -293,10 +293,10 @@ class SessionService:
 
     async def _created(self, principal: Principal, spec: SessionSpec) -> tuple[ConversationRow, bool]:
         """The conversation, and whether it did not exist yet."""
-        if spec.checkout is not None and spec.checkout.local and not self._limits.local_repositories:
+        if spec.checkout is not None and spec.checkout.local and not self.conversation_limits.local_repositories:
             raise BadInput("repository", "must not lie on the server's own machine")
         secret = secret_of(spec.settings)
-        settings = await self._settings.merged(principal.owner, spec.settings)
+        settings = await self.stored_settings.merged(principal.owner, spec.settings)
         stored = await self._initial_input.store(spec)
         spec, moment = stored.spec, self.clock()
         masker = SecretMasker(secrets(settings))
@@ -316,14 +316,14 @@ class SessionService:
             began_with=begun(settings),
         )
         try:
-            await self.store.conversations.create(row, files=stored.size, limits=self._limits.stored)
+            await self.store.conversations.create(row, files=stored.size, limits=self.conversation_limits.stored)
         except AlreadyExists:
             return await self.row(principal, spec.id, Permission.VIEW), False
         except (BadInput, LimitReached, StorageError):
             await self._initial_input.forget(stored)
             raise
         # Only now is the id ours, and with it the place where its key is kept.
-        await self._settings.keep(spec.id, secret)
+        await self.stored_settings.keep(spec.id, secret)
         self.registry.lists.changed(row.owner, row.id)
         self.note(principal, "created", row.id, cause=row.trigger)
         log.info("a conversation was created", conversation_id=row.id, owner=row.owner, cause=row.trigger)

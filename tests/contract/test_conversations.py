@@ -2,11 +2,12 @@
 
 import pytest
 
-from openhands_sessions.core.errors import BadInput, NotFound
+from openhands_sessions.core.errors import AlreadyExists, BadInput, NotFound
 from openhands_sessions.core.history_commands import CreateCheckpoint, SwitchBranch, Undo
-from openhands_sessions.core.ids import EventId
+from openhands_sessions.core.ids import ConversationId, EventId
 from openhands_sessions.core.lifecycle import SessionState
 from openhands_sessions.core.lineage import MAIN
+from openhands_sessions.ports.conversations import ForkSpec
 from tests.support.gateway_kinds import SID, Kind, whole_log
 from tests.support.list_reader import reading_list
 
@@ -62,3 +63,28 @@ async def test_a_list_is_followed_and_read_alike_from_here_and_from_afar(kind: K
         await reader.until(lambda: reader.rows == {})
         with pytest.raises(NotFound):
             await conversations.mark_read(SID, EventId(0))
+
+
+async def test_a_fork_is_made_alike_from_here_and_from_afar(kind: Kind) -> None:
+    gateway, conversations = kind.gateway, kind.conversations
+    fork = ForkSpec(id=ConversationId("fork"), title="Another try")
+    with pytest.raises(NotFound):
+        await conversations.fork(SID, fork)
+    await whole_log(gateway)
+    labelled = await gateway.submit(SID, CreateCheckpoint(name="here"))
+    await conversations.fork(SID, fork)
+    await conversations.fork(SID, fork)
+    info = await gateway.describe(fork.id)
+    assert (info.title, info.cost) == ("Another try", 0.0)
+    assert [turn.text for turn in (await conversations.history(fork.id, limit=10)).turns] == ["one", "two"]
+    with pytest.raises(AlreadyExists):
+        await conversations.fork(SID, ForkSpec(id=SID))
+    with pytest.raises(AlreadyExists):
+        await conversations.fork(SID, ForkSpec(id=fork.id, checkpoint="here"))
+    with pytest.raises(BadInput, match="event"):
+        await conversations.fork(SID, ForkSpec(id=ConversationId("b"), event=EventId(labelled.id + 1)))
+    with pytest.raises(BadInput, match="'there' is unknown"):
+        await conversations.fork(SID, ForkSpec(id=ConversationId("b"), checkpoint="there"))
+    first = (await conversations.history(SID, limit=10)).turns[1].message
+    await conversations.fork(SID, ForkSpec(id=ConversationId("b"), event=EventId(first - 1)))
+    assert [turn.text for turn in (await conversations.history(ConversationId("b"), limit=10)).turns] == ["one"]

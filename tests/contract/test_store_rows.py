@@ -11,7 +11,15 @@ from openhands_sessions.core.ids import ConversationId, EventId, OwnerId
 from openhands_sessions.core.repository import Repository
 from openhands_sessions.core.snapshots import kept
 from openhands_sessions.ports.conversations import ANY_CONVERSATION, ConversationFilter
-from openhands_sessions.ports.store import ImportProgress, Receipt, RowChanges, SessionStore, Snapshot, StoredLimits
+from openhands_sessions.ports.store import (
+    ImportProgress,
+    LogBeginning,
+    Receipt,
+    RowChanges,
+    SessionStore,
+    Snapshot,
+    StoredLimits,
+)
 from tests.support.store_entries import NOW, OTHER, TALK, UNKNOWN, entries, ids, read, row
 
 ADA, BOB = OwnerId("ada"), OwnerId("bob")
@@ -37,6 +45,34 @@ class TestConversations:
         )
         await store.conversations.create(made)
         assert await store.conversations.get(made.id) == made
+
+    async def test_a_log_begins_with_its_row_or_not_at_all(self, store: SessionStore) -> None:
+        new, receipt = ConversationId("new"), Receipt(key="k", digest="d", event=EventId(1))
+        snapshot = Snapshot(EventId(4), 3, "view")
+        begins = LogBeginning(entries=entries(0, 5), snapshots=[snapshot], receipt=receipt)
+        with pytest.raises(AlreadyExists):
+            await store.conversations.create(row(TALK), begins=begins)
+        assert await store.log(TALK).head() == -1
+        with pytest.raises(LimitReached):
+            await store.conversations.create(row(new), limits=StoredLimits(1, 10**9), begins=begins)
+        odd = replace(begins.entries[0], text="\ud800")
+        with pytest.raises(BadInput, match="text"):
+            await store.conversations.create(row(new), begins=replace(begins, entries=[odd]))
+        assert await store.conversations.get(new) is None
+        await store.conversations.create(row(new), begins=begins)
+        assert await read(store.log(new)) == begins.entries
+        assert await store.log(new).receipt("k") == receipt
+        assert await store.snapshots.load(new) == snapshot
+        await store.log(new).append(entries(5, 6), expected=4, term=await store.claim(new))
+        assert ids(await read(store.log(new))) == list(range(6))
+
+    async def test_the_bytes_of_a_log_that_begins_count_for_its_owner(self, store: SessionStore) -> None:
+        begins = LogBeginning(entries=entries(0, 5))
+        await store.conversations.create(row(ConversationId("a"), owner=ADA), begins=begins)
+        size = sum(len(entry.text) for entry in begins.entries)
+        with pytest.raises(LimitReached):
+            await store.conversations.create(row(ConversationId("b"), owner=ADA), limits=StoredLimits(9, size))
+        await store.conversations.create(row(ConversationId("b"), owner=ADA), limits=StoredLimits(9, size + 1))
 
     async def test_what_a_caller_changes_afterwards_is_not_stored(self, store: SessionStore) -> None:
         made = replace(row(ConversationId("new")), settings={"a": 1})

@@ -8,7 +8,7 @@ from openhands_sessions.core.events.codec import Stored
 from openhands_sessions.core.ids import UNNUMBERED, ConversationId, EventId, OwnerId
 from openhands_sessions.ports.sharing import Grant, Grantee
 from openhands_sessions.ports.state import NumberedChange, StateScope
-from openhands_sessions.ports.store import ConversationRow, Receipt, Snapshot
+from openhands_sessions.ports.store import ConversationRow, LogBeginning, Receipt, Snapshot
 from openhands_sessions.ports.trajectories import PendingUpload
 from tests.fakes.memory_accounts import MemoryAccounts
 
@@ -33,6 +33,12 @@ class MemoryConversation:
     damaged: set[EventId] = field(default_factory=set)
     row_is_damaged: bool = False
     files: int = 0
+
+    def begin(self, begins: LogBeginning | None) -> None:
+        if begins is not None:
+            self.entries.extend(begins.entries)
+            self.snapshots.update((one.head, one) for one in begins.snapshots)
+            self.receipts.update({} if begins.receipt is None else {begins.receipt.key: begins.receipt})
 
     @property
     def size(self) -> int:

@@ -39,6 +39,7 @@ from openhands_sessions.ports.state import StateStore
 from openhands_sessions.ports.store import (
     ConversationRow,
     ConversationStore,
+    LogBeginning,
     ReadMarkStore,
     Receipt,
     RowChanges,
@@ -139,15 +140,25 @@ class MemoryConversations:
     def __init__(self, data: OpenedData) -> None:
         self._data = data
 
-    async def create(self, row: ConversationRow, *, files: int = 0, limits: StoredLimits | None = None) -> None:
+    async def create(
+        self,
+        row: ConversationRow,
+        *,
+        files: int = 0,
+        limits: StoredLimits | None = None,
+        begins: LogBeginning | None = None,
+    ) -> None:
         check_row(row)
+        if begins is not None:
+            sizes_of(begins.entries, expected=-1, receipt=begins.receipt)
         self._data.find(row.id)
         if limits is not None:
             theirs = [kept for kept in self._data.data.conversations.values() if kept and kept.row.owner == row.owner]
             limits.check(len(theirs), sum(kept.size for kept in theirs))
         if row.id in self._data.data.conversations:
             raise AlreadyExists(f"the conversation id {row.id!r} is taken")
-        self._data.data.conversations[row.id] = MemoryConversation(_copy(row), files=files)
+        made = self._data.data.conversations[row.id] = MemoryConversation(_copy(row), files=files)
+        made.begin(begins)
 
     async def get(self, sid: ConversationId) -> ConversationRow | None:
         row = self._data.row(sid)

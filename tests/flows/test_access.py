@@ -53,6 +53,7 @@ ONE: Mapping[Route, tuple[int, int, int, int, int, int, int, int, int]] = {
     routes.DESCRIBE_CONVERSATION: (401, 200, 200, 200, 200, 200, 200, 200, 200),
     routes.RENAME_CONVERSATION: (401, 200, 404, 404, 404, 404, 403, 403, 403),
     routes.START_CONVERSATION: (401, 200, 404, 404, 404, 404, 200, 200, 200),
+    routes.FORK_CONVERSATION: (401, 201, 404, 404, 404, 404, 201, 201, 403),
     routes.RUNTIME_CONFIG: (401, 200, 404, 404, 404, 404, 200, 200, 200),
     routes.VSCODE_URL: (401, 200, 404, 404, 404, 404, 200, 200, 200),
     routes.WEB_HOSTS: (401, 200, 404, 404, 404, 404, 200, 200, 200),

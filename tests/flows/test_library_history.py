@@ -8,7 +8,7 @@ import pytest
 
 from openhands_sessions import SessionBusy
 from openhands_sessions.adapters.models.litellm import LiteLlmModels
-from openhands_sessions.core.errors import BadInput, NotFound
+from openhands_sessions.core.errors import AlreadyExists, BadInput, NotFound
 from tests.support.model_replies import Reply
 from tests.support.model_scripts import echo
 from tests.support.program_sessions import ProgramSessions, program_sessions, said
@@ -106,6 +106,27 @@ async def test_a_move_during_a_turn_or_to_no_place_is_refused_and_changes_nothin
     gate.set()
     assert await turn == "Slow."
     assert users(await session.aget_history()) == ["one", "two"]
+
+
+async def test_a_fork_is_a_session_of_its_own_that_begins_with_the_same_dialogue(program: ProgramSessions) -> None:
+    session = program.session()
+    with pytest.raises(NotFound, match="my-id"):
+        await session.afork("copy")
+    first = await session.arun("one")
+    await session.achat("two")
+    fork = await session.afork("copy ✓")
+    assert fork.session_id == "copy ✓"
+    assert users(await fork.aget_history()) == ["one", "two"]
+    await fork.achat("three")
+    await session.achat("four")
+    assert users(await fork.aget_history()) == ["one", "two", "three"]
+    assert users(await session.aget_history()) == ["one", "two", "four"]
+    early = await asyncio.to_thread(session.fork, "early", at=first.checkpoint)
+    assert users(await early.aget_history()) == ["one"]
+    again = await session.afork("early", at=first.checkpoint)
+    assert users(await again.aget_history()) == ["one"]
+    with pytest.raises(AlreadyExists, match="taken"):
+        await session.afork("early")
 
 
 async def test_a_tail_gives_what_is_stored_and_then_what_comes(program: ProgramSessions) -> None:

@@ -223,3 +223,34 @@ say(mine.chat("b"))
         finally:
             await killed(process)
         assert [event["id"] for event in follower.events] == list(range(len(follower.events)))
+
+
+@pytest.mark.parametrize("moment", [0.0, 0.01, 0.03])
+async def test_a_fork_that_a_kill_cuts_off_is_there_as_a_whole_or_not_at_all(
+    programs: LibraryPrograms, moment: float
+) -> None:
+    programs.script("replies:\n  - steps: [{say: Quick.}]\n")
+    process = await programs.start("""
+mine = session()
+for number in range(20):
+    mine.chat("say something")
+say("begun")
+for number in range(10_000):
+    mine.fork(f"fork-{number}")
+    say(number)
+""")
+    assert await line_of(process) == "begun"
+    assert await line_of(process) == "0"
+    await asyncio.sleep(moment)  # the kill hits any place of the next forks
+    await killed(process)
+    out = await programs.run("""
+import sqlite3
+rows = sqlite3.connect(os.environ["STORE"].removeprefix("sqlite:///")).execute(
+    "SELECT id FROM conversations WHERE forked_from IS NOT NULL").fetchall()
+counts = {len(session(name).events()) for name, in rows}
+newest = session(rows[-1][0])
+lengths = [len(newest.get_history())]
+newest.chat("and now")
+say([len(rows) > 0, len(counts), *lengths, len(newest.get_history())])
+""")
+    assert out == "[True, 1, 40, 42]\n"

@@ -19,9 +19,11 @@ from openhands_sessions.ports.conversations import (
     DialogueHistory,
     EventRange,
     FollowedList,
+    ForkSpec,
 )
 from openhands_sessions.protocol import parameters, routes
 from openhands_sessions.protocol.conversations import FilterIn, RenameIn
+from openhands_sessions.protocol.forks import ForkIn
 from openhands_sessions.protocol.history import HistoryOut
 from openhands_sessions.protocol.lists import ReadIn, ReadOut
 
@@ -120,6 +122,10 @@ class RemoteConversations:
 
         return await read_change(read, event)
 
+    async def fork(self, sid: ConversationId, spec: ForkSpec) -> None:
+        asked = ForkIn.model_construct(conversation_id=spec.id, **_given(spec))
+        await self._rest.call(routes.FORK_CONVERSATION, sid, body=asked)
+
     async def remember_prompt(self, sid: ConversationId, event: int) -> str:
         match await self._rest.call(routes.REMEMBER_PROMPT, sid, query={"event_id": event}):
             case {"prompt": str(prompt)}:
@@ -145,3 +151,9 @@ class RemoteConversations:
             if held != b"}" or not opened:
                 raise UnreadableMessage("an export")
             yield held
+
+
+def _given(spec: ForkSpec) -> dict[str, str | int]:
+    """The fields of a fork that say something, without its id."""
+    fields = {"event": spec.event, "checkpoint": spec.checkpoint, "title": spec.title}
+    return {name: value for name, value in fields.items() if value is not None}

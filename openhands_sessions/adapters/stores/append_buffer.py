@@ -119,10 +119,14 @@ class AppendBuffer:
             add_moves(self._connection, self._moves)
             self._moves.clear()
 
-    def commit(self) -> None:
+    def write(self) -> None:
+        """Insert what is buffered, and count its bytes; the transaction goes on."""
         self.flush()
         add_sizes(self._connection, self._added)
         self._added.clear()
+
+    def commit(self) -> None:
+        self.write()
         self._connection.execute("COMMIT")
 
     def roll_back(self) -> None:

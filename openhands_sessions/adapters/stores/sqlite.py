@@ -16,11 +16,12 @@ from openhands_sessions.adapters.stores.encoding import size_of, sizes_of
 from openhands_sessions.adapters.stores.leases import Holder, Leases, clear_probe, due, release, renewed, write_probe
 from openhands_sessions.adapters.stores.log_reader import KEY, EventKinds, LogReader
 from openhands_sessions.adapters.stores.sqlite_accounts import SqliteAccounts
-from openhands_sessions.adapters.stores.sqlite_conversations import SqliteConversations, SqliteSnapshots
+from openhands_sessions.adapters.stores.sqlite_conversations import SqliteConversations
 from openhands_sessions.adapters.stores.sqlite_read_marks import SqliteReadMarks
 from openhands_sessions.adapters.stores.sqlite_reader import ReaderPool
 from openhands_sessions.adapters.stores.sqlite_schema import LIVE
 from openhands_sessions.adapters.stores.sqlite_shares import SqliteShares
+from openhands_sessions.adapters.stores.sqlite_snapshots import SqliteSnapshots
 from openhands_sessions.adapters.stores.sqlite_states import SqliteStates
 from openhands_sessions.adapters.stores.sqlite_uploads import SqliteUploads
 from openhands_sessions.adapters.stores.sqlite_writer import Writer

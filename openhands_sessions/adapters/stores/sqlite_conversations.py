@@ -1,5 +1,6 @@
-"""The rows of conversations and their snapshots in SQLite."""
+"""The rows of conversations in SQLite."""
 
+import asyncio
 import re
 import sqlite3
 from collections.abc import Callable, Mapping, Sequence
@@ -7,7 +8,8 @@ from datetime import datetime
 from functools import partial
 from typing import Any, TypeAlias
 
-from openhands_sessions.adapters.stores.checksums import ESCAPES, ROW_COLUMNS, row_checksum, snapshot_checksum
+from openhands_sessions.adapters.stores.append_buffer import Append, AppendBuffer
+from openhands_sessions.adapters.stores.checksums import ESCAPES, ROW_COLUMNS, row_checksum
 from openhands_sessions.adapters.stores.encoding import (
     changed,
     check_row,
@@ -19,18 +21,26 @@ from openhands_sessions.adapters.stores.encoding import (
     moment_of,
     settings_of,
     size_of,
+    sizes_of,
 )
 from openhands_sessions.adapters.stores.sqlite_migrations import seal_rows
 from openhands_sessions.adapters.stores.sqlite_reader import ReaderPool
-from openhands_sessions.adapters.stores.sqlite_schema import LIVE, PURGING, SPAN
+from openhands_sessions.adapters.stores.sqlite_schema import LIVE, PURGING
+from openhands_sessions.adapters.stores.sqlite_snapshots import save_snapshot
 from openhands_sessions.adapters.stores.sqlite_writer import Writer
 from openhands_sessions.adapters.stores.stored_sizes import stored_by
 from openhands_sessions.core.errors import AlreadyExists, DamagedRecord, NotFound
-from openhands_sessions.core.ids import ConversationId, EventId, OwnerId
+from openhands_sessions.core.ids import UNNUMBERED, ConversationId, OwnerId
 from openhands_sessions.core.repository import Repository
-from openhands_sessions.core.snapshots import kept
 from openhands_sessions.ports.conversations import ANY_CONVERSATION, ConversationFilter
-from openhands_sessions.ports.store import ConversationRow, RowChanges, Snapshot, StoredLimits
+from openhands_sessions.ports.store import (
+    NEVER_CLAIMED,
+    ConversationRow,
+    LogBeginning,
+    RowChanges,
+    Snapshot,
+    StoredLimits,
+)
 
 _Value: TypeAlias = str | int | None
 
@@ -62,9 +72,34 @@ class SqliteConversations:
         self._writer = writer
         self._readers = readers
 
-    async def create(self, row: ConversationRow, *, files: int = 0, limits: StoredLimits | None = None) -> None:
+    async def create(
+        self,
+        row: ConversationRow,
+        *,
+        files: int = 0,
+        limits: StoredLimits | None = None,
+        begins: LogBeginning | None = None,
+    ) -> None:
         check_row(row)
-        await self._writer.call(row.id, partial(_create, row, files, limits))
+        create = partial(_create, row, files, limits)
+        if begins is None:
+            await self._writer.call(row.id, create)
+            return
+        for snapshot in begins.snapshots:
+            size_of("text", snapshot.text)
+        sizes = sizes_of(begins.entries, expected=UNNUMBERED, receipt=begins.receipt)
+        # No caller waits for its future: the call that it is a part of tells how it went.
+        append = Append(
+            asyncio.get_running_loop().create_future(),
+            row.id,
+            begins.entries,
+            sizes,
+            UNNUMBERED,
+            NEVER_CLAIMED,
+            begins.receipt,
+            sum(sizes),
+        )
+        await self._writer.call(row.id, partial(_begin, create, append, begins.snapshots), sum(sizes))
 
     async def get(self, sid: ConversationId) -> ConversationRow | None:
         return await self._readers.call(partial(stored_row, sid))
@@ -100,24 +135,6 @@ class SqliteConversations:
         """Gone for every reader when it returns; the writer then removes the entries piece by piece, also after a
         restart."""
         return await self._writer.call(sid, partial(_delete, sid))
-
-
-class SqliteSnapshots:
-    """The snapshots of each conversation: more and more apart, the older they are."""
-
-    def __init__(self, writer: Writer, readers: ReaderPool) -> None:
-        self._writer = writer
-        self._readers = readers
-
-    async def load(self, sid: ConversationId, at: EventId | None = None) -> Snapshot | None:
-        snapshot, damage = await self._readers.call(partial(_load, sid, at))
-        if damage is not None:
-            self._readers.condition.note_record(damage)
-        return snapshot
-
-    async def save(self, sid: ConversationId, snapshot: Snapshot) -> None:
-        size_of("text", snapshot.text)
-        await self._writer.call(sid, partial(_save, sid, snapshot))
 
 
 def page_query(
@@ -167,6 +184,20 @@ def _create(row: ConversationRow, files: int, limits: StoredLimits | None, conne
         raise AlreadyExists(f"the conversation id {row.id!r} is taken")
     connection.execute("INSERT INTO sizes VALUES (?, ?)", (inserted.lastrowid, files + _size(row)))
     seal_rows(connection, row.id)
+
+
+def _begin(
+    create: Callable[[sqlite3.Connection], None],
+    append: Append,
+    snapshots: Sequence[Snapshot],
+    connection: sqlite3.Connection,
+) -> None:
+    create(connection)
+    buffer = AppendBuffer(connection)
+    buffer.append(append)
+    buffer.write()
+    for snapshot in snapshots:
+        save_snapshot(append.sid, snapshot, connection)
 
 
 def _size(row: ConversationRow) -> int:
@@ -274,39 +305,3 @@ def _row(found: Sequence[Any]) -> ConversationRow:
         )
     except (ValueError, TypeError, KeyError, OverflowError):
         raise damage from None
-
-
-def _load(
-    sid: ConversationId, at: EventId | None, connection: sqlite3.Connection
-) -> tuple[Snapshot | None, DamagedRecord | None]:
-    """The newest one that is as it was written, and whether a newer one is not: it is worth no failure."""
-    damage, top = None, SPAN if at is None else at
-    while True:
-        row = connection.execute(
-            "SELECT conversation, head, version, text, checksum FROM snapshots"
-            " WHERE conversation = (SELECT key FROM conversations WHERE id = ? AND gone = ?) AND head <= ?"
-            " ORDER BY head DESC LIMIT 1",
-            (sid, LIVE, top),
-        ).fetchone()
-        if row is None:
-            return None, damage
-        *values, checksum = row
-        key, head, version, text = values
-        if isinstance(text, str) and checksum in (None, snapshot_checksum(key, head, version, text)):
-            return Snapshot(head=EventId(head), version=version, text=text), damage
-        damage, top = DamagedRecord.of("a snapshot of this conversation", sid), EventId(head - 1)
-
-
-def _save(sid: ConversationId, snapshot: Snapshot, connection: sqlite3.Connection) -> None:
-    """A deleted conversation takes none."""
-    run = connection.execute
-    row = run("SELECT key FROM conversations WHERE id = ? AND gone = ?", (sid, LIVE)).fetchone()
-    if row is None:
-        return
-    [key] = row
-    values = (key, snapshot.head, snapshot.version, snapshot.text)
-    run("INSERT OR REPLACE INTO snapshots VALUES (?, ?, ?, ?, ?)", (*values, snapshot_checksum(*values)))
-    run("DELETE FROM snapshots WHERE conversation = ? AND version <> ?", (key, snapshot.version))
-    heads = [head for (head,) in run("SELECT head FROM snapshots WHERE conversation = ?", (key,)).fetchall()]
-    for head in set(heads).difference(kept(heads)):
-        run("DELETE FROM snapshots WHERE conversation = ? AND head = ?", (key, head))

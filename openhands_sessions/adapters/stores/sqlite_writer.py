@@ -219,10 +219,12 @@ class Writer:
             self._waiting_bytes += item.weight
             self._inbox.put(item)
 
-    async def call(self, sid: ConversationId | None, work: Callable[[sqlite3.Connection], T]) -> T:
+    async def call(
+        self, sid: ConversationId | None, work: Callable[[sqlite3.Connection], T], weight: int = _CALL_BYTES
+    ) -> T:
         """Do any other write in its place in the queue, durably. Raises what `work` raises, and StorageUnavailable."""
         future: asyncio.Future[T] = self._loop.create_future()
-        self.submit(StoreCall(future, sid, work))
+        self.submit(StoreCall(future, sid, work, weight))
         return await future
 
     def _run(self) -> None:

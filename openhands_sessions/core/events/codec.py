@@ -142,7 +142,8 @@ def to_wire(event: Event) -> dict[str, Any]:
     if isinstance(event, RunObservation):
         wire["success"] = event.metadata.exit_code == 0
     wire.update({key: value for key, value in unknown.items() if key != body})
-    for name in ("agent_name", "author", "turn"):
+    # The last keys, in this order: V0 clients are sent the text without them.
+    for name in ("origin", "agent_name", "author", "turn"):
         if (value := getattr(event, name)) is not None:
             wire[name] = value
     return wire
@@ -162,12 +163,12 @@ def _own_wire(event: Event) -> dict[str, Any]:
 def decode(text: str | bytes, schema: int = SCHEMA) -> Event:
     """Read one stored entry. An unknown kind, or a known one in a form that does not fit, comes back as
     `Unknown`, whole. Raises StorageError if the text is not a JSON object with an id."""
-    return from_wire(_wire(text, schema))
+    return from_wire(wire_of(text, schema))
 
 
 def decode_for_fold(text: str | bytes, schema: int = SCHEMA) -> Event:
     """As `decode`, without what no fold looks at: when it was, and whether `message` says more than `describe()`."""
-    return _event(_wire(text, schema), EPOCH)
+    return _event(wire_of(text, schema), EPOCH)
 
 
 def from_wire(wire: Mapping[str, Any]) -> Event:
@@ -175,8 +176,8 @@ def from_wire(wire: Mapping[str, Any]) -> Event:
     return _without_derived_message(_event(wire, _time_of(wire)))
 
 
-def _wire(text: str | bytes, schema: int) -> dict[str, Any]:
-    """A stored entry in today's wire form."""
+def wire_of(text: str | bytes, schema: int = SCHEMA) -> dict[str, Any]:
+    """A stored entry in today's wire form. Raises StorageError if the text is not a JSON object with an id."""
     try:
         wire = orjson.loads(text)
     except orjson.JSONDecodeError as error:
@@ -212,6 +213,7 @@ def _event(wire: Mapping[str, Any], moment: datetime) -> Event:
     values["agent_name"] = wire.get("agent_name")
     values["author"] = wire.get("author")
     values["turn"] = wire.get("turn")
+    values["origin"] = wire.get("origin")
     try:
         return _validator(kind)(values)
     except ValidationError:

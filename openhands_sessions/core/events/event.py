@@ -87,6 +87,8 @@ class Event:
     agent_name: str | None = None
     """Of several agents of the conversation, the one whose turn it is, or whose prompt it is; None where there is one
     agent alone, and for what no turn has."""
+    origin: str | None = None
+    """Of a copy, in a fork or after a merge: the conversation and the event that it was first, as `ID#NUMBER`."""
     rest: Mapping[str, Json] = field(default_factory=dict)
     """Keys of the wire form that this version has no field for; kept and passed on."""
 

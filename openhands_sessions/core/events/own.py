@@ -6,6 +6,7 @@ from datetime import datetime
 from enum import StrEnum
 
 from openhands_sessions.core.events.budget import BUDGET_ACTIONS
+from openhands_sessions.core.events.copies import COPY_OBSERVATIONS
 from openhands_sessions.core.events.event import Action, Json, Observation, kinds_of
 from openhands_sessions.core.history_form import HistoryForm
 from openhands_sessions.core.ids import UNNUMBERED, EventId
@@ -342,4 +343,4 @@ class FeedbackGivenObservation(Observation, kind="feedback_given", says="Feedbac
 
 
 OWN_ACTIONS: dict[str, type[Action]] = {**kinds_of(Action, __name__, vars()), **BUDGET_ACTIONS}
-OWN_OBSERVATIONS: dict[str, type[Observation]] = kinds_of(Observation, __name__, vars())
+OWN_OBSERVATIONS: dict[str, type[Observation]] = {**kinds_of(Observation, __name__, vars()), **COPY_OBSERVATIONS}

@@ -8,7 +8,7 @@ from aiohttp import web
 
 from openhands_sessions.core.errors import BadInput, NotAccepting, NotFound, TooLarge
 from openhands_sessions.core.events.event import Json
-from openhands_sessions.core.ids import ConversationId, EventId, id_by_key
+from openhands_sessions.core.ids import ConversationId, EventId, conversation_id, id_by_key
 from openhands_sessions.ports.conversations import ConversationFilter
 from openhands_sessions.ports.gateway import SessionSpec
 from openhands_sessions.protocol import parameters
@@ -23,6 +23,7 @@ from openhands_sessions.protocol.conversations import (
     Status,
     conversation_status,
 )
+from openhands_sessions.protocol.forks import ForkedOut, ForkIn
 from openhands_sessions.protocol.lists import ReadIn, ReadOut
 from openhands_sessions.protocol.payloads import checked
 from openhands_sessions.server.caller_rates import rates_of
@@ -32,6 +33,8 @@ from openhands_sessions.server.services import access, body, boolean, number, ob
 
 ESCAPED = 3
 """By how much a trajectory may grow when it is written as a string of JSON."""
+FORK_KEY = "fork"
+"""Before the keys of forks, which are not those of creations."""
 ATTEMPTS = 16
 """How many conversations may be created with one key, each after the one before it was deleted."""
 READY_WITHIN = 0.25
@@ -95,6 +98,20 @@ async def start(request: web.Request) -> web.Response:
         return error_response(error, conversation_id=request.match_info["conversation_id"])
     await body(request, StartIn)
     return await _opened(request, SessionSpec(id=sid))
+
+
+async def fork(request: web.Request) -> web.Response:
+    sid = await permitted(request)
+    rates_of(request).creates.take()
+    asked = await body(request, ForkIn)
+    if asked.conversation_id is not None:
+        made = conversation_id(asked.conversation_id)
+    elif asked.key is not None:
+        made = id_by_key(principal(request).owner, f"{FORK_KEY}\0{sid}\0{asked.key}", 0)
+    else:
+        made = ConversationId(services(request).new_id())
+    await access(request).conversations.fork(sid, asked.spec(made))
+    return web.json_response(ForkedOut(conversation_id=made).wire(), status=201)
 
 
 async def mark_read(request: web.Request) -> web.Response:
