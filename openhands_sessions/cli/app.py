@@ -12,7 +12,12 @@ import typer
 
 from openhands_sessions import __version__
 from openhands_sessions.cli.budget_subcommand import sessions_budget
-from openhands_sessions.cli.history_subcommands import sessions_checkpoint, sessions_fork, sessions_restore
+from openhands_sessions.cli.history_subcommands import (
+    sessions_checkpoint,
+    sessions_fork,
+    sessions_merge,
+    sessions_restore,
+)
 from openhands_sessions.cli.subcommands import (
     AsJson,
     ConfigFile,
@@ -44,6 +49,7 @@ app = typer.Typer(
 )
 sessions.command("budget")(sessions_budget)
 sessions.command("fork")(sessions_fork)
+sessions.command("merge")(sessions_merge)
 sessions.command("checkpoint")(sessions_checkpoint)
 sessions.command("restore")(sessions_restore)
 app.add_typer(sessions, name="sessions")

@@ -1,9 +1,15 @@
-"""`sessions fork`: a conversation that goes on from a copy of another one's dialogue."""
+"""`sessions fork` and `sessions merge`: a dialogue that goes two ways, and both together again."""
 
+from dataclasses import asdict
 from uuid import uuid4
 
+from openhands_sessions.cli.history import words
 from openhands_sessions.cli.output import print_json
 from openhands_sessions.cli.sessions import ConversationsTarget, find
+from openhands_sessions.config.errors import ConfigError
+from openhands_sessions.core.evolve import evolve
+from openhands_sessions.core.history_changes import HistoryChange
+from openhands_sessions.core.history_commands import Merge
 from openhands_sessions.core.ids import ConversationId, EventId, conversation_id
 from openhands_sessions.ports.access import Access
 from openhands_sessions.ports.conversations import ForkSpec
@@ -32,6 +38,28 @@ def fork(
     else:
         print(spec.id)
     return 0
+
+
+def merge(
+    target: ConversationsTarget, sid: str, other: str | None, branch: str | None, *, left: str | None, as_json: bool
+) -> int:
+    """Print what the merge has done. Raises ConfigError where nothing is named."""
+    if other is None and branch is None:
+        raise ConfigError("sessions merge", "needs another conversation, or --branch NAME")
+    done = target.ask(lambda access: _merge(access, sid, other, Merge(branch=branch, left=left)))
+    if as_json:
+        print_json(asdict(done))
+    else:
+        print(words(done))
+    return 0
+
+
+async def _merge(access: Access, sid: str, other: str | None, command: Merge) -> HistoryChange:
+    found = await find(access, sid)
+    if other is not None:
+        command = evolve(command, conversation=(await find(access, other)).id)
+    accepted = await access.gateway.submit(found.id, command, key=uuid4().hex)
+    return await access.conversations.history_change(found.id, accepted.id)
 
 
 async def _fork(access: Access, sid: str, spec: ForkSpec) -> None:

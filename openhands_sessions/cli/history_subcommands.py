@@ -1,4 +1,4 @@
-"""The commands `sessions fork`, `sessions checkpoint` and `sessions restore`."""
+"""The commands `sessions fork`, `sessions merge`, `sessions checkpoint` and `sessions restore`."""
 
 from typing import Annotated, Any
 
@@ -69,6 +69,31 @@ def sessions_restore(
     place = _place(session_api_key, data_dir, config_file, server, settings)
     module = command("history")
     return int(module.history(place, sid, 1, module.GoBack(checkpoint=name, branch=branch), as_json=as_json))
+
+
+def sessions_merge(
+    sid: Id,
+    other: Annotated[
+        str | None,
+        typer.Argument(metavar="OTHER", help="Another conversation that began alike: a fork, or its source."),
+    ] = None,
+    *,
+    branch: Annotated[
+        str | None, typer.Option("--branch", metavar="NAME", help="Merge this branch, of the other one if it is given.")
+    ] = None,
+    left: Annotated[
+        str | None, typer.Option("--left", metavar="NAME", help="What the dialogue that is left is called.")
+    ] = None,
+    as_json: AsJson = False,
+    server: Server = None,
+    session_api_key: Key = None,
+    data_dir: DataDir = None,
+    config_file: ConfigFile = None,
+    settings: Settings = None,
+) -> int:
+    """Go on with the turns of two dialogues that began alike."""
+    place = _place(session_api_key, data_dir, config_file, server, settings)
+    return int(command("forking").merge(place, sid, other, branch, left=left, as_json=as_json))
 
 
 def _place(key: str | None, data_dir: Any, file: Any, server: str | None, settings: Any) -> Any:

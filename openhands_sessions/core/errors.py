@@ -81,6 +81,10 @@ class NotAccepting(CallerError, code="not_accepting"):
     """The session does not accept this command in its present state."""
 
 
+class NothingToMerge(NotAccepting, code="nothing_to_merge"):
+    """Every turn of the other dialogue is in this one already. Nothing was changed."""
+
+
 class SessionBusy(NotAccepting, code="session_busy"):
     """A turn runs in the session, or another process has it open, and the call is not to wait for its end."""
 

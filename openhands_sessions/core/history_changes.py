@@ -6,12 +6,14 @@ from dataclasses import dataclass
 from openhands_sessions.core.errors import NotFound
 from openhands_sessions.core.events.actions import MessageAction
 from openhands_sessions.core.events.codec import Stored, decode
+from openhands_sessions.core.events.copies import HistoryMergedObservation
 from openhands_sessions.core.events.event import Event
 from openhands_sessions.core.events.own import (
     CheckpointCreatedObservation,
     HistoryCompactedAction,
     HistoryMovedObservation,
     HistorySeededAction,
+    MoveReason,
 )
 from openhands_sessions.core.evolve import evolve
 from openhands_sessions.core.ids import UNNUMBERED, EventId
@@ -39,6 +41,10 @@ class HistoryChange:
     """The user's message that opened the first turn that was left; None where none was."""
     text: str | None = None
     """What that message says."""
+    turns: int | None = None
+    """Of a merge: how many turns came from the other dialogue."""
+    conflicts: tuple[str, ...] = ()
+    """Of a merge: the origins of turns that the two dialogues have in different orders."""
     characters_before: int | None = None
     """Of a compaction: what the model was shown."""
     characters_after: int | None = None
@@ -64,10 +70,15 @@ async def read_change(read: Callable[[EventId, int], Awaitable[Sequence[Stored]]
 
 def _change_of(events: Iterable[Event]) -> HistoryChange | None:
     """The first change among the events; without the text of the message that was left."""
+    moved: HistoryChange | None = None
     for event in events:
         match event:
+            case HistoryMergedObservation() if moved is not None:
+                return evolve(
+                    moved, told=f"{event.describe()}. {moved.told}", turns=event.theirs, conflicts=event.conflicts
+                )
             case HistoryMovedObservation():
-                return HistoryChange(
+                moved = HistoryChange(
                     event=event.id,
                     action=event.reason,
                     told=_told(event),
@@ -76,6 +87,8 @@ def _change_of(events: Iterable[Event]) -> HistoryChange | None:
                     left_branch=event.left_branch or None,
                     message=None if event.message_id == UNNUMBERED else event.message_id,
                 )
+                if event.reason is not MoveReason.MERGE:
+                    return moved
             case CheckpointCreatedObservation(name=name):
                 return HistoryChange(
                     event=event.id, action="checkpoint", told=f"This place is checkpoint {name!r} now."
@@ -90,7 +103,7 @@ def _change_of(events: Iterable[Event]) -> HistoryChange | None:
                 )
             case HistorySeededAction():
                 return HistoryChange(event=event.id, action="seed", told=f"{event.describe()}.")
-    return None
+    return moved
 
 
 def _told(move: HistoryMovedObservation) -> str:

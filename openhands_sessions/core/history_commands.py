@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from openhands_sessions.core.events.event import Json
-from openhands_sessions.core.ids import EventId
+from openhands_sessions.core.ids import ConversationId, EventId
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -70,5 +70,15 @@ class Seed:
     messages: tuple[Json, ...]
 
 
-HistoryMove = Undo | GoBack | EditMessage | Regenerate | SwitchBranch
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Merge:
+    """Go on with the turns of this dialogue and of another one that began alike: that of another conversation, or of a
+    branch, by default the one that it is on. `left` names what is left."""
+
+    conversation: ConversationId | None = None
+    branch: str | None = None
+    left: str | None = None
+
+
+HistoryMove = Undo | GoBack | EditMessage | Regenerate | SwitchBranch | Merge
 HistoryCommand = HistoryMove | CreateCheckpoint | Compact | Seed

@@ -20,6 +20,7 @@ from openhands_sessions.core.errors import (
     NoRepository,
     NotAccepting,
     NotFound,
+    NothingToMerge,
     NotText,
     OwnedElsewhere,
     PathRefused,
@@ -74,7 +75,7 @@ _BY_CODE: Mapping[str, Callable[[str], SessionsError]] = {
     kind.code: kind
     for kind in (
         *(AlreadyExists, AtCapacity, DamagedRecord, NoRepository, NotAccepting, StorageUnavailable, TooLarge),
-        *(Forbidden, StaleDecision, Unauthorized),
+        *(Forbidden, NothingToMerge, StaleDecision, Unauthorized),
     )
 }
 

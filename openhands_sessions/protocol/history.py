@@ -5,6 +5,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
+from openhands_sessions.core.errors import BadInput
 from openhands_sessions.core.events.event import Json
 from openhands_sessions.core.history_changes import HistoryChange
 from openhands_sessions.core.history_commands import (
@@ -13,12 +14,13 @@ from openhands_sessions.core.history_commands import (
     EditMessage,
     GoBack,
     HistoryCommand,
+    Merge,
     Regenerate,
     Seed,
     SwitchBranch,
     Undo,
 )
-from openhands_sessions.core.ids import UNNUMBERED, EventId
+from openhands_sessions.core.ids import UNNUMBERED, EventId, conversation_id
 from openhands_sessions.core.lineage import Branch, Checkpoint
 from openhands_sessions.core.seeding import MOST_MESSAGES
 from openhands_sessions.ports.conversations import DialogueHistory, HistoryTurn
@@ -62,6 +64,15 @@ class SwitchArgs(Message):
     """`args` of a `switch`."""
 
     branch: Name
+
+
+class MergeArgs(Message):
+    """`args` of a `merge`: another `conversation`, a `branch`, or a branch of the other conversation; `left` names what
+    is left."""
+
+    conversation: str | None = None
+    branch: Name | None = None
+    left: Name | None = None
 
 
 class CheckpointArgs(Message):
@@ -111,6 +122,14 @@ class SwitchIn(Message):
     key: Key | None = None
 
 
+class MergeIn(Message):
+    """Goes on with the turns of this dialogue and of another one that began alike."""
+
+    action: Literal["merge"]
+    args: MergeArgs
+    key: Key | None = None
+
+
 class CheckpointIn(Message):
     """Names the end of the newest turn."""
 
@@ -141,19 +160,17 @@ class SeedIn(Message):
     key: Key | None = None
 
 
-HISTORY_MODELS = (UndoIn, MoveIn, EditIn, RegenerateIn, SwitchIn, CheckpointIn, CompactIn, SeedIn)
-HistoryModel = UndoIn | MoveIn | EditIn | RegenerateIn | SwitchIn | CheckpointIn | CompactIn | SeedIn
+HISTORY_MODELS = (UndoIn, MoveIn, EditIn, RegenerateIn, SwitchIn, MergeIn, CheckpointIn, CompactIn, SeedIn)
+HistoryModel = UndoIn | MoveIn | EditIn | RegenerateIn | SwitchIn | MergeIn | CheckpointIn | CompactIn | SeedIn
 HistoryIn = Annotated[HistoryModel, Field(discriminator="action")]
-HISTORY_ACTIONS = ("undo", "move", "edit", "regenerate", "switch", "checkpoint", "compact", "seed")
+HISTORY_ACTIONS = ("undo", "move", "edit", "regenerate", "switch", "merge", "checkpoint", "compact", "seed")
 
 
 def history_command(given: HistoryModel) -> HistoryCommand:
     """The command that was sent."""
     match given:
-        case UndoIn(args=args):
-            return Undo(branch=args.branch)
-        case RegenerateIn(args=args):
-            return Regenerate(branch=args.branch)
+        case UndoIn(args=args) | RegenerateIn(args=args):
+            return (Undo if isinstance(given, UndoIn) else Regenerate)(branch=args.branch)
         case MoveIn(args=args):
             return GoBack(
                 message=_event(args.message), event=_event(args.event), checkpoint=args.checkpoint, branch=args.branch
@@ -168,12 +185,21 @@ def history_command(given: HistoryModel) -> HistoryCommand:
             )
         case SwitchIn(args=args):
             return SwitchBranch(branch=args.branch)
+        case MergeIn(args=args):
+            return _merge(args)
         case CheckpointIn(args=args):
             return CreateCheckpoint(name=args.name, description=args.description)
         case CompactIn():
             return Compact()
         case SeedIn(args=args):
             return Seed(messages=tuple(args.messages))
+
+
+def _merge(args: MergeArgs) -> Merge:
+    other = None if args.conversation is None else conversation_id(args.conversation)
+    if other is None and args.branch is None:
+        raise BadInput("conversation", "or `branch`, or both, must say what to merge")
+    return Merge(conversation=other, branch=args.branch, left=args.left)
 
 
 def history_wire(command: HistoryCommand, key: str) -> dict[str, Json]:
@@ -196,6 +222,8 @@ def _parts(command: HistoryCommand) -> tuple[str, Mapping[str, Any]]:
             return "edit", {**about, "branch": branch}
         case SwitchBranch(branch=branch):
             return "switch", {"branch": branch}
+        case Merge(conversation=conversation, branch=branch, left=left):
+            return "merge", {"conversation": conversation, "branch": branch, "left": left}
         case CreateCheckpoint(name=name, description=description):
             return "checkpoint", {"name": name, "description": description}
         case Compact():
@@ -276,7 +304,8 @@ class HistoryOut(Reply):
 class HistoryChangedOut(Reply):
     """What was done, by event `id`: `told` says it in words. Of a move, `to` is the event after which the dialogue goes
     on, `message` and `text` the user's message that opened the first turn that was left, and `left_branch` the branch
-    that what was left is now; null where it lies on another one. Of a compaction, what the model is shown, in
+    that what was left is now; null where it lies on another one. Of a merge, `turns` came from the other dialogue, and
+    `conflicts` are turns that the two have in different orders. Of a compaction, what the model is shown, in
     characters: where both are the same, nothing was compacted."""
 
     id: int
@@ -287,6 +316,8 @@ class HistoryChangedOut(Reply):
     left_branch: str | None = None
     message: int | None = None
     text: str | None = None
+    turns: int | None = None
+    conflicts: list[str] = Field(default_factory=list)
     characters_before: int | None = None
     characters_after: int | None = None
 
@@ -301,6 +332,8 @@ class HistoryChangedOut(Reply):
             left_branch=change.left_branch,
             message=change.message,
             text=change.text,
+            turns=change.turns,
+            conflicts=list(change.conflicts),
             characters_before=change.characters_before,
             characters_after=change.characters_after,
         )

@@ -143,8 +143,8 @@ READ_HISTORY = _log(
 )
 CHANGE_HISTORY = _told(
     f"POST {ONE}/history",
-    "Undo, move, edit, regenerate, switch, checkpoint, compact or seed: what was done. While a turn runs, all but "
-    "`checkpoint` are refused.",
+    "Undo, move, edit, regenerate, switch, merge, checkpoint, compact or seed: what was done. While a turn runs, all "
+    "but `checkpoint` are refused.",
     HistoryChangedOut,
     body=HistoryIn,
 )

@@ -2,13 +2,16 @@
 
 from uuid import uuid4
 
-from openhands_sessions.core.errors import BadInput, NotAccepting, NotFound, SessionBusy
-from openhands_sessions.core.history_commands import CreateCheckpoint, GoBack, HistoryCommand, SwitchBranch
+from openhands_sessions.core.errors import BadInput, NotAccepting, NotFound, NothingToMerge, SessionBusy
+from openhands_sessions.core.history_commands import CreateCheckpoint, GoBack, HistoryCommand, Merge, SwitchBranch
 from openhands_sessions.core.ids import ConversationId
 from openhands_sessions.core.lineage import MAIN, Checkpoint
 from openhands_sessions.ports.conversations import DialogueHistory, ForkSpec
-from openhands_sessions.sdk.opening import Place
+from openhands_sessions.ports.gateway import Accepted
+from openhands_sessions.sdk.opening import Opening, Place
 from openhands_sessions.sdk.program_conversation import ProgramConversation
+from openhands_sessions.sdk.results import MergeResult
+from openhands_sessions.sdk.session_ids import stored_id
 
 
 class SessionHistory:
@@ -87,21 +90,51 @@ class SessionHistory:
                 spec = ForkSpec(id=sid, title=name, checkpoint=str(place))
         await conversation.access.conversations.fork(conversation.sid, spec)
 
+    async def merge(self, other: Opening | str, left: str | None) -> MergeResult:
+        """Go on with the turns of another session, or of a branch, too. Raises BadInput for what is not related."""
+        conversation = self._conversation
+        try:
+            accepted = await self._carry_out(_merging(conversation.opening, other, left))
+        except NothingToMerge:
+            return MergeResult()
+        done = await conversation.access.conversations.history_change(conversation.sid, accepted.id)
+        return MergeResult(turns=done.turns or 0, left_branch=done.left_branch, conflicts=done.conflicts)
+
+    async def free_id(self, name: str) -> str:
+        """The name, or with a number, which no session has."""
+        gateway, count = self._conversation.access.gateway, 1
+        while True:
+            found = name if count == 1 else f"{name}-{count}"
+            try:
+                await gateway.describe(stored_id(found))
+            except NotFound:
+                return found
+            count += 1
+
     async def _read(self, turns: int) -> DialogueHistory | None:
         if await self._conversation.info() is None:
             return None
         return await self._conversation.access.conversations.history(self._conversation.sid, limit=turns)
 
-    async def _carry_out(self, command: HistoryCommand) -> None:
+    async def _carry_out(self, command: HistoryCommand) -> Accepted:
         conversation = self._conversation
         if await conversation.info() is None:
             raise NotFound("session", conversation.opening.name)
         try:
-            await conversation.submit(command, uuid4().hex)
-        except SessionBusy:
+            return await conversation.submit(command, uuid4().hex)
+        except (SessionBusy, NothingToMerge):
             raise
         except NotAccepting as error:
             info = await conversation.info()
             if info is None or not info.processing:
                 raise
             raise SessionBusy("a turn runs in this session; stop it, or wait for its end") from error
+
+
+def _merging(ours: Opening, other: Opening | str, left: str | None) -> Merge:
+    """Raises BadInput for a session of another store or user."""
+    if isinstance(other, str):
+        return Merge(branch=other, left=left)
+    if (other.store, other.owner) != (ours.store, ours.owner):
+        raise BadInput("other", "must be a session of the same store and user, or the name of a branch")
+    return Merge(conversation=other.sid, left=left)

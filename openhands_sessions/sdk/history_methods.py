@@ -4,8 +4,9 @@ from typing import Self
 
 from openhands_sessions.core.lineage import Checkpoint
 from openhands_sessions.sdk.lazy_conversation import LazyConversation
-from openhands_sessions.sdk.opening import Place
+from openhands_sessions.sdk.opening import Opening, Place
 from openhands_sessions.sdk.private_loop import arrive, wait_for
+from openhands_sessions.sdk.results import MergeResult
 from openhands_sessions.sdk.session_ids import session_id, stored_id
 
 
@@ -83,3 +84,33 @@ class HistoryMethods(LazyConversation):
         name = session_id(new_id)
         await arrive(self._moves(lambda it: it.fork(stored_id(name), name, at)))
         return self._sibling(name)
+
+    def merge(self, other: LazyConversation | str, *, left: str | None = None) -> MergeResult:
+        """Go on with the turns of this dialogue and of another one that began alike, a session or a branch: those that
+        both have once, the others in the order in which they ended. Merging again adds nothing. What is left is a
+        branch, called `left` or by a number. Raises BadInput for what is not related, SessionBusy while a turn runs."""
+        return wait_for(self._moves(lambda it: it.merge(_named(other), left)), "merge")
+
+    async def amerge(self, other: LazyConversation | str, *, left: str | None = None) -> MergeResult:
+        """As `merge`."""
+        return await arrive(self._moves(lambda it: it.merge(_named(other), left)))
+
+    def merge_sessions(self, other: LazyConversation) -> Self:
+        """A new session with the turns of this one and of another one; both stay as they are. Its id is this one's with
+        `_merged` behind it, and a number where that is taken. Raises as `merge`."""
+        return wait_for(self._merged(other), "merge_sessions")
+
+    async def amerge_sessions(self, other: LazyConversation) -> Self:
+        """As `merge_sessions`."""
+        return await arrive(self._merged(other))
+
+    async def _merged(self, other: LazyConversation) -> Self:
+        name = await self._moves(lambda it: it.free_id(f"{self.session_id}_merged"))
+        await self._moves(lambda it: it.fork(stored_id(name), session_id(name), None))
+        made = self._sibling(name)
+        await made._moves(lambda it: it.merge(_named(other), None))
+        return made
+
+
+def _named(other: LazyConversation | str) -> Opening | str:
+    return other if isinstance(other, str) else other.opening

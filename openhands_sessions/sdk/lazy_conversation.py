@@ -26,6 +26,11 @@ class LazyConversation:
         self._opening = opening
         self._opened: tuple[PrivateLoop, SessionCalls] | None = None
 
+    @property
+    def opening(self) -> Opening:
+        """How it is opened."""
+        return self._opening
+
     def _sibling(self, name: str) -> Self:
         """A session of this id beside this one: of the same class, with the same agent, store and user."""
         made = copy(self)

@@ -29,6 +29,17 @@ class TurnResult:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class MergeResult:
+    """What a merge has done: how many `turns` came from the other dialogue, 0 where all were here; the branch that
+    what was left is now, None where it lies on another one. `conflicts` names turns that the two dialogues have in
+    different orders, by the conversation and the event that each was first."""
+
+    turns: int = 0
+    left_branch: str | None = None
+    conflicts: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class StreamItem:
     """A piece of a turn. `text` is the next piece of the `reply`, of the `thought` before it, or of a command's
     `output`; with `restart`, the model begins its reply anew. An `event` of the log is in `event`, by its wire form;

@@ -10,7 +10,7 @@ import structlog
 from openhands_sessions.core.commands import Command, SendMessage, SetModel, Stop
 from openhands_sessions.core.errors import Forbidden, NotAccepting, SessionsError
 from openhands_sessions.core.evolve import evolve
-from openhands_sessions.core.history_commands import Compact, EditMessage, Seed
+from openhands_sessions.core.history_commands import Compact, EditMessage, Merge, Seed
 from openhands_sessions.core.ids import UNNUMBERED, ConversationId
 from openhands_sessions.core.lifecycle import SessionState
 from openhands_sessions.core.money import dollars
@@ -98,6 +98,8 @@ class LocalGateway:
     async def submit(self, sid: ConversationId, command: Command, *, key: str | None = None) -> Accepted:
         idempotency = None if key is None else IdempotencyKey.of(key, command)
         author, needs = self._principal.owner, needed_for(command)
+        if isinstance(command, Merge) and command.conversation is not None:
+            await self._sessions.row(self._principal, command.conversation, Permission.VIEW)
         row, permission = None, Permission.OWN
         for _ in range(REVIVALS):
             session = self._registry.find(sid)

@@ -16,6 +16,7 @@ from openhands_sessions.session.command_handler import CommandHandler, Submitted
 from openhands_sessions.session.compaction import STOPPED, Compaction
 from openhands_sessions.session.dependencies import Dependencies
 from openhands_sessions.session.event_stream import EventStream
+from openhands_sessions.session.history_merge import HistoryMerge
 from openhands_sessions.session.history_moves import HistoryMoves
 from openhands_sessions.session.idempotency import earlier_answer
 from openhands_sessions.session.log_folding import loading, saving
@@ -104,7 +105,8 @@ class CommandLoop:
         self._causes = TurnCauses(trace_parent.get())
         self._compaction = Compaction(stream, ready.controller)
         load = loading(dependencies.store.snapshots, ready.sid)
-        self._moves = HistoryMoves(stream, ready.controller, ready.knowledge, self._turns, load)
+        merge = HistoryMerge(ready.sid, stream, dependencies.store)
+        self._moves = HistoryMoves(stream, ready.controller, ready.knowledge, self._turns, load, merge=merge)
         self._switch = ModelSwitch(stream, ready.agent, self._moves)
         self._handler = CommandHandler(stream, ready.controller, ready.knowledge, self._stopper, self._moves)
         self.taking = False

@@ -207,7 +207,9 @@ class EventStream:
             told, turn = turn.take(event, EventId(number))
             if author is not None and is_by_person(event):
                 told["author"] = author
-            numbered.append(recorded(evolve(event, id=EventId(number), timestamp=moment, **told)))
+            if event.origin is None:  # a copy says when it first was
+                told["timestamp"] = moment
+            numbered.append(recorded(evolve(event, id=EventId(number), **told)))
         kept = [masked(event, entry, self.masker) for event, entry in numbered]
         entries = [entry for _, entry in kept]
         if receipt is not None:

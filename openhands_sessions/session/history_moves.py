@@ -22,6 +22,7 @@ from openhands_sessions.core.history_commands import (
     EditMessage,
     GoBack,
     HistoryMove,
+    Merge,
     Regenerate,
     SwitchBranch,
     Undo,
@@ -33,6 +34,7 @@ from openhands_sessions.session.agent_controllers import AgentControllers
 from openhands_sessions.session.approval_questions import questions
 from openhands_sessions.session.approvals import withdrawing
 from openhands_sessions.session.event_stream import EventStream
+from openhands_sessions.session.history_merge import MERGED, HistoryMerge, MergePlan
 from openhands_sessions.session.knowledge_recall import KnowledgeRecall
 from openhands_sessions.session.log_folding import Ends, LoadSnapshot
 from openhands_sessions.session.message_queue import dropping
@@ -66,6 +68,7 @@ class _Target:
     reason: MoveReason
     state_at: int
     again: Sequence[MessageAction] = ()
+    merging: MergePlan | None = None
 
 
 class HistoryMoves:
@@ -78,7 +81,10 @@ class HistoryMoves:
         knowledge: KnowledgeRecall,
         turns: TurnRunner,
         load: LoadSnapshot,
+        *,
+        merge: HistoryMerge,
     ) -> None:
+        self._merge = merge
         self._stream = stream
         self._controller = controller
         self._knowledge = knowledge
@@ -143,6 +149,9 @@ class HistoryMoves:
                 at = await self._tip(name)
                 left = next(one.left for one in view.lineage.branches if one.name == name)
                 return _Target(at, MoveReason.SWITCH, left)
+            case Merge():
+                plan = await self._merge.plan(move)
+                return _Target(await self._at(plan.base), MoveReason.MERGE, view.head, merging=plan)
 
     def _state_at(self, move: GoBack) -> int:
         """A message takes back what was set since; a checkpoint, what was set since it was made."""
@@ -243,7 +252,7 @@ class HistoryMoves:
         name = self._left_name(move, to, tip)
         return HistoryMovedObservation(
             source=Source.USER,
-            content=NOTE,
+            content=NOTE if target.merging is None else MERGED,
             to=to,
             reason=target.reason,
             branch=move.branch if isinstance(move, SwitchBranch) else view.lineage.branch,
@@ -258,10 +267,11 @@ class HistoryMoves:
         lineage = self._stream.view.lineage
         if isinstance(move, SwitchBranch):
             return lineage.branch
-        if move.branch is not None:
-            if lineage.known(move.branch):
-                raise BadInput("branch", f"{move.branch!r} is a branch already: take another name")
-            return move.branch
+        name = move.left if isinstance(move, Merge) else move.branch
+        if name is not None:
+            if lineage.known(name):
+                raise BadInput("branch", f"{name!r} is a branch already: take another name")
+            return name
         kept = (to, *(branch.tip for branch in lineage.branches))
         return "" if any(on_chain(lineage.path(each), tip) for each in kept) else lineage.new_name()
 
@@ -281,6 +291,9 @@ class HistoryMoves:
         if any(each.image_urls for each in target.again) and not self._controller.sees(None):
             raise BadInput("image_urls", NO_IMAGES)
         self._knowledge.forget()
+        if target.merging is not None:
+            waiting = AgentStateChangedObservation(agent_state=AgentState.AWAITING_USER_INPUT)
+            return (*self._merge.events(target.merging, first), waiting)
         if not target.again:
             return (AgentStateChangedObservation(agent_state=AgentState.AWAITING_USER_INPUT),)
         message, *more = target.again

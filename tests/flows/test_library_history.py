@@ -9,6 +9,7 @@ import pytest
 from openhands_sessions import SessionBusy
 from openhands_sessions.adapters.models.litellm import LiteLlmModels
 from openhands_sessions.core.errors import AlreadyExists, BadInput, NotFound
+from openhands_sessions.sdk.results import MergeResult
 from tests.support.model_replies import Reply
 from tests.support.model_scripts import echo
 from tests.support.program_sessions import ProgramSessions, program_sessions, said
@@ -127,6 +128,30 @@ async def test_a_fork_is_a_session_of_its_own_that_begins_with_the_same_dialogue
     assert users(await again.aget_history()) == ["one"]
     with pytest.raises(AlreadyExists, match="taken"):
         await session.afork("early")
+
+
+async def test_a_session_is_merged_with_its_fork_and_with_a_branch(program: ProgramSessions) -> None:
+    session = program.session()
+    await session.achat("one")
+    fork = await session.afork("fork")
+    await session.achat("two")
+    await fork.achat("three")
+    merged = await session.amerge_sessions(fork)
+    assert merged.session_id == "my-id_merged"
+    assert users(await merged.aget_history()) == ["one", "two", "three"]
+    assert users(await session.aget_history()) == ["one", "two"]
+    assert (await session.amerge_sessions(fork)).session_id == "my-id_merged-2"
+    result = await asyncio.to_thread(session.merge, fork)
+    assert (result.turns, result.left_branch, result.conflicts) == (1, None, ())
+    assert (await session.amerge(fork)).turns == 0
+    assert await session.achat("four") == "You said: four"
+    assert users(await session.aget_history()) == ["one", "two", "three", "four"]
+    await session.aundo(2, branch="late")
+    await session.achat("five")
+    assert (await session.amerge("late", left="mine")) == MergeResult(turns=2, left_branch="mine")
+    assert sorted(users(await session.aget_history())) == ["five", "four", "one", "three", "two"]
+    with pytest.raises(BadInput, match="same store"):
+        await session.amerge(program.session(user_id="another"))
 
 
 async def test_a_tail_gives_what_is_stored_and_then_what_comes(program: ProgramSessions) -> None:

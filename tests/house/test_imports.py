@@ -27,6 +27,7 @@ PURE = {
         "abc",
         "base64",
         "bisect",
+        "heapq",
         "collections",
         "contextlib",
         "contextvars",

@@ -15,6 +15,7 @@ from openhands_sessions.ports.store import (
     ConversationRow,
     ConversationStore,
     EventLog,
+    LogBeginning,
     Receipt,
     RowChanges,
     SessionStore,
@@ -68,9 +69,16 @@ class FailingConversations:
         self._conversations = conversations
         self._boundaries = boundaries
 
-    async def create(self, row: ConversationRow, *, files: int = 0, limits: StoredLimits | None = None) -> None:
+    async def create(
+        self,
+        row: ConversationRow,
+        *,
+        files: int = 0,
+        limits: StoredLimits | None = None,
+        begins: LogBeginning | None = None,
+    ) -> None:
         boundary = self._boundaries.begin("create")
-        await self._conversations.create(row, files=files, limits=limits)
+        await self._conversations.create(row, files=files, limits=limits, begins=begins)
         boundary.reach(AFTER)
 
     async def get(self, sid: ConversationId) -> ConversationRow | None:

@@ -123,7 +123,17 @@ class RemoteConversations:
         return await read_change(read, event)
 
     async def fork(self, sid: ConversationId, spec: ForkSpec) -> None:
-        asked = ForkIn.model_construct(conversation_id=spec.id, **_given(spec))
+        # The server validates it, and its refusal names the field.
+        asked = ForkIn.model_construct(
+            {
+                "conversation_id",
+                *(name for name in ("event", "checkpoint", "title") if getattr(spec, name) is not None),
+            },
+            conversation_id=spec.id,
+            event=spec.event,
+            checkpoint=spec.checkpoint,
+            title=spec.title,
+        )
         await self._rest.call(routes.FORK_CONVERSATION, sid, body=asked)
 
     async def remember_prompt(self, sid: ConversationId, event: int) -> str:
@@ -151,9 +161,3 @@ class RemoteConversations:
             if held != b"}" or not opened:
                 raise UnreadableMessage("an export")
             yield held
-
-
-def _given(spec: ForkSpec) -> dict[str, str | int]:
-    """The fields of a fork that say something, without its id."""
-    fields = {"event": spec.event, "checkpoint": spec.checkpoint, "title": spec.title}
-    return {name: value for name, value in fields.items() if value is not None}

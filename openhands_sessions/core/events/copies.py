@@ -22,12 +22,13 @@ class HistoryMergedObservation(
     Observation, kind="history_merged", says="Merged with {0.conversation}: {0.theirs} turns came from there"
 ):
     """The dialogue goes on with the turns of this conversation and of another one, or of another branch: copies of
-    `ours` and `theirs` turns follow. `content` is what the model is told."""
+    `ours` and `theirs` turns follow. `conflicts` are the origins of turns that the two have in different orders."""
 
     conversation: str
     branch: str = ""
     ours: int = 0
     theirs: int = 0
+    conflicts: tuple[str, ...] = ()
 
 
 COPY_OBSERVATIONS: dict[str, type[Observation]] = kinds_of(Observation, __name__, vars())

@@ -291,6 +291,7 @@ class MoveReason(StrEnum):
     EDIT = "edit"
     REGENERATE = "regenerate"
     SWITCH = "switch"
+    MERGE = "merge"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

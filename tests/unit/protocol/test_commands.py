@@ -22,12 +22,13 @@ from openhands_sessions.core.history_commands import (
     CreateCheckpoint,
     EditMessage,
     GoBack,
+    Merge,
     Regenerate,
     Seed,
     SwitchBranch,
     Undo,
 )
-from openhands_sessions.core.ids import EventId
+from openhands_sessions.core.ids import ConversationId, EventId
 from openhands_sessions.protocol.commands import command_of, command_wire, history_command_of
 
 COMMANDS: list[Command] = [
@@ -56,6 +57,8 @@ COMMANDS: list[Command] = [
     EditMessage(message=EventId(7), content="", image_urls=(), file_urls=("/workspace/a",)),
     Regenerate(),
     SwitchBranch(branch="old"),
+    Merge(conversation=ConversationId("other"), branch="b", left="here"),
+    Merge(branch="b"),
     CreateCheckpoint(name="here", description="all green"),
     Compact(),
     Seed(messages=({"role": "user", "content": "x"}, 7)),

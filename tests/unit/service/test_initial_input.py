@@ -9,7 +9,7 @@ from openhands_sessions.core.errors import AtCapacity, BadInput, StorageUnavaila
 from openhands_sessions.core.events.actions import MessageAction
 from openhands_sessions.core.ids import LOCAL_OWNER, ConversationId
 from openhands_sessions.ports.gateway import SessionSpec
-from openhands_sessions.ports.store import ConversationRow, StoredLimits
+from openhands_sessions.ports.store import ConversationRow, LogBeginning, StoredLimits
 from openhands_sessions.service.initial_input import InitialInputStore
 from tests.fakes.files import MemoryFiles
 from tests.fakes.memory_data import MemoryData, OpenedData
@@ -99,7 +99,14 @@ async def test_it_is_replayed_and_goes_with_the_conversation() -> None:
 
 
 class FullRows(MemoryConversations):
-    async def create(self, row: ConversationRow, *, files: int = 0, limits: StoredLimits | None = None) -> None:
+    async def create(
+        self,
+        row: ConversationRow,
+        *,
+        files: int = 0,
+        limits: StoredLimits | None = None,
+        begins: LogBeginning | None = None,
+    ) -> None:
         raise StorageUnavailable("the disk is full")
 
 
