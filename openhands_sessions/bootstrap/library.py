@@ -7,6 +7,8 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from openhands_sessions.adapters.runtimes.none import NoSandboxes
+from openhands_sessions.adapters.session_files import read_session_file as read_session_file
+from openhands_sessions.adapters.session_files import write_session_file as write_session_file
 from openhands_sessions.bootstrap.application import Application, open_application
 from openhands_sessions.bootstrap.kinds import database
 from openhands_sessions.config.config import Config
@@ -18,6 +20,9 @@ from openhands_sessions.core.ids import ConversationId, OwnerId
 from openhands_sessions.ports.access import Access, Principal, Role
 from openhands_sessions.ports.mcp import McpTools
 from openhands_sessions.ports.program import ProgramAgent
+from openhands_sessions.service.log_restoring import LoadedLog as LoadedLog
+from openhands_sessions.service.log_restoring import LogRestoring
+from openhands_sessions.service.log_restoring import RestoreOutcome as RestoreOutcome
 
 IDLE_TIMEOUT = 1.0
 """Seconds until a session that has nothing to do gives its conversation's lease back, so that another process may have
@@ -57,6 +62,10 @@ class Library:
         """Whether a session has something to do in this process."""
         session = self._registry.find(sid)
         return session is not None and session.busy and session.accepting
+
+    async def take_in(self, loaded: LoadedLog) -> tuple[RestoreOutcome, str | None]:
+        """Take the log of a session file into the store; see `LogRestoring.take_in`."""
+        return await LogRestoring(self._application.sessions).take_in(loaded)
 
     def forget(self, sid: ConversationId, agent: ProgramAgent) -> None:
         """The agent is not needed any more, until the conversation is run again."""

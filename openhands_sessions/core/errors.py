@@ -118,6 +118,19 @@ class TooLarge(CallerError, code="too_large"):
         self.limit = limit
 
 
+class CorruptSession(CallerError, code="corrupt_session"):
+    """A session file is cut off or was changed. What it holds up to event `last_good` is as it was written; -1 where
+    nothing is."""
+
+    def __init__(self, problem: str, last_good: int) -> None:
+        super().__init__(f"the session file {problem}; it is sound up to event {last_good}, which recover=True takes")
+        self.last_good = last_good
+
+
+class UnsafeFormat(CallerError, code="unsafe_format"):
+    """A file is no session file of a version that is known here; it was not read any further."""
+
+
 class Gone(CallerError, code="gone"):
     """The route was removed; the message says what to use instead."""
 

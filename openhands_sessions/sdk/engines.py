@@ -9,6 +9,7 @@ import structlog
 
 from openhands_sessions.bootstrap.library import Library, open_library
 from openhands_sessions.core.ids import ConversationId
+from openhands_sessions.sdk.files import SessionFiles
 from openhands_sessions.sdk.history import SessionHistory
 from openhands_sessions.sdk.opening import Opening
 from openhands_sessions.sdk.private_loop import PrivateLoop, private_loop
@@ -42,6 +43,7 @@ class OpenedSession:
     def __init__(self, conversation: ProgramConversation) -> None:
         self.conversation = conversation
         self.moves = SessionHistory(conversation)
+        self.files = SessionFiles(conversation)
 
 
 class _Engine:

@@ -2,14 +2,17 @@
 
 from collections.abc import AsyncGenerator, Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, Literal, Protocol
 
 from openhands_sessions.core.ids import ConversationId
 from openhands_sessions.core.lineage import Checkpoint
+from openhands_sessions.core.session_file import SessionFile
 from openhands_sessions.sdk.agent import Agent
 from openhands_sessions.sdk.approvals import Answers, OnApproval, PendingBatch
 from openhands_sessions.sdk.results import MergeResult, StreamItem
 
+ExportFormat = Literal["jsonl", "json", "markdown", "openai"]
 Place = Checkpoint | str | int
 """A checkpoint, its name, or the number that one has which was not named."""
 
@@ -62,6 +65,14 @@ class HistoryCalls(Protocol):
     async def fork(self, sid: ConversationId, name: str, place: Place | None) -> None: ...
 
 
+class FileCalls(Protocol):
+    """See `SessionFiles`."""
+
+    async def save(self, path: Path, key: str | None) -> None: ...
+    async def take_in(self, file: SessionFile) -> None: ...
+    async def export(self, form: ExportFormat) -> str: ...
+
+
 class SessionCalls(Protocol):
     """What a session is, once it is opened."""
 
@@ -69,3 +80,5 @@ class SessionCalls(Protocol):
     def conversation(self) -> ConversationCalls: ...
     @property
     def moves(self) -> HistoryCalls: ...
+    @property
+    def files(self) -> FileCalls: ...

@@ -62,10 +62,10 @@ class ProgramConversation:
     def __init__(self, library: Library, opening: Opening, busy: set[ConversationId]) -> None:
         self.opening = opening
         self.sid = opening.sid
-        self._library = library
+        self.library = library
         self._busy = busy
-        owner = LOCAL_OWNER if opening.owner is None else owner_id(opening.owner)
-        self.access: Access = library.of(owner)
+        self.owner = LOCAL_OWNER if opening.owner is None else owner_id(opening.owner)
+        self.access: Access = library.of(self.owner)
         self._gateway = self.access.gateway
         self._agent = agent_of(opening)
 
@@ -82,7 +82,7 @@ class ProgramConversation:
     async def open(self) -> None:
         """Make the conversation, or open it again. Raises BadInput, StorageError."""
         await self.info()
-        await self._library.run(self.sid, self._agent)
+        await self.library.run(self.sid, self._agent)
         spec = SessionSpec(id=self.sid, create=True, title=self.opening.name, trigger=PROGRAM)
         try:
             await self._gateway.open(spec)
@@ -137,12 +137,12 @@ class ProgramConversation:
 
     async def close(self) -> None:
         """End the session, and with it a turn that runs; the conversation can be opened again."""
-        if self._library.works(self.sid):
+        if self.library.works(self.sid):
             with suppress(NotAccepting):  # it has just ended
                 await self._gateway.submit(self.sid, Stop())
         with suppress(NotFound):
             await self._gateway.close(self.sid, "idle")
-        self._library.forget(self.sid, self._agent)
+        self.library.forget(self.sid, self._agent)
 
     async def history(self, limit: int | None, after: int, before: int | None) -> list[dict[str, Any]]:
         """The newest messages of the visible dialogue, oldest first."""

@@ -10,6 +10,7 @@ from openhands_sessions.core.errors import BadInput, SessionBusy, UnknownAgent
 from openhands_sessions.sdk.agent import Agent, checked_agents, running_in
 from openhands_sessions.sdk.approval_methods import ApprovalMethods
 from openhands_sessions.sdk.approvals import OnApproval
+from openhands_sessions.sdk.file_methods import FileMethods
 from openhands_sessions.sdk.history_methods import HistoryMethods
 from openhands_sessions.sdk.known_arguments import known_arguments
 from openhands_sessions.sdk.opening import Opening
@@ -20,7 +21,7 @@ from openhands_sessions.sdk.session_ids import stored_id
 
 
 @known_arguments
-class Session(HistoryMethods, ApprovalMethods):
+class Session(HistoryMethods, ApprovalMethods, FileMethods):
     """A conversation with an agent, kept under its id: the same id goes on with it, in this process or a later one.
 
     Each method has a twin for async code, whose name begins with `a`: `await session.achat("Hello")`. Nothing is opened

@@ -98,8 +98,7 @@ class LocalGateway:
     async def submit(self, sid: ConversationId, command: Command, *, key: str | None = None) -> Accepted:
         idempotency = None if key is None else IdempotencyKey.of(key, command)
         author, needs = self._principal.owner, needed_for(command)
-        if isinstance(command, Merge) and command.conversation is not None:
-            await self._sessions.row(self._principal, command.conversation, Permission.VIEW)
+        await self._check_other(command)
         row, permission = None, Permission.OWN
         for _ in range(REVIVALS):
             session = self._registry.find(sid)
@@ -133,6 +132,11 @@ class LocalGateway:
         """A session refuses what only the owner may answer."""
         if isinstance(error, Forbidden):
             self._sessions.note(self._principal, "refused", sid, needs=Permission.OWN.value)
+
+    async def _check_other(self, command: Command) -> None:
+        """Raises NotFound where the command names another conversation that the caller may not read."""
+        if isinstance(command, Merge) and command.conversation is not None:
+            await self._sessions.row(self._principal, command.conversation, Permission.VIEW)
 
     @asynccontextmanager
     async def follow(

@@ -61,6 +61,11 @@ class LogImporter:
         if len(self._open) > len(waiting):
             self._open = {number: action for number, action in self._open.items() if number in waiting}
 
+    def take_over(self, view: ConversationView, waiting: Mapping[EventId, Action], newest: datetime) -> None:
+        """Go on after a log that was folded elsewhere: `waiting` are the actions that it leaves open or asks about,
+        `newest` is when its last event was recorded."""
+        self.view, self._open, self._newest = view, dict(waiting), newest
+
     def convert(self, number: int, wire: Mapping[str, Any]) -> Stored:
         """Their event as ours, the next one."""
         ours = self._next
