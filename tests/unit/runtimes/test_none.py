@@ -7,6 +7,7 @@ from openhands_sessions.adapters.workspace_memory import WorkspaceMemory
 from openhands_sessions.core.errors import FileProblem, NotAsked, RuntimeUnavailable
 from openhands_sessions.core.ids import ConversationId
 from openhands_sessions.ports.memory import RecalledKnowledge
+from openhands_sessions.ports.programs import ProgramSpec
 from openhands_sessions.ports.runtime import Query, RunCommand, RuntimeSpec, UnknownAction
 
 SPEC = RuntimeSpec(sid=ConversationId("talk"), term=1)
@@ -24,7 +25,8 @@ async def test_nothing_runs_and_every_action_is_known_not_to_have_run() -> None:
         with pytest.raises(RuntimeUnavailable, match="no sandbox"):
             await runtime.query(Query(words=("true",)))
         with pytest.raises(RuntimeUnavailable, match="no sandbox"):
-            _ = runtime.programs
+            async with runtime.programs.open(ProgramSpec(words=("true",))):
+                pass
     assert not await sandboxes.has_ipython()
     await sandboxes.discard(SPEC.sid)
     assert (sandboxes.counts.made, sandboxes.counts.removed) == (0, 0)
