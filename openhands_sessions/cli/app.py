@@ -14,6 +14,7 @@ from openhands_sessions import __version__
 from openhands_sessions.cli.budget_subcommand import sessions_budget
 from openhands_sessions.cli.history_subcommands import (
     sessions_checkpoint,
+    sessions_diff,
     sessions_fork,
     sessions_merge,
     sessions_restore,
@@ -50,6 +51,7 @@ app = typer.Typer(
 sessions.command("budget")(sessions_budget)
 sessions.command("fork")(sessions_fork)
 sessions.command("merge")(sessions_merge)
+sessions.command("diff")(sessions_diff)
 sessions.command("checkpoint")(sessions_checkpoint)
 sessions.command("restore")(sessions_restore)
 app.add_typer(sessions, name="sessions")

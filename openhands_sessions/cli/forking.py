@@ -4,7 +4,7 @@ from dataclasses import asdict
 from uuid import uuid4
 
 from openhands_sessions.cli.history import words
-from openhands_sessions.cli.output import print_json
+from openhands_sessions.cli.output import clean, columns, print_json
 from openhands_sessions.cli.sessions import ConversationsTarget, find
 from openhands_sessions.config.errors import ConfigError
 from openhands_sessions.core.evolve import evolve
@@ -12,7 +12,7 @@ from openhands_sessions.core.history_changes import HistoryChange
 from openhands_sessions.core.history_commands import Merge
 from openhands_sessions.core.ids import ConversationId, EventId, conversation_id
 from openhands_sessions.ports.access import Access
-from openhands_sessions.ports.conversations import ForkSpec
+from openhands_sessions.ports.conversations import DialogueDiff, ForkSpec
 
 
 def fork(
@@ -52,6 +52,26 @@ def merge(
     else:
         print(words(done))
     return 0
+
+
+def diff(target: ConversationsTarget, sid: str, other: str | None, branch: str | None, *, as_json: bool) -> int:
+    """Print the turns that only one dialogue has."""
+    found = target.ask(lambda access: _diff(access, sid, other, branch))
+    if as_json:
+        print_json(asdict(found))
+    else:
+        rows = [
+            (sign, str(turn.message), turn.text)
+            for sign, side in (("-", found.theirs), ("+", found.ours))
+            for turn in side
+        ]
+        print(clean(columns(("", "message", "text"), rows)))
+    return 0
+
+
+async def _diff(access: Access, sid: str, other: str | None, branch: str | None) -> DialogueDiff:
+    beside = None if other is None else (await find(access, other)).id
+    return await access.conversations.diff((await find(access, sid)).id, beside, branch)
 
 
 async def _merge(access: Access, sid: str, other: str | None, command: Merge) -> HistoryChange:

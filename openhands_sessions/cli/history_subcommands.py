@@ -1,4 +1,4 @@
-"""The commands `sessions fork`, `sessions merge`, `sessions checkpoint` and `sessions restore`."""
+"""The commands `sessions fork`, `sessions merge`, `sessions diff`, `sessions checkpoint` and `sessions restore`."""
 
 from typing import Annotated, Any
 
@@ -94,6 +94,26 @@ def sessions_merge(
     """Go on with the turns of two dialogues that began alike."""
     place = _place(session_api_key, data_dir, config_file, server, settings)
     return int(command("forking").merge(place, sid, other, branch, left=left, as_json=as_json))
+
+
+def sessions_diff(
+    sid: Id,
+    other: Annotated[str | None, typer.Argument(metavar="OTHER", help="Another conversation that began alike.")] = None,
+    *,
+    branch: Annotated[
+        str | None,
+        typer.Option("--branch", metavar="NAME", help="Compare with this branch, of the other one if given."),
+    ] = None,
+    as_json: AsJson = False,
+    server: Server = None,
+    session_api_key: Key = None,
+    data_dir: DataDir = None,
+    config_file: ConfigFile = None,
+    settings: Settings = None,
+) -> int:
+    """List the turns that only one of two dialogues has."""
+    place = _place(session_api_key, data_dir, config_file, server, settings)
+    return int(command("forking").diff(place, sid, other, branch, as_json=as_json))
 
 
 def _place(key: str | None, data_dir: Any, file: Any, server: str | None, settings: Any) -> Any:

@@ -89,6 +89,16 @@ class ListChange:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class DialogueDiff:
+    """Two dialogues: how many turns both begin with, the prompt counted as one, and the turns that only one has, oldest
+    first."""
+
+    shared: int
+    ours: Sequence[HistoryTurn]
+    theirs: Sequence[HistoryTurn]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class ForkSpec:
     """What a fork is made of: the dialogue up to `event`, between two turns, or up to a `checkpoint`; without either,
     up to the end of the newest turn that has ended. `id` is the new conversation's; without a `title` it has that of
@@ -156,6 +166,12 @@ class Conversations(Protocol):
 
     async def history_change(self, sid: ConversationId, event: EventId) -> HistoryChange:
         """What the command of the history has done whose first event this is. Raises NotFound."""
+
+    async def diff(
+        self, sid: ConversationId, other: ConversationId | None = None, branch: str | None = None
+    ) -> DialogueDiff:
+        """Compare the visible dialogue with that of another conversation, or of a branch. Raises BadInput where neither
+        is named, or the branch is unknown."""
 
     async def fork(self, sid: ConversationId, spec: ForkSpec) -> None:
         """Make a conversation of the caller's own that begins with a copy of this one's visible dialogue, stored as

@@ -1,9 +1,10 @@
-"""The body and the reply of the route that forks a conversation."""
+"""Bodies and replies of the routes that fork a conversation and compare two."""
 
 from pydantic import Field
 
 from openhands_sessions.core.ids import ConversationId, EventId
-from openhands_sessions.ports.conversations import ForkSpec
+from openhands_sessions.ports.conversations import DialogueDiff, ForkSpec, HistoryTurn
+from openhands_sessions.protocol.history import TurnOut
 from openhands_sessions.protocol.payloads import Payload, Reply
 
 
@@ -27,3 +28,25 @@ class ForkedOut(Reply):
     """The conversation that was made."""
 
     conversation_id: str
+
+
+class DiffHistoryOut(Reply):
+    """Two dialogues: `shared` is how many turns both begin with, the prompt counted as one; `ours` and `theirs` are the
+    turns that only one of them has, oldest first."""
+
+    shared: int
+    ours: list[TurnOut]
+    theirs: list[TurnOut]
+
+    @classmethod
+    def of(cls, diff: DialogueDiff) -> "DiffHistoryOut":
+        ours, theirs = (
+            [TurnOut(message=one.message, text=one.text) for one in side] for side in (diff.ours, diff.theirs)
+        )
+        return cls(shared=diff.shared, ours=ours, theirs=theirs)
+
+    def diff(self) -> DialogueDiff:
+        ours, theirs = (
+            [HistoryTurn(EventId(one.message), one.text) for one in side] for side in (self.ours, self.theirs)
+        )
+        return DialogueDiff(shared=self.shared, ours=ours, theirs=theirs)

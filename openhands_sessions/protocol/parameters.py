@@ -32,4 +32,8 @@ FILE = Parameter("file", required=True)
 PATH = Parameter("path")
 USER = Parameter("user")
 GUEST = Parameter("user", required=True)
+RELATED = (
+    Parameter("conversation", {**ID, "description": "Another conversation that began alike."}),
+    Parameter("branch", {**TEXT, "description": "A branch, of the other conversation if that is given."}),
+)
 LINK = Parameter("link", required=True)

@@ -23,7 +23,7 @@ from openhands_sessions.protocol.conversations import (
 )
 from openhands_sessions.protocol.details import ConfigOut, EditorOut, HostsOut, PromptOut
 from openhands_sessions.protocol.errors import ErrorOut, MessageOut
-from openhands_sessions.protocol.forks import ForkedOut, ForkIn
+from openhands_sessions.protocol.forks import DiffHistoryOut, ForkedOut, ForkIn
 from openhands_sessions.protocol.history import HistoryChangedOut, HistoryIn, HistoryOut
 from openhands_sessions.protocol.lists import ReadIn, ReadOut
 from openhands_sessions.protocol.login import LOGIN_FORM, LoginLinkOut
@@ -109,12 +109,12 @@ STOP_CONVERSATION = _conversations(f"POST {ONE}/stop", "Close the session of a c
 
 _log = partial(Route, tag="log", needs=VIEW)
 _told = partial(_log, errors=REFUSED, needs=WRITE)
-READ_EVENTS = _log(
+_looked_up = partial(_log, errors={400: ErrorOut, 404: ErrorOut})
+READ_EVENTS = _looked_up(
     f"GET {ONE}/events",
     "A page of events, from the beginning or the end.",
     _object(events=LOG, has_more={"type": "boolean"}),
     query=(query.START_ID, query.END_ID, query.REVERSE, query.LIMIT, query.FILTER),
-    errors={400: ErrorOut, 404: ErrorOut},
 )
 STREAM_EVENTS = _log(
     f"GET {ONE}/events/stream",
@@ -140,6 +140,9 @@ READ_HISTORY = _log(
     HistoryOut,
     query=(query.LIMIT, query.BEFORE),
     errors=UNKNOWN,
+)
+DIFF_HISTORY = _looked_up(
+    f"GET {ONE}/diff", "The turns that only one of two dialogues has.", DiffHistoryOut, query=query.RELATED
 )
 CHANGE_HISTORY = _told(
     f"POST {ONE}/history",

@@ -1,17 +1,21 @@
 """The moves of a program's session through its history, by the commands that every client has."""
 
+from typing import Any
 from uuid import uuid4
 
 from openhands_sessions.core.errors import BadInput, NotAccepting, NotFound, NothingToMerge, SessionBusy
 from openhands_sessions.core.history_commands import CreateCheckpoint, GoBack, HistoryCommand, Merge, SwitchBranch
 from openhands_sessions.core.ids import ConversationId
 from openhands_sessions.core.lineage import MAIN, Checkpoint
-from openhands_sessions.ports.conversations import DialogueHistory, ForkSpec
+from openhands_sessions.ports.conversations import DialogueDiff, DialogueHistory, ForkSpec
 from openhands_sessions.ports.gateway import Accepted
 from openhands_sessions.sdk.opening import Opening, Place
 from openhands_sessions.sdk.program_conversation import ProgramConversation
 from openhands_sessions.sdk.results import MergeResult
 from openhands_sessions.sdk.session_ids import stored_id
+
+VERSION = "version "
+"""Before the numbers of versions, in the names of their checkpoints."""
 
 
 class SessionHistory:
@@ -72,6 +76,46 @@ class SessionHistory:
         """The one that the session is on, then the others."""
         history = await self._read(1)
         return [MAIN] if history is None else [history.branch, *(one.name for one in history.branches)]
+
+    async def save_version(self, description: str) -> int:
+        """Name the end of the newest turn by the next number, from 0 on."""
+        number = 1 + max((number for number, _ in await self._versions()), default=-1)
+        while True:
+            try:
+                await self._carry_out(CreateCheckpoint(name=f"{VERSION}{number}", description=description))
+            except BadInput:  # another program was faster
+                number += 1
+            else:
+                return number
+
+    async def restore_version(self, number: int) -> bool:
+        """Whether there is such a version; then the dialogue goes on from it."""
+        if number not in [known for known, _ in await self._versions()]:
+            return False
+        await self._carry_out(GoBack(checkpoint=f"{VERSION}{number}"))
+        return True
+
+    async def list_versions(self) -> list[dict[str, Any]]:
+        """Oldest first."""
+        found: list[dict[str, Any]] = []
+        for number, one in await self._versions():
+            [event] = await self._conversation.events(one.at - 1, 1) if one.at >= 0 else [{"timestamp": None}]
+            found.append({"version": number, "description": one.description, "timestamp": event["timestamp"]})
+        return found
+
+    async def _versions(self) -> list[tuple[int, Checkpoint]]:
+        named = [
+            (one.name.removeprefix(VERSION), one) for one in await self.checkpoints() if one.name.startswith(VERSION)
+        ]
+        return sorted(((int(number), one) for number, one in named if number.isdecimal()), key=lambda each: each[0])
+
+    async def diff(self, other: Opening | str) -> DialogueDiff:
+        """The turns that only this dialogue has, or only that of another session or a branch."""
+        conversation = self._conversation
+        if await conversation.info() is None:
+            raise NotFound("session", conversation.opening.name)
+        asked = _merging(conversation.opening, other, None)
+        return await conversation.access.conversations.diff(conversation.sid, asked.conversation, asked.branch)
 
     async def fork(self, sid: ConversationId, name: str, place: Place | None) -> None:
         """Make the session `name` of a copy of this one, up to a checkpoint where one is given."""

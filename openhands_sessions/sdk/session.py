@@ -18,10 +18,11 @@ from openhands_sessions.sdk.private_loop import aiterate, arrive, iterate, priva
 from openhands_sessions.sdk.results import StreamItem, TurnResult
 from openhands_sessions.sdk.session_ids import session_id as checked_id
 from openhands_sessions.sdk.session_ids import stored_id
+from openhands_sessions.sdk.version_methods import VersionMethods
 
 
 @known_arguments
-class Session(HistoryMethods, ApprovalMethods, FileMethods):
+class Session(HistoryMethods, VersionMethods, ApprovalMethods, FileMethods):
     """A conversation with an agent, kept under its id: the same id goes on with it, in this process or a later one.
 
     Each method has a twin for async code, whose name begins with `a`: `await session.achat("Hello")`. Nothing is opened

@@ -91,6 +91,7 @@ HANDLERS: Mapping[Route, Handler] = {
     routes.SET_BUDGET: commands.set_budget,
     routes.READ_HISTORY: history.read,
     routes.CHANGE_HISTORY: history.change,
+    routes.DIFF_HISTORY: history.diff,
     routes.READ_EVENTS: events.events,
     routes.STREAM_EVENTS: event_stream.event_stream,
     routes.EXPORT: events.trajectory,

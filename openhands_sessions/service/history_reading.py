@@ -41,13 +41,14 @@ async def _turns(log: EventLog, chain: Chain, start: ConversationView, end: Even
         for entry in batch:
             fold.add(entry)
             if fold.turn_message == entry.id:
-                turns.append(HistoryTurn(entry.id, _beginning(entry)))
+                turns.append(HistoryTurn(entry.id, beginning(entry)))
             if entry.id % FOLDED_AT_ONCE == 0:
                 await asyncio.sleep(0)
     return turns
 
 
-def _beginning(entry: Stored) -> str:
+def beginning(entry: Stored) -> str:
+    """The beginning of a message's text, in one line."""
     event = decode(entry.text, entry.schema)
     text = " ".join(event.content.split()) if isinstance(event, MessageAction) else ""
     return text if len(text) <= LONGEST_TEXT else f"{text[:LONGEST_TEXT]}…"

@@ -19,6 +19,7 @@ from openhands_sessions.ports.conversations import (
     ANY_CONVERSATION,
     ConversationFilter,
     ConversationPage,
+    DialogueDiff,
     DialogueHistory,
     EventRange,
     FollowedList,
@@ -26,6 +27,7 @@ from openhands_sessions.ports.conversations import (
 )
 from openhands_sessions.ports.runtime import Runtimes
 from openhands_sessions.service.conversation_pages import page_of
+from openhands_sessions.service.dialogue_diff import diff
 from openhands_sessions.service.forking import Forking
 from openhands_sessions.service.history_reading import newest_turns
 from openhands_sessions.service.local_list import LocalList
@@ -157,6 +159,11 @@ class LocalConversations:
             return found
 
         return await read_change(read, event)
+
+    async def diff(
+        self, sid: ConversationId, other: ConversationId | None = None, branch: str | None = None
+    ) -> DialogueDiff:
+        return await diff(self._sessions, self._principal, sid, other, branch)
 
     async def fork(self, sid: ConversationId, spec: ForkSpec) -> None:
         await Forking(self._sessions, self._principal, sid, spec).carry_out()

@@ -5,16 +5,15 @@ from dataclasses import dataclass, field
 
 from openhands_sessions.core.copying import NOT_COPIED, EventCopies
 from openhands_sessions.core.errors import BadInput, NotAccepting, NothingToMerge, TooLarge
-from openhands_sessions.core.events.codec import Stored, from_wire
+from openhands_sessions.core.events.codec import from_wire
 from openhands_sessions.core.events.copies import HistoryMergedObservation
 from openhands_sessions.core.events.event import Event, Source
 from openhands_sessions.core.history_commands import Merge
 from openhands_sessions.core.ids import ConversationId, EventId
-from openhands_sessions.core.lineage import Chain
-from openhands_sessions.core.merging import WholeTurn, merged_order, shared_beginning, whole_turns
+from openhands_sessions.core.merging import WholeTurn, merged_order, shared_beginning
 from openhands_sessions.ports.store import SessionStore
 from openhands_sessions.session.event_stream import EventStream
-from openhands_sessions.session.log_folding import Folding, batches_on, folded, loading
+from openhands_sessions.session.related_dialogues import branch_chain, dialogue_turns, stored_view
 
 MERGED = (
     "From here on, the turns of two dialogues that began alike follow each other in the order in which they ended. What"
@@ -57,9 +56,10 @@ class HistoryMerge:
         view = self._stream.view
         if view.pending is not None:
             raise NotAccepting("calls await an answer: answer first, then merge")
-        ours = await self._turns(self._sid, view.chain)
+        ours = await dialogue_turns(self._store, self._sid, view.chain)
         other = merge.conversation or self._sid
-        theirs = await self._turns(other, await self._chain(merge))
+        beside = view if other == self._sid else await stored_view(self._store, other)
+        theirs = await dialogue_turns(self._store, other, branch_chain(beside, merge.branch))
         if not shared_beginning(ours, theirs):
             raise BadInput("branch" if merge.conversation is None else "conversation", UNRELATED)
         order = merged_order(ours, theirs)
@@ -98,26 +98,3 @@ class HistoryMerge:
                 if wire is not None:
                     made.append(from_wire(wire))
         return made
-
-    async def _chain(self, merge: Merge) -> Chain:
-        """That of the other dialogue."""
-        lineage = self._stream.view.lineage
-        if merge.conversation not in (None, self._sid):
-            how = Folding(load=loading(self._store.snapshots, merge.conversation))
-            snapshot = await self._store.snapshots.load(merge.conversation)
-            view = await folded(self._store.log(merge.conversation), snapshot, how)
-            if merge.branch in (None, view.lineage.branch):
-                return view.chain
-            lineage = view.lineage
-        tips = {one.name: one.tip for one in lineage.branches}
-        if merge.branch not in tips:
-            names = ", ".join(map(repr, tips)) or "none"
-            raise BadInput("branch", f"{merge.branch!r} is unknown; there is {names}")
-        return lineage.path(tips[merge.branch])
-
-    async def _turns(self, sid: ConversationId, chain: Chain) -> Sequence[WholeTurn]:
-        entries: list[Stored] = []
-        if chain:
-            async for batch in batches_on(self._store.log(sid), chain, -1, chain[-1][1] + 1):
-                entries.extend(batch)
-        return list(whole_turns(sid, entries))

@@ -88,3 +88,20 @@ async def test_a_fork_is_made_alike_from_here_and_from_afar(kind: Kind) -> None:
     first = (await conversations.history(SID, limit=10)).turns[1].message
     await conversations.fork(SID, ForkSpec(id=ConversationId("b"), event=EventId(first - 1)))
     assert [turn.text for turn in (await conversations.history(ConversationId("b"), limit=10)).turns] == ["one"]
+
+
+async def test_dialogues_are_compared_alike_from_here_and_from_afar(kind: Kind) -> None:
+    gateway, conversations, fork = kind.gateway, kind.conversations, ConversationId("fork")
+    await whole_log(gateway)
+    await conversations.fork(SID, ForkSpec(id=fork))
+    await gateway.submit(SID, Undo(branch="old"))
+    with_fork, with_branch = await conversations.diff(SID, fork), await conversations.diff(SID, branch="old")
+    for found in (with_fork, with_branch):
+        assert (found.shared, list(found.ours), [turn.text for turn in found.theirs]) == (2, [], ["two"])
+    assert [turn.text for turn in (await conversations.diff(fork, SID)).ours] == ["two"]
+    with pytest.raises(BadInput, match="conversation"):
+        await conversations.diff(SID)
+    with pytest.raises(BadInput, match="'there' is unknown"):
+        await conversations.diff(SID, branch="there")
+    with pytest.raises(NotFound):
+        await conversations.diff(SID, ConversationId("unknown"))

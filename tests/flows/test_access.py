@@ -67,6 +67,7 @@ ONE: Mapping[Route, tuple[int, int, int, int, int, int, int, int, int]] = {
     routes.SAY: (401, 200, 404, 404, 404, 404, 403, 200, 403),
     routes.SEND_MESSAGE: (401, 200, 404, 404, 404, 404, 403, 200, 403),
     routes.READ_HISTORY: (401, 200, 404, 404, 404, 404, 200, 200, 200),
+    routes.DIFF_HISTORY: (401, 200, 404, 404, 404, 404, 200, 200, 200),
     routes.CHANGE_HISTORY: (401, 200, 404, 404, 404, 404, 403, 200, 403),
     routes.READ_EVENTS: (401, 200, 404, 404, 404, 404, 200, 200, 200),
     routes.STREAM_EVENTS: (401, 200, 404, 404, 404, 404, 200, 200, 200),

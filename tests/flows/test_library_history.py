@@ -154,6 +154,29 @@ async def test_a_session_is_merged_with_its_fork_and_with_a_branch(program: Prog
         await session.amerge(program.session(user_id="another"))
 
 
+async def test_versions_are_numbered_from_0_and_restored_by_their_numbers(program: ProgramSessions) -> None:
+    session = program.session()
+    with pytest.raises(NotFound):
+        await session.asave_version()
+    await session.achat("one")
+    assert await session.asave_version("the first") == 0
+    await session.achat("two")
+    assert await asyncio.to_thread(session.save_version, "the second") == 1
+    await session.achat("three")
+    assert [(one["version"], one["description"]) for one in await session.alist_versions()] == [
+        (0, "the first"),
+        (1, "the second"),
+    ]
+    assert all(one["timestamp"].endswith("Z") for one in await session.alist_versions())
+    assert not await session.arestore_version(7)
+    assert await session.arestore_version(0)
+    assert users(await session.aget_history()) == ["one"]
+    diff = await session.adiff("1")
+    assert ([turn.text for turn in diff.ours], [turn.text for turn in diff.theirs]) == ([], ["two", "three"])
+    await session.achat("four")
+    assert await session.asave_version() == 2
+
+
 async def test_a_tail_gives_what_is_stored_and_then_what_comes(program: ProgramSessions) -> None:
     session = program.session()
     await session.achat("one")

@@ -16,6 +16,7 @@ from openhands_sessions.ports.conversations import (
     ANY_CONVERSATION,
     ConversationFilter,
     ConversationPage,
+    DialogueDiff,
     DialogueHistory,
     EventRange,
     FollowedList,
@@ -23,7 +24,7 @@ from openhands_sessions.ports.conversations import (
 )
 from openhands_sessions.protocol import parameters, routes
 from openhands_sessions.protocol.conversations import FilterIn, RenameIn
-from openhands_sessions.protocol.forks import ForkIn
+from openhands_sessions.protocol.forks import DiffHistoryOut, ForkIn
 from openhands_sessions.protocol.history import HistoryOut
 from openhands_sessions.protocol.lists import ReadIn, ReadOut
 
@@ -121,6 +122,14 @@ class RemoteConversations:
             return found
 
         return await read_change(read, event)
+
+    async def diff(
+        self, sid: ConversationId, other: ConversationId | None = None, branch: str | None = None
+    ) -> DialogueDiff:
+        asked = {"conversation": other, "branch": branch}
+        query: dict[str, str | int] = {name: value for name, value in asked.items() if value is not None}
+        wire = await self._rest.call(routes.DIFF_HISTORY, sid, query=query)
+        return read(DiffHistoryOut, wire, "a comparison").diff()
 
     async def fork(self, sid: ConversationId, spec: ForkSpec) -> None:
         # The server validates it, and its refusal names the field.
