@@ -19,6 +19,7 @@ from openhands_sessions.cli.history_subcommands import (
     sessions_merge,
     sessions_restore,
 )
+from openhands_sessions.cli.feedback_subcommand import sessions_feedback
 from openhands_sessions.cli.subcommands import (
     AsJson,
     ConfigFile,
@@ -54,6 +55,7 @@ sessions.command("merge")(sessions_merge)
 sessions.command("diff")(sessions_diff)
 sessions.command("checkpoint")(sessions_checkpoint)
 sessions.command("restore")(sessions_restore)
+sessions.command("feedback")(sessions_feedback)
 app.add_typer(sessions, name="sessions")
 app.add_typer(sandbox, name="sandbox")
 app.add_typer(store, name="store")

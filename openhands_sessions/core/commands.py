@@ -8,6 +8,9 @@ from openhands_sessions.core.history_commands import HistoryCommand
 from openhands_sessions.core.ids import EventId
 from openhands_sessions.core.money import MicroDollars
 
+LONGEST_COMMENT = 10_000
+"""Characters of a comment on feedback."""
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class SendMessage:

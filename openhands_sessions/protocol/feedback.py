@@ -4,15 +4,13 @@ from typing import Literal
 
 from pydantic import Field
 
-from openhands_sessions.core.commands import GiveFeedback
+from openhands_sessions.core.commands import LONGEST_COMMENT, GiveFeedback
 from openhands_sessions.core.events.event import Json
 from openhands_sessions.core.events.own import FeedbackKind
 from openhands_sessions.core.ids import EventId
 from openhands_sessions.protocol.approvals import EventNumber
 from openhands_sessions.protocol.history import Key
 from openhands_sessions.protocol.payloads import Message
-
-LONGEST_COMMENT = 10_000
 
 
 class FeedbackArgs(Message):

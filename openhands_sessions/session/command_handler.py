@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from openhands_sessions.core.commands import (
+    LONGEST_COMMENT,
     Answer,
     Command,
     Decide,
@@ -130,6 +131,8 @@ class CommandHandler:
         head = self._stream.view.head
         if command.about is not None and command.about > head:
             raise BadInput("about", f"must be an event of the conversation, at most {head}")
+        if len(command.comment) > LONGEST_COMMENT:
+            raise BadInput("comment", f"must have at most {LONGEST_COMMENT:,} characters")
         return FeedbackGivenObservation(
             source=Source.USER, feedback=command.feedback, about=command.about, comment=command.comment
         )

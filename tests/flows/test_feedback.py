@@ -1,13 +1,20 @@
 """What people think of a conversation: events, given over socket and REST, exported with the trajectory."""
 
+import json
+import re
+import shlex
+from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.support.running_server import Server
+from tests.support.command_line import CommandLine
+from tests.support.running_server import Server, running_server
 from tests.support.server_clients import Clients
 from tests.support.socket_clients import Protocol2Client
 
+PAGE = Path(__file__).parents[2] / "docs" / "howto" / "talk-in-a-terminal.md"
+COMMANDS = re.compile(r"^openhands-sessions sessions feedback .*$", re.MULTILINE)
 KINDS = ["up", "down", "outcome_success", "outcome_fail"]
 SLOW = "name: slow\nreplies:\n  - steps:\n      - {call: execute_bash, with: {command: cat}}\n      - say: Done.\n"
 
@@ -73,6 +80,44 @@ async def test_what_is_no_feedback_is_refused_and_not_stored(
     assert 400 <= status < 500
     assert field in str(told)
     assert given(await clients.rest.events(client.sid)) == []
+
+
+@pytest.mark.parametrize("place", ["folder", "server"])
+async def test_it_is_given_on_the_command_line(data_dir: Path, place: str) -> None:
+    line = CommandLine(data_dir)
+    async with running_server(data_dir) as server:
+        async with Clients(server.url) as clients:
+            client = await talk(clients)
+            sid = client.sid
+            answer = (await client.until_state("awaiting_user_input"))["id"] - 1
+            await client.leave()
+        at = ["--server", server.url]
+        if place == "folder":
+            await server.stopped()
+            at = []
+        for kind in KINDS[:3]:
+            given_so = await line.run("sessions", "feedback", sid[:8], kind, *at)
+            assert (given_so.code, given_so.out.partition(" is event ")[0]) == (0, f"{kind} for the conversation")
+        words = ("--about", str(answer), "--comment", "it sank", "--json")
+        told = json.loads((await line.run("sessions", "feedback", sid, KINDS[3], *words, *at)).out)
+        for wrong, about in (
+            (["sideways"], "must be one of up, down, outcome_success, outcome_fail"),
+            (["up", "--about", "9999"], "about must be an event of the conversation"),
+            (["up", "--comment", "x" * 10_001], "comment"),
+        ):
+            refused = await line.run("sessions", "feedback", sid, *wrong, *at)
+            assert (refused.code, refused.out) == (2, ""), refused.err
+            assert about in refused.err
+        said = [shlex.split(command.replace("$ID", sid))[1:] for command in COMMANDS.findall(PAGE.read_text())]
+        assert [(await line.run(*words, *at)).code for words in said] == [0, 0]
+        exported = json.loads((await line.run("sessions", "export", sid, *at)).out)
+        found = given(exported["trajectory"])
+        assert [event["extras"]["feedback"] for event in found] == [*KINDS, "up", "outcome_fail"]
+        assert (found[3]["id"], found[3]["extras"]["about"], found[3]["extras"]["comment"]) == (
+            told["id"],
+            answer,
+            "it sank",
+        )
 
 
 async def test_v0_clients_are_not_sent_it(server: Server, clients: Clients) -> None:
