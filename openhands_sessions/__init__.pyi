@@ -1,3 +1,4 @@
+from openhands_sessions.core.errors import RevisionConflict as RevisionConflict
 from openhands_sessions.core.errors import SessionBusy as SessionBusy
 from openhands_sessions.core.errors import SessionsError as SessionsError
 from openhands_sessions.core.errors import TurnFailed as TurnFailed
@@ -9,6 +10,7 @@ from openhands_sessions.sdk.approvals import ApprovalNeeded as ApprovalNeeded
 from openhands_sessions.sdk.approvals import Deny as Deny
 from openhands_sessions.sdk.results import TurnResult as TurnResult
 from openhands_sessions.sdk.session import Session as Session
+from openhands_sessions.sdk.shared_state import SharedState as SharedState
 
 __version__: str
 __all__: list[str]

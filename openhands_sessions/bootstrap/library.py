@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import AsyncIterator, Mapping
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -20,6 +20,7 @@ from openhands_sessions.core.ids import ConversationId, OwnerId
 from openhands_sessions.ports.access import Access, Principal, Role
 from openhands_sessions.ports.mcp import McpTools
 from openhands_sessions.ports.program import ProgramAgent
+from openhands_sessions.ports.state import StateScope
 from openhands_sessions.service.log_restoring import LoadedLog as LoadedLog
 from openhands_sessions.service.log_restoring import LogRestoring
 from openhands_sessions.service.log_restoring import RestoreOutcome as RestoreOutcome
@@ -46,8 +47,12 @@ class Library:
         return database(self._application.config)
 
     def of(self, owner: OwnerId) -> Access:
-        """The ports of one user."""
-        return self._application.access.of(Principal(owner=owner, role=Role.USER))
+        """The ports of one user. Whoever runs the program is the operator of what it stores."""
+        return self._application.access.of(Principal(owner=owner, role=Role.OPERATOR))
+
+    def state_moments(self, scope: StateScope) -> AbstractAsyncContextManager[AsyncIterator[None]]:
+        """When a state may have changed, see StateNews."""
+        return self._application.state_news.watch(scope)
 
     async def run(self, sid: ConversationId, agent: ProgramAgent) -> None:
         """Have the program run this conversation with this agent. A session that works goes on as it is."""

@@ -3,17 +3,20 @@
 import asyncio
 import logging
 import sys
-from weakref import WeakKeyDictionary
+from collections.abc import Mapping
+from weakref import WeakKeyDictionary, WeakValueDictionary
 
 import structlog
 
 from openhands_sessions.bootstrap.library import Library, open_library
-from openhands_sessions.core.ids import ConversationId
+from openhands_sessions.core.ids import LOCAL_OWNER, ConversationId
 from openhands_sessions.sdk.files import SessionFiles
+from openhands_sessions.sdk.held_state import HeldState
 from openhands_sessions.sdk.history import SessionHistory
-from openhands_sessions.sdk.opening import Opening
+from openhands_sessions.sdk.opening import Opening, StateCalls, StateKind
 from openhands_sessions.sdk.private_loop import PrivateLoop, private_loop
 from openhands_sessions.sdk.program_conversation import ProgramConversation
+from openhands_sessions.sdk.stored_state import StoredState
 
 LOGGER = "openhands_sessions"
 
@@ -30,7 +33,9 @@ class Engines:
         engine = self._open.get(opening.store)
         if engine is None or engine.failed:
             engine = self._open[opening.store] = _Engine(opening.store)
-        return OpenedSession(ProgramConversation(await engine.library(), opening, engine.busy))
+        library = await engine.library()
+        temporary = engine.temporary.setdefault(opening.sid, HeldState(opening.owner or LOCAL_OWNER))
+        return OpenedSession(library, ProgramConversation(library, opening, engine.busy), temporary)
 
     async def close(self) -> None:
         """Close every session, then the stores."""
@@ -40,10 +45,16 @@ class Engines:
 class OpenedSession:
     """What a session calls, see `opening.SessionCalls`."""
 
-    def __init__(self, conversation: ProgramConversation) -> None:
+    def __init__(self, library: Library, conversation: ProgramConversation, temporary: HeldState) -> None:
         self.conversation = conversation
         self.moves = SessionHistory(conversation)
         self.files = SessionFiles(conversation)
+        self.states: Mapping[StateKind, StateCalls] = {
+            "session": StoredState(library, conversation, "session"),
+            "user": StoredState(library, conversation, "user"),
+            "app": StoredState(library, conversation, "app"),
+            "temp": temporary,
+        }
 
 
 class _Engine:
@@ -51,6 +62,7 @@ class _Engine:
 
     def __init__(self, store: str | None) -> None:
         self.busy: set[ConversationId] = set()
+        self.temporary: WeakValueDictionary[ConversationId, HeldState] = WeakValueDictionary()
         self._store = store
         self._ending = asyncio.Event()
         self._opened: asyncio.Future[Library] = asyncio.get_running_loop().create_future()

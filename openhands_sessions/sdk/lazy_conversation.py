@@ -13,6 +13,7 @@ from openhands_sessions.sdk.opening import ConversationCalls, HistoryCalls, Open
 from openhands_sessions.sdk.private_loop import PrivateLoop, private_loop
 from openhands_sessions.sdk.results import StreamItem, TurnResult
 from openhands_sessions.sdk.session_ids import stored_id
+from openhands_sessions.sdk.shared_state import SharedState
 
 T = TypeVar("T")
 
@@ -22,8 +23,12 @@ class LazyConversation:
 
     session_id: str
 
-    def __init__(self, opening: Opening) -> None:
+    def __init__(self, opening: Opening, shared_state: SharedState | None = None) -> None:
+        """`shared_state` becomes the session's state. Raises BadInput where it is another session's."""
         self._opening = opening
+        self._shared_state = shared_state
+        if shared_state is not None:
+            shared_state.bind(opening, self._calls)
         self._opened: tuple[PrivateLoop, SessionCalls] | None = None
 
     @property
@@ -36,7 +41,7 @@ class LazyConversation:
         made = copy(self)
         made.session_id = name
         made._opening = replace(self._opening, name=name, sid=stored_id(name))
-        made._opened = None
+        made._opened = made._shared_state = None
         return made
 
     async def _calls(self) -> SessionCalls:
@@ -46,6 +51,8 @@ class LazyConversation:
             # Loaded with the first call: it takes most of a second.
             loaded = await asyncio.to_thread(import_module, "openhands_sessions.sdk.engines")
             opened: SessionCalls = await loaded.engines().session(self._opening)
+            if self._shared_state is not None:
+                await self._shared_state.fill(opened.states["session"])
             self._opened = private, opened
         return self._opened[1]
 

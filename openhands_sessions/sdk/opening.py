@@ -1,6 +1,6 @@
 """How a program's session opens its conversation, and what it calls then: the engine itself is loaded later."""
 
-from collections.abc import AsyncGenerator, Mapping
+from collections.abc import AsyncGenerator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, Protocol
@@ -8,12 +8,17 @@ from typing import Any, Literal, Protocol
 from openhands_sessions.core.ids import ConversationId
 from openhands_sessions.core.lineage import Checkpoint
 from openhands_sessions.core.session_file import SessionFile
+from openhands_sessions.core.state import StateOperation
 from openhands_sessions.ports.conversations import DialogueDiff
+from openhands_sessions.ports.state import NumberedChange
 from openhands_sessions.sdk.agent import Agent
 from openhands_sessions.sdk.approvals import Answers, OnApproval, PendingBatch
 from openhands_sessions.sdk.results import MergeResult, StreamItem
+from openhands_sessions.sdk.state_reading import StateReading
 
 ExportFormat = Literal["jsonl", "json", "markdown", "openai"]
+StateKind = Literal["session", "user", "app", "temp"]
+"""Whose state: that of the session, of its user, of the program; `temp` is that of the session in this process."""
 Place = Checkpoint | str | int
 """A checkpoint, its name, or the number that one has which was not named."""
 
@@ -23,7 +28,8 @@ class Opening:
     """`name` is the session's id, `sid` the conversation's, `owner` the user, None for the machine's own. `waits`:
     whether a call waits while a turn, or another process, has the session. `timeout`: seconds that a turn may take.
     `agents` are several by name, in place of `agent`, which is the first one then, and `visibility` says what they see
-    of each other. `confirm`: which calls of tools await answers, of which `on_approval` is asked."""
+    of each other. `confirm`: which calls of tools await answers, of which `on_approval` is asked.
+    `app` names the program, whose state all its sessions see."""
 
     name: str
     sid: ConversationId
@@ -36,6 +42,7 @@ class Opening:
     visibility: Literal["answers", "full"] = "answers"
     confirm: bool | tuple[str, ...] = False
     on_approval: OnApproval | None = None
+    app: str = "default"
 
 
 class ConversationCalls(Protocol):
@@ -78,6 +85,17 @@ class FileCalls(Protocol):
     async def export(self, form: ExportFormat) -> str: ...
 
 
+class StateCalls(Protocol):
+    """See `StoredState` and `HeldState`."""
+
+    async def read(self, *keys: str) -> StateReading: ...
+    async def change(
+        self, operations: Sequence[StateOperation], bases: Mapping[str, int] | None = None
+    ) -> StateReading: ...
+    async def changes(self, after: int, limit: int) -> Sequence[NumberedChange]: ...
+    def watch(self) -> AsyncGenerator[StateReading, None]: ...
+
+
 class SessionCalls(Protocol):
     """What a session is, once it is opened."""
 
@@ -87,3 +105,5 @@ class SessionCalls(Protocol):
     def moves(self) -> HistoryCalls: ...
     @property
     def files(self) -> FileCalls: ...
+    @property
+    def states(self) -> Mapping[StateKind, StateCalls]: ...

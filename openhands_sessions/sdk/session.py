@@ -7,6 +7,7 @@ from typing import Any, Literal, Self
 from uuid import uuid4
 
 from openhands_sessions.core.errors import BadInput, SessionBusy, UnknownAgent
+from openhands_sessions.core.state_values import checked_key
 from openhands_sessions.sdk.agent import Agent, checked_agents, running_in
 from openhands_sessions.sdk.approval_methods import ApprovalMethods
 from openhands_sessions.sdk.approvals import OnApproval
@@ -18,11 +19,13 @@ from openhands_sessions.sdk.private_loop import aiterate, arrive, iterate, priva
 from openhands_sessions.sdk.results import StreamItem, TurnResult
 from openhands_sessions.sdk.session_ids import session_id as checked_id
 from openhands_sessions.sdk.session_ids import stored_id
+from openhands_sessions.sdk.shared_state import SharedState
+from openhands_sessions.sdk.state_methods import StateMethods
 from openhands_sessions.sdk.version_methods import VersionMethods
 
 
 @known_arguments
-class Session(HistoryMethods, VersionMethods, ApprovalMethods, FileMethods):
+class Session(HistoryMethods, VersionMethods, StateMethods, ApprovalMethods, FileMethods):
     """A conversation with an agent, kept under its id: the same id goes on with it, in this process or a later one.
 
     Each method has a twin for async code, whose name begins with `a`: `await session.achat("Hello")`. Nothing is opened
@@ -36,8 +39,10 @@ class Session(HistoryMethods, VersionMethods, ApprovalMethods, FileMethods):
         agent: Agent | None = None,
         agents: Mapping[str, Agent] | None = None,
         visibility: Literal["answers", "full"] = "answers",
+        shared_state: SharedState | None = None,
         store: str | None = None,
         user_id: str | None = None,
+        app_name: str = "default",
         concurrency: Literal["queue", "reject"] = "queue",
         turn_timeout: float = 600.0,
         confirm: bool | Sequence[str] = False,
@@ -54,7 +59,9 @@ class Session(HistoryMethods, VersionMethods, ApprovalMethods, FileMethods):
 
         With `confirm`, calls of tools that change something wait for an answer: all, or those of the tools with these
         names, which may have `*` in them; rules of the configuration hold too. `on_approval` is then asked, in a thread
-        unless it is async, with the PendingBatch; without it, the turn raises ApprovalNeeded. Raises BadInput."""
+        unless it is async, with the PendingBatch; without it, the turn raises ApprovalNeeded.
+
+        `shared_state` becomes the state of the session; `app_name` is whose state `app:` names. Raises BadInput."""
         if concurrency not in ("queue", "reject"):
             raise BadInput("concurrency", 'must be "queue" or "reject"')
         if not turn_timeout > 0:
@@ -76,8 +83,9 @@ class Session(HistoryMethods, VersionMethods, ApprovalMethods, FileMethods):
             visibility=visibility,
             confirm=confirm if isinstance(confirm, bool) else tuple(confirm),
             on_approval=on_approval,
+            app=checked_key(app_name),
         )
-        super().__init__(opening)
+        super().__init__(opening, shared_state)
 
     def __repr__(self) -> str:
         return f"Session({self.session_id!r})"
