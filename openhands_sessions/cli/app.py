@@ -12,6 +12,7 @@ import typer
 
 from openhands_sessions import __version__
 from openhands_sessions.cli.budget_subcommand import sessions_budget
+from openhands_sessions.cli.feedback_subcommand import sessions_feedback
 from openhands_sessions.cli.history_subcommands import (
     sessions_checkpoint,
     sessions_diff,
@@ -19,7 +20,6 @@ from openhands_sessions.cli.history_subcommands import (
     sessions_merge,
     sessions_restore,
 )
-from openhands_sessions.cli.feedback_subcommand import sessions_feedback
 from openhands_sessions.cli.subcommands import (
     AsJson,
     ConfigFile,

@@ -13,7 +13,8 @@ from openhands_sessions.protocol.errors import ErrorOut
 from openhands_sessions.protocol.parameters import ID
 from openhands_sessions.protocol.payloads import Schema
 from openhands_sessions.protocol.route import TEXT, Route, Shape
-from openhands_sessions.protocol.routes import HTML, ROUTES
+from openhands_sessions.protocol.routes import ROUTES
+from openhands_sessions.protocol.server_routes import HTML
 
 PLACE = "#/components/schemas/{model}"
 ALWAYS = (401, 403, 413, 422, 429, 503)

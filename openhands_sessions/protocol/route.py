@@ -10,6 +10,7 @@ from openhands_sessions.protocol.payloads import Schema
 
 Shape = Any
 """A type that pydantic describes, or a Schema where there is no such type."""
+OBJECT: Schema = {"type": "object"}
 TEXT: Schema = {"type": "string"}
 
 

@@ -19,7 +19,7 @@ from aiohttp.http_exceptions import HttpProcessingError
 from aiohttp.multipart import BadContentDispositionHeader, BadContentDispositionParam
 from aiohttp.typedefs import Handler, Middleware
 
-from openhands_sessions.protocol import routes, state_routes
+from openhands_sessions.protocol import routes, server_routes, state_routes
 from openhands_sessions.protocol.asyncapi import asyncapi, socket_schema
 from openhands_sessions.protocol.openapi import openapi
 from openhands_sessions.protocol.route import Route
@@ -115,16 +115,16 @@ HANDLERS: Mapping[Route, Handler] = {
     routes.ZIP_DIRECTORY: workspaces.zip_directory,
     routes.GIT_CHANGES: workspaces.git_changes,
     routes.GIT_DIFF: workspaces.git_diff,
-    routes.LOGIN_PAGE: login_page,
-    routes.LOG_IN: log_in,
-    routes.LOG_OUT: log_out,
-    routes.LOGIN_LINK: link,
-    routes.ALIVE: health.live,
-    routes.HEALTH: health.health,
-    routes.LIVE: health.live,
-    routes.READY: health.ready,
-    routes.HEALTH_LLM: health.llm,
-    routes.SERVER_INFO: health.server_info,
+    server_routes.LOGIN_PAGE: login_page,
+    server_routes.LOG_IN: log_in,
+    server_routes.LOG_OUT: log_out,
+    server_routes.LOGIN_LINK: link,
+    server_routes.ALIVE: health.live,
+    server_routes.HEALTH: health.health,
+    server_routes.LIVE: health.live,
+    server_routes.READY: health.ready,
+    server_routes.HEALTH_LLM: health.llm,
+    server_routes.SERVER_INFO: health.server_info,
     routes.CLIENT_CONFIG: settings.client_config,
     routes.LIST_MODELS: settings.models,
     routes.LIST_AGENTS: settings.agents,
@@ -138,11 +138,11 @@ HANDLERS: Mapping[Route, Handler] = {
     routes.SUGGESTED_TASKS: settings.of_providers([], settings.NONE_SET),
     routes.REPOSITORY_MICROAGENTS: settings.of_providers([]),
     routes.REPOSITORY_MICROAGENT: settings.no_microagent,
-    routes.METRICS: metrics.metrics,
-    routes.OPENAPI: schema.describing(openapi),
-    routes.SOCKET_SCHEMA: schema.describing(lambda version, base: socket_schema(version)),
-    routes.ASYNCAPI: schema.describing(asyncapi),
-    routes.DOCS: schema.docs,
+    server_routes.METRICS: metrics.metrics,
+    server_routes.OPENAPI: schema.describing(openapi),
+    server_routes.SOCKET_SCHEMA: schema.describing(lambda version, base: socket_schema(version)),
+    server_routes.ASYNCAPI: schema.describing(asyncapi),
+    server_routes.DOCS: schema.docs,
     routes.READ_SETTINGS: settings.settings,
     routes.STORE_SETTINGS: settings.store_settings,
     routes.RESET_SETTINGS: settings.reset,

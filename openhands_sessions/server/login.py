@@ -10,7 +10,7 @@ from aiohttp import web
 from openhands_sessions.core.errors import Unauthorized
 from openhands_sessions.ports.access import Auth, Principal
 from openhands_sessions.protocol.login import LoginLinkOut
-from openhands_sessions.protocol.routes import LOGIN_PAGE
+from openhands_sessions.protocol.server_routes import LOGIN_PAGE
 from openhands_sessions.server.credentials import NO_CREDENTIALS, credentials_of, login_cookie
 from openhands_sessions.server.forwarding import caller_of
 from openhands_sessions.server.identification import Identification

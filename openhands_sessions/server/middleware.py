@@ -25,7 +25,8 @@ from openhands_sessions.core.errors import (
     Unauthorized,
 )
 from openhands_sessions.protocol.errors import ErrorOut, http_status
-from openhands_sessions.protocol.routes import ANYONE, METRICS, OPERATORS
+from openhands_sessions.protocol.routes import ANYONE, OPERATORS
+from openhands_sessions.protocol.server_routes import METRICS
 from openhands_sessions.server.caller_rates import rates_of
 from openhands_sessions.server.credentials import credentials_of
 from openhands_sessions.server.forwarding import CALLER, TrustedProxies, caller_of

@@ -11,7 +11,7 @@ from urllib.parse import urlencode
 import aiohttp
 import pytest
 
-from openhands_sessions.protocol import routes, state_routes
+from openhands_sessions.protocol import routes, server_routes, state_routes
 from openhands_sessions.protocol.route import Route
 from openhands_sessions.protocol.routes import ROUTES
 from tests.support.server_clients import Clients
@@ -128,21 +128,21 @@ OTHER: Mapping[Route, tuple[int, int, int, int, int]] = {
     routes.LIST_MODELS: (401, 200, 200, 200, 403),
     routes.LIST_AGENTS: (401, 200, 200, 200, 403),
     routes.LIST_ANALYZERS: (401, 200, 200, 200, 403),
-    routes.LOGIN_PAGE: (401, 303, 303, 303, 303),
-    routes.LOG_IN: (401, 303, 303, 303, 303),
-    routes.LOG_OUT: (303, 303, 303, 303, 303),
-    routes.LOGIN_LINK: (401, 200, 200, 200, 403),
-    routes.ALIVE: (200, 200, 200, 200, 200),
-    routes.HEALTH: (200, 200, 200, 200, 200),
-    routes.LIVE: (200, 200, 200, 200, 200),
-    routes.READY: (200, 200, 200, 200, 200),
-    routes.SERVER_INFO: (401, 200, 200, 200, 403),
-    routes.METRICS: (401, 401, 200, 200, 403),
-    routes.HEALTH_LLM: (401, 401, 200, 200, 403),
-    routes.OPENAPI: (401, 200, 200, 200, 403),
-    routes.SOCKET_SCHEMA: (401, 200, 200, 200, 403),
-    routes.ASYNCAPI: (401, 200, 200, 200, 403),
-    routes.DOCS: (401, 200, 200, 200, 403),
+    server_routes.LOGIN_PAGE: (401, 303, 303, 303, 303),
+    server_routes.LOG_IN: (401, 303, 303, 303, 303),
+    server_routes.LOG_OUT: (303, 303, 303, 303, 303),
+    server_routes.LOGIN_LINK: (401, 200, 200, 200, 403),
+    server_routes.ALIVE: (200, 200, 200, 200, 200),
+    server_routes.HEALTH: (200, 200, 200, 200, 200),
+    server_routes.LIVE: (200, 200, 200, 200, 200),
+    server_routes.READY: (200, 200, 200, 200, 200),
+    server_routes.SERVER_INFO: (401, 200, 200, 200, 403),
+    server_routes.METRICS: (401, 401, 200, 200, 403),
+    server_routes.HEALTH_LLM: (401, 401, 200, 200, 403),
+    server_routes.OPENAPI: (401, 200, 200, 200, 403),
+    server_routes.SOCKET_SCHEMA: (401, 200, 200, 200, 403),
+    server_routes.ASYNCAPI: (401, 200, 200, 200, 403),
+    server_routes.DOCS: (401, 200, 200, 200, 403),
 }
 GOOD: Mapping[Route, Asked] = {
     routes.RENAME_CONVERSATION: Asked(json={"title": "new"}),
@@ -264,7 +264,7 @@ async def test_each_caller_gets_what_the_table_says_of_everything_else(callers: 
         asked = GOOD.get(route, NO_MORE)
         expected = {"unauthenticated": nothing, "link": link, "admin": admin, "operator": operator, "user": user}
         for caller, status in expected.items():
-            if route is routes.LOG_IN:
+            if route is server_routes.LOG_IN:
                 answer = await _logged_in(callers.clients[caller], callers.tokens[caller] or "")
             else:
                 answer = await ask(callers.clients[caller], route, asked)

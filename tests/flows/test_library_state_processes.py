@@ -61,8 +61,8 @@ async def test_eight_processes_write_while_a_ninth_runs_a_turn_and_none_is_in_th
         assert (out.decode(), talking.returncode) == (f"{WRITERS * WRITES // 2}\nWell.\n", 0), err.decode()
     finally:
         await killed(talking)
-    out = await programs.run("import json\nsay(json.dumps([len(session().get_state('list')), session().events()]))")
-    items, events = json.loads(out)
+    told = await programs.run("import json\nsay(json.dumps([len(session().get_state('list')), session().events()]))")
+    items, events = json.loads(told)
     assert items == WRITERS * WRITES // 2
     ends = [event["extras"]["stop_reason"] for event in events if event.get("observation") == "turn_ended"]
     assert ends == ["stopped", "waiting"]

@@ -32,7 +32,7 @@ from openhands_sessions.ports.gateway import (
     SessionSpec,
     SessionUsage,
 )
-from openhands_sessions.protocol import routes
+from openhands_sessions.protocol import routes, server_routes
 from openhands_sessions.protocol.commands import command_wire
 from openhands_sessions.protocol.conversations import CreateIn, StartIn
 from openhands_sessions.protocol.login import LoginLinkOut
@@ -185,5 +185,5 @@ async def new_login_token(url: str, session_api_key: str | None) -> str | None:
     """What logs a browser in at `url`, once; None where no key is needed. Raises as a RestClient does."""
     address = ServerAddress.of(url)
     async with http_session(session_api_key) as session:
-        wire = await RestClient(session, address).call(routes.LOGIN_LINK)
+        wire = await RestClient(session, address).call(server_routes.LOGIN_LINK)
     return read(LoginLinkOut, wire, "a login link").token
