@@ -106,20 +106,20 @@ STOP_CONVERSATION = _conversations(f"POST {ONE}/stop", "Close the session of a c
 
 _log = partial(Route, tag="log", needs=VIEW)
 _told = partial(_log, errors=REFUSED, needs=WRITE)
-_looked_up = partial(_log, errors={400: ErrorOut, 404: ErrorOut})
-READ_EVENTS = _looked_up(
+_read = partial(_log, errors=UNKNOWN)
+READ_EVENTS = _log(
     f"GET {ONE}/events",
     "A page of events, from the beginning or the end.",
     _object(events=LOG, has_more={"type": "boolean"}),
     query=(query.START_ID, query.END_ID, query.REVERSE, query.LIMIT, query.FILTER),
+    errors={400: ErrorOut, 404: ErrorOut},
 )
-STREAM_EVENTS = _log(
+STREAM_EVENTS = _read(
     f"GET {ONE}/events/stream",
     "The log as it grows, by server-sent events: `oh_event`, with an id if it is stored, `oh_delta`, and `ended`.",
     TEXT,
     query=(query.AFTER,),
     media="text/event-stream",
-    errors=UNKNOWN,
 )
 SEND_COMMAND = _told(f"POST {ONE}/events", "Send a command, as over the socket.", AcceptedOut, body=CommandIn)
 SAY = _told(f"POST {ONE}/message", "Send a message to the agent.", AcceptedOut, body=SayIn)
@@ -131,16 +131,13 @@ SEND_MESSAGE = _told(
     query=(query.STREAM,),
     body=SendIn,
 )
-READ_HISTORY = _log(
+READ_HISTORY = _read(
     f"GET {ONE}/history",
     "The turns of the visible dialogue, the newest or those before a message, its branches and checkpoints.",
     HistoryOut,
     query=(query.LIMIT, query.BEFORE),
-    errors=UNKNOWN,
 )
-DIFF_HISTORY = _looked_up(
-    f"GET {ONE}/diff", "The turns that only one of two dialogues has.", DiffHistoryOut, query=query.RELATED
-)
+DIFF_HISTORY = _read(f"GET {ONE}/diff", "The turns that one dialogue has alone.", DiffHistoryOut, query=query.RELATED)
 CHANGE_HISTORY = _told(
     f"POST {ONE}/history",
     "Undo, move, edit, regenerate, switch, merge, checkpoint, compact or seed: what was done. While a turn runs, all "
@@ -148,11 +145,10 @@ CHANGE_HISTORY = _told(
     HistoryChangedOut,
     body=HistoryIn,
 )
-EXPORT = _log(
+EXPORT = _read(
     f"GET {ONE}/trajectory",
     "The whole log, for an export, with the owner's id and the cost in US dollars.",
     _object(trajectory=LOG, user_id=TEXT, total_cost={"type": ["number", "null"]}),
-    errors=UNKNOWN,
 )
 
 _files = partial(Route, tag="files", errors=UNKNOWN, needs=VIEW)
