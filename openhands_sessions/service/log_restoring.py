@@ -180,6 +180,7 @@ def _branched(loaded: LoadedLog, ours: Sequence[Stored], common: int, moment: da
         branch=view.lineage.branch,
         left_branch=name,
         left_tip=tip,
+        state_at=ours[-1].id,
     )
     waiting = AgentStateChangedObservation(agent_state=AgentState.AWAITING_USER_INPUT)
     made += [_told(event, tip + place, moment) for place, event in enumerate((back, waiting), 1)]

@@ -78,8 +78,11 @@ async def test_a_file_of_a_session_that_is_there_is_old_newer_or_a_branch(
     await there.achat("three")
     await there.asave(third)
     await session.achat("four")
+    newest = (await session.aevents())[-1]["id"]
     with pytest.warns(UserWarning, match="branch 'loaded'"):
         await Session.aload(third, **here)
+    moves = [event["extras"] for event in await session.aevents() if event.get("observation") == "history_moved"]
+    assert moves[-1]["state_at"] == newest, "the state stays as it is"
     assert await users(session) == ["one", "two", "four"]
     await session.aswitch("loaded")
     assert await users(session) == ["one", "two", "three"]
