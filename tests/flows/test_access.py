@@ -148,6 +148,7 @@ GOOD: Mapping[Route, Asked] = {
     routes.RENAME_CONVERSATION: Asked(json={"title": "new"}),
     routes.START_CONVERSATION: Asked(json={}),
     routes.REMEMBER_PROMPT: Asked(query={"event_id": "1"}),
+    routes.DIFF_HISTORY: Asked(query={"branch": "main"}),
     routes.SUBMIT_FEEDBACK: Asked(json={"polarity": "positive"}),
     routes.SEND_COMMAND: Asked(json=MESSAGE),
     routes.SAY: Asked(json={"message": "$ echo more"}),
