@@ -23,9 +23,9 @@ from openhands_sessions.adapters.models.catalogue import ModelChoice
 from openhands_sessions.adapters.models.litellm import LiteLlmModels
 from openhands_sessions.adapters.models.scripted import ScriptedModels
 from openhands_sessions.adapters.openhands_installation import OpenHandsFolder
+from openhands_sessions.adapters.tools.delegate import tool_of
 from openhands_sessions.adapters.tools.editor import Editor
 from openhands_sessions.adapters.tools.execution import Bash, Ipython
-from openhands_sessions.adapters.tools.mcp import McpTool
 from openhands_sessions.adapters.tools.notes import Finish, TaskTracker, Think
 from openhands_sessions.adapters.window_condenser import WindowCondenser
 from openhands_sessions.adapters.workspace_memory import WorkspaceMemory
@@ -285,7 +285,7 @@ def _parts(config: Config, store: SessionStore, runtimes: Runtimes, agents: Agen
         tools=(Bash(), Editor(), Think(), Finish(), TaskTracker()),
         ipython=Ipython(),
         mcp=LazyMcpServers(_load_mcp),
-        mcp_tool=McpTool,
+        mcp_tool=tool_of,
         policy=ConfirmationMode(),
         condenser=WindowCondenser(),
         clock=lambda: datetime.now(UTC),

@@ -3,6 +3,7 @@
 from openhands_sessions.core.events.actions import (
     BrowseAction,
     BrowseInteractiveAction,
+    DelegateAction,
     EditAction,
     McpAction,
     ReadAction,
@@ -23,6 +24,7 @@ ANSWERED = (
     BrowseAction,
     BrowseInteractiveAction,
     McpAction,
+    DelegateAction,
     ThinkAction,
     TaskTrackingAction,
     InvalidCallAction,

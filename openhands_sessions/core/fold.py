@@ -3,7 +3,12 @@
 from collections.abc import Sequence
 
 from openhands_sessions.core.events.codec import Stored, decode_for_fold
-from openhands_sessions.core.events.observations import AgentStateChangedObservation, RunObservation
+from openhands_sessions.core.events.handoff import HandedOverObservation
+from openhands_sessions.core.events.observations import (
+    AgentStateChangedObservation,
+    DelegateObservation,
+    RunObservation,
+)
 from openhands_sessions.core.events.own import (
     CheckpointCreatedObservation,
     HistoryMovedObservation,
@@ -28,6 +33,8 @@ _TELLING = frozenset(
     for kind in (
         AgentStateChangedObservation,
         CheckpointCreatedObservation,
+        DelegateObservation,
+        HandedOverObservation,
         HistoryMovedObservation,
         HistoryRepairedObservation,
         ModelCalledObservation,

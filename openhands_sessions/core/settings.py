@@ -8,7 +8,7 @@ from typing import Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, SecretStr, ValidationError
 
-from openhands_sessions.core.agents import MOST_AGENTS, AgentDefinition, AgentName
+from openhands_sessions.core.agents import AgentDefinition, DefinedAgents
 from openhands_sessions.core.call_prices import HIGHEST_PRICE, MOST_PRICES, CallPrice
 from openhands_sessions.core.confirmation_rules import MOST_RULES, ConfirmationRule
 from openhands_sessions.core.errors import BadInput
@@ -100,11 +100,11 @@ class SessionSettings(BaseModel):
     agent: Line = Field(
         "default", description="The agent: `default`, which needs a model and is `shell` without one; or `shell`."
     )
-    agents: dict[AgentName, AgentDefinition] = Field(
+    agents: DefinedAgents = Field(
         {},
-        max_length=MOST_AGENTS,
-        description="Several agents by name, each with `instructions` and an `llm_model` of its own if it is to have "
-        "one; a message names its agent, the first one is meant otherwise. Without, there is one agent.",
+        description="Several agents by name, each with `instructions`, an `llm_model` of its own if it is to have "
+        "one, and `handoffs` to others; a message names its agent, the first one is meant otherwise. Without, there is "
+        "one agent.",
     )
     agent_visibility: Literal["answers", "full"] = Field(
         "answers",

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from openhands_sessions.core.dialogue import result_text
 from openhands_sessions.core.events.actions import (
     CondensationAction,
+    DelegateAction,
     FinishAction,
     MessageAction,
     RecallAction,
@@ -21,6 +22,7 @@ from openhands_sessions.core.ids import EventId
 
 TO = "[To the agent {}]"
 ANSWERED = "[The agent {} answered]"
+HANDS_OVER = "[The agent {} hands over to you]"
 CALLED = "[The agent {} called {}({})]"
 GOT = "[The agent {} got the result]"
 
@@ -87,6 +89,8 @@ class _Others:
                 return
             case MessageAction() | FinishAction() | RejectAction():
                 yield _told(event, f"{ANSWERED.format(name)}\n{event.describe()}")
+            case DelegateAction(agent=agent, inputs={"handoff": True, "task": task}) if agent == self._viewer.name:
+                yield _told(event, f"{HANDS_OVER.format(name)}\n{task}")
             case Action() if self._viewer.full:
                 yield from self._called(event, name)
             case Observation(cause=cause) if cause in self._calls:

@@ -4,6 +4,7 @@ from typing import Any, NamedTuple
 
 from openhands_sessions.core.events.actions import ChangeAgentStateAction, MessageAction
 from openhands_sessions.core.events.event import AgentState, Event, Source
+from openhands_sessions.core.events.handoff import HandedOverObservation
 from openhands_sessions.core.events.own import (
     MessageQueuedAction,
     QueuedMessageEditedAction,
@@ -57,6 +58,8 @@ class OpenTurn(NamedTuple):
                 return {"turn": queued}, self
             case QueuedMessagesDroppedAction():
                 return {}, self
+            case HandedOverObservation(agent=agent):
+                return self._told, OpenTurn(self.id, self.messages, agent, self.default)
             case TurnEndedObservation(stop_reason=reason) if reason is not StopReason.APPROVAL:
                 return self._over(event.seen)
             case _:

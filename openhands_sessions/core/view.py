@@ -39,6 +39,7 @@ from openhands_sessions.core.events.own import (
     TurnResumedObservation,
 )
 from openhands_sessions.core.evolve import evolve, put
+from openhands_sessions.core.handoffs import handed_over
 from openhands_sessions.core.history_form import USUAL, HistoryForm
 from openhands_sessions.core.ids import UNNUMBERED, EventId
 from openhands_sessions.core.lineage import ONE_CHAIN, Chain, Lineage, goes_back_to, labelled, moved, turn_over
@@ -49,7 +50,7 @@ from openhands_sessions.core.sandbox_use import UNUSED, SandboxUse, sandbox_afte
 from openhands_sessions.core.spending import Spent, spends
 from openhands_sessions.core.unread import is_notice, noted
 
-VIEW_VERSION = 13
+VIEW_VERSION = 14
 """Raised whenever the fold changes: older snapshots are then thrown away."""
 
 NOTHING_SPENT = Spent()
@@ -78,6 +79,8 @@ class ConversationView:
     """The newest turn: the one that is under way, if there is one."""
     agent_name: str | None = None
     """Of several agents, the one whose turn that is."""
+    handing_to: str | None = None
+    """The agent to which that one hands over once its reply is carried out."""
     queued: tuple[QueuedMessage, ...] = ()
     """Messages that wait for turns of their own, the next one first."""
     queue_held: bool = False
@@ -205,6 +208,7 @@ def take(view: ConversationView, event: Event, at: ConversationView) -> None:
 def _note(view: ConversationView, event: Event) -> None:
     if is_notice(event):
         put(view, notices=noted(view.notices, event.id))
+    put(view, **handed_over(event))
     if (budget := budget_after(view.budget, event)) is not view.budget:
         put(view, budget=budget)
 
@@ -229,14 +233,10 @@ def _ask(view: ConversationView, event: MessageAction) -> None:
     first = event.id if view.first_message == UNNUMBERED else view.first_message
     put(view, first_message=first, last_message=event.id, queued=queue_after(view.queued, event), queue_held=False)
     if not view.owed and view.pending is None:  # a message behind a question belongs to the turn that asks
-        _open_turn(view, event)
+        put(view, turn=event.turn or event.id, agent_name=event.agent_name)
         put(view, iterations=0, cost_before_turn=view.spent.cost, stop_reason=None)
         put(view, turn_message=event.id, turn_start=view.settled)
     put(view, owed=True)
-
-
-def _open_turn(view: ConversationView, event: Action) -> None:
-    put(view, turn=event.id if event.turn is None else event.turn, agent_name=event.agent_name)
 
 
 def _act(view: ConversationView, event: Action) -> None:
@@ -279,7 +279,7 @@ def _direct(view: ConversationView, event: ChangeAgentStateAction) -> None:
             put(view, queue_held=False)
         case AgentState.RUNNING:
             if not view.owed:
-                _open_turn(view, event)
+                put(view, turn=event.turn or event.id, agent_name=event.agent_name)
             put(view, owed=True, stopping=None, queue_held=False)
         case AgentState.STOPPED | AgentState.PAUSED as state:
             waiting = view.pending is not None or view.next_queued is not None
@@ -347,4 +347,4 @@ def _end_turn(view: ConversationView, event: TurnEndedObservation) -> None:
         put(view, queue_held=event.stop_reason not in (StopReason.DONE, StopReason.WAITING))
     if event.stop_reason is StopReason.STOPPED:
         put(view, sandbox=evolve(view.sandbox, left_running=None))
-    put(view, planned=(), iterations=0, cost_before_turn=view.spent.cost)
+    put(view, handing_to=None, planned=(), iterations=0, cost_before_turn=view.spent.cost)

@@ -15,22 +15,38 @@ class McpFunction:
     """A tool of a server. `name` is ours: letters, digits, `-` and `_`, at most 64, unique in a session, beginning
     with `mcp_`; a function of a program has its own name. `parameters` is the schema of its arguments. `read_only`: its
     server says that it changes nothing. `idempotent`: twice does the same as once, so that a call which a restart cut
-    off is made again."""
+    off is made again. `agent`: the call asks that agent; with a `handoff`, that one goes on with the turn."""
 
     name: str
     description: str
     parameters: Mapping[str, Json]
     read_only: bool = False
     idempotent: bool = False
+    agent: str | None = None
+    handoff: bool = False
+
+
+def agent_function(name: str, agent: str, description: str, *, handoff: bool = False) -> McpFunction:
+    """The function that asks an agent, or has it take over. Asking twice gives the first answer again."""
+    about = (
+        "What it is to go on with, and what it must know." if handoff else "What it is to do; it knows nothing else."
+    )
+    task: Json = {"type": "string", "description": about}
+    parameters: dict[str, Json] = {"type": "object", "properties": {"task": task}, "required": ["task"]}
+    return McpFunction(
+        name=name, description=description, parameters=parameters, idempotent=True, agent=agent, handoff=handoff
+    )
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class CallMcp:
-    """Call a tool; `timeout` in seconds, None for the conversation's limit of a command."""
+    """Call a tool; `timeout` in seconds, None for the conversation's limit of a command. `key` names the action, the
+    same in each try."""
 
     name: str
     arguments: Mapping[str, Json]
     timeout: float | None = None
+    key: str = ""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -25,5 +25,7 @@ class ProgramAgent:
     """In place of sandboxes, for an agent without their tools; None: it has a sandbox and the tools for it."""
     name: str | None = None
     """Of several agents; None for the only one."""
+    handoffs: tuple[str, ...] = ()
+    """Of several agents, those to which it may give its turn."""
     others: tuple["ProgramAgent", ...] = ()
     """The further ones of several, each with a name."""

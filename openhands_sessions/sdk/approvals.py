@@ -11,6 +11,8 @@ from openhands_sessions.core.commands import Decide, DecideCall
 from openhands_sessions.core.errors import BadInput, TurnFailed
 from openhands_sessions.core.ids import EventId
 from openhands_sessions.ports.gateway import AwaitingCall, PendingApproval
+from openhands_sessions.sdk.agent import running_in
+from openhands_sessions.sdk.worker_thread import in_thread
 
 ANSWERS = "must be True, False, Allow(...) or Deny(...), for all calls or in a list of one for each"
 
@@ -73,6 +75,20 @@ class ApprovalNeeded(TurnFailed):
         text = f"{what} ({names}): give one with session.answer(...), or in Session(on_approval=...)"
         super().__init__(text, reason="approval", turn=turn)
         self.pending = pending
+
+
+async def given_answers(ask: OnApproval | None, pending: PendingBatch, owner: str) -> Answers | None:
+    """What the program answers; None where it has nobody to ask. `owner` is the session. Raises what `ask` raises."""
+    if ask is None:
+        return None
+    given = await in_thread(lambda: ask(pending), owner)
+    if not isinstance(given, Awaitable):
+        return given
+    token = running_in.set(owner)
+    try:
+        return await given
+    finally:
+        running_in.reset(token)
 
 
 def deciding(pending: PendingBatch, answers: Answers) -> Decide:

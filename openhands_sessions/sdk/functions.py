@@ -13,12 +13,11 @@ from pydantic.fields import FieldInfo
 from openhands_sessions.core.errors import BadInput
 from openhands_sessions.core.settings import bad_input
 from openhands_sessions.ports.mcp import CallMcp, McpDone, McpFunction
-from openhands_sessions.sdk.agent import is_idempotent, running_in
+from openhands_sessions.sdk.agent import TOOL_NAME, is_idempotent, running_in
 from openhands_sessions.sdk.worker_thread import in_thread
 
 MOST_AT_ONCE = 32
 """Sync functions that run at the same time, each in a thread; more of them wait."""
-_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,63}")
 _RESERVED = {"execute_bash", "execute_ipython_cell", "str_replace_editor", "think", "finish", "task_tracker"}
 _PARAMETER = re.compile(r"^\s*(?::param(?:\s+[\w.\[\], ]+?)?\s+(\w+):|(\w+)\s*(?:\([^)]*\))?:)\s*(.+)$")
 _SECTION = re.compile(r"^\s*(args|arguments|parameters|returns?|raises|yields|examples?|notes?):\s*$", re.IGNORECASE)
@@ -75,7 +74,7 @@ class _FunctionTool:
 
     def __init__(self, function: Callable[..., Any]) -> None:
         name = getattr(function, "__name__", "")
-        if not callable(function) or not _NAME.fullmatch(name) or name in _RESERVED:
+        if not callable(function) or not TOOL_NAME.fullmatch(name) or name in _RESERVED:
             raise BadInput("tools", f"must be functions with names of their own, and {name or function!r} is none")
         self.function = function
         self.is_async = inspect.iscoroutinefunction(function)

@@ -12,20 +12,21 @@ from openhands_sessions.core.events.event import Json
 from openhands_sessions.core.mcp_servers import McpConfig
 from openhands_sessions.core.settings import bad_input
 from openhands_sessions.ports.program import ProgramAgent
-from openhands_sessions.sdk.agent import Agent
+from openhands_sessions.sdk.agent import Agent, AgentTool
+from openhands_sessions.sdk.agent_tools import AgentTools, Ask
 from openhands_sessions.sdk.functions import FunctionTools
 from openhands_sessions.sdk.opening import Opening
 
 
-def agent_of(opening: Opening) -> ProgramAgent:
+def agent_of(opening: Opening, ask: Ask) -> ProgramAgent:
     """The session's agent, or the first of several with the others. Raises BadInput."""
     if not opening.agents:
-        return _program_agent(opening, opening.agent, None)
-    first, *others = (_program_agent(opening, agent, name) for name, agent in opening.agents.items())
+        return _program_agent(opening, opening.agent, None, ask)
+    first, *others = (_program_agent(opening, agent, name, ask) for name, agent in opening.agents.items())
     return replace(first, others=tuple(others))
 
 
-def _program_agent(opening: Opening, agent: Agent, name: str | None) -> ProgramAgent:
+def _program_agent(opening: Opening, agent: Agent, name: str | None, ask: Ask) -> ProgramAgent:
     settings: dict[str, Json] = {
         "agent": "default",
         "llm_model": agent.llm,
@@ -38,8 +39,11 @@ def _program_agent(opening: Opening, agent: Agent, name: str | None) -> ProgramA
         "mcp_config": _mcp_config(agent),
         "agent_visibility": opening.visibility,
     }
-    functions = FunctionTools(agent.tools, opening.sid)
-    return program_agent(_prompt(agent), settings, functions, sandbox=agent.sandbox, name=name)
+    plain = FunctionTools([each for each in agent.tools if not isinstance(each, AgentTool)], opening.sid)
+    functions = AgentTools(plain, [each for each in agent.tools if isinstance(each, AgentTool)], ask)
+    made = program_agent(_prompt(agent), settings, functions, sandbox=agent.sandbox, name=name)
+    keys = [key for other in agent.handoffs for key, known in opening.agents.items() if known is other]
+    return replace(made, handoffs=tuple(keys))
 
 
 def _rules(confirm: bool | Sequence[str]) -> list[Json]:

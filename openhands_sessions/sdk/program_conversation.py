@@ -1,9 +1,9 @@
 """The conversation behind a program's session, through the ports of its owner. Runs on the private loop."""
 
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Mapping, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
 from contextlib import aclosing, asynccontextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 from uuid import uuid4
 
@@ -37,14 +37,14 @@ from openhands_sessions.ports.gateway import (
     SessionSpec,
 )
 from openhands_sessions.ports.program import PROGRAM
-from openhands_sessions.sdk.agent import running_in
-from openhands_sessions.sdk.approvals import Answers, ApprovalNeeded, PendingBatch, deciding
+from openhands_sessions.sdk.agent import Agent, checked_agents
+from openhands_sessions.sdk.approvals import Answers, ApprovalNeeded, PendingBatch, deciding, given_answers
 from openhands_sessions.sdk.opening import Opening
 from openhands_sessions.sdk.program_agents import agent_of
 from openhands_sessions.sdk.results import StreamItem
+from openhands_sessions.sdk.session_ids import stored_id
 from openhands_sessions.sdk.streamed_reply import StreamedReply
 from openhands_sessions.sdk.turns import SPOKEN, TurnReading, message_of
-from openhands_sessions.sdk.worker_thread import in_thread
 
 FIRST_WAIT, LONGEST_WAIT = 0.02, 1.0
 """Seconds between two tries to have a conversation that another process works on: no process tells another that it
@@ -67,7 +67,7 @@ class ProgramConversation:
         self.owner = LOCAL_OWNER if opening.owner is None else owner_id(opening.owner)
         self.access: Access = library.of(self.owner)
         self._gateway = self.access.gateway
-        self._agent = agent_of(opening)
+        self._agent = agent_of(opening, self._ask)
 
     async def info(self) -> SessionInfo | None:
         """None where the conversation has not begun. Raises BadInput for one that is no program's."""
@@ -293,25 +293,26 @@ class ProgramConversation:
     async def _answer(self, turn: "_Turn") -> None:
         """Have the program answer for the calls that await it. Raises ApprovalNeeded where it does not."""
         while (pending := await self.pending()) is not None:
-            answers = await self._answers(pending)
+            answers = await given_answers(self.opening.on_approval, pending, self.sid)
             if answers is None:
                 raise ApprovalNeeded(pending, turn.id)
             with suppress(StaleDecision):  # somebody else has decided about some of them
                 await self.submit(deciding(pending, answers), uuid4().hex)
                 return
 
-    async def _answers(self, pending: PendingBatch) -> Answers | None:
-        ask = self.opening.on_approval
-        if ask is None:
-            return None
-        given = await in_thread(lambda: ask(pending), self.sid)
-        if not isinstance(given, Awaitable):
-            return given
-        token = running_in.set(self.sid)
+    async def _ask(self, agent: Agent, task: str, key: str) -> str:
+        """Have an agent that is a tool carry out a task, in a session of its own; see `agent_tools.Ask`."""
+        name = f"{self.opening.name}/{key}"
+        opening = replace(self.opening, name=name, sid=stored_id(name), agent=agent, agents=checked_agents(agent, None))
+        conversation = ProgramConversation(self.library, opening, self._busy)
         try:
-            return await given
+            async with aclosing(conversation.turn(task, key)) as items:
+                async for item in items:
+                    if item.result is not None:
+                        return item.result.text
         finally:
-            running_in.reset(token)
+            await conversation.close()
+        raise AssertionError("a turn ends with its result, or with an error")
 
     async def _stop_turn(self, turn: "_Turn") -> None:
         try:

@@ -174,7 +174,7 @@ class ActionRunner:
 
     async def _perform(self, action: Action, task: Task | CallMcp, again: bool) -> Outcome | Observation:
         if isinstance(task, CallMcp):
-            return await self._call(task)
+            return await self._call(replace(task, key=action_key(self._sid, action.id)))
         key = action_key(self._sid, action.id)
         # One that is adopted sends its output from the beginning: how much of it was received is unknown.
         writer = DeltaCoalescer(

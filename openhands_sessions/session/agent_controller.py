@@ -158,7 +158,7 @@ class AgentController:
         return await self._take_up(plan, self._stream.view.planned)
 
     async def _go_on(self) -> None:
-        while True:
+        while self._stream.view.handing_to is None:
             # Without a model there is no call to count, and each step is one that the user asked for.
             if self._has_model and (limit := over(self._stream.view, self._settings)):
                 await self._end(limit.reason, AgentState.ERROR, text=limit.text)

@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 
 from openhands_sessions.core.errors import UnknownAgent
 from openhands_sessions.core.events.event import Action, AgentState, Event
+from openhands_sessions.core.events.handoff import HandedOverObservation
 from openhands_sessions.core.history_commands import Seed
 from openhands_sessions.session.agent_controller import AgentController
 from openhands_sessions.session.event_stream import EventStream
@@ -38,8 +39,11 @@ class AgentControllers:
         return self._current.requested(question)
 
     async def take_turn(self, *, resumed: bool = False) -> None:
-        """See `AgentController.take_turn`."""
+        """See `AgentController.take_turn`. Where an agent hands over, the other one goes on."""
         await self._current.take_turn(resumed=resumed)
+        while (agent := self._stream.view.handing_to) is not None and self._stream.view.owed:
+            await self._stream.append(HandedOverObservation(agent=agent))
+            await self._current.take_turn()
 
     async def compacting(self) -> Sequence[Event]:
         """See `AgentController.compacting`; the first agent sums up."""

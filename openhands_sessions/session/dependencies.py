@@ -34,7 +34,8 @@ SettingsOf = Callable[[str | None], SessionSettings]
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Participant:
     """One of the agents of a conversation. `name` is None where it is the only one. `prompt` is in place of the agent's
-    usual one, `instructions` come behind it. `functions` are the program's. With `sandbox` it has the tools for one."""
+    usual one, `instructions` come behind it. `functions` are the program's. With `sandbox` it has the tools for one.
+    `handoffs` are the agents to which it may give its turn."""
 
     settings_of: SettingsOf
     name: str | None = None
@@ -42,6 +43,7 @@ class Participant:
     instructions: str = ""
     functions: McpTools | None = None
     sandbox: bool = True
+    handoffs: Sequence[str] = ()
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

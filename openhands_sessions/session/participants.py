@@ -5,11 +5,12 @@ from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from functools import partial
 
+from openhands_sessions.core.agents import HANDOFF
 from openhands_sessions.core.masking import SecretMasker
 from openhands_sessions.core.mcp_servers import McpConfig
 from openhands_sessions.core.settings import SessionSettings, secrets
 from openhands_sessions.core.shared_dialogue import Viewer
-from openhands_sessions.ports.mcp import CurrentConfig, McpTools
+from openhands_sessions.ports.mcp import CurrentConfig, McpFunction, McpTools, agent_function
 from openhands_sessions.ports.runtime import Runtime
 from openhands_sessions.ports.tool import Tool
 from openhands_sessions.session.dependencies import Dependencies, Participant, SettingsOf
@@ -48,7 +49,10 @@ def participants_of(settings_of: SettingsOf, parts: Dependencies) -> Sequence[Pa
         return (Participant(settings_of=settings_of),)
     return tuple(
         Participant(
-            name=name, settings_of=partial(_with_model, settings_of, one.llm_model), instructions=one.instructions
+            name=name,
+            settings_of=partial(_with_model, settings_of, one.llm_model),
+            instructions=one.instructions,
+            handoffs=one.handoffs,
         )
         for name, one in defined.items()
     )
@@ -88,7 +92,8 @@ class ParticipantOpening:
             agent = await self.stack.enter_async_context(SwitchableAgent.open(opening, model))
             config = each.settings_of(None).mcp_config
             mcp = joined(each.functions, await self._servers(servers, config))
-            made = () if mcp is None or self.parts.mcp_tool is None else map(self.parts.mcp_tool, mcp.functions)
+            functions = (*(() if mcp is None else mcp.functions), *_handoffs(each))
+            made = () if self.parts.mcp_tool is None else map(self.parts.mcp_tool, functions)
             tools = ToolRegistry((*(self.tools if each.sandbox else ()), *made))
             prompt = _prompt(each, agent.prompt, names)
             full = agent.settings.agent_visibility == "full"
@@ -110,6 +115,13 @@ class ParticipantOpening:
         tools = await open_mcp(self.stack, self.parts.mcp, config, self.runtime, current)
         known.append((config, tools))
         return tools
+
+
+def _handoffs(participant: Participant) -> Sequence[McpFunction]:
+    return [
+        agent_function(HANDOFF.format(name), name, f"Have the agent {name} go on in your place.", handoff=True)
+        for name in participant.handoffs
+    ]
 
 
 def _prompt(participant: Participant, usual: str, names: str) -> str:

@@ -28,4 +28,5 @@ def _participant(agent: ProgramAgent, settings: LayeredSettings) -> Participant:
         prompt=agent.prompt,
         functions=agent.functions,
         sandbox=agent.runtimes is None,
+        handoffs=agent.handoffs,
     )

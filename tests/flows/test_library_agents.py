@@ -169,3 +169,65 @@ async def test_an_agent_that_is_not_there_is_a_key_error_with_the_names(program:
     with pytest.raises(BadInput, match="'no name'"):
         Session(agents={"no name": program.agent()})
     assert program.model.requests == []
+
+
+async def test_an_agent_is_asked_as_a_tool_in_a_session_of_its_own(program: ProgramSessions) -> None:
+    expert = program.agent(look, name="Rhine expert", instructions="Know the Rhine.")
+    asked = Call(name="ask_Rhine_expert", arguments={"task": "How long is the Rhine?"})
+    program.model.play(
+        [
+            Reply(calls=[Call(name="ask_Rhine_expert", arguments={"task": ""})]),
+            Reply(calls=[asked]),
+            Reply(calls=[Call(name="look", arguments={"at": "Rhine"})]),
+            Reply(text="1233 km."),
+            Reply(text="It is 1233 km long."),
+        ]
+    )
+    session = program.session(agent=program.agent(tools=[expert.as_tool()]))
+    assert await session.achat("How long is it?") == "It is 1233 km long."
+    assert prompts(program, 2)[1:] == [("user", "How long is the Rhine?")]
+    events = await session.aevents()
+    [delegated] = [event for event in events if event.get("action") == "delegate"]
+    assert delegated["args"]["agent"] == "Rhine expert"
+    assert delegated["args"]["inputs"] == {"task": "How long is the Rhine?"}
+    [answer] = [event for event in events if event.get("observation") == "delegate"]
+    assert (answer["cause"], answer["content"]) == (delegated["id"], "1233 km.")
+    assert [text for role, text in prompts(program) if role == "tool"][1] == "1233 km."
+    assert not any(event.get("action") == "call_tool_mcp" for event in events)
+
+
+async def test_an_agent_that_fails_as_a_tool_is_told_to_the_one_that_asked(program: ProgramSessions) -> None:
+    expert = program.agent(name="expert", max_iterations=1)
+    nope = Reply(calls=[Call(name="nope", arguments={})])
+    program.model.play([Reply(calls=[Call(name="ask_it", arguments={"task": "Try"})]), nope, Reply(text="It failed.")])
+    session = program.session(agent=program.agent(tools=[expert.as_tool(name="ask_it")]))
+    assert await session.achat("Go") == "It failed."
+    [told] = [text for role, text in prompts(program) if role == "tool"]
+    assert told.startswith("TurnFailed: ")
+
+
+async def test_an_agent_hands_its_turn_over_and_the_other_one_answers(program: ProgramSessions) -> None:
+    seller = program.agent(name="Sales person", instructions="Sell.")
+    front = program.agent(look, name="front", instructions="Greet.", handoffs=[seller])
+    calls = [
+        Call(name="transfer_to_Sales_person", arguments={"task": "Wants a boat."}),
+        Call(name="look", arguments={"at": "harbour"}),
+    ]
+    program.model.play([Reply(calls=calls), Reply(text="Here is a boat."), Reply(text="Anything else?")])
+    session = program.session(agent=front)
+    result = await session.arun("A boat, please")
+    assert (result.text, result.messages[-1]["agent"]) == ("Here is a boat.", "Sales_person")
+    seen = prompts(program, 1)
+    assert "Sell." in seen[0][1]
+    assert seen[1:] == [
+        ("user", "[To the agent 'front']\nA boat, please"),
+        ("user", "[The agent 'front' hands over to you]\nWants a boat."),
+    ]
+    assert await session.achat("Thanks") == "Anything else?"
+    own = prompts(program)
+    assert [role for role, _ in own] == ["system", "user", "assistant", "tool", "tool", "user", "user"]
+    assert own[4][1] == "a picture of harbour"
+    events = await session.aevents()
+    [over] = [event for event in events if event.get("observation") == "handed_over"]
+    assert (over["agent_name"], over["extras"]["agent"]) == ("front", "Sales_person")
+    assert next(event["id"] for event in events if event.get("observation") == "turn_ended") > over["id"]

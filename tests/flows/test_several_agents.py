@@ -108,6 +108,8 @@ async def test_several_agents_go_on_after_a_kill_each_with_its_own_turn(server: 
         ({"no name": {}}, "agents"),
         ({"a": {"instruction": "x"}}, "agents.a.instruction"),
         ({"a": "x"}, "agents.a"),
+        ({"a": {"handoffs": ["nobody"]}}, "agents"),
+        ({"a": {"handoffs": ["a"]}}, "agents"),
         ({f"a{number}": {} for number in range(17)}, "agents"),
     ],
 )
@@ -115,3 +117,34 @@ async def test_agents_that_cannot_be_make_no_conversation(clients: Clients, agen
     status, told = await clients.rest.ask("POST", "/api/conversations", {"agents": agents})
     assert (status, told["code"]) == (422, "bad_input"), told
     assert told["field"].startswith(field)
+
+
+async def test_an_agent_hands_over_after_a_kill_too_and_v0_clients_see_it_delegate(
+    server: Server, clients: Clients
+) -> None:
+    agents = {"front": {"handoffs": ["back"]}, "back": {"instructions": "Work."}}
+    calls = [
+        Call(name="transfer_to_back", arguments={"task": "Sleep."}),
+        Call(name="execute_bash", arguments={"command": "sleep 2; echo slept"}),
+    ]
+    async with model_server([Reply(calls=calls), Reply(text="Done.")]) as model:
+        sid = await created(clients, model, agents=agents)
+        client = clients.protocol2(sid)
+        await client.connect()
+        await client.until_state(WAITS, within=60)
+        said = await client.say("Work")
+        await client.until(lambda: any(event.get("action") == "run" for event in client.events))
+        await server.killed()
+        await server.start()
+        again, v0 = clients.protocol2(sid), clients.v0(sid)
+        await again.connect()
+        await v0.connect()
+        await again.until_state(WAITS, after=said, within=60)
+        [answer] = [event for event in again.events if event.get("args", {}).get("content") == "Done."]
+        assert (answer["agent_name"], answer["turn"]) == ("back", said)
+        [ran] = [event for event in again.events if event.get("observation") == "run"]
+        assert ran["agent_name"] == "front"
+        await v0.until(lambda: any(event.get("args", {}).get("content") == "Done." for event in v0.events))
+        kinds = [event.get("action") or event.get("observation") for event in v0.events]
+        assert kinds.count("delegate") == 2
+        assert "handed_over" not in kinds

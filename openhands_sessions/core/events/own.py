@@ -8,6 +8,7 @@ from enum import StrEnum
 from openhands_sessions.core.events.budget import BUDGET_ACTIONS
 from openhands_sessions.core.events.copies import COPY_OBSERVATIONS
 from openhands_sessions.core.events.event import Action, Json, Observation, kinds_of
+from openhands_sessions.core.events.handoff import HANDOFF_OBSERVATIONS
 from openhands_sessions.core.history_form import HistoryForm
 from openhands_sessions.core.ids import UNNUMBERED, EventId
 
@@ -344,4 +345,5 @@ class FeedbackGivenObservation(Observation, kind="feedback_given", says="Feedbac
 
 
 OWN_ACTIONS: dict[str, type[Action]] = {**kinds_of(Action, __name__, vars()), **BUDGET_ACTIONS}
-OWN_OBSERVATIONS: dict[str, type[Observation]] = {**kinds_of(Observation, __name__, vars()), **COPY_OBSERVATIONS}
+_ELSEWHERE = {**COPY_OBSERVATIONS, **HANDOFF_OBSERVATIONS}
+OWN_OBSERVATIONS: dict[str, type[Observation]] = {**kinds_of(Observation, __name__, vars()), **_ELSEWHERE}
