@@ -30,6 +30,21 @@ replies:
     steps: [{say: A is bad.}]
   - when: approach B
     steps: [{say: B is good.}]
+  - when: Judge the text
+    steps: [{say: The Isar is missing.}]
+  - when: about the Danube
+    steps: [{say: The Danube is long.}]
+  - when: Write a text now
+    steps: [{say: A text.}]
+  - when: How long is the Rhine
+    steps:
+      - {call: ask_expert, with: {task: Length of the river}}
+      - say: It has 1233 km.
+  - when: Length of the river
+    steps: [{say: 1233 km.}]
+  - when: Have a text written
+    steps:
+      - {call: transfer_to_writer, with: {task: Write a text now.}}
   - steps: [{say: Hello.}]
   - steps: [{say: Welcome back.}]
   - steps: [{say: Once more.}]
@@ -45,6 +60,11 @@ Paid 4\\.
 More\\.A is bad\\.
 B is good\\.
 \\['side', .*\\] \\['1'\\]
+The Danube is long\\.
+The Isar is missing\\.
+\\[None, 'write', None, 'judge'\\]
+It has 1233 km\\.
+writer
 Welcome back\\.
 \\d+
 """
@@ -56,7 +76,7 @@ async def test_the_blocks_of_the_tutorial_run_from_top_to_bottom(tmp_path: Path)
     async with asyncio.timeout(500):
         programs = LibraryPrograms(folder=tmp_path, data_dir=tmp_path / "data")
         programs.script(SCRIPT)
-        assert len(BLOCKS) == 7
+        assert len(BLOCKS) == 9
         assert BLOCKS[0].count('"scripted:demo"') == 1
         text = "\n".join(BLOCKS).replace("scripted:demo", "scripted:play")
         process = await programs.start(text)
