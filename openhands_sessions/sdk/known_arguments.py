@@ -21,7 +21,6 @@ ELSEWHERE = {
     "redis_port": "sessions are stored in SQLite: store='sqlite:///FILE'",
     "retention": "sessions are kept until they are deleted",
     "secret_key": "tokens for single sessions are not made",
-    "shared_state": "agents share what was said, and their answers",
     "ttl": "sessions are kept until they are deleted",
 }
 """Arguments that programs written for other libraries give, which this version has not, and what holds instead."""
