@@ -203,7 +203,12 @@ def open_archive(config: Config) -> TrajectoryArchive | None:
         from openhands_sessions.adapters.archives import remote  # an extra, and slow to load
     except ImportError as error:
         raise BadInput("trajectories.save_to", f"needs the extra archive, {MISSING_ARCHIVE}") from error
-    return remote.RemoteArchive(section.save_to, options, config.data_dir)
+    if not section.save_to.startswith("hf://datasets/"):
+        return remote.RemoteArchive(section.save_to, options, config.data_dir)
+    from openhands_sessions.adapters.archives import hugging_face  # as slow
+
+    dataset = hugging_face.PrivateDataset(section.save_to, options)
+    return remote.RemoteArchive(section.save_to, options, config.data_dir, dataset.make)
 
 
 def archive_options(config: Config) -> Mapping[str, Any]:

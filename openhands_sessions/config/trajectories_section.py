@@ -21,7 +21,7 @@ class TrajectoriesSection(Section):
         min_length=1,
         description="Where the trajectory of each conversation is saved when its session ends: a folder, or an address "
         "of fsspec, such as `s3://bucket/folder` or `hf://datasets/owner/name`, for which the extra `archive` is "
-        "needed. If not set, none is saved.",
+        "needed. A dataset that is not there is made, private. If not set, none is saved.",
     )
     options: Annotated[SecretStr, AfterValidator(_options)] | None = Field(
         None,

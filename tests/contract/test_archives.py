@@ -10,9 +10,13 @@ import pytest
 from fsspec.implementations.memory import MemoryFileSystem
 
 from openhands_sessions.adapters.archives.folder import FolderArchive
+from openhands_sessions.adapters.archives.hugging_face import PrivateDataset
 from openhands_sessions.adapters.archives.remote import RemoteArchive
 from openhands_sessions.core.errors import BadInput, StorageUnavailable
 from openhands_sessions.ports.trajectories import TrajectoryArchive
+from tests.support import dataset_hub, object_store
+from tests.support.dataset_hub import DatasetHub
+from tests.support.object_store import ObjectStore
 
 Read = Callable[[], dict[str, bytes]]
 
@@ -37,8 +41,19 @@ async def broken(*texts: bytes) -> AsyncIterator[bytes]:
     raise StorageUnavailable("the log cannot be read")
 
 
-@pytest.fixture(params=["folder", "file", "memory"])
-def archive(request: pytest.FixtureRequest, tmp_path: Path) -> tuple[TrajectoryArchive, Read]:
+def saving_to_dataset(hub: DatasetHub, scratch: Path) -> RemoteArchive:
+    address, options = "hf://datasets/ada/talks/ours", {"endpoint": hub.url, "token": dataset_hub.TOKEN}
+    return RemoteArchive(address, options, scratch, PrivateDataset(address, options).make)
+
+
+def saving_to_bucket(store: ObjectStore, scratch: Path, bucket: str = "talks") -> RemoteArchive:
+    """Its library does not go with the locked botocore: the tests need an environment of their own, see operate.md."""
+    keys = {"key": object_store.KEY, "secret": "secret-of-the-bucket"}
+    return RemoteArchive(f"s3://{bucket}/ours", {**keys, "endpoint_url": store.url}, scratch)
+
+
+@pytest.fixture(params=["folder", "file", "memory", "dataset", "bucket"])
+async def archive(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[tuple[TrajectoryArchive, Read]]:
     """One of each kind, and what it holds."""
     place = tmp_path / "new" / "archive"
 
@@ -51,11 +66,23 @@ def archive(request: pytest.FixtureRequest, tmp_path: Path) -> tuple[TrajectoryA
 
     match request.param:
         case "folder":
-            return FolderArchive(place), files
+            yield FolderArchive(place), files
         case "file":
-            return RemoteArchive(f"file://{place}", {}, tmp_path), files
+            yield RemoteArchive(f"file://{place}", {}, tmp_path), files
+        case "memory":
+            yield RemoteArchive(f"memory://{place}/", {}, tmp_path), objects
+        case "dataset":
+            async with dataset_hub.dataset_hub() as hub:
+                yield saving_to_dataset(hub, tmp_path), lambda: named(hub.datasets["ada/talks"].files)
         case _:
-            return RemoteArchive(f"memory://{place}/", {}, tmp_path), objects
+            pytest.importorskip("s3fs")
+            async with object_store.object_store("talks") as store:
+                yield saving_to_bucket(store, tmp_path), lambda: named(store.objects)
+
+
+def named(files: dict[str, bytes]) -> dict[str, bytes]:
+    """Without the folder that the archive is told to save to."""
+    return {name.removeprefix("ours/"): content for name, content in files.items()}
 
 
 async def test_a_trajectory_is_saved_whole(archive: tuple[TrajectoryArchive, Read]) -> None:
@@ -125,6 +152,57 @@ async def test_a_bucket_that_refuses_is_an_error_without_what_it_says(tmp_path: 
             await archive.save("a.json", pieces(b"text"))
         assert refused.value.message == "the archive of trajectories refuses: PermissionError"
     assert [*tmp_path.iterdir()] == []
+
+
+async def test_a_dataset_is_made_private_once_and_one_that_is_there_stays_as_it_is(tmp_path: Path) -> None:
+    async with dataset_hub.dataset_hub() as hub:
+        archive = saving_to_dataset(hub, tmp_path)
+        for name in ("a.json", "b.json"):
+            await archive.save(name, pieces(b"text"))
+        assert (hub.datasets["ada/talks"].private, hub.creations) == (True, 1)
+        hub.datasets["ada/talks"].private = False
+        await saving_to_dataset(hub, tmp_path).save("c.json", pieces(b"text"))
+        assert (hub.datasets["ada/talks"].private, hub.creations) == (False, 2)
+
+
+async def test_a_dataset_that_is_deleted_meanwhile_is_made_again_by_the_next_try(tmp_path: Path) -> None:
+    async with dataset_hub.dataset_hub() as hub:
+        archive = saving_to_dataset(hub, tmp_path)
+        await archive.save("a.json", pieces(b"text"))
+        hub.datasets.clear()
+        with pytest.raises(StorageUnavailable):
+            await archive.save("a.json", pieces(b"text"))
+        await archive.save("a.json", pieces(b"text"))
+        assert hub.datasets["ada/talks"].private
+
+
+async def test_a_dataset_that_refuses_says_so_with_its_status_and_without_its_words(tmp_path: Path) -> None:
+    async with dataset_hub.dataset_hub() as hub:
+        hub.refusals = 1
+        archive = saving_to_dataset(hub, tmp_path)
+        with pytest.raises(StorageUnavailable, match=r"refuses: \w+, HTTP status 403$"):
+            await archive.save("a.json", pieces(b"text"))
+        await archive.save("a.json", pieces(b"text"))
+        assert hub.datasets["ada/talks"].files == {"ours/a.json": b"text"}
+
+
+@pytest.mark.parametrize("address", ["hf://datasets/", "hf://datasets/ada", "hf://datasets//talks", "hf://ada/talks"])
+def test_an_address_of_no_dataset_is_refused_at_once(address: str) -> None:
+    with pytest.raises(BadInput, match="must be hf://datasets/owner/name"):
+        PrivateDataset(address, {})
+
+
+async def test_a_bucket_that_refuses_or_is_not_there_says_so_and_none_is_made(tmp_path: Path) -> None:
+    pytest.importorskip("s3fs")
+    async with object_store.object_store("talks") as store:
+        store.refusals = 1
+        archive = saving_to_bucket(store, tmp_path)
+        with pytest.raises(StorageUnavailable, match=r"refuses: PermissionError$"):
+            await archive.save("a.json", pieces(b"text"))
+        await archive.save("a.json", pieces(b"text"))
+        assert store.objects == {"ours/a.json": b"text"}
+        with pytest.raises(StorageUnavailable, match=r"refuses: FileNotFoundError$"):
+            await saving_to_bucket(store, tmp_path, "tolks").save("a.json", pieces(b"text"))
 
 
 def test_a_kind_without_its_library_is_refused_at_once(tmp_path: Path) -> None:

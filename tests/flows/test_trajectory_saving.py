@@ -11,6 +11,7 @@ import pytest
 from openhands_sessions.adapters.stores.sqlite import open_sqlite
 from openhands_sessions.core.ids import ConversationId, folder_name
 from tests.support.crash_scenario import DEAD
+from tests.support.dataset_hub import TOKEN, dataset_hub
 from tests.support.running_server import FAILING, prepared_server, running_server
 from tests.support.server_clients import Clients
 
@@ -107,6 +108,42 @@ async def test_a_killed_server_is_followed_by_one_that_saves(data_dir: Path, tmp
         await until_saved(folder, ended, "echo ended")
         await until_saved(folder, live, "echo live")
         assert len([*folder.iterdir()]) == 2
+
+
+@pytest.mark.slow
+async def test_a_dataset_gets_one_file_though_the_server_is_killed_in_the_upload_and_the_next_is_refused(
+    data_dir: Path,
+) -> None:
+    async with dataset_hub() as hub:
+        hub.gate.clear()
+        settings = {
+            "HF_ENDPOINT": hub.url,
+            "OHS_TRAJECTORIES__SAVE_TO": "hf://datasets/ada/talks",
+            "OHS_TRAJECTORIES__OPTIONS": json.dumps({"token": TOKEN}),
+        }
+        async with running_server(data_dir, settings) as server:
+            async with Clients(server.url) as clients:
+                sid = await talk(clients, "$ echo hello")
+                await stop(clients, sid)
+                async with asyncio.timeout(PATIENCE):
+                    await hub.come.wait()
+            await server.killed()
+            hub.refusals = 1
+            hub.gate.set()
+            await server.start()
+            [refused] = await server.logged("a trajectory was not saved; it is tried again", 1)
+            assert (refused["conversation_id"], refused["tries"], refused["seconds"]) == (sid, 1, 5)
+            assert refused["problem"].startswith("the archive of trajectories refuses: ")
+            assert refused["problem"].endswith("HTTP status 403")
+            assert TOKEN not in server.log
+            await server.logged("a trajectory was saved", 1)
+            async with Clients(server.url) as clients:
+                _, exported = await clients.rest.ask("GET", f"/api/conversations/{sid}/trajectory")
+        dataset = hub.datasets["ada/talks"]
+        assert dataset.private
+        assert {name: json.loads(text) for name, text in dataset.files.items()} == {
+            f"{folder_name(ConversationId(sid))}.json": exported
+        }
 
 
 @pytest.mark.parametrize("side", ["before", "amid", pytest.param("staged", marks=pytest.mark.slow), "after"])

@@ -11,6 +11,8 @@ from aiohttp import web
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 from opentelemetry.proto.trace.v1.trace_pb2 import Span
 
+from tests.support.loopback_site import loopback_site
+
 PATIENCE = 30.0
 
 
@@ -84,13 +86,6 @@ def _received(span: Span) -> Received:
 async def trace_collector() -> AsyncIterator[TraceCollector]:
     """A collector on loopback for the length of the block."""
     collector = TraceCollector()
-    app = web.Application()
-    app.router.add_post("/v1/traces", collector.take)
-    runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.1)
-    await runner.setup()
-    try:
-        await web.TCPSite(runner, "127.0.0.1", 0).start()
-        collector.url = f"http://127.0.0.1:{runner.addresses[0][1]}/v1/traces"
+    async with loopback_site([web.post("/v1/traces", collector.take)]) as url:
+        collector.url = f"{url}/v1/traces"
         yield collector
-    finally:
-        await runner.cleanup()

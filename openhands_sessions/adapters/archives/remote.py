@@ -3,7 +3,7 @@
 import asyncio
 import tempfile
 import threading
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import IO, Any
@@ -14,16 +14,23 @@ from openhands_sessions.core.errors import BadInput, StorageUnavailable
 
 AT_ONCE = 2
 """Calls of the library that run at once; each blocks a thread."""
+WITHOUT_FOLDERS = frozenset(("abfs", "az", "gcs", "gs", "hf", "s3", "s3a"))
+"""Kinds without folders, of which some would make a bucket in their place."""
 
 
 class RemoteArchive:
     """A TrajectoryArchive. What is saved is collected in a temporary file first, since such systems take files as a
     whole. A call that hangs keeps its thread and its place, and keeps no server from ending."""
 
-    def __init__(self, address: str, options: Mapping[str, Any], scratch: Path) -> None:
+    def __init__(
+        self, address: str, options: Mapping[str, Any], scratch: Path, prepare: Callable[[], None] | None = None
+    ) -> None:
         """`address` names a folder, as `s3://bucket/folder`; `options` are what its kind of system takes; `scratch` is
-        where temporary files may be. Raises BadInput for a kind that is not there."""
+        where temporary files may be. `prepare`, which may block, is called before the first file, and again before the
+        file that follows a failure. Raises BadInput for a kind that is not there."""
         self._address = address.rstrip("/")
+        self._prepare = prepare
+        self._prepared = prepare is None
         self._scratch = scratch
         self._places = asyncio.Semaphore(AT_ONCE)
         self._options = dict(options)
@@ -44,7 +51,7 @@ class RemoteArchive:
             file.close()
             raise
         if (error := await self._put(file, f"{self._address}/{name}")) is not None:
-            raise StorageUnavailable(f"the archive of trajectories refuses: {type(error).__name__}") from error
+            raise StorageUnavailable(f"the archive of trajectories refuses: {_told(error)}") from error
 
     def _put(self, file: IO[bytes], place: str) -> "asyncio.Future[Exception | None]":
         """What went wrong. The thread closes the file, also where the caller was cancelled."""
@@ -60,14 +67,28 @@ class RemoteArchive:
             failure: Exception | None = None
             try:
                 with file:
-                    system, path = fsspec.core.url_to_fs(place, **self._options)
-                    with suppress(NotImplementedError, FileExistsError):  # object stores have no folders
-                        system.makedirs(system._parent(path), exist_ok=True)
-                    system.put_file(f"/proc/self/fd/{file.fileno()}", path)
+                    self._save(file, place)
             except Exception as error:  # each file system raises its own
-                failure = error
+                failure, self._prepared = error, self._prepare is None
             with suppress(RuntimeError):  # the server has ended meanwhile
                 loop.call_soon_threadsafe(ended, failure)
 
         threading.Thread(target=run, name="trajectory", daemon=True).start()
         return done
+
+    def _save(self, file: IO[bytes], place: str) -> None:
+        if self._prepare is not None and not self._prepared:
+            self._prepare()
+            self._prepared = True
+        # Systems are kept for each thread that asks, and for good: not here, where each file has a thread of its own.
+        system, path = fsspec.core.url_to_fs(place, skip_instance_cache=True, **self._options)
+        if place.partition("://")[0] not in WITHOUT_FOLDERS:
+            with suppress(NotImplementedError, FileExistsError):
+                system.makedirs(system._parent(path), exist_ok=True)
+        system.put_file(f"/proc/self/fd/{file.fileno()}", path)
+
+
+def _told(error: Exception) -> str:
+    """What kind of error it is, with the HTTP status where the library tells it: its words may have keys and paths."""
+    status = getattr(getattr(error, "response", None), "status_code", None)
+    return type(error).__name__ if status is None else f"{type(error).__name__}, HTTP status {status}"
