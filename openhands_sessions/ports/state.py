@@ -54,8 +54,9 @@ class StateStore(Protocol):
     when its newest event was one of the chain, see `core.lineage`. So it goes back with the history, and forth again.
     """
 
-    async def read(self, scope: StateScope) -> KeyedState:
-        """The state as one moment has left it; an empty one where nothing was set."""
+    async def read(self, scope: StateScope, *, at: EventId | None = None) -> KeyedState:
+        """The state as one moment has left it; an empty one where nothing was set. That of a session also as it was
+        when event `at` was the newest of its chain."""
 
     async def change(self, scope: StateScope, change: StateChange) -> StateChanged:
         """Apply a change that `core.state.checked` has let pass, by `core.state.apply`, to the state as it is; all or

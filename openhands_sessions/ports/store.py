@@ -12,6 +12,7 @@ from openhands_sessions.core.events.codec import Stored
 from openhands_sessions.core.events.event import Json
 from openhands_sessions.core.ids import ConversationId, EventId, OwnerId
 from openhands_sessions.core.repository import Repository
+from openhands_sessions.core.state import StateChange
 from openhands_sessions.ports.accounts import Accounts, Charge
 from openhands_sessions.ports.conversations import ANY_CONVERSATION, ConversationFilter
 from openhands_sessions.ports.sharing import GrantStore
@@ -80,12 +81,13 @@ class ConversationRow:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class LogBeginning:
-    """What the log of a new conversation begins with: entries numbered from 0, snapshots of their fold, and what a
-    command with a key did, if one has made it."""
+    """What a new conversation begins with: entries numbered from 0, snapshots of their fold, what a command with a
+    key did, if one has made it, and the change that makes its `state`, which no move takes back."""
 
     entries: Sequence[Stored]
     snapshots: Sequence["Snapshot"] = ()
     receipt: Receipt | None = None
+    state: StateChange | None = None
 
 
 class RowChanges(TypedDict, total=False):

@@ -26,12 +26,15 @@ from openhands_sessions.core.lineage import Checkpoint
 from openhands_sessions.core.permissions import Permission
 from openhands_sessions.core.settings import begun
 from openhands_sessions.core.snapshots import rungs
+from openhands_sessions.core.state import StateChange
 from openhands_sessions.core.view import ConversationView
 from openhands_sessions.ports.access import Principal
 from openhands_sessions.ports.conversations import ForkSpec
+from openhands_sessions.ports.state import StateScope
 from openhands_sessions.ports.store import MEGABYTE, ConversationRow, LogBeginning, Receipt, Snapshot
 from openhands_sessions.service.session_service import SessionService, owns
 from openhands_sessions.service.settings import secret_of, without_secret
+from openhands_sessions.service.state_files import StateFiles
 from openhands_sessions.session.log_folding import FOLDED_AT_ONCE, Folding, batches_on, loading, snapshot_of, view_at
 from openhands_sessions.session.new_sandbox import NEW_SANDBOX
 
@@ -111,6 +114,7 @@ class Forking:
 
     async def _beginning(self, row: ConversationRow, view: ConversationView, end: EventId) -> LogBeginning:
         """The copied log, as far as it is to be folded with its snapshots. Raises TooLarge, StorageError."""
+        state = await self._state(row, view)
         entries, size = await self._copied(row, view, end)
         if size > MOST_BYTES:
             raise TooLarge(f"a fork copies at most {MOST_BYTES // MEGABYTE} MB of events", MOST_BYTES)
@@ -121,7 +125,15 @@ class Forking:
             entries.append(recorded(numbered)[1])
             fold.add(entries[-1])
         snapshots.append(snapshot_of(fold.view))
-        return LogBeginning(entries=entries, snapshots=snapshots, receipt=self._receipt)
+        return LogBeginning(entries=entries, snapshots=snapshots, receipt=self._receipt, state=state)
+
+    async def _state(self, row: ConversationRow, view: ConversationView) -> StateChange | None:
+        """What makes the state as it was at the place: up to the event, or to when the checkpoint was made."""
+        at = _state_at(self._spec, view)
+        found = await self._store.states.read(StateScope.session(row.id), at=at)
+        files = StateFiles(self._sessions.stored_settings.files)
+        made = {"actor": self._principal.owner, "timestamp": self._sessions.clock()}
+        return await files.begins(row.id, found, self._spec.id, **made)
 
     async def _copied(self, row: ConversationRow, view: ConversationView, end: EventId) -> tuple[list[Stored], int]:
         """The copies of the chain up to `end`, without secrets that were recorded before they were known, and their
@@ -198,6 +210,14 @@ async def _folded(fold: Fold, entries: Sequence[Stored], worth: Container[int]) 
         if entry.id % FOLDED_AT_ONCE == 0:
             await asyncio.sleep(0)  # others must not feel a long log
     return found
+
+
+def _state_at(spec: ForkSpec, view: ConversationView) -> EventId | None:
+    """Up to which event the state is copied; None for all of it."""
+    if spec.checkpoint is None:
+        return spec.event
+    found = next(one for one in view.lineage.checkpoints if one.name == spec.checkpoint)
+    return EventId(max(found.made - 1, found.at))
 
 
 def _at(checkpoint: Checkpoint) -> EventId:

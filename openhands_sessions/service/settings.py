@@ -22,6 +22,8 @@ class SettingsStore:
     """`server` holds the operator's layers in order: server, LLM, agent."""
 
     def __init__(self, files: FileStore, server: Sequence[Mapping[str, Json]]) -> None:
+        self.files = files
+        """Also those that others keep of a conversation."""
         self._files = files
         self._server = tuple(server)
         self._storing = asyncio.Lock()

@@ -2,18 +2,21 @@
 
 import hashlib
 from dataclasses import replace
+from typing import Any
 
 import orjson
 
 from openhands_sessions.core.errors import DamagedRecord, NotFound, TooLarge
 from openhands_sessions.core.events.event import Json
 from openhands_sessions.core.ids import ConversationId, folder_name
-from openhands_sessions.core.state import StateChange, StateOp, StateOperation
+from openhands_sessions.core.state import KeyedState, StateChange, StateOp, StateOperation
 from openhands_sessions.core.state_values import LARGEST_VALUE
 from openhands_sessions.ports.files import FileStore
 from openhands_sessions.ports.state import StateScope
 from openhands_sessions.service.settings import conversation_folder
 
+BEGINNING = "fork"
+"""The id of the change that a copied state begins with."""
 LARGEST_FILE = 16 * 1024 * 1024
 """Bytes of one value as JSON text."""
 
@@ -40,6 +43,23 @@ class StateFiles:
             raise DamagedRecord.of(f"a large value in the state of this {scope.kind}", scope.name)
         value: Json = orjson.loads(content)
         return value
+
+    async def begins(
+        self, source: ConversationId, state: KeyedState, sid: ConversationId, **made: Any
+    ) -> StateChange | None:
+        """The change with which a copy `sid` of the conversation `source` has this state, and files of its own. `made`
+        says who makes it, and when. None for an empty state. Raises DamagedRecord, StorageUnavailable."""
+        operations = [
+            StateOperation(
+                StateOp.SET,
+                key,
+                entry.value if entry.file is None else await self.read(StateScope.session(source), entry.file),
+            )
+            for key, entry in state.entries.items()
+        ]
+        if not operations:
+            return None
+        return await self.keep(StateScope.session(sid), StateChange(id=BEGINNING, operations=tuple(operations), **made))
 
     async def _kept(self, scope: StateScope, operation: StateOperation) -> StateOperation:
         if operation.op is not StateOp.SET:

@@ -9,12 +9,12 @@ from openhands_sessions.core.errors import BadInput, DamagedRecord, NotFound, Re
 from openhands_sessions.core.events.codec import Stored, stored
 from openhands_sessions.core.events.event import Json, Source
 from openhands_sessions.core.events.own import HistoryMovedObservation, MoveReason
-from openhands_sessions.core.ids import UNNUMBERED, EventId, OwnerId
+from openhands_sessions.core.ids import UNNUMBERED, ConversationId, EventId, OwnerId
 from openhands_sessions.core.state import StateChange, StateOp, StateOperation
 from openhands_sessions.ports.state import StateScope
-from openhands_sessions.ports.store import SessionStore
+from openhands_sessions.ports.store import LogBeginning, SessionStore
 from tests.support.store_damage import Damage
-from tests.support.store_entries import OTHER, TALK, UNKNOWN, OpenStore, entries
+from tests.support.store_entries import OTHER, TALK, UNKNOWN, OpenStore, entries, row
 
 SESSION, ADA, APP = StateScope.session(TALK), StateScope.user(OwnerId("ada")), StateScope("app", "shop")
 SCOPES = [SESSION, ADA, APP]
@@ -217,3 +217,20 @@ async def test_a_damaged_state_is_never_given_as_if_it_were_whole(store: Session
     with pytest.raises(DamagedRecord):
         await store.states.read(SESSION)
     assert await values(store, StateScope.session(OTHER)) == {"n": 1}
+
+
+async def test_a_state_is_read_as_it_was_at_an_earlier_event(store: SessionStore) -> None:
+    early = await said(store, 2)
+    await store.states.change(SESSION, change("one", ONE))
+    late = await said(store, 2)
+    await store.states.change(SESSION, change("two", ONE))
+    found = [(await store.states.read(SESSION, at=at)).values() for at in (EventId(early - 1), early, late, None)]
+    assert found == [{}, {"n": 1}, {"n": 2}, {"n": 2}]
+
+
+async def test_a_conversation_may_begin_with_a_state_that_no_move_takes_back(store: SessionStore) -> None:
+    sid = ConversationId("fork")
+    begins = LogBeginning(entries=entries(0, 6), state=change("fork", setting("k", 1)))
+    await store.conversations.create(row(sid), begins=begins)
+    for at in (None, EventId(0)):
+        assert (await store.states.read(StateScope.session(sid), at=at)).values() == {"k": 1}

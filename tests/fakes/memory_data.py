@@ -38,6 +38,8 @@ class MemoryConversation:
         if begins is not None:
             self.entries.extend(begins.entries)
             self.snapshots.update((one.head, one) for one in begins.snapshots)
+            if begins.state is not None:
+                self.states.append(NumberedChange(1, UNNUMBERED, begins.state))
             self.receipts.update({} if begins.receipt is None else {begins.receipt.key: begins.receipt})
 
     @property

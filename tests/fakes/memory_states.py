@@ -16,10 +16,10 @@ class MemoryStates:
     def __init__(self, data: OpenedData) -> None:
         self._data = data
 
-    async def read(self, scope: StateScope) -> KeyedState:
+    async def read(self, scope: StateScope, *, at: EventId | None = None) -> KeyedState:
         stored = self._stored(scope)
         return KeyedState(
-            len(stored), fold((each.revision, each.change) for each in stored if self._seen(scope, each)).entries
+            len(stored), fold((each.revision, each.change) for each in stored if self._seen(scope, each, at)).entries
         )
 
     async def change(self, scope: StateScope, change: StateChange) -> StateChanged:
@@ -46,9 +46,9 @@ class MemoryStates:
     def _head(self, scope: StateScope) -> int:
         return len(self._data.get(ConversationId(scope.name)).entries) - 1 if scope.kind == "session" else UNNUMBERED
 
-    def _seen(self, scope: StateScope, change: NumberedChange) -> bool:
+    def _seen(self, scope: StateScope, change: NumberedChange, at: EventId | None) -> bool:
         if change.at == UNNUMBERED:
             return True
         entries = self._data.get(ConversationId(scope.name)).entries
         moves = tuple(move for entry in entries if (move := move_of(entry)) is not None)
-        return on_chain(Lineage(moves=moves).path(len(entries) - 1), change.at)
+        return on_chain(Lineage(moves=moves).path(len(entries) - 1 if at is None else at), change.at)

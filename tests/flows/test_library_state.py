@@ -248,3 +248,20 @@ async def test_a_shared_state_becomes_the_state_of_its_session(store: str) -> No
     assert {one["actor"] for one in history} == {"local"}
     with pytest.raises(BadInput, match="another session"):
         opened(store, "other", shared_state=shared)
+
+
+async def test_a_fork_begins_with_the_state_of_its_place_and_goes_on_apart(store: str) -> None:
+    session, large = opened(store), "x" * 100_000
+    await session.achat("one")
+    await session.aset_state({"k": 1, "large": large})
+    await session.acreate_checkpoint("here")
+    await session.aset_state("k", 2)
+    await session.achat("two")
+    await session.aincr("k")
+    now, early = await session.afork("now"), await session.afork("early", at="here")
+    assert await now.aget_state() == {"k": 3, "large": large}
+    assert await early.aget_state() == {"k": 1, "large": large}
+    await now.aincr("k")
+    await now.aundo()
+    assert await now.aget_state("k") == 3
+    assert await session.aget_state("k") == 3

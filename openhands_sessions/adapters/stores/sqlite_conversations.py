@@ -27,20 +27,14 @@ from openhands_sessions.adapters.stores.sqlite_migrations import seal_rows
 from openhands_sessions.adapters.stores.sqlite_reader import ReaderPool
 from openhands_sessions.adapters.stores.sqlite_schema import LIVE, PURGING
 from openhands_sessions.adapters.stores.sqlite_snapshots import save_snapshot
+from openhands_sessions.adapters.stores.sqlite_states import begin_state
 from openhands_sessions.adapters.stores.sqlite_writer import Writer
 from openhands_sessions.adapters.stores.stored_sizes import stored_by
 from openhands_sessions.core.errors import AlreadyExists, DamagedRecord, NotFound
 from openhands_sessions.core.ids import UNNUMBERED, ConversationId, OwnerId
 from openhands_sessions.core.repository import Repository
 from openhands_sessions.ports.conversations import ANY_CONVERSATION, ConversationFilter
-from openhands_sessions.ports.store import (
-    NEVER_CLAIMED,
-    ConversationRow,
-    LogBeginning,
-    RowChanges,
-    Snapshot,
-    StoredLimits,
-)
+from openhands_sessions.ports.store import NEVER_CLAIMED, ConversationRow, LogBeginning, RowChanges, StoredLimits
 
 _Value: TypeAlias = str | int | None
 
@@ -99,7 +93,7 @@ class SqliteConversations:
             begins.receipt,
             sum(sizes),
         )
-        await self._writer.call(row.id, partial(_begin, create, append, begins.snapshots), sum(sizes))
+        await self._writer.call(row.id, partial(_begin, create, append, begins), sum(sizes))
 
     async def get(self, sid: ConversationId) -> ConversationRow | None:
         return await self._readers.call(partial(stored_row, sid))
@@ -187,17 +181,16 @@ def _create(row: ConversationRow, files: int, limits: StoredLimits | None, conne
 
 
 def _begin(
-    create: Callable[[sqlite3.Connection], None],
-    append: Append,
-    snapshots: Sequence[Snapshot],
-    connection: sqlite3.Connection,
+    create: Callable[[sqlite3.Connection], None], append: Append, begins: LogBeginning, connection: sqlite3.Connection
 ) -> None:
     create(connection)
     buffer = AppendBuffer(connection)
     buffer.append(append)
     buffer.write()
-    for snapshot in snapshots:
+    for snapshot in begins.snapshots:
         save_snapshot(append.sid, snapshot, connection)
+    if begins.state is not None:
+        begin_state(append.sid, begins.state, connection)
 
 
 def _size(row: ConversationRow) -> int:

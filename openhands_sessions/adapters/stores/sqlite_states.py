@@ -16,8 +16,8 @@ from openhands_sessions.adapters.stores.sqlite_schema import LIVE, SPAN
 from openhands_sessions.adapters.stores.sqlite_writer import StoreCall, Writer
 from openhands_sessions.adapters.stores.stored_sizes import add_sizes
 from openhands_sessions.core.errors import DamagedRecord, NotFound
-from openhands_sessions.core.ids import UNNUMBERED, EventId
-from openhands_sessions.core.lineage import ONE_CHAIN, Lineage, on_chain
+from openhands_sessions.core.ids import UNNUMBERED, ConversationId, EventId
+from openhands_sessions.core.lineage import ONE_CHAIN, Chain, Lineage, on_chain
 from openhands_sessions.core.state import (
     KeyedState,
     StateChange,
@@ -41,8 +41,8 @@ class SqliteStates:
         self._writer = writer
         self._readers = readers
 
-    async def read(self, scope: StateScope) -> KeyedState:
-        return await self._readers.call(partial(_at_one_moment, scope))
+    async def read(self, scope: StateScope, *, at: EventId | None = None) -> KeyedState:
+        return await self._readers.call(partial(_at_one_moment, scope, at))
 
     async def change(self, scope: StateScope, change: StateChange) -> StateChanged:
         future: asyncio.Future[StateChanged] = asyncio.get_running_loop().create_future()
@@ -71,27 +71,36 @@ class _State:
         return (self.key, self.conversation, self.revision, self.size, self.moved)
 
 
-def _at_one_moment(scope: StateScope, connection: sqlite3.Connection) -> KeyedState:
+def _at_one_moment(scope: StateScope, at: EventId | None, connection: sqlite3.Connection) -> KeyedState:
     connection.execute("BEGIN")
     try:
         state = _state(scope, connection)
         if not state.key:
             return KeyedState()
         lineage = _lineage(state, connection)
-        if _knows(state, lineage):
+        if at is None and _knows(state, lineage):
             return KeyedState(state.revision, _entries(scope, state.key, connection))
-        return KeyedState(state.revision, _folded(scope, state, lineage, connection))
+        end = newest(connection, state.conversation) if at is None else at
+        return KeyedState(state.revision, _folded(scope, state, lineage.path(end), connection))
     finally:
         connection.execute("ROLLBACK")
 
 
-def _change(scope: StateScope, change: StateChange, text: str, connection: sqlite3.Connection) -> StateChanged:
+def begin_state(sid: ConversationId, change: StateChange, connection: sqlite3.Connection) -> None:
+    """Make the state of a new conversation, which counts on every chain."""
+    _change(StateScope.session(sid), change, dump_change(change), connection, begins=True)
+
+
+def _change(
+    scope: StateScope, change: StateChange, text: str, connection: sqlite3.Connection, *, begins: bool = False
+) -> StateChanged:
     state = _state(scope, connection)
     if state.key:
         known = _revision_of(state.key, change.id, connection)
         lineage = _lineage(state, connection)
         if not _knows(state, lineage):
-            _renew(state, lineage, _folded(scope, state, lineage, connection), connection)
+            chain = lineage.path(newest(connection, state.conversation))
+            _renew(state, lineage, _folded(scope, state, chain, connection), connection)
         if known is not None:
             entries = _entries(scope, state.key, connection, change.keys)
             return StateChanged(known, {key: entries.get(key) for key in change.keys})
@@ -100,7 +109,7 @@ def _change(scope: StateScope, change: StateChange, text: str, connection: sqlit
     state.size = added_size(before, after, state.size)
     state.revision += 1
     key = _made(scope, state, connection)
-    at = newest(connection, state.conversation) if state.conversation else UNNUMBERED
+    at = newest(connection, state.conversation) if state.conversation and not begins else UNNUMBERED
     row = (key * SPAN + state.revision, change.id, at, text)
     connection.execute("INSERT INTO state_changes VALUES (?, ?, ?, ?, ?)", (*row, state_checksum(row)))
     _write(key, after, connection)
@@ -155,11 +164,8 @@ def _knows(state: _State, lineage: Lineage) -> bool:
     return state.moved == (lineage.moves[-1][0] if lineage.moves else UNNUMBERED)
 
 
-def _folded(
-    scope: StateScope, state: _State, lineage: Lineage, connection: sqlite3.Connection
-) -> Mapping[str, StateEntry]:
+def _folded(scope: StateScope, state: _State, chain: Chain, connection: sqlite3.Connection) -> Mapping[str, StateEntry]:
     """The entries that the visible changes lead to."""
-    chain = lineage.path(newest(connection, state.conversation))
     changes = _stored_changes(scope, state.key, connection)
     return fold(
         (each.revision, each.change) for each in changes if each.at == UNNUMBERED or on_chain(chain, each.at)
