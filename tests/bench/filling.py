@@ -5,15 +5,21 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from openhands_sessions.adapters.stores.sqlite import open_sqlite
-from openhands_sessions.core.ids import LOCAL_OWNER, ConversationId
+from openhands_sessions.core.events.codec import stored
+from openhands_sessions.core.events.event import Source
+from openhands_sessions.core.events.observations import RunObservation
+from openhands_sessions.core.ids import LOCAL_OWNER, ConversationId, EventId
 from openhands_sessions.ports.store import ConversationRow
 from tests.bench import measures
 from tests.bench.bench import Bench
 from tests.bench.client import connected
+from tests.support.long_logs import write_logs
 
 TEXT = 400
 """Characters of a message that make an event of about 1 KB: it has its text twice."""
 UNDER_WAY = 100
+LARGE, LARGE_TEXT = 20, 20_000
+"""Conversations of a large store, and characters of each of their events."""
 
 
 async def fill(bench: Bench, data_dir: Path, conversations: dict[str, int]) -> None:
@@ -47,3 +53,13 @@ async def crowd(database: Path, count: int) -> None:
         ]
         for place in range(0, count, 500):
             await asyncio.gather(*(store.conversations.create(row) for row in rows[place : place + 500]))
+
+
+async def large(database: Path, size: int) -> None:
+    """Write conversations with events of so many bytes in all."""
+    sids = [f"large-{number}" for number in range(LARGE)]
+    entries = [
+        stored(RunObservation(id=EventId(number), source=Source.AGENT, command="make", content="x" * LARGE_TEXT))
+        for number in range(size // LARGE // LARGE_TEXT)
+    ]
+    await write_logs(database, sids, entries)
