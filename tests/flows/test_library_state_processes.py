@@ -57,8 +57,8 @@ async def test_eight_processes_write_while_a_ninth_runs_a_turn_and_none_is_in_th
     try:
         assert await line_of(talking) == "begun"
         assert await asyncio.gather(*(programs.run(ADDING) for _ in range(WRITERS))) == ["done\n"] * WRITERS
-        out, err = await talking.communicate(b"\n")
-        assert (out.decode(), talking.returncode) == (f"{WRITERS * WRITES // 2}\nWell.\n", 0), err.decode()
+        out, err = (told.decode() for told in await talking.communicate(b"\n"))
+        assert (out, talking.returncode) == (f"{WRITERS * WRITES // 2}\nWell.\n", 0), err
     finally:
         await killed(talking)
     told = await programs.run("import json\nsay(json.dumps([len(session().get_state('list')), session().events()]))")
