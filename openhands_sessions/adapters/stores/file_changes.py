@@ -12,7 +12,7 @@ import structlog
 
 log = structlog.get_logger(__name__)
 
-_MODIFIED, _CREATED, _MOVED_IN = 0x2, 0x100, 0x80
+_MODIFIED, _TOUCHED, _CREATED, _MOVED_IN = 0x2, 0x4, 0x100, 0x80
 _BUFFER = 64 * 1024
 
 
@@ -75,7 +75,7 @@ def _inotify(folder: Path) -> int:
     descriptor = int(library.inotify_init1(os.O_NONBLOCK | os.O_CLOEXEC))
     if descriptor < 0:
         raise _problem()
-    mask = ctypes.c_uint32(_MODIFIED | _CREATED | _MOVED_IN)
+    mask = ctypes.c_uint32(_MODIFIED | _TOUCHED | _CREATED | _MOVED_IN)
     if library.inotify_add_watch(descriptor, os.fsencode(folder), mask) < 0:
         problem = _problem()
         os.close(descriptor)

@@ -2,6 +2,7 @@
 them in one transaction, and wakes the loop once for all of them."""
 
 import asyncio
+import os
 import sqlite3
 from bisect import bisect_left
 from collections.abc import Callable, Sequence
@@ -250,12 +251,19 @@ class Writer:
             self._in_hand, more = self._take(wait=not commit.purging)
             if self._in_hand:
                 results = commit.store(self._in_hand)
+                self._tell()
                 self._loop.call_soon_threadsafe(self._resolve, results, sum(item.weight for item in self._in_hand))
                 self._in_hand = ()
             if commit.purging:
                 commit.purge()
             elif self._inbox.empty():
                 commit.checkpoint()
+
+    def _tell(self) -> None:
+        """Touch the write-ahead log, for those who watch the files: what was written to it before is in no reader's
+        view until the commit is over."""
+        with suppress(OSError):
+            os.utime(f"{self._path}-wal")
 
     def _take(self, *, wait: bool) -> tuple[list[Item], bool]:
         """All that waits, up to a bound, and whether more may follow."""
