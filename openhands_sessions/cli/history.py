@@ -11,7 +11,15 @@ from openhands_sessions.cli.sessions import ConversationsTarget, find
 from openhands_sessions.config.errors import ConfigError
 from openhands_sessions.core.events.event import Json
 from openhands_sessions.core.history_changes import HistoryChange
-from openhands_sessions.core.history_commands import CreateCheckpoint, GoBack, HistoryCommand, Seed, SwitchBranch, Undo
+from openhands_sessions.core.history_commands import (
+    CreateCheckpoint,
+    DeleteBranch,
+    GoBack,
+    HistoryCommand,
+    Seed,
+    SwitchBranch,
+    Undo,
+)
 from openhands_sessions.core.ids import UNNUMBERED, EventId
 from openhands_sessions.core.seeding import MOST_MESSAGES
 from openhands_sessions.ports.access import Access
@@ -39,7 +47,13 @@ def history(target: ConversationsTarget, sid: str, limit: int, command: HistoryC
 
 
 def command_of(
-    *, undo: bool, to: str | None, checkpoint: str | None, switch: str | None, seed: Path | None
+    *,
+    undo: bool,
+    to: str | None,
+    checkpoint: str | None,
+    switch: str | None,
+    delete_branch: str | None,
+    seed: Path | None,
 ) -> HistoryCommand | None:
     """What the options ask for; None without any. A number is a message's id, all else a checkpoint's name. Raises
     ConfigError for two of them, and for a file that holds no messages."""
@@ -52,10 +66,13 @@ def command_of(
         asked.append(CreateCheckpoint(name=checkpoint))
     if switch is not None:
         asked.append(SwitchBranch(branch=switch))
+    if delete_branch is not None:
+        asked.append(DeleteBranch(branch=delete_branch))
     if seed is not None:
         asked.append(Seed(messages=messages_of(seed)))
     if len(asked) > 1:
-        raise ConfigError("sessions history", "takes one of --undo, --to, --checkpoint, --switch and --seed at a time")
+        options = "--undo, --to, --checkpoint, --switch, --delete-branch and --seed"
+        raise ConfigError("sessions history", f"takes one of {options} at a time")
     return asked[0] if asked else None
 
 

@@ -160,6 +160,9 @@ def sessions_history(
     switch: Annotated[
         str | None, typer.Option("--switch", metavar="BRANCH", help="Go on at the end of another branch.")
     ] = None,
+    delete_branch: Annotated[
+        str | None, typer.Option("--delete-branch", metavar="BRANCH", help="Take the name of another branch away.")
+    ] = None,
     seed: Annotated[
         Path | None,
         typer.Option("--seed", metavar="FILE", help="Have messages of an earlier conversation summed up, from JSON."),
@@ -176,7 +179,9 @@ def sessions_history(
     flags = given(_place(session_api_key, data_dir), settings)
     place = command("sessions").ConversationsTarget(flags, config_file, server)
     module = command("history")
-    asked = module.command_of(undo=undo, to=to, checkpoint=checkpoint, switch=switch, seed=seed)
+    asked = module.command_of(
+        undo=undo, to=to, checkpoint=checkpoint, switch=switch, delete_branch=delete_branch, seed=seed
+    )
     return int(module.history(place, sid, limit, asked, as_json=as_json))
 
 

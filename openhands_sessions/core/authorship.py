@@ -1,6 +1,7 @@
 """Which events persons cause: they carry the id of the person who did."""
 
 from openhands_sessions.core.events.actions import ChangeAgentStateAction, MessageAction
+from openhands_sessions.core.events.branches import BranchDeletedObservation
 from openhands_sessions.core.events.budget import BudgetSetAction
 from openhands_sessions.core.events.event import Event, Source
 from openhands_sessions.core.events.own import (
@@ -23,6 +24,7 @@ _BY_PERSONS = frozenset(
         QueuedMessageEditedAction,
         QueuedMessagesDroppedAction,
         HistoryMovedObservation,
+        BranchDeletedObservation,
         CheckpointCreatedObservation,
         FeedbackGivenObservation,
         HistoryCompactedAction,

@@ -9,6 +9,7 @@ from typing import Any
 import orjson
 
 from openhands_sessions.core.events.actions import CondensationAction
+from openhands_sessions.core.events.branches import BranchDeletedObservation
 from openhands_sessions.core.events.budget import BUDGET_ACTIONS
 from openhands_sessions.core.events.codec import SCHEMA, Stored, wire_of
 from openhands_sessions.core.events.copies import ConversationForkedObservation, HistoryMergedObservation
@@ -31,8 +32,9 @@ from openhands_sessions.core.ids import ConversationId, EventId
 
 _ACTIONS = (AlwaysAllowedAction, MessageQueuedAction, QueuedMessageEditedAction, QueuedMessagesDroppedAction)
 _OBSERVATIONS = (
-    *(CheckpointCreatedObservation, ConversationForkedObservation, HistoryMergedObservation, HistoryMovedObservation),
-    *(ModelCalledObservation, ReplayBegunObservation, ReplayEndedObservation),
+    *(BranchDeletedObservation, CheckpointCreatedObservation, ConversationForkedObservation),
+    *(HistoryMergedObservation, HistoryMovedObservation, ModelCalledObservation),
+    *(ReplayBegunObservation, ReplayEndedObservation),
 )
 NOT_COPIED = frozenset(
     [f"action:{kind.KIND}" for kind in _ACTIONS]

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 
+from openhands_sessions.core.events.branches import BranchDeletedObservation
 from openhands_sessions.core.events.codec import Stored, decode_for_fold
 from openhands_sessions.core.events.handoff import HandedOverObservation
 from openhands_sessions.core.events.observations import (
@@ -32,6 +33,7 @@ _TELLING = frozenset(
     f"observation:{kind.KIND}"
     for kind in (
         AgentStateChangedObservation,
+        BranchDeletedObservation,
         CheckpointCreatedObservation,
         DelegateObservation,
         HandedOverObservation,

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from openhands_sessions.core.errors import NotFound
 from openhands_sessions.core.events.actions import MessageAction
+from openhands_sessions.core.events.branches import BranchDeletedObservation
 from openhands_sessions.core.events.codec import Stored, decode
 from openhands_sessions.core.events.copies import HistoryMergedObservation
 from openhands_sessions.core.events.event import Event
@@ -92,6 +93,10 @@ def _change_of(events: Iterable[Event]) -> HistoryChange | None:
             case CheckpointCreatedObservation(name=name):
                 return HistoryChange(
                     event=event.id, action="checkpoint", told=f"This place is checkpoint {name!r} now."
+                )
+            case BranchDeletedObservation(name=name):
+                return HistoryChange(
+                    event=event.id, action="delete_branch", told=f"There is no branch {name!r} any more.", branch=name
                 )
             case HistoryCompactedAction():
                 return HistoryChange(

@@ -58,6 +58,13 @@ class CreateCheckpoint:
     description: str = ""
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class DeleteBranch:
+    """Take a branch's name away, where the dialogue is not on it; what was said on it stays in the log."""
+
+    branch: str
+
+
 @dataclass(frozen=True, slots=True)
 class Compact:
     """Have the older part of the dialogue summed up now."""
@@ -81,4 +88,6 @@ class Merge:
 
 
 HistoryMove = Undo | GoBack | EditMessage | Regenerate | SwitchBranch | Merge
-HistoryCommand = HistoryMove | CreateCheckpoint | Compact | Seed
+NamingCommand = CreateCheckpoint | DeleteBranch
+"""What changes names, and moves nothing."""
+HistoryCommand = HistoryMove | NamingCommand | Compact | Seed

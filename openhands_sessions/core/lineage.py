@@ -5,12 +5,16 @@ from bisect import bisect_right
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
+from openhands_sessions.core.events.branches import BranchDeletedObservation
 from openhands_sessions.core.events.own import CheckpointCreatedObservation, HistoryMovedObservation
 from openhands_sessions.core.evolve import evolve
 from openhands_sessions.core.ids import UNNUMBERED, EventId
 
 MAIN = "main"
 """The branch that a conversation begins on."""
+
+Naming = CheckpointCreatedObservation | BranchDeletedObservation
+"""What changes the names of places, and moves nothing."""
 
 Chain = tuple[tuple[EventId, EventId], ...]
 """Ranges of events, both ends included, ascending."""
@@ -133,6 +137,13 @@ def labelled(lineage: Lineage, made: CheckpointCreatedObservation, at: EventId) 
     others = tuple(one for one in lineage.checkpoints if one.name != made.name)
     checkpoint = Checkpoint(name=made.name, description=made.description, at=at, made=made.id)
     return evolve(lineage, checkpoints=(*others, checkpoint))
+
+
+def named(lineage: Lineage, event: Naming, at: EventId) -> Lineage:
+    """After a change of the names; `at` is the end of the newest turn, UNNUMBERED while it runs."""
+    if isinstance(event, CheckpointCreatedObservation):
+        return labelled(lineage, event, at)
+    return evolve(lineage, branches=tuple(one for one in lineage.branches if one.name != event.name))
 
 
 def turn_over(lineage: Lineage, end: EventId) -> Lineage:

@@ -21,6 +21,7 @@ from openhands_sessions.core.commands import (
 from openhands_sessions.core.history_commands import (
     Compact,
     CreateCheckpoint,
+    DeleteBranch,
     EditMessage,
     GoBack,
     Merge,
@@ -69,6 +70,7 @@ COMMANDS: Mapping[type[Command], Permission] = {
     SwitchBranch: Permission.WRITE,
     Merge: Permission.WRITE,
     CreateCheckpoint: Permission.WRITE,
+    DeleteBranch: Permission.WRITE,
     Compact: Permission.WRITE,
     Seed: Permission.WRITE,
 }

@@ -21,7 +21,6 @@ from openhands_sessions.core.events.own import (
     AlwaysAllowedAction,
     ApprovalDecidedAction,
     ApprovalRequestedAction,
-    CheckpointCreatedObservation,
     HistoryCompactedAction,
     HistoryMovedObservation,
     HistoryRepairedObservation,
@@ -42,7 +41,7 @@ from openhands_sessions.core.evolve import evolve, put
 from openhands_sessions.core.handoffs import handed_over
 from openhands_sessions.core.history_form import USUAL, HistoryForm
 from openhands_sessions.core.ids import UNNUMBERED, EventId
-from openhands_sessions.core.lineage import ONE_CHAIN, Chain, Lineage, goes_back_to, labelled, moved, turn_over
+from openhands_sessions.core.lineage import ONE_CHAIN, Chain, Lineage, Naming, goes_back_to, moved, named, turn_over
 from openhands_sessions.core.money import MicroDollars
 from openhands_sessions.core.queued import QUEUE_CHANGES, QueuedMessage, queue_after
 from openhands_sessions.core.replay_progress import ReplayProgress
@@ -50,7 +49,7 @@ from openhands_sessions.core.sandbox_use import UNUSED, SandboxUse, sandbox_afte
 from openhands_sessions.core.spending import Spent, spends
 from openhands_sessions.core.unread import is_notice, noted
 
-VIEW_VERSION = 14
+VIEW_VERSION = 15
 """Raised whenever the fold changes: older snapshots are then thrown away."""
 
 NOTHING_SPENT = Spent()
@@ -188,8 +187,8 @@ def take(view: ConversationView, event: Event, at: ConversationView) -> None:
     _note(view, event)
     if isinstance(event, HistoryMovedObservation):
         _move(view, event, at)
-    elif isinstance(event, CheckpointCreatedObservation):
-        put(view, lineage=labelled(view.lineage, event, view.settled if view.between_turns else UNNUMBERED))
+    elif isinstance(event, Naming):
+        put(view, lineage=named(view.lineage, event, view.settled if view.between_turns else UNNUMBERED))
     elif isinstance(event, Observation):
         _observe(view, event)
     elif isinstance(event, Action):

@@ -4,7 +4,7 @@ from pydantic import Field
 
 from openhands_sessions.core.ids import ConversationId, EventId
 from openhands_sessions.ports.conversations import DialogueDiff, ForkSpec, HistoryTurn
-from openhands_sessions.protocol.history import TurnOut
+from openhands_sessions.protocol.history_answers import TurnOut
 from openhands_sessions.protocol.payloads import Payload, Reply
 
 

@@ -1,4 +1,4 @@
-"""Commands of the history, and their answers."""
+"""Commands of the history, as clients send them."""
 
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal
@@ -7,10 +7,10 @@ from pydantic import Field
 
 from openhands_sessions.core.errors import BadInput
 from openhands_sessions.core.events.event import Json
-from openhands_sessions.core.history_changes import HistoryChange
 from openhands_sessions.core.history_commands import (
     Compact,
     CreateCheckpoint,
+    DeleteBranch,
     EditMessage,
     GoBack,
     HistoryCommand,
@@ -20,12 +20,10 @@ from openhands_sessions.core.history_commands import (
     SwitchBranch,
     Undo,
 )
-from openhands_sessions.core.ids import UNNUMBERED, EventId, conversation_id
-from openhands_sessions.core.lineage import Branch, Checkpoint
+from openhands_sessions.core.ids import EventId, conversation_id
 from openhands_sessions.core.seeding import MOST_MESSAGES
-from openhands_sessions.ports.conversations import DialogueHistory, HistoryTurn
 from openhands_sessions.protocol.images import ImageUrl
-from openhands_sessions.protocol.payloads import Message, Reply, Text
+from openhands_sessions.protocol.payloads import Message, Text
 
 Key = Annotated[str, Field(min_length=1, max_length=128)]
 Name = Annotated[str, Field(min_length=1, max_length=100, pattern=r"^\S(.*\S)?$")]
@@ -61,7 +59,7 @@ class EditArgs(LeavingArgs):
 
 
 class SwitchArgs(Message):
-    """`args` of a `switch`."""
+    """`args` of a `switch`, and of a `delete_branch`."""
 
     branch: Name
 
@@ -138,6 +136,14 @@ class CheckpointIn(Message):
     key: Key | None = None
 
 
+class DeleteBranchIn(Message):
+    """Takes the name of another branch away."""
+
+    action: Literal["delete_branch"]
+    args: SwitchArgs
+    key: Key | None = None
+
+
 class CompactIn(Message):
     """Has the older part of the dialogue summed up now."""
 
@@ -160,10 +166,34 @@ class SeedIn(Message):
     key: Key | None = None
 
 
-HISTORY_MODELS = (UndoIn, MoveIn, EditIn, RegenerateIn, SwitchIn, MergeIn, CheckpointIn, CompactIn, SeedIn)
-HistoryModel = UndoIn | MoveIn | EditIn | RegenerateIn | SwitchIn | MergeIn | CheckpointIn | CompactIn | SeedIn
+HISTORY_MODELS = (
+    UndoIn,
+    MoveIn,
+    EditIn,
+    RegenerateIn,
+    SwitchIn,
+    MergeIn,
+    CheckpointIn,
+    DeleteBranchIn,
+    CompactIn,
+    SeedIn,
+)
+HistoryModel = (
+    UndoIn | MoveIn | EditIn | RegenerateIn | SwitchIn | MergeIn | CheckpointIn | DeleteBranchIn | CompactIn | SeedIn
+)
 HistoryIn = Annotated[HistoryModel, Field(discriminator="action")]
-HISTORY_ACTIONS = ("undo", "move", "edit", "regenerate", "switch", "merge", "checkpoint", "compact", "seed")
+HISTORY_ACTIONS = (
+    "undo",
+    "move",
+    "edit",
+    "regenerate",
+    "switch",
+    "merge",
+    "checkpoint",
+    "delete_branch",
+    "compact",
+    "seed",
+)
 
 
 def history_command(given: HistoryModel) -> HistoryCommand:
@@ -189,6 +219,8 @@ def history_command(given: HistoryModel) -> HistoryCommand:
             return _merge(args)
         case CheckpointIn(args=args):
             return CreateCheckpoint(name=args.name, description=args.description)
+        case DeleteBranchIn(args=args):
+            return DeleteBranch(branch=args.branch)
         case CompactIn():
             return Compact()
         case SeedIn(args=args):
@@ -220,8 +252,8 @@ def _parts(command: HistoryCommand) -> tuple[str, Mapping[str, Any]]:
         case EditMessage(message=message, content=content, image_urls=images, file_urls=files, branch=branch):
             about = {"message": message, "content": content, "image_urls": images, "file_urls": files}
             return "edit", {**about, "branch": branch}
-        case SwitchBranch(branch=branch):
-            return "switch", {"branch": branch}
+        case SwitchBranch(branch=branch) | DeleteBranch(branch=branch):
+            return "switch" if isinstance(command, SwitchBranch) else "delete_branch", {"branch": branch}
         case Merge(conversation=conversation, branch=branch, left=left):
             return "merge", {"conversation": conversation, "branch": branch, "left": left}
         case CreateCheckpoint(name=name, description=description):
@@ -234,106 +266,3 @@ def _parts(command: HistoryCommand) -> tuple[str, Mapping[str, Any]]:
 
 def _event(number: int | None) -> EventId | None:
     return None if number is None else EventId(number)
-
-
-class TurnOut(Reply):
-    """A turn: the id of the message that opened it, and the beginning of its text."""
-
-    message: int
-    text: str
-
-
-class BranchOut(Reply):
-    """Another dialogue of the conversation, up to and with event `tip`."""
-
-    name: str
-    tip: int
-
-
-class CheckpointOut(Reply):
-    """A place with a name: after `event`, or at the end of the turn that runs, where it is null."""
-
-    name: str
-    description: str
-    event: int | None
-
-
-class HistoryOut(Reply):
-    """The visible dialogue: `chain` are the ranges of its events, both ends included, `turns` the newest ones, oldest
-    first; `has_more` says whether there are older ones. `branches` does not list the one that the dialogue is on."""
-
-    branch: str
-    chain: list[tuple[int, int]]
-    turns: list[TurnOut]
-    has_more: bool
-    branches: list[BranchOut]
-    checkpoints: list[CheckpointOut]
-
-    @classmethod
-    def of(cls, history: DialogueHistory) -> "HistoryOut":
-        return cls(
-            branch=history.branch,
-            chain=list(history.chain),
-            turns=[TurnOut(message=turn.message, text=turn.text) for turn in history.turns],
-            has_more=history.more,
-            branches=[BranchOut(name=branch.name, tip=branch.tip) for branch in history.branches],
-            checkpoints=[
-                CheckpointOut(name=one.name, description=one.description, event=None if one.at < 0 else one.at)
-                for one in history.checkpoints
-            ],
-        )
-
-    def history(self) -> DialogueHistory:
-        return DialogueHistory(
-            branch=self.branch,
-            chain=tuple((EventId(start), EventId(end)) for start, end in self.chain),
-            turns=[HistoryTurn(EventId(turn.message), turn.text) for turn in self.turns],
-            more=self.has_more,
-            branches=[Branch(name=branch.name, tip=EventId(branch.tip)) for branch in self.branches],
-            checkpoints=[
-                Checkpoint(
-                    name=one.name,
-                    description=one.description,
-                    at=UNNUMBERED if one.event is None else EventId(one.event),
-                )
-                for one in self.checkpoints
-            ],
-        )
-
-
-class HistoryChangedOut(Reply):
-    """What was done, by event `id`: `told` says it in words. Of a move, `to` is the event after which the dialogue goes
-    on, `message` and `text` the user's message that opened the first turn that was left, and `left_branch` the branch
-    that what was left is now; null where it lies on another one. Of a merge, `turns` came from the other dialogue, and
-    `conflicts` are turns that the two have in different orders. Of a compaction, what the model is shown, in
-    characters: where both are the same, nothing was compacted."""
-
-    id: int
-    action: str
-    told: str
-    to: int | None = None
-    branch: str | None = None
-    left_branch: str | None = None
-    message: int | None = None
-    text: str | None = None
-    turns: int | None = None
-    conflicts: list[str] = Field(default_factory=list)
-    characters_before: int | None = None
-    characters_after: int | None = None
-
-    @classmethod
-    def of(cls, change: HistoryChange) -> "HistoryChangedOut":
-        return cls(
-            id=change.event,
-            action=change.action,
-            told=change.told,
-            to=change.to,
-            branch=change.branch,
-            left_branch=change.left_branch,
-            message=change.message,
-            text=change.text,
-            turns=change.turns,
-            conflicts=list(change.conflicts),
-            characters_before=change.characters_before,
-            characters_after=change.characters_after,
-        )

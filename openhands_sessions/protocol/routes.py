@@ -24,7 +24,8 @@ from openhands_sessions.protocol.conversations import (
 from openhands_sessions.protocol.details import ConfigOut, EditorOut, HostsOut, PromptOut
 from openhands_sessions.protocol.errors import ErrorOut, MessageOut
 from openhands_sessions.protocol.forks import DiffHistoryOut, ForkedOut, ForkIn
-from openhands_sessions.protocol.history import HistoryChangedOut, HistoryIn, HistoryOut
+from openhands_sessions.protocol.history import HistoryIn
+from openhands_sessions.protocol.history_answers import HistoryChangedOut, HistoryOut
 from openhands_sessions.protocol.lists import ReadIn, ReadOut
 from openhands_sessions.protocol.payloads import Schema
 from openhands_sessions.protocol.route import OBJECT, TEXT, Parameter, Route, Shape
@@ -140,8 +141,8 @@ READ_HISTORY = _read(
 DIFF_HISTORY = _read(f"GET {ONE}/diff", "The turns that one dialogue has alone.", DiffHistoryOut, query=query.RELATED)
 CHANGE_HISTORY = _told(
     f"POST {ONE}/history",
-    "Undo, move, edit, regenerate, switch, merge, checkpoint, compact or seed: what was done. While a turn runs, all "
-    "but `checkpoint` are refused.",
+    "Undo, move, edit, regenerate, switch, merge, checkpoint, delete_branch, compact or seed: what was done. While a "
+    "turn runs, all but `checkpoint` and `delete_branch` are refused.",
     HistoryChangedOut,
     body=HistoryIn,
 )

@@ -4,7 +4,14 @@ from typing import Any
 from uuid import uuid4
 
 from openhands_sessions.core.errors import BadInput, NotAccepting, NotFound, NothingToMerge, SessionBusy
-from openhands_sessions.core.history_commands import CreateCheckpoint, GoBack, HistoryCommand, Merge, SwitchBranch
+from openhands_sessions.core.history_commands import (
+    CreateCheckpoint,
+    DeleteBranch,
+    GoBack,
+    HistoryCommand,
+    Merge,
+    SwitchBranch,
+)
 from openhands_sessions.core.ids import ConversationId
 from openhands_sessions.core.lineage import MAIN, Checkpoint
 from openhands_sessions.ports.conversations import DialogueDiff, DialogueHistory, ForkSpec
@@ -71,6 +78,10 @@ class SessionHistory:
     async def switch(self, name: str) -> None:
         """Go on at the end of another branch."""
         await self._carry_out(SwitchBranch(branch=name))
+
+    async def delete_branch(self, name: str) -> None:
+        """Take the name of another branch away."""
+        await self._carry_out(DeleteBranch(branch=name))
 
     async def branches(self) -> list[str]:
         """The one that the session is on, then the others."""

@@ -71,6 +71,15 @@ class HistoryMethods(LazyConversation):
         """As `branches`."""
         return await arrive(self._moves(lambda it: it.branches()))
 
+    def delete_branch(self, name: str) -> None:
+        """Take the name of another branch away; what was said there stays in the log. Raises BadInput for a name that
+        no branch has, for that of the present one, and for `main`."""
+        wait_for(self._moves(lambda it: it.delete_branch(name)), "delete_branch")
+
+    async def adelete_branch(self, name: str) -> None:
+        """As `delete_branch`."""
+        await arrive(self._moves(lambda it: it.delete_branch(name)))
+
     def fork(self, new_id: str, *, at: Place | None = None) -> Self:
         """Make a session of this id that goes on from a copy of the dialogue, or of its part up to a checkpoint; both
         go on apart from each other. The same again changes nothing. Raises BadInput, NotFound where nothing was said

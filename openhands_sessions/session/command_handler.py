@@ -26,7 +26,7 @@ from openhands_sessions.core.events.event import AgentState, Event, Source
 from openhands_sessions.core.events.observations import AgentStateChangedObservation
 from openhands_sessions.core.events.own import DropReason, FeedbackGivenObservation, ReplayEndedObservation
 from openhands_sessions.core.evolve import evolve
-from openhands_sessions.core.history_commands import Compact, CreateCheckpoint, HistoryMove, Seed
+from openhands_sessions.core.history_commands import Compact, HistoryMove, NamingCommand, Seed
 from openhands_sessions.core.ids import UNNUMBERED, EventId, OwnerId
 from openhands_sessions.core.permissions import Permission
 from openhands_sessions.core.trajectory import goes_on
@@ -137,9 +137,9 @@ class CommandHandler:
             source=Source.USER, feedback=command.feedback, about=command.about, comment=command.comment
         )
 
-    async def _moved(self, command: CreateCheckpoint | HistoryMove, given: SubmittedCommand) -> Accepted:
-        if isinstance(command, CreateCheckpoint):
-            return await self._append(self._moves.labelling(command), given)
+    async def _moved(self, command: NamingCommand | HistoryMove, given: SubmittedCommand) -> Accepted:
+        if isinstance(command, NamingCommand):
+            return await self._append(self._moves.naming(command), given)
         moving = await self._moves.moving(command)
         return await self._append(moving.events, given, moving.at)
 

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from openhands_sessions.core.errors import BadInput, NotAccepting
 from openhands_sessions.core.events.actions import MessageAction
+from openhands_sessions.core.events.branches import BranchDeletedObservation
 from openhands_sessions.core.events.codec import decode
 from openhands_sessions.core.events.event import AgentState, Event, Source
 from openhands_sessions.core.events.observations import AgentStateChangedObservation
@@ -18,17 +19,18 @@ from openhands_sessions.core.events.own import (
     TurnEndedObservation,
 )
 from openhands_sessions.core.history_commands import (
-    CreateCheckpoint,
+    DeleteBranch,
     EditMessage,
     GoBack,
     HistoryMove,
     Merge,
+    NamingCommand,
     Regenerate,
     SwitchBranch,
     Undo,
 )
 from openhands_sessions.core.ids import UNNUMBERED, EventId
-from openhands_sessions.core.lineage import on_chain, parting
+from openhands_sessions.core.lineage import MAIN, on_chain, parting
 from openhands_sessions.core.view import ConversationView
 from openhands_sessions.session.agent_controllers import AgentControllers
 from openhands_sessions.session.approval_questions import questions
@@ -117,8 +119,11 @@ class HistoryMoves:
         said = self._said(target, EventId(first + 1 + len(dropped) + len(given_up)))
         return Moving((*left, moved, *dropped, *given_up, *said), target.at)
 
-    def labelling(self, command: CreateCheckpoint) -> Sequence[Event]:
-        """What a checkpoint appends. Raises BadInput."""
+    def naming(self, command: NamingCommand) -> Sequence[Event]:
+        """What a checkpoint appends, or a branch whose name goes, also while a turn runs. Raises BadInput, and
+        NotAccepting where there is no place to name."""
+        if isinstance(command, DeleteBranch):
+            return (self._deleted(command.branch),)
         if not 0 < len(command.name) <= LONGEST_NAME:
             raise BadInput("name", f"must have 1 to {LONGEST_NAME} characters")
         if any(one.name == command.name for one in self._stream.view.lineage.checkpoints):
@@ -126,6 +131,16 @@ class HistoryMoves:
         if self._stream.view.between_turns and self._stream.view.settled == UNNUMBERED:
             raise NotAccepting("nothing was said yet")
         return (CheckpointCreatedObservation(name=command.name, description=command.description, source=Source.USER),)
+
+    def _deleted(self, name: str) -> BranchDeletedObservation:
+        lineage = self._stream.view.lineage
+        if name in (lineage.branch, MAIN):
+            told = "the one that the conversation began on" if name == MAIN else "the one that the conversation is on"
+            raise BadInput("branch", f"{name!r} is {told}: it cannot be deleted")
+        known = {one.name: one.tip for one in lineage.branches}
+        if name not in known:
+            raise BadInput("branch", f"{name!r} is unknown{_listed(known)}")
+        return BranchDeletedObservation(name=name, source=Source.USER)
 
     async def _target(self, move: HistoryMove) -> _Target:
         view = self._stream.view

@@ -3,7 +3,7 @@
 import pytest
 
 from openhands_sessions.core.errors import AlreadyExists, BadInput, NotFound
-from openhands_sessions.core.history_commands import CreateCheckpoint, SwitchBranch, Undo
+from openhands_sessions.core.history_commands import CreateCheckpoint, DeleteBranch, SwitchBranch, Undo
 from openhands_sessions.core.ids import ConversationId, EventId
 from openhands_sessions.core.lifecycle import SessionState
 from openhands_sessions.core.lineage import MAIN
@@ -39,6 +39,12 @@ async def test_the_history_is_moved_and_told_alike_from_here_and_from_afar(kind:
     assert len(after.chain) == 2
     with pytest.raises(BadInput, match="branch"):
         await gateway.submit(SID, SwitchBranch(branch="nowhere"))
+    deleted = await gateway.submit(SID, DeleteBranch(branch="old"), key="d")
+    assert await gateway.submit(SID, DeleteBranch(branch="old"), key="d") == deleted
+    change = await conversations.history_change(SID, deleted.id)
+    assert (change.action, change.branch, change.to) == ("delete_branch", "old", None)
+    after = await conversations.history(SID, limit=10)
+    assert (list(after.branches), [turn.text for turn in after.turns]) == ([], ["one"])
     with pytest.raises(NotFound):
         await conversations.history_change(SID, EventId(after.chain[-1][1] + 1))
 

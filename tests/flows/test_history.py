@@ -106,6 +106,8 @@ async def wait_for_rest(clients: Clients, sid: str, after: int) -> None:
         ({"action": "move", "args": {}}, 422, "message"),
         ({"action": "switch", "args": {"branch": "nowhere"}}, 422, "branch"),
         ({"action": "switch", "args": {}}, 422, "args.branch"),
+        ({"action": "delete_branch", "args": {"branch": "nowhere"}}, 422, "branch"),
+        ({"action": "delete_branch", "args": {"branch": "main"}}, 422, "branch"),
         ({"action": "edit", "args": {"message": 1}}, 422, "args.content"),
         ({"action": "undo", "args": {"branch": " "}}, 422, "args.branch"),
         ({"action": "message", "args": {"content": "x"}}, 422, "action"),

@@ -42,13 +42,15 @@ async def test_the_commands_of_the_command_line(server: Server, sid: str) -> Non
         program, *arguments = shlex.split(line.replace("$ID", sid))
         assert program == "openhands-sessions"
         done.append(await shell.run(*arguments, "--server", server.url))
-    assert [each.code for each in done] == [0] * 5, [each.err for each in done]
-    listed, labelled, undone, restored, switched = (each.out for each in done)
+    assert [each.code for each in done] == [0] * 7, [each.err for each in done]
+    listed, labelled, undone, restored, switched, back, deleted = (each.out for each in done)
     assert [line.split()[1] for line in listed.splitlines() if line[:1].isdigit()] == ["first", "second"]
     assert "'tidy'" in labelled
     assert "second" in undone
     assert "Taken back" not in restored
     assert "on branch '1'" in switched
+    assert "on branch 'main'" in back
+    assert deleted == "There is no branch '1' any more.\n"
 
 
 async def test_the_commands_over_rest(server: Server, sid: str) -> None:

@@ -88,6 +88,20 @@ async def test_a_branch_begins_here_or_at_a_checkpoint(program: ProgramSessions)
     assert users(await again.aget_history()) == ["one", "two", "three"]
 
 
+async def test_a_branch_is_deleted_and_a_name_that_no_branch_has_is_refused(program: ProgramSessions) -> None:
+    session = program.session()
+    await session.achat("one")
+    await session.achat("two")
+    await session.aundo(branch="old")
+    await asyncio.to_thread(session.delete_branch, "old")
+    assert await session.abranches() == ["main"]
+    for name in ("old", "main"):
+        with pytest.raises(BadInput, match=f"'{name}' is"):
+            await session.adelete_branch(name)
+    assert users(await session.aget_history()) == ["one"]
+    assert "two" in [event.get("args", {}).get("content") for event in await session.aevents()]
+
+
 async def test_a_move_during_a_turn_or_to_no_place_is_refused_and_changes_nothing(program: ProgramSessions) -> None:
     gate = asyncio.Event()
     session = program.session()

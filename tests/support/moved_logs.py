@@ -5,6 +5,7 @@ from typing import Any
 
 from hypothesis import strategies as st
 
+from openhands_sessions.core.events.branches import BranchDeletedObservation
 from openhands_sessions.core.events.event import AgentState, Event
 from openhands_sessions.core.events.own import CheckpointCreatedObservation, HistoryMovedObservation, MoveReason
 from openhands_sessions.core.ids import UNNUMBERED, EventId
@@ -44,9 +45,13 @@ def books(draw: st.DrawFn) -> LogBuilder:
     """Stories with moves between their turns."""
     book = LogBuilder()
     book.begin()
-    for step in draw(st.lists(st.sampled_from([*STEPS, *["message", "speak", "move", "label"] * 4]), max_size=40)):
+    often = ["message", "speak", "move", "label", "delete branch"] * 4
+    for step in draw(st.lists(st.sampled_from([*STEPS, *often]), max_size=40)):
         if step == "label":
             book.append(CheckpointCreatedObservation(name=draw(st.sampled_from(["a", "b"]))))
+        elif step == "delete branch":
+            names = [branch.name for branch in views_of(book.events)[-1].lineage.branches]
+            book.append(BranchDeletedObservation(name=draw(st.sampled_from([*names, "unknown"]))))
         elif step != "move":
             STEPS[step](book)
         elif views_of(book.events)[-1].between_turns:

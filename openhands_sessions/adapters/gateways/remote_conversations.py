@@ -25,7 +25,7 @@ from openhands_sessions.ports.conversations import (
 from openhands_sessions.protocol import parameters, routes
 from openhands_sessions.protocol.conversations import FilterIn, RenameIn
 from openhands_sessions.protocol.forks import DiffHistoryOut, ForkIn
-from openhands_sessions.protocol.history import HistoryOut
+from openhands_sessions.protocol.history_answers import HistoryOut
 from openhands_sessions.protocol.lists import ReadIn, ReadOut
 
 LARGEST_PAGE: int = parameters.LIMIT.schema["maximum"]

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
 
+from openhands_sessions.core.events.branches import BRANCH_OBSERVATIONS
 from openhands_sessions.core.events.budget import BUDGET_ACTIONS
 from openhands_sessions.core.events.copies import COPY_OBSERVATIONS
 from openhands_sessions.core.events.event import Action, Json, Observation, kinds_of
@@ -345,5 +346,5 @@ class FeedbackGivenObservation(Observation, kind="feedback_given", says="Feedbac
 
 
 OWN_ACTIONS: dict[str, type[Action]] = {**kinds_of(Action, __name__, vars()), **BUDGET_ACTIONS}
-_ELSEWHERE = {**COPY_OBSERVATIONS, **HANDOFF_OBSERVATIONS}
+_ELSEWHERE = {**BRANCH_OBSERVATIONS, **COPY_OBSERVATIONS, **HANDOFF_OBSERVATIONS}
 OWN_OBSERVATIONS: dict[str, type[Observation]] = {**kinds_of(Observation, __name__, vars()), **_ELSEWHERE}

@@ -6,7 +6,7 @@ from openhands_sessions.core.ids import EventId, conversation_id
 from openhands_sessions.protocol import parameters
 from openhands_sessions.protocol.commands import history_command_of
 from openhands_sessions.protocol.forks import DiffHistoryOut
-from openhands_sessions.protocol.history import HistoryChangedOut, HistoryOut
+from openhands_sessions.protocol.history_answers import HistoryChangedOut, HistoryOut
 from openhands_sessions.server.caller_rates import rates_of
 from openhands_sessions.server.services import access, mapping, number, permitted
 

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from openhands_sessions.core.dialogue import dialogue
 from openhands_sessions.core.events.actions import MessageAction, RunAction
+from openhands_sessions.core.events.branches import BranchDeletedObservation
 from openhands_sessions.core.events.event import Event, Source
 from openhands_sessions.core.events.observations import LEFT_RUNNING, RunMetadata, RunObservation
 from openhands_sessions.core.events.own import (
@@ -18,6 +19,7 @@ from openhands_sessions.core.events.own import (
     StopReason,
     TurnEndedObservation,
 )
+from openhands_sessions.core.evolve import evolve
 from openhands_sessions.core.ids import UNNUMBERED, EventId
 from openhands_sessions.core.lineage import (
     MAIN,
@@ -228,3 +230,21 @@ def test_a_command_that_runs_on_is_still_to_be_ended_by_a_stop_after_its_turn_wa
     assert (before.sandbox.left_running, after.sandbox.left_running, after.under_way) == (action.id, action.id, True)
     book.stop()
     assert views_of(book.events)[-1].sandbox.left_running is None
+
+
+@given(books(), st.data())
+@settings(max_examples=150, deadline=None)
+def test_a_branch_that_is_deleted_is_known_by_no_name_and_nothing_else_changes(
+    book: LogBuilder, data: st.DataObject
+) -> None:
+    before = views_of(book.events)[-1]
+    names = [branch.name for branch in before.lineage.branches]
+    name = data.draw(st.sampled_from([*names, "unknown"]))
+    [deleted] = book.append(BranchDeletedObservation(name=name))
+    after = views_of(book.events)[-1]
+    assert after.lineage == evolve(
+        before.lineage, branches=tuple(one for one in before.lineage.branches if one.name != name)
+    )
+    assert evolve(after, head=before.head, lineage=before.lineage) == before
+    assert after.lineage.path(before.head) == before.chain
+    assert after.chain[-1][1] == deleted.id

@@ -20,6 +20,7 @@ from openhands_sessions.core.events.own import FeedbackKind, RuleScope
 from openhands_sessions.core.history_commands import (
     Compact,
     CreateCheckpoint,
+    DeleteBranch,
     EditMessage,
     GoBack,
     Merge,
@@ -57,6 +58,7 @@ COMMANDS: list[Command] = [
     EditMessage(message=EventId(7), content="", image_urls=(), file_urls=("/workspace/a",)),
     Regenerate(),
     SwitchBranch(branch="old"),
+    DeleteBranch(branch="old"),
     Merge(conversation=ConversationId("other"), branch="b", left="here"),
     Merge(branch="b"),
     CreateCheckpoint(name="here", description="all green"),

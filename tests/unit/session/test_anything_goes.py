@@ -28,6 +28,7 @@ from openhands_sessions.core.events.own import CallPurpose, FeedbackKind, ModelC
 from openhands_sessions.core.history_commands import (
     Compact,
     CreateCheckpoint,
+    DeleteBranch,
     EditMessage,
     GoBack,
     Regenerate,
@@ -78,6 +79,7 @@ COMMANDS: dict[str, Command] = {
     "label": CreateCheckpoint(name="here"),
     "restore": GoBack(checkpoint="here"),
     "switch": SwitchBranch(branch="1"),
+    "delete branch": DeleteBranch(branch="1"),
     "compact": Compact(),
     "feedback": GiveFeedback(feedback=FeedbackKind.UP, about=EventId(1)),
     "seed": Seed(messages=({"role": "user", "content": "earlier"},)),
