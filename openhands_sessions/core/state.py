@@ -14,6 +14,8 @@ from openhands_sessions.core.state_values import LARGEST_STATE, checked_key, pla
 
 MOST_OPERATIONS = 1_000
 """Of one change."""
+BEGINNING = "fork"
+"""The id of the change that a copied state begins with."""
 LONGEST_ID = 200
 """Characters of a change's id."""
 

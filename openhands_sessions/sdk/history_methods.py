@@ -1,13 +1,15 @@
 """The methods of a session that move through its history, each with its async twin."""
 
+from dataclasses import replace
 from typing import Self
 
 from openhands_sessions.core.lineage import Checkpoint
 from openhands_sessions.sdk.lazy_conversation import LazyConversation
-from openhands_sessions.sdk.opening import Opening, Place
+from openhands_sessions.sdk.opening import Place
 from openhands_sessions.sdk.private_loop import arrive, wait_for
 from openhands_sessions.sdk.results import MergeResult
 from openhands_sessions.sdk.session_ids import session_id, stored_id
+from openhands_sessions.sdk.state_merge import OnConflict, StateMerge, checked_choice
 
 
 class HistoryMethods(LazyConversation):
@@ -94,32 +96,56 @@ class HistoryMethods(LazyConversation):
         await arrive(self._moves(lambda it: it.fork(stored_id(name), name, at)))
         return self._sibling(name)
 
-    def merge(self, other: LazyConversation | str, *, left: str | None = None) -> MergeResult:
+    def merge(
+        self, other: LazyConversation | str, *, left: str | None = None, on_conflict: OnConflict = "ours"
+    ) -> MergeResult:
         """Go on with the turns of this dialogue and of another one that began alike, a session or a branch: those that
         both have once, the others in the order in which they ended. Merging again adds nothing. What is left is a
-        branch, called `left` or by a number. Raises BadInput for what is not related, SessionBusy while a turn runs."""
-        return wait_for(self._moves(lambda it: it.merge(_named(other), left)), "merge")
+        branch, called `left` or by a number. Raises BadInput for what is not related, SessionBusy while a turn runs.
 
-    async def amerge(self, other: LazyConversation | str, *, left: str | None = None) -> MergeResult:
+        From the state of another session, what it alone has changed since the fork is taken over. A key that both have
+        changed has the value that `on_conflict` says: ours, theirs, that of the latest change, or what a function makes
+        of the key, the value at the fork, ours and theirs, None for one that is not there; with "error",
+        RevisionConflict is raised before anything is merged."""
+        return wait_for(self._merge(other, left, on_conflict), "merge")
+
+    async def amerge(
+        self, other: LazyConversation | str, *, left: str | None = None, on_conflict: OnConflict = "ours"
+    ) -> MergeResult:
         """As `merge`."""
-        return await arrive(self._moves(lambda it: it.merge(_named(other), left)))
+        return await arrive(self._merge(other, left, on_conflict))
 
-    def merge_sessions(self, other: LazyConversation) -> Self:
-        """A new session with the turns of this one and of another one; both stay as they are. Its id is this one's with
-        `_merged` behind it, and a number where that is taken. Raises as `merge`."""
-        return wait_for(self._merged(other), "merge_sessions")
+    def merge_sessions(self, other: LazyConversation, *, on_conflict: OnConflict = "ours") -> Self:
+        """A new session with the turns and the state of this one and of another one; both stay as they are. Its id is
+        this one's with `_merged` behind it, and a number where that is taken. Raises as `merge`."""
+        return wait_for(self._merged(other, on_conflict), "merge_sessions")
 
-    async def amerge_sessions(self, other: LazyConversation) -> Self:
+    async def amerge_sessions(self, other: LazyConversation, *, on_conflict: OnConflict = "ours") -> Self:
         """As `merge_sessions`."""
-        return await arrive(self._merged(other))
+        return await arrive(self._merged(other, on_conflict))
 
-    async def _merged(self, other: LazyConversation) -> Self:
+    async def _merged(self, other: LazyConversation, on_conflict: OnConflict) -> Self:
         name = await self._moves(lambda it: it.free_id(f"{self.session_id}_merged"))
         await self._moves(lambda it: it.fork(stored_id(name), session_id(name), None))
         made = self._sibling(name)
-        await made._moves(lambda it: it.merge(_named(other), None))
+        await made._merge(other, None, on_conflict, began=self)
         return made
 
-
-def _named(other: LazyConversation | str) -> Opening | str:
-    return other if isinstance(other, str) else other.opening
+    async def _merge(
+        self,
+        other: LazyConversation | str,
+        left: str | None,
+        on_conflict: OnConflict,
+        began: LazyConversation | None = None,
+    ) -> MergeResult:
+        """`began` is the session that this one is a copy of, where that is to be compared with the other one."""
+        checked_choice(on_conflict)
+        if isinstance(other, str):
+            return await self._moves(lambda it: it.merge(other, left))
+        ours, theirs, first = [(await each._calls()).states["session"] for each in (self, other, began or self)]
+        merge = StateMerge(ours, theirs, self.opening.sid, began=first)
+        if on_conflict == "error":
+            await self._moves(lambda it: it.diff(other.opening))  # what is not related is refused as that
+            await merge.check()
+        done = await self._moves(lambda it: it.merge(other.opening, left))
+        return replace(done, state_conflicts=await merge.carry_out(on_conflict))

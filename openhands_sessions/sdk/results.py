@@ -32,11 +32,13 @@ class TurnResult:
 class MergeResult:
     """What a merge has done: how many `turns` came from the other dialogue, 0 where all were here; the branch that
     what was left is now, None where it lies on another one. `conflicts` names turns that the two dialogues have in
-    different orders, by the conversation and the event that each was first."""
+    different orders, by the conversation and the event that each was first; `state_conflicts` the keys of the state
+    that both have changed, whichever value was taken."""
 
     turns: int = 0
     left_branch: str | None = None
     conflicts: tuple[str, ...] = ()
+    state_conflicts: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

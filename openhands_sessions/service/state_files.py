@@ -9,14 +9,12 @@ import orjson
 from openhands_sessions.core.errors import DamagedRecord, NotFound, TooLarge
 from openhands_sessions.core.events.event import Json
 from openhands_sessions.core.ids import ConversationId, folder_name
-from openhands_sessions.core.state import KeyedState, StateChange, StateOp, StateOperation
+from openhands_sessions.core.state import BEGINNING, KeyedState, StateChange, StateOp, StateOperation
 from openhands_sessions.core.state_values import LARGEST_VALUE
 from openhands_sessions.ports.files import FileStore
 from openhands_sessions.ports.state import StateScope
 from openhands_sessions.service.settings import conversation_folder
 
-BEGINNING = "fork"
-"""The id of the change that a copied state begins with."""
 LARGEST_FILE = 16 * 1024 * 1024
 """Bytes of one value as JSON text."""
 

@@ -16,9 +16,16 @@ from tests.support.server_clients import Clients
 
 PAGES = Path(__file__).parents[2] / "docs" / "howto"
 FORKING = (PAGES / "fork-and-merge.md").read_text()
-TYPED, CURLED = re.findall(r"^```\n(.*?)^```", FORKING, re.MULTILINE | re.DOTALL)
-[FORKS] = re.findall(r"^```python\n(.*?)^```", FORKING, re.MULTILINE | re.DOTALL)
+TYPED, CURLED = re.findall(r"(?<=\n\n)```\n(.*?)^```", FORKING, re.MULTILINE | re.DOTALL)
+FORKS = "\n".join(re.findall(r"^```python\n(.*?)^```", FORKING, re.MULTILINE | re.DOTALL))
 [FILES] = re.findall(r"^```python\n(.*?)^```", (PAGES / "save-and-load-files.md").read_text(), re.MULTILINE | re.DOTALL)
+FORKED = """\
+['By train']
+['Plan a trip', 'By plane', 'By train']
+1 0
+2
+('budget',) {'bags': 1, 'budget': 60, 'nights': 3}
+"""
 SCRIPT = """\
 name: turns
 replies:
@@ -81,11 +88,7 @@ async def over_rest(server: Server, sid: str) -> None:
 
 @pytest.mark.slow
 @pytest.mark.timeout(500)
-@pytest.mark.parametrize(
-    ("block", "printed"),
-    [(FORKS, "['By train']\n['Plan a trip', 'By plane', 'By train']\n1 0\n2\n"), (FILES, "notes 2\n# notes\n")],
-    ids=["forks", "files"],
-)
+@pytest.mark.parametrize(("block", "printed"), [(FORKS, FORKED), (FILES, "notes 2\n# notes\n")], ids=["forks", "files"])
 async def test_the_programs_print_what_they_should(tmp_path: Path, block: str, printed: str) -> None:
     async with asyncio.timeout(500):
         programs = LibraryPrograms(folder=tmp_path, data_dir=tmp_path / "data")
