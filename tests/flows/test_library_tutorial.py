@@ -45,6 +45,12 @@ replies:
   - when: Have a text written
     steps:
       - {call: transfer_to_writer, with: {task: Write a text now.}}
+  - when: Plan a trip
+    steps: [{say: Where to.}]
+  - when: By plane
+    steps: [{say: Fast.}]
+  - when: By train
+    steps: [{say: Slow.}]
   - steps: [{say: Hello.}]
   - steps: [{say: Welcome back.}]
   - steps: [{say: Once more.}]
@@ -60,6 +66,7 @@ Paid 4\\.
 More\\.A is bad\\.
 B is good\\.
 \\['side', .*\\] \\['1'\\]
+1 \\(\\) {'bags': 2}
 The Danube is long\\.
 The Isar is missing\\.
 \\[None, 'write', None, 'judge'\\]
@@ -76,7 +83,7 @@ async def test_the_blocks_of_the_tutorial_run_from_top_to_bottom(tmp_path: Path)
     async with asyncio.timeout(500):
         programs = LibraryPrograms(folder=tmp_path, data_dir=tmp_path / "data")
         programs.script(SCRIPT)
-        assert len(BLOCKS) == 9
+        assert len(BLOCKS) == 10
         assert BLOCKS[0].count('"scripted:demo"') == 1
         text = "\n".join(BLOCKS).replace("scripted:demo", "scripted:play")
         process = await programs.start(text)
