@@ -1,30 +1,27 @@
 """Settings of a conversation, with its secrets, and how layers of them are merged."""
 
 import re
-import unicodedata
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from difflib import get_close_matches
 from typing import Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, SecretStr, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, ValidationError
 
 from openhands_sessions.core.agents import AgentDefinition, DefinedAgents
 from openhands_sessions.core.call_prices import HIGHEST_PRICE, MOST_PRICES, CallPrice
 from openhands_sessions.core.confirmation_rules import MOST_RULES, ConfirmationRule
+from openhands_sessions.core.custom_secrets import (
+    CustomSecret,
+    check_description,
+    check_name,
+    check_together,
+    check_value,
+)
 from openhands_sessions.core.errors import BadInput
 from openhands_sessions.core.events.event import Json
 from openhands_sessions.core.mcp_servers import McpConfig
 from openhands_sessions.core.texts import Address, GitName, Line, SecretKey
 
-LONGEST_SECRET = 16 * 1024
-LONGEST_DESCRIPTION = 1_000
-MOST_SECRETS = 200
-SECRETS_TOTAL = 24 * 1024
-"""Bytes of all secrets of a user or a conversation together; they are in the environment of every command."""
-_SECRET_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,127}")
-_RESERVED_NAMES = re.compile(
-    r"(?:OHS_|LD_|BASH)\w*|PATH|HOME|PWD|OLDPWD|SHELL|SHELLOPTS|IFS|ENV|PS[0-4]|PROMPT_COMMAND|TERM"
-)
 _BARE_NAMES = {"openai": re.compile(r"(gpt|chatgpt|codex)-|o[1-9](-|$)"), "anthropic": re.compile(r"claude-")}
 """Names that litellm also takes without their provider; a web client may send them back with it."""
 _HELD = (
@@ -38,58 +35,6 @@ NEVER = 1_000_000
 LONGEST_WAIT = 1_000_000.0
 """Seconds: timers cannot wait much longer."""
 LONGEST_INSTRUCTIONS = 1_000_000
-
-
-def check_name(name: str) -> str:
-    """The name. Raises BadInput if it is not allowed for a user's environment variable."""
-    if not _SECRET_NAME.fullmatch(name):
-        raise BadInput("name", "must be 1 to 128 letters, digits or '_', not beginning with a digit")
-    if _RESERVED_NAMES.fullmatch(name):
-        raise BadInput("name", f"must not be {name!r}: the sandbox needs that variable for itself")
-    return name
-
-
-def check_value(value: str) -> str:
-    """The value. Raises BadInput."""
-    if not value or "\0" in value or len(value.encode("utf-8", "replace")) > LONGEST_SECRET:
-        raise BadInput("value", f"must be 1 to {LONGEST_SECRET} bytes of text without NUL")
-    try:
-        value.encode()
-    except UnicodeEncodeError:
-        raise BadInput("value", "must be text that can be encoded as UTF-8") from None
-    return value
-
-
-def check_description(text: str) -> str:
-    """The description. Raises BadInput."""
-    if len(text) > LONGEST_DESCRIPTION:
-        raise BadInput("description", f"must have at most {LONGEST_DESCRIPTION} characters")
-    if any(unicodedata.category(letter) in ("Cc", "Cs") for letter in text if letter not in "\t\n\r"):
-        raise BadInput("description", "must not have control characters in it")
-    return text
-
-
-def check_together(secrets: Json) -> None:
-    """Check the secrets of one layer of settings. Raises BadInput for more than an environment can hold."""
-    if not isinstance(secrets, Mapping):
-        return
-    total = sum(len(f"{name}{_secret_value(secret)}".encode("utf-8", "replace")) for name, secret in secrets.items())
-    if len(secrets) > MOST_SECRETS or total > SECRETS_TOTAL:
-        raise BadInput("custom_secrets", f"must be at most {MOST_SECRETS}, of {SECRETS_TOTAL} bytes together")
-
-
-def _secret_value(secret: Json) -> str:
-    found = secret.get("value") if isinstance(secret, Mapping) else None
-    return found if isinstance(found, str) else ""
-
-
-class CustomSecret(BaseModel):
-    """A value in the environment of commands; never shown."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    value: SecretStr
-    description: str = ""
 
 
 class SessionSettings(BaseModel):

@@ -4,10 +4,16 @@ import asyncio
 import json
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 
+from openhands_sessions.core.custom_secrets import (
+    MOST_SECRETS,
+    SECRETS_TOTAL,
+    check_description,
+    check_name,
+    check_value,
+)
 from openhands_sessions.core.errors import AlreadyExists, NotFound, TooLarge
 from openhands_sessions.core.events.event import Json
 from openhands_sessions.core.ids import OwnerId
-from openhands_sessions.core.settings import MOST_SECRETS, SECRETS_TOTAL, check_description, check_name, check_value
 from openhands_sessions.ports.files import FileStore
 from openhands_sessions.service.settings import load, user_file
 
