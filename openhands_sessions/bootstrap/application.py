@@ -5,7 +5,6 @@ from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontext
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import partial
-from pathlib import Path
 from types import MappingProxyType
 
 import structlog
@@ -19,10 +18,10 @@ from openhands_sessions.adapters.files.local import LocalFiles
 from openhands_sessions.adapters.files.sealed import SealedFiles
 from openhands_sessions.adapters.installed import InstalledModels
 from openhands_sessions.adapters.mcp.lazy import LazyMcpServers
+from openhands_sessions.adapters.mcp.state_tool import StateTool
 from openhands_sessions.adapters.models.catalogue import ModelChoice
 from openhands_sessions.adapters.models.litellm import LiteLlmModels
 from openhands_sessions.adapters.models.scripted import ScriptedModels
-from openhands_sessions.adapters.openhands_installation import OpenHandsFolder
 from openhands_sessions.adapters.tools.delegate import tool_of
 from openhands_sessions.adapters.tools.editor import Editor
 from openhands_sessions.adapters.tools.execution import Bash, Ipython
@@ -53,18 +52,17 @@ from openhands_sessions.core.money import micro_dollars
 from openhands_sessions.core.quotas import Quota
 from openhands_sessions.ports.access import Access, Auth, Principal, Role
 from openhands_sessions.ports.files import FileStore
-from openhands_sessions.ports.mcp import McpServers
+from openhands_sessions.ports.mcp import McpServers, McpTools
 from openhands_sessions.ports.model import ModelSpec
 from openhands_sessions.ports.operations import OperatorAccess, SessionLimits
 from openhands_sessions.ports.runtime import Runtimes
 from openhands_sessions.ports.sandboxes import Sandboxes
 from openhands_sessions.ports.sharing import LinkTokens
-from openhands_sessions.ports.state import States
+from openhands_sessions.ports.state import AgentStates, States
 from openhands_sessions.ports.store import SessionStore, StoredLimits
 from openhands_sessions.ports.trajectories import TrajectoryArchive
 from openhands_sessions.ports.workspaces import UploadLimits
 from openhands_sessions.service.expected_clients import ExpectedClients
-from openhands_sessions.service.importing import Importer
 from openhands_sessions.service.initial_input import InitialInputStore
 from openhands_sessions.service.local_access import LocalAccess
 from openhands_sessions.service.local_sharing import LocalSharing
@@ -129,9 +127,8 @@ async def open_application(
         agents = AgentChoice({"default": ModelAgents(models), "shell": ShellAgents()})
         opened = await stack.enter_async_context(runtimes[config.runtime.kind](config, store))
         tracer = await stack.enter_async_context(open_tracer(config))
-        parts = replace(
-            _parts(config, store, opened, agents), tracer=tracer, secrets=_own_secrets(config, provider_keys)
-        )
+        parts = replace(_parts(config, store, opened, agents, provider_keys), tracer=tracer)
+        parts = _with_states(parts, lambda principal: states(principal))
         files = LocalFiles(config.data_dir / "files")
         sealed = SealedFiles(files, _text(config.server.encryption_key))
         settings = SettingsStore(sealed, layers(config))
@@ -274,7 +271,19 @@ def quotas(config: Config) -> Sequence[Quota]:
     ]
 
 
-def _parts(config: Config, store: SessionStore, runtimes: Runtimes, agents: AgentChoice) -> Dependencies:
+def _with_states(parts: Dependencies, states: Callable[[Principal], States]) -> Dependencies:
+    """The parts, whose agents may see states. States stand on the sessions that are made of the parts: they are asked
+    for when a session is set up."""
+
+    def tool(seen: AgentStates) -> McpTools:
+        return StateTool(states(Principal(owner=seen.owner, role=Role.USER)), seen)
+
+    return replace(parts, state_tool=tool)
+
+
+def _parts(
+    config: Config, store: SessionStore, runtimes: Runtimes, agents: AgentChoice, provider_keys: Mapping[str, SecretStr]
+) -> Dependencies:
     return Dependencies(
         measurements=Measurements(config.llm.model),
         quotas=quotas(config),
@@ -290,6 +299,7 @@ def _parts(config: Config, store: SessionStore, runtimes: Runtimes, agents: Agen
         condenser=WindowCondenser(),
         clock=lambda: datetime.now(UTC),
         version=__version__,
+        secrets=_own_secrets(config, provider_keys),
     )
 
 
@@ -335,14 +345,3 @@ async def open_sandboxes(config: Config) -> AsyncIterator[Sandboxes]:
         raise BadInput("runtime.kind", "must be docker: other sandboxes are processes, which end by themselves")
     async with open_store(config) as store, open_docker_kind(config, store) as runtimes:
         yield runtimes
-
-
-@asynccontextmanager
-async def open_importer(config: Config, folder: Path) -> AsyncIterator[Importer]:
-    """What takes another installation's conversations into the data folder. Raises BadInput for a kind of store that
-    does not last, StorageError, OSError."""
-    if config.store.kind == "memory":
-        raise BadInput("store.kind", "must be one that lasts: what is imported into memory is gone at once")
-    config.data_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
-    async with open_store(config) as store:
-        yield Importer(store, OpenHandsFolder(folder), LOCAL_OWNER, None)

@@ -112,11 +112,17 @@ def file_of(store: str) -> Path:
 
 
 def program_agent(
-    prompt: str, settings: Mapping[str, Json], functions: McpTools, *, sandbox: bool, name: str | None = None
+    prompt: str,
+    settings: Mapping[str, Json],
+    functions: McpTools,
+    *,
+    sandbox: bool,
+    name: str | None = None,
+    app: str = "default",
 ) -> ProgramAgent:
     """What a program gives to a session, see ProgramAgent."""
     runtimes = None if sandbox else NoSandboxes()
-    return ProgramAgent(settings=settings, prompt=prompt, functions=functions, runtimes=runtimes, name=name)
+    return ProgramAgent(settings=settings, prompt=prompt, functions=functions, runtimes=runtimes, name=name, app=app)
 
 
 def _changed(config: Config, store: Mapping[str, object], folder: Path) -> Config:

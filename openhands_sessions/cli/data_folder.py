@@ -17,6 +17,7 @@ from pydantic import SecretStr
 
 from openhands_sessions.bootstrap import application as bootstrap
 from openhands_sessions.bootstrap.backup import LOCK
+from openhands_sessions.bootstrap.installation import open_importer
 from openhands_sessions.cli.keys import key_for
 from openhands_sessions.cli.output import clean, columns, print_json
 from openhands_sessions.cli.settings import loaded
@@ -137,7 +138,7 @@ async def _import_all(config: Config, folder: Path) -> Counter[str]:
         nonlocal total
         total = places
 
-    async with bootstrap.open_importer(config, folder) as importer:
+    async with open_importer(config, folder) as importer:
         async for outcome in importer.run(begin):
             counted[outcome.kind] += 1
             print(_outcome_text(outcome, f"[{counted.total()}/{total}]"), flush=True)

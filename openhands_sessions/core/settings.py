@@ -20,13 +20,14 @@ from openhands_sessions.core.custom_secrets import (
 from openhands_sessions.core.errors import BadInput
 from openhands_sessions.core.events.event import Json
 from openhands_sessions.core.mcp_servers import McpConfig
+from openhands_sessions.core.state_keys import StateAccess
 from openhands_sessions.core.texts import Address, GitName, Line, SecretKey
 
 _BARE_NAMES = {"openai": re.compile(r"(gpt|chatgpt|codex)-|o[1-9](-|$)"), "anthropic": re.compile(r"claude-")}
 """Names that litellm also takes without their provider; a web client may send them back with it."""
 _HELD = (
     *("agent", "confirmation_mode", "security_analyzer", "max_iterations", "max_budget_per_task"),
-    *("condenser_max_size", "command_timeout", "agents", "agent_visibility"),
+    *("condenser_max_size", "command_timeout", "agents", "agent_visibility", "state_tool"),
 )
 """How a conversation works. How its model is reached, and what its commands find in their environment, is not held:
 keys change, and what failed for a wrong one must go on with the right one."""
@@ -55,6 +56,11 @@ class SessionSettings(BaseModel):
         "answers",
         description="What several agents are shown of each other: what the user says to them and their `answers`, or "
         "their tool calls too (`full`).",
+    )
+    state_tool: StateAccess = Field(
+        "off",
+        description="Whether agents have the tool `state`, which shows them the state of the conversation, of its user "
+        "and of the app (`read`), and also changes that of the conversation (`write`).",
     )
     llm_model: Line | None = Field(None, description="The model: a name of litellm, or `scripted:NAME`.")
     llm_base_url: Address | None = Field(None, description="Address of the model; its provider's own if not set.")

@@ -27,5 +27,7 @@ class ProgramAgent:
     """Of several agents; None for the only one."""
     handoffs: tuple[str, ...] = ()
     """Of several agents, those to which it may give its turn."""
+    app: str = "default"
+    """The name of the program, whose state its agents may see."""
     others: tuple["ProgramAgent", ...] = ()
     """The further ones of several, each with a name."""

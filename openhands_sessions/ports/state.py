@@ -8,6 +8,8 @@ from openhands_sessions.core.events.event import Json
 from openhands_sessions.core.ids import ConversationId, EventId, OwnerId
 from openhands_sessions.core.state import KeyedState, StateChange, StateEntry
 
+STATE_TOOL = "state"
+"""The name of the tool by which agents see states."""
 ScopeKind = Literal["session", "user", "app"]
 
 
@@ -24,6 +26,17 @@ class StateScope(NamedTuple):
     @classmethod
     def user(cls, owner: OwnerId) -> "StateScope":
         return cls("user", owner)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class AgentStates:
+    """What the agents of a conversation see by their tool: its state, that of its owner, and that of the app. `writes`:
+    whether they also change that of the conversation."""
+
+    conversation: ConversationId
+    owner: OwnerId
+    app: str
+    writes: bool
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,10 +10,11 @@ import structlog
 
 from openhands_sessions.bootstrap.library import Library, open_library
 from openhands_sessions.core.ids import LOCAL_OWNER, ConversationId
+from openhands_sessions.core.state_keys import StateKind
 from openhands_sessions.sdk.files import SessionFiles
 from openhands_sessions.sdk.held_state import HeldState
 from openhands_sessions.sdk.history import SessionHistory
-from openhands_sessions.sdk.opening import Opening, StateCalls, StateKind
+from openhands_sessions.sdk.opening import Opening, StateCalls
 from openhands_sessions.sdk.private_loop import PrivateLoop, private_loop
 from openhands_sessions.sdk.program_conversation import ProgramConversation
 from openhands_sessions.sdk.stored_state import StoredState

@@ -9,6 +9,7 @@ from openhands_sessions.core.ids import ConversationId
 from openhands_sessions.core.lineage import Checkpoint
 from openhands_sessions.core.session_file import SessionFile
 from openhands_sessions.core.state import StateOperation
+from openhands_sessions.core.state_keys import StateAccess, StateKind
 from openhands_sessions.ports.conversations import DialogueDiff
 from openhands_sessions.ports.state import NumberedChange
 from openhands_sessions.sdk.agent import Agent
@@ -17,8 +18,6 @@ from openhands_sessions.sdk.results import MergeResult, StreamItem
 from openhands_sessions.sdk.state_reading import StateReading
 
 ExportFormat = Literal["jsonl", "json", "markdown", "openai"]
-StateKind = Literal["session", "user", "app", "temp"]
-"""Whose state: that of the session, of its user, of the program; `temp` is that of the session in this process."""
 Place = Checkpoint | str | int
 """A checkpoint, its name, or the number that one has which was not named."""
 
@@ -29,7 +28,7 @@ class Opening:
     whether a call waits while a turn, or another process, has the session. `timeout`: seconds that a turn may take.
     `agents` are several by name, in place of `agent`, which is the first one then, and `visibility` says what they see
     of each other. `confirm`: which calls of tools await answers, of which `on_approval` is asked.
-    `app` names the program, whose state all its sessions see."""
+    `app` names the program, whose state all its sessions see; `state_tool`: what agents may do with state."""
 
     name: str
     sid: ConversationId
@@ -43,6 +42,7 @@ class Opening:
     confirm: bool | tuple[str, ...] = False
     on_approval: OnApproval | None = None
     app: str = "default"
+    state_tool: StateAccess = "off"
 
 
 class ConversationCalls(Protocol):

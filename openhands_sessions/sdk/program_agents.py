@@ -12,6 +12,7 @@ from openhands_sessions.core.events.event import Json
 from openhands_sessions.core.mcp_servers import McpConfig
 from openhands_sessions.core.settings import bad_input
 from openhands_sessions.ports.program import ProgramAgent
+from openhands_sessions.ports.state import STATE_TOOL
 from openhands_sessions.sdk.agent import Agent, AgentTool
 from openhands_sessions.sdk.agent_tools import AgentTools, Ask
 from openhands_sessions.sdk.functions import FunctionTools
@@ -38,10 +39,13 @@ def _program_agent(opening: Opening, agent: Agent, name: str | None, ask: Ask) -
         "command_timeout": opening.timeout,
         "mcp_config": _mcp_config(agent),
         "agent_visibility": opening.visibility,
+        "state_tool": opening.state_tool,
     }
     plain = FunctionTools([each for each in agent.tools if not isinstance(each, AgentTool)], opening.sid)
     functions = AgentTools(plain, [each for each in agent.tools if isinstance(each, AgentTool)], ask)
-    made = program_agent(_prompt(agent), settings, functions, sandbox=agent.sandbox, name=name)
+    if opening.state_tool != "off" and any(each.name == STATE_TOOL for each in functions.functions):
+        raise BadInput("tools", f"must not have the name {STATE_TOOL!r}, which the tool for state has")
+    made = program_agent(_prompt(agent), settings, functions, sandbox=agent.sandbox, name=name, app=opening.app)
     keys = [key for other in agent.handoffs for key, known in opening.agents.items() if known is other]
     return replace(made, handoffs=tuple(keys))
 

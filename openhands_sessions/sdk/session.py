@@ -7,6 +7,7 @@ from typing import Any, Literal, Self
 from uuid import uuid4
 
 from openhands_sessions.core.errors import BadInput, SessionBusy, UnknownAgent
+from openhands_sessions.core.state_keys import StateAccess
 from openhands_sessions.core.state_values import checked_key
 from openhands_sessions.sdk.agent import Agent, checked_agents, running_in
 from openhands_sessions.sdk.approval_methods import ApprovalMethods
@@ -22,6 +23,13 @@ from openhands_sessions.sdk.session_ids import stored_id
 from openhands_sessions.sdk.shared_state import SharedState
 from openhands_sessions.sdk.state_methods import StateMethods
 from openhands_sessions.sdk.version_methods import VersionMethods
+
+
+_CHOICES = {
+    "concurrency": ("queue", "reject"),
+    "visibility": ("answers", "full"),
+    "state_tool": ("off", "read", "write"),
+}
 
 
 @known_arguments
@@ -47,6 +55,7 @@ class Session(HistoryMethods, VersionMethods, StateMethods, ApprovalMethods, Fil
         turn_timeout: float = 600.0,
         confirm: bool | Sequence[str] = False,
         on_approval: OnApproval | None = None,
+        state_tool: StateAccess = "off",
     ) -> None:
         """`session_id` is any text of up to 200 characters; None for a new one. `store` is `sqlite:///FILE`, or
         `memory:`; None for the database of the user's data folder. With the `concurrency` `queue`, a message that comes
@@ -61,14 +70,13 @@ class Session(HistoryMethods, VersionMethods, StateMethods, ApprovalMethods, Fil
         names, which may have `*` in them; rules of the configuration hold too. `on_approval` is then asked, in a thread
         unless it is async, with the PendingBatch; without it, the turn raises ApprovalNeeded.
 
-        `shared_state` becomes the state of the session; `app_name` is whose state `app:` names. Raises BadInput."""
-        if concurrency not in ("queue", "reject"):
-            raise BadInput("concurrency", 'must be "queue" or "reject"')
+        `shared_state` becomes the state of the session; `app_name` is whose state `app:` names. With `state_tool`, the
+        agents have a tool `state`: to `read` the states of session, user and app, or also to `write` the session's.
+        Raises BadInput."""
+        _check_choices(concurrency=concurrency, visibility=visibility, state_tool=state_tool)
         if not turn_timeout > 0:
             raise BadInput("turn_timeout", "must be a number of seconds above 0")
         self.session_id = checked_id(uuid4().hex if session_id is None else session_id)
-        if visibility not in ("answers", "full"):
-            raise BadInput("visibility", 'must be "answers" or "full"')
         self.agents = checked_agents(agent, agents)
         self.agent = agent or next(iter(self.agents.values()), None) or Agent()
         opening = Opening(
@@ -84,6 +92,7 @@ class Session(HistoryMethods, VersionMethods, StateMethods, ApprovalMethods, Fil
             confirm=confirm if isinstance(confirm, bool) else tuple(confirm),
             on_approval=on_approval,
             app=checked_key(app_name),
+            state_tool=state_tool,
         )
         super().__init__(opening, shared_state)
 
@@ -218,3 +227,11 @@ class Session(HistoryMethods, VersionMethods, StateMethods, ApprovalMethods, Fil
         async with aclosing(conversation.turn(message, key, agent)) as items:
             async for item in items:
                 yield item
+
+
+def _check_choices(**given: object) -> None:
+    """Raises BadInput."""
+    for name, value in given.items():
+        *others, last = (f'"{each}"' for each in _CHOICES[name])
+        if value not in _CHOICES[name]:
+            raise BadInput(name, f"must be {', '.join(others)} or {last}")

@@ -1,40 +1,18 @@
 """The state of a program's session as a mapping, each access of which goes to the store."""
 
 from collections.abc import Callable, Coroutine, Iterator, Mapping, MutableMapping
-from typing import Any, Protocol, TypeVar, get_args
+from typing import Any, Protocol, TypeVar
 
-from openhands_sessions.core.errors import BadInput
-from openhands_sessions.core.state_values import checked_key
-from openhands_sessions.sdk.opening import StateKind
+from openhands_sessions.core.state_keys import KINDS, StateKind, named, place_of
 from openhands_sessions.sdk.scoped_state import ScopedState
 
 T = TypeVar("T")
-
-KINDS: tuple[StateKind, ...] = get_args(StateKind)
 
 
 class Waiting(Protocol):
     """Waits for work on the private loop; `name` is what was called."""
 
     def __call__(self, work: Coroutine[Any, Any, T], name: str) -> T: ...
-
-
-def place_of(key: object) -> tuple[StateKind, str]:
-    """The scope that a key's prefix names, and the key in it: `user:k`, `app:k`, `temp:k`; without one it is the
-    session's. Raises BadInput."""
-    text = checked_key(key)
-    prefix, colon, rest = text.partition(":")
-    for kind in KINDS:
-        if colon and prefix == kind and kind != "session":
-            if not rest:
-                raise BadInput("key", f"must have a name after {text!r}")
-            return kind, rest
-    return "session", text
-
-
-def named(kind: StateKind, key: str) -> str:
-    """The key with its prefix."""
-    return key if kind == "session" else f"{kind}:{key}"
 
 
 class StateMapping(MutableMapping[str, Any]):

@@ -5,11 +5,12 @@ from contextlib import asynccontextmanager, contextmanager
 from typing import Any, overload
 
 from openhands_sessions.core.errors import BadInput
+from openhands_sessions.core.state_keys import StateKind, place_of
 from openhands_sessions.sdk.lazy_conversation import LazyConversation
-from openhands_sessions.sdk.opening import StateCalls, StateKind
+from openhands_sessions.sdk.opening import StateCalls
 from openhands_sessions.sdk.private_loop import aiterate, arrive, iterate, wait_for
 from openhands_sessions.sdk.scoped_state import ScopedState
-from openhands_sessions.sdk.state_mapping import DictInState, StateMapping, place_of
+from openhands_sessions.sdk.state_mapping import DictInState, StateMapping
 from openhands_sessions.sdk.state_reading import StateDraft
 
 PREFERENCE = "preference."

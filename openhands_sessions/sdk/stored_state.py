@@ -8,9 +8,10 @@ from openhands_sessions.bootstrap.library import Library
 from openhands_sessions.core.errors import NotFound
 from openhands_sessions.core.ids import LOCAL_OWNER, owner_id
 from openhands_sessions.core.state import KeyedState, StateChange, StateOperation
+from openhands_sessions.core.state_keys import StateKind
 from openhands_sessions.ports.state import NumberedChange, StateScope
 from openhands_sessions.sdk.held_state import reading_of
-from openhands_sessions.sdk.opening import Opening, StateKind
+from openhands_sessions.sdk.opening import Opening
 from openhands_sessions.sdk.program_conversation import ProgramConversation
 from openhands_sessions.sdk.state_reading import StateReading
 

@@ -57,7 +57,7 @@ class AgentSession:
         on_change: Callable[["AgentSession"], None] = lambda session: None,
         stages: Mapping[SessionState, SetupStage] = STAGES,
     ) -> None:
-        self.sid = sid
+        self.sid, self._owner = sid, owner
         self._settings = settings = settings_of(None)
         self._dependencies, self._participants = dependencies, participants_of(settings_of, dependencies)
         self.credentials = LiveCredentials(settings, masker_of(self._participants, dependencies.secrets))
@@ -214,6 +214,7 @@ class AgentSession:
         stream.feed.begin()
         setup = SessionSetup(
             sid=self.sid,
+            owner=self._owner,
             settings=self._settings,
             opening=self._opening,
             participants=self._participants,

@@ -16,6 +16,7 @@ from openhands_sessions.ports.mcp import McpFunction, McpServers, McpTools
 from openhands_sessions.ports.memory import Memory
 from openhands_sessions.ports.policy import Policy
 from openhands_sessions.ports.runtime import Runtimes
+from openhands_sessions.ports.state import AgentStates
 from openhands_sessions.ports.store import SessionStore
 from openhands_sessions.ports.tool import Tool
 from openhands_sessions.ports.tracing import Tracer
@@ -35,7 +36,7 @@ SettingsOf = Callable[[str | None], SessionSettings]
 class Participant:
     """One of the agents of a conversation. `name` is None where it is the only one. `prompt` is in place of the agent's
     usual one, `instructions` come behind it. `functions` are the program's. With `sandbox` it has the tools for one.
-    `handoffs` are the agents to which it may give its turn."""
+    `handoffs` are the agents to which it may give its turn. `app` is whose state it sees as that of the app."""
 
     settings_of: SettingsOf
     name: str | None = None
@@ -44,6 +45,7 @@ class Participant:
     functions: McpTools | None = None
     sandbox: bool = True
     handoffs: Sequence[str] = ()
+    app: str = "default"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -70,6 +72,8 @@ class Dependencies:
     """The agents that the program has defined; without, the settings say which there are."""
     mcp_tool: Callable[[McpFunction], Tool] | None = None
     """Makes the tool of a function."""
+    state_tool: Callable[[AgentStates], McpTools] | None = None
+    """Makes the tool by which agents see states."""
     fold_turns: asyncio.Semaphore = field(default_factory=fold_turns)
     """Of all sessions' long logs."""
     measurements: Measurements = field(default_factory=Measurements)

@@ -29,8 +29,8 @@ def joined(functions: McpTools | None, servers: McpTools | None) -> McpTools | N
 
 
 class JoinedMcpTools:
-    """The functions of a program and the tools of servers. Their names differ: those of servers begin with `mcp_`, and
-    of two that are alike the program's counts."""
+    """The functions of a program, with ours, and the tools of servers. Their names differ: those of servers begin with
+    `mcp_`, and of two that are alike the program's counts."""
 
     def __init__(self, functions: McpTools, servers: McpTools) -> None:
         self._named = {each.name for each in functions.functions}

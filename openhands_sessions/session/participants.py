@@ -6,12 +6,14 @@ from dataclasses import dataclass
 from functools import partial
 
 from openhands_sessions.core.agents import HANDOFF
+from openhands_sessions.core.ids import ConversationId, OwnerId
 from openhands_sessions.core.masking import SecretMasker
 from openhands_sessions.core.mcp_servers import McpConfig
 from openhands_sessions.core.settings import SessionSettings, secrets
 from openhands_sessions.core.shared_dialogue import Viewer
 from openhands_sessions.ports.mcp import CurrentConfig, McpFunction, McpTools, agent_function
 from openhands_sessions.ports.runtime import Runtime
+from openhands_sessions.ports.state import AgentStates
 from openhands_sessions.ports.tool import Tool
 from openhands_sessions.session.dependencies import Dependencies, Participant, SettingsOf
 from openhands_sessions.session.mcp_opening import joined, open_mcp
@@ -71,7 +73,7 @@ def _with_model(settings_of: SettingsOf, own: str | None, model: str | None) -> 
 @dataclass(slots=True)
 class ParticipantOpening:
     """Opens the agents of one conversation on `stack`. `model` is the one that the user has chosen, for the first.
-    `current` as `McpServers.open` has it, of the first one's servers."""
+    `current` as `McpServers.open` has it, of the first one's servers. `whose` are the conversation and its owner."""
 
     stack: AsyncExitStack
     parts: Dependencies
@@ -80,6 +82,7 @@ class ParticipantOpening:
     tools: Sequence[Tool]
     current: CurrentConfig
     model: str | None
+    whose: tuple[ConversationId, OwnerId]
 
     async def open(self, participants: Sequence[Participant]) -> Sequence[OpenedParticipant]:
         """In their order. Raises BadInput, ModelFailure."""
@@ -91,7 +94,7 @@ class ParticipantOpening:
             model = self.model if number == 0 else None
             agent = await self.stack.enter_async_context(SwitchableAgent.open(opening, model))
             config = each.settings_of(None).mcp_config
-            mcp = joined(each.functions, await self._servers(servers, config))
+            mcp = joined(joined(each.functions, self._state(each)), await self._servers(servers, config))
             functions = (*(() if mcp is None else mcp.functions), *_handoffs(each))
             made = () if self.parts.mcp_tool is None else map(self.parts.mcp_tool, functions)
             tools = ToolRegistry((*(self.tools if each.sandbox else ()), *made))
@@ -103,6 +106,15 @@ class ParticipantOpening:
                 OpenedParticipant(agent=agent, tools=tools, mcp=mcp, settings=settings, prompt=prompt, viewer=viewer)
             )
         return opened
+
+    def _state(self, participant: Participant) -> McpTools | None:
+        """The tool by which an agent sees states, where it may."""
+        allowed = participant.settings_of(None).state_tool
+        if self.parts.state_tool is None or allowed == "off":
+            return None
+        sid, owner = self.whose
+        seen = AgentStates(conversation=sid, owner=owner, app=participant.app, writes=allowed == "write")
+        return self.parts.state_tool(seen)
 
     async def _servers(
         self, known: list[tuple[McpConfig | None, McpTools | None]], config: McpConfig | None

@@ -29,4 +29,5 @@ def _participant(agent: ProgramAgent, settings: LayeredSettings) -> Participant:
         functions=agent.functions,
         sandbox=agent.runtimes is None,
         handoffs=agent.handoffs,
+        app=agent.app,
     )

@@ -82,6 +82,7 @@ class SessionSetup:
     """Builds one session, stage by stage: each needs what the earlier ones give. What is opened lies on `stack`."""
 
     sid: ConversationId
+    owner: OwnerId
     settings: SessionSettings
     opening: AgentOpening
     """Of the first agent."""
@@ -175,7 +176,16 @@ class SessionSetup:
     async def _open_agents(self, runtime: Runtime, tools: Sequence[Tool]) -> Sequence[OpenedParticipant]:
         """The first one with a model that the user has chosen for this conversation."""
         parts, ledger, view = self.dependencies, self.opening.ledger, self.stream.view
-        opening = ParticipantOpening(self.stack, parts, ledger, runtime, tools, self.credentials.mcp, view.model)
+        opening = ParticipantOpening(
+            stack=self.stack,
+            parts=parts,
+            ledger=ledger,
+            runtime=runtime,
+            tools=tools,
+            current=self.credentials.mcp,
+            model=view.model,
+            whose=(self.sid, self.owner),
+        )
         return await opening.open(self.participants)
 
     async def _recall(self, runtime: Runtime, tools: Sequence[Tool]) -> KnowledgeRecall:

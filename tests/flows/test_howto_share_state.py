@@ -19,6 +19,10 @@ replies:
     steps:
       - {call: note, with: {finding: Qubits exist.}}
       - say: Done.
+  - when: Count
+    steps:
+      - {call: state, with: {operation: incr, key: visits}}
+      - say: Counted.
   - steps: [{say: Hello.}]
   - steps: [{say: Yes.}]
 """
@@ -30,6 +34,7 @@ topic quantum computing cats dogs
 True False
 DOGS
 ['Qubits exist.'] ['Qubits exist.']
+42
 {'language': 'en-GB'} {'city': 'Ulm'} [{'name': 'plan', 'result': ['read', 'write']}]
 2
 1 {'language': 'en-GB'}

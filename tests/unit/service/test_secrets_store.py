@@ -4,9 +4,9 @@ import asyncio
 
 import pytest
 
+from openhands_sessions.core.custom_secrets import SECRETS_TOTAL
 from openhands_sessions.core.errors import AlreadyExists, BadInput, NotFound, TooLarge
 from openhands_sessions.core.ids import LOCAL_OWNER, OwnerId
-from openhands_sessions.core.custom_secrets import SECRETS_TOTAL
 from openhands_sessions.core.settings import environment
 from openhands_sessions.service.secrets import SecretsStore
 from openhands_sessions.service.settings import SettingsStore
