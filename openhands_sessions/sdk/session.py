@@ -24,7 +24,6 @@ from openhands_sessions.sdk.shared_state import SharedState
 from openhands_sessions.sdk.state_methods import StateMethods
 from openhands_sessions.sdk.version_methods import VersionMethods
 
-
 _CHOICES = {
     "concurrency": ("queue", "reject"),
     "visibility": ("answers", "full"),

@@ -60,7 +60,10 @@ async def backups(bench: Bench) -> list[Row]:
             size, seconds = await copying
     p99, before = (measures.percentile(each, 0.99) * 1e3 for each in (times, usual.times))
     name = f"a backup of {size / 1e9:.1f} GB while 100 conversations write"
-    return [Row(name, seconds, "s", 30 * size / 1e9), Row("the same, p99 of a message", p99, "ms", 3 * before, floor=before)]
+    return [
+        Row(name, seconds, "s", 30 * size / 1e9),
+        Row("the same, p99 of a message", p99, "ms", 3 * before, floor=before),
+    ]
 
 
 async def _measured(server: Running, scenario: str, conversations: Sequence[str]) -> Result:
