@@ -69,8 +69,10 @@ class Library:
         return session is not None and session.busy and session.accepting
 
     async def take_in(self, loaded: LoadedLog) -> tuple[RestoreOutcome, str | None]:
-        """Take the log of a session file into the store; see `LogRestoring.take_in`."""
-        return await LogRestoring(self._application.sessions).take_in(loaded)
+        """Take the log and the state of a session file into the store; see `LogRestoring.take_in`."""
+        taken = await LogRestoring(self._application.sessions).take_in(loaded)
+        self._application.state_news.changed(StateScope.session(loaded.id))
+        return taken
 
     def forget(self, sid: ConversationId, agent: ProgramAgent) -> None:
         """The agent is not needed any more, until the conversation is run again."""

@@ -1,4 +1,5 @@
-"""The file of one session: a line of JSON for its head, one for each event, and one for its end. Pure.
+"""The file of one session: a line of JSON for its head, one for each event, one for each entry of its state, and one
+for its end. Pure.
 
 Each line begins with a checksum of itself and of the line before, so every byte of the file is covered, and what comes
 before a damaged place is known to be sound."""
@@ -10,14 +11,17 @@ from typing import Any
 
 import orjson
 
-from openhands_sessions.core.errors import CorruptSession, StorageError, UnsafeFormat
+from openhands_sessions.core.errors import BadInput, CorruptSession, StorageError, UnsafeFormat
 from openhands_sessions.core.events.codec import SCHEMA, Stored, decode, kind_of
 from openhands_sessions.core.events.event import Json
 from openhands_sessions.core.ids import EventId
 from openhands_sessions.core.json_limits import MAX_STORED_DEPTH, too_deep
+from openhands_sessions.core.state_values import checked_key, plain
 
 FORMAT = "openhands-session"
-VERSION = 1
+VERSION = 2
+WITHOUT_STATE = 1
+"""The version of a file that says nothing of a state; older programs read it, too."""
 MOST_BYTES = 512 * 1024 * 1024
 LONGEST_LINE = 64 * 1024 * 1024
 _SUM = 32
@@ -25,27 +29,35 @@ _SUM = 32
 _OPENING = b'{"sum":"'
 _BODY = len(_OPENING) + _SUM + len(b'",')
 _EVENT = b'"schema":%d,"event":'
+_STATE = b'"state":'
 _PICKLES = (b"(", b"c", b"]", b"}", b"l", b"d", b"K", b"I", b"X", b"V", b"S", b"N.", b"G")
 """With which pickles of the text protocols begin."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class SessionFile:
-    """What a file holds: `head` has what is known of the session besides its log."""
+    """What a file holds: `head` has what is known of the session besides its log. `state` are values by key; None where
+    the file says nothing of it. `cut`: there was more, which is not sound."""
 
     head: Mapping[str, Json]
     entries: Sequence[Stored]
+    state: Mapping[str, Json] | None = None
+    cut: bool = False
 
 
 def file_lines(file: SessionFile) -> Iterator[bytes]:
     """The file, line by line."""
-    head = orjson.dumps({"format": FORMAT, "version": VERSION, **file.head})[1:]
+    version = WITHOUT_STATE if file.state is None else VERSION
+    head = orjson.dumps({"format": FORMAT, "version": version, **file.head})[1:]
     line, last = _line(head, "")
     yield line
     for entry in file.entries:
         line, last = _line(_EVENT % entry.schema + entry.text.encode() + b"}", last)
         yield line
-    yield _line(orjson.dumps({"events": len(file.entries)})[1:], last)[0]
+    for key, value in (file.state or {}).items():
+        line, last = _line(_STATE + orjson.dumps({"key": key, "value": value}) + b"}", last)
+        yield line
+    yield _line(_end(len(file.entries), None if file.state is None else len(file.state)), last)[0]
 
 
 def read_file(content: bytes, *, recover: bool = False) -> SessionFile:
@@ -53,18 +65,30 @@ def read_file(content: bytes, *, recover: bool = False) -> SessionFile:
     _refuse_strangers(content)
     lines = _sound_lines(content)
     head, entries = _head(next(lines, (b"", True))[0]), list[Stored]()
+    state: dict[str, Json] | None = {} if head["version"] == VERSION else None
     ended = False
     for body, sound in lines:
         if not sound:
             break
-        entry = _entry(body, len(entries))
+        if state is not None and body.startswith(_STATE):
+            key, value = _state_entry(body, len(entries) + len(state))
+            state[key] = value
+            continue
+        entry = None if state else _entry(body, len(entries))
         if entry is None:
-            ended = body == orjson.dumps({"events": len(entries)})[1:] and next(lines, None) is None
+            whole = _end(len(entries), None if state is None else len(state))
+            ended = body == whole and next(lines, None) is None
             break
         entries.append(entry)
     if not ended and not recover:
         raise CorruptSession("is cut off or was changed", len(entries) - 1)
-    return SessionFile(head=head, entries=entries)
+    return SessionFile(head=head, entries=entries, state=state, cut=not ended)
+
+
+def _end(events: int, states: int | None) -> bytes:
+    """The body of the last line."""
+    counts = {"events": events} if states is None else {"events": events, "states": states}
+    return orjson.dumps(counts)[1:]
 
 
 def _line(body: bytes, before: str) -> tuple[bytes, str]:
@@ -110,7 +134,7 @@ def _head(body: bytes) -> Mapping[str, Json]:
         raise CorruptSession("has no head", -1) from None
     if not isinstance(head, dict) or head.get("format") != FORMAT:
         raise UnsafeFormat("the file is no session file: Session.save writes one")
-    if type(version := head.get("version")) is not int or version != VERSION:
+    if type(version := head.get("version")) is not int or version not in (WITHOUT_STATE, VERSION):
         told = f"the session file has version {version!r}, and this program reads version {VERSION}: take a newer one"
         raise UnsafeFormat(told)
     return head
@@ -136,6 +160,17 @@ def _entry(body: bytes, number: int) -> Stored | None:
     if event is None or event.id != number:
         raise UnsafeFormat(f"line {number + 2} of the session file holds no event with the number {number}")
     return Stored(EventId(number), kind_of(event), schema, text.decode())
+
+
+def _state_entry(body: bytes, number: int) -> tuple[str, Json]:
+    """The key and the value of a line. Raises UnsafeFormat for what a state cannot hold: such a line was written so."""
+    try:
+        wire = orjson.loads(body[len(_STATE) : -1])
+        if body.endswith(b"}") and isinstance(wire, dict) and wire.keys() == {"key", "value"}:
+            return checked_key(wire["key"]), plain(wire["value"], "value")
+    except (orjson.JSONDecodeError, BadInput):
+        pass
+    raise UnsafeFormat(f"line {number + 2} of the session file holds no entry of a state")
 
 
 def common_entries(ours: Iterable[Stored], theirs: Iterable[Stored]) -> int:

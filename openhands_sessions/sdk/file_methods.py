@@ -31,9 +31,9 @@ class FileMethods(LazyConversation):
     """Save, load and export."""
 
     def save(self, path: str | PathLike[str], *, key: str | None = None) -> None:
-        """Write the session to a file, whatever its name ends with: as a whole or not at all, readable for you only,
-        encrypted with `key` if one is given. The file that was there stays as `.bak`. Raises NotFound where nothing was
-        said yet, StorageError."""
+        """Write the session, with its state, to a file, whatever its name ends with: as a whole or not at all, readable
+        for you only, encrypted with `key` if one is given. The file that was there stays as `.bak`. Raises NotFound
+        where nothing was said yet, StorageError."""
         wait_for(self._files(lambda it: it.save(Path(path), key)), "save")
 
     async def asave(self, path: str | PathLike[str], *, key: str | None = None) -> None:
@@ -52,9 +52,10 @@ class FileMethods(LazyConversation):
     @OfClassOrInstance
     def load(cls: type[Any], self: Any, path: str | PathLike[str], **given: Any) -> Any:  # noqa: N805
         """The session that a file holds, stored in `store`; `Session.load(path)` makes it, `session.load(path)` becomes
-        it. A session that is there already gets what is new in the file; where both have gone on, a warning tells the
-        branch that the file's turns are. `agent` is given as to `Session`; without it, the file's has no tools. With
-        `recover`, a damaged file gives what is sound of it. Raises CorruptSession, UnsafeFormat, BadInput, NotFound."""
+        it. A session that is there already gets what is new in the file, and then its state; where both have gone on, a
+        warning tells the branch that the file's turns are, and the state stays. `agent` is given as to `Session`;
+        without it, the file's has no tools. With `recover`, a damaged file gives what is sound of it. Raises
+        CorruptSession, UnsafeFormat, BadInput, NotFound."""
         return wait_for(_load(cls, self, Path(path), given), "load")
 
     @OfClassOrInstance

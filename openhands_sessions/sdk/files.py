@@ -23,6 +23,7 @@ from openhands_sessions.sdk.agent import Agent
 from openhands_sessions.sdk.opening import ExportFormat
 from openhands_sessions.sdk.program_conversation import PAGE, ProgramConversation
 from openhands_sessions.sdk.session_ids import session_id
+from openhands_sessions.sdk.stored_state import StoredState
 
 _AGENT = ("name", "instructions", "llm", "max_iterations", "sandbox")
 """What of an agent is in a file: neither keys nor code."""
@@ -35,14 +36,16 @@ class SessionFiles:
         self._conversation = conversation
 
     async def save(self, path: Path, key: str | None) -> None:
-        """Write all that was said and done to a file."""
+        """Write all that was said and done to a file, and the state as it is then."""
         info, opening = await self._info(), self._conversation.opening
         head: dict[str, Json] = {
             "session": opening.name,
             "created_at": timestamp_text(info.created_at),
             "agent": {name: getattr(opening.agent, name) for name in _AGENT},
         }
-        file = SessionFile(head=head, entries=await self._entries())
+        entries = await self._entries()
+        state = await StoredState(self._conversation.library, self._conversation, "session").read()
+        file = SessionFile(head=head, entries=entries, state=state.values if state.revision else None)
         await asyncio.to_thread(lambda: write_session_file(path, b"".join(file_lines(file)), key))
 
     async def take_in(self, file: SessionFile) -> None:
@@ -56,6 +59,8 @@ class SessionFiles:
             trigger=PROGRAM,
             created_at=_moment(file.head),
             entries=file.entries,
+            state=file.state,
+            cut=file.cut,
         )
         outcome, branch = await conversation.library.take_in(loaded)
         if outcome is RestoreOutcome.BRANCHED:

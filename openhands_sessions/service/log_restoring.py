@@ -1,15 +1,18 @@
-"""Takes the log of a session file into the store: as a new conversation, as its newer events, or as a branch."""
+"""Takes the log of a session file into the store: as a new conversation, as its newer events, or as a branch; with the
+first two its state."""
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from enum import StrEnum
 
+import orjson
+
 from openhands_sessions.core.copying import EventCopies
 from openhands_sessions.core.errors import AlreadyExists, NotFound, OwnedElsewhere, SessionBusy
 from openhands_sessions.core.events.codec import Stored, decode, recorded
-from openhands_sessions.core.events.event import Action, AgentState, Event, Source
+from openhands_sessions.core.events.event import Action, AgentState, Event, Json, Source
 from openhands_sessions.core.events.observations import AgentStateChangedObservation
 from openhands_sessions.core.events.own import HistoryMovedObservation, MoveReason
 from openhands_sessions.core.evolve import evolve
@@ -18,10 +21,13 @@ from openhands_sessions.core.foreign_events import EventNumbering
 from openhands_sessions.core.ids import UNNUMBERED, ConversationId, EventId, OwnerId
 from openhands_sessions.core.lineage import Lineage, between, parting
 from openhands_sessions.core.session_file import common_entries
+from openhands_sessions.core.state import KeyedState, StateChange, StateOp, StateOperation, added_size, apply
 from openhands_sessions.core.view import ConversationView
-from openhands_sessions.ports.store import ConversationRow, LogBeginning
+from openhands_sessions.ports.state import StateScope
+from openhands_sessions.ports.store import ConversationRow, LogBeginning, Receipt
 from openhands_sessions.service.log_importer import LogImporter
 from openhands_sessions.service.session_service import SessionService
+from openhands_sessions.service.state_files import StateFiles
 
 LOADED = "loaded"
 """The name of a branch that a file has led to; with a number where it is taken."""
@@ -38,7 +44,8 @@ class RestoreOutcome(StrEnum):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class LoadedLog:
-    """The log of a file, for the conversation `id` of `owner`."""
+    """The log of a file, for the conversation `id` of `owner`, and the values of its `state`, None where the file says
+    nothing of it. `cut`: not all of it is known."""
 
     id: ConversationId
     owner: OwnerId
@@ -46,6 +53,15 @@ class LoadedLog:
     trigger: str
     created_at: datetime
     entries: Sequence[Stored]
+    state: Mapping[str, Json] | None = None
+    cut: bool = False
+
+    @property
+    def key(self) -> str:
+        """Names what the file holds."""
+        newest = self.entries[-1].text if self.entries else ""
+        content = orjson.dumps([newest, self.state], option=orjson.OPT_SORT_KEYS)
+        return f"load-{hashlib.sha256(content).hexdigest()}"
 
 
 class LogRestoring:
@@ -54,10 +70,12 @@ class LogRestoring:
     def __init__(self, sessions: SessionService) -> None:
         self._sessions = sessions
         self._store = sessions.store
+        self._files = StateFiles(sessions.stored_settings.files)
 
     async def take_in(self, loaded: LoadedLog) -> tuple[RestoreOutcome, str | None]:
         """What was done, and the branch that the events of the file are on where the log goes on in another way.
-        Raises NotFound for an id of another user, SessionBusy while the conversation is at work, StorageError."""
+        Raises NotFound for an id of another user, SessionBusy while the conversation is at work, TooLarge,
+        StorageError."""
         row = await self._store.conversations.get(loaded.id)
         if row is None:
             return await self._created(loaded), None
@@ -66,10 +84,10 @@ class LogRestoring:
         ours = [entry async for batch in self._store.log(loaded.id).read() for entry in batch]
         common = common_entries(ours, loaded.entries)
         if common == len(loaded.entries):
+            await self._finish(loaded)
             return RestoreOutcome.KNOWN, None
         if common == len(ours):
-            more = [*loaded.entries[common:], *_ended(loaded)]
-            await self._append(loaded.id, more, len(ours) - 1)
+            await self._continue(loaded, len(ours))
             return RestoreOutcome.CONTINUED, None
         branch, made = _branched(loaded, ours, common, self._sessions.clock())
         if not made:
@@ -79,6 +97,7 @@ class LogRestoring:
 
     async def _created(self, loaded: LoadedLog) -> RestoreOutcome:
         entries = [*loaded.entries, *_ended(loaded)]
+        begins = LogBeginning(entries=entries, state=await self._change(loaded, KeyedState()))
         row = ConversationRow(
             id=loaded.id,
             owner=loaded.owner,
@@ -89,13 +108,54 @@ class LogRestoring:
         )
         limits = self._sessions.conversation_limits.stored
         try:
-            await self._store.conversations.create(row, limits=limits, begins=LogBeginning(entries=entries))
+            await self._store.conversations.create(row, limits=limits, begins=begins)
         except AlreadyExists:
             raise NotFound("session", loaded.title) from None  # it was deleted here, and stays so
         self._sessions.registry.lists.changed(row.owner, row.id)
         return RestoreOutcome.CREATED
 
-    async def _append(self, sid: ConversationId, entries: Sequence[Stored], head: int) -> None:
+    async def _continue(self, loaded: LoadedLog, count: int) -> None:
+        """Append what the file has beyond our `count` events, then take its state: it is that of its newest event. A
+        crash between both is known by the receipt, see `_finish`."""
+        more = [*loaded.entries[count:], *_ended(loaded)]
+        state = await self._store.states.read(StateScope.session(loaded.id))
+        change = await self._change(loaded, state)
+        if change is not None:
+            size = sum(entry.size for entry in state.entries.values())
+            added_size(state.entries, apply(change, state.entries, state.revision + 1), size)
+        receipt = Receipt(key=loaded.key, digest=loaded.key, event=EventId(count))
+        await self._append(loaded.id, more, count - 1, receipt)
+        if change is not None:
+            await self._store.states.change(StateScope.session(loaded.id), change)
+
+    async def _finish(self, loaded: LoadedLog) -> None:
+        """Take the state of a file whose events were appended, if a crash came before it."""
+        if await self._store.log(loaded.id).receipt(loaded.key) is None:
+            return
+        scope = StateScope.session(loaded.id)
+        change = await self._change(loaded, await self._store.states.read(scope))
+        if change is not None:
+            await self._store.states.change(scope, change)
+
+    async def _change(self, loaded: LoadedLog, before: KeyedState) -> StateChange | None:
+        """What makes the state of the file from that before; where the file is cut off, keys that it has not stay."""
+        if loaded.state is None:
+            return None
+        gone = () if loaded.cut else before.entries.keys() - loaded.state.keys()
+        operations = [
+            *(StateOperation(StateOp.SET, key, value) for key, value in loaded.state.items()),
+            *(StateOperation(StateOp.DELETE, key) for key in sorted(gone)),
+        ]
+        if not operations:
+            return None
+        change = StateChange(
+            id=loaded.key, operations=tuple(operations), actor=loaded.owner, timestamp=self._sessions.clock()
+        )
+        return await self._files.keep(StateScope.session(loaded.id), change)
+
+    async def _append(
+        self, sid: ConversationId, entries: Sequence[Stored], head: int, receipt: Receipt | None = None
+    ) -> None:
         """As one, while no session writes."""
         session = self._sessions.registry.find(sid)
         if session is not None and session.busy:
@@ -106,7 +166,7 @@ class LogRestoring:
         except OwnedElsewhere as error:
             raise SessionBusy("another process has this session open; try again later") from error
         try:
-            await self._store.log(sid).append(entries, expected=head, term=term)
+            await self._store.log(sid).append(entries, expected=head, term=term, receipt=receipt)
         finally:
             await self._store.release(sid, term, self._sessions.clock())
 

@@ -88,7 +88,9 @@ async def over_rest(server: Server, sid: str) -> None:
 
 @pytest.mark.slow
 @pytest.mark.timeout(500)
-@pytest.mark.parametrize(("block", "printed"), [(FORKS, FORKED), (FILES, "notes 2\n# notes\n")], ids=["forks", "files"])
+@pytest.mark.parametrize(
+    ("block", "printed"), [(FORKS, FORKED), (FILES, "notes 2 2\n# notes\n")], ids=["forks", "files"]
+)
 async def test_the_programs_print_what_they_should(tmp_path: Path, block: str, printed: str) -> None:
     async with asyncio.timeout(500):
         programs = LibraryPrograms(folder=tmp_path, data_dir=tmp_path / "data")

@@ -3,6 +3,7 @@
 import asyncio
 import json
 import pickle
+import signal
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ import pytest
 from openhands_sessions import Session
 from openhands_sessions.adapters.models.litellm import LiteLlmModels
 from openhands_sessions.core.errors import CorruptSession, NotFound, UnsafeFormat
+from tests.support.library_programs import LibraryPrograms
 from tests.support.model_replies import Reply
 from tests.support.model_scripts import echo
 from tests.support.program_sessions import ProgramSessions, program_sessions, said
@@ -92,6 +94,59 @@ async def test_a_file_of_a_session_that_is_there_is_old_newer_or_a_branch(
     assert sorted(await users(session)) == ["five", "four", "one", "three", "two"]
 
 
+async def test_the_state_of_a_session_goes_with_its_file(
+    program: ProgramSessions, tmp_path: Path, other: dict[str, Any]
+) -> None:
+    first, second = tmp_path / "1", tmp_path / "2"
+    session = program.session()
+    await session.achat("one")
+    await session.aset_state({"n": 1, "old": True, "large": "x" * 100_000})
+    await session.aset_state("user:name", "Ada")
+    await session.asave(first)
+    there = await Session.aload(first, **other)
+    assert await there.aget_state() == {"n": 1, "old": True, "large": "x" * 100_000}
+    assert await there.aget_state("user:name") is None
+    assert await there.aincr("n") == 2
+    await session.achat("two")
+    await session.aset_state("n", 5)
+    await session.adelete_state("old")
+    await session.asave(second)
+    assert await (await Session.aload(first, **other)).aget_state("n") == 2, "an older file leaves it alone"
+    await Session.aload(second, **other)
+    assert await there.aget_state() == {"n": 5, "large": "x" * 100_000}
+    assert await there.aincr("n") == 6
+    await Session.aload(second, **other)
+    assert await there.aget_state("n") == 6, "the same file again leaves it alone"
+    await there.aundo()
+    assert (await users(there), await there.aget_state("n")) == (["one"], 2)
+
+
+async def test_the_state_stays_where_a_file_has_led_to_a_branch_or_is_cut_off(
+    program: ProgramSessions, tmp_path: Path, other: dict[str, Any]
+) -> None:
+    first, second, third = (tmp_path / name for name in ("1", "2", "3"))
+    session = program.session()
+    await session.achat("one")
+    await session.aset_state({"a": 1, "b": 1})
+    await session.asave(first)
+    there = await Session.aload(first, **other)
+    await session.achat("two")
+    await session.aset_state({"a": 2, "b": 2})
+    await session.asave(second)
+    second.write_bytes(second.read_bytes()[:-70])
+    await Session.aload(second, recover=True, **other)
+    assert (await users(there), await there.aget_state()) == (["one", "two"], {"a": 2, "b": 1})
+    await session.achat("three")
+    await session.asave(third)
+    await there.achat("four")
+    with pytest.warns(UserWarning, match="branch 'loaded'"):
+        await Session.aload(third, **other)
+    assert await there.aget_state() == {"a": 2, "b": 1}
+    await there.aswitch("loaded")
+    await there.aswitch("main")
+    assert await there.aget_state() == {"a": 2, "b": 1}
+
+
 async def test_a_file_that_was_saved_in_a_turn_starts_nothing_where_it_is_loaded(
     program: ProgramSessions, tmp_path: Path, other: dict[str, Any]
 ) -> None:
@@ -156,3 +211,45 @@ async def test_a_dialogue_is_exported_in_each_form(program: ProgramSessions) -> 
     text = await asyncio.to_thread(session.export, "markdown")
     assert text.startswith("# my-id\n\n**user** (")
     assert "**helper**" in text
+
+
+SAVING = """
+folder = os.environ["FOLDER"]
+one = session()
+given = {"agent": one.agent, "store": f"sqlite:///{folder}/other.db"}
+one.chat("one")
+one.set_state("n", 1)
+one.save(f"{folder}/1")
+Session.load(f"{folder}/1", **given)
+one.chat("two")
+one.set_state("n", 2)
+one.save(f"{folder}/2")
+"""
+KILLED = """
+from openhands_sessions.service.log_restoring import LogRestoring
+append = LogRestoring._append
+
+async def kills(self, *given):
+    await append(self, *given)
+    os.kill(os.getpid(), signal.SIGKILL)
+
+LogRestoring._append = kills
+Session.load(os.environ["FOLDER"] + "/2", store=f"sqlite:///{os.environ['FOLDER']}/other.db")
+"""
+AFTERWARDS = """
+there = session(store=f"sqlite:///{os.environ['FOLDER']}/other.db")
+say([len(there.get_history()), there.get_state("n")])
+there.load(os.environ["FOLDER"] + "/2")
+say([there.get_state("n"), there.incr("n")])
+there.load(os.environ["FOLDER"] + "/2")
+say(there.get_state("n"))
+"""
+
+
+async def test_a_load_that_a_kill_cuts_off_before_the_state_is_finished_by_the_next_one_once(tmp_path: Path) -> None:
+    async with asyncio.timeout(LONG):
+        programs = LibraryPrograms(folder=tmp_path)
+        programs.script("replies:\n  - steps: [{say: One.}]\n  - steps: [{say: Two.}]\n")
+        await programs.run(SAVING)
+        await programs.run(KILLED, code=-signal.SIGKILL)
+        assert await programs.run(AFTERWARDS) == "[4, 1]\n[2, 3]\n3\n"
