@@ -162,7 +162,8 @@ class Conversations(Protocol):
         """The events, and whether there are more."""
 
     async def history(self, sid: ConversationId, *, limit: int, before: EventId | None = None) -> DialogueHistory:
-        """The dialogue's newest turns, or the newest of those that began before event `before`."""
+        """The dialogue's newest turns, or the newest of those that began before event `before`. With a `limit` of 0 it
+        gives the places alone, whose cost does not rise with the log; `more` then says whether there are events."""
 
     async def history_change(self, sid: ConversationId, event: EventId) -> HistoryChange:
         """What the command of the history has done whose first event this is. Raises NotFound."""

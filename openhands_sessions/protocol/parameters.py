@@ -14,6 +14,8 @@ def _number(name: str, least: int = 0, most: int = LARGEST_ID, **more: int) -> P
 
 
 LIMIT = _number("limit", least=1, most=100, default=20)
+TURNS = _number("limit", most=100, default=20)
+"""Of the history: with 0 it tells the branches and checkpoints alone."""
 START_ID = _number("start_id", default=0)
 END_ID = _number("end_id", least=-1, default=-1)
 EVENT_ID = _number("event_id")

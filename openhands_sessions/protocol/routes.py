@@ -136,7 +136,7 @@ READ_HISTORY = _read(
     f"GET {ONE}/history",
     "The turns of the visible dialogue, the newest or those before a message, its branches and checkpoints.",
     HistoryOut,
-    query=(query.LIMIT, query.BEFORE),
+    query=(query.TURNS, query.BEFORE),
 )
 DIFF_HISTORY = _read(f"GET {ONE}/diff", "The turns that one dialogue has alone.", DiffHistoryOut, query=query.RELATED)
 CHANGE_HISTORY = _told(

@@ -106,7 +106,7 @@ class SessionFiles:
 
     async def _visible(self) -> Sequence[Stored]:
         await self._info()
-        chain = (await self._conversation.access.conversations.history(self._conversation.sid, limit=1)).chain
+        chain = (await self._conversation.access.conversations.history(self._conversation.sid, limit=0)).chain
         entries = await self._entries()
         return [entry for first, last in between(chain, -1, len(entries)) for entry in entries[first : last + 1]]
 

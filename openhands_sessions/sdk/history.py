@@ -40,7 +40,7 @@ class SessionHistory:
 
     async def checkpoints(self) -> list[Checkpoint]:
         """Oldest first."""
-        history = await self._read(1)
+        history = await self._read(0)
         return [] if history is None else list(history.checkpoints)
 
     async def restore(self, place: Place, branch: str | None) -> None:
@@ -85,7 +85,7 @@ class SessionHistory:
 
     async def branches(self) -> list[str]:
         """The one that the session is on, then the others."""
-        history = await self._read(1)
+        history = await self._read(0)
         return [MAIN] if history is None else [history.branch, *(one.name for one in history.branches)]
 
     async def save_version(self, description: str) -> int:

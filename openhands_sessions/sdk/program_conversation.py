@@ -148,7 +148,7 @@ class ProgramConversation:
         """The newest messages of the visible dialogue, oldest first."""
         if await self.info() is None:
             return []
-        chain = (await self.access.conversations.history(self.sid, limit=1)).chain
+        chain = (await self.access.conversations.history(self.sid, limit=0)).chain
         found: list[dict[str, Any]] = []
         async for entry in self._backwards(after, before):
             if limit is not None and len(found) >= limit:

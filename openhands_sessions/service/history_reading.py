@@ -23,7 +23,9 @@ async def newest_turns(
     log: EventLog, chain: Chain, end: EventId, limit: int, load: LoadSnapshot
 ) -> tuple[Sequence[HistoryTurn], bool]:
     """At most so many turns of the chain that began up to event `end`, oldest first, and whether there are older ones.
-    Raises DamagedRecord."""
+    A limit of 0 reads no event: then the second says whether there are any events. Raises DamagedRecord."""
+    if limit == 0:
+        return [], end != UNNUMBERED
     span = SPACING
     while True:
         start = await nearest(chain, at_most(chain, end - span), load)

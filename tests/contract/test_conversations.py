@@ -23,6 +23,8 @@ async def test_the_history_is_moved_and_told_alike_from_here_and_from_afar(kind:
     assert before.chain == ((0, (await gateway.describe(SID)).head),) == (await gateway.describe(SID)).chain
     newest = await conversations.history(SID, limit=1)
     assert ([turn.text for turn in newest.turns], newest.more) == (["two"], True)
+    places = await conversations.history(SID, limit=0)
+    assert (list(places.turns), places.more, places.chain) == ([], True, before.chain)
     older = await conversations.history(SID, limit=10, before=before.turns[1].message)
     assert ([turn.text for turn in older.turns], older.more) == (["one"], False)
     undone = await gateway.submit(SID, Undo(branch="old"), key="k")

@@ -13,7 +13,7 @@ from openhands_sessions.server.services import access, mapping, number, permitte
 
 async def read(request: web.Request) -> web.Response:
     sid = await permitted(request)
-    limit, before = number(request, parameters.LIMIT), EventId(number(request, parameters.BEFORE))
+    limit, before = number(request, parameters.TURNS), EventId(number(request, parameters.BEFORE))
     history = await access(request).conversations.history(sid, limit=limit, before=before)
     return web.json_response(HistoryOut.of(history).wire())
 
