@@ -6,6 +6,7 @@
 # chaos          the long tests; CHAOS=ci runs a sample of them
 # chaos-control  the long tests of control over sessions
 # bench          measure, next to a bare echo server; ROWS=NAME,… chooses; AGAINST=REV compares, RUNS=N times
+# bench-peers    measure the library next to others, which it installs into .venv-peers
 # images         build the images that sandboxes run in; takes a Docker engine
 # server-image   build the server's own image
 # wheels         fetch the packages of that image beforehand, for a build without a network
@@ -21,13 +22,14 @@ BUILD := 'hatchling>=1.27\neditables>=0.5\n'
 WORKERS ?= 4
 
 VENV := .venv
+PEERS := .venv-peers
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --quiet --disable-pip-version-check --no-input
 BUILDKIT := DOCKER_BUILDKIT=$${DOCKER_BUILDKIT:-0}
 COMPILE := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes $(UPGRADE) \
 	--no-emit-index-url --no-annotate --no-header pyproject.toml -
 
-.PHONY: help serve chat check test docs chaos chaos-control bench images server-image wheels lock clean
+.PHONY: help serve chat check test docs chaos chaos-control bench bench-peers images server-image wheels lock clean
 
 help:
 	@sed -n 's/^# \([a-z-]*  \)/make \1/p' Makefile
@@ -70,6 +72,13 @@ chaos-control: $(VENV)/.test
 bench: $(VENV)/.test
 	$(BIN)/python -m tests.bench $(if $(ROWS),--rows $(ROWS)) $(if $(AGAINST),--against $(AGAINST) --runs $(or $(RUNS),5))
 
+bench-peers: $(VENV)/.test
+	@test -x $(PEERS)/bin/python || $(PYTHON) -m venv $(PEERS)
+	@for peer in openai-agents praisonaiagents "langgraph langgraph-checkpoint-sqlite"; do \
+		$(PEERS)/bin/python -m pip install --quiet --disable-pip-version-check --no-input $$peer || \
+		echo "$$peer cannot be installed, and is left out." >&2; done
+	$(BIN)/python -m tests.bench --rows library --peers $(PEERS)/bin/python
+
 images:
 	for image in base python node; do \
 		$(BUILDKIT) docker build --tag openhands-sessions-$$image runtime_images/$$image || exit; done
@@ -93,7 +102,7 @@ lock: $(VENV)/.runtime
 	printf $(BUILD) | $(COMPILE) --extra fast --extra mcp --extra otel --extra docs --extra test --constraint requirements.lock --output-file requirements-test.lock
 
 clean:
-	rm -rf $(VENV) build dist bench.json runtime_images/server/wheels/*.whl .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis
+	rm -rf $(VENV) $(PEERS) build dist bench.json runtime_images/server/wheels/*.whl .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # Each stamp says that the environment holds what its lock names.

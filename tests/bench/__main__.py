@@ -17,6 +17,7 @@ from tests.bench import (
     crowds,
     executors,
     latencies,
+    library,
     loads,
     many_sessions,
     moves,
@@ -65,13 +66,14 @@ ROWS: Mapping[str, Measure] = {
     "quotas": quotas.quotas,
     "control": control.controls,
     "redaction": redaction.redaction,
+    "library": library.rows,
 }
 
 
-async def alone(names: Sequence[str], profile: Path | None) -> list[Row]:
+async def alone(names: Sequence[str], profile: Path | None, peers: Path | None) -> list[Row]:
     connector = aiohttp.TCPConnector(limit=0)
     async with aiohttp.ClientSession(connector=connector) as http, floor_server(http) as floor:
-        bench = Bench(http=http, floor=None if profile else floor, profile=profile)
+        bench = Bench(http=http, floor=None if profile else floor, profile=profile, peers=peers)
         return [row for name in names for row in await ROWS[name](bench)]
 
 
@@ -105,12 +107,15 @@ def main() -> None:
     parser.add_argument(
         "--profile", type=Path, metavar="FILE", help="run our server under cProfile, without the others"
     )
+    parser.add_argument(
+        "--peers", type=Path, metavar="PYTHON", help="one that has the libraries to measure beside ours"
+    )
     given = parser.parse_args()
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.WARNING))
     if given.against:
         print(asyncio.run(against(_names(given.rows, SERVER_ROWS), given.against, given.runs)))
     else:
-        write(asyncio.run(alone(_names(given.rows, ROWS), given.profile)), sys.stdout.write)
+        write(asyncio.run(alone(_names(given.rows, ROWS), given.profile, given.peers)), sys.stdout.write)
 
 
 if __name__ == "__main__":

@@ -28,12 +28,14 @@ SETTINGS = {
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Bench:
     """`code` is the folder whose server is measured; `floor` the bare echo server, None where it is left out; `profile`
-    the file that takes cProfile's figures of the last server."""
+    the file that takes cProfile's figures of the last server; `peers` the Python that has other libraries, None where
+    they are not measured."""
 
     http: aiohttp.ClientSession
     code: Path = HERE
     floor: Running | None = None
     profile: Path | None = None
+    peers: Path | None = None
 
     @asynccontextmanager
     async def data_dir(self) -> AsyncIterator[Path]:

@@ -15,11 +15,13 @@ class Row:
     unit: str
     goal: float
     stock: float | None = None
-    """The figure of a plain python-socketio server in the same run."""
+    """The figure of a plain python-socketio server, or of another library, in the same run."""
     floor: float | None = None
     """What the row's name would cost with nothing but bare frames, containers or processes."""
     most: bool = True
     """Whether the goal is the most allowed; otherwise the least."""
+    note: str = ""
+    """What stands beside it, by name: or why a figure is not there."""
 
     @property
     def ratio(self) -> float | None:
@@ -38,7 +40,7 @@ def table(rows: Sequence[Row]) -> str:
         lines.append(
             f"{row.name:50} {number(row.measured):>9} {row.unit:4} {goal(row):>14}"
             f" {number(row.stock):>10} {number(row.floor):>10} {number(row.ratio):>6}"
-            f"  {'met' if row.reached else 'MISSED'}"
+            f"  {'met' if row.reached else 'MISSED'}  {row.note}".rstrip()
         )
     return "\n".join(lines)
 

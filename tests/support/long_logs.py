@@ -19,12 +19,13 @@ def long_log(events: int) -> list[Stored]:
     return [stored(event) for event in turns.events]
 
 
-async def write_logs(database: Path, sids: list[str], entries: list[Stored]) -> None:
-    """Write the same log for each of these conversations, without a snapshot."""
+async def write_logs(database: Path, sids: list[str], entries: list[Stored], trigger: str = "gui") -> None:
+    """Write the same log for each of these conversations, without a snapshot. Those of the trigger PROGRAM are sessions
+    of programs."""
     moment = datetime.now(UTC)
     async with open_sqlite(database) as store:
         for sid in map(ConversationId, sids):
-            row = ConversationRow(id=sid, owner=LOCAL_OWNER, created_at=moment, updated_at=moment)
+            row = ConversationRow(id=sid, owner=LOCAL_OWNER, created_at=moment, updated_at=moment, trigger=trigger)
             await store.conversations.create(row)
             left, head = iter(entries), -1
             while batch := list(islice(left, AT_ONCE)):
