@@ -16,6 +16,7 @@ from openhands_sessions.core.ids import EventId
 
 _RESULTS = (RunObservation, RunIpythonObservation, EditObservation, ReadObservation, WriteObservation)
 """Of actions that have run; an error may be of one that has not."""
+RESULT_KINDS = frozenset(f"observation:{kind.KIND}" for kind in _RESULTS)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -32,7 +33,10 @@ UNUSED = SandboxUse()
 
 
 def sandbox_after(use: SandboxUse, event: Observation, *, answers: bool) -> SandboxUse:
-    """The use after one more event; `answers`: the event is the result of an open action."""
+    """The use after one more event; `answers`: the event is the result of an open action. What was copied from another
+    conversation has not run here."""
+    if event.origin is not None:
+        return use
     if isinstance(event, SandboxReplacedObservation):
         return UNUSED
     if isinstance(event, RunObservation):

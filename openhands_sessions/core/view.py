@@ -49,7 +49,7 @@ from openhands_sessions.core.sandbox_use import UNUSED, SandboxUse, sandbox_afte
 from openhands_sessions.core.spending import Spent, spends
 from openhands_sessions.core.unread import is_notice, noted
 
-VIEW_VERSION = 15
+VIEW_VERSION = 16
 """Raised whenever the fold changes: older snapshots are then thrown away."""
 
 NOTHING_SPENT = Spent()

@@ -24,6 +24,7 @@ from openhands_sessions.core.fold import Fold
 from openhands_sessions.core.ids import UNNUMBERED, ConversationId, EventId
 from openhands_sessions.core.lineage import Checkpoint
 from openhands_sessions.core.permissions import Permission
+from openhands_sessions.core.sandbox_use import RESULT_KINDS
 from openhands_sessions.core.settings import begun
 from openhands_sessions.core.snapshots import rungs
 from openhands_sessions.core.state import StateChange
@@ -120,7 +121,8 @@ class Forking:
             raise TooLarge(f"a fork copies at most {MOST_BYTES // MEGABYTE} MB of events", MOST_BYTES)
         fold, worth = Fold(ConversationView()), frozenset(rungs(len(entries)))
         snapshots = await _folded(fold, entries, worth)
-        for event in self._told(fold.view, view, end):
+        ran = any(entry.kind in RESULT_KINDS for entry in entries)
+        for event in self._told(fold.view, view, end, ran=ran):
             numbered = evolve(event, id=EventId(len(entries)), timestamp=self._sessions.clock())
             entries.append(recorded(numbered)[1])
             fold.add(entries[-1])
@@ -161,14 +163,15 @@ class Forking:
         )
         return recorded(evolve(made, id=EventId(number), timestamp=self._sessions.clock()))[1]
 
-    def _told(self, copied: ConversationView, source: ConversationView, end: EventId) -> list[Event]:
-        """What follows the copies: where they come from, and what is another thing here."""
+    def _told(self, copied: ConversationView, source: ConversationView, end: EventId, *, ran: bool) -> list[Event]:
+        """What follows the copies: where they come from, and what is another thing here. `ran`: whether something has
+        run in the other conversation's sandbox."""
         author = self._principal.owner
         forked = ConversationForkedObservation(source=Source.USER, author=author, conversation=self._sid, event=end)
         told: list[Event] = [forked]
         if source.model is not None and source.model != copied.model:
             told.append(ModelChangedAction(source=Source.USER, model=source.model, former=copied.model))
-        if copied.sandbox.executed is not None:
+        if ran:
             # Said here, and not found out from the sandbox: what was copied is in no journal of it.
             told.append(SandboxReplacedObservation(content=NEW_SANDBOX))
         told.append(AgentStateChangedObservation(agent_state=AgentState.AWAITING_USER_INPUT))

@@ -205,10 +205,10 @@ class EventStream:
         numbered: list[tuple[Event, Stored]] = []
         for number, event in enumerate(events, first):
             told, turn = turn.take(event, EventId(number))
-            if author is not None and is_by_person(event):
-                told["author"] = author
-            if event.origin is None:  # a copy says when it first was
+            if event.origin is None:  # a copy says when it first was, and who caused it
                 told["timestamp"] = moment
+                if author is not None and is_by_person(event):
+                    told["author"] = author
             numbered.append(recorded(evolve(event, id=EventId(number), **told)))
         kept = [masked(event, entry, self.masker) for event, entry in numbered]
         entries = [entry for _, entry in kept]

@@ -21,7 +21,7 @@ from openhands_sessions.ports.gateway import Accepted
 from openhands_sessions.ports.store import Receipt
 from openhands_sessions.session.event_stream import EventStream
 
-_UNSAID = (("mode", "steer"), ("turn", None), ("arguments", None), ("feedback", ""), ("always", None))
+_UNSAID = (("mode", "steer"), ("turn", None), ("arguments", None), ("feedback", ""), ("always", None), ("agent", None))
 """Fields that are no part of a digest: receipts of servers that do not know them still fit."""
 _LONGEST = 2_000
 """Events of one command up to the message that it has said: it may reject a batch of questions first."""

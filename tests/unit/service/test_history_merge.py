@@ -113,3 +113,11 @@ async def test_what_is_not_related_or_not_to_be_seen_is_not_merged(store: Sessio
         with pytest.raises(NotFound):
             await merge(service, conversation=ConversationId("foreign"))
         assert await store.log(TALK).head() == head
+
+
+async def test_what_ran_in_another_sandbox_has_not_run_in_that_of_a_merge(store: SessionStore) -> None:
+    replies = [says("1"), says("2"), runs("echo 3"), says("3"), says("4"), says("5")]
+    async with running_service(layer(store, *replies)) as service:
+        await grown(service)
+        await merge(service, conversation=FORK)
+        assert views_of(await events(service))[-1].sandbox.executed is None

@@ -9,7 +9,7 @@ from openhands_sessions.core.errors import Conflict, Fenced, NotFound, StorageUn
 from openhands_sessions.core.events.actions import MessageAction
 from openhands_sessions.core.events.codec import decode
 from openhands_sessions.core.events.event import Event, Source
-from openhands_sessions.core.ids import ConversationId, EventId
+from openhands_sessions.core.ids import ConversationId, EventId, OwnerId
 from openhands_sessions.core.measurements import Measurements
 from openhands_sessions.core.view import VIEW_VERSION
 from openhands_sessions.ports.store import EventLog, Receipt, Snapshot
@@ -274,3 +274,11 @@ async def test_a_snapshot_that_cannot_be_saved_keeps_no_log_from_being_folded(lo
     again = EventStream(log, Feed(log), lambda: NOW)
     await again.load(2, None, Folding(save=saving(Full(), TALK)))
     assert again.view == first.view
+
+
+async def test_the_author_of_an_append_is_that_of_its_events_but_a_copy_keeps_its_own(log: EventLog) -> None:
+    stream = await opened(log)
+    copy = MessageAction(source=Source.USER, content="b", origin="other#3", author=OwnerId("bob"))
+    note = MessageAction(source=Source.AGENT, content="c")
+    events = await stream.append(said("a"), copy, note, author=OwnerId("ada"))
+    assert [event.author for event in events] == ["ada", "bob", None]
