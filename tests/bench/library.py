@@ -26,8 +26,8 @@ async def rows(bench: Bench) -> list[Row]:
     peers = Peers(bench.peers)
     async with _database(EVENTS) as long, _database(FEW) as short, _database(0) as other:
         return [
-            *await _moves(peers, long),
             *await _opening(peers, long),
+            *await _moves(peers, long),
             *await _appends(peers, long, short),
             *await _merge(other),
             *await _increments(other),
@@ -104,6 +104,7 @@ async def _database(events: int) -> AsyncIterator[Path]:
         (scripts / "short.yaml").write_text(SCRIPT)
         if events:
             await write_logs(path, ["long"], long_log(events), PROGRAM)
+            await _run("opened", path)
         yield path
 
 
