@@ -150,7 +150,8 @@ class ProgramConversation:
             return []
         chain = (await self.access.conversations.history(self.sid, limit=0)).chain
         found: list[dict[str, Any]] = []
-        async for entry in self._backwards(after, before):
+        page = PAGE if limit is None else max(1, min(PAGE, limit))
+        async for entry in self._backwards(after, before, page):
             if limit is not None and len(found) >= limit:
                 break
             if on_chain(chain, entry.id):
@@ -181,12 +182,12 @@ class ProgramConversation:
                         for entry in item:
                             yield orjson.loads(entry.text)
 
-    async def _backwards(self, after: int, before: int | None) -> AsyncIterator[Stored]:
-        """The stored messages between two events, the newest first."""
+    async def _backwards(self, after: int, before: int | None, page: int) -> AsyncIterator[Stored]:
+        """The stored messages between two events, the newest first; `page` are read at once."""
         end = None if before is None else before - 1
         more = True
         while more:
-            wanted = EventRange(start=after + 1, end=end, reverse=True, limit=PAGE, matching=EventFilter(kinds=SPOKEN))
+            wanted = EventRange(start=after + 1, end=end, reverse=True, limit=page, matching=EventFilter(kinds=SPOKEN))
             entries, more = await self.access.conversations.events(self.sid, wanted)
             for entry in entries:
                 yield entry
