@@ -116,6 +116,14 @@ def apply(change: StateChange, entries: Mapping[str, StateEntry], revision: int)
     return after
 
 
+def check_same(known: StateChange, again: StateChange) -> None:
+    """Raises BadInput where a change comes with the id of a stored one, and is another one."""
+    if not same(
+        [dump_operation(each) for each in known.operations], [dump_operation(each) for each in again.operations]
+    ):
+        raise BadInput("id", "was used for another change; take a new one")
+
+
 def added_size(before: Mapping[str, StateEntry], after: Mapping[str, StateEntry | None], size: int) -> int:
     """Bytes of a state that had `size` of them, with its entries changed. Raises TooLarge where it has grown beyond
     LARGEST_STATE."""

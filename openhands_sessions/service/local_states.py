@@ -3,11 +3,11 @@
 from collections.abc import Sequence
 from dataclasses import replace
 
-from openhands_sessions.core.errors import Forbidden, NotFound
+from openhands_sessions.core.errors import BadInput, Forbidden, NotFound
 from openhands_sessions.core.events.event import Json
 from openhands_sessions.core.ids import ConversationId
 from openhands_sessions.core.permissions import Permission
-from openhands_sessions.core.state import KeyedState, StateChange, checked
+from openhands_sessions.core.state import BEGINNING, KeyedState, StateChange, checked
 from openhands_sessions.ports.access import Principal
 from openhands_sessions.ports.state import NumberedChange, StateChanged, StateScope
 from openhands_sessions.ports.store import ConversationRow
@@ -43,7 +43,10 @@ class LocalStates:
 
     async def change(self, scope: StateScope, change: StateChange) -> StateChanged:
         row = await self._check(scope, Permission.WRITE)
-        change = replace(checked(change), actor=self._principal.owner, timestamp=self._sessions.clock())
+        change = checked(change)
+        if change.id == BEGINNING:
+            raise BadInput("id", f"must not be {BEGINNING!r}: the state of a fork begins with it")
+        change = replace(change, actor=self._principal.owner, timestamp=self._sessions.clock())
         if row is not None:
             change = await self._masked(row, change)
         done = await self._states.change(scope, await self._files.keep(scope, change))

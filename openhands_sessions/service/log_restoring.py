@@ -3,6 +3,7 @@ first two its state."""
 
 import hashlib
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from enum import StrEnum
@@ -10,7 +11,7 @@ from enum import StrEnum
 import orjson
 
 from openhands_sessions.core.copying import EventCopies
-from openhands_sessions.core.errors import AlreadyExists, NotFound, OwnedElsewhere, SessionBusy
+from openhands_sessions.core.errors import AlreadyExists, BadInput, NotFound, OwnedElsewhere, SessionBusy
 from openhands_sessions.core.events.codec import Stored, decode, recorded
 from openhands_sessions.core.events.event import Action, AgentState, Event, Json, Source
 from openhands_sessions.core.events.observations import AgentStateChangedObservation
@@ -135,7 +136,8 @@ class LogRestoring:
         scope = StateScope.session(loaded.id)
         change = await self._change(loaded, await self._store.states.read(scope))
         if change is not None:
-            await self._store.states.change(scope, change)
+            with suppress(BadInput):  # it was taken then: the keys that the file has not were others
+                await self._store.states.change(scope, change)
 
     async def _change(self, loaded: LoadedLog, before: KeyedState) -> StateChange | None:
         """What makes the state of the file from that before; where the file is cut off, keys that it has not stay."""

@@ -35,7 +35,7 @@ async def test_a_state_is_changed_and_read_alike_from_here_and_from_afar(kind: K
         1,
         {"k": {"a": [1, None]}, "n": 1},
     )
-    await states.change(scope, change(ADD, id="one"))
+    await states.change(scope, change(setting("k", {"a": [1, None]}), ADD, id="one"))
     done = await states.change(scope, change(StateOperation(StateOp.DELETE, "k"), ADD))
     assert done.entries["k"] is None
     state = await states.read(scope)
@@ -59,6 +59,11 @@ async def test_what_is_refused_says_why(kind: Kind) -> None:
         await states.change(SESSION, change(StateOperation(StateOp.COMPARE_AND_SET, "k", 1, expected="other")))
     with pytest.raises(BadInput, match="number"):
         await states.change(SESSION, change(StateOperation(StateOp.INCR, "k", 1)))
+    with pytest.raises(BadInput, match="id must not be 'fork'"):
+        await states.change(SESSION, change(setting("k", 1), id="fork"))
+    await states.change(APP, change(setting("k", 1), id="one"))
+    with pytest.raises(BadInput, match="another change"):
+        await states.change(APP, change(setting("k", 2), id="one"))
     with pytest.raises(UnstorableValue):
         await states.change(SESSION, change(setting("k", float("nan"))))
     with pytest.raises(TooLarge):

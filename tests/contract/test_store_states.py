@@ -101,6 +101,17 @@ async def test_a_change_that_comes_again_is_not_applied_again(store: SessionStor
     assert await values(store) == {"n": 2}
 
 
+@pytest.mark.parametrize("scope", SCOPES)
+async def test_the_id_of_a_change_is_refused_for_another_one(store: SessionStore, scope: StateScope) -> None:
+    await store.states.change(scope, change("one", ONE))
+    for other in (StateOperation(StateOp.INCR, "n", 2), StateOperation(StateOp.INCR, "m", 1), setting("n", True)):
+        with pytest.raises(BadInput, match="another change") as raised:
+            await store.states.change(scope, change("one", other))
+        assert raised.value.field == "id"
+    assert await values(store, scope) == {"n": 1}
+    assert (await store.states.change(scope, change("one", ONE))).revision == 1
+
+
 async def test_what_is_refused_changes_nothing(store: SessionStore) -> None:
     await store.states.change(SESSION, change("one", setting("k", "text")))
     with pytest.raises(BadInput):

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from openhands_sessions.adapters.stores.sqlite_moves import move_of
 from openhands_sessions.core.ids import UNNUMBERED, ConversationId, EventId
 from openhands_sessions.core.lineage import Lineage, on_chain
-from openhands_sessions.core.state import KeyedState, StateChange, added_size, apply, fold
+from openhands_sessions.core.state import KeyedState, StateChange, added_size, apply, check_same, fold
 from openhands_sessions.ports.state import NumberedChange, StateChanged, StateScope
 from tests.fakes.memory_data import OpenedData
 
@@ -26,6 +26,7 @@ class MemoryStates:
         stored, before = self._stored(scope), (await self.read(scope)).entries
         for each in stored:
             if each.change.id == change.id:
+                check_same(each.change, change)
                 return StateChanged(each.revision, {key: before.get(key) for key in change.keys})
         revision = len(stored) + 1
         after = apply(change, before, revision)

@@ -115,8 +115,9 @@ async def test_the_state_of_a_session_goes_with_its_file(
     await Session.aload(second, **other)
     assert await there.aget_state() == {"n": 5, "large": "x" * 100_000}
     assert await there.aincr("n") == 6
+    await there.aset_state("more", 1)
     await Session.aload(second, **other)
-    assert await there.aget_state("n") == 6, "the same file again leaves it alone"
+    assert await there.aget_state() == {"n": 6, "more": 1, "large": "x" * 100_000}, "the same again leaves it alone"
     await there.aundo()
     assert (await users(there), await there.aget_state("n")) == (["one"], 2)
 

@@ -24,6 +24,7 @@ from openhands_sessions.core.state import (
     StateEntry,
     added_size,
     apply,
+    check_same,
     dump_change,
     fold,
     load_change,
@@ -102,6 +103,8 @@ def _change(
             chain = lineage.path(newest(connection, state.conversation))
             _renew(state, lineage, _folded(scope, state, chain, connection), connection)
         if known is not None:
+            [stored] = _stored_changes(scope, state.key, connection, after=known - 1, limit=1)
+            check_same(stored.change, change)
             entries = _entries(scope, state.key, connection, change.keys)
             return StateChanged(known, {key: entries.get(key) for key in change.keys})
     before = _entries(scope, state.key, connection, change.keys)
