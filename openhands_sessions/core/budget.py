@@ -7,7 +7,12 @@ which recovery always gives; what was reserved for a call without an action is f
 
 from dataclasses import dataclass
 
-from openhands_sessions.core.events.budget import BudgetReservedAction, BudgetSetAction, SpendingPausedAction
+from openhands_sessions.core.events.budget import (
+    AutoApprovalRevokedAction,
+    BudgetReservedAction,
+    BudgetSetAction,
+    SpendingPausedAction,
+)
 from openhands_sessions.core.events.event import Action, ConfirmationState, Event, Observation
 from openhands_sessions.core.events.observations import (
     BAD_CALL_ID,
@@ -63,6 +68,9 @@ class Budget:
         return any((one.response, one.call, one.action) == (response, call, UNNUMBERED) for one in self.reserved)
 
 
+NO_BUDGET = Budget()
+
+
 def budget_after(budget: Budget, event: Event) -> Budget:
     """The budget after one more event; the same object where that changes nothing."""
     match event:
@@ -75,6 +83,8 @@ def budget_after(budget: Budget, event: Event) -> Budget:
             return evolve(budget, reserved=(*budget.reserved, *more))
         case SpendingPausedAction(confirmation_state=ConfirmationState.CONFIRMED, then=then):
             return evolve(budget, pause_at=then)
+        case AutoApprovalRevokedAction():
+            return NO_BUDGET
     if not budget.reserved:
         return budget
     match event:

@@ -4,7 +4,7 @@ from dataclasses import dataclass, fields
 
 from openhands_sessions.core.answered import ANSWERED
 from openhands_sessions.core.approval import Approval, approval_after
-from openhands_sessions.core.budget import Budget, budget_after
+from openhands_sessions.core.budget import NO_BUDGET, Budget, budget_after
 from openhands_sessions.core.events.actions import (
     ChangeAgentStateAction,
     CondensationAction,
@@ -14,7 +14,7 @@ from openhands_sessions.core.events.actions import (
     TaskItem,
     TaskTrackingAction,
 )
-from openhands_sessions.core.events.budget import SpendingPausedAction
+from openhands_sessions.core.events.budget import AutoApprovalRevokedAction, SpendingPausedAction
 from openhands_sessions.core.events.event import Action, AgentState, ConfirmationState, Event, Observation, Source
 from openhands_sessions.core.events.observations import AgentStateChangedObservation
 from openhands_sessions.core.events.own import (
@@ -49,11 +49,10 @@ from openhands_sessions.core.sandbox_use import UNUSED, SandboxUse, sandbox_afte
 from openhands_sessions.core.spending import Spent, spends
 from openhands_sessions.core.unread import is_notice, noted
 
-VIEW_VERSION = 16
+VIEW_VERSION = 17
 """Raised whenever the fold changes: older snapshots are then thrown away."""
 
 NOTHING_SPENT = Spent()
-NO_BUDGET = Budget()
 CUT_OFF = (AgentState.STOPPED, AgentState.PAUSED)
 """States in which a turn can be resumed."""
 
@@ -207,9 +206,7 @@ def take(view: ConversationView, event: Event, at: ConversationView) -> None:
 def _note(view: ConversationView, event: Event) -> None:
     if is_notice(event):
         put(view, notices=noted(view.notices, event.id))
-    put(view, **handed_over(event))
-    if (budget := budget_after(view.budget, event)) is not view.budget:
-        put(view, budget=budget)
+    put(view, budget=budget_after(view.budget, event), **handed_over(event))
 
 
 def _move(view: ConversationView, event: HistoryMovedObservation, at: ConversationView) -> None:
@@ -245,7 +242,7 @@ def _act(view: ConversationView, event: Action) -> None:
         case ApprovalRequestedAction() | ApprovalDecidedAction() | SpendingPausedAction():
             put(view, approval=approval_after(view.approval, event))
             put(view, owed=view.owed or view.pending is None)
-        case AlwaysAllowedAction() | ModelChangedAction():
+        case AlwaysAllowedAction() | AutoApprovalRevokedAction() | ModelChangedAction():
             _choose(view, event)
         case HistoryCompactedAction() | HistorySeededAction() | SystemAction():
             put(view, system=event.id if isinstance(event, SystemAction) else view.system)
@@ -265,11 +262,14 @@ def _act(view: ConversationView, event: Action) -> None:
             _take_up_planned(view, event)
 
 
-def _choose(view: ConversationView, event: AlwaysAllowedAction | ModelChangedAction) -> None:
-    if isinstance(event, ModelChangedAction):
-        put(view, model=event.model)
-    else:
-        put(view, always_allowed=(*view.always_allowed, (event.tool, event.pattern)))
+def _choose(view: ConversationView, event: Action) -> None:
+    match event:
+        case ModelChangedAction(model=model):
+            put(view, model=model)
+        case AlwaysAllowedAction(tool=tool, pattern=pattern):
+            put(view, always_allowed=(*view.always_allowed, (tool, pattern)))
+        case AutoApprovalRevokedAction():
+            put(view, always_allowed=())
 
 
 def _direct(view: ConversationView, event: ChangeAgentStateAction) -> None:

@@ -10,8 +10,10 @@ from enum import StrEnum
 
 import orjson
 
+from openhands_sessions.core.budget import NO_BUDGET
 from openhands_sessions.core.copying import EventCopies
 from openhands_sessions.core.errors import AlreadyExists, BadInput, NotFound, OwnedElsewhere, SessionBusy
+from openhands_sessions.core.events.budget import AutoApprovalRevokedAction
 from openhands_sessions.core.events.codec import Stored, decode, recorded
 from openhands_sessions.core.events.event import Action, AgentState, Event, Json, Source
 from openhands_sessions.core.events.observations import AgentStateChangedObservation
@@ -174,7 +176,8 @@ class LogRestoring:
 
 
 def _ended(loaded: LoadedLog) -> Sequence[Stored]:
-    """What ends a log that was saved while a turn ran: opening it must start nothing."""
+    """What follows the log of a file. A turn that ran when it was saved has ended: opening it must start nothing. And
+    what its events allow does not hold: whoever writes a file is not the user who answers questions here."""
     view = _view(loaded.entries)
     asked = () if view.approval is None else view.approval.calls
     numbers = {*view.open_actions, *(number for one in asked for number in (one.event, one.shown))} - {UNNUMBERED}
@@ -185,7 +188,11 @@ def _ended(loaded: LoadedLog) -> Sequence[Stored]:
     )
     importer = LogImporter(EventNumbering(), UTC, loaded.created_at)
     importer.take_over(view, waiting, newest)
-    return importer.settled()
+    made = importer.settled()
+    if not view.always_allowed and view.budget == NO_BUDGET:
+        return made
+    number = len(loaded.entries) + len(made)
+    return [*made, _told(AutoApprovalRevokedAction(source=Source.ENVIRONMENT), number, newest)]
 
 
 def _view(entries: Sequence[Stored]) -> ConversationView:

@@ -1,4 +1,4 @@
-"""Events about what a conversation may spend. Clients of the V0 protocol are not sent them."""
+"""Events about what a conversation may spend, or do without a question. V0 clients are not sent them."""
 
 from dataclasses import dataclass
 
@@ -62,6 +62,12 @@ class SpendingPausedAction(Action, kind="spending_paused"):
                     f"This conversation has cost {dollars_told(self.spent)}. Go on? If you confirm, it asks again at"
                     f" {dollars_told(self.then)}; if you reject, the turn ends here."
                 )
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class AutoApprovalRevokedAction(Action, kind="auto_approval_revoked", says="Calls that were always allowed ask again"):
+    """From here on, no call runs without a question because of an earlier event: the rules that always allow calls are
+    gone, and so is the auto-approval budget with all that was spent of it. It follows events that came from a file."""
 
 
 BUDGET_ACTIONS: dict[str, type[Action]] = kinds_of(Action, __name__, vars())
