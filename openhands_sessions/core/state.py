@@ -1,7 +1,7 @@
 """The state of a session, a user or an app: the fold of operations on its keys. Pure."""
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from enum import StrEnum
 from types import MappingProxyType
@@ -10,6 +10,7 @@ import orjson
 
 from openhands_sessions.core.errors import BadInput, RevisionConflict, TooLarge
 from openhands_sessions.core.events.event import Json
+from openhands_sessions.core.masking import SecretMasker
 from openhands_sessions.core.state_values import LARGEST_STATE, checked_key, plain, size_of_value
 
 MOST_OPERATIONS = 1_000
@@ -99,6 +100,15 @@ def checked(change: StateChange) -> StateChange:
         timestamp=change.timestamp,
         bases={checked_key(key): base for key, base in change.bases.items()},
     )
+
+
+def without_secrets(change: StateChange, masker: SecretMasker) -> StateChange:
+    """The change with every secret in its keys and values replaced."""
+    operations = (
+        replace(each, key=masker.text(each.key), value=masker.tree(each.value), expected=masker.tree(each.expected))
+        for each in change.operations
+    )
+    return replace(change, operations=tuple(operations))
 
 
 def apply(change: StateChange, entries: Mapping[str, StateEntry], revision: int) -> dict[str, StateEntry | None]:

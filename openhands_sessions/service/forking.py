@@ -56,6 +56,7 @@ class Forking:
         self._principal = principal
         self._sid = sid
         self._spec = spec
+        self._files = StateFiles(sessions.stored_settings.files)
         self._receipt = Receipt(key=FORK_KEY, digest=_digest(sid, spec), event=UNNUMBERED)
 
     async def carry_out(self) -> None:
@@ -130,12 +131,13 @@ class Forking:
         return LogBeginning(entries=entries, snapshots=snapshots, receipt=self._receipt, state=state)
 
     async def _state(self, row: ConversationRow, view: ConversationView) -> StateChange | None:
-        """What makes the state as it was at the place: up to the event, or to when the checkpoint was made."""
+        """What makes the state as it was at the place, up to the event, or to when the checkpoint was made, without the
+        secrets that are known now."""
         at = _state_at(self._spec, view)
         found = await self._store.states.read(StateScope.session(row.id), at=at)
-        files = StateFiles(self._sessions.stored_settings.files)
+        masker = await self._sessions.masker(row)
         made = {"actor": self._principal.owner, "timestamp": self._sessions.clock()}
-        return await files.begins(row.id, found, self._spec.id, **made)
+        return await self._files.begins(row.id, found, self._spec.id, masker, **made)
 
     async def _copied(self, row: ConversationRow, view: ConversationView, end: EventId) -> tuple[list[Stored], int]:
         """The copies of the chain up to `end`, without secrets that were recorded before they were known, and their

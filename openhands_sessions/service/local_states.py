@@ -7,7 +7,7 @@ from openhands_sessions.core.errors import BadInput, Forbidden, NotFound
 from openhands_sessions.core.events.event import Json
 from openhands_sessions.core.ids import ConversationId
 from openhands_sessions.core.permissions import Permission
-from openhands_sessions.core.state import BEGINNING, KeyedState, StateChange, checked
+from openhands_sessions.core.state import BEGINNING, KeyedState, StateChange, checked, without_secrets
 from openhands_sessions.ports.access import Principal
 from openhands_sessions.ports.state import NumberedChange, StateChanged, StateScope
 from openhands_sessions.ports.store import ConversationRow
@@ -61,12 +61,7 @@ class LocalStates:
         """Without the secrets that the conversation's owner has."""
         if all(isinstance(each.value, int | float | None) for each in change.operations):
             return change
-        masker = await self._sessions.masker(row)
-        operations = (
-            replace(each, key=masker.text(each.key), value=masker.tree(each.value), expected=masker.tree(each.expected))
-            for each in change.operations
-        )
-        return replace(change, operations=tuple(operations))
+        return without_secrets(change, await self._sessions.masker(row))
 
     async def _check(self, scope: StateScope, needs: Permission) -> ConversationRow | None:
         """The conversation, for the state of one. Raises NotFound for what is not the caller's to see, Forbidden for

@@ -1,5 +1,6 @@
 """Values that are too large for an entry of a state: kept as files, and named by the entry."""
 
+import asyncio
 import hashlib
 from dataclasses import replace
 from typing import Any
@@ -9,7 +10,8 @@ import orjson
 from openhands_sessions.core.errors import DamagedRecord, NotFound, TooLarge
 from openhands_sessions.core.events.event import Json
 from openhands_sessions.core.ids import ConversationId, folder_name
-from openhands_sessions.core.state import BEGINNING, KeyedState, StateChange, StateOp, StateOperation
+from openhands_sessions.core.masking import SecretMasker
+from openhands_sessions.core.state import BEGINNING, KeyedState, StateChange, StateOp, StateOperation, without_secrets
 from openhands_sessions.core.state_values import LARGEST_VALUE
 from openhands_sessions.ports.files import FileStore
 from openhands_sessions.ports.state import StateScope
@@ -43,10 +45,11 @@ class StateFiles:
         return value
 
     async def begins(
-        self, source: ConversationId, state: KeyedState, sid: ConversationId, **made: Any
+        self, source: ConversationId, state: KeyedState, sid: ConversationId, masker: SecretMasker, **made: Any
     ) -> StateChange | None:
-        """The change with which a copy `sid` of the conversation `source` has this state, and files of its own. `made`
-        says who makes it, and when. None for an empty state. Raises DamagedRecord, StorageUnavailable."""
+        """The change with which a copy `sid` of the conversation `source` has this state without secrets, and files of
+        its own. `made` says who makes it, and when. None for an empty state. Raises DamagedRecord, TooLarge,
+        StorageUnavailable."""
         operations = [
             StateOperation(
                 StateOp.SET,
@@ -57,7 +60,14 @@ class StateFiles:
         ]
         if not operations:
             return None
-        return await self.keep(StateScope.session(sid), StateChange(id=BEGINNING, operations=tuple(operations), **made))
+        change = StateChange(id=BEGINNING, operations=tuple(operations), **made)
+        # In a thread: with its files a state may be large, and others must not feel it.
+        masked = await asyncio.to_thread(without_secrets, change, masker)
+        return await self.keep(StateScope.session(sid), masked)
+
+    async def discard(self, sid: ConversationId) -> None:
+        """Delete the files of a conversation that was not made. Raises StorageUnavailable."""
+        await self._files.delete(_folder(StateScope.session(sid)))
 
     async def _kept(self, scope: StateScope, operation: StateOperation) -> StateOperation:
         if operation.op is not StateOp.SET:

@@ -1,5 +1,6 @@
 """A fork begins with what was said, at a turn's end, and owes, costs and runs nothing of it."""
 
+import json
 from typing import Any
 
 import pytest
@@ -12,16 +13,19 @@ from openhands_sessions.core.events.own import SandboxReplacedObservation
 from openhands_sessions.core.history_commands import CreateCheckpoint, Undo
 from openhands_sessions.core.ids import ConversationId
 from openhands_sessions.core.permissions import Permission
+from openhands_sessions.core.state import StateChange, StateOp, StateOperation
 from openhands_sessions.core.stored_view import load_view
 from openhands_sessions.ports.conversations import ForkSpec
 from openhands_sessions.ports.model import ModelSpec
+from openhands_sessions.ports.state import StateScope
 from openhands_sessions.ports.store import ConversationRow, SessionStore
 from openhands_sessions.service import forking
+from openhands_sessions.service.settings import user_file
 from tests.fakes.model import FakeModel, FakeModels, FakeReply
 from tests.support.moved_logs import views_of
 from tests.support.service_layer import ADA, BOB, TALK, ServiceLayer, running_service
 from tests.support.session_harness import runs, says, state
-from tests.support.store_entries import read
+from tests.support.store_entries import NOW, read
 
 FORK = ConversationId("fork")
 ASKED = "awaiting_user_confirmation"
@@ -44,6 +48,11 @@ async def fork(service: ServiceLayer, **about: Any) -> ConversationRow:
     row = await service.store.conversations.get(FORK)
     assert row is not None
     return row
+
+
+def setting(**values: Any) -> StateChange:
+    operations = tuple(StateOperation(StateOp.SET, key, value) for key, value in values.items())
+    return StateChange(id="one", operations=operations, actor=ADA, timestamp=NOW)
 
 
 async def events(service: ServiceLayer, sid: ConversationId) -> list[Event]:
@@ -146,6 +155,20 @@ async def test_a_guest_forks_what_it_may_see_without_the_settings_of_the_owner(s
             await service.by_link(await service.links.read(link)).conversations.fork(
                 TALK, ForkSpec(id=ConversationId("c"))
             )
+
+
+async def test_a_secret_that_is_known_since_is_in_no_value_of_the_forks_state(store: SessionStore) -> None:
+    secret, scope = "a word that is secret now", StateScope.session(FORK)
+    async with running_service(layer(store, says("one!"))) as service:
+        await say(service, "one")
+        values = {"small": {"text": [secret]}, "large": f"{secret} " * 10_000}
+        await service.of(ADA).states.change(StateScope.session(TALK), setting(**values))
+        await service.files.write(user_file(ADA, "secrets"), json.dumps({"WORD": {"value": secret}}).encode())
+        await fork(service)
+        states = service.of(ADA).states
+        assert secret not in str(await states.changes(scope, limit=9))
+        assert str((await states.read(scope)).values()) == str({"small": {"text": ["<secret_hidden>"]}})
+        assert secret not in str(await states.file(scope, "large"))
 
 
 async def test_what_is_too_large_or_has_no_prompt_yet_makes_no_fork(
