@@ -3,16 +3,24 @@
 import asyncio
 import hashlib
 import json
-from collections.abc import Container, Sequence
+from collections.abc import Container, Mapping, Sequence
 from itertools import groupby
 
 import structlog
 
 from openhands_sessions.core.copying import EventCopies
-from openhands_sessions.core.errors import AlreadyExists, BadInput, Forbidden, NotAccepting, NotFound, TooLarge
+from openhands_sessions.core.errors import (
+    AlreadyExists,
+    BadInput,
+    Forbidden,
+    LimitReached,
+    NotAccepting,
+    NotFound,
+    TooLarge,
+)
 from openhands_sessions.core.events.codec import Stored, masked, recorded
 from openhands_sessions.core.events.copies import ConversationForkedObservation
-from openhands_sessions.core.events.event import AgentState, Event, Source
+from openhands_sessions.core.events.event import AgentState, Event, Json, Source
 from openhands_sessions.core.events.observations import AgentStateChangedObservation
 from openhands_sessions.core.events.own import (
     CheckpointCreatedObservation,
@@ -67,12 +75,16 @@ class Forking:
             raise Forbidden("a link lets you in to one conversation: log in to fork it")
         row = await self._sessions.row(self._principal, self._sid, Permission.VIEW)
         if await self._made_before():
+            await self._keep(await self._layer(row))
             return
         view = await self._sessions.descriptions.view(row)
         end = await self._place(row, view)
-        begins = await self._beginning(row, view, end)
         try:
-            await self._create(row, begins)
+            await self._create(row, await self._beginning(row, view, end))
+        except (LimitReached, TooLarge):
+            if await self._store.conversations.get(self._spec.id) is None:
+                await self._files.discard(self._spec.id)
+            raise
         except AlreadyExists:
             if not await self._made_before():
                 raise
@@ -181,9 +193,7 @@ class Forking:
 
     async def _create(self, source: ConversationRow, begins: LogBeginning) -> None:
         sessions, spec, moment = self._sessions, self._spec, self._sessions.clock()
-        mine = owns(self._principal, source)
-        # What was set for the other conversation may hold keys, and is its owner's.
-        kept = await sessions.stored_settings.kept(source.id, source.settings) if mine else {}
+        kept = await self._layer(source)
         settings = await sessions.stored_settings.merged(self._principal.owner, kept)
         title = spec.title if spec.title is not None else source.title
         row = ConversationRow(
@@ -199,10 +209,22 @@ class Forking:
             began_with=begun(settings),
         )
         await self._store.conversations.create(row, limits=sessions.conversation_limits.stored, begins=begins)
-        await sessions.stored_settings.keep(spec.id, secret_of(kept))
+        await self._keep(kept)
         sessions.registry.lists.changed(row.owner, row.id)
         sessions.note(self._principal, "forked", source.id, conversation=row.id)
         log.info("a conversation was forked", conversation_id=row.id, owner=row.owner, source=source.id)
+
+    async def _layer(self, source: ConversationRow) -> dict[str, Json]:
+        """What was set for the other conversation: it may hold keys, and is its owner's."""
+        mine = owns(self._principal, source)
+        return await self._sessions.stored_settings.kept(source.id, source.settings) if mine else {}
+
+    async def _keep(self, layer: Mapping[str, Json]) -> None:
+        """Keep the keys of the layer, unless some are kept: only now is the id ours. A crash before it is mended when
+        the fork is asked for again."""
+        settings = self._sessions.stored_settings
+        if not await settings.kept(self._spec.id, {}):
+            await settings.keep(self._spec.id, secret_of(layer))
 
 
 async def _folded(fold: Fold, entries: Sequence[Stored], worth: Container[int]) -> list[Snapshot]:

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from openhands_sessions.core.commands import SendMessage, SetModel
-from openhands_sessions.core.errors import Forbidden, LimitReached, NotAccepting, NotFound, TooLarge
+from openhands_sessions.core.errors import Forbidden, LimitReached, NotAccepting, NotFound, StorageUnavailable, TooLarge
 from openhands_sessions.core.events.codec import decode
 from openhands_sessions.core.events.event import Event
 from openhands_sessions.core.events.own import SandboxReplacedObservation
@@ -20,7 +20,8 @@ from openhands_sessions.ports.model import ModelSpec
 from openhands_sessions.ports.state import StateScope
 from openhands_sessions.ports.store import ConversationRow, SessionStore
 from openhands_sessions.service import forking
-from openhands_sessions.service.settings import user_file
+from openhands_sessions.service.settings import conversation_folder, user_file
+from tests.fakes.files import MemoryFiles
 from tests.fakes.model import FakeModel, FakeModels, FakeReply
 from tests.support.moved_logs import views_of
 from tests.support.service_layer import ADA, BOB, TALK, ServiceLayer, running_service
@@ -128,9 +129,39 @@ async def test_the_model_that_was_chosen_holds_in_the_fork_too(store: SessionSto
 async def test_a_fork_counts_as_a_conversation_of_whoever_makes_it(store: SessionStore) -> None:
     async with running_service(layer(store, says("one!"), max_conversations=1)) as service:
         await say(service, "one")
+        await service.of(ADA).states.change(StateScope.session(TALK), setting(large="x" * 100_000))
+        before = await service.files.list()
         with pytest.raises(LimitReached):
             await fork(service)
         assert await store.conversations.get(FORK) is None
+        assert await service.files.list() == before
+
+
+class ForgetfulFiles(MemoryFiles):
+    """Does not write the first secrets of a fork."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.refuses = True
+
+    async def write(self, key: str, content: bytes) -> None:
+        if self.refuses and key == f"{conversation_folder(FORK)}/secrets.json":
+            self.refuses = False
+            raise StorageUnavailable("the disk is full")
+        await super().write(key, content)
+
+
+async def test_a_fork_whose_keys_were_not_kept_gets_them_when_it_is_asked_for_again(store: SessionStore) -> None:
+    async with running_service(layer(store, says("one!"), files=ForgetfulFiles())) as service:
+        await service.open("talk", ADA, settings={"llm_api_key": "sk-of-ada"})
+        await say(service, "one")
+        with pytest.raises(StorageUnavailable):
+            await fork(service)
+        row = await fork(service)
+        assert await service.settings.kept(FORK, row.settings) == {"llm_api_key": "sk-of-ada"}
+        await service.settings.keep(FORK, b'{"llm_api_key": "another"}')
+        await fork(service)
+        assert await service.settings.kept(FORK, {}) == {"llm_api_key": "another"}, "what is kept stays"
 
 
 async def test_a_guest_forks_what_it_may_see_without_the_settings_of_the_owner(store: SessionStore) -> None:
