@@ -49,8 +49,8 @@ from openhands_sessions.session.new_sandbox import NEW_SANDBOX
 
 log = structlog.get_logger(__name__)
 
-FORK_KEY = "fork"
-"""Under which the log of a fork keeps what it was made of."""
+FORK_KEY = "\0fork"
+"""Under which the log of a fork keeps what it was made of: no command's key has a NUL."""
 MOST_BYTES = 256 * MEGABYTE
 """Of the events of one fork: they are stored in one piece."""
 

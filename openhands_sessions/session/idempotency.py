@@ -41,6 +41,9 @@ class IdempotencyKey:
 
     @classmethod
     def of(cls, key: str, command: Command) -> "IdempotencyKey":
+        """Raises BadInput for a key with a NUL: such keys are those of what is no command."""
+        if "\0" in key:
+            raise BadInput("key", "must have no NUL in it; take another one")
         told = {name: value for name, value in asdict(command).items() if (name, value) not in _UNSAID}
         content = {"kind": type(command).__name__, **told}
         return cls(key, hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest())

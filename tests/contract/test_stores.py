@@ -226,6 +226,7 @@ class TestReceipts:
         await log.append(entries(0, 1), expected=-1, term=0, receipt=receipt)
         assert await log.receipt("k-1") == receipt
         assert await log.receipt("k-2") is None
+        assert await log.receipt("\0k-1") is None
         assert await log.receipt("\ud800") is None
 
     async def test_a_refused_write_leaves_no_receipt(self, log: EventLog) -> None:

@@ -6,7 +6,15 @@ from typing import Any
 import pytest
 
 from openhands_sessions.core.commands import SendMessage, SetModel
-from openhands_sessions.core.errors import Forbidden, LimitReached, NotAccepting, NotFound, StorageUnavailable, TooLarge
+from openhands_sessions.core.errors import (
+    BadInput,
+    Forbidden,
+    LimitReached,
+    NotAccepting,
+    NotFound,
+    StorageUnavailable,
+    TooLarge,
+)
 from openhands_sessions.core.events.codec import decode
 from openhands_sessions.core.events.event import Event
 from openhands_sessions.core.events.own import SandboxReplacedObservation
@@ -20,6 +28,7 @@ from openhands_sessions.ports.model import ModelSpec
 from openhands_sessions.ports.state import StateScope
 from openhands_sessions.ports.store import ConversationRow, SessionStore
 from openhands_sessions.service import forking
+from openhands_sessions.service.forking import FORK_KEY
 from openhands_sessions.service.settings import conversation_folder, user_file
 from tests.fakes.files import MemoryFiles
 from tests.fakes.model import FakeModel, FakeModels, FakeReply
@@ -114,6 +123,17 @@ async def test_a_fork_has_the_visible_dialogue_and_its_checkpoints_alone(store: 
         await service.of(ADA).conversations.fork(TALK, ForkSpec(id=ConversationId("b"), checkpoint="here"))
         history = await service.of(ADA).conversations.history(ConversationId("b"), limit=10)
         assert [turn.text for turn in history.turns] == ["one"]
+
+
+async def test_no_key_of_a_client_is_taken_by_the_making_of_a_fork(store: SessionStore) -> None:
+    async with running_service(layer(store, says("one!"), says("two!"))) as service:
+        await say(service, "one")
+        await fork(service)
+        for _ in range(2):
+            await service.of(ADA).gateway.submit(FORK, SendMessage(content="two"), key="fork")
+        with pytest.raises(BadInput, match="NUL"):
+            await service.of(ADA).gateway.submit(FORK, SendMessage(content="two"), key=FORK_KEY)
+        await fork(service)
 
 
 async def test_the_model_that_was_chosen_holds_in_the_fork_too(store: SessionStore) -> None:
