@@ -72,6 +72,7 @@ from openhands_sessions.service.secrets import SecretsStore
 from openhands_sessions.service.session_registry import SessionRegistry
 from openhands_sessions.service.session_service import ConversationLimits, SessionService
 from openhands_sessions.service.settings import SettingsStore
+from openhands_sessions.service.state_checks import StateChecks
 from openhands_sessions.service.state_files import StateFiles
 from openhands_sessions.service.state_news import StateNews
 from openhands_sessions.service.status_board import StatusBoard
@@ -135,7 +136,8 @@ async def open_application(
         given, expected = InitialInputStore(sealed), ExpectedClients(files, store)
         sessions = await _sessions(config, stack, parts, (settings, given, expected), archive(config))
         news = StateNews(foreign_writes(config))
-        states = partial(LocalStates, sessions, StateFiles(sealed), news, users_apart=config.tells_users_apart)
+        apart = config.tells_users_apart
+        states = partial(LocalStates, sessions, StateFiles(sealed), news, checks=StateChecks(), users_apart=apart)
         yield Application(
             config=config,
             store=store,

@@ -7,6 +7,8 @@ from openhands_sessions.protocol.errors import ErrorOut
 from openhands_sessions.protocol.route import TEXT, Parameter, Route
 from openhands_sessions.protocol.states import StateChangedOut, StateChangeIn, StateChangesOut, StateOut
 
+LARGEST_BODY = 1024 * 1024
+"""Bytes of a change over REST, with all its values. In a program, a single value may be larger, see StateFiles."""
 KEY = Parameter("key", {**TEXT, "description": "This key alone, with its value also where that is kept as a file."})
 APP = Parameter("app", {**TEXT, "default": "default", "description": "The name of the app."})
 REVISION = Parameter(

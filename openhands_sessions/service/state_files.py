@@ -2,7 +2,8 @@
 
 import asyncio
 import hashlib
-from dataclasses import replace
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import orjson
@@ -21,6 +22,15 @@ LARGEST_FILE = 16 * 1024 * 1024
 """Bytes of one value as JSON text."""
 
 
+@dataclass(frozen=True, slots=True)
+class PlannedFiles:
+    """A change whose large values are named by files, and the contents of these files, which must be written before
+    it."""
+
+    change: StateChange
+    contents: Mapping[str, bytes] = field(repr=False)
+
+
 class StateFiles:
     """The files of all states. A file is named by its content: it is never changed, and the entry of an earlier moment
     still has its own."""
@@ -30,8 +40,14 @@ class StateFiles:
 
     async def keep(self, scope: StateScope, change: StateChange) -> StateChange:
         """The change with its large values kept as files. Raises TooLarge, StorageUnavailable."""
-        operations = [await self._kept(scope, each) for each in change.operations]
-        return replace(change, operations=tuple(operations))
+        plan = planned(change)
+        await self.write(scope, plan)
+        return plan.change
+
+    async def write(self, scope: StateScope, plan: PlannedFiles) -> None:
+        """Raises StorageUnavailable."""
+        for file, content in plan.contents.items():
+            await self._files.write(f"{_folder(scope)}/{file}", content)
 
     async def read(self, scope: StateScope, file: str) -> Json:
         """Raises DamagedRecord where it is gone, or not what was kept."""
@@ -69,20 +85,27 @@ class StateFiles:
         """Delete the files of a conversation that was not made. Raises StorageUnavailable."""
         await self._files.delete(_folder(StateScope.session(sid)))
 
-    async def _kept(self, scope: StateScope, operation: StateOperation) -> StateOperation:
-        if operation.op is not StateOp.SET:
-            return operation
-        content = orjson.dumps(operation.value)
-        if len(content) <= LARGEST_VALUE:
-            return operation
-        if len(content) > LARGEST_FILE:
-            raise TooLarge(
-                f"{operation.key!r} would take {len(content):,} bytes, and a value may take {LARGEST_FILE:,}",
-                LARGEST_FILE,
-            )
-        file = _name(content)
-        await self._files.write(f"{_folder(scope)}/{file}", content)
-        return StateOperation(StateOp.SET, operation.key, file=file)
+
+def planned(change: StateChange) -> PlannedFiles:
+    """Raises TooLarge."""
+    contents: dict[str, bytes] = {}
+    operations = tuple(_named(each, contents) for each in change.operations)
+    return PlannedFiles(replace(change, operations=operations), contents)
+
+
+def _named(operation: StateOperation, contents: dict[str, bytes]) -> StateOperation:
+    if operation.op is not StateOp.SET:
+        return operation
+    content = orjson.dumps(operation.value)
+    if len(content) <= LARGEST_VALUE:
+        return operation
+    if len(content) > LARGEST_FILE:
+        raise TooLarge(
+            f"{operation.key!r} would take {len(content):,} bytes, and a value may take {LARGEST_FILE:,}", LARGEST_FILE
+        )
+    file = _name(content)
+    contents[file] = content
+    return StateOperation(StateOp.SET, operation.key, file=file)
 
 
 def _name(content: bytes) -> str:

@@ -36,6 +36,7 @@ from openhands_sessions.service.local_usage import LocalUsage
 from openhands_sessions.service.session_registry import SessionRegistry
 from openhands_sessions.service.session_service import ConversationLimits, SessionService
 from openhands_sessions.service.settings import SettingsStore
+from openhands_sessions.service.state_checks import StateChecks
 from openhands_sessions.service.state_files import StateFiles
 from openhands_sessions.service.state_news import StateNews
 from openhands_sessions.service.status_board import StatusBoard
@@ -105,7 +106,14 @@ class ServiceLayer:
             UploadLimits(),
             usage=partial(LocalUsage, self.store.accounts, self.parts.quotas, self.now),
             sharing=partial(LocalSharing, self.sessions, self.links, users_apart=True),
-            states=partial(LocalStates, self.sessions, StateFiles(self.files), StateNews(None), users_apart=True),
+            states=partial(
+                LocalStates,
+                self.sessions,
+                StateFiles(self.files),
+                StateNews(None),
+                checks=StateChecks(),
+                users_apart=True,
+            ),
         )
         self.gateway = self.of(LOCAL_OWNER).gateway
         self.conversations = self.of(LOCAL_OWNER).conversations

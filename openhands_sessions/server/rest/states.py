@@ -10,9 +10,10 @@ from openhands_sessions.core.errors import NotFound
 from openhands_sessions.core.state import KeyedState, StateChange
 from openhands_sessions.core.state_values import checked_key
 from openhands_sessions.ports.state import StateScope
-from openhands_sessions.protocol.state_routes import APP, CHANGES, KEY, REVISION
+from openhands_sessions.protocol.state_routes import APP, CHANGES, KEY, LARGEST_BODY, REVISION
 from openhands_sessions.protocol.states import StateChangedOut, StateChangeIn, StateChangesOut, StateOut
-from openhands_sessions.server.services import access, body, number, permitted, principal
+from openhands_sessions.server.caller_rates import rates_of
+from openhands_sessions.server.services import access, body_in_thread, number, permitted, principal
 
 Scoping = Callable[[web.Request], Awaitable[StateScope]]
 
@@ -40,7 +41,8 @@ class StateHandlers:
 
     async def change(self, request: web.Request) -> web.Response:
         scope = await self._scope_of(request)
-        given = await body(request, StateChangeIn)
+        rates_of(request).messages.take()
+        given = await body_in_thread(request, StateChangeIn, LARGEST_BODY)
         change = StateChange(
             id=given.id or uuid4().hex,
             operations=tuple(each.operation() for each in given.operations),
