@@ -11,6 +11,8 @@ from openhands_sessions.core.state import KeyedState, StateChange, StateEntry
 STATE_TOOL = "state"
 """The name of the tool by which agents see states."""
 ScopeKind = Literal["session", "user", "app"]
+LARGEST_PAGE = 4 * 1024 * 1024
+"""Bytes of the changes that are read at once, as JSON text."""
 
 
 class StateScope(NamedTuple):
@@ -79,8 +81,9 @@ class StateStore(Protocol):
         has moved folds the log."""
 
     async def changes(self, scope: StateScope, *, after: int = 0, limit: int) -> Sequence[NumberedChange]:
-        """The changes that follow the revision `after`, oldest first, at most so many, also those that are not
-        visible."""
+        """The changes that follow the revision `after`, oldest first, at most `limit`, also those that are not visible.
+        Fewer where they would have more than LARGEST_PAGE bytes as JSON text, but one if any follows: what is after
+        the last of them is asked for with its revision."""
 
 
 class States(Protocol):

@@ -127,10 +127,14 @@ class StateChangeOut(Reply):
 
 
 class StateChangesOut(Reply):
-    """Changes of a state, oldest first."""
+    """Changes of a state, oldest first. `after_revision` asks for those that follow; none follow an empty list.
+    Where they are long, an answer has fewer than were asked for."""
 
     changes: list[StateChangeOut]
+    after_revision: int
 
     @classmethod
-    def of(cls, changes: Sequence[NumberedChange]) -> "StateChangesOut":
-        return cls(changes=[StateChangeOut.of(each) for each in changes])
+    def of(cls, changes: Sequence[NumberedChange], after: int) -> "StateChangesOut":
+        """`after` is what they were asked with."""
+        last = changes[-1].revision if changes else after
+        return cls(changes=[StateChangeOut.of(each) for each in changes], after_revision=last)

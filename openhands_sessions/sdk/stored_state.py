@@ -56,10 +56,18 @@ class StoredState:
         return reading_of(KeyedState(done.revision, entries), {}, change.keys)
 
     async def changes(self, after: int, limit: int) -> Sequence[NumberedChange]:
+        """As many as are asked for, in pages as the store gives them."""
+        found: list[NumberedChange] = []
         try:
-            return await self._states.changes(self._scope, after=after, limit=limit)
+            while len(found) < limit:
+                page = await self._states.changes(self._scope, after=after, limit=limit - len(found))
+                if not page:
+                    break
+                found += page
+                after = page[-1].revision
         except NotFound:
-            return []
+            pass
+        return found
 
     async def watch(self) -> AsyncGenerator[StateReading, None]:
         """As it is, then as it is after changes of any process."""

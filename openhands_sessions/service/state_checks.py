@@ -1,7 +1,6 @@
 """Checks and masks the changes of states, without holding up the event loop."""
 
 import asyncio
-from dataclasses import replace
 
 from openhands_sessions.core.errors import TooLarge
 from openhands_sessions.core.masking import SecretMasker

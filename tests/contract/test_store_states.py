@@ -245,3 +245,18 @@ async def test_a_conversation_may_begin_with_a_state_that_no_move_takes_back(sto
     await store.conversations.create(row(sid), begins=begins)
     for at in (None, EventId(0)):
         assert (await store.states.read(StateScope.session(sid), at=at)).values() == {"k": 1}
+
+
+async def test_a_page_of_long_changes_ends_early_and_goes_on_after_its_last_one(store: SessionStore) -> None:
+    long = (setting("k", "x" * 60_000),) * 15
+    for number in range(6):
+        await store.states.change(SESSION, change(str(number), *long))
+    pages: list[int] = []
+    after = 0
+    while page := await store.states.changes(SESSION, after=after, limit=1_000):
+        pages.append(len(page))
+        after = page[-1].revision
+    assert pages == [4, 2]
+    await store.states.change(SESSION, change("enormous", *(setting("k", "x" * 60_000),) * 80))
+    [one] = await store.states.changes(SESSION, after=after, limit=2)
+    assert one.change.id == "enormous"

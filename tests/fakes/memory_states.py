@@ -1,12 +1,13 @@
 """States in memory: their changes in lists, folded with each reading."""
 
 from collections.abc import Sequence
+from itertools import accumulate
 
 from openhands_sessions.adapters.stores.sqlite_moves import move_of
 from openhands_sessions.core.ids import UNNUMBERED, ConversationId, EventId
 from openhands_sessions.core.lineage import Lineage, on_chain
-from openhands_sessions.core.state import KeyedState, StateChange, added_size, apply, check_same, fold
-from openhands_sessions.ports.state import NumberedChange, StateChanged, StateScope
+from openhands_sessions.core.state import KeyedState, StateChange, added_size, apply, check_same, dump_change, fold
+from openhands_sessions.ports.state import LARGEST_PAGE, NumberedChange, StateChanged, StateScope
 from tests.fakes.memory_data import OpenedData
 
 
@@ -35,7 +36,9 @@ class MemoryStates:
         return StateChanged(revision, after)
 
     async def changes(self, scope: StateScope, *, after: int = 0, limit: int) -> Sequence[NumberedChange]:
-        return self._stored(scope)[max(after, 0) :][: max(limit, 0)]
+        found = self._stored(scope)[max(after, 0) :][: max(limit, 0)]
+        sizes = accumulate(len(dump_change(each.change).encode()) for each in found)
+        return found[: max(1, sum(size <= LARGEST_PAGE for size in sizes))]
 
     def _stored(self, scope: StateScope) -> list[NumberedChange]:
         if scope.kind == "session":

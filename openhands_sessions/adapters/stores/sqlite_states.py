@@ -1,6 +1,7 @@
 """States in SQLite: for each, a log of its changes, and beside it the entries that the visible ones lead to."""
 
 import asyncio
+import math
 import sqlite3
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -29,7 +30,7 @@ from openhands_sessions.core.state import (
     fold,
     load_change,
 )
-from openhands_sessions.ports.state import NumberedChange, StateChanged, StateScope
+from openhands_sessions.ports.state import LARGEST_PAGE, NumberedChange, StateChanged, StateScope
 
 _CALL_BYTES = 500
 """What a change weighs besides its text."""
@@ -132,7 +133,7 @@ def check_state(scope: StateScope, connection: sqlite3.Connection) -> None:
 
 def _changes(scope: StateScope, after: int, limit: int, connection: sqlite3.Connection) -> Sequence[NumberedChange]:
     state = _state(scope, connection)
-    return list(_stored_changes(scope, state.key, connection, after=after, limit=limit))
+    return list(_stored_changes(scope, state.key, connection, after=after, limit=limit, most=LARGEST_PAGE))
 
 
 def _state(scope: StateScope, connection: sqlite3.Connection) -> _State:
@@ -185,17 +186,28 @@ def _renew(state: _State, lineage: Lineage, entries: Mapping[str, StateEntry], c
 
 
 def _stored_changes(
-    scope: StateScope, key: int, connection: sqlite3.Connection, *, after: int = 0, limit: int = -1
+    scope: StateScope,
+    key: int,
+    connection: sqlite3.Connection,
+    *,
+    after: int = 0,
+    limit: int = -1,
+    most: float = math.inf,
 ) -> Iterator[NumberedChange]:
-    """Raises DamagedRecord."""
+    """At most `most` bytes of them, but one if there is any. Raises DamagedRecord."""
     rows = connection.execute(
         "SELECT key, id, at, text, checksum FROM state_changes WHERE key > ? AND key < ? ORDER BY key LIMIT ?",
         (key * SPAN + after, (key + 1) * SPAN, limit),
     )
+    size, first = 0, True
     for *row, checksum in rows:
         if checksum != state_checksum(row):
             raise _damage(scope)
         place, _, at, text = row
+        size += len(text.encode())
+        if size > most and not first:
+            return
+        first = False
         yield NumberedChange(place - key * SPAN, EventId(at), load_change(text))
 
 

@@ -1,5 +1,7 @@
 """`/api/conversations/{id}/state`, `/api/user/state` and `/api/app/state`."""
 
+import asyncio
+import json
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
 from uuid import uuid4
@@ -10,6 +12,7 @@ from openhands_sessions.core.errors import NotFound
 from openhands_sessions.core.state import KeyedState, StateChange
 from openhands_sessions.core.state_values import checked_key
 from openhands_sessions.ports.state import StateScope
+from openhands_sessions.protocol.payloads import Reply
 from openhands_sessions.protocol.state_routes import APP, CHANGES, KEY, LARGEST_BODY, REVISION
 from openhands_sessions.protocol.states import StateChangedOut, StateChangeIn, StateChangesOut, StateOut
 from openhands_sessions.server.caller_rates import rates_of
@@ -36,8 +39,8 @@ class StateHandlers:
             if entry.file is not None:
                 value = await states.file(scope, key)
                 shown.entries[key] = shown.entries[key].model_copy(update={"value": value})
-            return web.json_response(shown.wire())
-        return web.json_response(StateOut.of(state).wire())
+            return await _answer(lambda: shown)
+        return await _answer(lambda: StateOut.of(state))
 
     async def change(self, request: web.Request) -> web.Response:
         scope = await self._scope_of(request)
@@ -56,7 +59,13 @@ class StateHandlers:
         scope = await self._scope_of(request)
         after, limit = number(request, REVISION), number(request, CHANGES)
         found = await access(request).states.changes(scope, after=after, limit=limit)
-        return web.json_response(StateChangesOut.of(found).wire())
+        return await _answer(lambda: StateChangesOut.of(found, after))
+
+
+async def _answer(reply: Callable[[], Reply]) -> web.Response:
+    """Made in a thread: states and their changes have many small parts."""
+    text = await asyncio.to_thread(lambda: json.dumps(reply().wire()))
+    return web.Response(text=text, content_type="application/json")
 
 
 async def _session(request: web.Request) -> StateScope:
