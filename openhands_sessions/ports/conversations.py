@@ -172,7 +172,7 @@ class Conversations(Protocol):
         self, sid: ConversationId, other: ConversationId | None = None, branch: str | None = None
     ) -> DialogueDiff:
         """Compare the visible dialogue with that of another conversation, or of a branch. Raises BadInput where neither
-        is named, or the branch is unknown."""
+        is named, or the branch is unknown, TooLarge for a dialogue that is too long to be compared."""
 
     async def fork(self, sid: ConversationId, spec: ForkSpec) -> None:
         """Make a conversation of the caller's own that begins with a copy of this one's visible dialogue, stored as

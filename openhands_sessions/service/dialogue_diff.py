@@ -1,5 +1,6 @@
 """What two dialogues that began alike have each for itself."""
 
+import asyncio
 from collections.abc import Sequence
 
 from openhands_sessions.core.errors import BadInput
@@ -14,7 +15,7 @@ from openhands_sessions.ports.conversations import DialogueDiff, HistoryTurn
 from openhands_sessions.ports.store import ConversationRow
 from openhands_sessions.service.history_reading import beginning
 from openhands_sessions.service.session_service import SessionService
-from openhands_sessions.session.related_dialogues import branch_chain, dialogue_turns
+from openhands_sessions.session.related_dialogues import AT_ONCE, branch_chain, dialogue_turns
 
 MESSAGE = f"action:{MessageAction.KIND}"
 
@@ -32,7 +33,9 @@ async def diff(
     row = await sessions.row(principal, sid, Permission.VIEW)
     beside = row if other is None else await sessions.row(principal, other, Permission.VIEW)
     ours, theirs = await _turns(sessions, row, None), await _turns(sessions, beside, branch)
-    return DialogueDiff(shared=shared_beginning(ours, theirs), ours=_only(ours, theirs), theirs=_only(theirs, ours))
+    return DialogueDiff(
+        shared=shared_beginning(ours, theirs), ours=await own_turns(ours, theirs), theirs=await own_turns(theirs, ours)
+    )
 
 
 async def _turns(sessions: SessionService, row: ConversationRow, branch: str | None) -> Sequence[WholeTurn]:
@@ -40,9 +43,16 @@ async def _turns(sessions: SessionService, row: ConversationRow, branch: str | N
     return await dialogue_turns(sessions.store, row.id, branch_chain(view, branch))
 
 
-def _only(turns: Sequence[WholeTurn], others: Sequence[WholeTurn]) -> Sequence[HistoryTurn]:
+async def own_turns(turns: Sequence[WholeTurn], others: Sequence[WholeTurn]) -> Sequence[HistoryTurn]:
     known = {turn.key for turn in others}
-    return [shown for turn in turns if turn.key not in known and (shown := _shown(turn)) is not None]
+    found: list[HistoryTurn] = []
+    own = (turn for turn in turns if turn.key not in known)
+    for count, turn in enumerate(own, 1):
+        if (shown := _shown(turn)) is not None:
+            found.append(shown)
+        if count % AT_ONCE == 0:
+            await asyncio.sleep(0)  # others must not feel a long dialogue
+    return found
 
 
 def _shown(turn: WholeTurn) -> HistoryTurn | None:

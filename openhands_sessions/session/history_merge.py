@@ -1,5 +1,6 @@
 """Merges another dialogue that began alike: another conversation's, or another branch."""
 
+import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
@@ -13,14 +14,14 @@ from openhands_sessions.core.ids import ConversationId, EventId
 from openhands_sessions.core.merging import WholeTurn, merged_order, shared_beginning
 from openhands_sessions.ports.store import SessionStore
 from openhands_sessions.session.event_stream import EventStream
-from openhands_sessions.session.related_dialogues import branch_chain, dialogue_turns, stored_view
+from openhands_sessions.session.related_dialogues import AT_ONCE, branch_chain, dialogue_turns, stored_view
 
 MERGED = (
     "From here on, the turns of two dialogues that began alike follow each other in the order in which they ended. What"
     " was done to files in the other one may not have been done in this workspace."
 )
 UNRELATED = "has nothing in common with this dialogue: merge one that began as a fork or a branch of it"
-MOST_MERGED = 50_000
+MOST_MERGED = 20_000
 """Events that a merge may copy: they are appended as one."""
 _WITHOUT = NOT_COPIED | {
     *("action:system", "action:condensation", "action:history_compacted", "action:change_agent_state"),
@@ -78,7 +79,7 @@ class HistoryMerge:
             conflicts=order.conflicts,
         )
 
-    def events(self, plan: MergePlan, first: EventId) -> Sequence[Event]:
+    async def events(self, plan: MergePlan, first: EventId) -> Sequence[Event]:
         """What follows the move back to the plan's base; `first` is the id that the first of these events will have."""
         mine = sum(turn.key in plan.mine for turn in plan.turns)
         merged = HistoryMergedObservation(
@@ -91,9 +92,13 @@ class HistoryMerge:
         )
         copies = {True: EventCopies(self._sid, _WITHOUT), False: EventCopies(plan.conversation, _WITHOUT)}
         made: list[Event] = [merged]
+        seen = 0
         for turn in plan.turns:
             source = copies[turn.key in plan.mine]
             for entry in turn.entries:
+                seen += 1
+                if seen % AT_ONCE == 0:
+                    await asyncio.sleep(0)  # others must not feel a long dialogue
                 wire = source.copied(entry, EventId(first + len(made)))
                 if wire is not None:
                     made.append(from_wire(wire))

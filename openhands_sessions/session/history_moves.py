@@ -116,7 +116,7 @@ class HistoryMoves:
         replay = target.at.replay
         given_up = (ReplayEndedObservation(done=replay.done),) if replay and target.at.replaying else ()
         dropped = self._dropped(target.at.head)
-        said = self._said(target, EventId(first + 1 + len(dropped) + len(given_up)))
+        said = await self._said(target, EventId(first + 1 + len(dropped) + len(given_up)))
         return Moving((*left, moved, *dropped, *given_up, *said), target.at)
 
     def naming(self, command: NamingCommand) -> Sequence[Event]:
@@ -301,14 +301,14 @@ class HistoryMoves:
                         return event.id
         return UNNUMBERED
 
-    def _said(self, target: _Target, first: EventId) -> Sequence[Event]:
+    async def _said(self, target: _Target, first: EventId) -> Sequence[Event]:
         """What comes after the move. `first` is the id that the first of these events will have."""
         if any(each.image_urls for each in target.again) and not self._controller.sees(None):
             raise BadInput("image_urls", NO_IMAGES)
         self._knowledge.forget()
         if target.merging is not None:
             waiting = AgentStateChangedObservation(agent_state=AgentState.AWAITING_USER_INPUT)
-            return (*self._merge.events(target.merging, first), waiting)
+            return (*await self._merge.events(target.merging, first), waiting)
         if not target.again:
             return (AgentStateChangedObservation(agent_state=AgentState.AWAITING_USER_INPUT),)
         message, *more = target.again

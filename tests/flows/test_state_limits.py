@@ -64,3 +64,9 @@ async def test_a_page_of_changes_says_how_to_go_on(clients: Clients) -> None:
         after = told["after_revision"]
     status, told = await clients.rest.ask("GET", f"{path}/changes?after_revision={after}")
     assert (seen, status, told) == ([1, 2], 200, {"changes": [], "after_revision": 2})
+
+
+async def test_a_comparison_counts_as_a_message(clients: Clients) -> None:
+    sid = await clients.rest.create()
+    asked = [await clients.rest.ask("GET", f"/api/conversations/{sid}/diff?branch=main") for _ in range(3)]
+    assert [status for status, _ in asked] == [200, 200, 429]

@@ -29,6 +29,7 @@ async def change(request: web.Request) -> web.Response:
 
 async def diff(request: web.Request) -> web.Response:
     sid = await permitted(request)
+    rates_of(request).messages.take()
     other, branch = request.query.get("conversation"), request.query.get("branch")
     beside = conversation_id(other) if other else None
     found = await access(request).conversations.diff(sid, beside, branch or None)

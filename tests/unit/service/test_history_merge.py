@@ -1,24 +1,35 @@
 """A merge goes on with the turns of two dialogues, once each, and costs nothing a second time."""
 
+import asyncio
+from collections.abc import Coroutine
 from typing import Any
 
 import pytest
 
 from openhands_sessions.core.commands import SendMessage
-from openhands_sessions.core.errors import BadInput, NotFound, NothingToMerge
-from openhands_sessions.core.events.codec import decode
-from openhands_sessions.core.events.event import Event
+from openhands_sessions.core.errors import BadInput, NotFound, NothingToMerge, TooLarge
+from openhands_sessions.core.events.actions import MessageAction
+from openhands_sessions.core.events.codec import Stored, decode, stored
+from openhands_sessions.core.events.event import Event, Source
+from openhands_sessions.core.events.own import StopReason, TurnEndedObservation
 from openhands_sessions.core.history_changes import HistoryChange
 from openhands_sessions.core.history_commands import Merge, SwitchBranch, Undo
-from openhands_sessions.core.ids import ConversationId
+from openhands_sessions.core.ids import ConversationId, EventId
+from openhands_sessions.core.merging import whole_turns
 from openhands_sessions.ports.conversations import ForkSpec
 from openhands_sessions.ports.model import ModelSpec
-from openhands_sessions.ports.store import SessionStore
+from openhands_sessions.ports.store import LogBeginning, SessionStore
+from openhands_sessions.service.dialogue_diff import own_turns
+from openhands_sessions.session import history_merge, related_dialogues
+from openhands_sessions.session.event_stream import EventStream
+from openhands_sessions.session.feed import Feed
+from openhands_sessions.session.history_merge import HistoryMerge, MergePlan
+from openhands_sessions.session.related_dialogues import dialogue_turns
 from tests.fakes.model import FakeModel, FakeModels, FakeReply
 from tests.support.moved_logs import views_of
 from tests.support.service_layer import ADA, BOB, TALK, ServiceLayer, running_service
 from tests.support.session_harness import runs, says, state
-from tests.support.store_entries import read
+from tests.support.store_entries import NOW, read, row
 
 FORK = ConversationId("fork")
 
@@ -121,3 +132,63 @@ async def test_what_ran_in_another_sandbox_has_not_run_in_that_of_a_merge(store:
         await grown(service)
         await merge(service, conversation=FORK)
         assert views_of(await events(service))[-1].sandbox.executed is None
+
+
+async def test_dialogues_beyond_the_limit_are_neither_merged_nor_compared(
+    store: SessionStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with running_service(layer(store, *[says(str(number)) for number in range(9)])) as service:
+        await grown(service)
+        head = await store.log(TALK).head()
+        monkeypatch.setattr(related_dialogues, "LARGEST_DIALOGUE", 2_000)
+        with pytest.raises(TooLarge, match="2,000 bytes"):
+            await merge(service, conversation=FORK)
+        with pytest.raises(TooLarge, match="2,000 bytes"):
+            await service.of(ADA).conversations.diff(TALK, FORK)
+        monkeypatch.undo()
+        monkeypatch.setattr(history_merge, "MOST_MERGED", 3)
+        with pytest.raises(TooLarge, match="3 events"):
+            await merge(service, conversation=FORK)
+        assert await store.log(TALK).head() == head
+        monkeypatch.undo()
+        assert (await merge(service, conversation=FORK)).turns == 2
+
+
+async def test_others_have_their_turn_while_a_long_dialogue_is_merged_and_compared(store: SessionStore) -> None:
+    """Counts how often the loop goes round while 1,000 turns of two events are read, copied and compared."""
+    long = [event(number) for number in range(2_000)]
+    await store.conversations.create(row(FORK), begins=LogBeginning(entries=long))
+    plan = MergePlan(
+        conversation=FORK,
+        branch="",
+        base=EventId(0),
+        turns=list(whole_turns(FORK, long)),
+        mine=frozenset(),
+        conflicts=(),
+    )
+    log = store.log(TALK)
+    merging = HistoryMerge(TALK, EventStream(log, Feed(log), lambda: NOW), store)
+    for work in (
+        dialogue_turns(store, FORK, ((EventId(0), EventId(1_999)),)),
+        merging.events(plan, EventId(1)),
+        own_turns(plan.turns, ()),
+    ):
+        assert await rounds(work) >= 5
+
+
+def event(number: int) -> Stored:
+    """Each message is answered by the end of its turn."""
+    given: dict[str, Any] = {"id": EventId(number), "timestamp": NOW}
+    if number % 2:
+        return stored(TurnEndedObservation(**given, stop_reason=StopReason.WAITING, seen=EventId(number)))
+    return stored(MessageAction(**given, source=Source.USER, content="x"))
+
+
+async def rounds(work: Coroutine[Any, Any, Any]) -> int:
+    """How often the loop goes round until the work is done."""
+    task, count = asyncio.create_task(work), 0
+    while not task.done():
+        count += 1
+        await asyncio.sleep(0)
+    await task
+    return count
