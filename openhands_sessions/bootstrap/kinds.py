@@ -208,7 +208,7 @@ def open_archive(config: Config) -> TrajectoryArchive | None:
     from openhands_sessions.adapters.archives import hugging_face  # as slow
 
     dataset = hugging_face.PrivateDataset(section.save_to, options)
-    return remote.RemoteArchive(section.save_to, options, config.data_dir, dataset.make)
+    return remote.RemoteArchive(section.save_to, options, config.data_dir, dataset)
 
 
 def archive_options(config: Config) -> Mapping[str, Any]:

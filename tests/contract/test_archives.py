@@ -1,6 +1,7 @@
 """Where trajectories are saved, of every kind: a folder, and fsspec's systems of files and of objects."""
 
 import asyncio
+import tempfile
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from typing import Any, ClassVar
@@ -43,7 +44,7 @@ async def broken(*texts: bytes) -> AsyncIterator[bytes]:
 
 def saving_to_dataset(hub: DatasetHub, scratch: Path) -> RemoteArchive:
     address, options = "hf://datasets/ada/talks/ours", {"endpoint": hub.url, "token": dataset_hub.TOKEN}
-    return RemoteArchive(address, options, scratch, PrivateDataset(address, options).make)
+    return RemoteArchive(address, options, scratch, PrivateDataset(address, options))
 
 
 def saving_to_bucket(store: ObjectStore, scratch: Path, bucket: str = "talks") -> RemoteArchive:
@@ -176,7 +177,10 @@ async def test_a_dataset_that_is_deleted_meanwhile_is_made_again_by_the_next_try
         assert hub.datasets["ada/talks"].private
 
 
-async def test_a_dataset_that_refuses_says_so_with_its_status_and_without_its_words(tmp_path: Path) -> None:
+async def test_a_dataset_that_refuses_says_so_with_its_status_and_without_its_words_and_leaves_no_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
     async with dataset_hub.dataset_hub() as hub:
         hub.refusals = 1
         archive = saving_to_dataset(hub, tmp_path)
@@ -184,6 +188,7 @@ async def test_a_dataset_that_refuses_says_so_with_its_status_and_without_its_wo
             await archive.save("a.json", pieces(b"text"))
         await archive.save("a.json", pieces(b"text"))
         assert hub.datasets["ada/talks"].files == {"ours/a.json": b"text"}
+        assert not [*tmp_path.iterdir()]
 
 
 @pytest.mark.parametrize("address", ["hf://datasets/", "hf://datasets/ada", "hf://datasets//talks", "hf://ada/talks"])

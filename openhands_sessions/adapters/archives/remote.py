@@ -3,10 +3,10 @@
 import asyncio
 import tempfile
 import threading
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Mapping
 from contextlib import suppress
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, Protocol
 
 import fsspec
 
@@ -18,19 +18,26 @@ WITHOUT_FOLDERS = frozenset(("abfs", "az", "gcs", "gs", "hf", "s3", "s3a"))
 """Kinds without folders, of which some would make a bucket in their place."""
 
 
+class _Dataset(Protocol):
+    """See `PrivateDataset`."""
+
+    def make(self) -> None: ...
+    def put(self, file: IO[bytes], place: str) -> None: ...
+
+
 class RemoteArchive:
     """A TrajectoryArchive. What is saved is collected in a temporary file first, since such systems take files as a
     whole. A call that hangs keeps its thread and its place, and keeps no server from ending."""
 
     def __init__(
-        self, address: str, options: Mapping[str, Any], scratch: Path, prepare: Callable[[], None] | None = None
+        self, address: str, options: Mapping[str, Any], scratch: Path, dataset: _Dataset | None = None
     ) -> None:
         """`address` names a folder, as `s3://bucket/folder`; `options` are what its kind of system takes; `scratch` is
-        where temporary files may be. `prepare`, which may block, is called before the first file, and again before the
-        file that follows a failure. Raises BadInput for a kind that is not there."""
+        where temporary files may be. `dataset` takes the files where it is given: it is made before the first one, and
+        again before the one that follows a failure. Raises BadInput for a kind that is not there."""
         self._address = address.rstrip("/")
-        self._prepare = prepare
-        self._prepared = prepare is None
+        self._dataset = dataset
+        self._made = False
         self._scratch = scratch
         self._places = asyncio.Semaphore(AT_ONCE)
         self._options = dict(options)
@@ -69,7 +76,7 @@ class RemoteArchive:
                 with file:
                     self._save(file, place)
             except Exception as error:  # each file system raises its own
-                failure, self._prepared = error, self._prepare is None
+                failure, self._made = error, False
             with suppress(RuntimeError):  # the server has ended meanwhile
                 loop.call_soon_threadsafe(ended, failure)
 
@@ -77,9 +84,12 @@ class RemoteArchive:
         return done
 
     def _save(self, file: IO[bytes], place: str) -> None:
-        if self._prepare is not None and not self._prepared:
-            self._prepare()
-            self._prepared = True
+        if self._dataset is not None:
+            if not self._made:
+                self._dataset.make()
+                self._made = True
+            self._dataset.put(file, place)
+            return
         # Systems are kept for each thread that asks, and for good: not here, where each file has a thread of its own.
         system, path = fsspec.core.url_to_fs(place, skip_instance_cache=True, **self._options)
         if place.partition("://")[0] not in WITHOUT_FOLDERS:
