@@ -47,7 +47,7 @@ class Library:
         return database(self._application.config)
 
     def of(self, owner: OwnerId) -> Access:
-        """The ports of one user. Whoever runs the program is the operator of what it stores."""
+        """The ports of one user. The user who runs the program has the role of an operator."""
         return self._application.access.of(Principal(owner=owner, role=Role.OPERATOR))
 
     def state_moments(self, scope: StateScope) -> AbstractAsyncContextManager[AsyncIterator[None]]:

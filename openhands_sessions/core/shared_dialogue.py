@@ -30,7 +30,7 @@ _FOR_ALL = (
     *(RecallAction, RecallObservation, HistoryMovedObservation, HistorySeededAction, SandboxReplacedObservation),
     *(CondensationAction, SpendingPausedAction),
 )
-"""What is about the conversation, whoever's turn it is in."""
+"""What is about the conversation: every agent sees it, whichever agent's turn it is in."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -78,7 +78,7 @@ class ApprovalNeeded(TurnFailed):
 
 
 async def given_answers(ask: OnApproval | None, pending: PendingBatch, owner: str) -> Answers | None:
-    """What the program answers; None where it has nobody to ask. `owner` is the session. Raises what `ask` raises."""
+    """What the program answers; None where `ask` is None. `owner` is the session. Raises what `ask` raises."""
     if ask is None:
         return None
     given = await in_thread(lambda: ask(pending), owner)

@@ -177,7 +177,7 @@ class LogRestoring:
 
 def _ended(loaded: LoadedLog) -> Sequence[Stored]:
     """What follows the log of a file. A turn that ran when it was saved has ended: opening it must start nothing. And
-    what its events allow does not hold: whoever writes a file is not the user who answers questions here."""
+    what its events allow does not hold: the file may be another person's, and only the user here allows calls."""
     view = _view(loaded.entries)
     asked = () if view.approval is None else view.approval.calls
     numbers = {*view.open_actions, *(number for one in asked for number in (one.event, one.shown))} - {UNNUMBERED}

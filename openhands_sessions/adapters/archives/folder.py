@@ -58,7 +58,7 @@ def _for_its_owner(path: str, flags: int) -> int:
 
 
 def _remove_abandoned(path: Path) -> None:
-    """Remove what nobody writes any more. A process that ends gives up its locks."""
+    """Remove unfinished files that no process has locked: a process that ends gives up its locks."""
     with suppress(OSError):
         number = os.open(path, os.O_WRONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
         try:
